@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// The load generator shares two cores with the servers it measures, so it must
+// cost less than they do. A goroutine per connection pays a park and a wake-up
+// for each reply; this loop is one thread over epoll with two system calls per
+// pipeline, the way redis-benchmark works.
+
+// respLoad is one generator: clients in a closed loop, each with one pipeline
+// in flight, each pipeline through one of the client's connections.
+type respLoad struct {
+	job       job
+	barrier   bool // end each pipeline with WAIT
+	next      func() int
+	values    *values
+	conns     []*respConn // by client*nodes + node
+	nodes     int
+	byFD      map[int32]*respConn
+	epoll     int
+	out       []byte
+	tally     tally
+	measuring bool
+	stopping  bool
+	inFlight  int
+}
+
+// respConn is one connection; at most one of a client's has a pipeline in
+// flight.
+type respConn struct {
+	fd     int
+	client int
+	in     []byte // received, not yet parsed
+	sent   time.Time
+	left   int // replies still to come; 0 means idle
+	bad    int // of this pipeline: operations not acknowledged
+}
+
+// runRESP runs a job against the given addresses and closes its connections.
+// next yields the number of the next key.
+func runRESP(ctx context.Context, addrs []string, j job, barrier bool, w window) (*tally, error) {
+	l := &respLoad{
+		job: j, barrier: barrier, values: newValues(uint64(j.conns)), nodes: len(addrs),
+		byFD: map[int32]*respConn{}, epoll: -1,
+	}
+	l.next = func() int { return l.values.rand.IntN(j.keys) }
+	if err := l.open(addrs); err != nil {
+		l.close()
+		return nil, err
+	}
+	defer l.close()
+	return &l.tally, l.run(ctx, w)
+}
+
+// fillRESP writes every key once.
+func fillRESP(ctx context.Context, addr string, keys int, barrier bool) error {
+	const depth = 128
+	l := &respLoad{
+		job:     job{write: true, conns: 16, pipeline: depth, keys: keys, measure: time.Hour},
+		barrier: barrier, values: newValues(0), nodes: 1, byFD: map[int32]*respConn{}, epoll: -1,
+	}
+	key := 0
+	l.next = func() int {
+		key++
+		l.stopping = key >= keys
+		return (key - 1) % keys
+	}
+	if err := l.open([]string{addr}); err != nil {
+		l.close()
+		return err
+	}
+	defer l.close()
+	if err := l.run(ctx, window{begin: func() {}, end: func() {}}); err != nil {
+		return err
+	}
+	if l.tally.errors > 0 {
+		return fmt.Errorf("writing %d keys to %s: %d were not acknowledged; the first: %w", keys, addr, l.tally.errors, l.tally.first)
+	}
+	return nil
+}
+
+func (l *respLoad) open(addrs []string) error {
+	var err error
+	if l.epoll, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("epoll: %w", err)
+	}
+	for client := range l.job.conns {
+		for _, addr := range addrs {
+			fd, err := dialRaw(addr)
+			if err != nil {
+				return err
+			}
+			c := &respConn{fd: fd, client: client, in: make([]byte, 0, 4096)}
+			l.conns = append(l.conns, c)
+			l.byFD[int32(fd)] = c
+			event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)}
+			if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, fd, &event); err != nil {
+				return fmt.Errorf("epoll: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// dialRaw connects outside Go's netpoller, which would wake a goroutine for
+// every event of the descriptor as well.
+func dialRaw(addr string) (int, error) {
+	tcp, err := net.ResolveTCPAddr("tcp4", addr)
+	if err != nil {
+		return 0, err
+	}
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("connect to %s: %w", addr, err)
+	}
+	to := syscall.SockaddrInet4{Port: tcp.Port, Addr: [4]byte(tcp.IP.To4())}
+	err = syscall.Connect(fd, &to)
+	if err == nil {
+		err = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	}
+	if err == nil {
+		err = syscall.SetNonblock(fd, true)
+	}
+	if err != nil {
+		_ = syscall.Close(fd)
+		return 0, fmt.Errorf("connect to %s: %w", addr, err)
+	}
+	return fd, nil
+}
+
+func (l *respLoad) close() {
+	for _, c := range l.conns {
+		_ = syscall.Close(c.fd)
+	}
+	if l.epoll >= 0 {
+		_ = syscall.Close(l.epoll)
+	}
+}
+
+// drainMax bounds the wait for the last replies: longer than any failover.
+const drainMax = 15 * time.Second
+
+func (l *respLoad) run(ctx context.Context, w window) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start := time.Now()
+	begin := start.Add(l.job.warmup)
+	end := begin.Add(l.job.measure)
+	for client := range l.job.conns {
+		if l.stopping {
+			break
+		}
+		if err := l.send(client); err != nil {
+			return err
+		}
+	}
+	events := make([]syscall.EpollEvent, 256)
+	for l.inFlight > 0 {
+		n, err := syscall.EpollWait(l.epoll, events, 100)
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			return fmt.Errorf("epoll: %w", err)
+		}
+		now := time.Now()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !l.measuring && !l.stopping && now.After(begin):
+			l.measuring = true
+			begin = now
+			w.begin()
+		case l.measuring && now.After(end):
+			l.measuring, l.stopping = false, true
+			l.tally.elapsed = now.Sub(begin)
+			w.end()
+		case now.After(end.Add(drainMax)):
+			return fmt.Errorf("%d pipelines were not answered within %v; %d errors before, the first: %w",
+				l.inFlight, drainMax, l.tally.errors, orNone(l.tally.first))
+		}
+		for _, e := range events[:max(n, 0)] {
+			if err := l.receive(l.byFD[e.Fd], now); err != nil {
+				return err
+			}
+		}
+	}
+	if l.measuring { // a fill ends by itself
+		l.tally.elapsed = time.Since(begin)
+		w.end()
+	}
+	return nil
+}
+
+// send puts the client's next pipeline on one of its connections.
+func (l *respLoad) send(client int) error {
+	c := l.conns[client*l.nodes]
+	if l.nodes > 1 {
+		c = l.conns[client*l.nodes+rand.IntN(l.nodes)]
+	}
+	l.out = l.out[:0]
+	for range l.job.pipeline {
+		if l.job.write {
+			l.out = appendSet(l.out, l.next(), l.values.next())
+		} else {
+			l.out = appendGet(l.out, l.next())
+		}
+	}
+	c.left, c.bad = l.job.pipeline, 0
+	if l.barrier && l.job.write {
+		l.out = appendWait(l.out)
+		c.left++
+	}
+	c.sent = time.Now()
+	n, err := syscall.Write(c.fd, l.out)
+	if err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	if n < len(l.out) {
+		// One pipeline is far below the socket's buffer, and nothing else is in it.
+		return fmt.Errorf("send: the socket took %d of %d bytes", n, len(l.out))
+	}
+	l.inFlight++
+	return nil
+}
+
+// receive reads what has come on a connection and, when its pipeline is
+// answered, sends the client's next one.
+func (l *respLoad) receive(c *respConn, now time.Time) error {
+	if cap(c.in)-len(c.in) < 1024 {
+		c.in = append(make([]byte, 0, 2*cap(c.in)), c.in...)
+	}
+	n, err := syscall.Read(c.fd, c.in[len(c.in):cap(c.in)])
+	switch {
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		return nil
+	case err != nil:
+		return fmt.Errorf("receive: %w", err)
+	case n == 0:
+		return errors.New("receive: the server closed the connection")
+	}
+	c.in = c.in[:len(c.in)+n]
+	used := 0
+	for c.left > 0 {
+		r, n, err := parseReply(c.in[used:])
+		if errors.Is(err, errIncomplete) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		used += n
+		c.left--
+		l.check(c, r)
+	}
+	c.in = c.in[:copy(c.in, c.in[used:])]
+	if c.left > 0 {
+		return nil
+	}
+	l.inFlight--
+	if l.measuring {
+		good := l.job.pipeline - min(c.bad, l.job.pipeline)
+		l.tally.ops += good
+		l.tally.latency.addN(now.Sub(c.sent), good)
+	}
+	if l.stopping {
+		return nil
+	}
+	return l.send(c.client)
+}
+
+// check counts an operation as failed whose reply is not the acknowledgement
+// it should be. A barrier that did not reach a second copy fails its pipeline.
+func (l *respLoad) check(c *respConn, r reply) {
+	if l.barrier && l.job.write && c.left == 0 {
+		if r.kind != ':' || string(r.text) == "0" {
+			c.bad = l.job.pipeline
+			l.tally.fail(l.job.pipeline, fmt.Errorf("WAIT answered %q: no second copy within a second", r.text))
+		}
+		return
+	}
+	switch {
+	case l.job.write && r.kind == '+':
+	case !l.job.write && r.kind == '$' && !r.null && len(r.text) == valueLen:
+	case r.kind == '-':
+		c.bad++
+		l.tally.fail(1, errors.New(string(r.text)))
+	case r.null:
+		c.bad++
+		l.tally.fail(1, errors.New("GET found no value under a key that was written"))
+	default:
+		c.bad++
+		l.tally.fail(1, fmt.Errorf("unexpected reply %c%.40q", r.kind, r.text))
+	}
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// job is one case for one system: what to send, how much at once, how long.
+type job struct {
+	write    bool
+	conns    int // clients, each with one pipeline in flight
+	pipeline int
+	random   bool // each pipeline through a random node, else through the leader
+	keys     int
+	warmup   time.Duration
+	measure  time.Duration
+}
+
+// tally is what a load generator saw during the measured time.
+type tally struct {
+	ops     int // acknowledged operations
+	errors  int
+	first   error // the first error
+	elapsed time.Duration
+	latency histogram
+}
+
+func (t *tally) fail(n int, err error) {
+	t.errors += n
+	if t.first == nil {
+		t.first = err
+	}
+}
+
+// window tells a generator when the measured time begins and ends, and calls
+// back at both so that CPU is taken over the same span.
+type window struct {
+	begin func()
+	end   func()
+}
+
+// sample is the result of one case in one round.
+type sample struct {
+	System      string  `json:"system"`
+	Case        string  `json:"case"`
+	Round       int     `json:"round"`
+	OpsPerSec   float64 `json:"ops_per_s"`
+	P50Ms       float64 `json:"p50_ms"`
+	P99Ms       float64 `json:"p99_ms"`
+	ServerCPUUs float64 `json:"server_cpu_us_per_op"`
+	ClientCPUUs float64 `json:"client_cpu_us_per_op"`
+	Ops         int     `json:"ops"`
+	Errors      int     `json:"errors"`
+	FirstError  string  `json:"first_error,omitempty"`
+	Seconds     float64 `json:"seconds"`
+}
+
+// cluster is one running system of three nodes.
+type cluster interface {
+	// fill writes all keys once, so that reads hit and writes replace.
+	fill(ctx context.Context, keys int) error
+	load(ctx context.Context, j job, w window) (*tally, error)
+	// pids are all server processes, supervisors included.
+	pids() []int
+	stop()
+}
+
+// starters by the names that --peers takes.
+var starters = map[string]func(ctx context.Context, l *lab) (cluster, error){
+	"tutti":      func(ctx context.Context, l *lab) (cluster, error) { return startTutti(ctx, l) },
+	"redis":      func(ctx context.Context, l *lab) (cluster, error) { return startRedis(ctx, l) },
+	"etcd":       func(ctx context.Context, l *lab) (cluster, error) { return startEtcd(ctx, l, "etcd") },
+	"etcd-tuned": func(ctx context.Context, l *lab) (cluster, error) { return startEtcd(ctx, l, "etcd-tuned") },
+}
+
+// measureCase runs one job and puts time, operations and CPU together.
+func measureCase(ctx context.Context, c cluster, j job) (sample, error) {
+	pids := c.pids()
+	var server, client [2]time.Duration
+	var cpuErr error
+	take := func(i int) func() {
+		return func() {
+			var err error
+			if server[i], err = cpuTime(pids); err != nil && cpuErr == nil {
+				cpuErr = err
+			}
+			client[i] = ownCPU()
+		}
+	}
+	t, err := c.load(ctx, j, window{begin: take(0), end: take(1)})
+	if err != nil {
+		return sample{}, err
+	}
+	if cpuErr != nil {
+		return sample{}, cpuErr
+	}
+	if t.ops == 0 {
+		return sample{}, fmt.Errorf("no operation was acknowledged in %v; %d errors, the first: %w", t.elapsed, t.errors, orNone(t.first))
+	}
+	ops := float64(t.ops)
+	s := sample{
+		OpsPerSec:   ops / t.elapsed.Seconds(),
+		P50Ms:       ms(t.latency.quantile(0.50)),
+		P99Ms:       ms(t.latency.quantile(0.99)),
+		ServerCPUUs: float64((server[1] - server[0]).Microseconds()) / ops,
+		ClientCPUUs: float64((client[1] - client[0]).Microseconds()) / ops,
+		Ops:         t.ops,
+		Errors:      t.errors,
+		Seconds:     t.elapsed.Seconds(),
+	}
+	if t.first != nil {
+		s.FirstError = t.first.Error()
+	}
+	return s, nil
+}
+
+func orNone(err error) error {
+	if err == nil {
+		return fmt.Errorf("none")
+	}
+	return err
+}
+
+// values hands out 100-byte values that no storage engine can compress: slices
+// of one random block, at random offsets.
+type values struct {
+	block []byte
+	rand  *rand.Rand
+}
+
+func newValues(seed uint64) *values {
+	source := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), 't'})
+	v := &values{block: make([]byte, 64<<10), rand: rand.New(source)}
+	_, _ = source.Read(v.block) // never fails
+	return v
+}
+
+func (v *values) next() []byte {
+	at := v.rand.IntN(len(v.block) - valueLen)
+	return v.block[at : at+valueLen]
+}

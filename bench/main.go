@@ -1,0 +1,139 @@
+// Command bench compares tutti with the peers of the nearest guarantee, on
+// this machine and in one run: Redis ×3 whose clients WAIT for a second fsynced
+// copy, and etcd ×3. README.md describes the method.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const usage = `usage: go run . [flags]            throughput, latency and CPU per operation beside peers
+       go run . failover [flags]   longest gap between acknowledged writes at kill -9 of the leader
+
+`
+
+// options are what both benchmarks share.
+type options struct {
+	peers    []string
+	dir      string // where the nodes keep their data; a fresh folder in it
+	jsonPath string
+	tuttiBin string
+}
+
+func main() {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	args := os.Args[1:]
+	run := compareMain
+	if len(args) > 0 && args[0] == "failover" {
+		run, args = failoverMain, args[1:]
+	}
+	err := run(ctx, args)
+	switch {
+	case err == nil:
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+var errUsage = errors.New("usage")
+
+// newFlags returns a flag set with the flags that both benchmarks have.
+func newFlags(name, defaultPeers string) (*flag.FlagSet, *options, *string) {
+	var o options
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), usage)
+		flags.PrintDefaults()
+	}
+	peers := flags.String("peers", defaultPeers, "`systems` to run, comma separated")
+	flags.StringVar(&o.dir, "dir", "", "data `folder`, on a real disk (default: the temporary folder)")
+	flags.StringVar(&o.jsonPath, "json", "", "result `file` (default: results/DATE-NAME.json)")
+	flags.StringVar(&o.tuttiBin, "tutti", "", "tutti `binary` to measure (default: built from ..)")
+	return flags, &o, peers
+}
+
+// parse fills what the flags imply and refuses what they cannot mean.
+func (o *options) parse(flags *flag.FlagSet, args []string, peers *string) error {
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%w: unexpected argument %q", errUsage, flags.Arg(0))
+	}
+	for name := range strings.SplitSeq(*peers, ",") {
+		if starters[name] == nil {
+			return fmt.Errorf("%w: unknown system %q in --peers (known: tutti, redis, etcd, etcd-tuned)", errUsage, name)
+		}
+		o.peers = append(o.peers, name)
+	}
+	return nil
+}
+
+// prepare installs and builds what the chosen systems need. A system that
+// cannot be had is reported and left out, so the others are still measured;
+// missing lists those.
+func prepare(ctx context.Context, o *options) (l *lab, missing []string, err error) {
+	l, err = newLab(ctx, o.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ready []string
+	for _, name := range o.peers {
+		if err := l.provide(ctx, name, o.tuttiBin); err != nil {
+			fmt.Printf("%s: not ready, left out: %v\n", name, err)
+			missing = append(missing, name)
+			continue
+		}
+		ready = append(ready, name)
+	}
+	o.peers = ready
+	if len(ready) == 0 {
+		l.close()
+		return nil, missing, errors.New("no system to measure")
+	}
+	l.machine, err = describe(l.dir, l.versions)
+	if err != nil {
+		l.close()
+		return nil, missing, err
+	}
+	l.machine.print(os.Stdout)
+	return l, missing, nil
+}
+
+// missingError makes the exit status tell that a system was left out.
+func missingError(missing []string) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("not measured: %s (the reasons stand above)", strings.Join(missing, ", "))
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

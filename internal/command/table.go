@@ -1,0 +1,215 @@
+package command
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Flags describe a command, with the meaning that COMMAND INFO gives them.
+type Flags uint32
+
+// The flags.
+const (
+	Write Flags = 1 << iota
+	ReadOnly
+	DenyOOM
+	Admin
+	PubSub
+	NoScript
+	Blocking
+	Loading
+	Stale
+	Fast
+	NoAuth
+	NoMulti
+	MovableKeys
+	// Conn marks commands that the connection's entry node answers by itself;
+	// they have no Run.
+	Conn
+	// WholeShard marks keyless commands about all keys: SCAN, DBSIZE, FLUSHALL.
+	WholeShard
+)
+
+var flagNames = []struct {
+	flag Flags
+	name string
+}{
+	{Write, "write"}, {ReadOnly, "readonly"}, {DenyOOM, "denyoom"}, {Admin, "admin"}, {PubSub, "pubsub"},
+	{NoScript, "noscript"}, {Blocking, "blocking"}, {Loading, "loading"}, {Stale, "stale"}, {Fast, "fast"},
+	{NoAuth, "no_auth"}, {NoMulti, "no_multi"}, {MovableKeys, "movablekeys"},
+}
+
+// Names lists the flags as COMMAND INFO spells them.
+func (f Flags) Names() []string {
+	var names []string
+	for _, n := range flagNames {
+		if f&n.flag != 0 {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+// Keys says which arguments are keys: First, First+Step, … up to Last
+// (negative: counted from the end). With Find, that finds them instead and
+// First, Last, Step are only what COMMAND INFO reports. First 0: no keys.
+type Keys struct {
+	First, Last, Step int
+	Find              func(args [][]byte) []int
+}
+
+// The usual places of keys.
+var (
+	noKeys   = Keys{}
+	oneKey   = Keys{First: 1, Last: 1, Step: 1}
+	twoKeys  = Keys{First: 1, Last: 2, Step: 1}
+	allKeys  = Keys{First: 1, Last: -1, Step: 1}
+	keyPairs = Keys{First: 1, Last: -1, Step: 2}
+)
+
+// Command is one row of the table.
+type Command struct {
+	Name  string // lower case; a subcommand is named "config|get"
+	Arity int    // arguments including the name; negative: at least that many
+	Flags Flags
+	Keys  Keys
+	Group string // as in COMMAND DOCS: string, generic, hash, …
+	// Categories are ACL categories beyond those that Group and Flags imply.
+	Categories []string
+	Syntax     string // the arguments, as documentation shows them
+	Doc        string // one line, what it does
+	Since      string // version of Redis that has it first
+	Run        func(c *Ctx)
+	Subs       []*Command
+}
+
+// Table finds commands by name. It is immutable.
+type Table struct {
+	byName map[string]*Command
+	sorted []*Command
+}
+
+// NewTable returns the table of all commands.
+func NewTable() *Table {
+	t := &Table{byName: make(map[string]*Command, 256)}
+	for _, family := range families() {
+		for _, c := range family {
+			c := &c
+			if _, dup := t.byName[c.Name]; dup {
+				panic("command: two rows for " + c.Name)
+			}
+			if (c.Run == nil) != (c.Flags&Conn != 0) && len(c.Subs) == 0 {
+				panic("command: " + c.Name + " needs either Run or Conn")
+			}
+			t.byName[c.Name] = c
+			t.sorted = append(t.sorted, c)
+			for _, s := range c.Subs {
+				t.byName[s.Name] = s
+			}
+		}
+	}
+	slices.SortFunc(t.sorted, func(a, b *Command) int { return cmp.Compare(a.Name, b.Name) })
+	return t
+}
+
+// All lists the commands by name, without subcommands. Not to be changed.
+func (t *Table) All() []*Command { return t.sorted }
+
+// Find returns the command called name, in any case, or nil. A subcommand is
+// called "config|get".
+func (t *Table) Find(name []byte) *Command {
+	var buf [32]byte
+	if len(name) > len(buf) {
+		return nil
+	}
+	return t.byName[string(appendLower(buf[:0], name))]
+}
+
+// Lookup returns the command that args call, a subcommand where there is one,
+// or the text of the error that Redis gives.
+func (t *Table) Lookup(args [][]byte) (*Command, string) {
+	c := t.Find(args[0])
+	if c == nil {
+		return nil, unknownCommand(args)
+	}
+	if len(c.Subs) > 0 && len(args) > 1 {
+		sub := t.Find([]byte(c.Name + "|" + string(args[1])))
+		if sub == nil {
+			return nil, fmt.Sprintf("ERR unknown subcommand '%.128s'. Try %s HELP.", args[1], strings.ToUpper(c.Name))
+		}
+		c = sub
+	}
+	if c.Arity > 0 && len(args) != c.Arity || len(args) < -c.Arity {
+		return nil, "ERR wrong number of arguments for '" + c.Name + "' command"
+	}
+	return c, ""
+}
+
+// unknownCommand echoes at most 128 bytes of arguments, as Redis does.
+func unknownCommand(args [][]byte) string {
+	var list strings.Builder
+	for _, a := range args[1:] {
+		if list.Len() >= 128 {
+			break
+		}
+		fmt.Fprintf(&list, "'%.*s' ", 128-list.Len(), a)
+	}
+	return fmt.Sprintf("ERR unknown command '%.128s', with args beginning with: %s", args[0], list.String())
+}
+
+func appendLower(dst, b []byte) []byte {
+	for _, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// KeyArgs appends to dst the positions of the keys in args.
+func (c *Command) KeyArgs(dst []int, args [][]byte) []int {
+	if c.Keys.Find != nil {
+		return append(dst, c.Keys.Find(args)...)
+	}
+	if c.Keys.First == 0 {
+		return dst
+	}
+	last := c.Keys.Last
+	if last < 0 {
+		last += len(args)
+	}
+	for i := c.Keys.First; i <= last && i < len(args); i += c.Keys.Step {
+		dst = append(dst, i)
+	}
+	return dst
+}
+
+// numKeys finds keys behind a count at position at: "numkeys key [key ...]".
+// before lists key positions ahead of it, such as a destination.
+func numKeys(at int, before ...int) Keys {
+	first, step := 0, 0 // COMMAND INFO has no way to report keys behind a count
+	if len(before) > 0 {
+		first, step = before[0], 1
+	}
+	return Keys{First: first, Last: first, Step: step, Find: func(args [][]byte) []int {
+		keys := slices.Clone(before)
+		n, ok := parseInt(args[at])
+		if !ok || n <= 0 || n > int64(len(args)-at-1) {
+			return keys
+		}
+		for i := range int(n) {
+			keys = append(keys, at+1+i)
+		}
+		return keys
+	}}
+}
+
+func families() [][]Command {
+	return [][]Command{
+		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands,
+		connectionCommands, serverCommands, transactionCommands,
+	}
+}

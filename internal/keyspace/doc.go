@@ -1,0 +1,46 @@
+// Package keyspace lays Redis keys and their values out as rows of an ordered
+// key-value store, and gives commands a transaction over those rows.
+//
+// A Tx reads one consistent state (a Reader) plus its own writes, and collects
+// those writes as effects: rows to put and rows to delete. Effects, not
+// commands, are replicated; applying them copies bytes and decides nothing.
+//
+// # Rows of format 1
+//
+// All integers in row keys are big-endian, so that byte order is numeric order.
+//
+//	01 slot:2 'm' pdb:4 hash:4 key           an object (see "Object row")
+//	01 slot:2 's' id:8 hash:4 sub            a field of a hash, member of a set or sorted set
+//	01 slot:2 's' id:8 pos:8                 an element of a list
+//	01 slot:2 'z' id:8 score:8 member        a sorted set by score; no value
+//	01 slot:2 'x' expire:8 pdb:4 key         expiry index; no value
+//	01 slot:2 'g' id:8                       garbage: rows of a deleted big collection; value: its type
+//	01 slot:2 'v'                            index of the last delete or expiry in the slot
+//
+// slot is CRC16 of the key or its {hash tag}, modulo 16384. pdb is a physical
+// database number: FLUSHDB gives a logical database a fresh one, so it costs
+// the same for any number of keys. hash is the upper half of xxhash64 of what
+// follows it: rows of one container lie in hash order, so a SCAN cursor is a
+// position that survives any change, and random members are found by seeking.
+// id is the object id (node 16 bit, counter 48 bit), never reused, so RENAME
+// within a slot moves one row.
+//
+// # Object row
+//
+//	head:1 version:8 [expire:8] body
+//
+// head holds the type in its low four bits and flags in the high ones: 0x80 has
+// an expiry (milliseconds of shard time), 0x40 the body is packed. version is
+// the raft index of the last change. The body of a string is its value; of a
+// packed collection its elements; of any other collection
+//
+//	id:8 count:uvarint [list, sorted set: head:8]
+//
+// head is where the first element is: its position in a list, in a sorted set
+// its score as in the score rows. Queues take from that end, and looking for
+// the first row from the prefix on would step over a tombstone for every
+// element ever taken.
+//
+// Small collections are packed because job queues keep hashes of about ten
+// fields: one Get and one Put in place of eleven.
+package keyspace

@@ -1,0 +1,15 @@
+package keyspace
+
+// FlushDatabase empties logical database db by giving it a fresh physical one;
+// the rows of the old one become garbage. An empty database stays as it is.
+func (t *Tx) FlushDatabase(db uint8) {
+	n := t.KeyCount(db)
+	if n == 0 {
+		return
+	}
+	if !t.writable {
+		panic("keyspace: flush in a reading transaction")
+	}
+	t.counts[t.Databases.Physical(db)] -= n
+	t.SetDatabases(t.Databases.Flush(db))
+}

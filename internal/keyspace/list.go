@@ -1,0 +1,302 @@
+package keyspace
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A list of rows holds element i at position head+i, and its positions have no
+// gaps. Both ends move freely around listMiddle, so pushing, popping and
+// indexing cost one row each. Ranges are read from head on, never from the
+// start of the prefix: a queue leaves the tombstones of all its popped
+// elements there.
+
+// shiftChunk is the number of elements that are read before they are written
+// at their new positions: enough to spare most seeks, few enough to hold.
+const shiftChunk = 256
+
+// PushHead adds an element in front. The object keeps val until Save.
+func (o *Object) PushHead(val []byte) {
+	if !o.rowed {
+		o.items = slices.Insert(o.unpack(), 0, item{sub: val})
+		o.growList()
+		return
+	}
+	o.head--
+	o.count++
+	o.putElement(0, val)
+}
+
+// PushTail adds an element at the end. The object keeps val until Save.
+func (o *Object) PushTail(val []byte) {
+	if !o.rowed {
+		o.items = append(o.unpack(), item{sub: val})
+		o.growList()
+		return
+	}
+	o.count++
+	o.putElement(int(o.count)-1, val)
+}
+
+// growList turns a packed list into one of rows if it has become too big.
+func (o *Object) growList() {
+	if !o.overflows() {
+		return
+	}
+	for _, it := range o.startRows() {
+		o.PushTail(it.sub)
+	}
+}
+
+// PopHead removes the first element and returns it; it must not be changed.
+// The list must not be empty.
+func (o *Object) PopHead() []byte {
+	val := o.Index(0)
+	o.Trim(1, o.Len())
+	return val
+}
+
+// PopTail removes the last element and returns it; it must not be changed. The
+// list must not be empty.
+func (o *Object) PopTail() []byte {
+	n := o.Len()
+	val := o.Index(n - 1)
+	o.Trim(0, n-1)
+	return val
+}
+
+// Index returns element i, 0 <= i < Len; it must not be changed.
+func (o *Object) Index(i int) []byte {
+	if !o.rowed {
+		return o.unpack()[i].sub
+	}
+	o.checkIndex(i)
+	o.tx.buf = listRow(o.tx.buf[:0], o.slot, o.id, o.head+uint64(i))
+	val, ok := o.tx.Get(o.tx.buf, nil)
+	if !ok && o.tx.err == nil {
+		panic(fmt.Sprintf("keyspace: list %q of %d elements has none at %d", o.Key, o.count, i))
+	}
+	return val
+}
+
+// SetIndex replaces element i, 0 <= i < Len. The object keeps val until Save.
+func (o *Object) SetIndex(i int, val []byte) {
+	if !o.rowed {
+		o.unpack()[i].sub = val
+		o.growList()
+		return
+	}
+	o.checkIndex(i)
+	o.putElement(i, val)
+}
+
+func (o *Object) checkIndex(i int) {
+	if i < 0 || uint64(i) >= o.count {
+		panic(fmt.Sprintf("keyspace: index %d of list %q with %d elements", i, o.Key, o.count))
+	}
+}
+
+// putElement writes the row of element i, which may lie beside the list.
+func (o *Object) putElement(i int, val []byte) {
+	o.tx.buf = listRow(o.tx.buf[:0], o.slot, o.id, o.head+uint64(i))
+	o.tx.Put(o.tx.buf, val)
+}
+
+// ListEach calls f for the elements from index from on to the tail, or with
+// reverse to the head, until f returns false. An index outside the list has no
+// elements. The slice is valid during the call only; f must not change the
+// object.
+func (o *Object) ListEach(from int, reverse bool, f func(val []byte) bool) {
+	n := o.Len()
+	if from < 0 || from >= n {
+		return
+	}
+	if !o.rowed {
+		o.eachItem(from, reverse, f)
+		return
+	}
+	first, end := o.head+uint64(from), o.head+o.count
+	if reverse {
+		first, end = o.head, first+1
+	}
+	it := o.tx.Iter(listRow(nil, o.slot, o.id, first), listRow(nil, o.slot, o.id, end))
+	defer it.Close()
+	move, pos, ok := it.Next, first, false
+	if reverse {
+		move, pos, ok = it.Prev, end-1, it.Last()
+	} else {
+		ok = it.First()
+	}
+	for ; ok; ok = move() {
+		k := it.Key()
+		if at := be.Uint64(k[len(k)-8:]); at != pos {
+			panic(fmt.Sprintf("keyspace: list %q has position %d where %d is due", o.Key, at, pos))
+		}
+		if !f(it.Value()) {
+			return
+		}
+		if reverse {
+			pos--
+		} else {
+			pos++
+		}
+	}
+}
+
+func (o *Object) eachItem(from int, reverse bool, f func(val []byte) bool) {
+	items := o.unpack()
+	if reverse {
+		for _, it := range slices.Backward(items[:from+1]) {
+			if !f(it.sub) {
+				return
+			}
+		}
+		return
+	}
+	for _, it := range items[from:] {
+		if !f(it.sub) {
+			return
+		}
+	}
+}
+
+// Insert puts val before element at, 0 <= at <= Len, and moves the elements of
+// the shorter side. The object keeps val until Save.
+func (o *Object) Insert(at int, val []byte) {
+	if !o.rowed {
+		o.items = slices.Insert(o.unpack(), at, item{sub: val})
+		o.growList()
+		return
+	}
+	if n := int(o.count); at < n-at {
+		o.shift(0, at, -1)
+		o.head--
+	} else {
+		o.shift(at, n-at, 1)
+	}
+	o.count++
+	o.putElement(at, val)
+}
+
+// Remove removes the elements at the given indices, which ascend, and closes
+// the gaps from the side where fewer elements have to move.
+func (o *Object) Remove(at ...int) {
+	if len(at) == 0 {
+		return
+	}
+	if !o.rowed {
+		items := o.unpack()
+		for _, i := range slices.Backward(at) {
+			items = slices.Delete(items, i, i+1)
+		}
+		o.items = items
+		return
+	}
+	n, gone := int(o.count), len(at)
+	if gone > trashMin && n-gone < gone {
+		o.rewrite(0, n, at)
+		return
+	}
+	if at[gone-1]+1 < n-at[0] {
+		next := at[gone-1]
+		for k, i := range slices.Backward(at[:gone-1]) {
+			o.shift(i+1, next-i-1, gone-1-k)
+			next = i
+		}
+		o.shift(0, next, gone)
+		o.Trim(gone, n)
+		return
+	}
+	for k, i := range at {
+		next := n
+		if k+1 < gone {
+			next = at[k+1]
+		}
+		o.shift(i+1, next-i-1, -(k + 1))
+	}
+	o.Trim(0, n-gone)
+}
+
+// shift writes the n elements from index from on again, by positions further
+// to the right (negative: left), starting on that side. It gives up when the
+// command has written more than it may: the command fails then.
+func (o *Object) shift(from, n, by int) {
+	if n <= 0 {
+		return
+	}
+	vals := make([][]byte, 0, min(n, shiftChunk))
+	for done := 0; done < n && o.tx.Written() <= WriteSetMax; done += len(vals) {
+		chunk := min(n-done, shiftChunk)
+		first := from + done
+		if by > 0 {
+			first = from + n - done - chunk
+		}
+		vals = vals[:0]
+		o.ListEach(first, false, func(val []byte) bool {
+			vals = append(vals, slices.Clone(val))
+			return len(vals) < chunk
+		})
+		if len(vals) < chunk {
+			return // the Reader failed
+		}
+		for i, val := range vals {
+			o.putElement(first+i+by, val)
+		}
+	}
+}
+
+// Trim keeps the elements with start <= index < end and removes the others.
+func (o *Object) Trim(start, end int) {
+	n := o.Len()
+	end = min(end, n)
+	start = min(max(start, 0), max(end, 0))
+	kept := end - start
+	switch {
+	case kept >= n:
+	case kept <= 0:
+		o.refill(nil)
+	case !o.rowed:
+		o.items = slices.Delete(slices.Delete(o.items, end, n), 0, start)
+	case n-kept > trashMin && kept < n-kept:
+		o.rewrite(start, end, nil)
+	default:
+		o.deleteElements(0, start)
+		o.deleteElements(end, n)
+		o.head += uint64(start)
+		o.count = uint64(kept)
+	}
+}
+
+// rewrite makes a new list of the elements with start <= index < end, without
+// those at the indices in except, which ascend. The old rows become garbage:
+// that is cheaper than deleting each where few elements stay.
+func (o *Object) rewrite(start, end int, except []int) {
+	var items []item
+	i := start
+	o.ListEach(start, false, func(val []byte) bool {
+		if len(except) > 0 && except[0] == i {
+			except = except[1:]
+		} else {
+			items = append(items, item{sub: slices.Clone(val)})
+		}
+		i++
+		return i < end
+	})
+	o.refill(items)
+}
+
+// refill replaces all elements of a list.
+func (o *Object) refill(items []item) {
+	o.dropRows()
+	o.items, o.dec, o.val = items, true, nil
+	o.growList()
+}
+
+// deleteElements deletes the rows of the elements with start <= index < end,
+// as far as a command may.
+func (o *Object) deleteElements(start, end int) {
+	for i := start; i < end && o.tx.Written() <= WriteSetMax; i++ {
+		o.tx.buf = listRow(o.tx.buf[:0], o.slot, o.id, o.head+uint64(i))
+		o.tx.Delete(o.tx.buf)
+	}
+}

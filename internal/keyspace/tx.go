@@ -1,0 +1,288 @@
+package keyspace
+
+import (
+	"bytes"
+	"slices"
+)
+
+// WriteSetMax bounds the effects of one command, in bytes of rows. It is what
+// one raft entry carries at most beside its batch.
+const WriteSetMax = 16 << 20
+
+// Reader is an immutable state of rows.
+type Reader interface {
+	// Get appends the value of row to dst; ok is false if there is no such row.
+	Get(row, dst []byte) (val []byte, ok bool, err error)
+	// Iter iterates over the rows in [lower, upper).
+	Iter(lower, upper []byte) (Iterator, error)
+}
+
+// Iterator walks rows in order. Key and Value are valid until the next move.
+type Iterator interface {
+	First() bool
+	Last() bool
+	Next() bool
+	Prev() bool
+	SeekGE(row []byte) bool
+	SeekLT(row []byte) bool
+	Key() []byte
+	Value() []byte
+	Close() error
+}
+
+// Env is what a transaction knows of the world beside its rows.
+type Env struct {
+	// Now is the time of the batch or read, in milliseconds of shard time.
+	Now int64
+	// Applied is the replicated shard time of the state read. A deadline in
+	// (Applied, Now] makes the outcome depend on Now: see Tx.UsedNow.
+	// Invariant: Applied <= Now.
+	Applied int64
+	// Index is the raft index that the effects will have: the version of what
+	// they change.
+	Index uint64
+	// Databases maps logical to physical databases; SetDatabases changes it.
+	Databases *Databases
+	// Keys returns the number of keys of a physical database in the state read.
+	Keys func(pdb uint32) int64
+	// NewID returns a fresh object id. Nil in a reading transaction.
+	NewID func() uint64
+	// Rand returns a random number below n.
+	Rand func(n uint64) uint64
+}
+
+type op struct {
+	row []byte
+	val []byte // nil: delete
+}
+
+// Tx is one transaction: many commands may run in it one after the other, and
+// each sees the writes of those before. It is not safe for concurrent use.
+//
+// Errors of the Reader are sticky: reads after one find nothing, Err returns
+// it, and nothing of the transaction may be used. That keeps command code free
+// of error paths which could only give up anyway.
+type Tx struct {
+	Env
+	base     Reader
+	writable bool
+	usedNow  bool
+	err      error
+	steps    int
+	writes   int
+
+	ops        []op
+	at         map[string]int32 // row -> ops
+	order      []int32          // ops sorted by row; ops[len(order):] are not in it yet
+	size       int              // bytes of ops
+	undo       []undo
+	marked     int // ops existing at the mark
+	markedSize int
+	counts     map[uint32]int64
+	undoC      map[uint32]int64
+	dbs        *Databases // as it was before the transaction
+	undoD      *Databases
+	buf        []byte
+}
+
+type undo struct {
+	op  int32
+	val []byte
+}
+
+// NewTx returns a writable transaction over base.
+func NewTx(base Reader, env Env) *Tx {
+	return &Tx{Env: env, base: base, writable: true, at: make(map[string]int32), counts: make(map[uint32]int64), dbs: env.Databases}
+}
+
+// NewReadTx returns a transaction that panics when written to.
+func NewReadTx(base Reader, env Env) *Tx { return &Tx{Env: env, base: base} }
+
+// Err returns the first error of the Reader.
+func (t *Tx) Err() error { return t.err }
+
+// Writable reports whether the transaction may write.
+func (t *Tx) Writable() bool { return t.writable }
+
+// Steps counts rows touched, the measure of a batch's budget.
+func (t *Tx) Steps() int { return t.steps }
+
+// UsedNow reports whether a decision depended on Now being later than the
+// applied shard time. A batch must then carry its time even if it wrote
+// nothing, and a read must wait until the shard time has passed.
+func (t *Tx) UsedNow() bool { return t.usedNow }
+
+// Empty reports whether nothing was written.
+func (t *Tx) Empty() bool { return len(t.ops) == 0 && !t.DatabasesChanged() }
+
+// Writes counts calls that changed something, undone ones included.
+func (t *Tx) Writes() int { return t.writes }
+
+// SetDatabases changes the mapping of databases, for FLUSHDB and SWAPDB.
+func (t *Tx) SetDatabases(d *Databases) {
+	t.writes++
+	t.Databases = d
+}
+
+// DatabasesChanged reports whether the transaction changed the mapping.
+func (t *Tx) DatabasesChanged() bool { return t.Databases != t.dbs }
+
+// KeyCount returns the number of keys in logical database db, including those
+// whose deadline has passed but which have not been removed yet.
+func (t *Tx) KeyCount(db uint8) int64 {
+	pdb := t.Databases.Physical(db)
+	return t.Keys(pdb) + t.counts[pdb]
+}
+
+// Size returns the bytes of all effects so far.
+func (t *Tx) Size() int { return t.size }
+
+// Written returns the bytes of effects added since Mark.
+func (t *Tx) Written() int { return t.size - t.markedSize }
+
+// Mark starts a command: Rollback undoes what was written since.
+func (t *Tx) Mark() {
+	t.undo = t.undo[:0]
+	t.marked = len(t.ops)
+	t.undoD, t.markedSize = t.Databases, t.size
+	if len(t.counts) > 0 || len(t.undoC) > 0 {
+		if t.undoC == nil {
+			t.undoC = make(map[uint32]int64, 2)
+		}
+		clear(t.undoC)
+		for k, v := range t.counts {
+			t.undoC[k] = v
+		}
+	}
+}
+
+// Rollback takes back everything written since Mark.
+func (t *Tx) Rollback() {
+	for i := len(t.undo) - 1; i >= 0; i-- {
+		u := t.undo[i]
+		o := &t.ops[u.op]
+		t.size += len(u.val) - len(o.val)
+		o.val = u.val
+	}
+	for i := t.marked; i < len(t.ops); i++ {
+		delete(t.at, string(t.ops[i].row))
+		t.size -= len(t.ops[i].row) + len(t.ops[i].val)
+	}
+	if len(t.order) > t.marked {
+		t.order = slices.DeleteFunc(t.order, func(i int32) bool { return int(i) >= t.marked })
+	}
+	t.ops = t.ops[:t.marked]
+	clear(t.counts)
+	for k, v := range t.undoC {
+		t.counts[k] = v
+	}
+	t.undo = t.undo[:0]
+	t.Databases = t.undoD
+}
+
+// Get appends the value of row to dst.
+func (t *Tx) Get(row, dst []byte) ([]byte, bool) {
+	t.steps++
+	if i, ok := t.at[string(row)]; ok {
+		v := t.ops[i].val
+		if v == nil {
+			return dst, false
+		}
+		return append(dst, v...), true
+	}
+	if t.err != nil {
+		return dst, false
+	}
+	v, ok, err := t.base.Get(row, dst)
+	if err != nil {
+		t.err = err
+		return dst, false
+	}
+	return v, ok
+}
+
+// Put writes a row. It keeps copies of both slices.
+func (t *Tx) Put(row, val []byte) { t.put(row, append(make([]byte, 0, len(val)), val...)) }
+
+// Delete removes a row.
+func (t *Tx) Delete(row []byte) { t.put(row, nil) }
+
+func (t *Tx) put(row, val []byte) {
+	if !t.writable {
+		panic("keyspace: write in a reading transaction")
+	}
+	t.steps++
+	t.writes++
+	if i, ok := t.at[string(row)]; ok {
+		o := &t.ops[i]
+		if int(i) < t.marked {
+			t.undo = append(t.undo, undo{i, o.val})
+		}
+		t.size += len(val) - len(o.val)
+		o.val = val
+	} else {
+		row = bytes.Clone(row)
+		t.at[string(row)] = int32(len(t.ops))
+		t.ops = append(t.ops, op{row, val})
+		t.size += len(row) + len(val)
+	}
+}
+
+// sorted brings order up to date. Few new writes are inserted one by one: a
+// batch that alternates writes and range reads would else sort itself again
+// and again.
+func (t *Tx) sorted() []int32 {
+	less := func(i, j int32) int { return bytes.Compare(t.ops[i].row, t.ops[j].row) }
+	if n := len(t.ops) - len(t.order); n > 16 {
+		for len(t.order) < len(t.ops) {
+			t.order = append(t.order, int32(len(t.order)))
+		}
+		slices.SortFunc(t.order, less)
+		return t.order
+	}
+	for k := len(t.order); k < len(t.ops); k++ {
+		at, _ := slices.BinarySearchFunc(t.order, int32(k), less)
+		t.order = slices.Insert(t.order, at, int32(k))
+	}
+	return t.order
+}
+
+// Effects calls put for every row written and del for every row deleted, in
+// row order. The slices belong to the transaction.
+func (t *Tx) Effects(put func(row, val []byte), del func(row []byte)) {
+	for _, i := range t.sorted() {
+		if o := t.ops[i]; o.val == nil {
+			del(o.row)
+		} else {
+			put(o.row, o.val)
+		}
+	}
+}
+
+// CountDeltas returns how the number of keys of each physical database changed.
+func (t *Tx) CountDeltas() map[uint32]int64 { return t.counts }
+
+// Iter iterates over the rows in [lower, upper) as the transaction sees them
+// now; writes made while iterating may or may not be seen, so callers collect
+// first and write afterwards.
+func (t *Tx) Iter(lower, upper []byte) Iterator {
+	base, err := t.base.Iter(lower, upper)
+	if err != nil {
+		t.err = err
+		return &emptyIter{}
+	}
+	if len(t.ops) == 0 {
+		return base
+	}
+	order := t.sorted()
+	find := func(row []byte) int {
+		i, _ := slices.BinarySearchFunc(order, row, func(i int32, row []byte) int { return bytes.Compare(t.ops[i].row, row) })
+		return i
+	}
+	lo, hi := find(lower), find(upper)
+	if lo >= hi {
+		return base
+	}
+	// A snapshot of the indices: Put may insert into t.order meanwhile.
+	return &mergeIter{t: t, base: base, own: slices.Clone(order[lo:hi])}
+}

@@ -1,0 +1,44 @@
+package peer
+
+import "fmt"
+
+// Hello is the first frame of every connection, sent by the one who dialed:
+//
+//	magic:4 version:1 class:1 node:8 incarnation:8 wall:8 cluster
+type Hello struct {
+	Class       Class
+	Node        uint64
+	Incarnation uint64 // number of starts of the node
+	Wall        int64  // the sender's wall clock in milliseconds
+	Cluster     string
+}
+
+const (
+	helloMagic   = "tuti"
+	helloVersion = 1
+	helloFixed   = 30
+	clusterMax   = 255
+)
+
+func (h Hello) encode(dst []byte) []byte {
+	dst = append(dst, helloMagic...)
+	dst = append(dst, helloVersion, byte(h.Class))
+	dst = be.AppendUint64(dst, h.Node)
+	dst = be.AppendUint64(dst, h.Incarnation)
+	dst = be.AppendUint64(dst, uint64(h.Wall))
+	return append(dst, h.Cluster...)
+}
+
+func decodeHello(b []byte) (Hello, error) {
+	if len(b) < helloFixed || len(b) > helloFixed+clusterMax || string(b[:4]) != helloMagic {
+		return Hello{}, fmt.Errorf("%w: no hello", ErrFrame)
+	}
+	if b[4] != helloVersion {
+		return Hello{}, fmt.Errorf("%w: peer speaks version %d, this node %d", ErrFrame, b[4], helloVersion)
+	}
+	h := Hello{Class: Class(b[5]), Node: be.Uint64(b[6:]), Incarnation: be.Uint64(b[14:]), Wall: int64(be.Uint64(b[22:])), Cluster: string(b[30:])}
+	if h.Class >= classes && h.Class != Stream {
+		return Hello{}, fmt.Errorf("%w: class %d", ErrFrame, h.Class)
+	}
+	return h, nil
+}

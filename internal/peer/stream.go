@@ -1,0 +1,44 @@
+package peer
+
+import (
+	"bufio"
+	"net"
+	"time"
+)
+
+// streamTimeout bounds the wait for one frame of a stream.
+const streamTimeout = 30 * time.Second
+
+// Conn is a connection of frames for one purpose, such as a snapshot. It is
+// used by one goroutine.
+type Conn struct {
+	c   net.Conn
+	r   *bufio.Reader
+	buf []byte
+}
+
+// OpenStream opens a stream to a peer. The caller closes it.
+func (l *Links) OpenStream(node uint64) (*Conn, error) {
+	conn, err := l.dial(node, Stream)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{c: conn, r: bufio.NewReaderSize(conn, 64<<10)}, nil
+}
+
+// WriteFrame sends a frame.
+func (c *Conn) WriteFrame(kind Kind, build func(dst []byte) []byte) error {
+	c.buf = appendFrame(c.buf[:0], kind, build)
+	_ = c.c.SetWriteDeadline(time.Now().Add(streamTimeout))
+	_, err := c.c.Write(c.buf)
+	return err
+}
+
+// ReadFrame waits for a frame; the payload is the caller's.
+func (c *Conn) ReadFrame() (Kind, []byte, error) {
+	_ = c.c.SetReadDeadline(time.Now().Add(streamTimeout))
+	return readFrame(c.r)
+}
+
+// Close closes the stream.
+func (c *Conn) Close() error { return c.c.Close() }

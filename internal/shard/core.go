@@ -1,0 +1,243 @@
+package shard
+
+import (
+	"encoding/binary"
+
+	"tutti/internal/command"
+	"tutti/internal/keyspace"
+	"tutti/internal/store"
+)
+
+var be = binary.BigEndian
+
+// Budgets of one batch.
+const (
+	batchStepsMax = 20_000  // rows touched: about 5 ms
+	batchBytesMax = 1 << 20 // of effects, unless one command has more
+)
+
+// batch is what one cycle evaluates into one entry.
+type batch struct {
+	index, term uint64
+	time        int64
+	data        store.WriteSet // nil: no effects
+	groups      []*Group
+	replies     []Reply
+	dbs         *keyspace.Databases // nil: unchanged
+	opened      []uint64            // sessions opened
+	floors      map[uint64]uint64   // session -> floor raised to
+	recorded    map[uint64]replyRow // session -> the row of this entry
+	deadlines   []deadline          // added to the expiry index
+	trash       []trashed           // big collections deleted
+}
+
+// core evaluates. It has no goroutine, clock or I/O of its own: the state it
+// reads, the time and the randomness are given to it, so a recorded input
+// replays exactly.
+type core struct {
+	shard    uint64
+	table    *command.Table
+	sessions *sessions
+	newID    func() uint64
+	rand     func(n uint64) uint64
+	out      int // bytes of replies of the last batch, the guess for the next
+}
+
+// input is everything an evaluation depends on beside the core.
+type input struct {
+	state     keyspace.Reader
+	keys      func(pdb uint32) int64
+	databases *keyspace.Databases
+	applied   int64 // applied shard time
+	now       int64
+	index     uint64
+	term      uint64
+	sweep     func(tx *keyspace.Tx) // background work of the keyspace; nil: none
+	tick      bool                  // the time must be recorded though nothing else is
+}
+
+// evaluate runs as many of groups as the budget allows and returns the batch
+// and how many it took.
+func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
+	tx := keyspace.NewTx(in.state, keyspace.Env{Now: in.now, Applied: in.applied, Index: in.index,
+		Databases: in.databases, Keys: in.keys, NewID: c.newID, Rand: c.rand})
+	b := &batch{index: in.index, term: in.term, time: in.now}
+	ctx := command.Ctx{Tx: tx, Out: make([]byte, 0, c.out+256)}
+	n := 0
+	wrote := make([]bool, 0, len(groups))
+	for ; n < len(groups); n++ {
+		if n > 0 && (tx.Steps() > batchStepsMax || tx.Size() > batchBytesMax) {
+			break
+		}
+		before := tx.Writes()
+		b.replies = append(b.replies, c.group(&ctx, b, groups[n]))
+		wrote = append(wrote, tx.Writes() != before)
+		b.groups = append(b.groups, groups[n])
+	}
+	if in.sweep != nil && tx.Steps() <= batchStepsMax {
+		tx.Mark()
+		in.sweep(tx)
+	}
+	if err := tx.Err(); err != nil {
+		return nil, 0, err
+	}
+	c.out = len(ctx.Out)
+	if !tx.Empty() || tx.UsedNow() || in.tick || len(b.opened) > 0 {
+		c.seal(b, tx, wrote)
+	}
+	return b, n, nil
+}
+
+// group evaluates one group. The sessions have already been asked whether it
+// is a repetition.
+func (c *core) group(ctx *command.Ctx, b *batch, g *Group) Reply {
+	r := Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.term, Index: b.index, Time: b.time}
+	if g.Open {
+		b.opened = append(b.opened, g.Session)
+		return r
+	}
+	for _, w := range g.Watches {
+		if v, exists := ctx.Tx.KeyVersion(w.DB, w.Key); v != w.Version || exists != w.Exists {
+			r.Status = WatchFailed
+			return r
+		}
+	}
+	ctx.Proto = int(g.Proto)
+	r.Replies = make([][]byte, len(g.Cmds))
+	for i, cmd := range g.Cmds {
+		at := len(ctx.Out)
+		ctx.DB, ctx.Args = cmd.DB, cmd.Args
+		if row, text := c.table.Lookup(cmd.Args); row == nil || row.Run == nil {
+			ctx.Error("ERR the leader does not know this command (" + text + "). Not applied.")
+		} else {
+			ctx.Run(row)
+		}
+		r.Replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]
+	}
+	return r
+}
+
+// seal turns the effects of a batch into its write set, together with the
+// shard-local rows: sessions, replies, counts, databases.
+func (c *core) seal(b *batch, tx *keyspace.Tx, wrote []bool) {
+	w := store.NewWriteSet(b.time, tx.Size()+512)
+	c.sealSessions(b, &w, wrote)
+	for pdb, d := range tx.CountDeltas() {
+		if d != 0 {
+			w.Put(store.CountRow(c.shard, pdb), be.AppendUint64(nil, uint64(tx.Keys(pdb)+d)))
+		}
+	}
+	if tx.DatabasesChanged() {
+		b.dbs = tx.Databases
+		w.Put(store.DatabasesRow(c.shard), b.dbs.Encode())
+	}
+	tx.Effects(func(row, val []byte) {
+		w.Put(row, val)
+		if slot, t, ok := keyspace.Deadline(row); ok {
+			b.deadlines = append(b.deadlines, deadline{slot, t})
+		} else if slot, id, ok := keyspace.Trash(row); ok {
+			b.trash = append(b.trash, trashed{slot, id})
+		}
+	}, w.Delete)
+	b.data = w
+}
+
+// sealSessions records the replies of groups with effects, one row per session.
+// Groups without effects need none: evaluated again, they find what they would
+// have found if they had come later.
+func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
+	for _, id := range b.opened {
+		c.sealOpen(w, id)
+	}
+	rows := make(map[uint64][]byte)
+	b.recorded = make(map[uint64]replyRow)
+	b.floors = make(map[uint64]uint64)
+	for i, g := range b.groups {
+		s := c.sessions.byID[g.Session]
+		if s == nil || g.Open {
+			continue
+		}
+		if wrote[i] {
+			rows[g.Session] = appendRecorded(rows[g.Session], g.Seq, b.replies[i].Replies)
+			row := b.recorded[g.Session]
+			b.recorded[g.Session] = replyRow{index: b.index, maxSeq: max(row.maxSeq, g.Seq)}
+		}
+		if s.acked > s.floor {
+			b.floors[g.Session] = s.acked
+		}
+	}
+	for id, val := range rows {
+		w.Put(store.RepliesRow(c.shard, id, b.index), val)
+	}
+	for id, floor := range b.floors {
+		w.Put(store.SessionRow(c.shard, id), be.AppendUint64(nil, floor))
+		for _, row := range c.sessions.byID[id].rows {
+			if row.maxSeq <= floor {
+				w.Delete(store.RepliesRow(c.shard, id, row.index))
+			}
+		}
+	}
+}
+
+// sealOpen opens a session and ends those of older incarnations of its node.
+func (c *core) sealOpen(w *store.WriteSet, id uint64) {
+	node := sessionNode(id)
+	w.Put(store.NodeRow(c.shard, node), be.AppendUint64(nil, sessionIncarnation(id)))
+	if c.sessions.byID[id] == nil {
+		w.Put(store.SessionRow(c.shard, id), make([]byte, 8))
+	}
+	for old, s := range c.sessions.byID {
+		if sessionNode(old) != node || sessionIncarnation(old) >= sessionIncarnation(id) {
+			continue
+		}
+		w.Delete(store.SessionRow(c.shard, old))
+		for _, row := range s.rows {
+			w.Delete(store.RepliesRow(c.shard, old, row.index))
+		}
+	}
+}
+
+// applied takes over into memory what the entry of b, now applied, did to the
+// session rows.
+func (c *core) applied(b *batch) {
+	for _, id := range b.opened {
+		for old := range c.sessions.byID {
+			if sessionNode(old) == sessionNode(id) && sessionIncarnation(old) < sessionIncarnation(id) {
+				delete(c.sessions.byID, old)
+			}
+		}
+		c.sessions.nodes[sessionNode(id)] = sessionIncarnation(id)
+		c.sessions.session(id)
+	}
+	for id, floor := range b.floors {
+		s := c.sessions.byID[id]
+		if s == nil {
+			continue
+		}
+		s.setFloor(floor)
+		keep := s.rows[:0]
+		for _, row := range s.rows {
+			if row.maxSeq > floor {
+				keep = append(keep, row)
+			}
+		}
+		s.rows = keep
+	}
+	for id, row := range b.recorded {
+		if s := c.sessions.byID[id]; s != nil {
+			s.rows = append(s.rows, row)
+		}
+	}
+	c.remember(b)
+}
+
+// remember notes the outcome of every group of b for repetitions in this term.
+func (c *core) remember(b *batch) {
+	for i, g := range b.groups {
+		s := c.sessions.byID[g.Session]
+		if s == nil || g.Open || g.Seq <= s.acked {
+			continue
+		}
+		s.open[g.Seq] = outcome{index: b.index, reply: &b.replies[i]}
+	}
+}

@@ -1,0 +1,382 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+	"google.golang.org/protobuf/proto"
+
+	"tutti/internal/command"
+	"tutti/internal/peer"
+	"tutti/internal/store"
+)
+
+// Kinds of frames between nodes; see package peer.
+const (
+	kindRaft     peer.Kind = 16 + iota // shard:8 raftpb.Message
+	kindGroup                          // see group.go
+	kindReply                          // see group.go
+	kindReadAsk                        // shard:8 id:8
+	kindReadTell                       // shard:8 id:8 index:8 now:8
+	kindTick                           // shard:8 time:8
+)
+
+// Config gives a Host what it needs.
+type Config struct {
+	Node        uint64
+	Incarnation uint64
+	Shards      []Shard
+	Log         *store.Log
+	State       *store.State
+	Links       *peer.Links
+	Table       *command.Table
+	Clock       Clock
+	Logger      *slog.Logger
+	NewID       func() uint64         // object ids; called by loops, so safe for concurrent use
+	Rand        func(n uint64) uint64 // the same
+	// Tick is the length of a raft tick. Zero: TickDefault.
+	Tick time.Duration
+	// Loops is the number of event loops. Zero: one.
+	Loops int
+	// LogBytesMax is how much may be applied before the state is flushed so
+	// that the log can be truncated. Zero: 64 MiB.
+	LogBytesMax int64
+	// LeadChanged is told of every change of leader that a replica here learns
+	// of, on the replica's loop; it must not block.
+	LeadChanged func(shard uint64, l Lead)
+	// Reply takes replies to groups that were forwarded with Forward, on the
+	// goroutine that reads the connection.
+	Reply func(from uint64, r Reply)
+	// Fatal is called when the node can't go on.
+	Fatal func(err error)
+}
+
+// TickDefault makes an election start 0.3 to 0.6 s after a leader fell silent.
+// A leader whose process dies is replaced sooner: its connections break.
+const TickDefault = 30 * time.Millisecond
+
+const logBytesDefault = 64 << 20
+
+// Shard says which slots a shard owns.
+type Shard struct {
+	ID    uint64
+	Slots store.SlotRange
+}
+
+// Host is the shards of one node.
+type Host struct {
+	cfg      Config
+	loops    []*loop
+	replicas map[uint64]*Replica // immutable after Open
+	wg       sync.WaitGroup
+	stopping atomic.Bool
+}
+
+// Open opens the replicas and starts the loops. The frames of peers go to
+// Frame and Stream.
+func Open(cfg Config) (*Host, error) {
+	if cfg.Tick == 0 {
+		cfg.Tick = TickDefault
+	}
+	if cfg.LogBytesMax == 0 {
+		cfg.LogBytesMax = logBytesDefault
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	h := &Host{cfg: cfg, replicas: make(map[uint64]*Replica)}
+	for range max(cfg.Loops, 1) {
+		h.loops = append(h.loops, newLoop(h))
+	}
+	for i, s := range cfg.Shards {
+		l := h.loops[i%len(h.loops)]
+		r, err := h.openReplica(l, s.ID, s.Slots)
+		if err != nil {
+			h.release()
+			return nil, err
+		}
+		l.replicas = append(l.replicas, r)
+		h.replicas[s.ID] = r
+	}
+	for _, l := range h.loops {
+		h.wg.Go(l.run)
+	}
+	return h, nil
+}
+
+// Close stops the loops. Groups and reads that wait are answered as if the
+// leader had been lost.
+func (h *Host) Close() {
+	h.stopping.Store(true)
+	for _, l := range h.loops {
+		close(l.quit)
+	}
+	h.wg.Wait()
+	for _, l := range h.loops {
+		for _, r := range l.replicas {
+			r.dropGroups()
+			r.dropReads()
+		}
+		l.wg.Wait()
+	}
+	h.release()
+}
+
+func (h *Host) release() {
+	for _, r := range h.replicas {
+		r.view.Release()
+	}
+}
+
+func (h *Host) closing() bool { return h.stopping.Load() }
+
+// fatal stops the node: its disk or its invariants can't be trusted any more.
+func (h *Host) fatal(err error) {
+	if h.stopping.Load() {
+		return
+	}
+	h.cfg.Fatal(err)
+}
+
+// Lead returns who leads a shard, as far as this node knows.
+func (h *Host) Lead(shard uint64) Lead { return *h.replicas[shard].lead.Load() }
+
+// Submit hands a group to the replica here; its Done is called exactly once
+// unless the host closes.
+func (h *Host) Submit(g *Group) {
+	if g.size == 0 {
+		g.size = groupSize(g)
+	}
+	h.replicas[g.Shard].loop.post(g)
+}
+
+func groupSize(g *Group) int {
+	n := groupFixed
+	for _, c := range g.Cmds {
+		for _, a := range c.Args {
+			n += len(a) + 4
+		}
+	}
+	return n
+}
+
+// Forward sends a group to another node's replica. Its reply comes to
+// Config.Reply; it reports whether the group was sent.
+func (h *Host) Forward(node uint64, g *Group) bool {
+	return h.cfg.Links.Send(node, peer.Bulk, kindGroup, g.encode)
+}
+
+// Read asks the replica here for a view.
+func (h *Host) Read(q *Read) { h.replicas[q.Shard].loop.post(q) }
+
+// Frame takes a frame from a peer.
+func (h *Host) Frame(from uint64, kind peer.Kind, b []byte) {
+	switch kind {
+	case kindGroup:
+		h.groupFrame(from, b)
+		return
+	case kindReply:
+		if reply, err := decodeReply(b); err == nil {
+			h.cfg.Reply(from, reply)
+			return
+		}
+	case kindRaft, kindReadAsk, kindReadTell, kindTick:
+		if len(b) < 8 {
+			break
+		}
+		if r := h.replicas[be.Uint64(b)]; r != nil && r.frame(from, kind, b[8:]) {
+			return
+		}
+	}
+	h.cfg.Logger.Warn("frame dropped", slog.Uint64("from", from), slog.Int("kind", int(kind)), slog.Int("bytes", len(b)))
+}
+
+func (h *Host) groupFrame(from uint64, b []byte) {
+	g, err := decodeGroup(b)
+	if err != nil || h.replicas[g.Shard] == nil || sessionNode(g.Session) != from {
+		h.cfg.Logger.Warn("group dropped", slog.Uint64("from", from), slog.Any("error", err))
+		return
+	}
+	g.Done = func(r Reply) { h.cfg.Links.Send(from, peer.Bulk, kindReply, r.encode) }
+	h.Submit(g)
+}
+
+// frame takes what a peer's replica sent to this one.
+func (r *Replica) frame(from uint64, kind peer.Kind, b []byte) bool {
+	switch {
+	case kind == kindRaft:
+		m := &pb.Message{}
+		if err := proto.Unmarshal(b, m); err != nil || m.GetFrom() != from || m.GetTo() != r.host.cfg.Node || m.GetType() == pb.MsgSnap {
+			return false
+		}
+		r.loop.post(received{r, m})
+	case kind == kindReadAsk && len(b) == 8:
+		r.loop.post(readAsk{r, from, be.Uint64(b)})
+	case kind == kindReadTell && len(b) == 24:
+		r.loop.post(readTell{r, be.Uint64(b), be.Uint64(b[8:]), int64(be.Uint64(b[16:]))})
+	case kind == kindTick && len(b) == 8:
+		r.loop.post(tickAsk{r, int64(be.Uint64(b))})
+	default:
+		return false
+	}
+	return true
+}
+
+// LinkChanged tells the replicas that the link to a node went up or down.
+func (h *Host) LinkChanged(node uint64, up bool) {
+	if up {
+		return
+	}
+	for _, l := range h.loops {
+		l.post(linkDown{node})
+	}
+}
+
+// leaderGone starts an election at once when the connection to the leader
+// broke: a killed process is noticed long before it is missed. Pre-vote keeps
+// this harmless if the leader is alive: the others still hear it.
+func (r *Replica) leaderGone(node uint64) {
+	if r.lead.Load().Node != node || node == r.host.cfg.Node {
+		return
+	}
+	r.loop.touch(r)
+	if err := r.raft.ForgetLeader(); err != nil {
+		return
+	}
+	pause := time.Duration(r.host.cfg.Rand(uint64(r.host.cfg.Tick)))
+	r.loop.after(pause, func() {
+		if r.lead.Load().Node == 0 {
+			r.loop.touch(r)
+			_ = r.raft.Campaign()
+		}
+	})
+}
+
+// after runs f on the loop's goroutine once d has passed, unless it stops.
+func (l *loop) after(d time.Duration, f func()) {
+	l.wg.Go(func() {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			l.post(call{f})
+		case <-l.quit:
+		}
+	})
+}
+
+// Call runs f on the goroutine of the shard's loop and waits for it.
+func (h *Host) call(ctx context.Context, shard uint64, f func(r *Replica)) error {
+	r := h.replicas[shard]
+	if r == nil {
+		return fmt.Errorf("no replica of shard %d here", shard)
+	}
+	done := make(chan struct{})
+	r.loop.post(call{func() { f(r); close(done) }})
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.loop.quit:
+		return errors.New("the node is stopping")
+	}
+}
+
+// Info is what a replica knows of itself.
+type Info struct {
+	Shard      uint64            `json:"id"`
+	First      int               `json:"first_slot"`
+	End        int               `json:"end_slot"`
+	Leader     uint64            `json:"leader"`
+	Term       uint64            `json:"term"`
+	Applied    uint64            `json:"applied"`
+	LastIndex  uint64            `json:"last_index"`
+	FirstIndex uint64            `json:"first_index"`
+	ShardTime  int64             `json:"shard_time_ms"`
+	Hash       string            `json:"hash"`
+	Voters     []uint64          `json:"voters"`
+	Match      map[uint64]uint64 `json:"match,omitempty"` // at the leader: node -> index it holds
+
+}
+
+// Replica describes the replica of a shard here.
+func (h *Host) Replica(ctx context.Context, shard uint64) (Info, error) {
+	var s Info
+	err := h.call(ctx, shard, func(r *Replica) { s = r.info() })
+	return s, err
+}
+
+func (r *Replica) info() Info {
+	l := r.lead.Load()
+	first, _ := r.log.FirstIndex()
+	s := Info{Shard: r.id, First: r.slots.First, End: r.slots.End, Leader: l.Node, Term: l.Term,
+		Applied: r.applied.Index, LastIndex: r.lastIndex, FirstIndex: first, ShardTime: r.applied.Time,
+		Hash: fmt.Sprintf("%016x", r.applied.Hash), Voters: r.conf.GetVoters()}
+	if l.Self {
+		s.Match = make(map[uint64]uint64)
+		for id, p := range r.raft.Status().Progress {
+			s.Match[id] = p.Match
+		}
+	}
+	return s
+}
+
+// Resign hands leadership of all shards that this node leads to the follower
+// that is furthest, and returns when it is gone or ctx ends.
+func (h *Host) Resign(ctx context.Context) error {
+	for id := range h.replicas {
+		for {
+			if h.Lead(id).Node != h.cfg.Node {
+				break
+			}
+			if err := h.call(ctx, id, (*Replica).resign); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Replica) resign() {
+	st := r.raft.Status()
+	if st.LeadTransferee != 0 || !r.leading() {
+		return
+	}
+	best, match := uint64(0), uint64(0)
+	for id, p := range st.Progress {
+		if id != r.host.cfg.Node && !p.IsLearner && p.State == tracker.StateReplicate && p.Match >= match && r.host.cfg.Links.Up(id) {
+			best, match = id, p.Match
+		}
+	}
+	if best != 0 {
+		r.loop.touch(r)
+		r.raft.TransferLeader(best)
+	}
+}
+
+func (r *Replica) dropReads() {
+	for _, list := range [][]asker{r.reads.round, r.reads.next} {
+		for _, a := range list {
+			if a.read != nil {
+				a.read.Done(nil, 0, ErrUnavailable)
+			}
+		}
+	}
+	for _, w := range r.reads.waiting {
+		w.read.Done(nil, 0, ErrUnavailable)
+	}
+	r.reads = reads{}
+}

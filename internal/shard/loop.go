@@ -1,0 +1,195 @@
+package shard
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/store"
+)
+
+// loop is one event loop: it owns replicas and is the only goroutine that
+// touches them. It takes all that waits, does it as one batch, and answers.
+type loop struct {
+	host     *Host
+	replicas []*Replica
+
+	mu    sync.Mutex // guards inbox
+	inbox []any
+	wake  chan struct{} // capacity 1: a signal
+	quit  chan struct{}
+	wg    sync.WaitGroup // goroutines that work for the loop
+
+	dirty    []*Replica // with work for raft or for the next batch
+	applying []applying // in the state batch of this cycle
+	wantTick bool
+}
+
+// What others post into a loop beside *Group and *Read.
+type (
+	appended struct {
+		r     *Replica
+		m     *pb.Message
+		epoch uint64
+	}
+	applying struct {
+		r  *Replica
+		at store.Applied
+		m  *pb.Message
+	}
+	received struct { // a raft message from a peer
+		r *Replica
+		m *pb.Message
+	}
+	readAsk struct {
+		r        *Replica
+		node, id uint64
+	}
+	readTell struct {
+		r         *Replica
+		id, index uint64
+		now       int64
+	}
+	tickAsk struct {
+		r *Replica
+		t int64
+	}
+	linkDown struct{ node uint64 }
+	call     struct{ f func() } // administration and tests
+)
+
+func newLoop(h *Host) *loop {
+	return &loop{host: h, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+}
+
+// post puts something into the inbox; it never blocks. Groups and reads are
+// bounded where they are admitted, raft messages by raft's own flow control.
+func (l *loop) post(x any) {
+	l.mu.Lock()
+	l.inbox = append(l.inbox, x)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// touch puts a replica on the list of those with work.
+func (l *loop) touch(r *Replica) {
+	if !r.dirty {
+		r.dirty = true
+		l.dirty = append(l.dirty, r)
+	}
+}
+
+func (l *loop) run() {
+	tick := time.NewTicker(l.host.cfg.Tick)
+	defer tick.Stop()
+	var spare []any
+	for {
+		select {
+		case <-l.quit:
+			return
+		case <-l.wake:
+		case <-tick.C:
+			for _, r := range l.replicas {
+				r.tick()
+			}
+		}
+		l.mu.Lock()
+		work := l.inbox
+		l.inbox = spare[:0]
+		l.mu.Unlock()
+		for _, x := range work {
+			l.take(x)
+		}
+		clear(work)
+		spare = work
+		if err := l.cycle(); err != nil {
+			l.host.fatal(err)
+			return
+		}
+	}
+}
+
+// take gives one thing from the inbox to its replica.
+func (l *loop) take(x any) {
+	switch x := x.(type) {
+	case *Group:
+		l.host.replicas[x.Shard].admit(x)
+	case *Read:
+		l.host.replicas[x.Shard].read(x)
+	case appended:
+		x.r.appendDone(x.m, x.epoch)
+	case received:
+		x.r.step(x.m)
+	case readAsk:
+		x.r.asked(x.node, x.id)
+	case readTell:
+		x.r.told(x.id, x.index, x.now)
+	case tickAsk:
+		x.r.tickTime(x.t)
+	case sweepFound:
+		if x.r.sweep != nil && x.r.term == x.term {
+			x.r.sweep.found(x)
+		}
+	case snapshotSent:
+		x.r.raft.ReportSnapshot(x.to, x.status)
+		l.touch(x.r)
+	case snapshotReceived:
+		x.r.offer(x)
+	case linkDown:
+		for _, r := range l.replicas {
+			r.leaderGone(x.node)
+		}
+	case call:
+		x.f()
+	default:
+		panic(fmt.Sprintf("shard: %T in the inbox", x))
+	}
+}
+
+// cycle works until no replica has anything left to do. All entries that become
+// applicable together, of all replicas, are one batch of the state store.
+func (l *loop) cycle() error {
+	for len(l.dirty) > 0 {
+		b := l.host.cfg.State.NewBatch()
+		for i := 0; i < len(l.dirty); i++ {
+			r := l.dirty[i]
+			r.dirty = false
+			if err := r.work(b); err != nil {
+				return err
+			}
+		}
+		l.dirty = l.dirty[:0]
+		if err := b.Commit(); err != nil {
+			return fmt.Errorf("apply: %w", err)
+		}
+		done := l.applying
+		l.applying = nil
+		for _, a := range done {
+			if err := a.r.applyDone(a.at, a.m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// work proposes what waits and handles what raft has ready.
+func (r *Replica) work(b *store.Batch) error {
+	for {
+		if err := r.propose(); err != nil {
+			return err
+		}
+		if !r.raft.HasReady() {
+			r.dropOffer()
+			return nil
+		}
+		if err := r.handle(b); err != nil {
+			return err
+		}
+	}
+}

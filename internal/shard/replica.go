@@ -1,0 +1,581 @@
+package shard
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"tutti/internal/keyspace"
+	"tutti/internal/peer"
+	"tutti/internal/store"
+)
+
+// Replica is this node's copy of one shard. All its fields but lead belong to
+// the goroutine of its loop.
+type Replica struct {
+	host  *Host
+	loop  *loop
+	id    uint64 // of the shard
+	slots store.SlotRange
+	raft  *raft.RawNode
+	log   *store.ShardLog
+	core  core
+	clock pacer
+	sweep *sweeper // nil unless leading
+
+	// lead is the leader's node and term as far as this replica knows, for
+	// everybody.
+	lead atomic.Pointer[Lead]
+
+	applied   store.Applied
+	next      store.Applied // applied once the loop's batch is
+	lastIndex uint64        // of the raft log, unstable entries included
+	dbs       *keyspace.Databases
+	view      *store.View // newest; the replica holds one reference
+
+	state  raft.StateType
+	term   uint64
+	vote   uint64
+	commit uint64
+	conf   *pb.ConfState
+
+	early    []*Group           // for this term, but the replica can't evaluate yet
+	queue    []*Group           // admitted, to be evaluated
+	bytes    int                // of queue
+	pending  map[groupID]*Group // queued, in flight or waiting for confirmation
+	inflight *batch             // proposed, not applied; nil: none
+	tickTo   int64              // somebody waits for shard time to reach this
+	reads    reads
+	dirty    bool            // in the loop's list of replicas with work
+	incoming *store.Incoming // a received snapshot that raft has been told of
+	epoch    uint64          // counts installed snapshots
+	ticks    uint64
+	views    sync.WaitGroup // open views; a snapshot is installed when there is none
+	// receiving is set while a snapshot comes in, by the goroutine that receives.
+	receiving atomic.Bool
+}
+
+// Lead says who leads a shard.
+type Lead struct {
+	Node uint64 // 0: nobody known
+	Term uint64
+	Self bool // this node leads and has applied an entry of its term
+}
+
+type groupID struct{ session, seq uint64 }
+
+// Timing of raft in ticks; see Config.Tick for a tick's length.
+const (
+	electionTicks  = 10
+	heartbeatTicks = 2
+	// maxEntryBytes is what one append message carries at most beside its
+	// first entry.
+	appendBytesMax   = 4 << 20
+	inflightMsgsMax  = 64
+	inflightBytesMax = 64 << 20
+	queueBytesMax    = 64 << 20
+	queueGroupsMax   = 1 << 16
+)
+
+func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica, error) {
+	r := &Replica{host: h, loop: l, id: id, slots: slots, pending: make(map[groupID]*Group)}
+	r.core = core{shard: id, table: h.cfg.Table, newID: h.cfg.NewID, rand: h.cfg.Rand}
+	r.clock = pacer{clock: h.cfg.Clock, median: r.medianOffset}
+	applied, err := h.cfg.State.Applied(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.cfg.Log.FinishInstall(id, applied.Index, applied.Term); err != nil {
+		return nil, err
+	}
+	if r.conf, err = h.cfg.State.Conf(id); err != nil {
+		return nil, err
+	}
+	if r.log, err = h.cfg.Log.Shard(id, applied.Index, applied.Term, r.conf); err != nil {
+		return nil, err
+	}
+	r.applied, r.next = applied, applied
+	if err := r.loadDatabases(); err != nil {
+		return nil, err
+	}
+	r.log.Snapshots = r.makeSnapshot
+	r.lastIndex, _ = r.log.LastIndex()
+	hs, _, _ := r.log.InitialState()
+	r.term, r.vote, r.commit = hs.GetTerm(), hs.GetVote(), hs.GetCommit()
+	r.raft, err = raft.NewRawNode(&raft.Config{
+		ID:                        h.cfg.Node,
+		ElectionTick:              electionTicks,
+		HeartbeatTick:             heartbeatTicks,
+		Storage:                   r.log,
+		Applied:                   applied.Index,
+		AsyncStorageWrites:        true,
+		MaxSizePerMsg:             appendBytesMax,
+		MaxCommittedSizePerReady:  appendBytesMax,
+		MaxInflightMsgs:           inflightMsgsMax,
+		MaxInflightBytes:          inflightBytesMax,
+		CheckQuorum:               true,
+		PreVote:                   true,
+		DisableProposalForwarding: true,
+		StepDownOnRemoval:         true,
+		Logger:                    raftLogger{h.cfg.Logger.With(slog.Uint64("shard", id))},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start raft of shard %d: %w", id, err)
+	}
+	r.lead.Store(&Lead{Term: r.term})
+	r.publish()
+	return r, nil
+}
+
+func (r *Replica) loadDatabases() error {
+	val, ok, err := r.host.cfg.State.Get(store.DatabasesRow(r.id), nil)
+	if err == nil && !ok {
+		err = fmt.Errorf("shard %d: no databases row", r.id)
+	}
+	if err == nil {
+		r.dbs, err = keyspace.DecodeDatabases(val)
+	}
+	return err
+}
+
+func (r *Replica) medianOffset() (int64, bool) {
+	return r.host.cfg.Links.MedianOffset(r.conf.GetVoters())
+}
+
+// publish makes the newest state the one that readers get.
+func (r *Replica) publish() {
+	old := r.view
+	r.views.Add(1)
+	r.view = r.host.cfg.State.View(r.id, r.applied, r.dbs, r.views.Done)
+	if old != nil {
+		old.Release()
+	}
+	r.serveReads()
+}
+
+func (r *Replica) leading() bool {
+	return r.state == raft.StateLeader && r.applied.Term == r.term && r.core.sessions != nil
+}
+
+// step hands a message to raft.
+func (r *Replica) step(m *pb.Message) {
+	r.loop.touch(r)
+	if err := r.raft.Step(m); err != nil {
+		r.host.cfg.Logger.Debug("raft refused a message", slog.Uint64("shard", r.id), slog.Any("type", m.GetType()), slog.Any("error", err))
+	}
+}
+
+func (r *Replica) tick() {
+	r.loop.touch(r)
+	r.ticks++
+	r.raft.Tick()
+	r.tickReads()
+	r.truncateLog()
+}
+
+// handle takes what raft has ready: messages leave, appends go to the log's
+// writer, committed entries into the loop's apply batch.
+func (r *Replica) handle(b *store.Batch) error {
+	rd := r.raft.Ready()
+	if n := len(rd.Entries); n > 0 {
+		r.lastIndex = rd.Entries[n-1].GetIndex()
+	}
+	if rd.HardState != nil {
+		r.term, r.vote, r.commit = rd.HardState.GetTerm(), rd.HardState.GetVote(), rd.HardState.GetCommit()
+	}
+	if rd.SoftState != nil {
+		r.roleChanged(rd.SoftState)
+	} else if l := r.lead.Load(); l.Term != r.term {
+		r.roleChanged(&raft.SoftState{Lead: l.Node, RaftState: r.state})
+	}
+	for _, rs := range rd.ReadStates {
+		r.readConfirmed(rs)
+	}
+	for _, m := range rd.Messages {
+		switch m.GetTo() {
+		case raft.LocalAppendThread:
+			if err := r.append(m); err != nil {
+				return err
+			}
+		case raft.LocalApplyThread:
+			if err := r.apply(b, m); err != nil {
+				return err
+			}
+		default:
+			r.send(m)
+		}
+	}
+	return nil
+}
+
+// append passes a write of the raft log to its writer. The responses that raft
+// attached leave once it is durable.
+func (r *Replica) append(m *pb.Message) error {
+	if !raft.IsEmptySnap(m.GetSnapshot()) {
+		return r.install(m)
+	}
+	a := &store.Append{Shard: r.id, Entries: m.GetEntries()}
+	if m.Term != nil {
+		a.Hard = &pb.HardState{Term: new(m.GetTerm()), Vote: new(m.GetVote()), Commit: new(m.GetCommit())}
+	}
+	if len(m.GetResponses()) > 0 || len(a.Entries) > 0 {
+		epoch := r.epoch
+		a.Done = func() { r.loop.post(appended{r, m, epoch}) }
+	}
+	r.host.cfg.Log.Append(a)
+	return nil
+}
+
+// appendDone runs once an append is durable. What was under way when a
+// snapshot replaced the log is not in the log any more.
+func (r *Replica) appendDone(m *pb.Message, epoch uint64) {
+	if epoch == r.epoch {
+		r.log.Appended(m.GetEntries())
+	}
+	r.respond(m)
+}
+
+func (r *Replica) respond(m *pb.Message) {
+	for _, resp := range m.GetResponses() {
+		if resp.GetTo() == r.host.cfg.Node {
+			r.step(resp)
+		} else {
+			r.send(resp)
+		}
+	}
+}
+
+func (r *Replica) send(m *pb.Message) {
+	class := peer.Bulk
+	switch m.GetType() {
+	case pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgPreVote, pb.MsgPreVoteResp,
+		pb.MsgTimeoutNow, pb.MsgReadIndex, pb.MsgReadIndexResp:
+		class = peer.Control
+	case pb.MsgSnap:
+		r.sendSnapshot(m)
+		return
+	}
+	sent := r.host.cfg.Links.Send(m.GetTo(), class, kindRaft, func(dst []byte) []byte {
+		out, err := proto.MarshalOptions{}.MarshalAppend(be.AppendUint64(dst, r.id), m)
+		if err != nil {
+			panic(fmt.Sprintf("shard: marshal %v: %v", m.GetType(), err))
+		}
+		return out
+	})
+	if !sent && m.GetType() == pb.MsgApp {
+		r.raft.ReportUnreachable(m.GetTo())
+	}
+}
+
+// roleChanged takes over a new role or term.
+func (r *Replica) roleChanged(s *raft.SoftState) {
+	r.host.cfg.Logger.Info("raft role", slog.Uint64("shard", r.id), slog.String("role", s.RaftState.String()),
+		slog.Uint64("leader", s.Lead), slog.Uint64("term", r.term))
+	r.state = s.RaftState
+	r.core.sessions = nil // anew at the first applied entry of the term, see startLeading
+	r.sweep = nil
+	r.setLead(Lead{Node: s.Lead, Term: r.term})
+	r.dropGroups()
+	r.readsTermChanged()
+}
+
+func (r *Replica) setLead(l Lead) {
+	if old := r.lead.Load(); *old == l {
+		return
+	}
+	r.lead.Store(&l)
+	if f := r.host.cfg.LeadChanged; f != nil {
+		f(r.id, l)
+	}
+}
+
+// dropGroups answers everything that waits: this node does not lead any more,
+// or leads in another term.
+func (r *Replica) dropGroups() {
+	lead := r.lead.Load()
+	for _, g := range r.early {
+		g.Done(Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Status: NotLeader, Leader: lead.Node, Term: lead.Term})
+	}
+	r.early = nil
+	for _, g := range r.queue {
+		r.answer(g, Reply{Status: NotLeader, Leader: lead.Node, Term: lead.Term})
+	}
+	clear(r.queue)
+	r.queue, r.bytes = r.queue[:0], 0
+	r.inflight = nil
+	for _, g := range r.pending {
+		r.answer(g, Reply{Status: Lost, Leader: lead.Node, Term: lead.Term})
+	}
+	clear(r.pending)
+}
+
+// answer sends a reply to the attempt that is now waiting for it.
+func (r *Replica) answer(g *Group, reply Reply) {
+	id := groupID{g.Session, g.Seq}
+	if latest := r.pending[id]; latest != nil {
+		g = latest
+		delete(r.pending, id)
+	}
+	reply.Session, reply.Seq, reply.Attempt = g.Session, g.Seq, g.Attempt
+	g.Done(reply)
+}
+
+// startLeading runs when the first entry of this node's term is applied: only
+// then does the applied state hold everything that earlier leaders committed.
+func (r *Replica) startLeading() error {
+	sessions, err := loadSessions(r.id, r.view)
+	if err != nil {
+		return err
+	}
+	r.core.sessions = sessions
+	r.clock.start(r.applied.Time)
+	r.sweep = newSweeper(r)
+	r.setLead(Lead{Node: r.host.cfg.Node, Term: r.term, Self: true})
+	early := r.early
+	r.early = nil
+	for _, g := range early {
+		r.admit(g)
+	}
+	r.startRound()
+	return nil
+}
+
+// admit takes a group into the queue, or answers it at once.
+func (r *Replica) admit(g *Group) {
+	lead := r.lead.Load()
+	if r.state == raft.StateLeader && g.Term == r.term && !r.leading() && len(r.early) < queueGroupsMax {
+		r.early = append(r.early, g)
+		return
+	}
+	if !r.leading() || g.Term != r.term {
+		g.Done(Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Status: NotLeader, Leader: lead.Node, Term: lead.Term})
+		return
+	}
+	if reply, done := r.known(g); done {
+		reply.Session, reply.Seq, reply.Attempt, reply.Term = g.Session, g.Seq, g.Attempt, r.term
+		g.Done(reply)
+		return
+	}
+	id := groupID{g.Session, g.Seq}
+	if waiting := r.pending[id]; waiting != nil {
+		r.pending[id] = g // a later attempt takes the reply
+		return
+	}
+	if len(r.queue) >= queueGroupsMax || r.bytes > queueBytesMax {
+		g.Done(Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Status: Busy, Leader: lead.Node, Term: lead.Term})
+		return
+	}
+	r.pending[id] = g
+	r.queue = append(r.queue, g)
+	r.bytes += g.size
+	r.loop.touch(r)
+}
+
+// known answers a group whose outcome needs no evaluation.
+func (r *Replica) known(g *Group) (Reply, bool) {
+	t := r.core.sessions
+	s := t.byID[g.Session]
+	switch {
+	case g.Open && sessionIncarnation(g.Session) < t.nodes[sessionNode(g.Session)]:
+		return Reply{Status: NoSession}, true
+	case g.Open:
+		return Reply{Index: r.applied.Index}, s != nil
+	case s == nil:
+		return Reply{Status: NoSession}, true
+	case g.Seq <= s.acked:
+		return Reply{Status: Pruned}, true
+	}
+	s.ack(g.Floor)
+	o, done := s.open[g.Seq]
+	if !done {
+		return Reply{}, false
+	}
+	if o.reply != nil {
+		return *o.reply, true
+	}
+	reply, err := recorded(r.view, r.id, g.Session, o.index, g.Seq)
+	if err != nil {
+		r.host.fatal(err)
+	}
+	return reply, true
+}
+
+// propose evaluates the next batch and hands it to raft.
+func (r *Replica) propose() error {
+	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due()) {
+		return nil
+	}
+	now, ok := r.clock.now()
+	if !ok {
+		return nil // too few clocks known to begin the shard's time; the next tick asks again
+	}
+	now = max(now, r.applied.Time)
+	in := input{state: r.host.cfg.State, databases: r.dbs, applied: r.applied.Time, now: now, index: r.lastIndex + 1, term: r.term,
+		keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
+		tick:  r.tickTo > r.applied.Time,
+		sweep: r.sweep.step(now)}
+	b, n, err := r.core.evaluate(in, r.queue)
+	if err != nil {
+		return fmt.Errorf("evaluate batch of shard %d: %w", r.id, err)
+	}
+	if b.data == nil {
+		r.took(n)
+		if n > 0 {
+			r.core.remember(b)
+			r.confirm(b)
+		}
+		return nil
+	}
+	if err := r.raft.Propose(b.data); err != nil {
+		// Dropped before raft took it, during a transfer of leadership for
+		// instance: the queue stays, and the next cycle evaluates it again.
+		r.host.cfg.Logger.Debug("proposal dropped", slog.Uint64("shard", r.id), slog.Any("error", err))
+		return nil
+	}
+	r.took(n)
+	r.inflight = b
+	r.loop.touch(r)
+	return nil
+}
+
+// took removes the first n groups from the queue.
+func (r *Replica) took(n int) {
+	for _, g := range r.queue[:n] {
+		r.bytes -= g.size
+	}
+	m := copy(r.queue, r.queue[n:])
+	clear(r.queue[m:])
+	r.queue = r.queue[:m]
+	if m > 0 {
+		r.loop.touch(r)
+	}
+}
+
+// apply adds committed entries to the loop's batch.
+func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
+	at := r.next
+	for _, e := range m.GetEntries() {
+		var err error
+		data := e.GetData()
+		if e.GetType() != pb.EntryNormal {
+			data = nil
+		}
+		if at, err = b.Apply(r.id, at, e.GetIndex(), e.GetTerm(), data); err != nil {
+			return err
+		}
+		if e.GetType() != pb.EntryNormal {
+			if err := r.applyConf(b, e); err != nil {
+				return err
+			}
+		}
+	}
+	r.next = at
+	r.loop.applying = append(r.loop.applying, applying{r, at, m})
+	return nil
+}
+
+// applyConf applies a configuration change, after making sure that the commit
+// that lets it is durable.
+func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
+	var change pb.ConfChangeI
+	if e.GetType() == pb.EntryConfChange {
+		c := &pb.ConfChange{}
+		if err := proto.Unmarshal(e.GetData(), c); err != nil {
+			return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), r.id, err)
+		}
+		change = c
+	} else {
+		c := &pb.ConfChangeV2{}
+		if err := proto.Unmarshal(e.GetData(), c); err != nil {
+			return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), r.id, err)
+		}
+		change = c
+	}
+	r.host.cfg.Log.SyncCommit(r.id, &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(max(r.commit, e.GetIndex()))})
+	r.conf = r.raft.ApplyConfChange(change)
+	return b.SetConf(r.id, r.conf)
+}
+
+// applyDone runs after the loop's batch is visible.
+func (r *Replica) applyDone(at store.Applied, m *pb.Message) error {
+	before := r.applied
+	r.applied = at
+	done := r.inflight
+	switch {
+	case done == nil || at.Index < done.index:
+		done = nil
+	case !hasEntry(m.GetEntries(), done.index, done.term):
+		// Another leader's entry stands there. The role change that went with it
+		// has answered the groups.
+		r.inflight, done = nil, nil
+	default:
+		r.inflight = nil
+	}
+	if done != nil && done.dbs != nil {
+		r.dbs = done.dbs
+	} else if before.Index != at.Index && (done == nil || r.state != raft.StateLeader) {
+		if err := r.loadDatabases(); err != nil {
+			return err
+		}
+	}
+	if done != nil && r.core.sessions != nil {
+		r.core.applied(done)
+	}
+	r.publish()
+	if done != nil {
+		r.sweep.wrote(done)
+		r.answerBatch(done)
+	}
+	r.respond(m)
+	if r.state == raft.StateLeader && r.core.sessions == nil && at.Term == r.term {
+		return r.startLeading()
+	}
+	r.loop.touch(r)
+	return nil
+}
+
+func hasEntry(entries []*pb.Entry, index, term uint64) bool {
+	for _, e := range entries {
+		if e.GetIndex() == index {
+			return e.GetTerm() == term
+		}
+	}
+	return false
+}
+
+func (r *Replica) answerBatch(b *batch) {
+	for i, g := range b.groups {
+		r.answer(g, b.replies[i])
+	}
+}
+
+// truncateLog drops what the state store holds durably, and makes it flush when
+// the log has grown.
+func (r *Replica) truncateLog() {
+	first, _ := r.log.FirstIndex()
+	if r.ticks%truncateTicks != 0 || r.applied.Index < first+keepEntries {
+		return
+	}
+	r.host.cfg.State.FlushIfLarge(r.host.cfg.LogBytesMax)
+	durable, err := r.host.cfg.State.DurablyApplied(r.id)
+	if err != nil {
+		r.host.fatal(err)
+		return
+	}
+	if durable.Index > first+keepEntries {
+		if err := r.log.Truncate(durable.Index - keepEntries); err != nil {
+			r.host.fatal(err)
+		}
+	}
+}
+
+const (
+	truncateTicks = 20
+	// keepEntries stay in the log for followers that are a little behind.
+	keepEntries = 256
+)

@@ -1,0 +1,32 @@
+// Package store is the disk of a node: one log store and one state store,
+// shared by all shards of the node, and the vow that guards the log.
+//
+// # Log store (folder log/)
+//
+// A Pebble store with a write-ahead log. One goroutine writes: it takes what
+// all shards want appended, writes one batch and fsyncs once. Rows, integers
+// big-endian:
+//
+//	shard:8 'e' index:8   crc:4 type:1 term:8 data    an entry; crc32c covers the index and what follows it
+//	shard:8 'h'           crc:4 term:8 vote:8 commit:8
+//	shard:8 't'           crc:4 index:8 term:8        the last entry removed from the front
+//	shard:8 'i'           crc:4 index:8 term:8        a snapshot is being installed
+//
+// # State store (folder state/)
+//
+// A Pebble store without a write-ahead log: it is replayed from the log store
+// from wherever its last flush ended. Rows below 01 belong to the keyspace (see
+// package keyspace). Rows below 00 belong to a shard:
+//
+//	00 shard:8 'a'                  applied: index:8 term:8 time:8 hash:8
+//	00 shard:8 'c'                  configuration: raftpb.ConfState
+//	00 shard:8 'b'                  logical to physical databases
+//	00 shard:8 'k' pdb:4            number of keys: 8
+//	00 shard:8 'n' node:8           newest incarnation of an entry node that opened a session: 8
+//	00 shard:8 's' session:8        session: what has been pruned
+//	00 shard:8 'r' session:8 index:8  replies of one entry to one session
+//
+// # Vow (file vow)
+//
+// See vow.go.
+package store

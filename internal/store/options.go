@@ -1,0 +1,96 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Config says where and how a node stores.
+type Config struct {
+	FS     vfs.FS // nil: the operating system's
+	Dir    string // the node's data folder
+	Logger *slog.Logger
+	// Small selects small memtables and a small cache, for dev, demo and
+	// machines with less than 4 GiB of memory: at most 100 MiB at rest.
+	Small bool
+	// Fatal is called once when the disk failed in a way that makes going on
+	// unsafe: a failed fsync is never repeated on the same data, because the
+	// kernel may have dropped the dirty pages (the "fsyncgate" of PostgreSQL,
+	// 2018). It must not return into the store.
+	Fatal func(err error)
+}
+
+// sizes of memtables and cache, in bytes. 128 MiB of log memtable was measured
+// to keep most of the log from ever being written as a table: it is truncated
+// first.
+type profile struct {
+	logMemtable, stateMemtable, cache int64
+}
+
+func (c *Config) profile() profile {
+	if c.Small {
+		return profile{logMemtable: 16 << 20, stateMemtable: 16 << 20, cache: 64 << 20}
+	}
+	return profile{logMemtable: 128 << 20, stateMemtable: 64 << 20, cache: 512 << 20}
+}
+
+func (c *Config) fill() {
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Fatal == nil {
+		c.Fatal = func(err error) { panic(fmt.Sprintf("store: %v", err)) }
+	}
+}
+
+func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebble.Options {
+	o := &pebble.Options{
+		FS:                          c.FS,
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                uint64(memtable),
+		MemTableStopWritesThreshold: 4,
+		Cache:                       cache,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		LBaseMaxBytes:               64 << 20,
+		MaxOpenFiles:                1000,
+		Logger:                      pebbleLogger{c.Logger.With(slog.String("store", name)), c.Fatal},
+	}
+	for i := range o.Levels {
+		o.Levels[i].BlockSize = 16 << 10
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	}
+	// Without this, a table ingested while it overlaps the memtable lives only
+	// in the write-ahead log until the next flush; the state store has none, so
+	// a crash would lose a whole shard.
+	o.Experimental.DisableIngestAsFlushable = func() bool { return true }
+	o.EventListener = &pebble.EventListener{
+		BackgroundError: func(err error) { c.Fatal(fmt.Errorf("%s store: %w", name, err)) },
+	}
+	return o
+}
+
+// pebbleLogger passes on what Pebble must say and drops its chatter.
+type pebbleLogger struct {
+	log   *slog.Logger
+	fatal func(error)
+}
+
+func (l pebbleLogger) Infof(string, ...any) {}
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.log.Warn("pebble", slog.String("text", fmt.Sprintf(format, args...)))
+}
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	l.fatal(err)
+	panic(err) // fatal must not return, but Pebble relies on it
+}

@@ -1,0 +1,306 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// cacheBytesMax bounds the newest entries of a shard kept in memory. Followers
+// in step and the apply loop are served from there.
+const cacheBytesMax = 4 << 20
+
+// ShardLog is the log of one shard as raft sees it. It belongs to the shard's
+// loop: what it answers changes only when the loop calls Appended, Truncated or
+// Installed, that is, when raft learns of it too. (etcd raft's asynchronous
+// storage has an ABA hole if storage runs ahead of what raft has been told.)
+type ShardLog struct {
+	log   *Log
+	shard uint64
+
+	hard  *pb.HardState
+	conf  *pb.ConfState
+	front position // the last entry before the first
+	last  uint64   // Invariant: last >= front.index
+	// cache holds the newest entries, the last one being entry number last.
+	cache      []*pb.Entry
+	cacheBytes int
+
+	// Snapshots makes the snapshot that raft wants to send. Set by the shard.
+	Snapshots func() (*pb.Snapshot, error)
+}
+
+// Shard opens the log of a shard. applied and conf come from the state store.
+// It verifies every entry: a torn tail past the vow is cut off, anything wrong
+// below it is ErrDamaged.
+func (l *Log) Shard(shard uint64, applied, appliedTerm uint64, conf *pb.ConfState) (*ShardLog, error) {
+	hard, err := l.readHard(shard)
+	if err != nil {
+		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
+	}
+	front, _, err := l.readPosition(shard, rowFront)
+	if err != nil {
+		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
+	}
+	s := &ShardLog{log: l, shard: shard, hard: hard, conf: conf, front: front, last: front.index}
+	if err := s.scan(); err != nil {
+		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
+	}
+	if err := s.checkVow(); err != nil {
+		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
+	}
+	if s.last < applied {
+		// The state is ahead of the log only if the log lost something that was
+		// durable before it was applied.
+		return nil, fmt.Errorf("open log of shard %d: %w: it ends at %d, but %d (term %d) is applied", shard, ErrDamaged, s.last, applied, appliedTerm)
+	}
+	hard.Commit = new(max(hard.GetCommit(), applied))
+	if hard.GetCommit() > s.last {
+		return nil, fmt.Errorf("open log of shard %d: %w: it ends at %d, but %d is committed", shard, ErrDamaged, s.last, hard.GetCommit())
+	}
+	return s, nil
+}
+
+// scan reads all entries into place. It stops at the first that is missing or
+// wrong; what stands behind it is deleted if the vow allows that.
+func (s *ShardLog) scan() error {
+	it, err := s.log.db.NewIter(&pebble.IterOptions{
+		LowerBound: entryRow(nil, s.shard, 0), UpperBound: entryRow(nil, s.shard, math.MaxUint64)})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	var bad error
+	for ok := it.First(); ok; ok = it.Next() {
+		index := be.Uint64(it.Key()[9:])
+		if index <= s.front.index {
+			continue
+		}
+		e, err := decodeEntry(index, it.Value())
+		if err == nil && index != s.last+1 {
+			err = fmt.Errorf("entry %d follows %d", index, s.last)
+		}
+		if err != nil {
+			bad = err
+			break
+		}
+		s.push(e)
+	}
+	if err := it.Error(); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if bad == nil {
+		return nil
+	}
+	if s.log.vow.index(s.shard) > s.last {
+		return fmt.Errorf("%w (vow: %d): %w", ErrDamaged, s.log.vow.index(s.shard), bad)
+	}
+	return s.log.db.DeleteRange(entryRow(nil, s.shard, s.last+1), entryRow(nil, s.shard, math.MaxUint64), pebble.Sync)
+}
+
+// checkVow compares the log with what was promised about it and takes over a
+// newer term and vote.
+func (s *ShardLog) checkVow() error {
+	p, ok := s.log.vow.get(s.shard)
+	if !ok {
+		return nil
+	}
+	if s.last < p.index {
+		return fmt.Errorf("%w: it ends at %d, the vow says %d", ErrDamaged, s.last, p.index)
+	}
+	if p.index > s.front.index && p.term != 0 {
+		if t, err := s.Term(p.index); err != nil || t != p.term {
+			return fmt.Errorf("%w: entry %d has term %d, the vow says %d", ErrDamaged, p.index, t, p.term)
+		}
+	}
+	if p.currentTerm > s.hard.GetTerm() {
+		s.hard.Term, s.hard.Vote = new(p.currentTerm), new(p.vote)
+	}
+	return nil
+}
+
+func (s *ShardLog) push(e *pb.Entry) {
+	s.cache = append(s.cache, e)
+	s.cacheBytes += len(e.GetData()) + 64
+	s.last = e.GetIndex()
+	drop := 0
+	for s.cacheBytes > cacheBytesMax && drop < len(s.cache)-1 {
+		s.cacheBytes -= len(s.cache[drop].GetData()) + 64
+		drop++
+	}
+	if drop > 0 {
+		// Shifting the slice keeps the dropped entries reachable until append
+		// moves it; the bound is small enough for that.
+		s.cache = s.cache[drop:]
+	}
+}
+
+// Appended takes over entries that have become durable.
+func (s *ShardLog) Appended(entries []*pb.Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	first := entries[0].GetIndex()
+	if first > s.last+1 || first <= s.front.index {
+		panic(fmt.Sprintf("store: shard %d: append of %d to a log of (%d, %d]", s.shard, first, s.front.index, s.last))
+	}
+	for len(s.cache) > 0 && s.cache[len(s.cache)-1].GetIndex() >= first {
+		n := len(s.cache) - 1
+		s.cacheBytes -= len(s.cache[n].GetData()) + 64
+		s.cache = s.cache[:n:n]
+	}
+	for _, e := range entries {
+		s.push(e)
+	}
+}
+
+// Truncate removes entries up to and including index, which the state store
+// must hold durably.
+func (s *ShardLog) Truncate(index uint64) error {
+	if index <= s.front.index {
+		return nil
+	}
+	term, err := s.Term(index)
+	if err != nil {
+		return err
+	}
+	s.front = position{index, term}
+	drop := 0
+	for drop < len(s.cache) && s.cache[drop].GetIndex() <= index {
+		s.cacheBytes -= len(s.cache[drop].GetData()) + 64
+		drop++
+	}
+	s.cache = s.cache[drop:]
+	s.log.Append(&Append{Shard: s.shard, Truncate: index, TruncateTerm: term})
+	return nil
+}
+
+// InitialState implements raft.Storage.
+func (s *ShardLog) InitialState() (*pb.HardState, *pb.ConfState, error) { return s.hard, s.conf, nil }
+
+// FirstIndex implements raft.Storage.
+func (s *ShardLog) FirstIndex() (uint64, error) { return s.front.index + 1, nil }
+
+// LastIndex implements raft.Storage.
+func (s *ShardLog) LastIndex() (uint64, error) { return s.last, nil }
+
+func (s *ShardLog) cacheFirst() uint64 { return s.last + 1 - uint64(len(s.cache)) }
+
+// Term implements raft.Storage.
+func (s *ShardLog) Term(i uint64) (uint64, error) {
+	switch {
+	case i == s.front.index:
+		return s.front.term, nil
+	case i < s.front.index:
+		return 0, raft.ErrCompacted
+	case i > s.last:
+		return 0, raft.ErrUnavailable
+	case i >= s.cacheFirst():
+		return s.cache[i-s.cacheFirst()].GetTerm(), nil
+	}
+	e, err := s.entry(i)
+	if err != nil {
+		return 0, err
+	}
+	return e.GetTerm(), nil
+}
+
+func (s *ShardLog) entry(i uint64) (*pb.Entry, error) {
+	v, closer, err := s.log.db.Get(entryRow(nil, s.shard, i))
+	if err != nil {
+		return nil, fmt.Errorf("read entry %d of shard %d: %w", i, s.shard, err)
+	}
+	defer closer.Close()
+	return decodeEntry(i, v)
+}
+
+// Entries implements raft.Storage.
+func (s *ShardLog) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
+	if lo <= s.front.index {
+		return nil, raft.ErrCompacted
+	}
+	if hi > s.last+1 {
+		return nil, raft.ErrUnavailable
+	}
+	var out []*pb.Entry
+	size := uint64(0)
+	for i := lo; i < hi; i++ {
+		var e *pb.Entry
+		if i >= s.cacheFirst() {
+			e = s.cache[i-s.cacheFirst()]
+		} else {
+			var err error
+			if e, err = s.entry(i); err != nil {
+				return nil, err
+			}
+		}
+		size += uint64(len(e.GetData())) + 16
+		if size > maxSize && len(out) > 0 {
+			break
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// Snapshot implements raft.Storage.
+func (s *ShardLog) Snapshot() (*pb.Snapshot, error) {
+	if s.Snapshots == nil {
+		return nil, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	return s.Snapshots()
+}
+
+// StartInstall makes the marker "installing the snapshot at index" durable.
+// From here on until Installed the state of the shard may be half of the old
+// and half of the new; opening finishes what it finds marked.
+func (s *ShardLog) StartInstall(index, term uint64) {
+	s.log.do(&Append{Shard: s.shard, mark: &position{index, term}})
+}
+
+// Installed resets the log to start behind the snapshot and clears the marker,
+// durably.
+func (s *ShardLog) Installed(index, term uint64, hard *pb.HardState) {
+	s.front, s.last = position{index, term}, index
+	s.cache, s.cacheBytes = nil, 0
+	s.log.do(&Append{Shard: s.shard, reset: &position{index, term}, Hard: hard})
+}
+
+// FinishInstall finishes an installation that a crash interrupted: if the state
+// already holds the snapshot (applied is at or past it) the log is reset, else
+// the marker is dropped and the old state, untouched by the single ingest,
+// goes on.
+func (l *Log) FinishInstall(shard, applied, appliedTerm uint64) error {
+	p, ok, err := l.readPosition(shard, rowInstall)
+	if err != nil || !ok {
+		return err
+	}
+	if p.index == 0 || applied < p.index {
+		return l.db.Delete(logRow(nil, shard, rowInstall), pebble.Sync)
+	}
+	hs, err := l.readHard(shard)
+	if err != nil {
+		return err
+	}
+	hs.Commit = new(max(hs.GetCommit(), applied))
+	l.do(&Append{Shard: shard, reset: &position{applied, appliedTerm}, Hard: hs})
+	return nil
+}
+
+// Create writes the first log of a replica: empty, starting behind a position
+// that all replicas of the shard agree on. It refuses to overwrite.
+func (l *Log) Create(shard, index, term uint64) error {
+	_, ok, err := l.readPosition(shard, rowFront)
+	if err != nil {
+		return err
+	}
+	if ok {
+		return errors.New("the log exists")
+	}
+	l.do(&Append{Shard: shard, reset: &position{index, term}, Hard: &pb.HardState{Term: new(term), Vote: new(uint64(0)), Commit: new(index)}})
+	return nil
+}

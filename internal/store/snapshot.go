@@ -1,0 +1,201 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/keyspace"
+)
+
+// A snapshot of a shard travels as rows and becomes two tables at the receiver:
+// the rows of its slots, and its shard-local rows. Both are ingested in one
+// step that also removes what was there before: the slots by excision, the
+// local rows, which lie outside that span, by a range deletion in their table.
+
+// SlotRange is the slots [First, End) of a shard.
+type SlotRange struct{ First, End int }
+
+// AllSlots is the range of a shard that owns everything.
+var AllSlots = SlotRange{0, keyspace.Slots}
+
+func (r SlotRange) bounds() (lower, upper []byte) {
+	return keyspace.SlotPrefix(nil, r.First), keyspace.SlotPrefix(nil, r.End)
+}
+
+func localBounds(shard uint64) (lower, upper []byte) {
+	return be.AppendUint64([]byte{localPrefix}, shard), be.AppendUint64([]byte{localPrefix}, shard+1)
+}
+
+// Rows calls f with every row of the view: first the shard-local ones, then
+// those of its slots, each in order.
+func (v *View) Rows(slots SlotRange, f func(row, val []byte) error) error {
+	for i := range 2 {
+		lower, upper := localBounds(v.Shard)
+		if i == 1 {
+			lower, upper = slots.bounds()
+		}
+		if err := v.rows(lower, upper, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *View) rows(lower, upper []byte, f func(row, val []byte) error) error {
+	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		if err := f(it.Key(), it.Value()); err != nil {
+			return err
+		}
+	}
+	return it.Error()
+}
+
+// Incoming is a snapshot being received. It belongs to one goroutine until it
+// is handed to Install.
+type Incoming struct {
+	s     *State
+	shard uint64
+	slots SlotRange
+	local *tableWriter
+	data  *tableWriter
+	names []string
+}
+
+// Receive starts to receive a snapshot into folder name below the data folder,
+// replacing what an interrupted one left there.
+func (s *State) Receive(shard uint64, slots SlotRange) (*Incoming, error) {
+	fs := s.cfg.FS
+	dir := fs.PathJoin(s.cfg.Dir, fmt.Sprintf("incoming-%d", shard))
+	if err := errors.Join(fs.RemoveAll(dir), fs.MkdirAll(dir, 0o755)); err != nil {
+		return nil, fmt.Errorf("make folder %s: %w", dir, err)
+	}
+	in := &Incoming{s: s, shard: shard, slots: slots}
+	for _, name := range []string{"local.sst", "data.sst"} {
+		in.names = append(in.names, fs.PathJoin(dir, name))
+	}
+	var err error
+	if in.local, err = s.newTable(in.names[0]); err != nil {
+		return nil, err
+	}
+	lower, upper := localBounds(shard)
+	if err := in.local.w.DeleteRange(lower, upper); err != nil {
+		return nil, err
+	}
+	if in.data, err = s.newTable(in.names[1]); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+type tableWriter struct {
+	w    *sstable.Writer
+	file vfs.File
+	rows int
+}
+
+func (s *State) newTable(name string) (*tableWriter, error) {
+	f, err := s.cfg.FS.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return nil, fmt.Errorf("create table %s: %w", name, err)
+	}
+	opts := sstable.WriterOptions{TableFormat: s.db.TableFormat()}
+	return &tableWriter{w: sstable.NewWriter(objstorageprovider.NewFileWritable(f), opts), file: f}, nil
+}
+
+// Add adds a row; rows come in the order of View.Rows.
+func (in *Incoming) Add(row, val []byte) error {
+	lower, upper := in.slots.bounds()
+	if len(row) > 0 && row[0] == localPrefix {
+		return in.local.w.Set(row, val)
+	}
+	if string(row) < string(lower) || string(row) >= string(upper) {
+		return fmt.Errorf("snapshot of shard %d: row %x lies outside its slots", in.shard, row)
+	}
+	in.data.rows++
+	return in.data.w.Set(row, val)
+}
+
+// Finish makes the received tables durable.
+func (in *Incoming) Finish() error {
+	return errors.Join(in.local.w.Close(), in.data.w.Close())
+}
+
+// Discard throws the received tables away.
+func (in *Incoming) Discard() error {
+	_ = in.local.w.Close()
+	_ = in.data.w.Close()
+	return in.s.cfg.FS.RemoveAll(in.s.cfg.FS.PathDir(in.names[0]))
+}
+
+// Install replaces the state of the shard by the received one, atomically and
+// durably. The caller has called ShardLog.StartInstall and calls Installed
+// afterwards.
+func (in *Incoming) Install() (Applied, error) {
+	lower, upper := in.slots.bounds()
+	names := in.names
+	if in.data.rows == 0 {
+		names = names[:1]
+	}
+	_, err := in.s.db.IngestAndExcise(context.Background(), names, nil, nil, pebble.KeyRange{Start: lower, End: upper})
+	if err != nil {
+		return Applied{}, fmt.Errorf("ingest snapshot of shard %d: %w", in.shard, err)
+	}
+	if err := in.s.cfg.FS.RemoveAll(in.s.cfg.FS.PathDir(in.names[0])); err != nil {
+		return Applied{}, err
+	}
+	return in.s.Applied(in.shard)
+}
+
+// AppendRow appends a row of a snapshot stream: two length-prefixed strings.
+func AppendRow(dst, row, val []byte) []byte {
+	dst = be.AppendUint32(dst, uint32(len(row)))
+	dst = append(dst, row...)
+	dst = be.AppendUint32(dst, uint32(len(val)))
+	return append(dst, val...)
+}
+
+// EachRow calls f for every row in a chunk written by AppendRow.
+func EachRow(chunk []byte, f func(row, val []byte) error) error {
+	for len(chunk) > 0 {
+		row, rest, err := cut(chunk)
+		if err != nil {
+			return err
+		}
+		val, rest, err := cut(rest)
+		if err != nil {
+			return err
+		}
+		if err := f(row, val); err != nil {
+			return err
+		}
+		chunk = rest
+	}
+	return nil
+}
+
+func cut(b []byte) (head, rest []byte, err error) {
+	if len(b) < 4 || uint64(be.Uint32(b)) > uint64(len(b)-4) {
+		return nil, nil, io.ErrUnexpectedEOF
+	}
+	n := int(be.Uint32(b))
+	return b[4 : 4+n], b[4+n:], nil
+}
+
+// LocalRows calls f with the shard-local rows of the view: their kind, what
+// follows it in the key, and the value.
+func (v *View) LocalRows(f func(kind byte, key, val []byte) error) error {
+	lower, upper := localBounds(v.Shard)
+	return v.rows(lower, upper, func(row, val []byte) error { return f(row[9], row[10:], val) })
+}

@@ -1,0 +1,291 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/cockroachdb/pebble/v2"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"tutti/internal/keyspace"
+)
+
+// State is the state store of a node: the applied state of all its shards. It
+// has no write-ahead log; what a crash takes from it is replayed from the Log.
+type State struct {
+	cfg   Config
+	db    *pebble.DB
+	cache *pebble.Cache
+	// applied bytes since the last forced flush, for FlushIfLarge.
+	unflushed atomic.Int64
+}
+
+// Applied is how far a shard has come.
+type Applied struct {
+	Index, Term uint64
+	Time        int64  // shard time in milliseconds
+	Hash        uint64 // chained hash of all write sets, equal on all replicas
+}
+
+const (
+	localPrefix  = 0x00
+	localApplied = 'a'
+	localConf    = 'c'
+	localDBs     = 'b'
+	localCount   = 'k'
+	localNode    = 'n'
+	localSession = 's'
+	localReplies = 'r'
+)
+
+// OpenState opens or creates the state store below cfg.Dir.
+func OpenState(cfg Config) (*State, error) {
+	cfg.fill()
+	p := cfg.profile()
+	dir := cfg.FS.PathJoin(cfg.Dir, "state")
+	cache := pebble.NewCache(p.cache)
+	opts := cfg.options("state", p.stateMemtable, cache)
+	opts.DisableWAL = true
+	db, err := pebble.Open(dir, opts)
+	if err != nil {
+		cache.Unref()
+		return nil, fmt.Errorf("open state store %s: %w", dir, err)
+	}
+	if err := syncDir(cfg.FS, cfg.Dir); err != nil {
+		db.Close()
+		cache.Unref()
+		return nil, err
+	}
+	return &State{cfg: cfg, db: db, cache: cache}, nil
+}
+
+// Close flushes what is in memory, so that the next start replays little, and
+// closes the store. All views must have been released.
+func (s *State) Close() error {
+	err := s.db.Flush()
+	err = errors.Join(err, s.db.Close())
+	s.cache.Unref()
+	return err
+}
+
+func localRow(shard uint64, kind byte) []byte {
+	return append(be.AppendUint64([]byte{localPrefix}, shard), kind)
+}
+
+// DatabasesRow is the row of a shard that holds its databases.
+func DatabasesRow(shard uint64) []byte { return localRow(shard, localDBs) }
+
+// CountRow is the row that counts the keys of a physical database.
+func CountRow(shard uint64, pdb uint32) []byte {
+	return be.AppendUint32(localRow(shard, localCount), pdb)
+}
+
+// NodeRow is the row that remembers the newest incarnation of an entry node.
+func NodeRow(shard, node uint64) []byte { return be.AppendUint64(localRow(shard, localNode), node) }
+
+// SessionRow is the row of a session.
+func SessionRow(shard, session uint64) []byte {
+	return be.AppendUint64(localRow(shard, localSession), session)
+}
+
+// RepliesRow is the row of the replies that the entry at index gave to a session.
+func RepliesRow(shard, session, index uint64) []byte {
+	return be.AppendUint64(be.AppendUint64(localRow(shard, localReplies), session), index)
+}
+
+// encode returns the value of the applied row.
+func (a Applied) encode() []byte {
+	b := make([]byte, 0, 32)
+	for _, n := range [...]uint64{a.Index, a.Term, uint64(a.Time), a.Hash} {
+		b = be.AppendUint64(b, n)
+	}
+	return b
+}
+
+func decodeApplied(b []byte) (Applied, error) {
+	if len(b) != 32 {
+		return Applied{}, fmt.Errorf("applied row of %d bytes: %w", len(b), ErrFormat)
+	}
+	return Applied{be.Uint64(b), be.Uint64(b[8:]), int64(be.Uint64(b[16:])), be.Uint64(b[24:])}, nil
+}
+
+// Read returns the row of a shard, nil if absent; durable restricts it to what
+// a crash can't take away.
+func (s *State) read(row []byte, durable bool) ([]byte, error) {
+	if !durable {
+		v, closer, err := s.db.Get(row)
+		if errors.Is(err, pebble.ErrNotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		defer closer.Close()
+		return append([]byte{}, v...), nil
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{OnlyReadGuaranteedDurable: true, LowerBound: row, UpperBound: append(append([]byte{}, row...), 0)})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	if !it.First() {
+		return nil, it.Error()
+	}
+	return append([]byte{}, it.Value()...), nil
+}
+
+// Applied returns how far a shard has been applied, zero for an unknown shard.
+func (s *State) Applied(shard uint64) (Applied, error) { return s.applied(shard, false) }
+
+// DurablyApplied returns how far a shard would have been applied after a crash
+// now. The log may be truncated up to there.
+func (s *State) DurablyApplied(shard uint64) (Applied, error) { return s.applied(shard, true) }
+
+func (s *State) applied(shard uint64, durable bool) (Applied, error) {
+	b, err := s.read(localRow(shard, localApplied), durable)
+	if b == nil || err != nil {
+		return Applied{}, err
+	}
+	return decodeApplied(b)
+}
+
+// Conf returns the applied raft configuration of a shard.
+func (s *State) Conf(shard uint64) (*pb.ConfState, error) {
+	b, err := s.read(localRow(shard, localConf), false)
+	if err != nil {
+		return nil, err
+	}
+	conf := &pb.ConfState{}
+	if err := proto.Unmarshal(b, conf); err != nil {
+		return nil, fmt.Errorf("configuration of shard %d: %w", shard, err)
+	}
+	return conf, nil
+}
+
+// Create writes the state of a new shard: empty, at a position that all its
+// replicas agree on, with conf as its members. It is durable on return.
+func (s *State) Create(shard uint64, at Applied, conf *pb.ConfState) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	enc, err := proto.Marshal(conf)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(
+		b.Set(localRow(shard, localApplied), at.encode(), nil),
+		b.Set(localRow(shard, localConf), enc, nil),
+		b.Set(DatabasesRow(shard), keyspace.NewDatabases().Encode(), nil),
+		b.Commit(pebble.NoSync),
+	); err != nil {
+		return err
+	}
+	return s.db.Flush()
+}
+
+// Batch collects what the entries of one cycle do to the state, over all
+// shards. It is used by one goroutine.
+type Batch struct {
+	s *State
+	b *pebble.Batch
+	n int
+}
+
+// NewBatch starts a batch.
+func (s *State) NewBatch() *Batch { return &Batch{s: s, b: s.db.NewBatch()} }
+
+// Apply adds a write set; at is the shard's position before, and the position
+// after is returned. Empty data, as raft's own entries have, only advances it.
+func (b *Batch) Apply(shard uint64, at Applied, index, term uint64, data []byte) (Applied, error) {
+	if index != at.Index+1 {
+		panic(fmt.Sprintf("store: shard %d: entry %d applied after %d", shard, index, at.Index))
+	}
+	at.Index, at.Term = index, term
+	if len(data) > 0 {
+		w := WriteSet(data)
+		if err := w.Each(
+			func(row, val []byte) error { return b.b.Set(row, val, nil) },
+			func(row []byte) error { return b.b.Delete(row, nil) },
+		); err != nil {
+			return at, fmt.Errorf("apply entry %d of shard %d: %w", index, shard, err)
+		}
+		if t := w.Time(); t < at.Time {
+			panic(fmt.Sprintf("store: shard %d: time goes back from %d to %d", shard, at.Time, t))
+		}
+		at.Time = w.Time()
+		at.Hash = chain(at.Hash, data)
+		b.n += len(data)
+	}
+	return at, b.b.Set(localRow(shard, localApplied), at.encode(), nil)
+}
+
+func chain(hash uint64, data []byte) uint64 {
+	var d xxhash.Digest
+	d.ResetWithSeed(hash)
+	_, _ = d.Write(data)
+	return d.Sum64()
+}
+
+// SetConf adds the configuration that a change at the entry just applied led to.
+func (b *Batch) SetConf(shard uint64, conf *pb.ConfState) error {
+	enc, err := proto.Marshal(conf)
+	if err != nil {
+		return err
+	}
+	return b.b.Set(localRow(shard, localConf), enc, nil)
+}
+
+// Commit applies the batch; it is visible on return and durable some time later.
+func (b *Batch) Commit() error {
+	b.s.unflushed.Add(int64(b.n))
+	err := b.b.Commit(pebble.NoSync)
+	return errors.Join(err, b.b.Close())
+}
+
+// FlushIfLarge starts a flush if more than max bytes were applied since the
+// last one it started: what is flushed can leave the log.
+func (s *State) FlushIfLarge(max int64) {
+	if s.unflushed.Load() < max {
+		return
+	}
+	s.unflushed.Store(0)
+	if _, err := s.db.AsyncFlush(); err != nil {
+		s.cfg.Logger.Warn("flush state store", slog.Any("error", err))
+	}
+}
+
+// Get implements keyspace.Reader on the newest state. Only the loop of the
+// shard that owns the row may use it: the loop is the one that changes it.
+func (s *State) Get(row, dst []byte) ([]byte, bool, error) { return get(s.db, row, dst) }
+
+// Iter implements keyspace.Reader; see Get.
+func (s *State) Iter(lower, upper []byte) (keyspace.Iterator, error) { return iter(s.db, lower, upper) }
+
+func get(r pebble.Reader, row, dst []byte) ([]byte, bool, error) {
+	v, closer, err := r.Get(row)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return dst, false, nil
+	}
+	if err != nil {
+		return dst, false, fmt.Errorf("read state: %w", err)
+	}
+	if dst == nil {
+		dst = make([]byte, 0, len(v))
+	}
+	dst = append(dst, v...)
+	return dst, true, closer.Close()
+}
+
+func iter(r pebble.Reader, lower, upper []byte) (keyspace.Iterator, error) {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	return it, nil
+}
+
+// Disk returns the bytes that log and state take on disk.
+func (s *State) Disk() uint64 { return s.db.Metrics().DiskSpaceUsage() }

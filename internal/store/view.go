@@ -1,0 +1,71 @@
+package store
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"tutti/internal/keyspace"
+)
+
+// View is the state of a shard at one applied index: immutable, shared by many
+// readers, closed when the last one releases it. It implements keyspace.Reader.
+type View struct {
+	Applied
+	Shard     uint64
+	Databases *keyspace.Databases
+
+	snap   *pebble.Snapshot
+	closed func()
+	refs   atomic.Int64
+}
+
+// View opens the newest state. Called by the shard's loop, which passes what it
+// knows of that state; the caller holds one reference. closed is called when
+// the last one is released.
+func (s *State) View(shard uint64, at Applied, dbs *keyspace.Databases, closed func()) *View {
+	v := &View{Applied: at, Shard: shard, Databases: dbs, snap: s.db.NewSnapshot(), closed: closed}
+	v.refs.Store(1)
+	return v
+}
+
+// Acquire adds a reference. The caller must hold one or the lock of who does.
+func (v *View) Acquire() *View {
+	v.refs.Add(1)
+	return v
+}
+
+// Release gives a reference back.
+func (v *View) Release() {
+	switch n := v.refs.Add(-1); {
+	case n == 0:
+		v.snap.Close()
+		v.closed()
+	case n < 0:
+		panic(fmt.Sprintf("store: view of shard %d at %d released too often", v.Shard, v.Index))
+	}
+}
+
+// Get implements keyspace.Reader.
+func (v *View) Get(row, dst []byte) ([]byte, bool, error) { return get(v.snap, row, dst) }
+
+// Iter implements keyspace.Reader.
+func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
+	return iter(v.snap, lower, upper)
+}
+
+// Keys returns the number of keys of a physical database. A failed read counts
+// as none: the number is informative.
+func (v *View) Keys(pdb uint32) int64 { return readCount(v, v.Shard, pdb) }
+
+// Keys returns the number of keys of a physical database of a shard.
+func (s *State) Keys(shard uint64, pdb uint32) int64 { return readCount(s, shard, pdb) }
+
+func readCount(r keyspace.Reader, shard uint64, pdb uint32) int64 {
+	b, ok, err := r.Get(CountRow(shard, pdb), nil)
+	if err != nil || !ok || len(b) != 8 {
+		return 0
+	}
+	return int64(be.Uint64(b))
+}

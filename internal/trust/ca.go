@@ -1,0 +1,111 @@
+package trust
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"time"
+)
+
+const (
+	// backdate lets tools on a machine whose clock is behind accept what was
+	// just signed.
+	backdate     = time.Hour
+	nodeValidity = 10 * 365 * 24 * time.Hour
+)
+
+// endOfTime is what RFC 5280 gives as the end of a certificate that has none.
+var endOfTime = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
+// CA signs the certificates of one cluster. Whoever has its key can add nodes,
+// so it belongs on as few machines as possible.
+type CA struct {
+	Cluster string
+
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// NewCA makes the authority of a new cluster. It is valid without end. Random
+// numbers come from rand as far as the crypto packages let a caller choose,
+// which since Go 1.26 is in tests only.
+func NewCA(cluster string, now time.Time, rand io.Reader) (*CA, error) {
+	if err := checkCluster(cluster); err != nil {
+		return nil, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand)
+	if err != nil {
+		return nil, fmt.Errorf("make key of CA of cluster %s: %w", cluster, err)
+	}
+	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "tutti CA of " + cluster},
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              endOfTime,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+		URIs:                  []*url.URL{{Scheme: uriScheme, Host: cluster}},
+	}
+	cert, err := sign(template, template, &key.PublicKey, key, rand)
+	if err != nil {
+		return nil, fmt.Errorf("sign CA of cluster %s: %w", cluster, err)
+	}
+	return &CA{Cluster: cluster, cert: cert, key: key}, nil
+}
+
+// IssueNode makes a key and a certificate for the node with the given id, which
+// is not 0. It does not know which ids are taken; the member list does.
+func (c *CA) IssueNode(id uint64, now time.Time, rand io.Reader) (*Identity, error) {
+	if id == 0 {
+		return nil, errors.New("trust: node id is 0")
+	}
+	return c.issue(nodeURI(c.Cluster, id), now, rand)
+}
+
+// issue makes a key and a certificate for a name.
+func (c *CA) issue(name *url.URL, now time.Time, rand io.Reader) (*Identity, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand)
+	if err != nil {
+		return nil, fmt.Errorf("make key of %s: %w", name, err)
+	}
+	leaf, err := sign(leafTemplate(name, c.cert, now), c.cert, &key.PublicKey, c.key, rand)
+	if err != nil {
+		return nil, fmt.Errorf("sign certificate of %s: %w", name, err)
+	}
+	return newIdentity(leaf, key, []*x509.Certificate{c.cert})
+}
+
+// leafTemplate returns the certificate to sign for a name. A clock that is
+// behind that of the machine that made the CA does not move its period before
+// that of the CA, since a chain has to be valid at one moment.
+func leafTemplate(name *url.URL, ca *x509.Certificate, now time.Time) *x509.Certificate {
+	from := now.Add(-backdate)
+	if from.Before(ca.NotBefore) {
+		from = ca.NotBefore
+	}
+	return &x509.Certificate{
+		Subject:               pkix.Name{CommonName: name.String()},
+		NotBefore:             from,
+		NotAfter:              from.Add(nodeValidity),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		BasicConstraintsValid: true,
+		URIs:                  []*url.URL{name},
+	}
+}
+
+// sign signs a template, which gets a random serial number, and reads the
+// result back.
+func sign(template, parent *x509.Certificate, pub *ecdsa.PublicKey, key *ecdsa.PrivateKey, rand io.Reader) (*x509.Certificate, error) {
+	der, err := x509.CreateCertificate(rand, template, parent, pub, key)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}

@@ -1,0 +1,132 @@
+// Package trust gives every node of a cluster an identity that its peers can
+// check, and makes the TLS configurations that check it.
+//
+// A cluster has one certificate authority (CA). It signs one certificate for
+// each node, whose only name is a URI:
+//
+//	tutti://<cluster>/node/<id>
+//
+// The cluster is 1 to 63 lower-case letters, digits, "-" or "_"; the id is a
+// decimal number from 1 on, without leading zeros. Other roles, such as
+// tutti://<cluster>/client/<name>, may be signed by the same CA and are refused
+// between nodes.
+//
+// A connection between two nodes is TLS 1.3 with a certificate on both sides,
+// and either side insists on the CA, the cluster and the role. The side that
+// listens asks the member list whether the id may speak, so a removed node is
+// refused at once, without revocation lists. The side that dials insists on the
+// id it meant to reach.
+//
+// # Time
+//
+// The validity period of certificates is not enforced between nodes. The member
+// list and the possession of the key decide who is a member, both without a
+// clock. If the period decided too, a cluster whose clocks are wrong, or that
+// was switched off for too long, would lose its quorum for no gain: whoever
+// steals a key is shut out by removing the node, which works at once, and not
+// by waiting. Outside tools that do look see valid certificates for ten years.
+package trust
+
+import (
+	"crypto/ecdsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+const (
+	uriScheme      = "tutti"
+	roleNode       = "node"
+	clusterLenMax  = 63
+	identityFormat = uriScheme + "://%s/" + roleNode + "/%d"
+)
+
+// Reasons to refuse a peer, found with errors.Is in the error of the handshake
+// on the side that refused.
+var (
+	ErrUntrusted    = errors.New("trust: certificate is not signed by the CA of this cluster")
+	ErrNoIdentity   = errors.New("trust: certificate has no identity")
+	ErrWrongRole    = errors.New("trust: role is not node")
+	ErrWrongCluster = errors.New("trust: identity belongs to another cluster")
+	ErrNotMember    = errors.New("trust: node is not a member")
+	ErrWrongPeer    = errors.New("trust: another node answered")
+)
+
+// Identity is a node's own name, the key that proves it, and the authorities it
+// trusts. It comes from CA.IssueNode, Load or ParsePEM and is not changed
+// afterwards, so it may be shared by goroutines.
+type Identity struct {
+	Cluster string
+	NodeID  uint64
+
+	leaf  *x509.Certificate
+	key   *ecdsa.PrivateKey
+	roots []*x509.Certificate // Invariant: at least one, and one of them signed leaf
+}
+
+// String returns the URI of the identity.
+func (i *Identity) String() string { return fmt.Sprintf(identityFormat, i.Cluster, i.NodeID) }
+
+// newIdentity checks that the parts belong together.
+func newIdentity(leaf *x509.Certificate, key *ecdsa.PrivateKey, roots []*x509.Certificate) (*Identity, error) {
+	cluster, id, err := nodeName(leaf)
+	if err != nil {
+		return nil, err
+	}
+	if !key.PublicKey.Equal(leaf.PublicKey) {
+		return nil, errors.New("trust: key does not belong to the certificate")
+	}
+	ident := &Identity{Cluster: cluster, NodeID: id, leaf: leaf, key: key, roots: roots}
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		if err := ident.verifyChain(leaf, usage); err != nil {
+			return nil, err
+		}
+	}
+	return ident, nil
+}
+
+// nodeName returns the cluster and the id that a certificate names. The
+// certificate must name exactly one thing, and spell it in the one form we
+// write: two names would let the checks and the log disagree on who it is.
+func nodeName(cert *x509.Certificate) (cluster string, id uint64, err error) {
+	names := len(cert.URIs) + len(cert.DNSNames) + len(cert.IPAddresses) + len(cert.EmailAddresses)
+	if len(cert.URIs) != 1 || names != 1 {
+		return "", 0, fmt.Errorf("%w: %d names, %d of them URIs", ErrNoIdentity, names, len(cert.URIs))
+	}
+	uri := cert.URIs[0]
+	role, name, _ := strings.Cut(strings.TrimPrefix(uri.Path, "/"), "/")
+	if uri.Scheme != uriScheme || checkCluster(uri.Host) != nil {
+		return "", 0, fmt.Errorf("%w: %q", ErrNoIdentity, uri)
+	}
+	if role != roleNode {
+		return "", 0, fmt.Errorf("%w: %q", ErrWrongRole, uri)
+	}
+	id, err = strconv.ParseUint(name, 10, 64)
+	if err != nil || id == 0 || uri.String() != fmt.Sprintf(identityFormat, uri.Host, id) {
+		return "", 0, fmt.Errorf("%w: %q", ErrNoIdentity, uri)
+	}
+	return uri.Host, id, nil
+}
+
+// nodeURI returns the URI of a node.
+func nodeURI(cluster string, id uint64) *url.URL {
+	return &url.URL{Scheme: uriScheme, Host: cluster, Path: "/" + roleNode + "/" + strconv.FormatUint(id, 10)}
+}
+
+// checkCluster refuses names that a URI would have to escape or that could be
+// spelled in two ways.
+func checkCluster(name string) error {
+	if name == "" || len(name) > clusterLenMax {
+		return fmt.Errorf("trust: cluster name of %d characters, want 1 to %d", len(name), clusterLenMax)
+	}
+	for _, c := range name {
+		lower, digit := 'a' <= c && c <= 'z', '0' <= c && c <= '9'
+		if !lower && !digit && c != '-' && c != '_' {
+			return fmt.Errorf("trust: cluster name %q has %q, want only a-z, 0-9, - and _", name, c)
+		}
+	}
+	return nil
+}
