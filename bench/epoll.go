@@ -293,7 +293,7 @@ func (l *respLoad) check(c *respConn, r reply) {
 		l.tally.fail(1, errors.New(string(r.text)))
 	case r.null:
 		c.bad++
-		l.tally.fail(1, errors.New("GET found no value under a key that was written"))
+		l.tally.fail(1, errors.New("no value found under a key that was written"))
 	default:
 		c.bad++
 		l.tally.fail(1, fmt.Errorf("unexpected reply %c%.40q", r.kind, r.text))

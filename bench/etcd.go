@@ -265,7 +265,7 @@ func etcdOp(ctx context.Context, client *clientv3.Client, write bool, key string
 	}
 	r, err := client.Get(ctx, key) // linearizable unless asked otherwise
 	if err == nil && (len(r.Kvs) != 1 || len(r.Kvs[0].Value) != valueLen) {
-		err = errors.New("Get found no value under a key that was written")
+		err = errors.New("no value found under a key that was written")
 	}
 	return err
 }

@@ -20,10 +20,8 @@ type lab struct {
 	started  int // clusters started so far; numbers their folders
 }
 
-const (
-	tmpfsMagic   = 0x01021994
-	overlayMagic = 0x794c7630
-)
+// tmpfsMagic is what statfs calls a file system in memory.
+const tmpfsMagic = 0x01021994
 
 // newLab makes a fresh folder in dir. An fsync on tmpfs costs nothing, so a
 // comparison of durable writes there would be a comparison of something else:
@@ -38,7 +36,7 @@ func newLab(_ context.Context, dir string) (*lab, error) {
 		if err := syscall.Statfs(parent, &fs); err != nil {
 			return nil, fmt.Errorf("data folder %s: %w", parent, err)
 		}
-		if int64(fs.Type) == tmpfsMagic {
+		if fs.Type == tmpfsMagic {
 			continue
 		}
 		made, err := os.MkdirTemp(parent, "tutti-bench-")
@@ -111,7 +109,12 @@ func (l *lab) provideTutti(ctx context.Context, binary string) error {
 	if err != nil {
 		return fmt.Errorf("%s version: %w", binary, err)
 	}
-	l.versions["tutti"], _, _ = strings.Cut(strings.TrimSpace(string(out)), "\n")
+	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	sum, err := fingerprint(binary)
+	if err != nil {
+		return err
+	}
+	l.versions["tutti"] = first + " sha256:" + sum
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -141,7 +142,7 @@ func readText(in *bufio.Reader) (string, error) {
 			return "", fmt.Errorf("%s", r.text)
 		case err == nil:
 			return strings.Clone(string(r.text)), nil
-		case err != errIncomplete:
+		case !errors.Is(err, errIncomplete):
 			return "", err
 		}
 	}

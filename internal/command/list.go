@@ -20,7 +20,7 @@ var listCommands = []Command{
 		Syntax: "key [count]", Doc: "Removes and returns elements from the head of a list.", Run: lpop},
 	{Name: "rpop", Arity: -2, Flags: Write | Fast, Keys: oneKey, Group: "list", Since: "1.0.0",
 		Syntax: "key [count]", Doc: "Removes and returns elements from the tail of a list.", Run: rpop},
-	{Name: "lmpop", Arity: -4, Flags: Write, Keys: numKeys(1), Group: "list", Since: "7.0.0",
+	{Name: "lmpop", Arity: -4, Flags: Write | MovableKeys, Keys: numKeys(1), Group: "list", Since: "7.0.0",
 		Syntax: "numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
 		Doc:    "Removes and returns elements from the first list that has any.", Run: lmpop},
 	{Name: "llen", Arity: 2, Flags: ReadOnly | Fast, Keys: oneKey, Group: "list", Since: "1.0.0",

@@ -31,7 +31,7 @@ var setCommands = []Command{
 		Syntax: "key cursor [MATCH pattern] [COUNT count]", Doc: "Iterates over the members of a set.", Run: sscan},
 	{Name: "sinter", Arity: -2, Flags: ReadOnly, Keys: allKeys, Group: "set", Since: "1.0.0",
 		Syntax: "key [key ...]", Doc: "Returns the intersection of sets.", Run: sinter},
-	{Name: "sintercard", Arity: -3, Flags: ReadOnly, Keys: numKeys(1), Group: "set", Since: "7.0.0",
+	{Name: "sintercard", Arity: -3, Flags: ReadOnly | MovableKeys, Keys: numKeys(1), Group: "set", Since: "7.0.0",
 		Syntax: "numkeys key [key ...] [LIMIT limit]", Doc: "Returns the size of the intersection of sets.", Run: sintercard},
 	{Name: "sinterstore", Arity: -3, Flags: Write | DenyOOM, Keys: allKeys, Group: "set", Since: "1.0.0",
 		Syntax: "destination key [key ...]", Doc: "Stores the intersection of sets in a key.", Run: sinterstore},

@@ -42,9 +42,7 @@ func (o *Object) Score(member []byte) (score float64, ok bool) {
 // AddMember adds a member that is not in the sorted set. The object keeps the
 // slice until Save. score must not be NaN.
 func (o *Object) AddMember(member []byte, score float64) {
-	if score == 0 {
-		score = 0 // -0 and 0 are one score
-	}
+	score = plusZero(score)
 	if o.rowed {
 		o.putScore(member, score)
 		o.count++
@@ -54,6 +52,14 @@ func (o *Object) AddMember(member []byte, score float64) {
 	if o.overflows() {
 		o.writeMembers(o.startRows())
 	}
+}
+
+// plusZero makes -0 and 0 one score.
+func plusZero(score float64) float64 {
+	if score == 0 {
+		return 0
+	}
+	return score
 }
 
 // writeMembers writes the first members of an object that has just become one
@@ -69,7 +75,7 @@ func (o *Object) writeMembers(items []item) {
 // MoveMember changes the score of a member from old, which is what Score
 // returned, to score.
 func (o *Object) MoveMember(member []byte, old, score float64) {
-	if old == score {
+	if score = plusZero(score); old == score {
 		return
 	}
 	if !o.rowed {
@@ -85,9 +91,6 @@ func (o *Object) MoveMember(member []byte, old, score float64) {
 
 // putScore writes the two rows of a member.
 func (o *Object) putScore(member []byte, score float64) {
-	if score == 0 {
-		score = 0
-	}
 	t := o.tx
 	t.buf = subRow(t.buf[:0], o.slot, o.id, member)
 	t.put(t.buf, be.AppendUint64(make([]byte, 0, 8), math.Float64bits(score)))
@@ -219,20 +222,9 @@ func (o *Object) FillMembers(ms []ZMember) {
 	slices.SortFunc(ms, ZMember.Compare)
 	o.items = make([]item, len(ms))
 	for i, m := range ms {
-		o.items[i] = item{sub: m.Member, score: m.Score}
+		o.items[i] = item{sub: m.Member, score: plusZero(m.Score)}
 	}
 	if o.overflows() {
 		o.writeMembers(o.startRows())
 	}
-}
-
-// RandomMember returns a random member; the slice is the caller's. The object
-// must not be empty.
-func (o *Object) RandomMember() ZMember {
-	if !o.rowed {
-		it := o.unpack()[o.tx.Rand(uint64(len(o.items)))]
-		return ZMember{bytes.Clone(it.sub), it.score}
-	}
-	member, val := o.RandomField()
-	return ZMember{member, ScoreOf(val)}
 }

@@ -96,16 +96,18 @@ type lane struct {
 	max  int
 }
 
-// Open starts to accept peers. Connect adds the peers to send to.
-func Open(cfg Config) *Links {
+// New returns links that neither accept nor connect yet: what takes their
+// frames may have to be built first.
+func New(cfg Config) *Links {
 	ctx, cancel := context.WithCancel(context.Background())
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Links{cfg: cfg, ctx: ctx, cancel: cancel, links: make(map[uint64]*link), conns: make(map[net.Conn]struct{})}
-	l.wg.Go(l.accept)
-	return l
+	return &Links{cfg: cfg, ctx: ctx, cancel: cancel, links: make(map[uint64]*link), conns: make(map[net.Conn]struct{})}
 }
+
+// Start starts to accept peers. Connect adds the peers to send to.
+func (l *Links) Start() { l.wg.Go(l.accept) }
 
 // Connect starts to keep connections to a peer.
 func (l *Links) Connect(node uint64) {

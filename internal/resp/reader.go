@@ -195,6 +195,22 @@ func (r *Reader) Release() {
 	}
 }
 
+// Abandon is Release for when something may still refer to the arguments, as
+// after a command whose outcome is unknown: their memory is left to the garbage
+// collector instead of being used again.
+func (r *Reader) Abandon() {
+	building := r.slab[r.first:]
+	r.slab = make([][]byte, len(building), max(len(building), 16))
+	for i, arg := range building {
+		r.slab[i] = append([]byte{}, arg...)
+	}
+	r.first = 0
+	r.used, r.usedFirst = nil, 0
+	tail := r.buf[r.pos:r.end]
+	r.buf = r.newChunk(len(tail))
+	r.pos, r.end, r.lent = 0, copy(r.buf, tail), false
+}
+
 // cut returns the next command if all of it has arrived.
 func (r *Reader) cut() ([][]byte, bool, error) {
 	if r.failed != nil {

@@ -75,6 +75,7 @@ const (
 
 // Reply answers one attempt of a group.
 type Reply struct {
+	Shard   uint64
 	Session uint64
 	Seq     uint64
 	Attempt uint32
@@ -165,6 +166,7 @@ func decodeGroup(b []byte) (*Group, error) {
 }
 
 func (r *Reply) encode(b []byte) []byte {
+	b = be.AppendUint64(b, r.Shard)
 	b = be.AppendUint64(b, r.Session)
 	b = be.AppendUint64(b, r.Seq)
 	b = be.AppendUint32(b, r.Attempt)
@@ -176,14 +178,14 @@ func (r *Reply) encode(b []byte) []byte {
 	return appendReplies(b, r.Replies)
 }
 
-const replyFixed = 53
+const replyFixed = 61
 
 func decodeReply(b []byte) (Reply, error) {
 	if len(b) < replyFixed {
 		return Reply{}, errGroup
 	}
-	r := Reply{Session: be.Uint64(b), Seq: be.Uint64(b[8:]), Attempt: be.Uint32(b[16:]), Status: Status(b[20]),
-		Leader: be.Uint64(b[21:]), Term: be.Uint64(b[29:]), Index: be.Uint64(b[37:]), Time: int64(be.Uint64(b[45:]))}
+	r := Reply{Shard: be.Uint64(b), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]), Status: Status(b[28]),
+		Leader: be.Uint64(b[29:]), Term: be.Uint64(b[37:]), Index: be.Uint64(b[45:]), Time: int64(be.Uint64(b[53:]))}
 	var err error
 	r.Replies, err = decodeReplies(b[replyFixed:])
 	return r, err
@@ -262,6 +264,11 @@ func (d *decoder) string() []byte {
 	s := d.b[w : w+int(n) : w+int(n)]
 	d.b = d.b[w+int(n):]
 	return s
+}
+
+// refuse answers the attempt without evaluating it.
+func (g *Group) refuse(status Status, lead *Lead) {
+	g.Done(Reply{Shard: g.Shard, Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Status: status, Leader: lead.Node, Term: lead.Term})
 }
 
 // String is for logs: it names the group without its values.

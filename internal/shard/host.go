@@ -79,8 +79,7 @@ type Host struct {
 	stopping atomic.Bool
 }
 
-// Open opens the replicas and starts the loops. The frames of peers go to
-// Frame and Stream.
+// Open opens the replicas. The frames of peers go to Frame and Stream.
 func Open(cfg Config) (*Host, error) {
 	if cfg.Tick == 0 {
 		cfg.Tick = TickDefault
@@ -105,10 +104,14 @@ func Open(cfg Config) (*Host, error) {
 		l.replicas = append(l.replicas, r)
 		h.replicas[s.ID] = r
 	}
+	return h, nil
+}
+
+// Start starts the loops.
+func (h *Host) Start() {
 	for _, l := range h.loops {
 		h.wg.Go(l.run)
 	}
-	return h, nil
 }
 
 // Close stops the loops. Groups and reads that wait are answered as if the

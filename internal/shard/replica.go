@@ -299,7 +299,7 @@ func (r *Replica) setLead(l Lead) {
 func (r *Replica) dropGroups() {
 	lead := r.lead.Load()
 	for _, g := range r.early {
-		g.Done(Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Status: NotLeader, Leader: lead.Node, Term: lead.Term})
+		g.refuse(NotLeader, lead)
 	}
 	r.early = nil
 	for _, g := range r.queue {
@@ -321,7 +321,7 @@ func (r *Replica) answer(g *Group, reply Reply) {
 		g = latest
 		delete(r.pending, id)
 	}
-	reply.Session, reply.Seq, reply.Attempt = g.Session, g.Seq, g.Attempt
+	reply.Shard, reply.Session, reply.Seq, reply.Attempt = r.id, g.Session, g.Seq, g.Attempt
 	g.Done(reply)
 }
 
@@ -353,11 +353,11 @@ func (r *Replica) admit(g *Group) {
 		return
 	}
 	if !r.leading() || g.Term != r.term {
-		g.Done(Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Status: NotLeader, Leader: lead.Node, Term: lead.Term})
+		g.refuse(NotLeader, lead)
 		return
 	}
 	if reply, done := r.known(g); done {
-		reply.Session, reply.Seq, reply.Attempt, reply.Term = g.Session, g.Seq, g.Attempt, r.term
+		reply.Shard, reply.Session, reply.Seq, reply.Attempt, reply.Term = r.id, g.Session, g.Seq, g.Attempt, r.term
 		g.Done(reply)
 		return
 	}
@@ -367,7 +367,7 @@ func (r *Replica) admit(g *Group) {
 		return
 	}
 	if len(r.queue) >= queueGroupsMax || r.bytes > queueBytesMax {
-		g.Done(Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Status: Busy, Leader: lead.Node, Term: lead.Term})
+		g.refuse(Busy, lead)
 		return
 	}
 	r.pending[id] = g

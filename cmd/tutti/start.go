@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tutti/internal/node"
+)
+
+func startCommand() *cobra.Command {
+	var dir, level string
+	var debugCommand bool
+	c := &cobra.Command{
+		Use:     "start --dir DIR",
+		Short:   "Run one node whose identity exists, in the foreground",
+		Example: "  tutti start --dir /var/lib/tutti",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return start(dir, level, debugCommand)
+		},
+	}
+	c.Flags().StringVar(&dir, "dir", "", "the node's folder")
+	c.Flags().StringVar(&level, "log", "info", "what to log: debug, info, warn or error")
+	c.Flags().BoolVar(&debugCommand, "debug-command", false, "allow the DEBUG command")
+	_ = c.MarkFlagRequired("dir")
+	return c
+}
+
+func start(dir, level string, debugCommand bool) error {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return usageError(fmt.Sprintf("--log %s: the levels are debug, info, warn and error", level))
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+	debug.SetGCPercent(200) // most of the heap is short-lived buffers of batches
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	n, err := node.Open(node.Config{Dir: dir, Logger: log, Debug: debugCommand, ListenClients: listenLoopback,
+		Failed: func(err error) {
+			// No clean-up: what is on disk is right, what is in memory is not.
+			fmt.Fprint(os.Stderr, failed(err, "see the log; replace the disk if it failed").text())
+			os.Exit(exitError1)
+		}})
+	if err != nil {
+		return startError(err)
+	}
+	<-ctx.Done()
+	stop() // a second signal ends the process at once
+	closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := n.Stop(closing); err != nil {
+		return failed(err, "")
+	}
+	return nil
+}
+
+// listenLoopback refuses addresses that others can reach: there are no users
+// yet who could log in.
+func listenLoopback(addr string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("%s is not a loopback address, and this version has no users and no TLS for clients", addr)
+	}
+	return net.Listen("tcp", addr)
+}
+
+func startError(err error) error {
+	var do string
+	switch {
+	case errors.Is(err, node.ErrNoNode):
+		do = "tutti dev, which forms a cluster on this machine"
+	case errors.Is(err, syscall.EADDRINUSE):
+		do = "stop what uses the address, or choose another"
+	case errors.Is(err, os.ErrPermission):
+		do = "choose a folder that this user may write to"
+	}
+	return &exitError{code: exitError1, what: err.Error(), safe: "nothing was changed on this machine", do: do}
+}

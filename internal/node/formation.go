@@ -1,0 +1,185 @@
+package node
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/keyspace"
+	"tutti/internal/shard"
+	"tutti/internal/store"
+	"tutti/internal/trust"
+)
+
+// Formation is what a node knows of its cluster before it has spoken to it.
+type Formation struct {
+	Format  int      `json:"format"`
+	Cluster string   `json:"cluster"`
+	Node    uint64   `json:"node"`
+	Members []Member `json:"members"`
+	Shards  int      `json:"shards"` // the slots are divided evenly
+	Small   bool     `json:"small"`
+}
+
+// Member is one node of the cluster.
+type Member struct {
+	ID     uint64 `json:"id"`
+	Peer   string `json:"peer"`   // host:port for nodes
+	Client string `json:"client"` // host:port for clients
+}
+
+const (
+	formationFormat = 1
+	formationFile   = "node.json"
+	// firstIndex is where the logs of a new shard begin: above 1, so that raft
+	// takes the members from the state and not from entries.
+	firstIndex = 10
+	firstTerm  = 1
+)
+
+// ErrNoNode says that a folder holds no node.
+var ErrNoNode = errors.New("there is no tutti node in this folder")
+
+// Form creates the folders of all nodes of a new cluster: formation, identity,
+// and the empty stores. It is the only place that makes stores: a node that
+// starts and finds none has lost its data and must not take part as if it had
+// never promised anything.
+func Form(fs vfs.FS, dirs []string, f Formation) error {
+	ca, err := trust.NewCA(f.Cluster, time.Now(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	for i, dir := range dirs {
+		f.Format, f.Node = formationFormat, f.Members[i].ID
+		if err := fs.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("make folder %s: %w", dir, err)
+		}
+		id, err := ca.IssueNode(f.Node, time.Now(), rand.Reader)
+		if err != nil {
+			return err
+		}
+		if fs == vfs.Default {
+			if err := id.Save(dir); err != nil {
+				return err
+			}
+		}
+		if err := formStores(fs, dir, f); err != nil {
+			return fmt.Errorf("form node %d: %w", f.Node, err)
+		}
+		b, err := json.MarshalIndent(f, "", "  ")
+		if err != nil {
+			return err
+		}
+		// Last: a folder without it is no node yet.
+		if err := store.WriteFile(fs, fs.PathJoin(dir, formationFile), append(b, '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func formStores(fs vfs.FS, dir string, f Formation) (err error) {
+	cfg := store.Config{FS: fs, Dir: dir, Small: f.Small}
+	if _, err := store.OpenCounters(cfg, f.Node, true); err != nil {
+		return err
+	}
+	log, err := store.OpenLog(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	state, err := store.OpenState(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	conf := &pb.ConfState{}
+	for _, m := range f.Members {
+		conf.Voters = append(conf.Voters, m.ID)
+	}
+	for _, s := range f.shards() {
+		if err := state.Create(s.ID, store.Applied{Index: firstIndex, Term: firstTerm}, conf); err != nil {
+			return err
+		}
+		if err := log.Create(s.ID, firstIndex, firstTerm); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shards divides the slots.
+func (f Formation) shards() []shard.Shard {
+	n := max(f.Shards, 1)
+	list := make([]shard.Shard, n)
+	for i := range list {
+		list[i] = shard.Shard{ID: uint64(i + 1), Slots: store.SlotRange{First: i * keyspace.Slots / n, End: (i + 1) * keyspace.Slots / n}}
+	}
+	return list
+}
+
+// ReadFormation reads the formation of the node in dir.
+func ReadFormation(fs vfs.FS, dir string) (Formation, error) {
+	var f Formation
+	name := fs.PathJoin(dir, formationFile)
+	file, err := fs.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return f, fmt.Errorf("%s: %w", dir, ErrNoNode)
+	}
+	if err != nil {
+		return f, fmt.Errorf("open %s: %w", name, err)
+	}
+	defer file.Close()
+	b, err := io.ReadAll(file)
+	if err == nil {
+		err = json.Unmarshal(b, &f)
+	}
+	if err == nil && f.Format != formationFormat {
+		err = fmt.Errorf("format %d is unknown to this version", f.Format)
+	}
+	if err != nil {
+		return f, fmt.Errorf("read %s: %w", name, err)
+	}
+	return f, nil
+}
+
+func (f Formation) member(id uint64) (Member, bool) {
+	for _, m := range f.Members {
+		if m.ID == id {
+			return m, true
+		}
+	}
+	return Member{}, false
+}
+
+// Readdress gives the members of a cluster whose nodes are all stopped other
+// addresses, for a local cluster that is started on other ports.
+func Readdress(fs vfs.FS, dirs []string, members []Member) error {
+	for _, dir := range dirs {
+		f, err := ReadFormation(fs, dir)
+		if err != nil {
+			return err
+		}
+		for i, m := range f.Members {
+			if m.ID != members[i].ID {
+				return fmt.Errorf("%s: member %d is not %d", dir, m.ID, members[i].ID)
+			}
+		}
+		f.Members = members
+		b, err := json.MarshalIndent(f, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := store.WriteFile(fs, fs.PathJoin(dir, formationFile), append(b, '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,377 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/command"
+	"tutti/internal/peer"
+	"tutti/internal/router"
+	"tutti/internal/server"
+	"tutti/internal/shard"
+	"tutti/internal/store"
+	"tutti/internal/trust"
+)
+
+// Version is the version of this program.
+const Version = "0.1.0"
+
+// Config says how to run a node. Only Dir must be set.
+type Config struct {
+	Dir    string
+	FS     vfs.FS // nil: the operating system's
+	Logger *slog.Logger
+	Clock  shard.Clock           // zero: the machine's
+	Rand   func(n uint64) uint64 // nil: math/rand/v2
+	// Network. Nil fields listen and dial TCP with mutual TLS, at the addresses
+	// of the formation.
+	ListenClients func(addr string) (net.Listener, error)
+	ListenPeers   func(addr string) (net.Listener, error)
+	DialPeer      func(ctx context.Context, to Member) (net.Conn, error)
+	SecurePeer    func(ctx context.Context, c net.Conn) (net.Conn, uint64, error)
+	Debug         bool // allow the DEBUG command
+	Tick          time.Duration
+	LogBytesMax   int64
+	Timeout       time.Duration // of the router; zero: its default
+	// Failed is called once when the node can't go on; the process should end
+	// at once. Nil: panic.
+	Failed func(err error)
+}
+
+// Node is a running node.
+type Node struct {
+	cfg    Config
+	form   Formation
+	lock   io.Closer
+	log    *store.Log
+	state  *store.State
+	links  *peer.Links
+	host   *shard.Host
+	router *router.Router
+	server *server.Server
+	count  *store.Counters
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex // guards starts, failed
+	starts map[uint64]uint64
+	failed bool
+}
+
+func (c *Config) fill() {
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock.Mono == nil {
+		c.Clock = shard.SystemClock()
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Uint64N
+	}
+	if c.ListenClients == nil {
+		c.ListenClients = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+	}
+	if c.ListenPeers == nil {
+		c.ListenPeers = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+	}
+	if c.Failed == nil {
+		c.Failed = func(err error) { panic(err) }
+	}
+}
+
+// Open starts the node in cfg.Dir. It serves when Open returns, as soon as a
+// majority of the cluster does.
+func Open(cfg Config) (_ *Node, err error) {
+	cfg.fill()
+	n := &Node{cfg: cfg, starts: make(map[uint64]uint64)}
+	if n.form, err = ReadFormation(cfg.FS, cfg.Dir); err != nil {
+		return nil, err
+	}
+	if n.lock, err = cfg.FS.Lock(cfg.FS.PathJoin(cfg.Dir, "LOCK")); err != nil {
+		return nil, fmt.Errorf("%s: another process uses this folder (%w)", cfg.Dir, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+		}
+	}()
+	me, ok := n.form.member(n.form.Node)
+	if !ok {
+		return nil, fmt.Errorf("%s: node %d is not among its own members", cfg.Dir, n.form.Node)
+	}
+	if err := n.openStores(); err != nil {
+		return nil, err
+	}
+	// Both ports are taken before anything runs: an occupied one is the most
+	// frequent mistake.
+	clients, err := cfg.ListenClients(me.Client)
+	if err != nil {
+		return nil, fmt.Errorf("listen for clients: %w", err)
+	}
+	peers, err := cfg.ListenPeers(me.Peer)
+	if err != nil {
+		clients.Close()
+		return nil, fmt.Errorf("listen for peers: %w", err)
+	}
+	if err := n.openLinks(peers); err != nil {
+		clients.Close()
+		peers.Close()
+		return nil, err
+	}
+	if err := n.openShards(); err != nil {
+		clients.Close()
+		return nil, err
+	}
+	n.openServer(clients)
+	return n, nil
+}
+
+func (n *Node) openStores() (err error) {
+	cfg := store.Config{FS: n.cfg.FS, Dir: n.cfg.Dir, Logger: n.cfg.Logger, Small: n.form.Small, Fatal: n.fatal}
+	for _, name := range []string{"log", "state", "vow", "counters"} {
+		if _, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, name)); err != nil {
+			return fmt.Errorf("%s: the data of node %d is gone (%w). It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.form.Node, err)
+		}
+	}
+	if n.count, err = store.OpenCounters(cfg, n.form.Node, false); err != nil {
+		return err
+	}
+	if n.log, err = store.OpenLog(cfg); err != nil {
+		return err
+	}
+	n.state, err = store.OpenState(cfg)
+	return err
+}
+
+func (n *Node) openLinks(l net.Listener) error {
+	cfg := peer.Config{
+		Node: n.form.Node, Incarnation: n.count.Incarnation, Cluster: n.form.Cluster, Listener: l,
+		Wall: n.cfg.Clock.Wall, Logger: n.cfg.Logger, Hello: n.hello,
+		Frame:   func(from uint64, kind peer.Kind, b []byte) { n.host.Frame(from, kind, b) },
+		Stream:  func(from uint64, s *peer.Conn) { n.host.Stream(from, s) },
+		Changed: func(node uint64, up bool) { n.host.LinkChanged(node, up) },
+	}
+	dial, secure := n.cfg.DialPeer, n.cfg.SecurePeer
+	if dial == nil || secure == nil {
+		id, err := trust.Load(n.cfg.Dir)
+		if err != nil {
+			return err
+		}
+		if id.NodeID != n.form.Node || id.Cluster != n.form.Cluster {
+			return fmt.Errorf("%s: the certificate is that of %s, the formation says node %d of %s", n.cfg.Dir, id, n.form.Node, n.form.Cluster)
+		}
+		dial, secure = n.tlsDial(id), n.tlsSecure(id)
+	}
+	cfg.Secure = secure
+	cfg.Dial = func(ctx context.Context, node uint64) (net.Conn, error) {
+		m, _ := n.form.member(node)
+		return dial(ctx, m)
+	}
+	n.links = peer.New(cfg)
+	return nil
+}
+
+func (n *Node) tlsDial(id *trust.Identity) func(ctx context.Context, to Member) (net.Conn, error) {
+	return func(ctx context.Context, to Member) (net.Conn, error) {
+		d := tls.Dialer{Config: trust.ClientConfig(id, to.ID)}
+		return d.DialContext(ctx, "tcp", to.Peer)
+	}
+}
+
+func (n *Node) tlsSecure(id *trust.Identity) func(ctx context.Context, c net.Conn) (net.Conn, uint64, error) {
+	cfg := trust.ServerConfig(id, func(node uint64) bool {
+		_, ok := n.form.member(node)
+		return ok
+	})
+	return func(ctx context.Context, c net.Conn) (net.Conn, uint64, error) {
+		t := tls.Server(c, cfg)
+		if err := t.HandshakeContext(ctx); err != nil {
+			return nil, 0, err
+		}
+		node, err := trust.PeerID(t.ConnectionState())
+		return t, node, err
+	}
+}
+
+// hello refuses a peer that has started fewer times than it had: its disk is
+// an old copy, which has forgotten promises.
+func (n *Node) hello(h peer.Hello) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h.Incarnation < n.starts[h.Node] {
+		n.cfg.Logger.Error("peer refused: it was restored from an old copy", slog.Uint64("peer", h.Node),
+			slog.Uint64("starts", h.Incarnation), slog.Uint64("had", n.starts[h.Node]))
+		return fmt.Errorf("node %d has started %d times, but had started %d times before", h.Node, h.Incarnation, n.starts[h.Node])
+	}
+	n.starts[h.Node] = h.Incarnation
+	return nil
+}
+
+func (n *Node) openShards() (err error) {
+	shards := n.form.shards()
+	n.router = router.New(router.Config{Node: n.form.Node, Incarnation: n.count.Incarnation, Shards: shards, Logger: n.cfg.Logger, Timeout: n.cfg.Timeout})
+	n.host, err = shard.Open(shard.Config{
+		Node: n.form.Node, Incarnation: n.count.Incarnation, Shards: shards,
+		Log: n.log, State: n.state, Links: n.links, Table: command.NewTable(),
+		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
+		Tick: n.cfg.Tick, Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
+		LeadChanged: n.router.LeadChanged, Reply: n.router.Reply, Fatal: n.fatal,
+	})
+	if err != nil {
+		return err
+	}
+	n.router.Start(n.host)
+	n.host.Start()
+	n.links.Start()
+	for _, m := range n.form.Members {
+		n.links.Connect(m.ID)
+	}
+	return nil
+}
+
+func (n *Node) openServer(l net.Listener) {
+	info := server.NodeInfo{ID: n.form.Node, Cluster: n.form.Cluster, Version: Version, Dir: n.cfg.Dir}
+	for _, m := range n.form.Members {
+		info.Peers = append(info.Peers, server.Peer{ID: m.ID, Addr: m.Client})
+	}
+	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
+		Wall: n.cfg.Clock.Wall, Node: info, Debug: n.cfg.Debug, Status: n.status})
+	n.wg.Go(func() {
+		if err := n.server.Serve(l); err != nil {
+			n.cfg.Logger.Error("serve clients", slog.Any("error", err))
+		}
+	})
+}
+
+// fatal ends the node: going on would risk what it has acknowledged.
+func (n *Node) fatal(err error) {
+	n.mu.Lock()
+	first := !n.failed
+	n.failed = true
+	n.mu.Unlock()
+	if first {
+		n.cfg.Logger.Error("the node stops", slog.Any("error", err))
+		n.cfg.Failed(err)
+	}
+}
+
+// Stop hands leadership over, so that clients of the cluster notice nothing,
+// and closes the node.
+func (n *Node) Stop(ctx context.Context) error {
+	n.server.CloseListeners()
+	if len(n.form.Members) > 1 {
+		ctx, cancel := context.WithTimeout(ctx, resignTimeout)
+		defer cancel()
+		if err := n.host.Resign(ctx); err != nil {
+			n.cfg.Logger.Warn("leadership was not handed over", slog.Any("error", err))
+		}
+	}
+	return n.Close()
+}
+
+const resignTimeout = 2 * time.Second
+
+// Close closes the node and returns when all its goroutines have ended.
+func (n *Node) Close() error {
+	if n.router != nil {
+		n.router.Close()
+	}
+	if n.server != nil {
+		n.server.Close()
+	}
+	n.wg.Wait()
+	if n.links != nil {
+		n.links.Close()
+	}
+	if n.host != nil {
+		n.host.Close()
+	}
+	var err error
+	if n.log != nil {
+		err = n.log.Close()
+	}
+	if n.state != nil {
+		err = errors.Join(err, n.state.Close())
+	}
+	if n.lock != nil {
+		err = errors.Join(err, n.lock.Close())
+	}
+	return err
+}
+
+// Status is what TUTTI.STATUS answers.
+type Status struct {
+	Cluster string       `json:"cluster"`
+	Node    uint64       `json:"node"`
+	Version string       `json:"version"`
+	Starts  uint64       `json:"starts"`
+	Nodes   []NodeStatus `json:"nodes"`
+	Shards  []shard.Info `json:"shards"`
+	Verdict string       `json:"verdict"` // one sentence: is it safe now
+}
+
+// NodeStatus is a node as another sees it.
+type NodeStatus struct {
+	ID     uint64 `json:"id"`
+	PID    int    `json:"pid,omitempty"` // of the node that answers
+	Client string `json:"client"`
+	Peer   string `json:"peer"`
+	Up     bool   `json:"up"`
+}
+
+func (n *Node) status(ctx context.Context) ([]byte, error) {
+	s := Status{Cluster: n.form.Cluster, Node: n.form.Node, Version: Version, Starts: n.count.Incarnation}
+	up := 0
+	for _, m := range n.form.Members {
+		ns := NodeStatus{ID: m.ID, Client: m.Client, Peer: m.Peer, Up: m.ID == n.form.Node || n.links.Up(m.ID)}
+		if m.ID == n.form.Node {
+			ns.PID = os.Getpid()
+		}
+		if ns.Up {
+			up++
+		}
+		s.Nodes = append(s.Nodes, ns)
+	}
+	led := true
+	for _, sh := range n.router.Shards() {
+		info, err := n.host.Replica(ctx, sh.ID)
+		if err != nil {
+			return nil, err
+		}
+		led = led && info.Leader != 0
+		s.Shards = append(s.Shards, info)
+	}
+	s.Verdict = verdict(up, len(n.form.Members), led)
+	return json.Marshal(s)
+}
+
+// verdict says in one sentence whether the cluster is safe now.
+func verdict(up, all int, led bool) string {
+	spare := up - (all/2 + 1)
+	switch {
+	case !led:
+		return fmt.Sprintf("Not available: %d of %d nodes are up and no leader is known.", up, all)
+	case all == 1:
+		return "One copy decides: if this node stops, the cluster stops."
+	case spare <= 0:
+		return fmt.Sprintf("Available, but survives no further loss: %d of %d nodes are up.", up, all)
+	case up < all:
+		return fmt.Sprintf("Available: %d of %d nodes are up; survives the loss of %d more.", up, all, spare)
+	}
+	return fmt.Sprintf("Healthy. Survives the loss of any %d of %d nodes.", spare, all)
+}

@@ -1,0 +1,258 @@
+package router
+
+import (
+	"sync"
+	"time"
+
+	"tutti/internal/shard"
+)
+
+// stream is this node's session with one shard: numbered groups, each open
+// until it is answered.
+type stream struct {
+	r       *Router
+	id      uint64 // of the shard
+	session uint64
+	onReply func(shard.Reply)
+
+	mu     sync.Mutex // guards all below
+	room   *sync.Cond // signalled when the floor rises
+	last   uint64     // newest sequence given out
+	floor  uint64     // all sequences up to it are answered
+	open   map[uint64]*call
+	opened bool // the shard knows the session
+	armed  bool // the timer runs
+	timer  *time.Timer
+	closed bool
+}
+
+// call is one group that is not answered yet.
+type call struct {
+	g       *shard.Group
+	done    func(Result)
+	end     time.Time // when to give up
+	sent    time.Time // of the last attempt; zero: none
+	parked  bool      // waits for a leader, or for the session to be opened
+	certain bool      // no attempt was ever sent that may have been applied
+}
+
+const (
+	// openMax is how many sequences may lie between the oldest open one and the
+	// newest: what the shard keeps for this session.
+	openMax = 1 << 16
+	// retryEvery is how often parked groups are tried when nobody says that
+	// things have changed, and resendAfter when a sent group without an answer
+	// is sent again: a lost frame, or a leader that fell silent.
+	retryEvery  = 50 * time.Millisecond
+	resendAfter = time.Second
+)
+
+func newStream(r *Router, id uint64) *stream {
+	s := &stream{r: r, id: id, session: shard.SessionID(r.cfg.Node, r.cfg.Incarnation), open: make(map[uint64]*call)}
+	s.room = sync.NewCond(&s.mu)
+	s.onReply = s.reply
+	return s
+}
+
+func (s *stream) write(g *shard.Group, done func(Result)) {
+	g.Shard, g.Session, g.Done = s.id, s.session, s.onReply
+	now := time.Now()
+	c := &call{g: g, done: done, end: now.Add(s.r.cfg.Timeout), certain: true}
+	s.mu.Lock()
+	for s.last-s.floor >= openMax && !s.closed {
+		s.room.Wait()
+	}
+	if s.closed {
+		s.mu.Unlock()
+		done(Result{Err: errStopping})
+		return
+	}
+	if !s.opened && s.open[0] == nil {
+		s.openSession(now)
+	}
+	s.last++
+	g.Seq = s.last
+	s.open[g.Seq] = c
+	s.send(c, now)
+	s.arm()
+	s.mu.Unlock()
+}
+
+// openSession sends the group that opens the session; it has sequence 0. s.mu
+// is held.
+func (s *stream) openSession(now time.Time) {
+	c := &call{g: &shard.Group{Shard: s.id, Session: s.session, Open: true, Done: s.onReply}, end: now.Add(s.r.cfg.Timeout), certain: true}
+	s.open[0] = c
+	s.send(c, now)
+}
+
+// send makes one attempt, or parks the call. s.mu is held. An earlier attempt
+// may still be in somebody's queue, so each attempt is a group of its own.
+func (s *stream) send(c *call, now time.Time) {
+	lead := s.r.host.Lead(s.id)
+	c.parked = lead.Node == 0 || !s.opened && !c.g.Open
+	if c.parked {
+		return
+	}
+	if !c.sent.IsZero() {
+		again := *c.g
+		c.g = &again
+	}
+	c.g.Attempt++
+	c.g.Term, c.g.Floor = lead.Term, s.floor
+	c.sent, c.certain = now, false
+	if lead.Node == s.r.cfg.Node {
+		s.r.host.Submit(c.g)
+	} else if !s.r.host.Forward(lead.Node, c.g) {
+		c.parked = true
+	}
+}
+
+// resend tries all calls again whose last attempt was meant for an older term.
+func (s *stream) resend(l shard.Lead) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.open {
+		if c.parked || c.g.Term < l.Term {
+			s.send(c, now)
+		}
+	}
+}
+
+// reply takes the answer to an attempt; only the latest attempt's counts.
+func (s *stream) reply(reply shard.Reply) {
+	s.mu.Lock()
+	c := s.open[reply.Seq]
+	if c == nil || c.g.Attempt != reply.Attempt {
+		s.mu.Unlock()
+		return
+	}
+	var result Result
+	switch reply.Status {
+	case shard.OK, shard.WatchFailed:
+		result.Reply = reply
+	case shard.Dropped:
+		result.Err = errDropped(s.id)
+	case shard.NotLeader, shard.Lost:
+		s.again(c)
+		s.mu.Unlock()
+		return
+	case shard.Busy:
+		if c.g.Attempt > 1 {
+			s.again(c)
+			s.mu.Unlock()
+			return
+		}
+		result.Err = errBusy(s.id)
+	case shard.NoSession:
+		s.opened = false
+		result.Err = s.r.errUncertain(s.id)
+	default:
+		result.Err = s.r.errUncertain(s.id)
+	}
+	s.finish(reply.Seq)
+	if reply.Seq == 0 {
+		s.sessionOpened(result.Err == "")
+	}
+	s.mu.Unlock()
+	if c.done != nil {
+		c.done(result)
+	}
+}
+
+// again tries a refused call at once if a newer leader is known, else it waits
+// for one. s.mu is held.
+func (s *stream) again(c *call) {
+	if lead := s.r.host.Lead(s.id); lead.Node != 0 && lead.Term > c.g.Term {
+		s.send(c, time.Now())
+		return
+	}
+	c.parked = true
+	s.arm()
+}
+
+// sessionOpened sends what waited for the session. s.mu is held.
+func (s *stream) sessionOpened(ok bool) {
+	s.opened = ok
+	now := time.Now()
+	for _, c := range s.open {
+		if c.parked {
+			s.send(c, now)
+		}
+	}
+}
+
+// finish closes a sequence and raises the floor. s.mu is held.
+func (s *stream) finish(seq uint64) {
+	delete(s.open, seq)
+	before := s.floor
+	for s.floor < s.last && s.open[s.floor+1] == nil {
+		s.floor++
+	}
+	if s.floor != before {
+		s.room.Broadcast()
+	}
+}
+
+// arm makes sure that the timer runs while calls are open. s.mu is held.
+func (s *stream) arm() {
+	if s.armed || s.closed {
+		return
+	}
+	s.armed = true
+	if s.timer == nil {
+		s.timer = time.AfterFunc(retryEvery, s.tick)
+	} else {
+		s.timer.Reset(retryEvery)
+	}
+}
+
+// tick gives up calls whose time is over and tries again what is parked or may
+// have been lost.
+func (s *stream) tick() {
+	now := time.Now()
+	var over []*call
+	s.mu.Lock()
+	s.armed = false
+	for seq, c := range s.open {
+		switch {
+		case now.After(c.end):
+			over = append(over, c)
+			s.finish(seq)
+		case c.parked || now.Sub(c.sent) > resendAfter:
+			s.send(c, now)
+		}
+	}
+	if len(s.open) > 0 {
+		s.arm()
+	}
+	s.mu.Unlock()
+	for _, c := range over {
+		if c.done == nil {
+			continue
+		}
+		if c.certain {
+			c.done(Result{Err: s.r.errDown(s.id)})
+		} else {
+			c.done(Result{Err: s.r.errUncertain(s.id)})
+		}
+	}
+}
+
+func (s *stream) close() {
+	s.mu.Lock()
+	s.closed = true
+	calls := s.open
+	s.open = make(map[uint64]*call)
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.room.Broadcast()
+	s.mu.Unlock()
+	for _, c := range calls {
+		if c.done != nil {
+			c.done(Result{Err: errStopping})
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tutti/internal/command"
+	"tutti/internal/router"
+)
+
+// Config gives a Server what it needs.
+type Config struct {
+	Table  *command.Table
+	Router *router.Router
+	Logger *slog.Logger
+	Rand   func(n uint64) uint64
+	Wall   func() int64 // wall clock in milliseconds, for what users read
+	Node   NodeInfo
+	// ClientsMax bounds the connections. Zero: 10,000, as in Redis.
+	ClientsMax int
+	// Debug allows the DEBUG command, for development.
+	Debug bool
+	// Status answers TUTTI.STATUS: a JSON document.
+	Status func(ctx context.Context) ([]byte, error)
+}
+
+// NodeInfo is what the server tells of its node.
+type NodeInfo struct {
+	ID      uint64
+	Cluster string
+	Version string
+	Dir     string
+	// Peers lists all nodes with their client addresses.
+	Peers []Peer
+}
+
+// Peer is a node as clients see it.
+type Peer struct {
+	ID   uint64
+	Addr string // host:port for clients
+}
+
+const clientsMaxDefault = 10_000
+
+// Server serves the clients of one node.
+type Server struct {
+	cfg      Config
+	handlers map[string]handler
+	config   *config
+	started  time.Time
+	stats    stats
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+
+	mu       sync.Mutex // guards listeners, conns, closed
+	listener []net.Listener
+	conns    map[uint64]*conn
+	closed   bool
+	lastID   uint64
+}
+
+// stats counts since the start or CONFIG RESETSTAT.
+type stats struct {
+	connections, commands, rejected atomic.Int64
+	bytesIn, bytesOut               atomic.Int64
+	calls                           sync.Map // name -> *atomic.Int64
+}
+
+// New returns a server that serves nothing yet.
+func New(cfg Config) *Server {
+	if cfg.ClientsMax == 0 {
+		cfg.ClientsMax = clientsMaxDefault
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Server{cfg: cfg, config: newConfig(), started: time.Now(), conns: make(map[uint64]*conn), ctx: ctx, cancel: cancel}
+	s.handlers = handlers()
+	return s
+}
+
+// Serve accepts clients until the listener or the server is closed.
+func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return net.ErrClosed
+	}
+	s.listener = append(s.listener, l)
+	s.mu.Unlock()
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) || s.ctx.Err() != nil {
+				return nil
+			}
+			s.cfg.Logger.Warn("accept client", slog.Any("error", err))
+			select {
+			case <-s.ctx.Done():
+				return nil
+			case <-time.After(acceptPause): // out of descriptors, for instance
+			}
+			continue
+		}
+		s.start(nc)
+	}
+}
+
+const acceptPause = 50 * time.Millisecond
+
+func (s *Server) start(nc net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		nc.Close()
+		return
+	}
+	if len(s.conns) >= s.cfg.ClientsMax {
+		s.stats.rejected.Add(1)
+		s.wg.Go(func() {
+			_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = nc.Write([]byte("-ERR max number of clients reached\r\n"))
+			nc.Close()
+		})
+		return
+	}
+	s.lastID++
+	c := newConn(s, s.lastID, nc)
+	s.conns[c.id] = c
+	s.stats.connections.Add(1)
+	s.wg.Go(func() {
+		c.serve()
+		s.mu.Lock()
+		delete(s.conns, c.id)
+		s.mu.Unlock()
+	})
+}
+
+// clients lists the connections, oldest first.
+func (s *Server) clients() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*conn, 0, len(s.conns))
+	for _, c := range s.conns {
+		list = append(list, c)
+	}
+	slices.SortFunc(list, func(a, b *conn) int { return int(a.id) - int(b.id) })
+	return list
+}
+
+// CloseListeners stops taking new clients.
+func (s *Server) CloseListeners() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listener {
+		l.Close()
+	}
+}
+
+// Close closes all connections and returns when their goroutines have ended.
+func (s *Server) Close() {
+	s.CloseListeners()
+	s.mu.Lock()
+	s.closed = true
+	s.cancel()
+	for _, c := range s.conns {
+		c.nc.Close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}

@@ -1,0 +1,107 @@
+package store
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Counters is what a node must never count twice: its starts, and the ids of
+// objects it makes. File "counters": crc:4 incarnation:8 ids:8, replaced as a
+// whole.
+type Counters struct {
+	fs    vfs.FS
+	dir   string
+	fatal func(error)
+
+	// Incarnation is the number of starts, this one included.
+	Incarnation uint64
+
+	mu    sync.Mutex // guards what follows
+	node  uint64
+	next  uint64 // next id's counter
+	limit uint64 // reserved on disk up to here
+}
+
+// idBlock is how many ids are reserved at once: one fsync for a million of them.
+const idBlock = 1 << 20
+
+const idCounterBits = 48
+
+// OpenCounters counts a start, durably. create makes the file of a new node;
+// otherwise a missing file is an error: whoever lost it lost more.
+func OpenCounters(cfg Config, node uint64, create bool) (*Counters, error) {
+	cfg.fill()
+	c := &Counters{fs: cfg.FS, dir: cfg.Dir, fatal: cfg.Fatal, node: node}
+	name := c.fs.PathJoin(c.dir, "counters")
+	if !create {
+		b, err := readFile(c.fs, name)
+		if err == nil {
+			b, err = unseal(b, 16)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		c.Incarnation, c.limit = be.Uint64(b), be.Uint64(b[8:])
+		c.Incarnation++
+	}
+	c.next = c.limit
+	c.limit += idBlock
+	if err := c.save(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func readFile(fs vfs.FS, name string) ([]byte, error) {
+	f, err := fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+func (c *Counters) save() error {
+	body := be.AppendUint64(be.AppendUint64(nil, c.Incarnation), c.limit)
+	return WriteFile(c.fs, c.fs.PathJoin(c.dir, "counters"), sealed(body))
+}
+
+// WriteFile replaces a file as a whole, durably.
+func WriteFile(fs vfs.FS, name string, data []byte) error {
+	tmp := name + ".new"
+	f, err := fs.Create(tmp, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", tmp, err)
+	}
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = fs.Rename(tmp, name)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return syncDir(fs, fs.PathDir(name))
+}
+
+// NewID returns an object id that no node ever returned before: node:16
+// counter:48. It is safe for concurrent use.
+func (c *Counters) NewID() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next == c.limit {
+		c.limit += idBlock
+		if err := c.save(); err != nil {
+			c.fatal(err)
+		}
+	}
+	c.next++
+	return c.node<<idCounterBits | c.next
+}
