@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"text/tabwriter"
 	"time"
 )
@@ -18,8 +19,9 @@ type failoverCluster interface {
 	cluster
 	// leader fails until all nodes are up and agree.
 	leader(ctx context.Context) (int, error)
-	// kill is kill -9; it returns the moment before the signal.
-	kill(ctx context.Context, node int) (time.Time, error)
+	// strike sends a node a signal and returns the moment before it. After
+	// SIGKILL the process is gone when it returns.
+	strike(ctx context.Context, node int, sig syscall.Signal) (time.Time, error)
 	restart(ctx context.Context, node int) error
 	// newClient returns a client that can speak with every node.
 	newClient() (kvClient, error)
@@ -66,12 +68,14 @@ type failoverResult struct {
 
 type failoverReport struct {
 	Machine machine           `json:"machine"`
+	How     string            `json:"how"` // kill or stop
 	Results []*failoverResult `json:"results"`
 }
 
 func failoverMain(ctx context.Context, args []string) error {
 	flags, o, peers := newFlags("bench failover", "tutti,etcd,etcd-tuned")
 	kills := flags.Int("kills", 100, "`number` of leader kills per system")
+	how := flags.String("how", "kill", "how the leader fails: kill (kill -9: its connections break) or stop (SIGSTOP: it falls silent)")
 	if err := o.parse(flags, args, peers); err != nil {
 		return err
 	}
@@ -81,12 +85,16 @@ func failoverMain(ctx context.Context, args []string) error {
 	if slices.Contains(o.peers, "redis") {
 		return fmt.Errorf("%w: redis has no leader election among three plain nodes", errUsage)
 	}
+	sig, ok := map[string]syscall.Signal{"kill": syscall.SIGKILL, "stop": syscall.SIGSTOP}[*how]
+	if !ok {
+		return fmt.Errorf("%w: --how is kill or stop, not %q", errUsage, *how)
+	}
 	l, missing, err := prepare(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	r := &failoverReport{Machine: l.machine}
+	r := &failoverReport{Machine: l.machine, How: *how}
 	for _, name := range o.peers {
 		r.Results = append(r.Results, &failoverResult{System: name})
 	}
@@ -96,7 +104,7 @@ func failoverMain(ctx context.Context, args []string) error {
 			if result.FirstError != "" {
 				continue
 			}
-			if err := result.block(ctx, l, min(blockKills, *kills-done)); err != nil {
+			if err := result.block(ctx, l, sig, min(blockKills, *kills-done)); err != nil {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
@@ -112,7 +120,7 @@ func failoverMain(ctx context.Context, args []string) error {
 			failed = append(failed, fmt.Errorf("%s lost %d of %d acknowledged writes that were read back", result.System, result.Lost, result.Checked))
 		}
 	}
-	printFailover(r.Results)
+	printFailover(*how, r.Results)
 	path, err := writeJSON(o.jsonPath, "failover", r.Machine.Date, r)
 	if err != nil {
 		return err
@@ -123,7 +131,7 @@ func failoverMain(ctx context.Context, args []string) error {
 
 // block starts a fresh cluster, kills its leader n times and reads back what
 // was acknowledged.
-func (r *failoverResult) block(ctx context.Context, l *lab, n int) error {
+func (r *failoverResult) block(ctx context.Context, l *lab, sig syscall.Signal, n int) error {
 	started, err := starters[r.System](ctx, l)
 	if err != nil {
 		return err
@@ -149,7 +157,7 @@ func (r *failoverResult) block(ctx context.Context, l *lab, n int) error {
 		})
 	}
 	for range n {
-		if err := r.killOnce(ctx, c, acks); err != nil {
+		if err := r.killOnce(ctx, c, sig, acks); err != nil {
 			return err
 		}
 	}
@@ -161,7 +169,7 @@ func (r *failoverResult) block(ctx context.Context, l *lab, n int) error {
 
 // killOnce waits for a calm cluster, kills the leader, measures, and brings
 // the node back.
-func (r *failoverResult) killOnce(ctx context.Context, c failoverCluster, acks *ackLog) error {
+func (r *failoverResult) killOnce(ctx context.Context, c failoverCluster, sig syscall.Signal, acks *ackLog) error {
 	var leader int
 	err := waitReady(ctx, "before a kill", nil, func() (err error) {
 		leader, err = c.leader(ctx)
@@ -175,11 +183,17 @@ func (r *failoverResult) killOnce(ctx context.Context, c failoverCluster, acks *
 		return err
 	}
 	calm, _ := acks.arm()
-	at, err := c.kill(ctx, leader)
+	at, err := c.strike(ctx, leader, sig)
 	if err != nil {
-		return fmt.Errorf("kill the leader, node %d: %w", leader+1, err)
+		return fmt.Errorf("%v to the leader, node %d: %w", sig, leader+1, err)
 	}
 	gap, err := acks.outage(ctx, at)
+	if sig != syscall.SIGKILL {
+		// A silent node ends here, so that each failure starts from three fresh
+		// followers of one history, and no stopped process is left behind.
+		_, killErr := c.strike(ctx, leader, syscall.SIGKILL)
+		err = errors.Join(err, killErr)
+	}
 	if err != nil {
 		return err
 	}
@@ -306,8 +320,9 @@ func (r *failoverResult) finish() {
 	r.MaxMs = sorted[len(sorted)-1]
 }
 
-func printFailover(results []*failoverResult) {
-	fmt.Println("\nLongest gap between acknowledged writes, per kill -9 of the leader")
+func printFailover(how string, results []*failoverResult) {
+	fmt.Printf("\nLongest gap between acknowledged writes, per failed leader (%s)\n",
+		pick(how == "kill", "kill -9: its connections break", "SIGSTOP: it falls silent"))
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "system\tkills\tp50 ms\tp99 ms\tmax ms\tcalm ms\tacked\tread back\tlost\t")
 	for _, r := range results {
@@ -316,7 +331,7 @@ func printFailover(results []*failoverResult) {
 	}
 	_ = t.Flush()
 	for _, r := range results {
-		if r.System == "tutti" && r.Kills > 0 {
+		if r.System == "tutti" && r.Kills > 0 && how == "kill" {
 			fmt.Printf("%-7s tutti p50 %.0f ms (goal ≤ 300), p99 %.0f ms (goal ≤ 500)\n",
 				pick(r.P50Ms <= 300 && r.P99Ms <= 500, "met", "not met"), r.P50Ms, r.P99Ms)
 		}

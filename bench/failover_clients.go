@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"net"
+	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -105,9 +106,15 @@ func (c etcdClient) close() {
 	}
 }
 
-func (c *etcdCluster) kill(_ context.Context, node int) (time.Time, error) {
+func (c *etcdCluster) strike(_ context.Context, node int, sig syscall.Signal) (time.Time, error) {
+	p := c.procs[node]
 	at := time.Now()
-	c.procs[node].kill()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		return at, err
+	}
+	if sig == syscall.SIGKILL {
+		<-p.done
+	}
 	return at, nil
 }
 

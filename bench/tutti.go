@@ -21,6 +21,8 @@ type tuttiCluster struct {
 	dev    *process
 	addrs  []string
 	own    map[int]*process // nodes this tool restarted itself
+	// stopped are the pids of nodes that got SIGSTOP.
+	stopped map[int]int
 }
 
 // tuttiStatus is the part of `tutti status --json` that is used here.
@@ -46,7 +48,7 @@ func startTutti(ctx context.Context, l *lab) (*tuttiCluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &tuttiCluster{binary: l.binary["tutti"], dir: filepath.Join(dir, "data"), own: map[int]*process{}}
+	c := &tuttiCluster{binary: l.binary["tutti"], dir: filepath.Join(dir, "data"), own: map[int]*process{}, stopped: map[int]int{}}
 	for i := range 3 {
 		c.addrs = append(c.addrs, loopback(base+i))
 	}
@@ -180,17 +182,34 @@ func (c *tuttiCluster) pidOf(ctx context.Context, node int) (int, error) {
 	return 0, fmt.Errorf("status names no node at %s", c.addrs[node])
 }
 
-// kill is kill -9 of one node.
-func (c *tuttiCluster) kill(ctx context.Context, node int) (time.Time, error) {
-	pid, err := c.pidOf(ctx, node)
-	if err != nil {
-		return time.Time{}, err
+// strike sends a signal to one node.
+func (c *tuttiCluster) strike(ctx context.Context, node int, sig syscall.Signal) (time.Time, error) {
+	// Status knows no process of a node that does not answer, so that of a
+	// stopped one is remembered.
+	pid, known := c.stopped[node]
+	if !known {
+		var err error
+		if pid, err = c.pidOf(ctx, node); err != nil {
+			return time.Time{}, err
+		}
+	}
+	delete(c.stopped, node)
+	if sig == syscall.SIGSTOP {
+		c.stopped[node] = pid
 	}
 	if !c.isOurs(pid) {
 		return time.Time{}, fmt.Errorf("status gives node %d the pid %d, which is not a process of %s", node+1, pid, c.binary)
 	}
 	at := time.Now()
-	return at, syscall.Kill(pid, syscall.SIGKILL)
+	if err := syscall.Kill(pid, sig); err != nil || sig != syscall.SIGKILL {
+		return at, err
+	}
+	for c.isOurs(pid) { // the link to the executable goes with the process
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return at, err
+		}
+	}
+	return at, nil
 }
 
 // restartPatience is how long `tutti dev` has for restarting a node itself.

@@ -27,7 +27,7 @@ var genericCommands = slices.Concat([]Command{
 		Syntax: "source destination [DB destination-db] [REPLACE]", Doc: "Copies a key with its time to live.", Run: copyKey},
 	{Name: "move", Arity: 3, Flags: Write | Fast, Keys: oneKey, Group: "generic", Since: "1.0.0",
 		Syntax: "key db", Doc: "Moves a key to another database.", Run: move},
-}, expireCommands, scanCommands, sortCommands, objectCommands, flushCommands)
+}, expireCommands, scanCommands, sortCommands, objectCommands, flushCommands, dumpCommands)
 
 const (
 	errDBRange    = "ERR DB index is out of range"

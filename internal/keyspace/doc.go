@@ -34,9 +34,9 @@
 // the raft index of the last change. The body of a string is its value; of a
 // packed collection its elements; of any other collection
 //
-//	id:8 count:uvarint [list, sorted set: head:8]
+//	id:8 count:uvarint [list, sorted set: first:8]
 //
-// head is where the first element is: its position in a list, in a sorted set
+// first is where the first element is: its position in a list, in a sorted set
 // its score as in the score rows. Queues take from that end, and looking for
 // the first row from the prefix on would step over a tombstone for every
 // element ever taken.

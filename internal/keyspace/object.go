@@ -93,7 +93,7 @@ func (t *Tx) Open(db uint8, key []byte) *Object {
 	slot := Slot(key)
 	pdb := t.Databases.Physical(db)
 	t.buf = objectRow(t.buf[:0], slot, pdb, key)
-	row, ok := t.Get(t.buf, nil)
+	row, ok := t.getKept(t.buf)
 	if !ok {
 		return nil
 	}
@@ -202,7 +202,8 @@ func (o *Object) Save() {
 	}
 	t := o.tx
 	t.buf = objectRow(t.buf[:0], o.slot, o.pdb, o.Key)
-	t.put(t.buf, o.encode(make([]byte, 0, headLen+8+len(o.val))))
+	t.val = o.encode(t.val[:0])
+	t.Put(t.buf, t.val)
 	if o.fresh {
 		o.fresh = false
 		t.counts[o.pdb]++

@@ -3,6 +3,8 @@ package keyspace
 import (
 	"bytes"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // WriteSetMax bounds the effects of one command, in bytes of rows. It is what
@@ -72,7 +74,7 @@ type Tx struct {
 	writes   int
 
 	ops        []op
-	at         map[string]int32 // row -> ops
+	at         map[uint64]int32 // hash of a row -> ops; see find
 	order      []int32          // ops sorted by row; ops[len(order):] are not in it yet
 	size       int              // bytes of ops
 	undo       []undo
@@ -82,7 +84,8 @@ type Tx struct {
 	undoC      map[uint32]int64
 	dbs        *Databases // as it was before the transaction
 	undoD      *Databases
-	buf        []byte
+	buf, val   []byte // scratch: a row, a value
+	arena      []byte // rows and values of ops lie here; what does not fit begins a new one
 }
 
 type undo struct {
@@ -92,7 +95,56 @@ type undo struct {
 
 // NewTx returns a writable transaction over base.
 func NewTx(base Reader, env Env) *Tx {
-	return &Tx{Env: env, base: base, writable: true, at: make(map[string]int32), counts: make(map[uint32]int64), dbs: env.Databases}
+	return &Tx{Env: env, base: base, writable: true, at: make(map[uint64]int32), counts: make(map[uint32]int64), dbs: env.Databases}
+}
+
+// Reset makes the transaction a new one, keeping its memory: everything that
+// it handed out is invalid from here on.
+func (t *Tx) Reset(base Reader, env Env) {
+	clear(t.at)
+	clear(t.counts)
+	clear(t.undoC)
+	clear(t.ops)
+	arena := t.arena[:0]
+	if cap(arena) > arenaKeep {
+		arena = nil
+	}
+	*t = Tx{Env: env, base: base, writable: true, dbs: env.Databases, at: t.at, counts: t.counts, undoC: t.undoC,
+		ops: t.ops[:0], order: t.order[:0], undo: t.undo[:0], buf: t.buf, val: t.val, arena: arena}
+}
+
+const (
+	arenaMin  = 64 << 10
+	arenaKeep = 1 << 20
+)
+
+// keep copies b into the arena.
+func (t *Tx) keep(b []byte) []byte {
+	at := len(t.arena)
+	if cap(t.arena)-at < len(b) {
+		// What lies in the old one stays where it is.
+		t.arena = make([]byte, 0, max(arenaMin, len(b), min(2*cap(t.arena), arenaKeep)))
+		at = 0
+	}
+	t.arena = append(t.arena, b...)
+	return t.arena[at:len(t.arena):len(t.arena)]
+}
+
+// find returns the op of row, or -1 and the hash under which it would be put.
+// Rows of equal hash lie at the hashes that follow.
+func (t *Tx) find(row []byte) (i int32, hash uint64) {
+	if len(t.ops) == 0 {
+		return -1, xxhash.Sum64(row)
+	}
+	for hash = xxhash.Sum64(row); ; hash++ {
+		i, ok := t.at[hash]
+		if !ok {
+			return -1, hash
+		}
+		if bytes.Equal(t.ops[i].row, row) {
+			return i, hash
+		}
+	}
 }
 
 // NewReadTx returns a transaction that panics when written to.
@@ -164,8 +216,10 @@ func (t *Tx) Rollback() {
 		t.size += len(u.val) - len(o.val)
 		o.val = u.val
 	}
-	for i := t.marked; i < len(t.ops); i++ {
-		delete(t.at, string(t.ops[i].row))
+	// Newest first: a row may lie behind an older one of equal hash.
+	for i := len(t.ops) - 1; i >= t.marked; i-- {
+		_, hash := t.find(t.ops[i].row)
+		delete(t.at, hash)
 		t.size -= len(t.ops[i].row) + len(t.ops[i].val)
 	}
 	if len(t.order) > t.marked {
@@ -183,7 +237,7 @@ func (t *Tx) Rollback() {
 // Get appends the value of row to dst.
 func (t *Tx) Get(row, dst []byte) ([]byte, bool) {
 	t.steps++
-	if i, ok := t.at[string(row)]; ok {
+	if i, _ := t.find(row); i >= 0 {
 		v := t.ops[i].val
 		if v == nil {
 			return dst, false
@@ -201,8 +255,27 @@ func (t *Tx) Get(row, dst []byte) ([]byte, bool) {
 	return v, ok
 }
 
+// getKept is Get into the arena.
+func (t *Tx) getKept(row []byte) ([]byte, bool) {
+	at := len(t.arena)
+	room := t.arena[at:]
+	v, ok := t.Get(row, room)
+	if len(v) > 0 && cap(room) >= len(v) {
+		t.arena = t.arena[:at+len(v)]
+	}
+	return v, ok
+}
+
 // Put writes a row. It keeps copies of both slices.
-func (t *Tx) Put(row, val []byte) { t.put(row, append(make([]byte, 0, len(val)), val...)) }
+func (t *Tx) Put(row, val []byte) {
+	if len(val) == 0 {
+		t.put(row, noBytes) // nil means deleted
+		return
+	}
+	t.put(row, t.keep(val))
+}
+
+var noBytes = make([]byte, 0)
 
 // Delete removes a row.
 func (t *Tx) Delete(row []byte) { t.put(row, nil) }
@@ -213,7 +286,8 @@ func (t *Tx) put(row, val []byte) {
 	}
 	t.steps++
 	t.writes++
-	if i, ok := t.at[string(row)]; ok {
+	i, hash := t.find(row)
+	if i >= 0 {
 		o := &t.ops[i]
 		if int(i) < t.marked {
 			t.undo = append(t.undo, undo{i, o.val})
@@ -221,8 +295,8 @@ func (t *Tx) put(row, val []byte) {
 		t.size += len(val) - len(o.val)
 		o.val = val
 	} else {
-		row = bytes.Clone(row)
-		t.at[string(row)] = int32(len(t.ops))
+		row = t.keep(row)
+		t.at[hash] = int32(len(t.ops))
 		t.ops = append(t.ops, op{row, val})
 		t.size += len(row) + len(val)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tutti/internal/command"
 	"tutti/internal/resp"
 	"tutti/internal/router"
 	"tutti/internal/shard"
@@ -42,10 +43,14 @@ type conn struct {
 	closed bool // close after the replies have been written
 	keep   bool // the outcome of a group is unknown: its arguments may still be referred to
 	quiet  quiet
+	timed  bool // a read deadline is set
+	// writable is when the write deadline was last moved on.
+	writable time.Time
 
 	pending []pending
 	bytes   int // of pending
 	results chan router.Result
+	result  func(router.Result) // sends to results; made once, as it is needed for every group
 	views   chan viewed
 
 	multi   *multi
@@ -78,6 +83,7 @@ type viewed struct {
 
 func newConn(s *Server, id uint64, nc net.Conn) *conn {
 	c := &conn{s: s, id: id, nc: nc, born: time.Now(), proto: 2, results: make(chan router.Result, 1), views: make(chan viewed, 1)}
+	c.result = func(r router.Result) { c.results <- r }
 	c.rd = resp.NewReader(deadlined{c}, resp.Limits{})
 	empty := ""
 	for _, p := range []*atomic.Pointer[string]{&c.name, &c.libName, &c.libVer, &c.lastCmd} {
@@ -94,13 +100,19 @@ func newConn(s *Server, id uint64, nc net.Conn) *conn {
 type deadlined struct{ c *conn }
 
 func (d deadlined) Read(p []byte) (int, error) {
-	deadline := time.Time{}
+	limit := d.c.s.config.idleTimeout()
 	if d.c.rd.Partial() {
-		deadline = time.Now().Add(frameTimeout)
-	} else if idle := d.c.s.config.idleTimeout(); idle > 0 {
-		deadline = time.Now().Add(idle)
+		limit = frameTimeout
 	}
-	_ = d.c.nc.SetReadDeadline(deadline)
+	// Deadlines cost a timer each: none is set, or cleared, where none is needed.
+	if limit > 0 || d.c.timed {
+		deadline := time.Time{}
+		if limit > 0 {
+			deadline = time.Now().Add(limit)
+		}
+		_ = d.c.nc.SetReadDeadline(deadline)
+		d.c.timed = limit > 0
+	}
 	n, err := d.c.nc.Read(p)
 	d.c.s.stats.bytesIn.Add(int64(n))
 	return n, err
@@ -111,6 +123,7 @@ func (c *conn) serve() {
 	defer c.nc.Close()
 	for !c.closed {
 		args, err := c.rd.ReadCommand()
+		c.lastAt.Store(time.Now().UnixNano())
 		for n := 0; err == nil && args != nil; n++ {
 			c.dispatch(args)
 			if c.closed {
@@ -158,7 +171,12 @@ func (c *conn) write() error {
 	if len(c.out) == 0 {
 		return nil
 	}
-	_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	// Setting a deadline for every write would cost more than it gives: it is
+	// moved on when half of it has passed.
+	if now := time.Now(); now.Sub(c.writable) > writeTimeout/2 {
+		c.writable = now
+		_ = c.nc.SetWriteDeadline(now.Add(writeTimeout))
+	}
 	n, err := c.nc.Write(c.out)
 	c.s.stats.bytesOut.Add(int64(n))
 	if c.out = c.out[:0]; cap(c.out) > outKeep {
@@ -178,22 +196,27 @@ func (c *conn) dispatch(args [][]byte) {
 		c.refuse(args, text)
 		return
 	}
-	c.seen(cmd.Name)
-	h, own := c.s.handlers[cmd.Name]
+	c.lastCmd.Store(&cmd.Name)
 	switch {
 	case c.multi != nil && !inMulti[cmd.Name]:
 		c.enqueue(cmd, args)
-	case own:
-		c.flush()
-		at := len(c.out)
-		h(c, args)
-		c.hush(at)
 	case cmd.Run == nil:
-		c.flush()
-		c.error("ERR unknown subcommand or wrong number of arguments for '" + cmd.Name + "' command")
+		c.own(cmd, args)
 	default:
 		c.add(cmd, args)
 	}
+}
+
+// own executes a command that the connection answers by itself.
+func (c *conn) own(cmd *command.Command, args [][]byte) {
+	c.flush()
+	at := len(c.out)
+	if h, ok := c.s.handlers[cmd.Name]; ok {
+		h(c, args)
+	} else {
+		c.error("ERR unknown subcommand or wrong number of arguments for '" + cmd.Name + "' command")
+	}
+	c.hush(at)
 }
 
 // refuse answers a command that can't be executed; in MULTI it spoils the
@@ -225,9 +248,4 @@ func (c *conn) hush(at int) {
 		c.quiet = replySkipThis
 		c.out = c.out[:at]
 	}
-}
-
-func (c *conn) seen(name string) {
-	c.lastCmd.Store(&name)
-	c.lastAt.Store(time.Now().UnixNano())
 }

@@ -230,10 +230,6 @@ func (c *conn) answerExec(m *multi, keyed []pending) {
 			next++
 			continue
 		}
-		if h, ok := c.s.handlers[p.cmd.Name]; ok {
-			h(c, p.args)
-		} else {
-			c.error("ERR unknown subcommand or wrong number of arguments for '" + p.cmd.Name + "' command")
-		}
+		c.own(p.cmd, p.args)
 	}
 }

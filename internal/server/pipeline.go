@@ -103,6 +103,7 @@ func (c *conn) runMany(all []pending) {
 		go func() {
 			// A lane has its own channels, as it waits on its own.
 			lane := &conn{s: c.s, proto: c.proto, results: make(chan router.Result, 1), views: make(chan viewed, 1)}
+			lane.result = func(r router.Result) { lane.results <- r }
 			lane.run(id, part)
 			if lane.keep {
 				done <- struct{}{}
@@ -162,7 +163,7 @@ func (c *conn) group(id uint64, g *shard.Group, list []pending) router.Result {
 	for i := range list {
 		g.Cmds[i] = shard.Command{DB: list[i].db, Args: list[i].args}
 	}
-	c.s.cfg.Router.Write(id, g, func(r router.Result) { c.results <- r })
+	c.s.cfg.Router.Write(id, g, c.result)
 	result := <-c.results
 	// An answer to a later attempt, or none at all, leaves an earlier attempt
 	// somewhere that still refers to the arguments.

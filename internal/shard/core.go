@@ -40,7 +40,8 @@ type core struct {
 	sessions *sessions
 	newID    func() uint64
 	rand     func(n uint64) uint64
-	out      int // bytes of replies of the last batch, the guess for the next
+	tx       *keyspace.Tx // its memory is used again for every batch
+	out      int          // bytes of replies of the last batch, the guess for the next
 }
 
 // input is everything an evaluation depends on beside the core.
@@ -59,8 +60,14 @@ type input struct {
 // evaluate runs as many of groups as the budget allows and returns the batch
 // and how many it took.
 func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
-	tx := keyspace.NewTx(in.state, keyspace.Env{Now: in.now, Applied: in.applied, Index: in.index,
-		Databases: in.databases, Keys: in.keys, NewID: c.newID, Rand: c.rand})
+	env := keyspace.Env{Now: in.now, Applied: in.applied, Index: in.index,
+		Databases: in.databases, Keys: in.keys, NewID: c.newID, Rand: c.rand}
+	if c.tx == nil {
+		c.tx = keyspace.NewTx(in.state, env)
+	} else {
+		c.tx.Reset(in.state, env)
+	}
+	tx := c.tx
 	b := &batch{index: in.index, term: in.term, time: in.now}
 	ctx := command.Ctx{Tx: tx, Out: make([]byte, 0, c.out+256)}
 	n := 0
