@@ -316,7 +316,7 @@ func (r *failoverResult) finish() {
 	}
 	sorted := slices.Sorted(slices.Values(r.GapsMs))
 	r.P50Ms, r.CalmMs = median(sorted), median(r.calm)
-	r.P99Ms = sorted[min(len(sorted)-1, len(sorted)*99/100)]
+	r.P99Ms = sorted[(len(sorted)*99+99)/100-1] // nearest rank
 	r.MaxMs = sorted[len(sorted)-1]
 }
 
