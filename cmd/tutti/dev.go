@@ -36,6 +36,9 @@ func devCommand() *cobra.Command {
 	return c
 }
 
+// devReadyTimeout is how long a cluster may take to start.
+const devReadyTimeout = 20 * time.Second
+
 type devOptions struct {
 	nodes       int
 	dir, listen string
@@ -57,36 +60,20 @@ func dev(o devOptions) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer c.stopAll()
 	if err := c.startAll(); err != nil {
-		c.stopAll()
 		return err
 	}
-	if err := c.ready(ctx, 20*time.Second); err != nil {
-		c.stopAll()
+	starting, cancel := context.WithTimeout(ctx, devReadyTimeout)
+	defer cancel()
+	if err := c.ready(starting); err != nil {
 		return failed(err, "")
 	}
 	for i, m := range c.members {
 		fmt.Printf("node %d  %s  pid %d\n", m.ID, m.Client, c.procs[i].pid())
 	}
 	fmt.Printf("data in %s\nready: redis-cli -p %s   or   tutti cli   (Ctrl-C stops)\n", c.dir, port(c.members[0].Client))
-	for {
-		select {
-		case <-ctx.Done():
-			stop()
-			fmt.Println("stopping")
-			c.stopAll()
-			return nil
-		case i := <-c.exits:
-			if c.procs[i].stopping.Load() {
-				continue
-			}
-			fmt.Printf("node %d ended: %s; starting it again\n", c.members[i].ID, c.procs[i].ended())
-			time.Sleep(time.Second)
-			if err := c.start(i); err != nil {
-				fmt.Printf("node %d: %v\n", c.members[i].ID, err)
-			}
-		}
-	}
+	return c.attend(ctx)
 }
 
 // formLocal opens the local cluster in o.dir, forming it if there is none.
@@ -103,38 +90,34 @@ func formLocal(o devOptions) (*localCluster, error) {
 		return nil, usageError(fmt.Sprintf("--listen %s: choose a port from 1 to %d", o.listen, 65535-1000-o.nodes))
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return nil, &exitError{code: exitError1, what: o.listen + " is not a loopback address; dev has no users and no TLS for clients",
+		return nil, &exitError{code: exitFailed, what: o.listen + " is not a loopback address; dev has no users and no TLS for clients",
 			safe: "nothing was started", do: "tutti dev --listen 127.0.0.1:" + first}
 	}
-	c := &localCluster{dir: o.dir, level: o.level, exits: make(chan int, 16)}
 	form := node.Formation{Cluster: "dev", Shards: max(o.shards, 1), Small: true}
-	var dirs []string
 	for i := range o.nodes {
-		c.members = append(c.members, node.Member{ID: uint64(i + 1),
+		form.Members = append(form.Members, node.Member{ID: uint64(i + 1),
 			Client: net.JoinHostPort(host, strconv.Itoa(base+i)), Peer: net.JoinHostPort(host, strconv.Itoa(base+i+1000))})
-		dirs = append(dirs, filepath.Join(o.dir, fmt.Sprintf("node-%d", i+1)))
 	}
-	form.Members = c.members
-	old, err := node.ReadFormation(vfs.Default, dirs[0])
+	c := newLocalCluster(o.dir, o.level, form.Members)
+	old, err := node.ReadFormation(vfs.Default, c.dirs[0])
 	switch {
 	case errors.Is(err, node.ErrNoNode):
 		if err := foreign(o.dir); err != nil {
 			return nil, err
 		}
-		if err := node.Form(vfs.Default, dirs, form); err != nil {
+		if err := node.Form(vfs.Default, c.dirs, form); err != nil {
 			return nil, failed(err, "choose another folder with --dir")
 		}
 	case err != nil:
 		return nil, failed(err, "choose another folder with --dir")
 	case len(old.Members) != o.nodes:
-		return nil, &exitError{code: exitError1, what: fmt.Sprintf("%s holds a cluster of %d nodes", o.dir, len(old.Members)),
+		return nil, &exitError{code: exitFailed, what: fmt.Sprintf("%s holds a cluster of %d nodes", o.dir, len(old.Members)),
 			safe: "nothing was started", do: fmt.Sprintf("tutti dev --nodes %d, or another --dir", len(old.Members))}
 	default:
-		if err := node.Readdress(vfs.Default, dirs, c.members); err != nil {
+		if err := node.Readdress(vfs.Default, c.dirs, c.members); err != nil {
 			return nil, failed(err, "choose another folder with --dir")
 		}
 	}
-	c.dirs = dirs
 	return c, nil
 }
 
@@ -149,7 +132,7 @@ func foreign(dir string) error {
 	}
 	for _, e := range entries {
 		if ok, _ := filepath.Match("node-[0-9]*", e.Name()); !ok {
-			return &exitError{code: exitError1, what: fmt.Sprintf("%s holds %s, which is not tutti's", dir, e.Name()),
+			return &exitError{code: exitFailed, what: fmt.Sprintf("%s holds %s, which is not tutti's", dir, e.Name()),
 				safe: "nothing was changed", do: "choose an empty folder with --dir"}
 		}
 	}

@@ -4,7 +4,7 @@ import "strings"
 
 // Exit codes, the same for all subcommands.
 const (
-	exitError1      = 1 // the cluster or this machine answered with an error
+	exitFailed      = 1 // the cluster or this machine answered with an error
 	exitUsage       = 2
 	exitUnreachable = 3 // no node could be reached
 	exitUnavailable = 5 // no majority: not applied, retry is safe
@@ -40,5 +40,5 @@ func usageError(what string) *exitError {
 // failed is an error of this machine or the cluster that left everything as it
 // was.
 func failed(err error, do string) *exitError {
-	return &exitError{code: exitError1, what: err.Error(), do: do}
+	return &exitError{code: exitFailed, what: err.Error(), do: do}
 }

@@ -3,17 +3,27 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"tutti/internal/node"
 )
+
+// stopTimeout is what a node gets to hand over and close; it then is killed.
+const stopTimeout = 10 * time.Second
+
+// restartPause keeps a node that ends at once from being started in a tight
+// loop.
+const restartPause = time.Second
 
 // localCluster is the nodes of one cluster as child processes of this one, for
 // dev and demo.
@@ -22,25 +32,57 @@ type localCluster struct {
 	dirs    []string
 	members []node.Member
 	level   string
-	procs   []*process
-	exits   chan int // index of a node whose process ended; one per start, so the capacity is never exceeded for long
+	procs   []*process // Invariant: len(procs) == len(members); nil: never started
 }
 
 // process is one node's process.
 type process struct {
 	cmd      *exec.Cmd
 	done     chan struct{} // closed when it has ended
-	stopping atomic.Bool
+	stopping atomic.Bool   // its end is wanted
 	logName  string
+}
+
+func newLocalCluster(dir, level string, members []node.Member) *localCluster {
+	c := &localCluster{dir: dir, level: level, members: members, procs: make([]*process, len(members))}
+	for _, m := range members {
+		c.dirs = append(c.dirs, filepath.Join(dir, fmt.Sprintf("node-%d", m.ID)))
+	}
+	return c
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-func (p *process) ended() string { return p.cmd.ProcessState.String() + ", log: " + p.logName }
+func (p *process) ended() string { return p.cmd.ProcessState.String() + "; its log: " + p.logName }
+
+// kill is kill -9.
+func (p *process) kill() {
+	p.stopping.Store(true)
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// stop is SIGTERM, then waiting. It fails if the process did not end by itself
+// in time, or ended with an error.
+func (p *process) stop() error {
+	p.stopping.Store(true)
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(stopTimeout):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+		return fmt.Errorf("it had not ended %v after SIGTERM; its log: %s", stopTimeout, p.logName)
+	}
+	if !p.cmd.ProcessState.Success() {
+		return errors.New(p.ended())
+	}
+	return nil
+}
 
 // start starts node i. The child dies with this process, even if that is
-// killed.
-func (c *localCluster) start(i int) error {
+// killed, unless attr says otherwise.
+func (c *localCluster) start(i int, attr *syscall.SysProcAttr) error {
 	self, err := os.Executable()
 	if err != nil {
 		return failed(err, "")
@@ -48,66 +90,84 @@ func (c *localCluster) start(i int) error {
 	logName := filepath.Join(c.dirs[i], "log.txt")
 	log, err := os.OpenFile(logName, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return failed(err, "")
+		return failed(err, "choose a folder that this user may write to")
 	}
 	defer log.Close()
 	cmd := exec.Command(self, "start", "--dir", c.dirs[i], "--log", c.level, "--debug-command")
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = childAttr()
+	cmd.SysProcAttr = attr
 	if err := cmd.Start(); err != nil {
 		return failed(err, "")
 	}
 	p := &process{cmd: cmd, done: make(chan struct{}), logName: logName}
-	for len(c.procs) <= i {
-		c.procs = append(c.procs, nil)
-	}
 	c.procs[i] = p
 	go func() {
 		_ = cmd.Wait()
 		close(p.done)
-		c.exits <- i
 	}()
 	return nil
 }
 
+// startAll starts all nodes.
 func (c *localCluster) startAll() error {
-	for i, m := range c.members {
-		// Look first: the child would say so too, but only in its log.
+	// Look first: the children would say so too, but only in their logs.
+	for _, m := range c.members {
 		for _, addr := range []string{m.Client, m.Peer} {
-			l, err := net.Listen("tcp", addr)
-			if err != nil {
-				return &exitError{code: exitError1, what: fmt.Sprintf("cannot listen on %s: %v", addr, err), safe: "no data was changed",
-					do: "stop what uses the address, or choose another with --listen"}
+			if err := free(addr); err != nil {
+				return err
 			}
-			l.Close()
 		}
-		if err := c.start(i); err != nil {
+	}
+	for i := range c.members {
+		if err := c.start(i, childAttr()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// free fails if addr can't be listened on.
+func free(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err == nil {
+		return l.Close()
+	}
+	what := fmt.Sprintf("cannot listen on %s: %v", addr, err)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		what = addr + " is in use by another process"
+	}
+	return &exitError{code: exitFailed, what: what, safe: "nothing was started, no data was changed",
+		do: "stop what uses the address, or choose another with --listen"}
+}
+
 // ready waits until every node answers and knows a leader.
-func (c *localCluster) ready(ctx context.Context, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+func (c *localCluster) ready(ctx context.Context) error {
 	for i := range c.members {
-		for {
-			s, err := c.status(i)
-			if err == nil && led(s) {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("node %d is not ready after %v; its log: %s", c.members[i].ID, limit, c.procs[i].logName)
-			case <-c.procs[i].done:
-				return fmt.Errorf("node %d ended: %s", c.members[i].ID, c.procs[i].ended())
-			case <-time.After(20 * time.Millisecond):
-			}
+		if _, err := c.await(ctx, i, led); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// await polls the status of node i until it is as wanted.
+func (c *localCluster) await(ctx context.Context, i int, wanted func(node.Status) bool) (node.Status, error) {
+	for {
+		s, err := c.status(i)
+		if err == nil && wanted(s) {
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return s, fmt.Errorf("node %d is not ready in time; its log: %s", c.members[i].ID, c.procs[i].logName)
+			}
+			return s, ctx.Err()
+		case <-c.procs[i].done:
+			return s, fmt.Errorf("node %d ended: %s", c.members[i].ID, c.procs[i].ended())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func led(s node.Status) bool {
@@ -136,28 +196,116 @@ func askStatus(addr string, limit time.Duration) (node.Status, error) {
 		return s, err
 	}
 	if v.IsError() {
-		return s, fmt.Errorf("%s: %s", addr, v.Str)
+		return s, fmt.Errorf("%w: %s", errNoTutti, v.Str)
 	}
-	return s, json.Unmarshal(v.Str, &s)
+	if err := json.Unmarshal(v.Str, &s); err != nil {
+		return s, fmt.Errorf("%w: %w", errNoTutti, err)
+	}
+	return s, nil
 }
 
-// stopAll stops all nodes, gently first.
-func (c *localCluster) stopAll() {
-	for _, p := range c.procs {
-		if p != nil {
-			p.stopping.Store(true)
-			_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		}
+var errNoTutti = errors.New("it answers, but not as a tutti node does")
+
+// addrs are the addresses for clients.
+func (c *localCluster) addrs() []string {
+	var list []string
+	for _, m := range c.members {
+		list = append(list, m.Client)
 	}
-	for _, p := range c.procs {
-		if p == nil {
+	return list
+}
+
+// died names a node that has ended although nobody wanted it to.
+func (c *localCluster) died() error {
+	for i, p := range c.procs {
+		if p == nil || p.stopping.Load() {
 			continue
 		}
 		select {
 		case <-p.done:
-		case <-time.After(10 * time.Second):
-			_ = p.cmd.Process.Kill()
-			<-p.done
+			return fmt.Errorf("node %d ended: %s", c.members[i].ID, p.ended())
+		default:
 		}
 	}
+	return nil
+}
+
+// attend starts a node again that has ended, until ctx is done.
+func (c *localCluster) attend(ctx context.Context) error {
+	ends := make(chan int, len(c.procs)) // every node ends at most once before it is started again
+	watch := func(i int) {
+		p := c.procs[i]
+		go func() {
+			<-p.done
+			ends <- i
+		}()
+	}
+	for i := range c.procs {
+		watch(i)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case i := <-ends:
+			fmt.Printf("node %d ended: %s; starting it again\n", c.members[i].ID, c.procs[i].ended())
+			if pause(ctx, restartPause) != nil {
+				return nil
+			}
+			if err := c.start(i, childAttr()); err != nil {
+				return err
+			}
+			watch(i)
+		}
+	}
+}
+
+// stopAll stops all nodes, gently first.
+func (c *localCluster) stopAll() error {
+	ends := make(chan error, len(c.procs))
+	n := 0
+	for i, p := range c.procs {
+		if p == nil {
+			continue
+		}
+		n++
+		go func() {
+			err := p.stop()
+			if err != nil {
+				err = fmt.Errorf("node %d: %w", c.members[i].ID, err)
+			}
+			ends <- err
+		}()
+	}
+	var errs []error
+	for range n {
+		errs = append(errs, <-ends)
+	}
+	return errors.Join(errs...)
+}
+
+// freePorts returns n loopback ports that nobody listens on. They lie below
+// those that the kernel gives to outgoing connections: such a one would
+// otherwise now and then take the port of a node that is down for a moment.
+func freePorts(n int) ([]int, error) {
+	const first, end = 10_000, 32_000
+	var ports []int
+	var held []net.Listener
+	defer func() {
+		for _, l := range held {
+			l.Close()
+		}
+	}()
+	for range 1000 {
+		p := first + rand.IntN(end-first)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p)))
+		if err != nil {
+			continue
+		}
+		held = append(held, l) // kept, so that none comes twice
+		if ports = append(ports, p); len(ports) == n {
+			return ports, nil
+		}
+	}
+	return nil, fmt.Errorf("found only %d free ports of %d between %d and %d", len(ports), n, first, end)
 }

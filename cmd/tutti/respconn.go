@@ -25,10 +25,69 @@ func dialRESP(addr string, limit time.Duration) (*respConn, error) {
 
 // do sends one command and waits for its reply.
 func (c *respConn) do(limit time.Duration, args ...string) (resp.Value, error) {
-	c.buf = resp.AppendCommandStrings(c.buf[:0], args...)
-	_ = c.SetDeadline(time.Now().Add(limit))
-	if _, err := c.Write(c.buf); err != nil {
+	replies, err := c.pipeline(limit, args)
+	if err != nil {
 		return resp.Value{}, err
 	}
-	return resp.ReadValue(c.r)
+	return replies[0], nil
+}
+
+// pipeline sends commands at once and waits for all replies. After an error
+// the connection is of no more use.
+func (c *respConn) pipeline(limit time.Duration, commands ...[]string) ([]resp.Value, error) {
+	c.buf = c.buf[:0]
+	for _, args := range commands {
+		c.buf = resp.AppendCommandStrings(c.buf, args...)
+	}
+	_ = c.SetDeadline(time.Now().Add(limit))
+	if _, err := c.Write(c.buf); err != nil {
+		return nil, err
+	}
+	replies := make([]resp.Value, len(commands))
+	for i := range replies {
+		v, err := resp.ReadValue(c.r)
+		if err != nil {
+			return nil, err
+		}
+		replies[i] = v
+	}
+	return replies, nil
+}
+
+// clients is one goroutine's connections to the nodes of a cluster, one each,
+// opened when it is needed and dropped after an error: a late reply would
+// answer the next command.
+type clients struct {
+	addrs []string
+	conns []*respConn
+	limit time.Duration // of one call
+}
+
+func newClients(addrs []string, limit time.Duration) *clients {
+	return &clients{addrs: addrs, conns: make([]*respConn, len(addrs)), limit: limit}
+}
+
+// call sends commands to a node. If sent is false no byte of them has left.
+func (c *clients) call(node int, commands ...[]string) (replies []resp.Value, sent bool, err error) {
+	conn := c.conns[node]
+	if conn == nil {
+		if conn, err = dialRESP(c.addrs[node], min(c.limit, time.Second)); err != nil {
+			return nil, false, err
+		}
+		c.conns[node] = conn
+	}
+	replies, err = conn.pipeline(c.limit, commands...)
+	if err != nil {
+		conn.Close()
+		c.conns[node] = nil
+	}
+	return replies, true, err
+}
+
+func (c *clients) close() {
+	for _, conn := range c.conns {
+		if conn != nil {
+			conn.Close()
+		}
+	}
 }

@@ -49,7 +49,7 @@ func start(dir, level string, debugCommand bool) error {
 		Failed: func(err error) {
 			// No clean-up: what is on disk is right, what is in memory is not.
 			fmt.Fprint(os.Stderr, failed(err, "see the log; replace the disk if it failed").text())
-			os.Exit(exitError1)
+			os.Exit(exitFailed)
 		}})
 	if err != nil {
 		return startError(err)
@@ -87,5 +87,5 @@ func startError(err error) error {
 	case errors.Is(err, os.ErrPermission):
 		do = "choose a folder that this user may write to"
 	}
-	return &exitError{code: exitError1, what: err.Error(), safe: "nothing was changed on this machine", do: do}
+	return &exitError{code: exitFailed, what: err.Error(), safe: "nothing was changed on this machine", do: do}
 }

@@ -133,6 +133,9 @@ func (m *mergeIter) settle() bool {
 }
 
 func (m *mergeIter) Key() []byte {
+	if !m.valid {
+		return nil
+	}
 	if m.onOwn {
 		return m.row(m.i)
 	}
@@ -146,4 +149,32 @@ func (m *mergeIter) Value() []byte {
 	return m.base.Value()
 }
 
-func (m *mergeIter) Close() error { return m.base.Close() }
+func (m *mergeIter) Close() error { return m.t.closeIter(m.base) }
+
+// baseIter walks the rows of the base where the transaction has none.
+type baseIter struct {
+	Iterator
+	t *Tx
+}
+
+func (b *baseIter) Next() bool {
+	b.t.steps++
+	return b.Iterator.Next()
+}
+
+func (b *baseIter) Prev() bool {
+	b.t.steps++
+	return b.Iterator.Prev()
+}
+
+func (b *baseIter) Close() error { return b.t.closeIter(b.Iterator) }
+
+// closeIter notes an error that ended an iteration early: to its user that
+// looks like the end of the rows.
+func (t *Tx) closeIter(it Iterator) error {
+	err := it.Close()
+	if err != nil && t.err == nil {
+		t.err = err
+	}
+	return err
+}

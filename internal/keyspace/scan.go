@@ -67,7 +67,7 @@ func (t *Tx) visitKey(key, row []byte, f func(key []byte, typ Type)) {
 // or nil if there is none. Chances are equal up to the spread of slots and
 // hashes.
 func (t *Tx) RandomKey(db uint8, first, end int) []byte {
-	start := uint64(first)<<32 | t.Rand(uint64(end-first)<<32)
+	start := uint64(first)<<32 + t.Rand(uint64(end-first)<<32)
 	var keys [][]byte
 	for _, cursor := range []uint64{start, 0} {
 		for {

@@ -30,12 +30,10 @@ func NextDeadline(r Reader, slot uint16) (deadline int64, ok bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
-	defer it.Close()
-	if !it.First() {
-		return 0, false, nil
+	if it.First() {
+		_, deadline, ok = Deadline(it.Key())
 	}
-	_, deadline, ok = Deadline(it.Key())
-	return deadline, ok, nil
+	return deadline, ok, it.Close() // which tells what ended the walk early
 }
 
 // Pending calls expiry with the earliest deadline of every slot in [first,
@@ -46,7 +44,6 @@ func Pending(r Reader, first, end int, expiry func(slot uint16, deadline int64),
 	if err != nil {
 		return err
 	}
-	defer it.Close()
 	ok := it.First()
 	for ok {
 		slot := be.Uint16(it.Key()[1:])
@@ -64,7 +61,7 @@ func Pending(r Reader, first, end int, expiry func(slot uint16, deadline int64),
 			ok = it.SeekGE(SlotPrefix(nil, int(slot)+1))
 		}
 	}
-	return nil
+	return it.Close()
 }
 
 // Expire removes up to limit keys of slot whose deadline has passed and
@@ -120,7 +117,8 @@ func (t *Tx) PurgeTrash(slot uint16, id uint64, limit int) (gone bool) {
 const purgeSlotsMax = 256
 
 // PurgeDatabase deletes up to limit keys of flushed database pdb from slot
-// first on, and returns where to go on and whether all slots are done.
+// first on, and returns where to go on and whether all slots are done. The keys
+// are not counted any more: the flush has counted them off.
 func (t *Tx) PurgeDatabase(pdb uint32, first, end, limit int) (next int, done bool) {
 	for slot := first; slot < end; slot++ {
 		if slot-first >= purgeSlotsMax {
@@ -141,7 +139,6 @@ func (t *Tx) PurgeDatabase(pdb uint32, first, end, limit int) (next int, done bo
 			if o.Expire != 0 {
 				t.Delete(expiryRow(nil, o.slot, o.Expire, pdb, o.Key))
 			}
-			t.counts[pdb]--
 		}
 		if limit -= len(doomed); limit <= 0 {
 			return slot, false

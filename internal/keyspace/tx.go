@@ -346,7 +346,7 @@ func (t *Tx) Iter(lower, upper []byte) Iterator {
 		return &emptyIter{}
 	}
 	if len(t.ops) == 0 {
-		return base
+		return &baseIter{base, t}
 	}
 	order := t.sorted()
 	find := func(row []byte) int {
@@ -355,7 +355,7 @@ func (t *Tx) Iter(lower, upper []byte) Iterator {
 	}
 	lo, hi := find(lower), find(upper)
 	if lo >= hi {
-		return base
+		return &baseIter{base, t}
 	}
 	// A snapshot of the indices: Put may insert into t.order meanwhile.
 	return &mergeIter{t: t, base: base, own: slices.Clone(order[lo:hi])}

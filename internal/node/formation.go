@@ -58,8 +58,8 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 	}
 	for i, dir := range dirs {
 		f.Format, f.Node = formationFormat, f.Members[i].ID
-		if err := fs.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("make folder %s: %w", dir, err)
+		if err := store.MakeDir(fs, dir); err != nil {
+			return err
 		}
 		id, err := ca.IssueNode(f.Node, time.Now(), rand.Reader)
 		if err != nil {

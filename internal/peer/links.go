@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -72,8 +73,10 @@ type Links struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu     sync.Mutex // guards links, conns, closed
-	links  map[uint64]*link
+	// links is replaced as a whole, so that finding one takes no lock.
+	links atomic.Pointer[map[uint64]*link]
+
+	mu     sync.Mutex            // guards conns, closed, and changes of links
 	conns  map[net.Conn]struct{} // accepted ones, to be closed at the end
 	closed bool
 
@@ -89,11 +92,20 @@ type link struct {
 
 // lane is the frames that wait for one connection.
 type lane struct {
-	mu   sync.Mutex // guards buf, up
+	mu   sync.Mutex // guards buf, conn, busy
 	buf  []byte
-	up   bool
-	wake chan struct{} // capacity 1
-	max  int
+	conn net.Conn // nil: down
+	busy bool     // somebody writes
+	// failed is why Flush could not write.
+	failed error
+	wake   chan struct{} // capacity 1
+	max    int
+	// unheard is how much Flush has written since something last came from the
+	// peer, at the time heardAt.
+	unheard int
+	heardAt int64
+	spare   []byte
+	moved   time.Time // when the write deadline was last moved on
 }
 
 // New returns links that neither accept nor connect yet: what takes their
@@ -103,7 +115,9 @@ func New(cfg Config) *Links {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Links{cfg: cfg, ctx: ctx, cancel: cancel, links: make(map[uint64]*link), conns: make(map[net.Conn]struct{})}
+	l := &Links{cfg: cfg, ctx: ctx, cancel: cancel, conns: make(map[net.Conn]struct{})}
+	l.links.Store(&map[uint64]*link{})
+	return l
 }
 
 // Start starts to accept peers. Connect adds the peers to send to.
@@ -113,7 +127,7 @@ func (l *Links) Start() { l.wg.Go(l.accept) }
 func (l *Links) Connect(node uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || node == l.cfg.Node || l.links[node] != nil {
+	if l.closed || node == l.cfg.Node || l.link(node) != nil {
 		return
 	}
 	k := &link{node: node}
@@ -122,7 +136,9 @@ func (l *Links) Connect(node uint64) {
 		k.lanes[c] = &lane{wake: make(chan struct{}, 1), max: queueMax[c]}
 		l.wg.Go(func() { l.send(k, c) })
 	}
-	l.links[node] = k
+	links := maps.Clone(*l.links.Load())
+	links[node] = k
+	l.links.Store(&links)
 }
 
 // Close closes all connections and returns when all goroutines have ended.
@@ -138,32 +154,113 @@ func (l *Links) Close() {
 	l.wg.Wait()
 }
 
-func (l *Links) link(node uint64) *link {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.links[node]
-}
+func (l *Links) link(node uint64) *link { return (*l.links.Load())[node] }
 
 // Send queues a frame whose payload build appends, and reports whether it was
 // queued. It never blocks.
 func (l *Links) Send(to uint64, class Class, kind Kind, build func(dst []byte) []byte) bool {
+	q := l.queue(to, class, kind, build)
+	if q == nil {
+		return false
+	}
+	q.signal()
+	return true
+}
+
+// Queue is Send for an event loop that calls Flush at the end of its cycle.
+func (l *Links) Queue(to uint64, class Class, kind Kind, build func(dst []byte) []byte) bool {
+	return l.queue(to, class, kind, build) != nil
+}
+
+func (l *Links) queue(to uint64, class Class, kind Kind, build func(dst []byte) []byte) *lane {
 	k := l.link(to)
 	if k == nil {
-		return false
+		return nil
 	}
 	q := k.lanes[class]
 	q.mu.Lock()
-	if !q.up || len(q.buf) > q.max {
-		q.mu.Unlock()
-		return false
+	defer q.mu.Unlock()
+	if q.conn == nil || len(q.buf) > q.max {
+		return nil
 	}
 	q.buf = appendFrame(q.buf, kind, build)
-	q.mu.Unlock()
+	return q
+}
+
+func (q *lane) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
-	return true
+}
+
+// flushMax is how much Flush writes on its caller's goroutine between two
+// signs of life of the peer: less than the smallest send buffer of a socket, so
+// the write can't block.
+const flushMax = 12 << 10
+
+// Flush sends what Queue has queued. Small frames are written here and now:
+// waking another goroutine for them was measured to cost more than the write.
+func (l *Links) Flush() {
+	for _, k := range *l.links.Load() {
+		for _, q := range k.lanes {
+			q.flush(k.heard.Load())
+		}
+	}
+}
+
+func (q *lane) flush(heard int64) {
+	q.mu.Lock()
+	if len(q.buf) == 0 || q.busy || q.conn == nil {
+		q.mu.Unlock()
+		return // whoever is busy looks again
+	}
+	if heard != q.heardAt {
+		q.heardAt, q.unheard = heard, 0
+	}
+	if q.unheard += len(q.buf); q.unheard > flushMax {
+		q.mu.Unlock()
+		q.signal()
+		return
+	}
+	conn, buf := q.take()
+	q.mu.Unlock()
+	if err := q.put(conn, buf); err != nil {
+		q.mu.Lock()
+		q.failed = err
+		q.mu.Unlock()
+		q.signal() // its sender dials again
+	}
+}
+
+// take takes what waits and makes the lane busy; q.mu is held.
+func (q *lane) take() (net.Conn, []byte) {
+	buf := q.buf
+	q.buf, q.spare = q.spare[:0], nil
+	q.busy = true
+	// Setting a deadline for every write would cost more than it gives: it is
+	// moved on when half of it has passed.
+	if now := time.Now(); now.Sub(q.moved) > writeTimeout/2 {
+		q.moved = now
+		_ = q.conn.SetWriteDeadline(now.Add(writeTimeout))
+	}
+	return q.conn, buf
+}
+
+// put writes what take took.
+func (q *lane) put(conn net.Conn, buf []byte) error {
+	_, err := conn.Write(buf)
+	q.mu.Lock()
+	q.busy = false
+	if cap(buf) <= 4<<20 { // a rare large frame must not stay in memory
+		q.spare = buf[:0]
+	}
+	more := len(q.buf) > 0
+	q.mu.Unlock()
+	if more {
+		q.signal()
+	}
+	return err
 }
 
 // Up reports whether both connections to a peer stand.
@@ -174,7 +271,7 @@ func (l *Links) Up(node uint64) bool {
 	}
 	for _, q := range k.lanes {
 		q.mu.Lock()
-		up := q.up
+		up := q.conn != nil
 		q.mu.Unlock()
 		if !up {
 			return false
@@ -189,11 +286,14 @@ func (l *Links) send(k *link, class Class) {
 	for l.ctx.Err() == nil {
 		conn, err := l.dial(k.node, class)
 		if err == nil {
-			pause = redialMin
-			l.setUp(k, class, true)
+			began := time.Now()
+			l.setConn(k, class, conn)
 			err = l.write(k, k.lanes[class], conn)
-			l.setUp(k, class, false)
+			l.setConn(k, class, nil)
 			conn.Close()
+			if time.Since(began) > redialMax { // else the peer refuses us
+				pause = redialMin
+			}
 		}
 		if l.ctx.Err() != nil {
 			return
@@ -207,16 +307,14 @@ func (l *Links) send(k *link, class Class) {
 	}
 }
 
-func (l *Links) setUp(k *link, class Class, up bool) {
+func (l *Links) setConn(k *link, class Class, conn net.Conn) {
 	q := k.lanes[class]
 	q.mu.Lock()
-	q.up = up
-	if !up {
-		q.buf = nil // as a network loses what is under way
-	}
+	q.conn, q.moved, q.failed = conn, time.Time{}, nil
+	q.buf = nil // as a network loses what is under way
 	q.mu.Unlock()
 	if class == Bulk && l.cfg.Changed != nil {
-		l.cfg.Changed(k.node, up)
+		l.cfg.Changed(k.node, conn != nil)
 	}
 }
 
@@ -243,11 +341,19 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 	k.heard.Store(time.Now().UnixNano())
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
-	var spare []byte
+	gone := make(chan struct{})
+	l.wg.Go(func() {
+		// Nothing comes this way, so a read ends with the connection: that a
+		// process was killed shows at once, not when writing fails.
+		_, _ = conn.Read(make([]byte, 1))
+		close(gone)
+	})
 	for {
 		select {
 		case <-l.ctx.Done():
 			return l.ctx.Err()
+		case <-gone:
+			return errors.New("the peer closed the connection")
 		case <-q.wake:
 		case <-ping.C:
 			if time.Now().UnixNano()-k.heard.Load() > int64(silenceMax) {
@@ -258,17 +364,18 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 			q.mu.Unlock()
 		}
 		q.mu.Lock()
-		buf := q.buf
-		q.buf = spare[:0]
-		q.mu.Unlock()
-		if len(buf) > 0 {
-			_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-			if _, err := conn.Write(buf); err != nil {
-				return err
-			}
+		if err := q.failed; err != nil {
+			q.mu.Unlock()
+			return err
 		}
-		if spare = buf; cap(spare) > 4<<20 {
-			spare = nil // a rare large frame must not stay in memory
+		if q.busy || len(q.buf) == 0 {
+			q.mu.Unlock()
+			continue
+		}
+		conn, buf := q.take()
+		q.mu.Unlock()
+		if err := q.put(conn, buf); err != nil {
+			return err
 		}
 	}
 }

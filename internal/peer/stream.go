@@ -2,6 +2,7 @@ package peer
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"time"
 )
@@ -15,6 +16,9 @@ type Conn struct {
 	c   net.Conn
 	r   *bufio.Reader
 	buf []byte
+	// stop ends the watch that closes the stream with the links; nil: another
+	// closes it.
+	stop func() bool
 }
 
 // OpenStream opens a stream to a peer. The caller closes it.
@@ -23,7 +27,8 @@ func (l *Links) OpenStream(node uint64) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{c: conn, r: bufio.NewReaderSize(conn, 64<<10)}, nil
+	stop := context.AfterFunc(l.ctx, func() { conn.Close() })
+	return &Conn{c: conn, r: bufio.NewReaderSize(conn, 64<<10), stop: stop}, nil
 }
 
 // WriteFrame sends a frame.
@@ -41,4 +46,9 @@ func (c *Conn) ReadFrame() (Kind, []byte, error) {
 }
 
 // Close closes the stream.
-func (c *Conn) Close() error { return c.c.Close() }
+func (c *Conn) Close() error {
+	if c.stop != nil {
+		c.stop()
+	}
+	return c.c.Close()
+}

@@ -34,6 +34,7 @@ type call struct {
 	sent    time.Time // of the last attempt; zero: none
 	parked  bool      // waits for a leader, or for the session to be opened
 	certain bool      // no attempt was ever sent that may have been applied
+	before  bool      // certain, before the latest attempt
 }
 
 const (
@@ -100,11 +101,11 @@ func (s *stream) send(c *call, now time.Time) {
 	}
 	c.g.Attempt++
 	c.g.Term, c.g.Floor = lead.Term, s.floor
-	c.sent, c.certain = now, false
+	c.sent, c.before, c.certain = now, c.certain, false
 	if lead.Node == s.r.cfg.Node {
 		s.r.host.Submit(c.g)
 	} else if !s.r.host.Forward(lead.Node, c.g) {
-		c.parked = true
+		c.parked, c.certain = true, c.before
 	}
 }
 
@@ -135,11 +136,13 @@ func (s *stream) reply(reply shard.Reply) {
 	case shard.Dropped:
 		result.Err = errDropped(s.id)
 	case shard.NotLeader, shard.Lost:
+		c.certain = c.before && reply.Status == shard.NotLeader
 		s.again(c)
 		s.mu.Unlock()
 		return
 	case shard.Busy:
-		if c.g.Attempt > 1 {
+		c.certain = c.before
+		if !c.certain {
 			s.again(c)
 			s.mu.Unlock()
 			return
@@ -225,6 +228,9 @@ func (s *stream) tick() {
 		}
 	}
 	if len(s.open) > 0 {
+		if !s.opened && s.open[0] == nil { // given up or refused, while others wait for it
+			s.openSession(now)
+		}
 		s.arm()
 	}
 	s.mu.Unlock()

@@ -2,6 +2,8 @@ package shard
 
 import (
 	"encoding/binary"
+	"maps"
+	"slices"
 
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
@@ -90,7 +92,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 	}
 	c.out = len(ctx.Out)
 	if !tx.Empty() || tx.UsedNow() || in.tick || len(b.opened) > 0 {
-		c.seal(b, tx, wrote)
+		c.seal(b, tx, in.databases, wrote)
 	}
 	return b, n, nil
 }
@@ -99,6 +101,10 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 // is a repetition.
 func (c *core) group(ctx *command.Ctx, b *batch, g *Group) Reply {
 	r := Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.term, Index: b.index, Time: b.time}
+	if c.ended(b, g) {
+		r.Status = NoSession
+		return r
+	}
 	if g.Open {
 		b.opened = append(b.opened, g.Session)
 		return r
@@ -124,19 +130,41 @@ func (c *core) group(ctx *command.Ctx, b *batch, g *Group) Reply {
 	return r
 }
 
+// ended reports whether a newer incarnation of its entry node has taken the
+// session of a group away while the group waited, in this batch even.
+func (c *core) ended(b *batch, g *Group) bool {
+	for _, id := range b.opened {
+		if sessionNode(id) == sessionNode(g.Session) && sessionIncarnation(id) > sessionIncarnation(g.Session) {
+			return true
+		}
+	}
+	return !g.Open && c.sessions.byID[g.Session] == nil
+}
+
 // seal turns the effects of a batch into its write set, together with the
 // shard-local rows: sessions, replies, counts, databases.
-func (c *core) seal(b *batch, tx *keyspace.Tx, wrote []bool) {
+func (c *core) seal(b *batch, tx *keyspace.Tx, before *keyspace.Databases, wrote []bool) {
 	w := store.NewWriteSet(b.time, tx.Size()+512)
 	c.sealSessions(b, &w, wrote)
-	for pdb, d := range tx.CountDeltas() {
-		if d != 0 {
-			w.Put(store.CountRow(c.shard, pdb), be.AppendUint64(nil, uint64(tx.Keys(pdb)+d)))
+	deltas := tx.CountDeltas()
+	for _, pdb := range slices.Sorted(maps.Keys(deltas)) { // in order: a replay gives the same bytes
+		d := deltas[pdb]
+		switch n := tx.Keys(pdb) + d; {
+		case d == 0:
+		case n == 0:
+			w.Delete(store.CountRow(c.shard, pdb))
+		default:
+			w.Put(store.CountRow(c.shard, pdb), be.AppendUint64(nil, uint64(n)))
 		}
 	}
 	if tx.DatabasesChanged() {
 		b.dbs = tx.Databases
 		w.Put(store.DatabasesRow(c.shard), b.dbs.Encode())
+		for _, pdb := range before.Trash() {
+			if !slices.Contains(b.dbs.Trash(), pdb) {
+				w.Delete(store.CountRow(c.shard, pdb))
+			}
+		}
 	}
 	tx.Effects(func(row, val []byte) {
 		w.Put(row, val)
@@ -161,7 +189,7 @@ func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
 	b.floors = make(map[uint64]uint64)
 	for i, g := range b.groups {
 		s := c.sessions.byID[g.Session]
-		if s == nil || g.Open {
+		if s == nil || g.Open || b.replies[i].Status == NoSession {
 			continue
 		}
 		if wrote[i] {
@@ -173,10 +201,11 @@ func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
 			b.floors[g.Session] = s.acked
 		}
 	}
-	for id, val := range rows {
-		w.Put(store.RepliesRow(c.shard, id, b.index), val)
+	for _, id := range slices.Sorted(maps.Keys(rows)) {
+		w.Put(store.RepliesRow(c.shard, id, b.index), rows[id])
 	}
-	for id, floor := range b.floors {
+	for _, id := range slices.Sorted(maps.Keys(b.floors)) {
+		floor := b.floors[id]
 		w.Put(store.SessionRow(c.shard, id), be.AppendUint64(nil, floor))
 		for _, row := range c.sessions.byID[id].rows {
 			if row.maxSeq <= floor {
@@ -193,12 +222,12 @@ func (c *core) sealOpen(w *store.WriteSet, id uint64) {
 	if c.sessions.byID[id] == nil {
 		w.Put(store.SessionRow(c.shard, id), make([]byte, 8))
 	}
-	for old, s := range c.sessions.byID {
+	for _, old := range slices.Sorted(maps.Keys(c.sessions.byID)) {
 		if sessionNode(old) != node || sessionIncarnation(old) >= sessionIncarnation(id) {
 			continue
 		}
 		w.Delete(store.SessionRow(c.shard, old))
-		for _, row := range s.rows {
+		for _, row := range c.sessions.byID[old].rows {
 			w.Delete(store.RepliesRow(c.shard, old, row.index))
 		}
 	}

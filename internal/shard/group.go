@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"tutti/internal/keyspace"
 )
 
 // Limits of one group.
@@ -141,6 +143,9 @@ func decodeGroup(b []byte) (*Group, error) {
 	for range d.count(argsMax) {
 		w := Watch{DB: d.byte(), Exists: d.byte() == 1, Version: d.uint64()}
 		w.Key = d.string()
+		if d.bad || w.DB >= keyspace.LogicalDatabases {
+			return nil, errGroup
+		}
 		g.Watches = append(g.Watches, w)
 	}
 	n := d.count(argsMax)
@@ -154,7 +159,7 @@ func decodeGroup(b []byte) (*Group, error) {
 		for range argc {
 			c.Args = append(c.Args, d.string())
 		}
-		if argc == 0 || d.bad {
+		if argc == 0 || d.bad || c.DB >= keyspace.LogicalDatabases {
 			return nil, errGroup
 		}
 		g.Cmds = append(g.Cmds, c)

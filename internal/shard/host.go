@@ -128,8 +128,27 @@ func (h *Host) Close() {
 			r.dropReads()
 		}
 		l.wg.Wait()
+		l.dropInbox()
 	}
 	h.release()
+}
+
+// dropInbox answers what the loop has not taken any more.
+func (l *loop) dropInbox() {
+	l.mu.Lock()
+	work := l.inbox
+	l.inbox = nil
+	l.mu.Unlock()
+	for _, x := range work {
+		switch x := x.(type) {
+		case *Group:
+			x.refuse(NotLeader, &Lead{})
+		case *Read:
+			x.Done(nil, 0, ErrUnavailable)
+		case snapshotReceived:
+			_ = x.in.Discard()
+		}
+	}
 }
 
 func (h *Host) release() {
@@ -207,7 +226,7 @@ func (h *Host) groupFrame(from uint64, b []byte) {
 		h.cfg.Logger.Warn("group dropped", slog.Uint64("from", from), slog.Any("error", err))
 		return
 	}
-	g.Done = func(r Reply) { h.cfg.Links.Send(from, peer.Bulk, kindReply, r.encode) }
+	g.Done = func(r Reply) { h.cfg.Links.Queue(from, peer.Bulk, kindReply, r.encode) }
 	h.Submit(g)
 }
 

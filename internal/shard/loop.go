@@ -170,11 +170,15 @@ func (l *loop) cycle() error {
 		done := l.applying
 		l.applying = nil
 		for _, a := range done {
-			if err := a.r.applyDone(a.at, a.m); err != nil {
+			if err := a.r.applyDone(a.at, a.m, b.Databases); err != nil {
 				return err
 			}
 		}
 	}
+	for _, r := range l.replicas {
+		r.sendHeld()
+	}
+	l.host.cfg.Links.Flush()
 	return nil
 }
 

@@ -105,7 +105,7 @@ func (r *Replica) startRound() {
 		r.loop.touch(r)
 		return
 	}
-	r.host.cfg.Links.Send(lead.Node, peer.Control, kindReadAsk, func(dst []byte) []byte {
+	r.host.cfg.Links.Queue(lead.Node, peer.Control, kindReadAsk, func(dst []byte) []byte {
 		return be.AppendUint64(be.AppendUint64(dst, r.id), q.id)
 	})
 }
@@ -134,7 +134,7 @@ func (r *Replica) endRound(index uint64, now int64) {
 				r.answerBatch(a.batch)
 			}
 		default:
-			r.host.cfg.Links.Send(a.node, peer.Control, kindReadTell, func(dst []byte) []byte {
+			r.host.cfg.Links.Queue(a.node, peer.Control, kindReadTell, func(dst []byte) []byte {
 				dst = be.AppendUint64(be.AppendUint64(dst, r.id), a.id)
 				return be.AppendUint64(be.AppendUint64(dst, index), uint64(now))
 			})
@@ -197,7 +197,7 @@ func (r *Replica) wantTime(q *Read) {
 	case lead.Node == r.host.cfg.Node:
 		r.tickTime(q.MinTime)
 	default:
-		r.host.cfg.Links.Send(lead.Node, peer.Control, kindTick, func(dst []byte) []byte {
+		r.host.cfg.Links.Queue(lead.Node, peer.Control, kindTick, func(dst []byte) []byte {
 			return be.AppendUint64(be.AppendUint64(dst, r.id), uint64(q.MinTime))
 		})
 	}

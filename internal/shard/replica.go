@@ -3,6 +3,7 @@ package shard
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +28,11 @@ type Replica struct {
 	core  core
 	clock pacer
 	sweep *sweeper // nil unless leading
+
+	saved     ballot
+	appending int        // appends under way in the log
+	deferred  []deferred // oldest first
+	held      []*pb.Message
 
 	// lead is the leader's node and term as far as this replica knows, for
 	// everybody.
@@ -84,6 +90,8 @@ const (
 
 func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica, error) {
 	r := &Replica{host: h, loop: l, id: id, slots: slots, pending: make(map[groupID]*Group)}
+	// An answer to a round of an earlier start must not pass for one of this.
+	r.reads.count = h.cfg.Incarnation << 32
 	r.core = core{shard: id, table: h.cfg.Table, newID: h.cfg.NewID, rand: h.cfg.Rand}
 	r.clock = pacer{clock: h.cfg.Clock, median: r.medianOffset}
 	applied, err := h.cfg.State.Applied(id)
@@ -107,6 +115,7 @@ func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica,
 	r.lastIndex, _ = r.log.LastIndex()
 	hs, _, _ := r.log.InitialState()
 	r.term, r.vote, r.commit = hs.GetTerm(), hs.GetVote(), hs.GetCommit()
+	r.saved = ballot{r.term, r.vote}
 	r.raft, err = raft.NewRawNode(&raft.Config{
 		ID:                        h.cfg.Node,
 		ElectionTick:              electionTicks,
@@ -220,15 +229,41 @@ func (r *Replica) append(m *pb.Message) error {
 		return r.install(m)
 	}
 	a := &store.Append{Shard: r.id, Entries: m.GetEntries()}
+	urgent := len(a.Entries) > 0
 	if m.Term != nil {
 		a.Hard = &pb.HardState{Term: new(m.GetTerm()), Vote: new(m.GetVote()), Commit: new(m.GetCommit())}
+		urgent = urgent || m.GetTerm() != r.saved.term || m.GetVote() != r.saved.vote
+		r.saved = ballot{m.GetTerm(), m.GetVote()}
 	}
-	if len(m.GetResponses()) > 0 || len(a.Entries) > 0 {
+	if urgent {
 		epoch := r.epoch
 		a.Done = func() { r.loop.post(appended{r, m, epoch}) }
+		r.appending++
 	}
-	r.host.cfg.Log.Append(a)
+	if urgent || a.Hard != nil {
+		r.host.cfg.Log.Append(a)
+	}
+	if urgent {
+		return nil
+	}
+	// Nothing that must be durable, so the responses only wait for what is
+	// under way before them; a commit index costs no fsync.
+	if r.appending > 0 {
+		r.deferred = append(r.deferred, deferred{m, r.appending})
+	} else {
+		r.respond(m)
+	}
 	return nil
+}
+
+// ballot is the term and vote that were last given to the log.
+type ballot struct{ term, vote uint64 }
+
+// deferred is an append without anything to write, whose responses wait for
+// the appends before it.
+type deferred struct {
+	m     *pb.Message
+	after int // how many
 }
 
 // appendDone runs once an append is durable. What was under way when a
@@ -237,7 +272,18 @@ func (r *Replica) appendDone(m *pb.Message, epoch uint64) {
 	if epoch == r.epoch {
 		r.log.Appended(m.GetEntries())
 	}
+	r.appending--
 	r.respond(m)
+	ready := 0
+	for i := range r.deferred {
+		if r.deferred[i].after--; r.deferred[i].after <= 0 {
+			ready++
+		}
+	}
+	for _, d := range r.deferred[:ready] {
+		r.respond(d.m)
+	}
+	r.deferred = slices.Delete(r.deferred, 0, ready)
 }
 
 func (r *Replica) respond(m *pb.Message) {
@@ -259,8 +305,28 @@ func (r *Replica) send(m *pb.Message) {
 	case pb.MsgSnap:
 		r.sendSnapshot(m)
 		return
+	case pb.MsgApp:
+		// A message that only tells a new commit index waits for the end of the
+		// cycle: the next entry, proposed in the same cycle, tells it too.
+		r.held = slices.DeleteFunc(r.held, func(h *pb.Message) bool { return h.GetTo() == m.GetTo() })
+		if len(m.GetEntries()) == 0 {
+			r.held = append(r.held, m)
+			return
+		}
 	}
-	sent := r.host.cfg.Links.Send(m.GetTo(), class, kindRaft, func(dst []byte) []byte {
+	r.transmit(m, class)
+}
+
+func (r *Replica) sendHeld() {
+	for _, m := range r.held {
+		r.transmit(m, peer.Bulk)
+	}
+	clear(r.held)
+	r.held = r.held[:0]
+}
+
+func (r *Replica) transmit(m *pb.Message, class peer.Class) {
+	sent := r.host.cfg.Links.Queue(m.GetTo(), class, kindRaft, func(dst []byte) []byte {
 		out, err := proto.MarshalOptions{}.MarshalAppend(be.AppendUint64(dst, r.id), m)
 		if err != nil {
 			panic(fmt.Sprintf("shard: marshal %v: %v", m.GetType(), err))
@@ -356,14 +422,16 @@ func (r *Replica) admit(g *Group) {
 		g.refuse(NotLeader, lead)
 		return
 	}
+	id := groupID{g.Session, g.Seq}
+	if waiting := r.pending[id]; waiting != nil {
+		// A later attempt takes the reply. Its outcome may be known already, but
+		// not yet confirmed: it must wait like the first.
+		r.pending[id] = g
+		return
+	}
 	if reply, done := r.known(g); done {
 		reply.Shard, reply.Session, reply.Seq, reply.Attempt, reply.Term = r.id, g.Session, g.Seq, g.Attempt, r.term
 		g.Done(reply)
-		return
-	}
-	id := groupID{g.Session, g.Seq}
-	if waiting := r.pending[id]; waiting != nil {
-		r.pending[id] = g // a later attempt takes the reply
 		return
 	}
 	if len(r.queue) >= queueGroupsMax || r.bytes > queueBytesMax {
@@ -415,9 +483,12 @@ func (r *Replica) propose() error {
 		return nil // too few clocks known to begin the shard's time; the next tick asks again
 	}
 	now = max(now, r.applied.Time)
+	if len(r.queue) == 0 && now < r.tickTo && !r.sweep.due() {
+		return nil // to record an earlier time would help nobody
+	}
 	in := input{state: r.host.cfg.State, databases: r.dbs, applied: r.applied.Time, now: now, index: r.lastIndex + 1, term: r.term,
 		keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
-		tick:  r.tickTo > r.applied.Time,
+		tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
 		sweep: r.sweep.step(now)}
 	b, n, err := r.core.evaluate(in, r.queue)
 	if err != nil {
@@ -425,6 +496,7 @@ func (r *Replica) propose() error {
 	}
 	if b.data == nil {
 		r.took(n)
+		r.sweep.swept()
 		if n > 0 {
 			r.core.remember(b)
 			r.confirm(b)
@@ -435,6 +507,7 @@ func (r *Replica) propose() error {
 		// Dropped before raft took it, during a transfer of leadership for
 		// instance: the queue stays, and the next cycle evaluates it again.
 		r.host.cfg.Logger.Debug("proposal dropped", slog.Uint64("shard", r.id), slog.Any("error", err))
+		r.sweep.dropped()
 		return nil
 	}
 	r.took(n)
@@ -502,8 +575,7 @@ func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
 }
 
 // applyDone runs after the loop's batch is visible.
-func (r *Replica) applyDone(at store.Applied, m *pb.Message) error {
-	before := r.applied
+func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) error {
 	r.applied = at
 	done := r.inflight
 	switch {
@@ -516,9 +588,7 @@ func (r *Replica) applyDone(at store.Applied, m *pb.Message) error {
 	default:
 		r.inflight = nil
 	}
-	if done != nil && done.dbs != nil {
-		r.dbs = done.dbs
-	} else if before.Index != at.Index && (done == nil || r.state != raft.StateLeader) {
+	if databases { // of this shard or another one of the batch: it is rare
 		if err := r.loadDatabases(); err != nil {
 			return err
 		}

@@ -213,7 +213,7 @@ func (r *Replica) install(m *pb.Message) error {
 	if applied.Index != meta.GetIndex() {
 		return fmt.Errorf("shard %d: snapshot %d holds the state at %d", r.id, meta.GetIndex(), applied.Index)
 	}
-	hs := &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(max(r.commit, applied.Index))}
+	hs := &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(applied.Index)}
 	r.log.Installed(applied.Index, applied.Term, hs)
 	r.applied, r.next, r.lastIndex = applied, applied, max(r.lastIndex, applied.Index)
 	if r.conf, err = r.host.cfg.State.Conf(r.id); err != nil {
@@ -226,6 +226,12 @@ func (r *Replica) install(m *pb.Message) error {
 	r.publish()
 	r.receiving.Store(false)
 	r.host.cfg.Logger.Info("snapshot installed", slog.Uint64("shard", r.id), slog.Uint64("index", applied.Index))
+	if len(m.GetEntries()) > 0 {
+		// Entries behind the snapshot came within the same step; the commit index
+		// may lie among them.
+		return r.append(&pb.Message{Entries: m.GetEntries(), Responses: m.GetResponses(),
+			Term: new(r.term), Vote: new(r.vote), Commit: new(r.commit)})
+	}
 	r.respond(m)
 	return nil
 }

@@ -136,6 +136,12 @@ func (s *sweeper) wrote(b *batch) {
 	s.swept()
 }
 
+// dropped takes back what the last step did: its effects will not be applied.
+func (s *sweeper) dropped() {
+	s.purged = s.purge
+	s.swept()
+}
+
 // swept looks again at what the last step worked on, now that its effects are
 // applied (or that it had none).
 func (s *sweeper) swept() {

@@ -84,6 +84,9 @@ func OpenLog(cfg Config) (*Log, error) {
 	opts := cfg.options("log", cfg.profile().logMemtable, nil)
 	opts.CacheSize = 8 << 20
 	db, err := pebble.Open(dir, opts)
+	if pebble.IsCorruptionError(err) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open log store %s: %w", dir, err)
 	}
@@ -119,6 +122,26 @@ func syncDir(fs vfs.FS, dir string) error {
 	return nil
 }
 
+// MakeDir makes a folder and those above it, durably.
+func MakeDir(fs vfs.FS, dir string) error {
+	var parents []string // of those that are missing
+	for d := dir; ; d = fs.PathDir(d) {
+		if _, err := fs.Stat(d); err == nil || d == fs.PathDir(d) {
+			break
+		}
+		parents = append(parents, fs.PathDir(d))
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make folder %s: %w", dir, err)
+	}
+	for _, p := range parents {
+		if err := syncDir(fs, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Append queues a write. It never blocks.
 func (l *Log) Append(a *Append) {
 	l.mu.Lock()
@@ -131,6 +154,9 @@ func (l *Log) Append(a *Append) {
 	}
 	l.queue = append(l.queue, a)
 	l.mu.Unlock()
+	if a.Done == nil && !a.Sync && len(a.Entries) == 0 && a.Truncate == 0 {
+		return // a commit index alone goes with the next write
+	}
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -279,7 +305,9 @@ func (l *Log) add(b *pebble.Batch, a *Append) (sync bool, err error) {
 
 func (l *Log) addEntries(b *pebble.Batch, a *Append) error {
 	first := a.Entries[0].GetIndex()
-	if last, ok := l.last[a.Shard]; ok && first <= last {
+	// After a start the writer does not know yet where the log ends, and rows
+	// behind the new entries would come back at the next one.
+	if last, ok := l.last[a.Shard]; !ok || first <= last {
 		if err := b.DeleteRange(entryRow(nil, a.Shard, first), entryRow(nil, a.Shard, math.MaxUint64), nil); err != nil {
 			return err
 		}
@@ -309,12 +337,21 @@ func (l *Log) addReset(b *pebble.Batch, a *Append) error {
 }
 
 // lowerVow makes a lowered vow durable before entries that were vowed for are
-// replaced: a new leader's shorter log is legitimate.
+// replaced, or dropped for a snapshot: a new leader's shorter log is legitimate.
 func (l *Log) lowerVow(a *Append) error {
-	if len(a.Entries) == 0 || a.Entries[0].GetIndex() > l.vow.index(a.Shard) {
+	var keep uint64
+	switch {
+	case a.reset != nil:
+		keep = a.reset.index
+	case len(a.Entries) > 0:
+		keep = a.Entries[0].GetIndex() - 1
+	default:
 		return nil
 	}
-	return l.vow.lower(a.Shard, a.Entries[0].GetIndex()-1)
+	if keep >= l.vow.index(a.Shard) {
+		return nil
+	}
+	return l.vow.lower(a.Shard, keep)
 }
 
 func (l *Log) raiseVow(work []*Append) error {

@@ -117,7 +117,7 @@ func (s *ShardLog) checkVow() error {
 			return fmt.Errorf("%w: entry %d has term %d, the vow says %d", ErrDamaged, p.index, t, p.term)
 		}
 	}
-	if p.currentTerm > s.hard.GetTerm() {
+	if p.currentTerm > s.hard.GetTerm() || p.currentTerm == s.hard.GetTerm() && s.hard.GetVote() == 0 {
 		s.hard.Term, s.hard.Vote = new(p.currentTerm), new(p.vote)
 	}
 	return nil
@@ -287,6 +287,9 @@ func (l *Log) FinishInstall(shard, applied, appliedTerm uint64) error {
 		return err
 	}
 	hs.Commit = new(max(hs.GetCommit(), applied))
+	if hs.GetTerm() < appliedTerm { // the term came with the snapshot
+		hs.Term, hs.Vote = new(appliedTerm), new(uint64(0))
+	}
 	l.do(&Append{Shard: shard, reset: &position{applied, appliedTerm}, Hard: hs})
 	return nil
 }

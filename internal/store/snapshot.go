@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -116,15 +117,18 @@ func (s *State) newTable(name string) (*tableWriter, error) {
 
 // Add adds a row; rows come in the order of View.Rows.
 func (in *Incoming) Add(row, val []byte) error {
-	lower, upper := in.slots.bounds()
-	if len(row) > 0 && row[0] == localPrefix {
+	if lower, upper := in.slots.bounds(); within(row, lower, upper) {
+		in.data.rows++
+		return in.data.w.Set(row, val)
+	}
+	if lower, upper := localBounds(in.shard); within(row, lower, upper) && len(row) >= localRowLen {
 		return in.local.w.Set(row, val)
 	}
-	if string(row) < string(lower) || string(row) >= string(upper) {
-		return fmt.Errorf("snapshot of shard %d: row %x lies outside its slots", in.shard, row)
-	}
-	in.data.rows++
-	return in.data.w.Set(row, val)
+	return fmt.Errorf("snapshot of shard %d: row %x is not one of its own", in.shard, row)
+}
+
+func within(row, lower, upper []byte) bool {
+	return bytes.Compare(row, lower) >= 0 && bytes.Compare(row, upper) < 0
 }
 
 // Finish makes the received tables durable.

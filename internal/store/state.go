@@ -72,6 +72,9 @@ func (s *State) Close() error {
 	return err
 }
 
+// localRowLen is the length of a row of which a shard has one.
+const localRowLen = 10
+
 func localRow(shard uint64, kind byte) []byte {
 	return append(be.AppendUint64([]byte{localPrefix}, shard), kind)
 }
@@ -192,6 +195,8 @@ type Batch struct {
 	s *State
 	b *pebble.Batch
 	n int
+	// Databases is set when a databases row was written.
+	Databases bool
 }
 
 // NewBatch starts a batch.
@@ -207,7 +212,12 @@ func (b *Batch) Apply(shard uint64, at Applied, index, term uint64, data []byte)
 	if len(data) > 0 {
 		w := WriteSet(data)
 		if err := w.Each(
-			func(row, val []byte) error { return b.b.Set(row, val, nil) },
+			func(row, val []byte) error {
+				if len(row) == localRowLen && row[0] == localPrefix && row[localRowLen-1] == localDBs {
+					b.Databases = true
+				}
+				return b.b.Set(row, val, nil)
+			},
 			func(row []byte) error { return b.b.Delete(row, nil) },
 		); err != nil {
 			return at, fmt.Errorf("apply entry %d of shard %d: %w", index, shard, err)
