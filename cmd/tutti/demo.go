@@ -64,6 +64,7 @@ type demoRun struct {
 	root    string // of the input
 	files   []fileReceipt
 	began   time.Time
+	keep    bool // the receipts are kept even if all held
 }
 
 // allClaim is the last record.
@@ -90,7 +91,7 @@ func demo(ctx context.Context, o demoOptions, v *view) error {
 		end = "kept"
 	}
 	v.line("tutti %s · demo in %s (%s) · this machine has %d cores", node.Version, dir, end, runtime.NumCPU())
-	d := &demoRun{view: v, root: root, began: began}
+	d := &demoRun{view: v, root: root, began: began, keep: o.keep}
 	held, err := d.run(ctx, dir)
 	return d.finish(ctx, o, dir, held, err)
 }

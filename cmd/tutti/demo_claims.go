@@ -137,7 +137,7 @@ func (d *demoRun) failure(ctx context.Context) (bool, error) {
 	}
 	record := failureClaim{Claim: "failure", Held: f.held(), Acked: f.acked, Lost: len(f.lost), Doubled: len(f.doubled), Unknown: f.unknown,
 		GapMs: milliseconds(gap), GracefulMs: milliseconds(graceful), Seconds: seconds(time.Since(began))}
-	if !record.Held {
+	if !record.Held || d.keep {
 		if err := d.keepReceipts(receipts, f); err != nil {
 			return false, err
 		}
@@ -158,6 +158,10 @@ func (d *demoRun) loseLeader(ctx context.Context, end func(i int) error) (span, 
 	}
 	watched := span{from: d.ledger.now()}
 	acks := d.ledger.ackCount.Load()
+	before, err := d.cluster.status(leader)
+	if err != nil {
+		return span{}, 0, err
+	}
 	if err := end(leader); err != nil {
 		return span{}, 0, fmt.Errorf("node %d: %w", leader+1, err)
 	}
@@ -171,12 +175,13 @@ func (d *demoRun) loseLeader(ctx context.Context, end func(i int) error) (span, 
 	if err := d.cluster.start(leader, childAttr()); err != nil {
 		return span{}, 0, err
 	}
-	behind, err := d.catchUp(ctx, leader)
+	applied, err := d.catchUp(ctx, leader)
 	if err != nil {
 		return span{}, 0, err
 	}
+	missed := applied - before.Shards[0].Applied
 	watched.to = d.ledger.now()
-	d.view.line("   node %d is back and has caught up with %s entries after %.1f s", leader+1, grouped(int(behind)), time.Since(returned).Seconds())
+	d.view.line("   node %d is back and has caught up with the %s entries it missed after %.1f s", leader+1, grouped(int(missed)), time.Since(returned).Seconds())
 	return watched, leader, nil
 }
 
@@ -212,12 +217,11 @@ func (d *demoRun) writesGoOn(ctx context.Context, before int64) error {
 }
 
 // catchUp waits until node i has applied what the leader had applied when the
-// node was back, and returns how many entries those were.
-func (d *demoRun) catchUp(ctx context.Context, i int) (behind uint64, err error) {
+// node was back, and returns that index.
+func (d *demoRun) catchUp(ctx context.Context, i int) (applied uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, returnTimeout)
 	defer cancel()
-	first, err := d.cluster.await(ctx, i, led)
-	if err != nil {
+	if _, err := d.cluster.await(ctx, i, led); err != nil {
 		return 0, err
 	}
 	leader, err := d.leader(ctx)
@@ -229,7 +233,7 @@ func (d *demoRun) catchUp(ctx context.Context, i int) (behind uint64, err error)
 		return 0, err
 	}
 	_, err = d.cluster.await(ctx, i, func(s node.Status) bool { return s.Shards[0].Applied >= goal.Shards[0].Applied })
-	return goal.Shards[0].Applied - min(first.Shards[0].Applied, goal.Shards[0].Applied), err
+	return goal.Shards[0].Applied, err
 }
 
 // checkReceipts compares all receipts with what the cluster holds, the files

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"net"
+	"syscall"
 	"time"
 
 	"tutti/internal/resp"
@@ -54,6 +56,23 @@ func (c *respConn) pipeline(limit time.Duration, commands ...[]string) ([]resp.V
 	return replies, nil
 }
 
+// alive reports whether the peer has not closed the connection while it was
+// idle. Without a look, a command written to a dead one would count as sent.
+func (c *respConn) alive() bool {
+	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	open := false
+	err = raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		open = errors.Is(err, syscall.EAGAIN) // nothing to read, not even the end
+		return true
+	})
+	return err == nil && open
+}
+
 // clients is one goroutine's connections to the nodes of a cluster, one each,
 // opened when it is needed and dropped after an error: a late reply would
 // answer the next command.
@@ -70,7 +89,12 @@ func newClients(addrs []string, limit time.Duration) *clients {
 // call sends commands to a node. If sent is false no byte of them has left.
 func (c *clients) call(node int, commands ...[]string) (replies []resp.Value, sent bool, err error) {
 	conn := c.conns[node]
+	if conn != nil && !conn.alive() {
+		conn.Close()
+		conn = nil
+	}
 	if conn == nil {
+		c.conns[node] = nil
 		if conn, err = dialRESP(c.addrs[node], min(c.limit, time.Second)); err != nil {
 			return nil, false, err
 		}

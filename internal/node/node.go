@@ -161,7 +161,7 @@ func (n *Node) openStores() (err error) {
 func (n *Node) openLinks(l net.Listener) error {
 	cfg := peer.Config{
 		Node: n.form.Node, Incarnation: n.count.Incarnation, Cluster: n.form.Cluster, Listener: l,
-		Wall: n.cfg.Clock.Wall, Logger: n.cfg.Logger, Hello: n.hello,
+		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello,
 		Frame:   func(from uint64, kind peer.Kind, b []byte) { n.host.Frame(from, kind, b) },
 		Stream:  func(from uint64, s *peer.Conn) { n.host.Stream(from, s) },
 		Changed: func(node uint64, up bool) { n.host.LinkChanged(node, up) },

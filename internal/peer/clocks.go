@@ -5,35 +5,38 @@ import (
 	"sync"
 )
 
-// clocks keeps how far the wall clocks of the peers are from this node's, in
-// milliseconds, late by the time a frame takes. They are a hint for the pace
-// of shard time, nothing more.
+// clocks keeps what the wall clocks of the peers were ahead of this node's
+// monotonic clock, in milliseconds, late by the time a frame takes. Not of its
+// wall clock: should that jump, all peers would seem to have jumped with it
+// until they are heard again. They are a hint for the pace of shard time,
+// nothing more.
 type clocks struct {
-	mu      sync.Mutex // guards offsets
-	offsets map[uint64]int64
+	mu    sync.Mutex // guards ahead
+	ahead map[uint64]int64
 }
 
-func (c *clocks) sample(node uint64, offset int64) {
+func (c *clocks) sample(node uint64, ahead int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.offsets == nil {
-		c.offsets = make(map[uint64]int64)
+	if c.ahead == nil {
+		c.ahead = make(map[uint64]int64)
 	}
-	c.offsets[node] = offset
+	c.ahead[node] = ahead
 }
 
-// MedianOffset returns the median of the wall clocks of this node and of those
-// members it has heard of, relative to its own, in milliseconds (of two middle
-// ones the lower: time must not run ahead); ok is false unless a majority of
-// the members is known.
-func (l *Links) MedianOffset(members []uint64) (offset int64, ok bool) {
+// MedianWall returns the median of the wall clocks of this node and of those
+// members it has heard of, now, in milliseconds (of two middle ones the lower:
+// time must not run ahead); ok is false unless a majority of the members is
+// known.
+func (l *Links) MedianWall(members []uint64) (wall int64, ok bool) {
 	var known []int64
+	mono := l.cfg.Mono().Milliseconds()
 	l.clocks.mu.Lock()
 	for _, m := range members {
 		if m == l.cfg.Node {
-			known = append(known, 0)
-		} else if o, heard := l.clocks.offsets[m]; heard {
-			known = append(known, o)
+			known = append(known, l.cfg.Wall())
+		} else if ahead, heard := l.clocks.ahead[m]; heard {
+			known = append(known, mono+ahead)
 		}
 	}
 	l.clocks.mu.Unlock()

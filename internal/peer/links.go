@@ -53,6 +53,8 @@ type Config struct {
 	Secure func(ctx context.Context, conn net.Conn) (net.Conn, uint64, error)
 	// Wall is the wall clock in milliseconds.
 	Wall func() int64
+	// Mono is a clock that never jumps. Nil: the machine's.
+	Mono func() time.Duration
 	// Frame takes a frame from a peer; the payload is its own. It must not
 	// block: it runs on the goroutine that reads the connection.
 	Frame func(from uint64, kind Kind, payload []byte)
@@ -99,6 +101,7 @@ type lane struct {
 	// failed is why Flush could not write.
 	failed error
 	wake   chan struct{} // capacity 1
+	knock  chan struct{} // capacity 1: the peer has dialled us, so it can be dialled
 	max    int
 	// unheard is how much Flush has written since something last came from the
 	// peer, at the time heardAt.
@@ -114,6 +117,10 @@ func New(cfg Config) *Links {
 	ctx, cancel := context.WithCancel(context.Background())
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Mono == nil {
+		start := time.Now()
+		cfg.Mono = func() time.Duration { return time.Since(start) }
 	}
 	l := &Links{cfg: cfg, ctx: ctx, cancel: cancel, conns: make(map[net.Conn]struct{})}
 	l.links.Store(&map[uint64]*link{})
@@ -133,7 +140,7 @@ func (l *Links) Connect(node uint64) {
 	k := &link{node: node}
 	k.heard.Store(time.Now().UnixNano())
 	for c := range classes {
-		k.lanes[c] = &lane{wake: make(chan struct{}, 1), max: queueMax[c]}
+		k.lanes[c] = &lane{wake: make(chan struct{}, 1), knock: make(chan struct{}, 1), max: queueMax[c]}
 		l.wg.Go(func() { l.send(k, c) })
 	}
 	links := maps.Clone(*l.links.Load())
@@ -302,8 +309,12 @@ func (l *Links) send(k *link, class Class) {
 		select {
 		case <-l.ctx.Done():
 		case <-time.After(pause):
+			pause = min(2*pause, redialMax)
+		case <-k.lanes[class].knock:
+			// A node that comes back must not wait for the rest of a pause that
+			// grew while it was away: its clients wait with it.
+			pause = redialMin
 		}
-		pause = min(2*pause, redialMax)
 	}
 }
 
@@ -440,10 +451,18 @@ func (l *Links) serve(raw net.Conn) error {
 		}
 	}
 	_ = raw.SetDeadline(time.Time{})
-	l.clocks.sample(from, h.Wall-l.cfg.Wall())
+	l.clocks.sample(from, h.Wall-l.cfg.Mono().Milliseconds())
 	if h.Class == Stream {
 		l.cfg.Stream(from, &Conn{c: conn, r: r})
 		return nil
+	}
+	if k := l.link(from); k != nil {
+		for _, q := range k.lanes {
+			select {
+			case q.knock <- struct{}{}:
+			default:
+			}
+		}
 	}
 	return l.receive(from, conn, r)
 }
@@ -460,7 +479,7 @@ func (l *Links) receive(from uint64, conn net.Conn, r *bufio.Reader) error {
 		}
 		switch {
 		case kind == kindPing && len(payload) == 8:
-			l.clocks.sample(from, int64(be.Uint64(payload))-l.cfg.Wall())
+			l.clocks.sample(from, int64(be.Uint64(payload))-l.cfg.Mono().Milliseconds())
 		case kind < 16:
 			return fmt.Errorf("%w: kind %d", ErrFrame, kind)
 		default:

@@ -28,8 +28,8 @@ const (
 // shard time, never goes back, and is drawn towards the median of the members'
 // wall clocks.
 type pacer struct {
-	clock  Clock
-	median func() (offset int64, ok bool)
+	mono   func() time.Duration
+	median func() (wall int64, ok bool)
 	t      time.Duration // shard time
 	last   time.Duration // monotonic time of the last reading
 	begun  bool          // has jumped or slewed to known clocks at least once
@@ -38,19 +38,19 @@ type pacer struct {
 // start begins at floor, the applied shard time in milliseconds.
 func (p *pacer) start(floor int64) {
 	p.t = time.Duration(floor) * time.Millisecond
-	p.last = p.clock.Mono()
+	p.last = p.mono()
 	p.begun = floor > 0
 }
 
 // now returns the shard time in milliseconds. ok is false as long as a new
 // shard has no time at all: too few clocks are known to agree on one.
 func (p *pacer) now() (t int64, ok bool) {
-	mono := p.clock.Mono()
+	mono := p.mono()
 	passed := max(mono-p.last, 0)
 	p.last = mono
-	if offset, known := p.median(); known {
+	if wall, known := p.median(); known {
 		p.begun = true
-		ahead := time.Duration(p.clock.Wall()+offset)*time.Millisecond - (p.t + passed)
+		ahead := time.Duration(wall)*time.Millisecond - (p.t + passed)
 		switch {
 		case ahead > jumpMin:
 			passed += ahead

@@ -24,7 +24,8 @@ type loop struct {
 
 	dirty    []*Replica // with work for raft or for the next batch
 	applying []applying // in the state batch of this cycle
-	wantTick bool
+	timer    *time.Timer
+	timed    []*Replica // to be looked at when the timer fires
 }
 
 // What others post into a loop beside *Group and *Read.
@@ -61,7 +62,23 @@ type (
 )
 
 func newLoop(h *Host) *loop {
-	return &loop{host: h, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	l := &loop{host: h, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	l.timer = time.NewTimer(time.Hour)
+	l.timer.Stop()
+	return l
+}
+
+// wakeIn makes the loop look at a replica again after d.
+func (l *loop) wakeIn(d time.Duration, r *Replica) {
+	for _, t := range l.timed {
+		if t == r {
+			return
+		}
+	}
+	if len(l.timed) == 0 {
+		l.timer.Reset(d)
+	}
+	l.timed = append(l.timed, r)
 }
 
 // post puts something into the inbox; it never blocks. Groups and reads are
@@ -93,6 +110,11 @@ func (l *loop) run() {
 		case <-l.quit:
 			return
 		case <-l.wake:
+		case <-l.timer.C:
+			for _, r := range l.timed {
+				l.touch(r)
+			}
+			l.timed = l.timed[:0]
 		case <-tick.C:
 			for _, r := range l.replicas {
 				r.tick()

@@ -55,7 +55,8 @@ type Replica struct {
 	bytes    int                // of queue
 	pending  map[groupID]*Group // queued, in flight or waiting for confirmation
 	inflight *batch             // proposed, not applied; nil: none
-	tickTo   int64              // somebody waits for shard time to reach this
+	gather   gather
+	tickTo   int64 // somebody waits for shard time to reach this
 	reads    reads
 	dirty    bool            // in the loop's list of replicas with work
 	incoming *store.Incoming // a received snapshot that raft has been told of
@@ -93,7 +94,8 @@ func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica,
 	// An answer to a round of an earlier start must not pass for one of this.
 	r.reads.count = h.cfg.Incarnation << 32
 	r.core = core{shard: id, table: h.cfg.Table, newID: h.cfg.NewID, rand: h.cfg.Rand}
-	r.clock = pacer{clock: h.cfg.Clock, median: r.medianOffset}
+	r.reads.count = h.cfg.Incarnation << 32 // a leader may yet answer rounds of an earlier one
+	r.clock = pacer{mono: h.cfg.Clock.Mono, median: r.medianWall}
 	applied, err := h.cfg.State.Applied(id)
 	if err != nil {
 		return nil, err
@@ -152,8 +154,8 @@ func (r *Replica) loadDatabases() error {
 	return err
 }
 
-func (r *Replica) medianOffset() (int64, bool) {
-	return r.host.cfg.Links.MedianOffset(r.conf.GetVoters())
+func (r *Replica) medianWall() (int64, bool) {
+	return r.host.cfg.Links.MedianWall(r.conf.GetVoters())
 }
 
 // publish makes the newest state the one that readers get.
@@ -478,6 +480,9 @@ func (r *Replica) propose() error {
 	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due()) {
 		return nil
 	}
+	if r.gathering() {
+		return nil
+	}
 	now, ok := r.clock.now()
 	if !ok {
 		return nil // too few clocks known to begin the shard's time; the next tick asks again
@@ -498,6 +503,11 @@ func (r *Replica) propose() error {
 		r.took(n)
 		r.sweep.swept()
 		if n > 0 {
+			for i := range b.replies {
+				// There is no entry at the index they were evaluated for: a read
+				// that follows such a group would wait for whoever writes next.
+				b.replies[i].Index = r.applied.Index
+			}
 			r.core.remember(b)
 			r.confirm(b)
 		}
@@ -512,6 +522,7 @@ func (r *Replica) propose() error {
 	}
 	r.took(n)
 	r.inflight = b
+	r.gather.sent(r.host.cfg.Clock.Mono())
 	r.loop.touch(r)
 	return nil
 }
@@ -599,6 +610,7 @@ func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) err
 	r.publish()
 	if done != nil {
 		r.sweep.wrote(done)
+		r.gather.answered(r.host.cfg.Clock.Mono(), len(done.groups), len(r.queue))
 		r.answerBatch(done)
 	}
 	r.respond(m)

@@ -78,7 +78,7 @@ func (s *sweeper) add(slot uint16, t int64) {
 
 // due reports whether there is work now and the last was long enough ago.
 func (s *sweeper) due() bool {
-	if s.r.clock.clock.Mono()-s.last < sweepEvery {
+	if s.r.clock.mono()-s.last < sweepEvery {
 		return false
 	}
 	if len(s.trash) > 0 || len(s.r.dbs.Trash()) > 0 {
@@ -99,7 +99,7 @@ func (s *sweeper) step(now int64) func(tx *keyspace.Tx) {
 		return nil
 	}
 	return func(tx *keyspace.Tx) {
-		s.last = s.r.clock.clock.Mono()
+		s.last = s.r.clock.mono()
 		s.expire(tx, now)
 		if len(s.trash) > 0 {
 			tx.PurgeTrash(s.trash[0].slot, s.trash[0].id, purgeRowsMax)
