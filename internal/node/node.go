@@ -63,6 +63,7 @@ type Node struct {
 	router *router.Router
 	server *server.Server
 	count  *store.Counters
+	space  *store.Space
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex // guards starts, failed
@@ -154,8 +155,11 @@ func (n *Node) openStores() (err error) {
 	if n.log, err = store.OpenLog(cfg); err != nil {
 		return err
 	}
-	n.state, err = store.OpenState(cfg)
-	return err
+	if n.state, err = store.OpenState(cfg); err != nil {
+		return err
+	}
+	n.space = store.WatchSpace(cfg)
+	return nil
 }
 
 func (n *Node) openLinks(l net.Listener) error {
@@ -230,6 +234,7 @@ func (n *Node) openShards() (err error) {
 		Log: n.log, State: n.state, Links: n.links, Table: command.NewTable(),
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Tick: n.cfg.Tick, Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
+		Full:        n.space.Full,
 		LeadChanged: n.router.LeadChanged, Reply: n.router.Reply, Fatal: n.fatal,
 	})
 	if err != nil {
@@ -302,6 +307,9 @@ func (n *Node) Close() error {
 		n.host.Close()
 	}
 	var err error
+	if n.space != nil {
+		n.space.Close()
+	}
 	if n.log != nil {
 		err = n.log.Close()
 	}

@@ -18,6 +18,8 @@ const (
 	batchBytesMax = 1 << 20 // of effects, unless one command has more
 )
 
+const errNoSpace = "NOSPACE the leader's disk is full. Not applied. Deletes and reads still work; make room on the disk."
+
 // batch is what one cycle evaluates into one entry.
 type batch struct {
 	index, term uint64
@@ -57,6 +59,7 @@ type input struct {
 	term      uint64
 	sweep     func(tx *keyspace.Tx) // background work of the keyspace; nil: none
 	tick      bool                  // the time must be recorded though nothing else is
+	full      bool                  // the disk is full: what needs room is refused
 }
 
 // evaluate runs as many of groups as the budget allows and returns the batch
@@ -79,7 +82,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 			break
 		}
 		before := tx.Writes()
-		b.replies = append(b.replies, c.group(&ctx, b, groups[n]))
+		b.replies = append(b.replies, c.group(&ctx, b, groups[n], in.full))
 		wrote = append(wrote, tx.Writes() != before)
 		b.groups = append(b.groups, groups[n])
 	}
@@ -99,7 +102,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 
 // group evaluates one group. The sessions have already been asked whether it
 // is a repetition.
-func (c *core) group(ctx *command.Ctx, b *batch, g *Group) Reply {
+func (c *core) group(ctx *command.Ctx, b *batch, g *Group, full bool) Reply {
 	r := Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.term, Index: b.index, Time: b.time}
 	if c.ended(b, g) {
 		r.Status = NoSession
@@ -120,9 +123,12 @@ func (c *core) group(ctx *command.Ctx, b *batch, g *Group) Reply {
 	for i, cmd := range g.Cmds {
 		at := len(ctx.Out)
 		ctx.DB, ctx.Args = cmd.DB, cmd.Args
-		if row, text := c.table.Lookup(cmd.Args); row == nil || row.Run == nil {
+		switch row, text := c.table.Lookup(cmd.Args); {
+		case row == nil || row.Run == nil:
 			ctx.Error("ERR the leader does not know this command (" + text + "). Not applied.")
-		} else {
+		case full && row.Flags&command.DenyOOM != 0:
+			ctx.Error(errNoSpace)
+		default:
 			ctx.Run(row)
 		}
 		r.Replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]

@@ -48,6 +48,8 @@ type Config struct {
 	// LogBytesMax is how much may be applied before the state is flushed so
 	// that the log can be truncated. Zero: 64 MiB.
 	LogBytesMax int64
+	// Full reports that the disk is full. Nil: it never is.
+	Full func() bool
 	// LeadChanged is told of every change of leader that a replica here learns
 	// of, on the replica's loop; it must not block.
 	LeadChanged func(shard uint64, l Lead)

@@ -74,8 +74,6 @@ type Lead struct {
 	Self bool // this node leads and has applied an entry of its term
 }
 
-type groupID struct{ session, seq uint64 }
-
 // Timing of raft in ticks; see Config.Tick for a tick's length.
 const (
 	electionTicks  = 10
@@ -364,35 +362,7 @@ func (r *Replica) setLead(l Lead) {
 
 // dropGroups answers everything that waits: this node does not lead any more,
 // or leads in another term.
-func (r *Replica) dropGroups() {
-	lead := r.lead.Load()
-	for _, g := range r.early {
-		g.refuse(NotLeader, lead)
-	}
-	r.early = nil
-	for _, g := range r.queue {
-		r.answer(g, Reply{Status: NotLeader, Leader: lead.Node, Term: lead.Term})
-	}
-	clear(r.queue)
-	r.queue, r.bytes = r.queue[:0], 0
-	r.inflight = nil
-	for _, g := range r.pending {
-		r.answer(g, Reply{Status: Lost, Leader: lead.Node, Term: lead.Term})
-	}
-	clear(r.pending)
-}
-
 // answer sends a reply to the attempt that is now waiting for it.
-func (r *Replica) answer(g *Group, reply Reply) {
-	id := groupID{g.Session, g.Seq}
-	if latest := r.pending[id]; latest != nil {
-		g = latest
-		delete(r.pending, id)
-	}
-	reply.Shard, reply.Session, reply.Seq, reply.Attempt = r.id, g.Session, g.Seq, g.Attempt
-	g.Done(reply)
-}
-
 // startLeading runs when the first entry of this node's term is applied: only
 // then does the applied state hold everything that earlier leaders committed.
 func (r *Replica) startLeading() error {
@@ -414,67 +384,7 @@ func (r *Replica) startLeading() error {
 }
 
 // admit takes a group into the queue, or answers it at once.
-func (r *Replica) admit(g *Group) {
-	lead := r.lead.Load()
-	if r.state == raft.StateLeader && g.Term == r.term && !r.leading() && len(r.early) < queueGroupsMax {
-		r.early = append(r.early, g)
-		return
-	}
-	if !r.leading() || g.Term != r.term {
-		g.refuse(NotLeader, lead)
-		return
-	}
-	id := groupID{g.Session, g.Seq}
-	if waiting := r.pending[id]; waiting != nil {
-		// A later attempt takes the reply. Its outcome may be known already, but
-		// not yet confirmed: it must wait like the first.
-		r.pending[id] = g
-		return
-	}
-	if reply, done := r.known(g); done {
-		reply.Shard, reply.Session, reply.Seq, reply.Attempt, reply.Term = r.id, g.Session, g.Seq, g.Attempt, r.term
-		g.Done(reply)
-		return
-	}
-	if len(r.queue) >= queueGroupsMax || r.bytes > queueBytesMax {
-		g.refuse(Busy, lead)
-		return
-	}
-	r.pending[id] = g
-	r.queue = append(r.queue, g)
-	r.bytes += g.size
-	r.loop.touch(r)
-}
-
 // known answers a group whose outcome needs no evaluation.
-func (r *Replica) known(g *Group) (Reply, bool) {
-	t := r.core.sessions
-	s := t.byID[g.Session]
-	switch {
-	case g.Open && sessionIncarnation(g.Session) < t.nodes[sessionNode(g.Session)]:
-		return Reply{Status: NoSession}, true
-	case g.Open:
-		return Reply{Index: r.applied.Index}, s != nil
-	case s == nil:
-		return Reply{Status: NoSession}, true
-	case g.Seq <= s.acked:
-		return Reply{Status: Pruned}, true
-	}
-	s.ack(g.Floor)
-	o, done := s.open[g.Seq]
-	if !done {
-		return Reply{}, false
-	}
-	if o.reply != nil {
-		return *o.reply, true
-	}
-	reply, err := recorded(r.view, r.id, g.Session, o.index, g.Seq)
-	if err != nil {
-		r.host.fatal(err)
-	}
-	return reply, true
-}
-
 // propose evaluates the next batch and hands it to raft.
 func (r *Replica) propose() error {
 	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due()) {
@@ -528,136 +438,9 @@ func (r *Replica) propose() error {
 }
 
 // took removes the first n groups from the queue.
-func (r *Replica) took(n int) {
-	for _, g := range r.queue[:n] {
-		r.bytes -= g.size
-	}
-	m := copy(r.queue, r.queue[n:])
-	clear(r.queue[m:])
-	r.queue = r.queue[:m]
-	if m > 0 {
-		r.loop.touch(r)
-	}
-}
-
 // apply adds committed entries to the loop's batch.
-func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
-	at := r.next
-	for _, e := range m.GetEntries() {
-		var err error
-		data := e.GetData()
-		if e.GetType() != pb.EntryNormal {
-			data = nil
-		}
-		if at, err = b.Apply(r.id, at, e.GetIndex(), e.GetTerm(), data); err != nil {
-			return err
-		}
-		if e.GetType() != pb.EntryNormal {
-			if err := r.applyConf(b, e); err != nil {
-				return err
-			}
-		}
-	}
-	r.next = at
-	r.loop.applying = append(r.loop.applying, applying{r, at, m})
-	return nil
-}
-
 // applyConf applies a configuration change, after making sure that the commit
 // that lets it is durable.
-func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
-	var change pb.ConfChangeI
-	if e.GetType() == pb.EntryConfChange {
-		c := &pb.ConfChange{}
-		if err := proto.Unmarshal(e.GetData(), c); err != nil {
-			return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), r.id, err)
-		}
-		change = c
-	} else {
-		c := &pb.ConfChangeV2{}
-		if err := proto.Unmarshal(e.GetData(), c); err != nil {
-			return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), r.id, err)
-		}
-		change = c
-	}
-	r.host.cfg.Log.SyncCommit(r.id, &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(max(r.commit, e.GetIndex()))})
-	r.conf = r.raft.ApplyConfChange(change)
-	return b.SetConf(r.id, r.conf)
-}
-
 // applyDone runs after the loop's batch is visible.
-func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) error {
-	r.applied = at
-	done := r.inflight
-	switch {
-	case done == nil || at.Index < done.index:
-		done = nil
-	case !hasEntry(m.GetEntries(), done.index, done.term):
-		// Another leader's entry stands there. The role change that went with it
-		// has answered the groups.
-		r.inflight, done = nil, nil
-	default:
-		r.inflight = nil
-	}
-	if databases { // of this shard or another one of the batch: it is rare
-		if err := r.loadDatabases(); err != nil {
-			return err
-		}
-	}
-	if done != nil && r.core.sessions != nil {
-		r.core.applied(done)
-	}
-	r.publish()
-	if done != nil {
-		r.sweep.wrote(done)
-		r.gather.answered(r.host.cfg.Clock.Mono(), len(done.groups), len(r.queue))
-		r.answerBatch(done)
-	}
-	r.respond(m)
-	if r.state == raft.StateLeader && r.core.sessions == nil && at.Term == r.term {
-		return r.startLeading()
-	}
-	r.loop.touch(r)
-	return nil
-}
-
-func hasEntry(entries []*pb.Entry, index, term uint64) bool {
-	for _, e := range entries {
-		if e.GetIndex() == index {
-			return e.GetTerm() == term
-		}
-	}
-	return false
-}
-
-func (r *Replica) answerBatch(b *batch) {
-	for i, g := range b.groups {
-		r.answer(g, b.replies[i])
-	}
-}
-
 // truncateLog drops what the state store holds durably, and makes it flush when
 // the log has grown.
-func (r *Replica) truncateLog() {
-	first, _ := r.log.FirstIndex()
-	if r.ticks%truncateTicks != 0 || r.applied.Index < first+keepEntries {
-		return
-	}
-	r.host.cfg.State.FlushIfLarge(r.host.cfg.LogBytesMax)
-	durable, err := r.host.cfg.State.DurablyApplied(r.id)
-	if err != nil {
-		r.host.fatal(err)
-		return
-	}
-	if durable.Index > first+keepEntries {
-		if err := r.log.Truncate(durable.Index - keepEntries); err != nil {
-			r.host.fatal(err)
-		}
-	}
-}
-
-const (
-	truncateTicks = 20
-	// keepEntries stay in the log for followers that are a little behind.
-	keepEntries = 256
-)

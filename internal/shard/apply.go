@@ -1,0 +1,119 @@
+package shard
+
+import (
+	"fmt"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+	"tutti/internal/store"
+)
+
+func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
+	at := r.next
+	for _, e := range m.GetEntries() {
+		var err error
+		data := e.GetData()
+		if e.GetType() != pb.EntryNormal {
+			data = nil
+		}
+		if at, err = b.Apply(r.id, at, e.GetIndex(), e.GetTerm(), data); err != nil {
+			return err
+		}
+		if e.GetType() != pb.EntryNormal {
+			if err := r.applyConf(b, e); err != nil {
+				return err
+			}
+		}
+	}
+	r.next = at
+	r.loop.applying = append(r.loop.applying, applying{r, at, m})
+	return nil
+}
+
+func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
+	var change pb.ConfChangeI
+	if e.GetType() == pb.EntryConfChange {
+		c := &pb.ConfChange{}
+		if err := proto.Unmarshal(e.GetData(), c); err != nil {
+			return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), r.id, err)
+		}
+		change = c
+	} else {
+		c := &pb.ConfChangeV2{}
+		if err := proto.Unmarshal(e.GetData(), c); err != nil {
+			return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), r.id, err)
+		}
+		change = c
+	}
+	r.host.cfg.Log.SyncCommit(r.id, &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(max(r.commit, e.GetIndex()))})
+	r.conf = r.raft.ApplyConfChange(change)
+	return b.SetConf(r.id, r.conf)
+}
+
+func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) error {
+	r.applied = at
+	done := r.inflight
+	switch {
+	case done == nil || at.Index < done.index:
+		done = nil
+	case !hasEntry(m.GetEntries(), done.index, done.term):
+		// Another leader's entry stands there. The role change that went with it
+		// has answered the groups.
+		r.inflight, done = nil, nil
+	default:
+		r.inflight = nil
+	}
+	if databases { // of this shard or another one of the batch: it is rare
+		if err := r.loadDatabases(); err != nil {
+			return err
+		}
+	}
+	if done != nil && r.core.sessions != nil {
+		r.core.applied(done)
+	}
+	r.publish()
+	if done != nil {
+		r.sweep.wrote(done)
+		r.gather.answered(r.host.cfg.Clock.Mono(), len(done.groups), len(r.queue))
+		r.answerBatch(done)
+	}
+	r.respond(m)
+	if r.state == raft.StateLeader && r.core.sessions == nil && at.Term == r.term {
+		return r.startLeading()
+	}
+	r.loop.touch(r)
+	return nil
+}
+
+func hasEntry(entries []*pb.Entry, index, term uint64) bool {
+	for _, e := range entries {
+		if e.GetIndex() == index {
+			return e.GetTerm() == term
+		}
+	}
+	return false
+}
+
+func (r *Replica) truncateLog() {
+	first, _ := r.log.FirstIndex()
+	if r.ticks%truncateTicks != 0 || r.applied.Index < first+keepEntries {
+		return
+	}
+	r.host.cfg.State.FlushIfLarge(r.host.cfg.LogBytesMax)
+	durable, err := r.host.cfg.State.DurablyApplied(r.id)
+	if err != nil {
+		r.host.fatal(err)
+		return
+	}
+	if durable.Index > first+keepEntries {
+		if err := r.log.Truncate(durable.Index - keepEntries); err != nil {
+			r.host.fatal(err)
+		}
+	}
+}
+
+const (
+	truncateTicks = 20
+	// keepEntries stay in the log for followers that are a little behind.
+	keepEntries = 256
+)

@@ -1,0 +1,86 @@
+package sim
+
+import (
+	"sync"
+	"time"
+)
+
+// gate holds whoever passes while it is shut: a process that is stopped.
+type gate struct {
+	mu   sync.Mutex // guards shut
+	cond *sync.Cond
+	shut bool
+}
+
+func newGate() *gate {
+	g := &gate{}
+	g.cond = sync.NewCond(&g.mu)
+	return g
+}
+
+func (g *gate) pass() {
+	g.mu.Lock()
+	for g.shut {
+		g.cond.Wait()
+	}
+	g.mu.Unlock()
+}
+
+func (g *gate) set(shut bool) {
+	g.mu.Lock()
+	g.shut = shut
+	g.cond.Broadcast()
+	g.mu.Unlock()
+}
+
+// Clock is the clock of one machine. It survives restarts of its node.
+type Clock struct {
+	mu   sync.Mutex // guards what follows
+	at   time.Time
+	mono time.Duration
+	wall time.Duration // since 1970
+	rate float64       // of both, against true time
+}
+
+// NewClock returns a clock that is right.
+func NewClock() *Clock {
+	now := time.Now()
+	return &Clock{at: now, wall: time.Duration(now.UnixNano()), rate: 1}
+}
+
+func (c *Clock) advance() {
+	now := time.Now()
+	d := time.Duration(float64(now.Sub(c.at)) * c.rate)
+	c.at, c.mono, c.wall = now, c.mono+d, c.wall+d
+}
+
+// Jump sets the wall clock forward, or back.
+func (c *Clock) Jump(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall += d
+}
+
+// Drift makes the clock run at rate from now on.
+func (c *Clock) Drift(rate float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance()
+	c.rate = rate
+}
+
+// Mono returns the monotonic time.
+func (c *Clock) Mono() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance()
+	return c.mono
+}
+
+// Wall returns the milliseconds since 1970 that the machine believes in.
+func (c *Clock) Wall() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance()
+	return c.wall.Milliseconds()
+}

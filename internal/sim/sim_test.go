@@ -1,0 +1,83 @@
+package sim
+
+import (
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+)
+
+// bubble runs f with a cluster on virtual time.
+func bubble(t *testing.T, opts Options, f func(t *testing.T, c *Cluster)) {
+	t.Helper()
+	cryptotest.SetGlobalRandom(t, opts.Seed)
+	synctest.Test(t, func(t *testing.T) {
+		c := New(t, opts)
+		defer c.Close()
+		f(t, c)
+	})
+}
+
+// bubbleLoad runs faults while clients work, heals, reads everything through
+// every node, compares the replicas, and judges what the clients saw.
+func bubbleLoad(t *testing.T, opts Options, load LoadOptions, faults func(c *Cluster)) *History {
+	t.Helper()
+	var h *History
+	bubble(t, opts, func(t *testing.T, c *Cluster) {
+		h = NewHistory()
+		for s := range c.opts.Shards {
+			c.WaitLeader(s + 1)
+		}
+		l := c.StartLoad(h, load)
+		faults(c)
+		c.Recover()
+		l.Stop()
+		l.ReadAll()
+		c.WaitEqual(10 * time.Second)
+	})
+	check(t, h)
+	return h
+}
+
+func TestEveryNodeAnswersForEveryKey(t *testing.T) {
+	bubble(t, Options{Seed: 1}, func(t *testing.T, c *Cluster) {
+		c.WaitLeader(1)
+		k := c.Client("")
+		defer k.Close()
+		for i := 1; i <= 3; i++ {
+			name := c.Name(i)
+			if got := Text(k.At(i).Must("SET", "key:"+name, name)); got != "OK" {
+				t.Errorf("SET through %s: %s", name, got)
+			}
+		}
+		for i := 1; i <= 3; i++ {
+			for j := 1; j <= 3; j++ {
+				if got := Text(k.At(i).Must("GET", "key:"+c.Name(j))); got != c.Name(j) {
+					t.Errorf("GET %s through %s: %s", c.Name(j), c.Name(i), got)
+				}
+			}
+		}
+	})
+}
+
+func TestLoadWithoutFaultsIsLinearizable(t *testing.T) {
+	h := bubbleLoad(t, Options{Seed: 2}, LoadOptions{}, func(c *Cluster) { time.Sleep(5 * time.Second) })
+	if h.Refused+h.Unknown > 0 {
+		t.Errorf("%d refused, %d unknown without a fault", h.Refused, h.Unknown)
+	}
+	if len(h.Ops) < 1000 {
+		t.Errorf("only %d operations in 5 s", len(h.Ops))
+	}
+}
+
+func TestLeaderLosesPowerUnderLoad(t *testing.T) {
+	bubbleLoad(t, Options{Seed: 3}, LoadOptions{}, func(c *Cluster) {
+		for range 4 {
+			time.Sleep(time.Duration(500+c.Rand.IntN(1000)) * time.Millisecond)
+			l := c.WaitLeader(1)
+			c.Crash(l)
+			time.Sleep(time.Duration(c.Rand.IntN(3000)) * time.Millisecond)
+			c.Start(l)
+		}
+	})
+}
