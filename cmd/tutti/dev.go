@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -18,6 +19,19 @@ import (
 	"tutti/internal/node"
 )
 
+const (
+	devNodesMax     = 7
+	devReadyTimeout = 20 * time.Second
+	// peerPortOffset is what lies between a node's ports for clients and peers.
+	peerPortOffset = 1000
+)
+
+type devOptions struct {
+	nodes       int
+	dir, listen string
+	level       string
+}
+
 func devCommand() *cobra.Command {
 	var o devOptions
 	c := &cobra.Command{
@@ -25,25 +39,13 @@ func devCommand() *cobra.Command {
 		Short:   "Run a cluster on this machine, in the foreground; it keeps its data",
 		Example: "  tutti dev\n  tutti dev --nodes 5 --listen 127.0.0.1:7000",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return dev(o)
-		},
+		RunE:    func(*cobra.Command, []string) error { return dev(o) },
 	}
-	c.Flags().IntVar(&o.nodes, "nodes", 3, "number of nodes, 1 to 7")
+	c.Flags().IntVar(&o.nodes, "nodes", 3, fmt.Sprintf("number of nodes, 1 to %d", devNodesMax))
 	c.Flags().StringVar(&o.dir, "dir", "", "folder of the data (default: tutti-dev in the user's cache folder)")
-	c.Flags().StringVar(&o.listen, "listen", "127.0.0.1:6379", "address of the first node; the others follow on the next ports")
+	c.Flags().StringVar(&o.listen, "listen", defaultAddr, "address of the first node; the others follow on the next ports")
 	c.Flags().StringVar(&o.level, "log", "warn", "what the nodes log: debug, info, warn or error")
 	return c
-}
-
-// devReadyTimeout is how long a cluster may take to start.
-const devReadyTimeout = 20 * time.Second
-
-type devOptions struct {
-	nodes       int
-	dir, listen string
-	level       string
-	shards      int
 }
 
 func dev(o devOptions) error {
@@ -54,13 +56,26 @@ func dev(o devOptions) error {
 		}
 		o.dir = filepath.Join(cache, "tutti-dev")
 	}
-	c, err := formLocal(o)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	c, lock, err := openDev(o)
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	defer c.stopAll()
+	defer lock.Close()
+	err = runDev(ctx, c)
+	if ctx.Err() != nil {
+		stop() // a second signal ends this process at once, and with it the nodes
+		fmt.Println("stopping")
+		err = nil
+	}
+	if stopErr := c.stopAll(); err == nil && stopErr != nil {
+		err = failed(stopErr, "")
+	}
+	return err
+}
+
+func runDev(ctx context.Context, c *localCluster) error {
 	if err := c.startAll(); err != nil {
 		return err
 	}
@@ -72,54 +87,75 @@ func dev(o devOptions) error {
 	for i, m := range c.members {
 		fmt.Printf("node %d  %s  pid %d\n", m.ID, m.Client, c.procs[i].pid())
 	}
-	fmt.Printf("data in %s\nready: redis-cli -p %s   or   tutti cli   (Ctrl-C stops)\n", c.dir, port(c.members[0].Client))
+	addr := c.members[0].Client
+	talk := ownName() + " cli"
+	if addr != defaultAddr {
+		talk += " --addr " + addr
+	}
+	fmt.Printf("data in %s\nready: redis-cli -p %s   or   %s   (Ctrl-C stops)\n", c.dir, port(addr), talk)
 	return c.attend(ctx)
 }
 
-// formLocal opens the local cluster in o.dir, forming it if there is none.
-func formLocal(o devOptions) (*localCluster, error) {
-	if o.nodes < 1 || o.nodes > 7 {
-		return nil, usageError(fmt.Sprintf("--nodes %d: choose 1 to 7", o.nodes))
+// openDev opens the local cluster in o.dir, forming it if there is none. The
+// lock is held until the cluster has stopped.
+func openDev(o devOptions) (*localCluster, io.Closer, error) {
+	members, err := devMembers(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := foreign(o.dir); err != nil {
+		return nil, nil, err
+	}
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return nil, nil, notOpened(err)
+	}
+	lock, err := lockFolder(o.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := newLocalCluster(o.dir, o.level, members)
+	if err = c.portsFree(); err == nil {
+		err = c.openFolders()
+	}
+	if err != nil {
+		lock.Close()
+		return nil, nil, err
+	}
+	return c, lock, nil
+}
+
+// devMembers gives the nodes their addresses.
+func devMembers(o devOptions) ([]node.Member, error) {
+	if o.nodes < 1 || o.nodes > devNodesMax {
+		return nil, usageError(fmt.Sprintf("--nodes %d: choose 1 to %d", o.nodes, devNodesMax), "tutti dev")
 	}
 	host, first, err := net.SplitHostPort(o.listen)
 	if err != nil {
-		return nil, usageError(fmt.Sprintf("--listen %s: %v", o.listen, err))
+		return nil, usageError(fmt.Sprintf("--listen %s: %v", o.listen, err), "tutti dev")
 	}
 	base, err := strconv.Atoi(first)
-	if err != nil || base < 1 || base > 65535-1000-o.nodes {
-		return nil, usageError(fmt.Sprintf("--listen %s: choose a port from 1 to %d", o.listen, 65535-1000-o.nodes))
+	if last := 65535 - peerPortOffset - o.nodes + 1; err != nil || base < 1 || base > last {
+		return nil, usageError(fmt.Sprintf("--listen %s: choose a port from 1 to %d", o.listen, last), "tutti dev")
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return nil, &exitError{code: exitFailed, what: o.listen + " is not a loopback address; dev has no users and no TLS for clients",
-			safe: "nothing was started", do: "tutti dev --listen 127.0.0.1:" + first}
+			safe: safeNothingStarted, do: "tutti dev --listen 127.0.0.1:" + first}
 	}
-	form := node.Formation{Cluster: "dev", Shards: max(o.shards, 1), Small: true}
+	var members []node.Member
 	for i := range o.nodes {
-		form.Members = append(form.Members, node.Member{ID: uint64(i + 1),
-			Client: net.JoinHostPort(host, strconv.Itoa(base+i)), Peer: net.JoinHostPort(host, strconv.Itoa(base+i+1000))})
+		members = append(members, node.Member{ID: uint64(i + 1),
+			Client: net.JoinHostPort(host, strconv.Itoa(base+i)), Peer: net.JoinHostPort(host, strconv.Itoa(base+i+peerPortOffset))})
 	}
-	c := newLocalCluster(o.dir, o.level, form.Members)
-	old, err := node.ReadFormation(vfs.Default, c.dirs[0])
-	switch {
-	case errors.Is(err, node.ErrNoNode):
-		if err := foreign(o.dir); err != nil {
-			return nil, err
-		}
-		if err := node.Form(vfs.Default, c.dirs, form); err != nil {
-			return nil, failed(err, "choose another folder with --dir")
-		}
-	case err != nil:
-		return nil, failed(err, "choose another folder with --dir")
-	case len(old.Members) != o.nodes:
-		return nil, &exitError{code: exitFailed, what: fmt.Sprintf("%s holds a cluster of %d nodes", o.dir, len(old.Members)),
-			safe: "nothing was started", do: fmt.Sprintf("tutti dev --nodes %d, or another --dir", len(old.Members))}
-	default:
-		if err := node.Readdress(vfs.Default, c.dirs, c.members); err != nil {
-			return nil, failed(err, "choose another folder with --dir")
-		}
-	}
-	return c, nil
+	return members, nil
 }
+
+// The files of a dev folder beside its nodes.
+const (
+	lockFile = "LOCK"
+	// formingFile stands while the nodes are made. They have never run then, so
+	// what is there may be made again.
+	formingFile = "FORMING"
+)
 
 // foreign refuses a folder that holds something else.
 func foreign(dir string) error {
@@ -128,15 +164,117 @@ func foreign(dir string) error {
 		return nil
 	}
 	if err != nil {
-		return failed(err, "choose another folder with --dir")
+		return notOpened(err)
 	}
 	for _, e := range entries {
-		if ok, _ := filepath.Match("node-[0-9]*", e.Name()); !ok {
+		if ok, _ := filepath.Match("node-[0-9]*", e.Name()); !ok && e.Name() != lockFile && e.Name() != formingFile {
 			return &exitError{code: exitFailed, what: fmt.Sprintf("%s holds %s, which is not tutti's", dir, e.Name()),
-				safe: "nothing was changed", do: "choose an empty folder with --dir"}
+				safe: safeNothingStarted, do: "choose an empty folder with --dir"}
 		}
 	}
 	return nil
+}
+
+// lockFolder keeps others from the folder until the closer is closed.
+func lockFolder(dir string) (io.Closer, error) {
+	lock, err := vfs.Default.Lock(filepath.Join(dir, lockFile))
+	if err == nil {
+		return lock, nil
+	}
+	if _, ok := errors.AsType[*os.PathError](err); ok {
+		return nil, notOpened(err)
+	}
+	return nil, &exitError{code: exitFailed, what: "another process uses " + dir, safe: safeNothingStarted,
+		do: "talk to the cluster that runs there, or choose another folder with --dir"}
+}
+
+// openFolders makes the folders of the nodes, or gives existing nodes the
+// addresses of this start.
+func (c *localCluster) openFolders() error {
+	forming := filepath.Join(c.dir, formingFile)
+	if _, err := os.Stat(forming); err == nil {
+		for _, dir := range c.dirs {
+			if err := os.RemoveAll(dir); err != nil {
+				return notOpened(err)
+			}
+		}
+	}
+	found, size, err := c.formations()
+	switch {
+	case err != nil:
+		return err
+	case found == 0:
+		if err := c.form(forming); err != nil {
+			return notOpened(err)
+		}
+		return nil
+	case size != len(c.members):
+		return &exitError{code: exitFailed, what: fmt.Sprintf("%s holds a cluster of %d nodes", c.dir, size),
+			safe: safeNothingStarted, do: fmt.Sprintf("tutti dev --nodes %d, or another --dir", size)}
+	}
+	// A node may have been started by hand; its folder is its own.
+	for _, dir := range c.dirs {
+		lock, err := lockFolder(dir)
+		if err != nil {
+			return err
+		}
+		lock.Close()
+	}
+	if err := node.Readdress(vfs.Default, c.dirs, c.members); err != nil {
+		return notOpened(err)
+	}
+	return nil
+}
+
+// formations counts the nodes that exist, and says how many the cluster has.
+func (c *localCluster) formations() (found, size int, err error) {
+	var missing string
+	for i := range devNodesMax {
+		dir := filepath.Join(c.dir, nodeFolder(uint64(i+1)))
+		f, err := node.ReadFormation(vfs.Default, dir)
+		switch {
+		case errors.Is(err, node.ErrNoNode):
+			if missing == "" && (found == 0 || i < size) {
+				missing = dir
+			}
+			continue
+		case err != nil:
+			return 0, 0, notOpened(err)
+		}
+		found, size = found+1, len(f.Members)
+	}
+	if found > 0 && found < size {
+		return 0, 0, &exitError{code: exitFailed, what: fmt.Sprintf("the data of a node is gone: there is none in %s", missing),
+			safe: safeNothingStarted + "; a node must not start empty, for it may have promised what the others rely on",
+			do:   "bring the folder back, or begin anew in another one with --dir"}
+	}
+	return found, size, nil
+}
+
+// form makes the nodes; if that is cut off, the next start makes them again.
+func (c *localCluster) form(forming string) error {
+	if err := os.WriteFile(forming, nil, 0o644); err != nil {
+		return err
+	}
+	if err := node.Form(vfs.Default, c.dirs, node.Formation{Cluster: "dev", Shards: 1, Small: true, Members: c.members}); err != nil {
+		return err
+	}
+	if err := os.Remove(forming); err != nil {
+		return err
+	}
+	// The mark must never come back after a crash: it would undo the nodes.
+	dir, err := os.Open(c.dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+func notOpened(err error) *exitError {
+	e := failed(err, "choose another folder with --dir")
+	e.safe = safeNothingStarted
+	return e
 }
 
 func port(addr string) string {

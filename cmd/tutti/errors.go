@@ -1,6 +1,12 @@
 package main
 
-import "strings"
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+)
 
 // Exit codes, the same for all subcommands.
 const (
@@ -11,6 +17,11 @@ const (
 	exitUnknown     = 6 // sent, no answer: may have been applied
 	exitInterrupted = 130
 )
+
+// errorPrefix begins the first line of an error on stderr.
+const errorPrefix = "error  "
+
+const safeNothingStarted = "nothing was started, no data was changed"
 
 // exitError ends the program: what happened, whether anything was changed, what
 // to do.
@@ -23,7 +34,7 @@ func (e *exitError) Error() string { return e.what }
 
 func (e *exitError) text() string {
 	var b strings.Builder
-	b.WriteString("error  " + e.what + "\n")
+	b.WriteString(errorPrefix + e.what + "\n")
 	if e.safe != "" {
 		b.WriteString("  safe   " + e.safe + "\n")
 	}
@@ -33,12 +44,27 @@ func (e *exitError) text() string {
 	return b.String()
 }
 
-func usageError(what string) *exitError {
-	return &exitError{code: exitUsage, what: what, do: "tutti --help"}
+// usageError is about how command was called.
+func usageError(what, command string) *exitError {
+	return &exitError{code: exitUsage, what: what, do: command + " --help"}
 }
 
 // failed is an error of this machine or the cluster that left everything as it
 // was.
 func failed(err error, do string) *exitError {
 	return &exitError{code: exitFailed, what: err.Error(), do: do}
+}
+
+// cause is what went wrong with the network, without the repeated addresses.
+func cause(err error) error {
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		err = e.Err
+	}
+	if e, ok := errors.AsType[*os.SyscallError](err); ok {
+		err = e.Err
+	}
+	if errors.Is(err, io.EOF) {
+		return errors.New("it was closed by the other side")
+	}
+	return err
 }

@@ -25,7 +25,7 @@ func dialRESP(addr string, limit time.Duration) (*respConn, error) {
 	return &respConn{Conn: c, r: bufio.NewReaderSize(c, 64<<10)}, nil
 }
 
-// do sends one command and waits for its reply.
+// do sends one command and waits for its reply; limit 0 is for ever.
 func (c *respConn) do(limit time.Duration, args ...string) (resp.Value, error) {
 	replies, err := c.pipeline(limit, args)
 	if err != nil {
@@ -41,7 +41,11 @@ func (c *respConn) pipeline(limit time.Duration, commands ...[]string) ([]resp.V
 	for _, args := range commands {
 		c.buf = resp.AppendCommandStrings(c.buf, args...)
 	}
-	_ = c.SetDeadline(time.Now().Add(limit))
+	deadline := time.Time{}
+	if limit > 0 {
+		deadline = time.Now().Add(limit)
+	}
+	_ = c.SetDeadline(deadline)
 	if _, err := c.Write(c.buf); err != nil {
 		return nil, err
 	}

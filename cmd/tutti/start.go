@@ -39,7 +39,7 @@ func startCommand() *cobra.Command {
 func start(dir, level string, debugCommand bool) error {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return usageError(fmt.Sprintf("--log %s: the levels are debug, info, warn and error", level))
+		return usageError(fmt.Sprintf("--log %s: the levels are debug, info, warn and error", level), "tutti start")
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
 	debug.SetGCPercent(200) // most of the heap is short-lived buffers of batches

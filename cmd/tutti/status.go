@@ -4,11 +4,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tutti/internal/node"
+)
+
+// Patience of status, which is asked when something is wrong.
+const (
+	statusTimeout     = 3 * time.Second // of the node that is asked
+	statusPeerTimeout = time.Second     // of the others
 )
 
 func statusCommand() *cobra.Command {
@@ -17,35 +24,69 @@ func statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "status",
 		Short:   "Say whether the cluster is safe now",
+		Long:    "Says whether the cluster is safe now. Exit code 3: no node; 5: it can't accept writes now.",
 		Example: "  tutti status\n  tutti status --json --addr 127.0.0.1:6380",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return printStatus(addr, asJSON)
-		},
+		RunE:    func(*cobra.Command, []string) error { return printStatus(addr, asJSON) },
 	}
-	c.Flags().StringVar(&addr, "addr", "127.0.0.1:6379", "address of any node")
+	addrFlag(c, &addr)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
 
 func printStatus(addr string, asJSON bool) error {
-	s, err := askStatus(addr, 3*time.Second)
+	s, err := askStatus(addr, statusTimeout)
 	if err != nil {
-		return &exitError{code: exitUnreachable, what: fmt.Sprintf("cannot reach %s: %v", addr, err), do: "name another node with --addr, or start one: tutti dev"}
+		return unreachable(addr, err)
 	}
-	// Every node is asked for its own pid and position; one that can't be
-	// reached stays as the first one sees it.
-	for i, m := range s.Nodes {
-		if own, err := askStatus(m.Client, time.Second); err == nil {
-			s.Nodes[i].PID = ownPID(own)
-		} else if m.ID != s.Node {
-			s.Nodes[i].Up = false
+	askMembers(&s)
+	if asJSON {
+		err = json.NewEncoder(os.Stdout).Encode(s)
+	} else {
+		err = writeStatus(s)
+	}
+	if err != nil {
+		return failed(err, "")
+	}
+	if !led(s) {
+		return &exitError{code: exitUnavailable} // the verdict has said it
+	}
+	return nil
+}
+
+// askMembers asks every node for its own pid. One that can't be reached stays
+// as the first one sees it, but for that it is down.
+func askMembers(s *node.Status) {
+	var wg sync.WaitGroup
+	for i := range s.Nodes {
+		m := &s.Nodes[i]
+		if m.ID == s.Node {
+			continue
+		}
+		wg.Go(func() {
+			own, err := askStatus(m.Client, statusPeerTimeout)
+			m.Up = err == nil
+			if err == nil {
+				m.PID = ownPID(own)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func ownPID(s node.Status) int {
+	for _, m := range s.Nodes {
+		if m.ID == s.Node {
+			return m.PID
 		}
 	}
-	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(s)
+	return 0
+}
+
+func writeStatus(s node.Status) error {
+	if _, err := fmt.Printf("%s  %s\n", s.Cluster, s.Verdict); err != nil {
+		return err
 	}
-	fmt.Printf("%s  %s\n", s.Cluster, s.Verdict)
 	for _, m := range s.Nodes {
 		state := "down"
 		if m.Up {
@@ -60,13 +101,4 @@ func printStatus(addr string, asJSON bool) error {
 		fmt.Printf("  node %d  %-21s %-5s leads %d of %d shards\n", m.ID, m.Client, state, leads, len(s.Shards))
 	}
 	return nil
-}
-
-func ownPID(s node.Status) int {
-	for _, m := range s.Nodes {
-		if m.ID == s.Node {
-			return m.PID
-		}
-	}
-	return 0
 }

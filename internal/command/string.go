@@ -188,7 +188,11 @@ func set(c *Ctx) {
 	if !ok {
 		return
 	}
-	old := c.Tx.Open(c.DB, c.Args[1])
+	open := c.Tx.OpenToReplace
+	if opt.get {
+		open = c.Tx.Open
+	}
+	old := open(c.DB, c.Args[1])
 	if opt.get {
 		switch {
 		case old == nil:
@@ -216,7 +220,7 @@ func set(c *Ctx) {
 }
 
 func setnx(c *Ctx) {
-	old := c.Tx.Open(c.DB, c.Args[1])
+	old := c.Tx.OpenToReplace(c.DB, c.Args[1])
 	if old == nil {
 		c.putString(c.Args[1], nil, c.Args[2], 0)
 	}
@@ -231,7 +235,7 @@ func (c *Ctx) setFor(form timeForm) {
 	if !ok {
 		return
 	}
-	c.putString(c.Args[1], c.Tx.Open(c.DB, c.Args[1]), c.Args[3], expire)
+	c.putString(c.Args[1], c.Tx.OpenToReplace(c.DB, c.Args[1]), c.Args[3], expire)
 	c.OK()
 }
 
@@ -296,7 +300,7 @@ func msetnx(c *Ctx) {
 		return
 	}
 	for i := 1; i < len(c.Args); i += 2 {
-		if c.Tx.Open(c.DB, c.Args[i]) != nil {
+		if c.Tx.OpenToReplace(c.DB, c.Args[i]) != nil {
 			c.Int(0)
 			return
 		}
@@ -316,6 +320,6 @@ func (c *Ctx) wholePairs() bool {
 
 func (c *Ctx) setPairs() {
 	for i := 1; i < len(c.Args); i += 2 {
-		c.putString(c.Args[i], c.Tx.Open(c.DB, c.Args[i]), c.Args[i+1], 0)
+		c.putString(c.Args[i], c.Tx.OpenToReplace(c.DB, c.Args[i]), c.Args[i+1], 0)
 	}
 }

@@ -49,6 +49,8 @@ type Env struct {
 	Keys func(pdb uint32) int64
 	// NewID returns a fresh object id. Nil in a reading transaction.
 	NewID func() uint64
+	// Known, if not nil, spares look-ups; see there.
+	Known *Known
 	// Rand returns a random number below n.
 	Rand func(n uint64) uint64
 }

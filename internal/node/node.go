@@ -104,7 +104,10 @@ func Open(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	if n.lock, err = cfg.FS.Lock(cfg.FS.PathJoin(cfg.Dir, "LOCK")); err != nil {
-		return nil, fmt.Errorf("%s: another process uses this folder (%w)", cfg.Dir, err)
+		if _, ok := errors.AsType[*os.PathError](err); ok {
+			return nil, fmt.Errorf("lock folder: %w", err)
+		}
+		return nil, fmt.Errorf("another process uses %s (%w)", cfg.Dir, err)
 	}
 	defer func() {
 		if err != nil {

@@ -44,6 +44,7 @@ type core struct {
 	sessions *sessions
 	newID    func() uint64
 	rand     func(n uint64) uint64
+	known    *keyspace.Known
 	tx       *keyspace.Tx // its memory is used again for every batch
 	out      int          // bytes of replies of the last batch, the guess for the next
 }
@@ -66,7 +67,7 @@ type input struct {
 // and how many it took.
 func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 	env := keyspace.Env{Now: in.now, Applied: in.applied, Index: in.index,
-		Databases: in.databases, Keys: in.keys, NewID: c.newID, Rand: c.rand}
+		Databases: in.databases, Keys: in.keys, NewID: c.newID, Rand: c.rand, Known: c.known}
 	if c.tx == nil {
 		c.tx = keyspace.NewTx(in.state, env)
 	} else {
@@ -269,6 +270,11 @@ func (c *core) applied(b *batch) {
 		if s := c.sessions.byID[id]; s != nil {
 			s.rows = append(s.rows, row)
 		}
+	}
+	// The effects are still those of b: nothing is evaluated while it is in
+	// flight.
+	if c.known != nil {
+		c.tx.Effects(c.known.Put, c.known.Delete)
 	}
 	c.remember(b)
 }

@@ -370,7 +370,7 @@ func (r *Replica) startLeading() error {
 	if err != nil {
 		return err
 	}
-	r.core.sessions = sessions
+	r.core.sessions, r.core.known = sessions, keyspace.NewKnown()
 	r.clock.start(r.applied.Time)
 	r.sweep = newSweeper(r)
 	r.setLead(Lead{Node: r.host.cfg.Node, Term: r.term, Self: true})

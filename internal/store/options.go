@@ -75,6 +75,11 @@ func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebb
 	o.Experimental.DisableIngestAsFlushable = func() bool { return true }
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: func(err error) { c.Fatal(fmt.Errorf("%s store: %w", name, err)) },
+		// Whoever reads what is damaged gets an error too, and decides; Pebble's
+		// own way is to end the process, again at every start.
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			c.Logger.Error("damaged file", slog.String("store", name), slog.String("path", info.Path), slog.Any("error", info.Details))
+		},
 	}
 	return o
 }

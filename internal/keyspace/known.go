@@ -1,0 +1,105 @@
+package keyspace
+
+import "hash/maphash"
+
+// Known remembers, for keys that a leader has met, whether they are absent or
+// plain strings without expiry. A SET of such a key needs nothing else of what
+// was there, so it is spared the look-up in the store, which was measured to be
+// a third of a leader's work (8 µs of 27 µs for all three nodes).
+//
+// It is a direct-mapped table of fixed size: an entry is 62 bits of a hash with
+// a seed of this process, and two bits of state. Two keys that agree in all of
+// those bits would be taken for one another; nobody can construct them, and by
+// chance it happens about once in 2^62 look-ups.
+//
+// It describes the applied state of one leader's term; a new term starts with
+// an empty one.
+type Known struct {
+	seed  maphash.Seed
+	table []uint64
+}
+
+type keyState uint64
+
+const (
+	unknown keyState = iota
+	absent
+	plain
+	stateMask = 3
+
+	// knownLen is 8 MiB of table: most of a million keys in use.
+	knownLen = 1 << 20
+)
+
+// NewKnown returns a table that knows nothing.
+func NewKnown() *Known {
+	return &Known{seed: maphash.MakeSeed(), table: make([]uint64, knownLen)}
+}
+
+func (k *Known) get(row []byte) keyState {
+	h := maphash.Bytes(k.seed, row)
+	if e := k.table[h%knownLen]; e&^stateMask == h&^stateMask {
+		return keyState(e & stateMask)
+	}
+	return unknown
+}
+
+func (k *Known) set(row []byte, s keyState) {
+	h := maphash.Bytes(k.seed, row)
+	e := &k.table[h%knownLen]
+	if s == unknown && *e&^stateMask != h&^stateMask {
+		return // another key's entry
+	}
+	*e = h&^stateMask | uint64(s)
+}
+
+// Put learns from a row that has been applied.
+func (k *Known) Put(row, val []byte) {
+	if len(row) > 4 && row[0] == rowPrefix && row[3] == kindObject {
+		k.set(row, stateOf(val))
+	}
+}
+
+// Delete learns from the removal of a row that has been applied.
+func (k *Known) Delete(row []byte) {
+	if len(row) > 4 && row[0] == rowPrefix && row[3] == kindObject {
+		k.set(row, absent)
+	}
+}
+
+func stateOf(val []byte) keyState {
+	if len(val) > 0 && val[0] == byte(TypeString) {
+		return plain
+	}
+	return unknown
+}
+
+// OpenToReplace is Open for a caller that needs of the object only whether it
+// exists, its type, and its expiry: Bytes of a string may be missing.
+func (t *Tx) OpenToReplace(db uint8, key []byte) *Object {
+	if t.Known == nil {
+		return t.Open(db, key)
+	}
+	slot, pdb := Slot(key), t.Databases.Physical(db)
+	t.buf = objectRow(t.buf[:0], slot, pdb, key)
+	if i, _ := t.find(t.buf); i >= 0 {
+		return t.Open(db, key)
+	}
+	switch t.Known.get(t.buf) {
+	case absent:
+		return nil
+	case plain:
+		return &Object{tx: t, DB: db, pdb: pdb, slot: slot, Key: key, Type: TypeString}
+	}
+	o := t.Open(db, key)
+	t.buf = objectRow(t.buf[:0], slot, pdb, key)
+	if i, _ := t.find(t.buf); i < 0 { // not changed by Open: this is the applied state
+		switch {
+		case o == nil:
+			t.Known.set(t.buf, absent)
+		case o.Type == TypeString && o.Expire == 0:
+			t.Known.set(t.buf, plain)
+		}
+	}
+	return o
+}

@@ -1,0 +1,382 @@
+package store
+
+import (
+	"errors"
+	"maps"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/keyspace"
+)
+
+// newTestState creates a state store with one shard at entry 10.
+func newTestState(t *testing.T) (*State, *vfs.MemFS) {
+	fs := vfs.NewCrashableMem()
+	if err := errors.Join(fs.MkdirAll(testDir, 0o755), syncDir(fs, "/")); err != nil {
+		t.Fatal(err)
+	}
+	s := openTestState(t, fs)
+	if err := s.Create(testShard, Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{1, 2}}); err != nil {
+		t.Fatal(err)
+	}
+	return s, fs
+}
+
+func openTestState(t *testing.T, fs *vfs.MemFS) *State {
+	s, err := OpenState(testConfig(fs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func mustApply(t *testing.T, s *State, at Applied, last uint64) Applied {
+	b := s.NewBatch()
+	var err error
+	for i := at.Index + 1; i <= last; i++ {
+		if at, err = b.Apply(testShard, at, i, 2, dataOf(i, 2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// TestCreateIsDurable cuts the power right after Create.
+func TestCreateIsDurable(t *testing.T) {
+	_, fs := newTestState(t)
+	s := openTestState(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+	at, err := s.Applied(testShard)
+	if err != nil || at != (Applied{Index: 10, Term: 1}) {
+		t.Errorf("applied is %v, %v", at, err)
+	}
+	conf, err := s.Conf(testShard)
+	if err != nil || len(conf.GetVoters()) != 2 {
+		t.Errorf("configuration is %v, %v", conf, err)
+	}
+	if _, ok, err := s.Get(DatabasesRow(testShard), nil); !ok || err != nil {
+		t.Errorf("no databases, %v", err)
+	}
+}
+
+// TestApply checks positions, hashes, and that what can't be is refused.
+func TestApply(t *testing.T) {
+	s, _ := newTestState(t)
+	at := mustApply(t, s, Applied{Index: 10, Term: 1}, 20)
+	if at.Index != 20 || at.Term != 2 || at.Time != 20 || at.Hash == 0 {
+		t.Errorf("applied is %v", at)
+	}
+	b := s.NewBatch()
+	idle, err := b.Apply(testShard, at, 21, 3, nil)
+	if err != nil || idle.Hash != at.Hash || idle.Time != at.Time || idle.Index != 21 || idle.Term != 3 {
+		t.Errorf("after an empty entry applied is %v, %v", idle, err)
+	}
+	if b.Databases {
+		t.Error("a databases row was seen")
+	}
+	w := NewWriteSet(30, 0)
+	w.Put(DatabasesRow(testShard), keyspace.NewDatabases().Flush(0).Encode())
+	if _, err := b.Apply(testShard, idle, 22, 3, w); err != nil || !b.Databases {
+		t.Errorf("databases row seen: %v, %v", b.Databases, err)
+	}
+	for name, f := range map[string]func() error{
+		"a gap":           func() error { _, err := b.Apply(testShard, at, 23, 3, nil); return err },
+		"a repetition":    func() error { _, err := b.Apply(testShard, at, 20, 3, nil); return err },
+		"time going back": func() error { _, err := b.Apply(testShard, at, 21, 3, NewWriteSet(19, 0)); return err },
+		"no write set":    func() error { _, err := b.Apply(testShard, at, 21, 3, []byte("?")); return err },
+	} {
+		if err := panics(f); err == nil {
+			t.Errorf("%s was applied", name)
+		}
+	}
+	if err := b.b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Applied(testShard); err != nil || got != at {
+		t.Errorf("applied is %v, %v, want %v", got, err, at)
+	}
+	if got, err := s.Applied(99); err != nil || got != (Applied{}) {
+		t.Errorf("an unknown shard is applied to %v, %v", got, err)
+	}
+}
+
+func panics(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.New("panic")
+		}
+	}()
+	return f()
+}
+
+// TestDurablyApplied checks that what it shows is there after a crash, at any
+// moment: the log is truncated by it.
+func TestDurablyApplied(t *testing.T) {
+	s, fs := newTestState(t)
+	at := Applied{Index: 10, Term: 1}
+	for i := range uint64(12) {
+		at = mustApply(t, s, at, at.Index+1+i%3)
+		if i%4 == 3 {
+			if err := s.db.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			if d, err := s.DurablyApplied(testShard); err != nil || d != at {
+				t.Errorf("after a flush %v is durable, %v, not %v", d, err, at)
+			}
+		}
+		durable, err := s.DurablyApplied(testShard)
+		if err != nil || durable.Index > at.Index {
+			t.Fatalf("%v is durable, %v", durable, err)
+		}
+		after := openTestState(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+		if got, err := after.Applied(testShard); err != nil || got.Index < durable.Index {
+			t.Errorf("%d was durable, and after a crash %d is applied, %v", durable.Index, got.Index, err)
+		}
+	}
+}
+
+func TestFlushIfLarge(t *testing.T) {
+	s, _ := newTestState(t)
+	at := mustApply(t, s, Applied{Index: 10, Term: 1}, 30)
+	s.FlushIfLarge(1 << 20)
+	if d, _ := s.DurablyApplied(testShard); d.Index != 10 {
+		t.Errorf("flushed at %d", d.Index)
+	}
+	s.FlushIfLarge(100)
+	if s.unflushed.Load() != 0 {
+		t.Error("no flush was started")
+	}
+	if err := s.db.Flush(); err != nil { // waits for the other
+		t.Fatal(err)
+	}
+	if d, _ := s.DurablyApplied(testShard); d != at {
+		t.Errorf("%v is durable", d)
+	}
+}
+
+// TestView checks that a view does not change, and ends with its last reader.
+func TestView(t *testing.T) {
+	s, _ := newTestState(t)
+	at := mustApply(t, s, Applied{Index: 10, Term: 1}, 20)
+	closed := 0
+	v := s.View(testShard, at, keyspace.NewDatabases(), func() { closed++ })
+	before := make(map[string]string)
+	add := func(row, val []byte) error { before[string(row)] = string(val); return nil }
+	if err := v.Rows(AllSlots, add); err != nil {
+		t.Fatal(err)
+	}
+	mustApply(t, s, at, 40)
+	after := make(map[string]string)
+	if err := v.Acquire().Rows(AllSlots, func(row, val []byte) error { after[string(row)] = string(val); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if !maps.Equal(before, after) || len(before) == 0 {
+		t.Errorf("the view had %d rows and has %d", len(before), len(after))
+	}
+	if v.Keys(2) != 20 || s.Keys(testShard, 2) != 38 || v.Keys(77) != 0 {
+		t.Errorf("%d keys in the view, %d in the state", v.Keys(2), s.Keys(testShard, 2))
+	}
+	v.Release()
+	if closed != 0 {
+		t.Error("closed while it was read")
+	}
+	v.Release()
+	if closed != 1 {
+		t.Errorf("closed %d times", closed)
+	}
+	if panics(func() error { v.Release(); return nil }) == nil {
+		t.Error("released too often")
+	}
+}
+
+// TestSnapshotRows refuses rows that are not the shard's own.
+func TestSnapshotRows(t *testing.T) {
+	s, _ := newTestState(t)
+	slots := SlotRange{100, 200}
+	for _, c := range []struct {
+		row []byte
+		ok  bool
+	}{
+		{CountRow(testShard, 1), true},
+		{keyspace.SlotPrefix(nil, 100), true},
+		{append(keyspace.SlotPrefix(nil, 199), 0xff), true},
+		{keyspace.SlotPrefix(nil, 99), false},
+		{keyspace.SlotPrefix(nil, 200), false},
+		{CountRow(testShard+1, 1), false},
+		{CountRow(testShard-1, 1), false},
+		{[]byte{localPrefix}, false},
+		{localRow(testShard, 'k')[:9], false},
+		{nil, false},
+		{[]byte{2}, false},
+	} {
+		in, err := s.Receive(testShard, slots)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := in.Add(c.row, nil); (err == nil) != c.ok {
+			t.Errorf("row %x: %v", c.row, err)
+		}
+		if err := in.Discard(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestInstall replaces the rows of one shard and leaves those of others alone.
+func TestInstall(t *testing.T) {
+	s, fs := newTestState(t)
+	mustApply(t, s, Applied{Index: 10, Term: 1}, 20)
+	w := NewWriteSet(0, 0)
+	other := append(keyspace.SlotPrefix(nil, 5000), 'm', 'x')
+	w.Put(CountRow(testShard+1, 0), []byte("12345678"))
+	w.Put(CountRow(testShard-1, 0), []byte("12345678"))
+	b := s.NewBatch()
+	if _, err := b.Apply(testShard+1, Applied{}, 1, 1, w); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.b.Set(other, []byte("old"), nil), b.Commit()); err != nil {
+		t.Fatal(err)
+	}
+	v := snapshotAt(t, 50, 6)
+	want := make(map[string]string)
+	if err := v.Rows(AllSlots, func(row, val []byte) error { want[string(row)] = string(val); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	in := receiveAll(t, s, v)
+	at, err := in.Install()
+	if err != nil || at.Index != 50 {
+		t.Fatalf("installed %v, %v", at, err)
+	}
+	for name, s := range map[string]*State{"": s, " after a crash": openTestState(t, fs.CrashClone(vfs.CrashCloneCfg{}))} {
+		got := make(map[string]string)
+		v := s.View(testShard, at, nil, func() {})
+		if err := v.Rows(AllSlots, func(row, val []byte) error { got[string(row)] = string(val); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		v.Release()
+		if !maps.Equal(got, want) {
+			t.Errorf("%d rows%s, want %d", len(got), name, len(want))
+		}
+		if name == "" && (s.Keys(testShard+1, 0) == 0 || s.Keys(testShard-1, 0) == 0) {
+			t.Error("rows of another shard are gone")
+		}
+	}
+	names, err := fs.List(testDir)
+	if err != nil || strings.Contains(strings.Join(names, " "), "incoming") {
+		t.Errorf("the folder holds %v, %v", names, err)
+	}
+}
+
+// TestInstallEmpty installs a snapshot without any key.
+func TestInstallEmpty(t *testing.T) {
+	s, _ := newTestState(t)
+	mustApply(t, s, Applied{Index: 10, Term: 1}, 20)
+	at, err := receiveAll(t, s, snapshotAt(t, 10, 1)).Install()
+	if err != nil || at.Index != 10 {
+		t.Fatalf("installed %v, %v", at, err)
+	}
+	if rows, err := allRows(s); err != nil || len(rows) != 0 {
+		t.Errorf("%d rows are left, %v", len(rows), err)
+	}
+}
+
+// TestReaderErrors flips bits in a table of the state: a reader gets an error
+// or the right value, never another one.
+func TestReaderErrors(t *testing.T) {
+	s, fs := newTestState(t)
+	mustApply(t, s, Applied{Index: 10, Term: 1}, 200)
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	want, err := allRows(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs = fs.CrashClone(vfs.CrashCloneCfg{}) // where nothing removes files meanwhile
+	names, err := fs.List("node/state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs := 0
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		name = "node/state/" + name
+		data, err := readFile(fs, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for bit := 0; bit < 8*len(data); bit += 8*len(data)/40 + 1 {
+			bad := fs.CrashClone(vfs.CrashCloneCfg{})
+			if err := WriteFile(bad, name, flip(data, bit)); err != nil {
+				t.Fatal(err)
+			}
+			cfg := testConfig(bad)
+			cfg.Fatal = func(error) {}
+			s, err := OpenState(cfg)
+			if err != nil {
+				errs++
+				continue
+			}
+			got, err := allRows(s)
+			if err != nil {
+				errs++
+			} else if !maps.Equal(got, want) {
+				t.Errorf("%s, bit %d: %d other rows without an error", name, bit, len(got))
+			}
+			_ = s.db.Close()
+			s.cache.Unref()
+		}
+	}
+	if errs == 0 {
+		t.Error("no flip was noticed")
+	}
+}
+
+// TestFsyncError checks that a failed fsync is fatal, reports nothing done, and
+// is not tried again.
+func TestFsyncError(t *testing.T) {
+	mem := vfs.NewMem()
+	broken := errors.New("broken disk")
+	var failing atomic.Bool
+	var syncs atomic.Int32
+	fs := &hookFS{MemFS: mem, before: func(string, string) {}, drop: keepAll}
+	fs.fail = func(name string) error {
+		if failing.Load() && strings.Contains(name, "/log/") {
+			syncs.Add(1)
+			return broken
+		}
+		return nil
+	}
+	if err := mem.MkdirAll(testDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	fatal := make(chan error, 8)
+	cfg := testConfig(fs)
+	cfg.Fatal = func(err error) { fatal <- err; select {} }
+	l, err := OpenLog(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Create(testShard, 10, 1); err != nil {
+		t.Fatal(err)
+	}
+	failing.Store(true)
+	l.Append(&Append{Shard: testShard, Entries: entriesFrom(11, 12, 2), Done: func() { t.Error("reported done") }})
+	<-fatal
+	if n := syncs.Load(); n != 1 {
+		t.Errorf("synced %d times", n)
+	}
+}
