@@ -1,5 +1,8 @@
 package command
 
+// GlobMatch reports whether s matches a pattern of KEYS and CONFIG GET.
+func GlobMatch(pattern, s []byte) bool { return globMatch(pattern, s) }
+
 // globMatch reports whether s matches a glob-style pattern: ? stands for one
 // byte, * for any number of them, [a-z] and [^a-z] for one of a class, and \
 // takes away the meaning of what follows. Details are Redis's: an unclosed

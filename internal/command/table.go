@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -147,16 +148,22 @@ func (t *Table) Lookup(args [][]byte) (*Command, string) {
 	return c, ""
 }
 
-// unknownCommand echoes at most 128 bytes of arguments, as Redis does.
+// unknownCommand echoes at most 128 bytes of arguments, and of each what comes
+// before a NUL, as Redis does.
 func unknownCommand(args [][]byte) string {
 	var list strings.Builder
 	for _, a := range args[1:] {
 		if list.Len() >= 128 {
 			break
 		}
-		fmt.Fprintf(&list, "'%.*s' ", 128-list.Len(), a)
+		fmt.Fprintf(&list, "'%.*s' ", 128-list.Len(), beforeNUL(a))
 	}
-	return fmt.Sprintf("ERR unknown command '%.128s', with args beginning with: %s", args[0], list.String())
+	return fmt.Sprintf("ERR unknown command '%.128s', with args beginning with: %s", beforeNUL(args[0]), list.String())
+}
+
+func beforeNUL(b []byte) []byte {
+	before, _, _ := bytes.Cut(b, []byte{0})
+	return before
 }
 
 func appendLower(dst, b []byte) []byte {
@@ -210,6 +217,6 @@ func numKeys(at int, before ...int) Keys {
 func families() [][]Command {
 	return [][]Command{
 		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands,
-		connectionCommands, serverCommands, transactionCommands,
+		connectionCommands, serverCommands, clusterCommands, scriptingCommands, transactionCommands,
 	}
 }

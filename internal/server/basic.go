@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"strconv"
 
 	"tutti/internal/keyspace"
@@ -14,20 +15,28 @@ type handler func(c *conn, args [][]byte)
 // handlers maps names as in the command table, subcommands as "client|id", to
 // what executes them.
 func handlers() map[string]handler {
-	return map[string]handler{
+	all := map[string]handler{
 		"multi": multiCmd, "exec": exec, "discard": discard, "watch": watch, "unwatch": unwatch,
 		"ping": ping, "echo": echo, "select": selectDB, "quit": quit, "tutti.status": status,
+		"hello": hello, "auth": auth, "reset": reset,
 	}
+	for _, family := range []map[string]handler{
+		clientHandlers(), commandHandlers(), configHandlers(), clusterHandlers(), adminHandlers(),
+		slowlogHandlers(), aclHandlers(), scriptHandlers(),
+	} {
+		maps.Copy(all, family)
+	}
+	return all
 }
 
 func ping(c *conn, args [][]byte) {
 	switch len(args) {
 	case 1:
-		c.out = resp.AppendSimple(c.out, "PONG")
+		c.simple("PONG")
 	case 2:
 		c.out = resp.AppendBulk(c.out, args[1])
 	default:
-		c.error("ERR wrong number of arguments for 'ping' command")
+		c.wrongArity("ping")
 	}
 }
 
@@ -39,8 +48,8 @@ func quit(c *conn, _ [][]byte) {
 }
 
 func selectDB(c *conn, args [][]byte) {
-	if _, err := strconv.ParseInt(string(args[1]), 10, 64); err != nil {
-		c.error("ERR value is not an integer or out of range")
+	if _, ok := parseInt(args[1]); !ok {
+		c.error(errNotInt)
 		return
 	}
 	db, ok := parseDB(args[1])
@@ -48,9 +57,13 @@ func selectDB(c *conn, args [][]byte) {
 		c.error("ERR DB index is out of range")
 		return
 	}
+	c.setDB(db)
+	c.ok()
+}
+
+func (c *conn) setDB(db uint8) {
 	c.db = db
 	c.seenDB.Store(int32(db))
-	c.ok()
 }
 
 func parseDB(arg []byte) (uint8, bool) {

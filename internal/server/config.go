@@ -1,16 +1,172 @@
 package server
 
 import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"tutti/internal/command"
+	"tutti/internal/resp"
 )
 
 // config is the settings that CONFIG GET and CONFIG SET know. They belong to
 // the node, not to the cluster, and last until it stops.
 type config struct {
-	timeout atomic.Int64 // seconds an idle client is kept; 0: for ever
+	timeout    atomic.Int64 // seconds an idle client is kept; 0: for ever
+	clientsMax atomic.Int64
+	limits     atomic.Pointer[resp.Limits] // of every connection's reader
+
+	mu     sync.Mutex        // guards values
+	values map[string]string // by name, of every row of settings
 }
 
-func newConfig() *config { return &config{} }
+// newConfig returns the defaults, with what this node knows of itself.
+func newConfig(cfg Config, log *slowlog) *config {
+	c := &config{values: make(map[string]string, len(settings))}
+	for i := range settings {
+		c.values[settings[i].name] = settings[i].value
+	}
+	c.values["maxclients"] = fmt.Sprint(cfg.ClientsMax)
+	c.values["dir"] = cfg.Node.Dir
+	if cfg.Debug {
+		c.values["enable-debug-command"] = "yes"
+	}
+	for _, p := range cfg.Node.Peers {
+		if host, port := splitAddr(p.Addr); p.ID == cfg.Node.ID {
+			c.values["bind"], c.values["port"] = host, port
+		}
+	}
+	c.limits.Store(&resp.Limits{})
+	c.apply(log)
+	return c
+}
 
 func (c *config) idleTimeout() time.Duration { return time.Duration(c.timeout.Load()) * time.Second }
+
+// number returns a setting whose row checks that it is an integer.
+func (c *config) number(name string) int64 {
+	n, ok := parseInt([]byte(c.values[name]))
+	if !ok {
+		panic("server: setting " + name + " is no number: " + c.values[name])
+	}
+	return n
+}
+
+// apply hands the settings that have an effect to what they affect. c.mu is
+// held, or c is still being made.
+func (c *config) apply(log *slowlog) {
+	c.timeout.Store(c.number("timeout"))
+	c.clientsMax.Store(c.number("maxclients"))
+	limits := resp.Limits{BulkLenMax: c.number("proto-max-bulk-len"), CommandLenMax: c.number("client-query-buffer-limit")}
+	if limits != *c.limits.Load() {
+		c.limits.Store(&limits)
+	}
+	log.threshold.Store(c.number("slowlog-log-slower-than"))
+	log.setLenMax(int(c.number("slowlog-max-len")))
+}
+
+// value returns the value of one setting.
+func (c *config) value(name string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.values[name]
+}
+
+// match lists the names, or other names, that match a pattern in any case, with
+// their values. Hidden settings have to be asked for by name.
+func (c *config) match(patterns [][]byte) [][2]string {
+	for i, p := range patterns {
+		patterns[i] = bytes.ToLower(p)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list [][2]string
+	for i := range settings {
+		row := &settings[i]
+		for _, name := range []string{row.name, row.alias} {
+			if name != "" && slices.ContainsFunc(patterns, func(p []byte) bool {
+				return string(p) == name || !row.hidden && command.GlobMatch(p, []byte(name))
+			}) {
+				list = append(list, [2]string{name, c.values[row.name]})
+			}
+		}
+	}
+	return list
+}
+
+// set changes several settings, or none: then text is the error.
+func (c *config) set(pairs [][]byte, log *slowlog) (text string) {
+	if len(pairs)%2 != 0 {
+		return errSyntax
+	}
+	changed := make(map[string]string)
+	for i := 0; i < len(pairs); i += 2 {
+		name := strings.ToLower(string(pairs[i]))
+		row := findSetting(name)
+		if row == nil {
+			return "ERR Unknown option or number of arguments for CONFIG SET - '" + string(pairs[i]) + "'"
+		}
+		value, wrong := row.parse(string(pairs[i+1]), c.value(row.name))
+		if _, twice := changed[row.name]; twice {
+			wrong = "duplicate parameter"
+		}
+		if wrong != "" {
+			return "ERR CONFIG SET failed (possibly related to argument '" + name + "') - " + wrong
+		}
+		changed[row.name] = value
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, value := range changed {
+		if name == "client-output-buffer-limit" {
+			value = mergeClasses(c.values[name], value)
+		}
+		c.values[name] = value
+	}
+	c.apply(log)
+	return ""
+}
+
+func (row *setting) parse(text, now string) (value, wrong string) {
+	switch row.lock {
+	case immutable:
+		return "", "can't set immutable config"
+	case protected:
+		return "", "can't set protected config"
+	case fixed:
+		if text != now {
+			return "", "a node can't change its address while it runs"
+		}
+		return text, ""
+	}
+	return row.check(text)
+}
+
+func configHandlers() map[string]handler {
+	return map[string]handler{
+		"config|get": configGet,
+		"config|set": func(c *conn, args [][]byte) {
+			if text := c.s.config.set(args[2:], &c.s.slowlog); text != "" {
+				c.error(text)
+				return
+			}
+			c.ok()
+		},
+		"config|resetstat": func(c *conn, _ [][]byte) { c.s.stats.reset(); c.ok() },
+		"config|rewrite":   func(c *conn, _ [][]byte) { c.error("ERR The server is running without a config file") },
+		"config|help":      help,
+	}
+}
+
+func configGet(c *conn, args [][]byte) {
+	list := c.s.config.match(slices.Clone(args[2:]))
+	c.pairs(len(list))
+	for _, pair := range list {
+		c.bulk(pair[0])
+		c.bulk(pair[1])
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,14 +44,10 @@ type conn struct {
 	closed bool // close after the replies have been written
 	keep   bool // the outcome of a group is unknown: its arguments may still be referred to
 	quiet  quiet
-	timed  bool // a read deadline is set
-	// writable is when the write deadline was last moved on.
-	writable time.Time
 
 	pending []pending
 	bytes   int // of pending
 	results chan router.Result
-	result  func(router.Result) // sends to results; made once, as it is needed for every group
 	views   chan viewed
 
 	multi   *multi
@@ -63,6 +60,11 @@ type conn struct {
 	seenProto             atomic.Int32
 	seenMulti             atomic.Int32
 	noEvict, noTouch      atomic.Bool
+	blocked               atomic.Bool // held by CLIENT PAUSE
+
+	limits   *resp.Limits  // those that rd has
+	gone     chan struct{} // closed when another has killed the connection
+	goneOnce sync.Once
 }
 
 // quiet is the state of CLIENT REPLY.
@@ -82,9 +84,9 @@ type viewed struct {
 }
 
 func newConn(s *Server, id uint64, nc net.Conn) *conn {
-	c := &conn{s: s, id: id, nc: nc, born: time.Now(), proto: 2, results: make(chan router.Result, 1), views: make(chan viewed, 1)}
-	c.result = func(r router.Result) { c.results <- r }
-	c.rd = resp.NewReader(deadlined{c}, resp.Limits{})
+	c := &conn{s: s, id: id, nc: nc, born: time.Now(), proto: 2, results: make(chan router.Result, 1), views: make(chan viewed, 1),
+		gone: make(chan struct{}), limits: s.config.limits.Load()}
+	c.rd = resp.NewReader(deadlined{c}, *c.limits)
 	empty := ""
 	for _, p := range []*atomic.Pointer[string]{&c.name, &c.libName, &c.libVer, &c.lastCmd} {
 		p.Store(&empty)
@@ -100,19 +102,13 @@ func newConn(s *Server, id uint64, nc net.Conn) *conn {
 type deadlined struct{ c *conn }
 
 func (d deadlined) Read(p []byte) (int, error) {
-	limit := d.c.s.config.idleTimeout()
+	deadline := time.Time{}
 	if d.c.rd.Partial() {
-		limit = frameTimeout
+		deadline = time.Now().Add(frameTimeout)
+	} else if idle := d.c.s.config.idleTimeout(); idle > 0 {
+		deadline = time.Now().Add(idle)
 	}
-	// Deadlines cost a timer each: none is set, or cleared, where none is needed.
-	if limit > 0 || d.c.timed {
-		deadline := time.Time{}
-		if limit > 0 {
-			deadline = time.Now().Add(limit)
-		}
-		_ = d.c.nc.SetReadDeadline(deadline)
-		d.c.timed = limit > 0
-	}
+	_ = d.c.nc.SetReadDeadline(deadline)
 	n, err := d.c.nc.Read(p)
 	d.c.s.stats.bytesIn.Add(int64(n))
 	return n, err
@@ -122,8 +118,11 @@ func (d deadlined) Read(p []byte) (int, error) {
 func (c *conn) serve() {
 	defer c.nc.Close()
 	for !c.closed {
+		if l := c.s.config.limits.Load(); l != c.limits {
+			c.limits = l
+			c.rd.SetLimits(*l)
+		}
 		args, err := c.rd.ReadCommand()
-		c.lastAt.Store(time.Now().UnixNano())
 		for n := 0; err == nil && args != nil; n++ {
 			c.dispatch(args)
 			if c.closed {
@@ -171,12 +170,7 @@ func (c *conn) write() error {
 	if len(c.out) == 0 {
 		return nil
 	}
-	// Setting a deadline for every write would cost more than it gives: it is
-	// moved on when half of it has passed.
-	if now := time.Now(); now.Sub(c.writable) > writeTimeout/2 {
-		c.writable = now
-		_ = c.nc.SetWriteDeadline(now.Add(writeTimeout))
-	}
+	_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
 	n, err := c.nc.Write(c.out)
 	c.s.stats.bytesOut.Add(int64(n))
 	if c.out = c.out[:0]; cap(c.out) > outKeep {
@@ -184,9 +178,6 @@ func (c *conn) write() error {
 	}
 	return err
 }
-
-func (c *conn) error(text string) { c.out = resp.AppendError(c.out, text) }
-func (c *conn) ok()               { c.out = append(c.out, "+OK\r\n"...) }
 
 // dispatch executes one command, or queues it for the group that is forming.
 func (c *conn) dispatch(args [][]byte) {
@@ -196,27 +187,22 @@ func (c *conn) dispatch(args [][]byte) {
 		c.refuse(args, text)
 		return
 	}
-	c.lastCmd.Store(&cmd.Name)
+	c.seen(cmd)
+	if c.hold(cmd); c.closed {
+		return
+	}
+	h, own := c.s.handlers[cmd.Name]
 	switch {
 	case c.multi != nil && !inMulti[cmd.Name]:
 		c.enqueue(cmd, args)
-	case cmd.Run == nil:
-		c.own(cmd, args)
+	case own:
+		c.flush()
+		at := len(c.out)
+		c.own(cmd, h, args)
+		c.hush(at)
 	default:
 		c.add(cmd, args)
 	}
-}
-
-// own executes a command that the connection answers by itself.
-func (c *conn) own(cmd *command.Command, args [][]byte) {
-	c.flush()
-	at := len(c.out)
-	if h, ok := c.s.handlers[cmd.Name]; ok {
-		h(c, args)
-	} else {
-		c.error("ERR unknown subcommand or wrong number of arguments for '" + cmd.Name + "' command")
-	}
-	c.hush(at)
 }
 
 // refuse answers a command that can't be executed; in MULTI it spoils the
@@ -228,12 +214,15 @@ func (c *conn) refuse(args [][]byte, text string) {
 	}
 	if strings.EqualFold(string(args[0]), "post") || strings.EqualFold(string(args[0]), "host:") {
 		// A browser was made to talk to this port. What follows in its request
-		// must not be executed.
+		// must not be executed, and it need not be told what else is here.
 		c.s.cfg.Logger.Warn("possible cross-protocol attack, connection closed", "remote", c.nc.RemoteAddr().String())
-		c.closed = true
+		c.out, c.closed = c.out[:0], true
 		return
 	}
+	at := len(c.out)
 	c.error(text)
+	c.s.stats.refused(c.s.cfg.Table.Find(args[0]), c.out[at:])
+	c.hush(at)
 }
 
 // hush takes back the reply that begins at at if CLIENT REPLY says so.
@@ -248,4 +237,9 @@ func (c *conn) hush(at int) {
 		c.quiet = replySkipThis
 		c.out = c.out[:at]
 	}
+}
+
+func (c *conn) seen(cmd *command.Command) {
+	c.lastCmd.Store(&cmd.Name)
+	c.lastAt.Store(time.Now().UnixNano())
 }

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
 	"tutti/internal/resp"
@@ -146,7 +148,7 @@ func exec(c *conn, _ [][]byte) {
 		c.error(errCrossShard)
 		return
 	}
-	failed, text := false, ""
+	failed, text, began := false, "", time.Now()
 	if len(keyed) > 0 || len(watches) > 0 {
 		failed, text = c.transact(id, keyed, watches)
 	}
@@ -156,6 +158,9 @@ func exec(c *conn, _ [][]byte) {
 	case failed:
 		c.out = resp.AppendNullArray(c.out, c.proto)
 	default:
+		if len(keyed) > 0 {
+			c.answered(keyed, began)
+		}
 		c.answerExec(m, keyed)
 	}
 }
@@ -230,6 +235,6 @@ func (c *conn) answerExec(m *multi, keyed []pending) {
 			next++
 			continue
 		}
-		c.own(p.cmd, p.args)
+		c.own(p.cmd, c.s.handlers[p.cmd.Name], p.args)
 	}
 }

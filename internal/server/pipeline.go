@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
 	"tutti/internal/router"
@@ -66,12 +68,13 @@ func (c *conn) flush() {
 	if len(c.pending) == 0 {
 		return
 	}
-	all := c.pending
+	all, began := c.pending, time.Now()
 	if id, one := sameShard(all); one {
 		c.run(id, all)
 	} else {
 		c.runMany(all)
 	}
+	c.answered(all, began)
 	for i := range all {
 		at := len(c.out)
 		c.out = append(c.out, all[i].reply...)
@@ -103,7 +106,6 @@ func (c *conn) runMany(all []pending) {
 		go func() {
 			// A lane has its own channels, as it waits on its own.
 			lane := &conn{s: c.s, proto: c.proto, results: make(chan router.Result, 1), views: make(chan viewed, 1)}
-			lane.result = func(r router.Result) { lane.results <- r }
 			lane.run(id, part)
 			if lane.keep {
 				done <- struct{}{}
@@ -163,7 +165,7 @@ func (c *conn) group(id uint64, g *shard.Group, list []pending) router.Result {
 	for i := range list {
 		g.Cmds[i] = shard.Command{DB: list[i].db, Args: list[i].args}
 	}
-	c.s.cfg.Router.Write(id, g, c.result)
+	c.s.cfg.Router.Write(id, g, func(r router.Result) { c.results <- r })
 	result := <-c.results
 	// An answer to a later attempt, or none at all, leaves an earlier attempt
 	// somewhere that still refers to the arguments.

@@ -3,11 +3,11 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"tutti/internal/command"
@@ -55,6 +55,10 @@ type Server struct {
 	config   *config
 	started  time.Time
 	stats    stats
+	slowlog  slowlog
+	pause    pause
+	cluster  clusterReplies
+	runID    string // random, of this start
 	ctx      context.Context
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
@@ -66,13 +70,6 @@ type Server struct {
 	lastID   uint64
 }
 
-// stats counts since the start or CONFIG RESETSTAT.
-type stats struct {
-	connections, commands, rejected atomic.Int64
-	bytesIn, bytesOut               atomic.Int64
-	calls                           sync.Map // name -> *atomic.Int64
-}
-
 // New returns a server that serves nothing yet.
 func New(cfg Config) *Server {
 	if cfg.ClientsMax == 0 {
@@ -82,7 +79,12 @@ func New(cfg Config) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{cfg: cfg, config: newConfig(), started: time.Now(), conns: make(map[uint64]*conn), ctx: ctx, cancel: cancel}
+	s := &Server{cfg: cfg, started: time.Now(), conns: make(map[uint64]*conn), ctx: ctx, cancel: cancel}
+	s.config = newConfig(cfg, &s.slowlog)
+	s.stats.init(cfg.Table)
+	for len(s.runID) < 40 {
+		s.runID += fmt.Sprintf("%08x", cfg.Rand(1<<32))
+	}
 	s.handlers = handlers()
 	return s
 }
@@ -123,7 +125,7 @@ func (s *Server) start(nc net.Conn) {
 		nc.Close()
 		return
 	}
-	if len(s.conns) >= s.cfg.ClientsMax {
+	if int64(len(s.conns)) >= s.config.clientsMax.Load() {
 		s.stats.rejected.Add(1)
 		s.wg.Go(func() {
 			_ = nc.SetWriteDeadline(time.Now().Add(time.Second))

@@ -19,6 +19,7 @@ func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
 		if at, err = b.Apply(r.id, at, e.GetIndex(), e.GetTerm(), data); err != nil {
 			return err
 		}
+		r.hashes.note(at.Index, at.Hash)
 		if e.GetType() != pb.EntryNormal {
 			if err := r.applyConf(b, e); err != nil {
 				return err

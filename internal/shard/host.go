@@ -26,6 +26,9 @@ const (
 	kindReadAsk                        // shard:8 id:8
 	kindReadTell                       // shard:8 id:8 index:8 now:8
 	kindTick                           // shard:8 time:8
+	kindHashAsk                        // shard:8 index:8 hash:8
+	kindHashTell                       // shard:8 index:8 hash:8
+	kindDiverged                       // shard:8 index:8 hash:8
 )
 
 // Config gives a Host what it needs.
@@ -211,7 +214,7 @@ func (h *Host) Frame(from uint64, kind peer.Kind, b []byte) {
 			h.cfg.Reply(from, reply)
 			return
 		}
-	case kindRaft, kindReadAsk, kindReadTell, kindTick:
+	case kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged:
 		if len(b) < 8 {
 			break
 		}
@@ -247,6 +250,8 @@ func (r *Replica) frame(from uint64, kind peer.Kind, b []byte) bool {
 		r.loop.post(readTell{r, be.Uint64(b), be.Uint64(b[8:]), int64(be.Uint64(b[16:]))})
 	case kind == kindTick && len(b) == 8:
 		r.loop.post(tickAsk{r, int64(be.Uint64(b))})
+	case (kind == kindHashAsk || kind == kindHashTell || kind == kindDiverged) && len(b) == 16:
+		r.loop.post(hashMsg{r, from, kind, be.Uint64(b), be.Uint64(b[8:])})
 	default:
 		return false
 	}

@@ -151,6 +151,8 @@ func (l *loop) take(x any) {
 		x.r.asked(x.node, x.id)
 	case readTell:
 		x.r.told(x.id, x.index, x.now)
+	case hashMsg:
+		x.r.hashFrame(x.from, x.kind, x.index, x.hash)
 	case tickAsk:
 		x.r.tickTime(x.t)
 	case sweepFound:

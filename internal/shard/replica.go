@@ -63,6 +63,7 @@ type Replica struct {
 	epoch    uint64          // counts installed snapshots
 	ticks    uint64
 	views    sync.WaitGroup // open views; a snapshot is installed when there is none
+	hashes   hashes
 	// receiving is set while a snapshot comes in, by the goroutine that receives.
 	receiving atomic.Bool
 }
@@ -184,6 +185,7 @@ func (r *Replica) tick() {
 	r.ticks++
 	r.raft.Tick()
 	r.tickReads()
+	r.compareHashes()
 	r.truncateLog()
 }
 

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -121,8 +123,9 @@ func (c *Cluster) Start(i int) {
 		Failed: func(err error) { c.t.Errorf("%s node %d failed: %v", stamp(), i, err) },
 	}
 	cfg.Clock.Wall = m.clock.Wall
+	gate := m.gate
 	cfg.Clock.Mono = func() time.Duration {
-		m.gate.pass()
+		gate.pass()
 		return m.clock.Mono()
 	}
 	n, err := node.Open(cfg)
@@ -130,6 +133,7 @@ func (c *Cluster) Start(i int) {
 		c.t.Fatalf("%s open node %d: %v\n%s", stamp(), i, err, m.log.String())
 	}
 	m.node = n
+	m.disk.setDelay(syncDelay)
 }
 
 func lockedRand(src rand.Source) func(n uint64) uint64 {
@@ -166,7 +170,7 @@ func (c *Cluster) end(i, keepPercent int) {
 	mem := m.disk.crash(c.Rand, keepPercent)
 	// The goroutines of the dead go on for a while, on a disk that nobody looks
 	// at and without a network.
-	m.gate.set(false)
+	m.disk.setDelay(0)
 	m.gate = newGate()
 	m.disk = newDisk(mem, m.gate)
 	m.closing.Go(func() { _ = n.Close() })
@@ -177,6 +181,7 @@ func (c *Cluster) Stop(i int) {
 	m := c.machine(i)
 	n := m.node
 	m.node = nil
+	m.disk.setDelay(0)
 	if err := n.Stop(context.Background()); err != nil {
 		c.t.Errorf("%s stop node %d: %v", stamp(), i, err)
 	}
@@ -239,8 +244,9 @@ func (c *Cluster) Recover() {
 	c.Heal()
 	for i := 1; i <= len(c.machines); i++ {
 		c.Resume(i)
-		c.SlowDisk(i, 0)
-		if !c.Up(i) {
+		if c.Up(i) {
+			c.SlowDisk(i, 0)
+		} else {
 			c.Start(i)
 		}
 	}
@@ -253,7 +259,7 @@ func (c *Cluster) Recover() {
 func (c *Cluster) Close() {
 	c.Heal()
 	for _, m := range c.machines {
-		m.gate.set(false)
+		m.disk.setDelay(0)
 		c.Net.Pause(m.name, false)
 		if n := m.node; n != nil {
 			m.node = nil
@@ -268,9 +274,13 @@ func (c *Cluster) Close() {
 		m.closing.Wait()
 	}
 	c.Net.Close()
-	if c.t.Failed() {
+	if dir := os.Getenv(logsEnv); dir != "" && c.t.Failed() {
 		for _, m := range c.machines {
-			c.t.Logf("log of node %d:\n%s", m.id, m.log.String())
+			name := filepath.Join(dir, strings.ReplaceAll(c.t.Name(), "/", "_")+"-"+m.name+".log")
+			if err := os.WriteFile(name, []byte(m.log.String()), 0o644); err != nil {
+				c.t.Log(err)
+			}
+			c.t.Logf("log of node %d: %s", m.id, name)
 		}
 	}
 }
@@ -369,7 +379,12 @@ type tail struct {
 	lines []string
 }
 
-const tailLines = 300
+// tailLines bounds the memory; logsEnv names a folder where a failed test
+// leaves the logs of its nodes.
+const (
+	tailLines = 20_000
+	logsEnv   = "TUTTI_SIM_LOGS"
+)
 
 func (t *tail) Write(p []byte) (int, error) {
 	line := stamp() + " " + string(bytes.TrimSpace(p))

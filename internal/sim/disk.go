@@ -22,7 +22,9 @@ type disk struct {
 // syncDelay is how long the log's fsync takes on a healthy disk.
 const syncDelay = 500 * time.Microsecond
 
-func newDisk(mem *vfs.MemFS, g *gate) *disk { return &disk{mem: mem, gate: g, delay: syncDelay} }
+// newDisk returns a disk whose fsyncs take no time: the node has yet to open
+// its stores, which it does under locks of Pebble, as it closes them.
+func newDisk(mem *vfs.MemFS, g *gate) *disk { return &disk{mem: mem, gate: g} }
 
 // fs returns the file system that the node sees. Only fsyncs of write-ahead
 // logs take time and can be held: others happen under locks of Pebble, and
@@ -33,17 +35,24 @@ func (d *disk) fs() vfs.FS {
 			d.mu.Lock()
 			delay := d.delay
 			d.mu.Unlock()
-			time.Sleep(delay)
-			d.gate.pass()
+			if delay > 0 {
+				time.Sleep(delay)
+				d.gate.pass()
+			}
 		}
 		return nil
 	}))
 }
 
+// setDelay makes fsyncs of the log take delay; 0 before the node's stores are
+// closed, which lets a held one go.
 func (d *disk) setDelay(delay time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.delay = delay
+	if delay == 0 {
+		d.gate.set(false)
+	}
 }
 
 // crash returns the disk as it is after a power cut now, with a random part of

@@ -1,0 +1,56 @@
+package command
+
+// Nodes join and slots move by tutti's own means, so the subcommands that would
+// change a Redis Cluster are refused, all with one error.
+var clusterCommands = []Command{
+	{Name: "asking", Arity: 1, Flags: Conn | Fast, Group: "cluster", Categories: []string{"connection"}, Since: "3.0.0",
+		Doc: "Does nothing: a client is never sent to another node."},
+	{Name: "readonly", Arity: 1, Flags: helpFlags | Fast, Group: "cluster", Categories: []string{"connection"}, Since: "3.0.0",
+		Doc: "Does nothing: every node answers reads, as fresh as the leader would."},
+	{Name: "readwrite", Arity: 1, Flags: helpFlags | Fast, Group: "cluster", Categories: []string{"connection"}, Since: "3.0.0",
+		Doc: "Does nothing: every node takes writes."},
+	{Name: "cluster", Arity: -2, Group: "cluster", Since: "3.0.0", Syntax: "subcommand", Doc: "A container for commands about the cluster.",
+		Subs: []*Command{
+			{Name: "cluster|countkeysinslot", Arity: 3, Flags: Conn | Stale, Group: "cluster", Since: "3.0.0",
+				Syntax: "slot", Doc: "Returns the number of keys in a slot of this database."},
+			{Name: "cluster|getkeysinslot", Arity: 4, Flags: Conn | Stale, Group: "cluster", Since: "3.0.0",
+				Syntax: "slot count", Doc: "Returns keys in a slot of this database."},
+			{Name: "cluster|help", Arity: 2, Flags: helpFlags, Group: "cluster", Since: "5.0.0", Doc: helpDoc},
+			{Name: "cluster|info", Arity: 2, Flags: Conn | Stale, Group: "cluster", Since: "3.0.0",
+				Doc: "Describes the state of the cluster."},
+			{Name: "cluster|keyslot", Arity: 3, Flags: Conn | Stale, Group: "cluster", Since: "3.0.0",
+				Syntax: "key", Doc: "Returns the slot of a key."},
+			{Name: "cluster|links", Arity: 2, Flags: Conn | Stale, Group: "cluster", Since: "7.0.0",
+				Doc: "Returns nothing: see TUTTI.STATUS."},
+			{Name: "cluster|myid", Arity: 2, Flags: Conn | Stale, Group: "cluster", Since: "3.0.0",
+				Doc: "Returns the name of this node in CLUSTER NODES."},
+			{Name: "cluster|myshardid", Arity: 2, Flags: Conn | Stale, Group: "cluster", Since: "7.2.0",
+				Doc: "Returns the name of this node: its shards are in CLUSTER SHARDS."},
+			{Name: "cluster|nodes", Arity: 2, Flags: Conn | Stale, Group: "cluster", Since: "3.0.0",
+				Doc: "Lists the nodes with the slots that they lead."},
+			{Name: "cluster|shards", Arity: 2, Flags: Conn | Stale, Group: "cluster", Since: "7.0.0",
+				Doc: "Lists the shards with their nodes, the leader as master."},
+			{Name: "cluster|slots", Arity: 2, Flags: Conn | Stale, Group: "cluster", Since: "3.0.0",
+				Doc: "Lists the slots with their nodes, the leader first."},
+
+			{Name: "cluster|addslots", Arity: -3, Flags: Conn | Admin | Stale, Group: "cluster", Since: "3.0.0", Syntax: "slot [slot ...]", Doc: refusedDoc},
+			{Name: "cluster|addslotsrange", Arity: -4, Flags: Conn | Admin | Stale, Group: "cluster", Since: "7.0.0",
+				Syntax: "start-slot end-slot [start-slot end-slot ...]", Doc: refusedDoc},
+			{Name: "cluster|bumpepoch", Arity: 2, Flags: Conn | Admin | Stale, Group: "cluster", Since: "3.0.0", Doc: refusedDoc},
+			{Name: "cluster|delslots", Arity: -3, Flags: Conn | Admin | Stale, Group: "cluster", Since: "3.0.0", Syntax: "slot [slot ...]", Doc: refusedDoc},
+			{Name: "cluster|delslotsrange", Arity: -4, Flags: Conn | Admin | Stale, Group: "cluster", Since: "7.0.0",
+				Syntax: "start-slot end-slot [start-slot end-slot ...]", Doc: refusedDoc},
+			{Name: "cluster|failover", Arity: -2, Flags: Conn | Admin | Stale, Group: "cluster", Since: "3.0.0", Syntax: "[FORCE | TAKEOVER]", Doc: refusedDoc},
+			{Name: "cluster|flushslots", Arity: 2, Flags: Conn | Admin | Stale, Group: "cluster", Since: "3.0.0", Doc: refusedDoc},
+			{Name: "cluster|forget", Arity: 3, Flags: Conn | Admin | Stale, Group: "cluster", Since: "3.0.0", Syntax: "node-id", Doc: refusedDoc},
+			{Name: "cluster|meet", Arity: -4, Flags: Conn | Admin | Stale, Group: "cluster", Since: "3.0.0", Syntax: "ip port [cluster_bus_port]", Doc: refusedDoc},
+			{Name: "cluster|replicate", Arity: 3, Flags: Conn | Admin | Stale, Group: "cluster", Since: "3.0.0", Syntax: "node-id", Doc: refusedDoc},
+			{Name: "cluster|reset", Arity: -2, Flags: Conn | Admin | NoScript | Stale, Group: "cluster", Since: "3.0.0", Syntax: "[HARD | SOFT]", Doc: refusedDoc},
+			{Name: "cluster|saveconfig", Arity: 2, Flags: Conn | Admin | Stale, Group: "cluster", Since: "3.0.0", Doc: refusedDoc},
+			{Name: "cluster|set-config-epoch", Arity: 3, Flags: Conn | Admin | Stale, Group: "cluster", Since: "3.0.0", Syntax: "config-epoch", Doc: refusedDoc},
+			{Name: "cluster|setslot", Arity: -4, Flags: Conn | Admin | Stale, Group: "cluster", Since: "3.0.0",
+				Syntax: "slot IMPORTING node-id | MIGRATING node-id | NODE node-id | STABLE", Doc: refusedDoc},
+		}},
+}
+
+const refusedDoc = "Refused: nodes join and slots move by tutti's own means."

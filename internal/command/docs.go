@@ -1,0 +1,71 @@
+package command
+
+import (
+	"fmt"
+	"strings"
+)
+
+// groups lists the groups of commands in the order in which people read of
+// them, with their headings.
+var groups = []struct{ name, heading string }{
+	{"string", "Strings"}, {"generic", "Keys"}, {"hash", "Hashes"}, {"list", "Lists"}, {"set", "Sets"},
+	{"sorted-set", "Sorted sets"}, {"bitmap", "Bitmaps"}, {"hyperloglog", "HyperLogLog"}, {"geo", "Geo"}, {"stream", "Streams"},
+	{"transactions", "Transactions"}, {"scripting", "Scripts and functions"}, {"pubsub", "Messages"},
+	{"connection", "Connections"}, {"server", "Server"}, {"cluster", "Cluster"},
+}
+
+const docsIntro = `# Commands
+
+<!-- Generated from the command table: go test ./internal/command -run TestDocs -update -->
+
+%d commands and %d subcommands, with the meaning, the replies and the error texts of Redis 7.2 unless the line says
+otherwise. Any node takes any command. "Since" is the version of Redis that has the command first.
+
+What is generally different:
+
+- A write is answered when the disks of a majority hold it. If that is not known, the error says so; see GUARANTEES.md.
+- A command, and what MULTI queues, writes at most 16 MiB. Keys of one command or transaction live in one shard.
+- Numbers and settings that INFO, CONFIG, CLIENT and SLOWLOG show are those of the node that is asked. INFO does not count
+  which keys expire: "expires" is 0.
+- SLOWLOG measures from handing a command over to its answer, replication included; commands of a pipeline that went
+  together share their time.
+- Settings that would promise what is not done here (maxmemory, eviction policies, passwords) are refused by CONFIG SET;
+  tuning settings of Redis are accepted without effect.
+`
+
+// Markdown documents the commands.
+func (t *Table) Markdown() []byte {
+	var b strings.Builder
+	subs := 0
+	for _, c := range t.sorted {
+		subs += len(c.Subs)
+	}
+	fmt.Fprintf(&b, docsIntro, len(t.sorted), subs)
+	for _, g := range groups {
+		var rows strings.Builder
+		for _, c := range t.sorted {
+			if c.Group != g.name {
+				continue
+			}
+			if c.Flags != 0 || len(c.Subs) == 0 { // otherwise a mere container
+				c.markdown(&rows)
+			}
+			for _, s := range c.Subs {
+				s.markdown(&rows)
+			}
+		}
+		if rows.Len() > 0 {
+			fmt.Fprintf(&b, "\n## %s\n\n| Command | Arguments | What it does | Since |\n|---|---|---|---|\n%s", g.heading, rows.String())
+		}
+	}
+	return []byte(b.String())
+}
+
+func (c *Command) markdown(b *strings.Builder) {
+	name := strings.ToUpper(strings.ReplaceAll(c.Name, "|", " "))
+	syntax := ""
+	if c.Syntax != "" {
+		syntax = "`" + strings.ReplaceAll(c.Syntax, "|", `\|`) + "`"
+	}
+	fmt.Fprintf(b, "| %s | %s | %s | %s |\n", name, syntax, c.Doc, c.Since)
+}

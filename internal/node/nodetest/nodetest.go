@@ -1,0 +1,226 @@
+// Package nodetest runs clusters inside a test: real nodes over an in-memory
+// file system and plain TCP on the loopback.
+package nodetest
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/node"
+	"tutti/internal/resp"
+)
+
+// Options says what cluster to run. The zero value is one node with one shard.
+type Options struct {
+	Nodes, Shards int
+	Debug         bool // allow the DEBUG command
+	// Configure may change the configuration of a node before it starts.
+	Configure func(i int, cfg *node.Config)
+}
+
+// Cluster is a running cluster.
+type Cluster struct {
+	t     testing.TB
+	opt   Options
+	fs    vfs.FS // of all nodes, a folder each
+	form  node.Formation
+	nodes []*node.Node // nil: stopped
+
+	mu    sync.Mutex // guards ready
+	ready map[string]net.Listener
+}
+
+// Start forms a cluster and starts its nodes. It is closed when the test ends.
+func Start(t testing.TB, opt Options) *Cluster {
+	t.Helper()
+	opt.Nodes, opt.Shards = max(opt.Nodes, 1), max(opt.Shards, 1)
+	c := &Cluster{t: t, opt: opt, nodes: make([]*node.Node, opt.Nodes), ready: make(map[string]net.Listener), fs: vfs.NewMem()}
+	c.form = node.Formation{Cluster: "test", Shards: opt.Shards, Small: true}
+	for i := range opt.Nodes {
+		c.form.Members = append(c.form.Members, node.Member{ID: uint64(i + 1), Peer: c.reserve(), Client: c.reserve()})
+	}
+	var dirs []string
+	for i := range opt.Nodes {
+		dirs = append(dirs, fmt.Sprintf("node%d", i+1))
+	}
+	if err := node.Form(c.fs, dirs, c.form); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	for i := range opt.Nodes {
+		c.Restart(i)
+	}
+	for i := range opt.Nodes {
+		c.await(i)
+	}
+	return c
+}
+
+// reserve listens on a free port; the node takes the listener over, so that
+// nobody else can get the port in between.
+func (c *Cluster) reserve() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.ready[l.Addr().String()] = l
+	return l.Addr().String()
+}
+
+func (c *Cluster) listen(addr string) (net.Listener, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.ready[addr]; l != nil {
+		delete(c.ready, addr)
+		return l, nil
+	}
+	return net.Listen("tcp", addr)
+}
+
+// Restart starts node i, counted from 0, which must be stopped.
+func (c *Cluster) Restart(i int) {
+	c.t.Helper()
+	me := c.form.Members[i].ID
+	cfg := node.Config{
+		Dir: fmt.Sprintf("node%d", me), FS: c.fs, Debug: c.opt.Debug,
+		ListenClients: c.listen, ListenPeers: c.listen,
+		DialPeer:   func(ctx context.Context, to node.Member) (net.Conn, error) { return dialPeer(ctx, me, to) },
+		SecurePeer: acceptPeer,
+	}
+	if c.opt.Configure != nil {
+		c.opt.Configure(i, &cfg)
+	}
+	n, err := node.Open(cfg)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.nodes[i] = n
+}
+
+// Stop closes node i as if its process were killed between two system calls.
+func (c *Cluster) Stop(i int) {
+	c.t.Helper()
+	if c.nodes[i] == nil {
+		return
+	}
+	if err := c.nodes[i].Close(); err != nil {
+		c.t.Errorf("close node %d: %v", i+1, err)
+	}
+	c.nodes[i] = nil
+}
+
+func (c *Cluster) close() {
+	for i := range c.nodes {
+		c.Stop(i)
+	}
+	for _, l := range c.ready {
+		l.Close()
+	}
+}
+
+// dialPeer says who calls; between real nodes a certificate does.
+func dialPeer(ctx context.Context, from uint64, to node.Member) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", to.Peer)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, from)); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func acceptPeer(_ context.Context, conn net.Conn) (net.Conn, uint64, error) {
+	var from [8]byte
+	if _, err := io.ReadFull(conn, from[:]); err != nil {
+		return nil, 0, err
+	}
+	return conn, binary.BigEndian.Uint64(from[:]), nil
+}
+
+// readyMax is how long a cluster may take to elect its leaders.
+const readyMax = 20 * time.Second
+
+// await waits until node i answers a read of every shard.
+func (c *Cluster) await(i int) {
+	c.t.Helper()
+	client := c.Dial(i)
+	defer client.Close()
+	for end := time.Now().Add(readyMax); ; {
+		if v := client.Do("CLUSTER", "INFO"); string(v.Str[:min(len(v.Str), 16)]) == "cluster_state:ok" {
+			return
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("node %d knows no leader after %v", i+1, readyMax)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// Addr is where node i serves clients.
+func (c *Cluster) Addr(i int) string { return c.form.Members[i].Client }
+
+// Dial connects to node i. The connection is closed when the test ends.
+func (c *Cluster) Dial(i int) *Client {
+	c.t.Helper()
+	conn, err := net.Dial("tcp", c.Addr(i))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { conn.Close() })
+	return &Client{Conn: conn, t: c.t, r: bufio.NewReader(conn)}
+}
+
+// Client is a connection, for one goroutine.
+type Client struct {
+	net.Conn
+	t testing.TB
+	r *bufio.Reader
+}
+
+// replyMax is how long a reply may take before the test fails.
+const replyMax = 30 * time.Second
+
+// Do sends a command and returns its reply.
+func (c *Client) Do(args ...string) resp.Value {
+	c.t.Helper()
+	c.Send(args...)
+	v, err := c.Receive()
+	if err != nil {
+		c.t.Fatalf("%q: %v", args, err)
+	}
+	return v
+}
+
+// Text is Do with the reply as redis-cli prints it.
+func (c *Client) Text(args ...string) string {
+	c.t.Helper()
+	return c.Do(args...).FormatCLI()
+}
+
+// Send sends a command.
+func (c *Client) Send(args ...string) {
+	c.t.Helper()
+	if _, err := c.Write(resp.AppendCommandStrings(nil, args...)); err != nil {
+		c.t.Fatalf("%q: %v", args, err)
+	}
+}
+
+// Receive returns the next reply; io.EOF says that the server has closed.
+func (c *Client) Receive() (resp.Value, error) {
+	if err := c.SetReadDeadline(time.Now().Add(replyMax)); err != nil {
+		return resp.Value{}, err
+	}
+	return resp.ReadValue(c.r)
+}

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"sync"
+	"time"
+
+	"tutti/internal/shard"
+	"tutti/internal/store"
+)
+
+// glanceMax is how long INFO waits for a majority to confirm what it shows.
+const glanceMax = 200 * time.Millisecond
+
+// glance returns a view of a shard for people to look at: a confirmed one if a
+// majority answers soon, else what is here, so that INFO works best when things
+// don't. It is nil if the node is stopping; otherwise it is to be released.
+func (s *Server) glance(id uint64) *store.View {
+	if v := s.view(&shard.Read{Shard: id}, glanceMax); v != nil {
+		return v
+	}
+	return s.view(&shard.Read{Shard: id, MinIndex: 1}, glanceMax)
+}
+
+// view waits for a read, but not longer than limit.
+func (s *Server) view(q *shard.Read, limit time.Duration) *store.View {
+	var mu sync.Mutex // guards over and got
+	var got *store.View
+	over := false
+	done := make(chan struct{})
+	q.Done = func(v *store.View, _ int64, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err != nil:
+		case over:
+			v.Release()
+		default:
+			got = v
+		}
+		close(done)
+	}
+	s.cfg.Router.Read(q)
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	over = true
+	return got
+}

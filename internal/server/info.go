@@ -1,0 +1,310 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+	"time"
+
+	"tutti/internal/keyspace"
+)
+
+// section is one part of INFO. Those that are not usual have to be asked for.
+type section struct {
+	name  string
+	usual bool
+	write func(c *conn, w *infoWriter)
+}
+
+var sections = []section{
+	{"server", true, infoServer},
+	{"clients", true, infoClients},
+	{"memory", true, infoMemory},
+	{"persistence", true, infoPersistence},
+	{"stats", true, infoStats},
+	{"replication", true, infoReplication},
+	{"cpu", true, infoCPU},
+	{"modules", true, func(*conn, *infoWriter) {}},
+	{"commandstats", false, infoCommandstats},
+	{"errorstats", true, infoErrorstats},
+	{"latencystats", false, func(*conn, *infoWriter) {}},
+	{"cluster", true, func(_ *conn, w *infoWriter) { w.field("cluster_enabled", 0) }},
+	{"keyspace", true, infoKeyspace},
+	{"tutti", true, infoTutti},
+}
+
+// titles are the headings that are not just the name with a capital.
+var titles = map[string]string{"cpu": "CPU"}
+
+func info(c *conn, args [][]byte) {
+	wanted := map[string]bool{}
+	for _, a := range args[1:] {
+		wanted[strings.ToLower(string(a))] = true
+	}
+	all := wanted["all"] || wanted["everything"]
+	usual := len(args) == 1 || wanted["default"]
+	w := &infoWriter{}
+	for _, s := range sections {
+		if !all && !wanted[s.name] && !(usual && s.usual) {
+			continue
+		}
+		title := titles[s.name]
+		if title == "" {
+			title = strings.ToUpper(s.name[:1]) + s.name[1:]
+		}
+		if w.text.Len() > 0 {
+			w.text.WriteString("\r\n")
+		}
+		w.text.WriteString("# " + title + "\r\n")
+		s.write(c, w)
+	}
+	c.verbatim(w.text.String())
+}
+
+type infoWriter struct{ text strings.Builder }
+
+func (w *infoWriter) field(name string, value any) { fmt.Fprintf(&w.text, "%s:%v\r\n", name, value) }
+
+// bytes writes a number of bytes, and again as people read it.
+func (w *infoWriter) bytes(name string, n int64) {
+	w.field(name, n)
+	w.field(name+"_human", humanBytes(n))
+}
+
+func humanBytes(n int64) string {
+	f, unit := float64(n), 0
+	for f >= 1024 && unit < 4 {
+		f /= 1024
+		unit++
+	}
+	if unit == 0 {
+		return strconv.FormatInt(n, 10) + "B"
+	}
+	return fmt.Sprintf("%.2f%c", f, "BKMGT"[unit])
+}
+
+func infoServer(c *conn, w *infoWriter) {
+	up := int64(time.Since(c.s.started) / time.Second)
+	wall := c.s.cfg.Wall()
+	w.field("redis_version", redisVersion)
+	w.field("redis_git_sha1", "00000000")
+	w.field("redis_git_dirty", 0)
+	w.field("redis_build_id", "tutti")
+	w.field("redis_mode", "standalone")
+	w.field("os", runtime.GOOS+" "+runtime.GOARCH)
+	w.field("arch_bits", strconv.IntSize)
+	w.field("multiplexing_api", "go")
+	w.field("process_id", os.Getpid())
+	w.field("process_supervised", "no")
+	w.field("run_id", c.s.runID)
+	w.field("tcp_port", c.s.config.value("port"))
+	w.field("server_time_usec", wall*1000)
+	w.field("uptime_in_seconds", up)
+	w.field("uptime_in_days", up/(24*60*60))
+	w.field("hz", c.s.config.value("hz"))
+	w.field("configured_hz", c.s.config.value("hz"))
+	w.field("lru_clock", wall/1000&(1<<24-1))
+	w.field("executable", os.Args[0])
+	w.field("config_file", "")
+	w.field("io_threads_active", 0)
+}
+
+func infoClients(c *conn, w *infoWriter) {
+	w.field("connected_clients", len(c.s.clients()))
+	w.field("cluster_connections", 0)
+	w.field("maxclients", c.s.config.value("maxclients"))
+	w.field("client_recent_max_input_buffer", 0)
+	w.field("client_recent_max_output_buffer", 0)
+	w.field("blocked_clients", c.s.stats.blocked.Load())
+	w.field("tracking_clients", 0)
+	w.field("clients_in_timeout_table", 0)
+}
+
+func infoMemory(c *conn, w *infoWriter) {
+	used, mapped := goMemory()
+	peak := max(c.s.stats.memoryPeak.Load(), used)
+	c.s.stats.memoryPeak.Store(peak)
+	rss := residentBytes()
+	if rss == 0 {
+		rss = mapped
+	}
+	w.bytes("used_memory", used)
+	w.bytes("used_memory_rss", rss)
+	w.bytes("used_memory_peak", peak)
+	w.field("used_memory_peak_perc", fmt.Sprintf("%.2f%%", 100*float64(used)/float64(max(peak, 1))))
+	w.field("used_memory_overhead", used)
+	w.field("used_memory_startup", 0)
+	w.field("used_memory_dataset", 0)
+	w.field("used_memory_dataset_perc", "0.00%")
+	w.bytes("total_system_memory", systemBytes())
+	w.bytes("used_memory_lua", 0)
+	w.field("used_memory_scripts", 0)
+	w.field("number_of_cached_scripts", 0)
+	w.field("number_of_functions", 0)
+	w.field("number_of_libraries", 0)
+	w.bytes("maxmemory", 0)
+	w.field("maxmemory_policy", c.s.config.value("maxmemory-policy"))
+	w.field("mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(rss)/float64(max(used, 1))))
+	w.field("mem_fragmentation_bytes", max(rss-used, 0))
+	w.field("mem_not_counted_for_evict", 0)
+	w.field("mem_clients_slaves", 0)
+	w.field("mem_clients_normal", 0)
+	w.field("mem_aof_buffer", 0)
+	w.field("mem_allocator", "go")
+	w.field("active_defrag_running", 0)
+	w.field("lazyfree_pending_objects", 0)
+	w.field("lazyfreed_objects", 0)
+}
+
+// goMemory returns the bytes of live objects and those that the process has
+// taken from the system.
+func goMemory() (used, mapped int64) {
+	samples := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}}
+	metrics.Read(samples)
+	return int64(samples[0].Value.Uint64()), int64(samples[1].Value.Uint64())
+}
+
+// residentBytes returns what Linux says of this process, elsewhere 0.
+func residentBytes() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
+}
+
+// systemBytes returns the memory of the machine on Linux, elsewhere 0.
+func systemBytes() int64 {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	var kib int64
+	if _, err := fmt.Sscanf(string(b), "MemTotal: %d kB", &kib); err != nil {
+		return 0
+	}
+	return kib << 10
+}
+
+// infoPersistence describes a server that has saved everything: whoever waits
+// for a save to end sees that it has.
+func infoPersistence(c *conn, w *infoWriter) {
+	for _, name := range []string{"loading", "async_loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress"} {
+		w.field(name, 0)
+	}
+	w.field("rdb_last_save_time", c.s.cfg.Wall()/1000)
+	w.field("rdb_last_bgsave_status", "ok")
+	w.field("rdb_last_bgsave_time_sec", 0)
+	w.field("rdb_current_bgsave_time_sec", -1)
+	w.field("rdb_saves", 0)
+	w.field("aof_enabled", 1)
+	w.field("aof_rewrite_in_progress", 0)
+	w.field("aof_rewrite_scheduled", 0)
+	w.field("aof_last_rewrite_time_sec", -1)
+	w.field("aof_current_rewrite_time_sec", -1)
+	w.field("aof_last_bgrewrite_status", "ok")
+	w.field("aof_last_write_status", "ok")
+}
+
+func infoStats(c *conn, w *infoWriter) {
+	s := &c.s.stats
+	w.field("total_connections_received", s.connections.Load())
+	w.field("total_commands_processed", s.commands.Load())
+	w.field("instantaneous_ops_per_sec", s.perSecond())
+	w.field("total_net_input_bytes", s.bytesIn.Load())
+	w.field("total_net_output_bytes", s.bytesOut.Load())
+	w.field("rejected_connections", s.rejected.Load())
+	for _, name := range []string{"sync_full", "sync_partial_ok", "sync_partial_err", "expired_keys", "evicted_keys", "evicted_clients",
+		"keyspace_hits", "keyspace_misses", "pubsub_channels", "pubsub_patterns", "latest_fork_usec", "total_forks"} {
+		w.field(name, 0)
+	}
+	w.field("total_error_replies", s.errors.Load())
+}
+
+func infoReplication(c *conn, w *infoWriter) {
+	w.field("role", "master")
+	w.field("connected_slaves", 0)
+	w.field("master_failover_state", "no-failover")
+	w.field("master_replid", c.s.nodeName(0))
+	w.field("master_replid2", strings.Repeat("0", 40))
+	w.field("master_repl_offset", 0)
+	w.field("second_repl_offset", -1)
+	w.field("repl_backlog_active", 0)
+	w.field("repl_backlog_size", c.s.config.value("repl-backlog-size"))
+	w.field("repl_backlog_first_byte_offset", 0)
+	w.field("repl_backlog_histlen", 0)
+}
+
+func infoCPU(_ *conn, w *infoWriter) {
+	user, system := cpuTimes()
+	w.field("used_cpu_sys", fmt.Sprintf("%.6f", system.Seconds()))
+	w.field("used_cpu_user", fmt.Sprintf("%.6f", user.Seconds()))
+	w.field("used_cpu_sys_children", "0.000000")
+	w.field("used_cpu_user_children", "0.000000")
+}
+
+func infoCommandstats(c *conn, w *infoWriter) {
+	for _, cmd := range c.s.cfg.Table.All() {
+		w.calls(cmd.Name, c.s.stats.calls[cmd])
+		for _, sub := range cmd.Subs {
+			w.calls(sub.Name, c.s.stats.calls[sub])
+		}
+	}
+}
+
+func (w *infoWriter) calls(name string, s *callStats) {
+	calls, usec, rejected := s.calls.Load(), s.usec.Load(), s.rejected.Load()
+	if calls == 0 && rejected == 0 {
+		return
+	}
+	fmt.Fprintf(&w.text, "cmdstat_%s:calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d\r\n",
+		name, calls, usec, float64(usec)/float64(max(calls, 1)), rejected, s.failed.Load())
+}
+
+func infoErrorstats(c *conn, w *infoWriter) {
+	for _, e := range c.s.stats.errorCodes() {
+		fmt.Fprintf(&w.text, "errorstat_%s:count=%d\r\n", e.code, e.n)
+	}
+}
+
+// infoKeyspace counts keys, without looking which of them expire: that would
+// mean to read all.
+func infoKeyspace(c *conn, w *infoWriter) {
+	var keys [keyspace.LogicalDatabases]int64
+	for _, s := range c.s.cfg.Router.Shards() {
+		v := c.s.glance(s.ID)
+		if v == nil {
+			continue
+		}
+		for db := range keys {
+			keys[db] += v.Keys(v.Databases.Physical(uint8(db)))
+		}
+		v.Release()
+	}
+	for db, n := range keys {
+		if n > 0 {
+			fmt.Fprintf(&w.text, "db%d:keys=%d,expires=0,avg_ttl=0\r\n", db, n)
+		}
+	}
+}
+
+// infoTutti tells what Redis has no fields for; see TUTTI.STATUS for the rest.
+func infoTutti(c *conn, w *infoWriter) {
+	w.field("tutti_version", c.s.cfg.Node.Version)
+	w.field("tutti_cluster", c.s.cfg.Node.Cluster)
+	w.field("tutti_node", c.s.cfg.Node.ID)
+	w.field("tutti_nodes", len(c.s.cfg.Node.Peers))
+	var leaders []string
+	for _, s := range c.s.cfg.Router.Shards() {
+		leaders = append(leaders, strconv.FormatUint(c.s.cfg.Router.Lead(s.ID).Node, 10))
+	}
+	w.field("tutti_shards", len(leaders))
+	w.field("tutti_leader", strings.Join(leaders, ","))
+}

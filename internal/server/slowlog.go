@@ -1,0 +1,171 @@
+package server
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tutti/internal/command"
+)
+
+// slowlog keeps the commands that took longest to be answered by this node,
+// waiting for the cluster included.
+type slowlog struct {
+	threshold atomic.Int64 // microseconds; negative: nothing is logged
+
+	mu      sync.Mutex // guards all below
+	entries []slowEntry
+	lenMax  int
+	lastID  int64
+}
+
+type slowEntry struct {
+	id     int64
+	at     int64 // unix seconds
+	took   time.Duration
+	args   []string
+	client string
+	name   string
+}
+
+// Limits of an entry, as in Redis, and how many of the commands that went to a
+// shard together are logged: they share their time, and which of them was slow
+// is not known.
+const (
+	slowArgsMax     = 32
+	slowArgLenMax   = 128
+	slowTogetherMax = 16
+)
+
+func (l *slowlog) slow(took time.Duration) bool {
+	limit := l.threshold.Load()
+	return limit >= 0 && took >= time.Duration(limit)*time.Microsecond
+}
+
+func (c *conn) logSlow(list []pending, took time.Duration) {
+	for i := range list[:min(len(list), slowTogetherMax)] {
+		c.s.slowlog.add(c, list[i].cmd, list[i].args, took)
+	}
+}
+
+func (l *slowlog) add(c *conn, cmd *command.Command, args [][]byte, took time.Duration) {
+	e := slowEntry{at: c.s.cfg.Wall() / 1000, took: took, args: shownArgs(cmd, args), client: c.remote(), name: *c.name.Load()}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.id = l.lastID
+	l.lastID++
+	l.entries = append(l.entries, e)
+	l.trim()
+}
+
+// trim forgets the oldest entries. l.mu is held.
+func (l *slowlog) trim() {
+	if extra := len(l.entries) - l.lenMax; extra > 0 {
+		n := copy(l.entries, l.entries[extra:])
+		clear(l.entries[n:])
+		l.entries = l.entries[:n]
+	}
+}
+
+func (l *slowlog) setLenMax(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lenMax = n
+	l.trim()
+}
+
+func (l *slowlog) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = nil
+}
+
+func (l *slowlog) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.entries)
+}
+
+// newest returns up to n entries, the newest first.
+func (l *slowlog) newest(n int) []slowEntry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := make([]slowEntry, 0, min(n, len(l.entries)))
+	for i := len(l.entries) - 1; i >= 0 && len(list) < n; i-- {
+		list = append(list, l.entries[i])
+	}
+	return list
+}
+
+// shownArgs cuts the arguments to what the log keeps, without secrets.
+func shownArgs(cmd *command.Command, args [][]byte) []string {
+	n := min(len(args), slowArgsMax)
+	shown := make([]string, n)
+	for i := range n {
+		switch a := args[i]; {
+		case i == slowArgsMax-1 && len(args) > slowArgsMax:
+			shown[i] = fmt.Sprintf("... (%d more arguments)", len(args)-slowArgsMax+1)
+		case secret(cmd, args, i):
+			shown[i] = "(redacted)"
+		case len(a) > slowArgLenMax:
+			shown[i] = fmt.Sprintf("%s... (%d more bytes)", a[:slowArgLenMax], len(a)-slowArgLenMax)
+		default:
+			shown[i] = string(a)
+		}
+	}
+	return shown
+}
+
+// secret reports whether argument i may be or hold a password.
+func secret(cmd *command.Command, args [][]byte, i int) bool {
+	switch cmd.Name {
+	case "auth":
+		return i > 0
+	case "hello":
+		return i > 2
+	case "acl|setuser":
+		return i > 1
+	case "config|set":
+		return i > 2 && i%2 == 1 && secretSetting(args[i-1])
+	}
+	return false
+}
+
+func slowlogHandlers() map[string]handler {
+	return map[string]handler{
+		"slowlog|get":   slowlogGet,
+		"slowlog|len":   func(c *conn, _ [][]byte) { c.int(int64(c.s.slowlog.len())) },
+		"slowlog|reset": func(c *conn, _ [][]byte) { c.s.slowlog.reset(); c.ok() },
+		"slowlog|help":  help,
+	}
+}
+
+func slowlogGet(c *conn, args [][]byte) {
+	n := int64(10)
+	if len(args) > 3 {
+		c.wrongArity("slowlog|get")
+		return
+	}
+	if len(args) == 3 {
+		var ok bool
+		if n, ok = parseInt(args[2]); !ok || n < -1 {
+			c.error("ERR count should be greater than or equal to -1")
+			return
+		}
+	}
+	if n == -1 {
+		n = int64(c.s.slowlog.len())
+	}
+	list := c.s.slowlog.newest(int(min(n, 1<<20)))
+	c.array(len(list))
+	for _, e := range list {
+		c.array(6)
+		c.int(e.id)
+		c.int(e.at)
+		c.int(int64(e.took / time.Microsecond))
+		c.bulks(e.args)
+		c.bulk(e.client)
+		c.bulk(e.name)
+	}
+}

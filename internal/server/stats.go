@@ -1,0 +1,156 @@
+package server
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tutti/internal/command"
+)
+
+// stats counts since the start or CONFIG RESETSTAT, but for what is a level and
+// not a count.
+type stats struct {
+	connections, commands, rejected atomic.Int64
+	bytesIn, bytesOut               atomic.Int64
+	errors                          atomic.Int64
+	blocked                         atomic.Int64 // level: clients that CLIENT PAUSE holds
+	memoryPeak                      atomic.Int64 // level
+
+	calls map[*command.Command]*callStats // immutable
+
+	mu    sync.Mutex // guards all below
+	codes map[string]int64
+	// The rate of commands is measured from one INFO to the next.
+	rateAt    time.Time
+	rateCount int64
+	rate      float64
+}
+
+// callStats counts the calls of one command. usec is the time from being handed
+// over to being answered, replication included; commands that went together
+// share it evenly.
+type callStats struct {
+	calls, usec, failed, rejected atomic.Int64
+}
+
+// errorCodesMax bounds INFO errorstats, as in Redis.
+const errorCodesMax = 128
+
+func (s *stats) init(table *command.Table) {
+	s.calls = make(map[*command.Command]*callStats)
+	for _, cmd := range table.All() {
+		s.calls[cmd] = &callStats{}
+		for _, sub := range cmd.Subs {
+			s.calls[sub] = &callStats{}
+		}
+	}
+	s.codes = make(map[string]int64)
+	s.rateAt = time.Now()
+}
+
+// reset forgets the counts.
+func (s *stats) reset() {
+	for _, n := range []*atomic.Int64{&s.connections, &s.commands, &s.rejected, &s.bytesIn, &s.bytesOut, &s.errors} {
+		n.Store(0)
+	}
+	for _, call := range s.calls {
+		for _, n := range []*atomic.Int64{&call.calls, &call.usec, &call.failed, &call.rejected} {
+			n.Store(0)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.codes)
+	s.rateAt, s.rateCount, s.rate = time.Now(), 0, 0
+}
+
+// called counts one call and its reply.
+func (s *stats) called(cmd *command.Command, reply []byte, took time.Duration) {
+	call := s.calls[cmd]
+	call.calls.Add(1)
+	call.usec.Add(int64(took / time.Microsecond))
+	if len(reply) > 0 && reply[0] == '-' {
+		call.failed.Add(1)
+		s.failed(reply)
+	}
+}
+
+// refused counts the error reply to a command that was not executed; cmd is nil
+// if there is no such command.
+func (s *stats) refused(cmd *command.Command, reply []byte) {
+	if cmd != nil {
+		s.calls[cmd].rejected.Add(1)
+	}
+	s.failed(reply)
+}
+
+// failed counts an error reply by its code.
+func (s *stats) failed(reply []byte) {
+	s.errors.Add(1)
+	code := reply[1:]
+	if end := bytes.IndexAny(code, " \r"); end >= 0 {
+		code = code[:end]
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.codes[string(code)]; known || len(s.codes) < errorCodesMax {
+		s.codes[string(code)]++
+	}
+}
+
+type codeCount struct {
+	code string
+	n    int64
+}
+
+func (s *stats) errorCodes() []codeCount {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]codeCount, 0, len(s.codes))
+	for code, n := range s.codes {
+		list = append(list, codeCount{code, n})
+	}
+	slices.SortFunc(list, func(a, b codeCount) int { return cmp.Compare(a.code, b.code) })
+	return list
+}
+
+// perSecond returns the commands a second between the last two INFO that were
+// at least a second apart.
+func (s *stats) perSecond() int64 {
+	now, count := time.Now(), s.commands.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := now.Sub(s.rateAt); d >= time.Second {
+		s.rate = float64(count-s.rateCount) / d.Seconds()
+		s.rateAt, s.rateCount = now, count
+	}
+	return int64(s.rate)
+}
+
+// answered accounts for commands that went to the shards together and have been
+// answered.
+func (c *conn) answered(list []pending, began time.Time) {
+	took := time.Since(began)
+	share := took / time.Duration(len(list))
+	for i := range list {
+		c.s.stats.called(list[i].cmd, list[i].reply, share)
+	}
+	if c.s.slowlog.slow(took) {
+		c.logSlow(list, took)
+	}
+}
+
+// own executes a command that this node answers by itself.
+func (c *conn) own(cmd *command.Command, h handler, args [][]byte) {
+	at, began := len(c.out), time.Now()
+	h(c, args)
+	took := time.Since(began)
+	c.s.stats.called(cmd, c.out[min(at, len(c.out)):], took)
+	if c.s.slowlog.slow(took) && cmd.Name != "exec" { // what EXEC executed is logged by itself
+		c.s.slowlog.add(c, cmd, args, took)
+	}
+}
