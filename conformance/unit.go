@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -132,7 +133,9 @@ func (s *suite) runUnit(ctx context.Context, unit string, target opener, skips m
 		return nil, fmt.Errorf("%w: target %q is not HOST:PORT", errUsage, server.addr)
 	}
 	args := []string{
-		"--host", host, "--port", port, "--single", "unit/" + unit, "--ignore-encoding", "--ignore-digest",
+		"--host", host, "--port", port, "--single", "unit/" + unit,
+		// Two runs on one machine must not take each other's ports.
+		"--baseport", strconv.Itoa(22000 + os.Getpid()%400*64), "--ignore-encoding", "--ignore-digest",
 		"--durable", "--timeout", "120", "--tags", deniedTags,
 	}
 	if len(skips) > 0 {

@@ -69,18 +69,23 @@ func (t *Tx) visitKey(key, row []byte, f func(key []byte, typ Type)) {
 func (t *Tx) RandomKey(db uint8, first, end int) []byte {
 	start := uint64(first)<<32 + t.Rand(uint64(end-first)<<32)
 	var keys [][]byte
-	for _, cursor := range []uint64{start, 0} {
-		for {
-			cursor = t.ScanKeys(db, first, end, cursor, 16, func(key []byte, _ Type) {
-				keys = append(keys, append([]byte(nil), key...))
+	for turn, cursor := range []uint64{start, 0} { // around, or the first keys would hardly have a chance
+		for len(keys) < randomRun {
+			cursor = t.ScanKeys(db, first, end, cursor, randomRun, func(key []byte, _ Type) {
+				if turn == 0 || uint64(Slot(key))<<32|uint64(hash32(key)) < start {
+					keys = append(keys, append([]byte(nil), key...))
+				}
 			})
-			if len(keys) > 0 {
-				return keys[t.Rand(uint64(len(keys)))]
-			}
-			if cursor == 0 {
+			if cursor == 0 || turn == 1 && cursor >= start {
 				break
 			}
 		}
 	}
-	return nil
+	if len(keys) == 0 {
+		return nil
+	}
+	return keys[t.Rand(uint64(len(keys)))]
 }
+
+// randomRun is the number of neighbours among which RandomKey chooses.
+const randomRun = 16

@@ -265,7 +265,7 @@ func (t *Tx) getKept(row []byte) ([]byte, bool) {
 	if len(v) > 0 && cap(room) >= len(v) {
 		t.arena = t.arena[:at+len(v)]
 	}
-	return v, ok
+	return v[:len(v):len(v)], ok // what follows in the arena is not the caller's
 }
 
 // Put writes a row. It keeps copies of both slices.

@@ -102,6 +102,11 @@ func (c *Cluster) Clock(i int) *Clock { return c.machine(i).clock }
 // Up reports whether node i runs.
 func (c *Cluster) Up(i int) bool { return c.machine(i).node != nil }
 
+// Logged counts the lines of node i's log that contain text.
+func (c *Cluster) Logged(i int, text string) int {
+	return strings.Count(c.machine(i).log.String(), text)
+}
+
 // Start starts node i.
 func (c *Cluster) Start(i int) {
 	c.t.Helper()

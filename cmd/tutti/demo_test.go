@@ -1,0 +1,169 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// demoInput is a folder of n small files.
+func demoInput(t *testing.T, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		write(t, filepath.Join(dir, fmt.Sprintf("%03d.%s", i, []string{"go", "txt", "md"}[i%3])), 100*i)
+	}
+	write(t, filepath.Join(dir, "odd", "Makefile"), 7)
+	return dir
+}
+
+// demoFolder waits until the demo has named its folder.
+func demoFolder(t *testing.T, r *running, tmp string) string {
+	t.Helper()
+	name := regexp.MustCompile(`demo in (\S+)`).FindStringSubmatch(r.line(t, "demo in"))
+	if name == nil || !strings.HasPrefix(name[1], tmp) {
+		t.Fatalf("it names no folder:\n%s", r.text())
+	}
+	return name[1]
+}
+
+func empty(t *testing.T, dir string) {
+	t.Helper()
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("%s holds %v, %v", dir, entries, err)
+	}
+}
+
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	r := launch(t, tmp, "demo", "--json", "--input", demoInput(t, 40))
+	if code := r.ends(t); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, r.text())
+	}
+	nothingRunsIn(t, tmp)
+	empty(t, tmp)
+	var records []map[string]any
+	for l := range strings.Lines(r.text()) {
+		var record map[string]any
+		if json.Unmarshal([]byte(l), &record) == nil {
+			records = append(records, record)
+		}
+	}
+	want := []map[string]any{
+		{"claim": "one-system", "held": true, "files": 41.0, "equal": 41.0, "bytes": 40.0*39/2*100 + 7},
+		{"claim": "failure", "held": true, "lost": 0.0, "doubled": 0.0},
+		{"claim": "all", "held": true},
+	}
+	if len(records) != len(want) {
+		t.Fatalf("%d records:\n%s", len(records), r.text())
+	}
+	for i, fields := range want {
+		for name, value := range fields {
+			if records[i][name] != value {
+				t.Errorf("record %d: %s is %v, want %v", i, name, records[i][name], value)
+			}
+		}
+		if s, ok := records[i]["seconds"].(float64); !ok || s <= 0 {
+			t.Errorf("record %d: %v seconds", i, records[i]["seconds"])
+		}
+	}
+	f := records[1]
+	if f["acked"].(float64) < 41*writesPerFile+demoNodes*incrPerNode+100 || f["gap_ms"].(float64) <= 0 || f["graceful_gap_ms"].(float64) <= 0 {
+		t.Errorf("no work was done: %v", f)
+	}
+	if _, ok := f["unknown"].(float64); !ok {
+		t.Errorf("it does not tell the number of unknown outcomes: %v", f)
+	}
+}
+
+// The cluster that is kept outlives the demo and its terminal; what the demo
+// says about it is true.
+func TestDemoKeeps(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	r := launch(t, tmp, "demo", "--keep", "--input", demoInput(t, 10))
+	dir := demoFolder(t, r, tmp)
+	if code := r.ends(t); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, r.text())
+	}
+	t.Cleanup(func() {
+		for _, pid := range nodesIn(t, dir) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	addr := strings.Fields(r.line(t, "   look "))[4]
+	status := tutti(t, "", "status", "--addr", addr)
+	status.wants(t, 0)
+	if !strings.HasPrefix(status.out, "demo  Healthy.") {
+		t.Errorf("got %s", status.out)
+	}
+	if got := tutti(t, "", "cli", "--addr", addr, "ZCARD", filesBySize); got.out != "11\n" {
+		t.Errorf("got %+v", got)
+	}
+	if got := len(nodesIn(t, dir)); got != demoNodes {
+		t.Errorf("%d nodes run", got)
+	}
+	stop := strings.TrimPrefix(r.line(t, "   stop "), "stop")
+	if err := shell(stop, nil); err != nil {
+		t.Error(err)
+	}
+	nothingRunsIn(t, dir)
+}
+
+func TestDemoEndsInOrderWhenInterrupted(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	r := launch(t, tmp, "demo", "--input", demoInput(t, 10))
+	r.line(t, "ready in")
+	r.signal(t, syscall.SIGINT)
+	if code := r.ends(t); code != exitInterrupted {
+		t.Errorf("exit code %d:\n%s", code, r.text())
+	}
+	nothingRunsIn(t, tmp)
+	empty(t, tmp)
+}
+
+func TestDemoThatIsKilledLeavesNothingRunning(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	r := launch(t, tmp, "demo", "--input", demoInput(t, 10))
+	r.line(t, "ready in")
+	r.signal(t, syscall.SIGKILL)
+	r.ends(t)
+	nothingRunsIn(t, tmp)
+}
+
+// A demo in which something else goes wrong must not pass, and keeps what it
+// was judged by.
+func TestDemoFailsWithANodeTheDemoDidNotKill(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	r := launch(t, tmp, "demo", "--json", "--input", demoInput(t, 10))
+	r.line(t, "ready in")
+	dir := demoFolder(t, r, tmp)
+	pids := nodesIn(t, dir)
+	if len(pids) != demoNodes {
+		t.Fatalf("processes %v", pids)
+	}
+	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if code := r.ends(t); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	r.line(t, `{"claim":"all","held":false`)
+	r.line(t, errorPrefix)
+	if _, err := os.Stat(filepath.Join(dir, "node-1", "log.txt")); err != nil {
+		t.Errorf("the evidence is gone: %v", err)
+	}
+	if !strings.Contains(r.line(t, "evidence ("), dir) {
+		t.Errorf("it does not name the evidence:\n%s", r.text())
+	}
+	nothingRunsIn(t, tmp)
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"tutti/internal/node"
+)
+
+// devCluster is a run of tutti dev.
+type devCluster struct {
+	*running
+	dir  string
+	base int
+}
+
+func startDev(t *testing.T, dir string, nodes int) devCluster {
+	t.Helper()
+	c := devCluster{dir: dir, base: freeBase(t, nodes)}
+	c.running = launch(t, t.TempDir(), "dev", "--dir", dir, "--nodes", fmt.Sprint(nodes), "--listen", loopback(c.base))
+	c.line(t, "ready:")
+	return c
+}
+
+func (c devCluster) addr(i int) string { return loopback(c.base + i) }
+
+func (c devCluster) cli(t *testing.T, node int, args ...string) result {
+	t.Helper()
+	return tutti(t, "", append([]string{"cli", "--addr", c.addr(node)}, args...)...)
+}
+
+func (c devCluster) status(t *testing.T) node.Status {
+	t.Helper()
+	r := tutti(t, "", "status", "--json", "--addr", c.addr(0))
+	r.wants(t, 0)
+	var s node.Status
+	if err := json.Unmarshal([]byte(r.out), &s); err != nil {
+		t.Fatalf("%v: %s", err, r.out)
+	}
+	return s
+}
+
+// stop is what Ctrl-C does.
+func (c devCluster) stop(t *testing.T) {
+	t.Helper()
+	c.signal(t, syscall.SIGINT)
+	if code := c.ends(t); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, c.text())
+	}
+	nothingRunsIn(t, c.dir)
+}
+
+func TestDevKeepsItsDataAndItsNodes(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	c := startDev(t, dir, 3)
+	if r := c.cli(t, 0, "SET", "greeting", "hello"); r.out != "OK\n" || r.code != 0 {
+		t.Fatalf("got %+v", r)
+	}
+	if r := c.cli(t, 2, "GET", "greeting"); r.out != "hello\n" {
+		t.Errorf("through another node: %+v", r)
+	}
+	t.Run("others are refused", func(t *testing.T) { othersRefused(t, c) })
+	t.Run("commands", func(t *testing.T) { commands(t, c) })
+
+	// A node that is killed is started again.
+	before := c.status(t)
+	if err := syscall.Kill(before.Nodes[1].PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	c.line(t, "node 2 ended: signal: killed; its log: ")
+	eventually(t, func() error {
+		if m := c.status(t).Nodes[1]; !m.Up || m.PID == before.Nodes[1].PID {
+			return fmt.Errorf("node 2 is %+v", m)
+		}
+		return nil
+	})
+	if r := c.cli(t, 1, "GET", "greeting"); r.out != "hello\n" {
+		t.Errorf("through the node that came back: %+v", r)
+	}
+	c.stop(t)
+
+	// On other ports, with its data.
+	c = startDev(t, dir, 3)
+	if r := c.cli(t, 1, "GET", "greeting"); r.out != "hello\n" {
+		t.Errorf("after a restart: %+v", r)
+	}
+	c.stop(t)
+	t.Run("lost data", func(t *testing.T) { lostData(t, c) })
+}
+
+// othersRefused starts what must not run beside a running cluster.
+func othersRefused(t *testing.T, c devCluster) {
+	other := loopback(freeBase(t, 3))
+	tutti(t, "", "dev", "--dir", c.dir, "--listen", other).wants(t, exitFailed, "another process uses "+c.dir, "no data was changed")
+	tutti(t, "", "start", "--dir", filepath.Join(c.dir, "node-1")).wants(t, exitFailed, "another process uses "+c.dir)
+	empty := t.TempDir()
+	tutti(t, "", "dev", "--dir", empty, "--listen", c.addr(1)).wants(t, exitFailed, c.addr(1)+" is in use: node 2 of the tutti cluster \"dev\" runs there")
+	if _, err := os.Stat(filepath.Join(empty, "node-1")); err == nil {
+		t.Error("it made nodes although it could not start them")
+	}
+}
+
+func commands(t *testing.T, c devCluster) {
+	if r := c.cli(t, 0, "--raw=false", "GET", "greeting"); r.out != "\"hello\"\n" {
+		t.Errorf("got %+v", r)
+	}
+	if r := c.cli(t, 0, "--json", "MGET", "greeting", "none"); r.out != "[\"hello\",null]\n" {
+		t.Errorf("got %+v", r)
+	}
+	c.cli(t, 0, "INCR", "greeting").wants(t, exitFailed, "(error) ERR value is not an integer")
+	r := tutti(t, "SELECT 3\nSET a \"b c\"\n\nSET a\nGET 'a\nGET a\n", "cli", "--addr", c.addr(0))
+	r.wants(t, exitFailed, "wrong number of arguments", "line 5: "+errLineInvalid)
+	if r.out != "OK\nOK\nb c\n" {
+		t.Errorf("from a pipe: %q", r.out)
+	}
+	r = tuttiAt(t, c.addr(0), "")
+	r.wants(t, 0)
+	if !strings.HasPrefix(r.out, "dev  Healthy. Survives the loss of any 1 of 3 nodes.\n  node 1  ") || strings.Count(r.out, "\n") != 4 {
+		t.Errorf("tutti alone shows\n%s", r.out)
+	}
+}
+
+// lostData takes parts of a stopped cluster away.
+func lostData(t *testing.T, c devCluster) {
+	listen := loopback(freeBase(t, 3))
+	start := func() result { return tutti(t, "", "dev", "--dir", c.dir, "--listen", listen) }
+	tutti(t, "", "dev", "--dir", c.dir, "--listen", listen, "--nodes", "5").wants(t, exitFailed, "holds a cluster of 3 nodes", "tutti dev --nodes 3")
+	log, away := filepath.Join(c.dir, "node-2", "log"), filepath.Join(t.TempDir(), "away")
+	move(t, log, away)
+	start().wants(t, exitFailed, "the data of node 2 is gone", "must not start empty")
+	nothingRunsIn(t, c.dir)
+	move(t, away, log)
+	for _, name := range []string{"node-1", "node-3"} {
+		move(t, filepath.Join(c.dir, name), away)
+		start().wants(t, exitFailed, "the data of a node is gone: there is none in "+filepath.Join(c.dir, name))
+		move(t, away, filepath.Join(c.dir, name))
+	}
+	// Nodes that were being made have promised nothing.
+	if err := os.WriteFile(filepath.Join(c.dir, formingFile), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	again := startDev(t, c.dir, 3)
+	if r := again.cli(t, 0, "--raw=false", "GET", "greeting"); r.out != "(nil)\n" {
+		t.Errorf("got %+v", r)
+	}
+	again.stop(t)
+}
+
+func move(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDevRefusesFolders(t *testing.T) {
+	t.Parallel()
+	listen := loopback(freeBase(t, 3))
+	foreign := t.TempDir()
+	write(t, filepath.Join(foreign, "thesis.txt"), 1)
+	tutti(t, "", "dev", "--dir", foreign, "--listen", listen).wants(t, exitFailed, "thesis.txt, which is not tutti's", "choose an empty folder")
+	tutti(t, "", "dev", "--dir", filepath.Join(foreign, "thesis.txt", "x"), "--listen", listen).wants(t, exitFailed, "not a directory")
+	if os.Getuid() != 0 {
+		closed := t.TempDir()
+		if err := os.Chmod(closed, 0o555); err != nil {
+			t.Fatal(err)
+		}
+		tutti(t, "", "dev", "--dir", closed, "--listen", listen).wants(t, exitFailed, "permission denied")
+	}
+}
+
+func TestDevThatIsKilledLeavesNothing(t *testing.T) {
+	t.Parallel()
+	c := startDev(t, filepath.Join(t.TempDir(), "data"), 1)
+	if r := c.cli(t, 0, "INCR", "n"); r.out != "1\n" {
+		t.Errorf("one node: %+v", r)
+	}
+	if v := c.status(t).Verdict; !strings.Contains(v, "One copy decides") {
+		t.Errorf("got %s", v)
+	}
+	c.signal(t, syscall.SIGKILL)
+	c.ends(t)
+	nothingRunsIn(t, c.dir)
+}
