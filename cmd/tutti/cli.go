@@ -19,10 +19,11 @@ import (
 )
 
 const (
-	dialTimeout    = 3 * time.Second
-	cliLineLenMax  = 64 << 20 // of commands from a pipe
-	errLineInvalid = "Invalid argument(s)"
+	dialTimeout   = 3 * time.Second
+	cliLineLenMax = 64 << 20 // of commands from a pipe
 )
+
+var errArguments = errors.New("invalid arguments: a quote is not closed, or closed inside a word")
 
 type cliOptions struct {
 	addr  string
@@ -118,7 +119,7 @@ func runLines(s *session, p printer, in io.Reader) error {
 // those of inline commands.
 func splitLine(line string) ([]string, error) {
 	if strings.ContainsRune(line, 0) {
-		return nil, errors.New(errLineInvalid)
+		return nil, errArguments
 	}
 	// The blank keeps a line that begins with '*' from being read as an array.
 	src := io.MultiReader(strings.NewReader(" "), strings.NewReader(strings.TrimRight(line, "\r\n")), strings.NewReader("\n"))
@@ -127,7 +128,7 @@ func splitLine(line string) ([]string, error) {
 	case errors.Is(err, io.EOF):
 		return nil, nil // nothing but blanks
 	case err != nil:
-		return nil, errors.New(errLineInvalid)
+		return nil, errArguments
 	}
 	list := make([]string, len(args))
 	for i, a := range args {

@@ -202,7 +202,7 @@ func (d *demoRun) fail(record allClaim) error {
 		what = record.Problem
 	}
 	return &exitError{code: exitFailed, what: what, safe: "nothing is left running",
-		do: "look at the evidence (receipts, findings, data and log of every node): " + record.Evidence}
+		do: "look at the evidence in " + record.Evidence}
 }
 
 // detach starts the nodes again as processes that outlive this one. Until now

@@ -41,16 +41,13 @@ func (d *demoRun) oneSystem(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	loading := d.view.bar("loading "+d.root, size)
+	loading := d.view.bar("loading", size)
 	d.files, err = load(ctx, d.addrs, d.root, files, loading.add)
 	loading.end()
 	if err != nil {
 		return false, err
 	}
-	size = 0
-	for i := range d.files {
-		size += int64(d.files[i].size)
-	}
+	size = totalSize(d.files) // a file may have changed since it was listed
 	d.view.line("   %s files, %s of %s stored through random nodes in %.1f s", grouped(len(files)), mebibytes(size), d.root, time.Since(began).Seconds())
 	reading := d.view.bar("reading back", size)
 	equal, unlike, err := verify(ctx, d.addrs, d.files, func(r *fileReceipt) int {
@@ -244,8 +241,8 @@ func (d *demoRun) checkReceipts(ctx context.Context, receipts []receipt, victim 
 		return findings{}, err
 	}
 	f := checkLedger(receipts, state)
-	reading := d.view.bar("checking all receipts", int64(len(d.files)))
-	equal, unlike, err := verify(ctx, d.addrs, d.files, func(*fileReceipt) int { return victim }, func(int64) { reading.add(1) })
+	reading := d.view.bar("checking all receipts", totalSize(d.files))
+	equal, unlike, err := verify(ctx, d.addrs, d.files, func(*fileReceipt) int { return victim }, reading.add)
 	reading.end()
 	if err != nil {
 		return f, err

@@ -50,6 +50,14 @@ type fileReceipt struct {
 
 const writesPerFile = 4
 
+func totalSize(receipts []fileReceipt) int64 {
+	var n int64
+	for i := range receipts {
+		n += int64(receipts[i].size)
+	}
+	return n
+}
+
 // inputFolder returns dir, or the sources of the Go toolchain if it is empty.
 func inputFolder(dir string) (string, error) {
 	if dir == "" {

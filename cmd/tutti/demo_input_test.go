@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,7 +61,8 @@ func TestInputWithoutFiles(t *testing.T) {
 		t.Error("a missing folder was taken as input")
 	}
 	t.Setenv("PATH", "")
-	if _, err := inputFolder(""); err == nil || !strings.Contains(err.(*exitError).do, "--input") {
+	_, err := inputFolder("")
+	if e, ok := errors.AsType[*exitError](err); !ok || !strings.Contains(e.do, "--input") {
 		t.Errorf("without a toolchain: got %v", err)
 	}
 }
@@ -79,7 +81,7 @@ func TestBars(t *testing.T) {
 	b = (&view{out: &out, terminal: true}).bar("loading", 2<<20)
 	b.add(1 << 20)
 	b.end()
-	if want := "\r   loading  " + strings.Repeat("█", 15) + strings.Repeat("░", 15) + "  1.0 MiB of 2.0 MiB\r\x1b[K"; out.String() != want {
+	if want := "\r   loading  " + strings.Repeat("█", 15) + strings.Repeat("░", 15) + "  1.0 MiB of 2.0 MiB\x1b[K\r\x1b[K"; out.String() != want {
 		t.Errorf("on a terminal: %q", out.String())
 	}
 }

@@ -162,7 +162,7 @@ func TestDemoFailsWithANodeTheDemoDidNotKill(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "node-1", "log.txt")); err != nil {
 		t.Errorf("the evidence is gone: %v", err)
 	}
-	if !strings.Contains(r.line(t, "evidence ("), dir) {
+	if !strings.Contains(r.line(t, "look at the evidence in"), dir) {
 		t.Errorf("it does not name the evidence:\n%s", r.text())
 	}
 	nothingRunsIn(t, tmp)

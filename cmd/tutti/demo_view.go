@@ -85,7 +85,7 @@ func (b *bar) add(n int64) {
 	}
 	b.drawn = time.Now()
 	filled := int(b.done * barWidth / max(b.total, 1))
-	fmt.Fprintf(b.view.out, "\r   %s  %s%s  %s of %s", b.label, strings.Repeat("█", filled), strings.Repeat("░", barWidth-filled), mebibytes(b.done), mebibytes(b.total))
+	fmt.Fprintf(b.view.out, "\r   %s  %s%s  %s of %s\x1b[K", b.label, strings.Repeat("█", filled), strings.Repeat("░", barWidth-filled), mebibytes(b.done), mebibytes(b.total))
 }
 
 // end removes the bar.

@@ -115,7 +115,7 @@ func commands(t *testing.T, c devCluster) {
 	}
 	c.cli(t, 0, "INCR", "greeting").wants(t, exitFailed, "(error) ERR value is not an integer")
 	r := tutti(t, "SELECT 3\nSET a \"b c\"\n\nSET a\nGET 'a\nGET a\n", "cli", "--addr", c.addr(0))
-	r.wants(t, exitFailed, "wrong number of arguments", "line 5: "+errLineInvalid)
+	r.wants(t, exitFailed, "wrong number of arguments", "line 5: "+errArguments.Error())
 	if r.out != "OK\nOK\nb c\n" {
 		t.Errorf("from a pipe: %q", r.out)
 	}

@@ -10,6 +10,10 @@ var groupCategories = map[string]string{
 	"pubsub": "pubsub", "connection": "connection", "transactions": "transaction",
 }
 
+// notByGroup lists commands whose categories Redis does not take from their
+// group.
+var notByGroup = []string{"sort", "sort_ro", "wait", "waitaof"}
+
 // Categories lists the ACL categories, in Redis's order.
 var Categories = []string{
 	"keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream",
@@ -23,7 +27,7 @@ func (c *Command) ACLCategories() []string {
 		return []string{"slow"} // a container does nothing by itself
 	}
 	in := slices.Clone(c.Categories)
-	if group := groupCategories[c.Group]; group != "" {
+	if group := groupCategories[c.Group]; group != "" && !slices.Contains(notByGroup, c.Name) {
 		in = append(in, group)
 	}
 	for _, implied := range []struct {

@@ -48,7 +48,7 @@ var clientCommands = []*Command{
 		Syntax: "ON | OFF", Doc: "Accepted; connections are never evicted."},
 	{Name: "client|no-touch", Arity: 3, Flags: ownFlags, Group: "connection", Since: "7.2.0",
 		Syntax: "ON | OFF", Doc: "Accepted; access times are not kept."},
-	{Name: "client|pause", Arity: -3, Flags: adminFlags, Group: "connection", Since: "3.0.0",
+	{Name: "client|pause", Arity: -3, Flags: adminFlags, Group: "connection", Since: "2.9.50",
 		Syntax: "timeout [WRITE | ALL]", Doc: "Makes the clients of this node wait, all or those that write."},
 	{Name: "client|reply", Arity: 3, Flags: ownFlags, Group: "connection", Since: "3.2.0",
 		Syntax: "ON | OFF | SKIP", Doc: "Says whether commands are answered."},

@@ -132,7 +132,7 @@ func (t *Table) Find(name []byte) *Command {
 // or the text of the error that Redis gives.
 func (t *Table) Lookup(args [][]byte) (*Command, string) {
 	c := t.Find(args[0])
-	if c == nil {
+	if c == nil || bytes.IndexByte(args[0], '|') >= 0 { // subcommands are not called by their whole name
 		return nil, unknownCommand(args)
 	}
 	if len(c.Subs) > 0 && len(args) > 1 {

@@ -289,10 +289,17 @@ func (n *Node) Stop(ctx context.Context) error {
 			n.cfg.Logger.Warn("leadership was not handed over", slog.Any("error", err))
 		}
 	}
+	// What clients have sent is still answered, by way of the next leader.
+	drain, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	n.server.Drain(drain)
 	return n.Close()
 }
 
-const resignTimeout = 2 * time.Second
+const (
+	resignTimeout = 2 * time.Second
+	drainTimeout  = 2 * time.Second
+)
 
 // Close closes the node and returns when all its goroutines have ended.
 func (n *Node) Close() error {
@@ -300,15 +307,18 @@ func (n *Node) Close() error {
 		n.router.Close()
 	}
 	if n.server != nil {
-		n.server.Close()
+		n.server.Stop()
 	}
-	n.wg.Wait()
 	if n.links != nil {
 		n.links.Close()
 	}
 	if n.host != nil {
-		n.host.Close()
+		n.host.Close() // answers the reads that connections wait for
 	}
+	if n.server != nil {
+		n.server.Close()
+	}
+	n.wg.Wait()
 	var err error
 	if n.space != nil {
 		n.space.Close()

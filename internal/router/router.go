@@ -122,7 +122,7 @@ func errDropped(id uint64) string {
 	return fmt.Sprintf("UNCERTAIN shard %d applied the command, but its reply was too large to keep through a leader change. It was applied; read its result.", id)
 }
 
-const errStopping = "CLUSTERDOWN this node is stopping. The write may or may not have been applied. Ask another node."
+const errStopping = "UNCERTAIN this node is stopping. The write may or may not have been applied. Ask another node."
 
 // ErrRead is the error of a read that nobody confirmed in time.
 func ErrRead(id uint64) string {

@@ -48,7 +48,7 @@ func commandInfo(c *conn, args [][]byte) {
 		if cmd := c.s.cfg.Table.Find(name); cmd != nil {
 			c.commandInfo(cmd)
 		} else {
-			c.out = resp.AppendNullArray(c.out, c.proto)
+			c.null()
 		}
 	}
 }

@@ -103,19 +103,25 @@ func (c *config) set(pairs [][]byte, log *slowlog) (text string) {
 	if len(pairs)%2 != 0 {
 		return errSyntax
 	}
-	changed := make(map[string]string)
-	for i := 0; i < len(pairs); i += 2 {
-		name := strings.ToLower(string(pairs[i]))
-		row := findSetting(name)
+	rows := make([]*setting, 0, len(pairs)/2)
+	failed := func(i int, why string) string {
+		return "ERR CONFIG SET failed (possibly related to argument '" + strings.ToLower(string(pairs[2*i])) + "') - " + why
+	}
+	for i := range len(pairs) / 2 {
+		row := findSetting(strings.ToLower(string(pairs[2*i])))
 		if row == nil {
-			return "ERR Unknown option or number of arguments for CONFIG SET - '" + string(pairs[i]) + "'"
+			return "ERR Unknown option or number of arguments for CONFIG SET - '" + string(pairs[2*i]) + "'"
 		}
-		value, wrong := row.parse(string(pairs[i+1]), c.value(row.name))
-		if _, twice := changed[row.name]; twice {
-			wrong = "duplicate parameter"
+		if slices.Contains(rows, row) {
+			return failed(i, "duplicate parameter")
 		}
+		rows = append(rows, row)
+	}
+	changed := make(map[string]string)
+	for i, row := range rows {
+		value, wrong := row.parse(string(pairs[2*i+1]), c.value(row.name))
 		if wrong != "" {
-			return "ERR CONFIG SET failed (possibly related to argument '" + name + "') - " + wrong
+			return failed(i, wrong)
 		}
 		changed[row.name] = value
 	}

@@ -44,10 +44,14 @@ type conn struct {
 	closed bool // close after the replies have been written
 	keep   bool // the outcome of a group is unknown: its arguments may still be referred to
 	quiet  quiet
+	timed  bool // a read deadline is set
+	// writable is when the write deadline was last moved on.
+	writable time.Time
 
 	pending []pending
 	bytes   int // of pending
 	results chan router.Result
+	result  func(router.Result) // sends to results; made once, as it is needed for every group
 	views   chan viewed
 
 	multi   *multi
@@ -66,6 +70,9 @@ type conn struct {
 	gone     chan struct{} // closed when another has killed the connection
 	goneOnce sync.Once
 }
+
+// errDraining ends the connections of a node that stops, between two commands.
+var errDraining = errors.New("the node is stopping")
 
 // quiet is the state of CLIENT REPLY.
 type quiet int
@@ -86,6 +93,7 @@ type viewed struct {
 func newConn(s *Server, id uint64, nc net.Conn) *conn {
 	c := &conn{s: s, id: id, nc: nc, born: time.Now(), proto: 2, results: make(chan router.Result, 1), views: make(chan viewed, 1),
 		gone: make(chan struct{}), limits: s.config.limits.Load()}
+	c.result = func(r router.Result) { c.results <- r }
 	c.rd = resp.NewReader(deadlined{c}, *c.limits)
 	empty := ""
 	for _, p := range []*atomic.Pointer[string]{&c.name, &c.libName, &c.libVer, &c.lastCmd} {
@@ -102,13 +110,22 @@ func newConn(s *Server, id uint64, nc net.Conn) *conn {
 type deadlined struct{ c *conn }
 
 func (d deadlined) Read(p []byte) (int, error) {
-	deadline := time.Time{}
+	limit := d.c.s.config.idleTimeout()
 	if d.c.rd.Partial() {
-		deadline = time.Now().Add(frameTimeout)
-	} else if idle := d.c.s.config.idleTimeout(); idle > 0 {
-		deadline = time.Now().Add(idle)
+		limit = frameTimeout
 	}
-	_ = d.c.nc.SetReadDeadline(deadline)
+	// Deadlines cost a timer each: none is set, or cleared, where none is needed.
+	if limit > 0 || d.c.timed {
+		deadline := time.Time{}
+		if limit > 0 {
+			deadline = time.Now().Add(limit)
+		}
+		_ = d.c.nc.SetReadDeadline(deadline)
+		d.c.timed = limit > 0
+	}
+	if d.c.s.draining.Load() {
+		return 0, errDraining
+	}
 	n, err := d.c.nc.Read(p)
 	d.c.s.stats.bytesIn.Add(int64(n))
 	return n, err
@@ -123,6 +140,7 @@ func (c *conn) serve() {
 			c.rd.SetLimits(*l)
 		}
 		args, err := c.rd.ReadCommand()
+		c.lastAt.Store(time.Now().UnixNano())
 		for n := 0; err == nil && args != nil; n++ {
 			c.dispatch(args)
 			if c.closed {
@@ -170,7 +188,12 @@ func (c *conn) write() error {
 	if len(c.out) == 0 {
 		return nil
 	}
-	_ = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	// Setting a deadline for every write would cost more than it gives: it is
+	// moved on when half of it has passed.
+	if now := time.Now(); now.Sub(c.writable) > writeTimeout/2 {
+		c.writable = now
+		_ = c.nc.SetWriteDeadline(now.Add(writeTimeout))
+	}
 	n, err := c.nc.Write(c.out)
 	c.s.stats.bytesOut.Add(int64(n))
 	if c.out = c.out[:0]; cap(c.out) > outKeep {
@@ -191,14 +214,13 @@ func (c *conn) dispatch(args [][]byte) {
 	if c.hold(cmd); c.closed {
 		return
 	}
-	h, own := c.s.handlers[cmd.Name]
 	switch {
 	case c.multi != nil && !inMulti[cmd.Name]:
 		c.enqueue(cmd, args)
-	case own:
+	case cmd.Run == nil:
 		c.flush()
 		at := len(c.out)
-		c.own(cmd, h, args)
+		c.own(cmd, c.s.handlers[cmd.Name], args)
 		c.hush(at)
 	default:
 		c.add(cmd, args)
@@ -241,5 +263,4 @@ func (c *conn) hush(at int) {
 
 func (c *conn) seen(cmd *command.Command) {
 	c.lastCmd.Store(&cmd.Name)
-	c.lastAt.Store(time.Now().UnixNano())
 }

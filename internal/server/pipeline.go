@@ -21,6 +21,8 @@ type pending struct {
 
 const errCrossShard = "CROSSSHARD the keys of this command live in several shards. Not applied. Use keys with one {hash tag}."
 
+const errTooLarge = "ERR the arguments of this command exceed 16 MiB, the most that one command may write. Not applied. Split it into smaller ones."
+
 // add puts a command with keys into the forming groups.
 func (c *conn) add(cmd *command.Command, args [][]byte) {
 	id, ok := c.s.shardOf(cmd, args)
@@ -29,13 +31,20 @@ func (c *conn) add(cmd *command.Command, args [][]byte) {
 		c.error(errCrossShard)
 		return
 	}
+	size := 0
+	for _, a := range args {
+		size += len(a)
+	}
+	if size > keyspace.WriteSetMax {
+		c.flush()
+		c.error(errTooLarge)
+		return
+	}
 	if c.quiet != replyOn {
 		c.flush()
 	}
 	c.pending = append(c.pending, pending{cmd: cmd, args: args, db: c.db, shard: id})
-	for _, a := range args {
-		c.bytes += len(a)
-	}
+	c.bytes += size
 	if len(c.pending) >= pipelineMax || c.bytes > shard.GroupBytesMax || c.quiet != replyOn {
 		c.flush()
 	}
@@ -106,6 +115,7 @@ func (c *conn) runMany(all []pending) {
 		go func() {
 			// A lane has its own channels, as it waits on its own.
 			lane := &conn{s: c.s, proto: c.proto, results: make(chan router.Result, 1), views: make(chan viewed, 1)}
+			lane.result = func(r router.Result) { lane.results <- r }
 			lane.run(id, part)
 			if lane.keep {
 				done <- struct{}{}
@@ -165,7 +175,7 @@ func (c *conn) group(id uint64, g *shard.Group, list []pending) router.Result {
 	for i := range list {
 		g.Cmds[i] = shard.Command{DB: list[i].db, Args: list[i].args}
 	}
-	c.s.cfg.Router.Write(id, g, func(r router.Result) { c.results <- r })
+	c.s.cfg.Router.Write(id, g, c.result)
 	result := <-c.results
 	// An answer to a later attempt, or none at all, leaves an earlier attempt
 	// somewhere that still refers to the arguments.

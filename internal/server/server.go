@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tutti/internal/command"
@@ -62,6 +63,7 @@ type Server struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
+	draining atomic.Bool
 
 	mu       sync.Mutex // guards listeners, conns, closed
 	listener []net.Listener
@@ -167,15 +169,39 @@ func (s *Server) CloseListeners() {
 	}
 }
 
-// Close closes all connections and returns when their goroutines have ended.
-func (s *Server) Close() {
+// Drain ends every connection after the commands it has sent so far, and
+// returns when all have ended or ctx has.
+func (s *Server) Drain(ctx context.Context) {
+	s.CloseListeners()
+	s.draining.Store(true)
+	for _, c := range s.clients() {
+		_ = c.nc.SetReadDeadline(time.Now()) // wakes the idle ones
+	}
+	ended := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+}
+
+// Stop closes all connections; Close waits for them.
+func (s *Server) Stop() {
 	s.CloseListeners()
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.closed = true
 	s.cancel()
 	for _, c := range s.conns {
 		c.nc.Close()
 	}
-	s.mu.Unlock()
+}
+
+// Close closes all connections and returns when their goroutines have ended.
+func (s *Server) Close() {
+	s.Stop()
 	s.wg.Wait()
 }

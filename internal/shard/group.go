@@ -183,6 +183,14 @@ func (r *Reply) encode(b []byte) []byte {
 	return appendReplies(b, r.Replies)
 }
 
+func (r *Reply) bytes() int {
+	n := replyFixed
+	for _, p := range r.Replies {
+		n += len(p) + 5
+	}
+	return n
+}
+
 const replyFixed = 61
 
 func decodeReply(b []byte) (Reply, error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
 
@@ -142,16 +143,22 @@ func (h *Host) Close() {
 func (l *loop) dropInbox() {
 	l.mu.Lock()
 	work := l.inbox
-	l.inbox = nil
+	l.inbox, l.closed = nil, true
 	l.mu.Unlock()
 	for _, x := range work {
-		switch x := x.(type) {
-		case *Group:
-			x.refuse(NotLeader, &Lead{})
-		case *Read:
-			x.Done(nil, 0, ErrUnavailable)
-		case snapshotReceived:
-			_ = x.in.Discard()
+		l.drop(x)
+	}
+}
+
+func (l *loop) drop(x any) {
+	switch x := x.(type) {
+	case *Group:
+		x.refuse(NotLeader, &Lead{})
+	case *Read:
+		x.Done(nil, 0, ErrUnavailable)
+	case snapshotReceived:
+		if err := x.in.Discard(); err != nil {
+			l.host.cfg.Logger.Warn("discard snapshot", slog.Any("error", err))
 		}
 	}
 }
@@ -231,7 +238,12 @@ func (h *Host) groupFrame(from uint64, b []byte) {
 		h.cfg.Logger.Warn("group dropped", slog.Uint64("from", from), slog.Any("error", err))
 		return
 	}
-	g.Done = func(r Reply) { h.cfg.Links.Queue(from, peer.Bulk, kindReply, r.encode) }
+	g.Done = func(r Reply) {
+		if r.bytes() > peer.FrameMax/2 {
+			r.Status, r.Replies = Dropped, nil
+		}
+		h.cfg.Links.Queue(from, peer.Bulk, kindReply, r.encode)
+	}
 	h.Submit(g)
 }
 
@@ -279,11 +291,26 @@ func (r *Replica) leaderGone(node uint64) {
 	if err := r.raft.ForgetLeader(); err != nil {
 		return
 	}
-	pause := time.Duration(r.host.cfg.Rand(uint64(r.host.cfg.Tick)))
+	r.campaignSoon(campaigns)
+}
+
+// campaigns is how often a replica tries after it lost its leader: the first
+// attempt may reach the others before they have noticed, and they then refuse.
+const campaigns = 5
+
+func (r *Replica) campaignSoon(left int) {
+	tick := r.host.cfg.Tick
+	pause := time.Duration(r.host.cfg.Rand(uint64(tick)))
+	if left < campaigns {
+		pause += tick
+	}
 	r.loop.after(pause, func() {
-		if r.lead.Load().Node == 0 {
-			r.loop.touch(r)
-			_ = r.raft.Campaign()
+		if r.lead.Load().Node != 0 || left == 0 || r.state == raft.StateCandidate {
+			return
+		}
+		r.loop.touch(r)
+		if err := r.raft.Campaign(); err == nil {
+			r.campaignSoon(left - 1)
 		}
 	})
 }

@@ -16,11 +16,12 @@ type loop struct {
 	host     *Host
 	replicas []*Replica
 
-	mu    sync.Mutex // guards inbox
-	inbox []any
-	wake  chan struct{} // capacity 1: a signal
-	quit  chan struct{}
-	wg    sync.WaitGroup // goroutines that work for the loop
+	mu     sync.Mutex // guards inbox, closed
+	inbox  []any
+	closed bool
+	wake   chan struct{} // capacity 1: a signal
+	quit   chan struct{}
+	wg     sync.WaitGroup // goroutines that work for the loop
 
 	dirty    []*Replica // with work for raft or for the next batch
 	applying []applying // in the state batch of this cycle
@@ -83,8 +84,15 @@ func (l *loop) wakeIn(d time.Duration, r *Replica) {
 
 // post puts something into the inbox; it never blocks. Groups and reads are
 // bounded where they are admitted, raft messages by raft's own flow control.
+// After the host has been closed what comes is answered as if it had been in
+// the inbox then.
 func (l *loop) post(x any) {
 	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		l.drop(x)
+		return
+	}
 	l.inbox = append(l.inbox, x)
 	l.mu.Unlock()
 	select {

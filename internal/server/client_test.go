@@ -1,0 +1,192 @@
+package server_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"tutti/internal/node/nodetest"
+	"tutti/internal/resp"
+)
+
+// receive returns the next replies of a client as redis-cli prints them.
+func receive(t *testing.T, c *nodetest.Client, n int) string {
+	t.Helper()
+	var list []string
+	for range n {
+		v, err := c.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, strings.TrimSpace(v.FormatCLI()))
+	}
+	return strings.Join(list, " ")
+}
+
+func pipeline(t *testing.T, c *nodetest.Client, cmds ...string) {
+	t.Helper()
+	var b []byte
+	for _, cmd := range cmds {
+		b = resp.AppendCommandStrings(b, strings.Fields(cmd)...)
+	}
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestClientReply(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{})
+	a := c.Dial(0)
+	pipeline(t, a, "CLIENT REPLY OFF", "PING 1", "SET k v", "GET k", "NOSUCH", "GET", "MULTI", "SET k w", "EXEC", "CLIENT REPLY SKIP", "CLIENT REPLY ON", "GET k")
+	if got := receive(t, a, 2); got != `OK "w"` {
+		t.Errorf("after OFF and ON: %s", got)
+	}
+	pipeline(t, a, "CLIENT REPLY SKIP", "SET k x", "GET k", "CLIENT REPLY SKIP", "PING", "PING 2", "CLIENT REPLY SKIP", "NOSUCH", "PING 3",
+		"CLIENT REPLY SKIP", "CLIENT REPLY ON", "PING 4", "CLIENT REPLY OFF", "RESET", "PING 5")
+	if got := receive(t, a, 7); got != `"x" "2" "3" OK "4" RESET "5"` {
+		t.Errorf("after SKIP: %s", got)
+	}
+}
+
+func TestClientKill(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{})
+	admin := c.Dial(0)
+	ended := func(c *nodetest.Client) bool {
+		_, err := c.Receive()
+		return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
+	}
+	victim := c.Dial(0)
+	id := victim.Do("CLIENT", "ID").Int
+	if got := admin.Text("CLIENT", "KILL", "ID", fmt.Sprint(id)); got != "(integer) 1\n" && got != "(integer) 1" {
+		t.Errorf("killed by id: %q", got)
+	}
+	if !ended(victim) {
+		t.Error("a killed connection lives")
+	}
+	victim = c.Dial(0)
+	victim.Do("PING")
+	if got := admin.Text("CLIENT", "KILL", victim.LocalAddr().String()); got != "OK" {
+		t.Errorf("killed by address: %q", got)
+	}
+	if !ended(victim) {
+		t.Error("a killed connection lives")
+	}
+	other := c.Dial(0)
+	other.Do("PING")
+	if n := admin.Do("CLIENT", "KILL", "TYPE", "normal", "USER", "default", "LADDR", c.Addr(0)).Int; n < 1 {
+		t.Errorf("killed %d of the others", n)
+	}
+	if !ended(other) {
+		t.Error("a killed connection lives")
+	}
+	if n := admin.Do("CLIENT", "KILL", "SKIPME", "no").Int; n != 1 {
+		t.Errorf("killed %d, itself", n)
+	}
+	if !ended(admin) {
+		t.Error("a connection that killed itself lives")
+	}
+}
+
+// silent reports that nothing arrives for a while.
+func silent(t *testing.T, c *nodetest.Client) bool {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Millisecond))
+	var b [1]byte
+	_, err := c.Read(b[:])
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+func TestClientPause(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{})
+	admin, a, b := c.Dial(0), c.Dial(0), c.Dial(0)
+	admin.Do("SET", "k", "0")
+	admin.Do("CLIENT", "PAUSE", "60000", "WRITE")
+	if got := a.Text("GET", "k"); got != `"0"` {
+		t.Errorf("a read while writes are paused: %s", got)
+	}
+	pipeline(t, a, "PING", "INCR k", "GET k")
+	if got := receive(t, a, 1); got != "PONG" {
+		t.Errorf("what came before the held write: %s", got)
+	}
+	b.Do("MULTI")
+	if !silent(t, a) {
+		t.Error("a write was answered during the pause")
+	}
+	if got := admin.Do("INFO", "clients").Str; !strings.Contains(string(got), "blocked_clients:1") {
+		t.Errorf("one client is held: %s", got)
+	}
+	if got := admin.Text("GET", "k"); got != `"0"` {
+		t.Errorf("the held write happened: %s", got)
+	}
+	admin.Do("CLIENT", "UNPAUSE")
+	if got := receive(t, a, 2); got != `(integer) 1 "1"` {
+		t.Errorf("after the pause: %s", got)
+	}
+	// An EXEC waits if what it executes writes.
+	b.Do("INCR", "k")
+	admin.Do("CLIENT", "PAUSE", "60000", "WRITE")
+	b.Send("EXEC")
+	if !silent(t, b) {
+		t.Error("EXEC was answered during the pause")
+	}
+	admin.Do("CLIENT", "UNPAUSE")
+	if got := receive(t, b, 1); got != "1) (integer) 2" {
+		t.Errorf("EXEC after the pause: %s", got)
+	}
+	// A pause of all ends by itself; killed clients do not wait for it.
+	began := time.Now()
+	admin.Do("CLIENT", "PAUSE", "60", "ALL")
+	if a.Do("PING"); time.Since(began) < 60*time.Millisecond {
+		t.Error("PING was answered during a pause of all")
+	}
+	admin.Do("CLIENT", "PAUSE", "60000", "WRITE")
+	a.Send("SET", "k", "9")
+	if !silent(t, a) {
+		t.Error("a write was answered during the pause")
+	}
+	if n := admin.Do("CLIENT", "KILL", "ADDR", a.LocalAddr().String()).Int; n != 1 {
+		t.Errorf("killed %d", n)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if strings.Contains(string(admin.Do("INFO", "clients").Str), "blocked_clients:0") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("a killed client is still held")
+		}
+	}
+	b.Send("SET", "k", "9") // closing the server must not wait for it either
+}
+
+func TestLimits(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{})
+	admin, a := c.Dial(0), c.Dial(0)
+	big := strings.Repeat("x", 2<<20)
+	if got := a.Text("SET", "k", big); got != "OK" {
+		t.Fatal(got)
+	}
+	admin.Do("CONFIG", "SET", "proto-max-bulk-len", "1mb")
+	a.Do("PING")
+	if got := a.Text("SET", "k", big); got != "(error) ERR Protocol error: invalid bulk length" {
+		t.Errorf("over proto-max-bulk-len: %s", got)
+	}
+	admin.Do("CONFIG", "SET", "proto-max-bulk-len", "512mb", "client-query-buffer-limit", "1mb")
+	b := c.Dial(0)
+	if got := b.Text("SET", "k", big); got != "(error) ERR Protocol error: too big command" {
+		t.Errorf("over client-query-buffer-limit: %s", got)
+	}
+	admin.Do("CONFIG", "SET", "maxclients", "1")
+	if v, err := c.Dial(0).Receive(); err != nil || string(v.Str) != "ERR max number of clients reached" {
+		t.Errorf("over maxclients: %v, %v", v, err)
+	}
+	admin.Do("CONFIG", "SET", "maxclients", "100", "timeout", "1")
+	idle := c.Dial(0)
+	if _, err := idle.Receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("an idle client after its timeout: %v", err)
+	}
+}

@@ -1,0 +1,64 @@
+package server
+
+import (
+	"testing"
+
+	"tutti/internal/command"
+)
+
+// Every command that no shard evaluates has a handler, and no handler is left
+// without a command.
+func TestHandlersMatchTheTable(t *testing.T) {
+	all := handlers()
+	table := command.NewTable()
+	for _, cmd := range table.All() {
+		for _, c := range append([]*command.Command{cmd}, cmd.Subs...) {
+			container := len(c.Subs) > 0 && c.Arity < -1 // cannot be called without a subcommand
+			if _, own := all[c.Name]; own != (c.Flags&command.Conn != 0) && !container {
+				t.Errorf("%s: in handlers: %v, flag Conn: %v", c.Name, own, c.Flags&command.Conn != 0)
+			}
+		}
+	}
+	for name := range all {
+		if table.Find([]byte(name)) == nil {
+			t.Errorf("handler of %s, which is not in the table", name)
+		}
+	}
+}
+
+// Every setting that can be set accepts its own default, and gives it back.
+func TestSettingsAcceptTheirDefaults(t *testing.T) {
+	names := map[string]bool{}
+	for _, row := range settings {
+		for _, name := range []string{row.name, row.alias} {
+			if name != "" && names[name] {
+				t.Errorf("two rows for %s", name)
+			}
+			names[name] = true
+		}
+		if row.lock != open {
+			if row.check != nil {
+				t.Errorf("%s can't be set, so its check is dead", row.name)
+			}
+			continue
+		}
+		if value, wrong := row.check(row.value); value != row.value || wrong != "" {
+			t.Errorf("%s: default %q becomes %q, %s", row.name, row.value, value, wrong)
+		}
+	}
+}
+
+func TestParseMemory(t *testing.T) {
+	for text, want := range map[string]int64{
+		"0": 0, "1": 1, "1b": 1, "1k": 1000, "1KB": 1024, "2m": 2_000_000, "2Mb": 2 << 20, "1g": 1_000_000_000, "1gb": 1 << 30,
+	} {
+		if n, ok := parseMemory(text); !ok || n != want {
+			t.Errorf("parseMemory(%q) = %d, %v", text, n, ok)
+		}
+	}
+	for _, text := range []string{"", "k", "-1", "1kk", "1 k", "1bk", "x", "99999999999gb", "1.5k"} {
+		if n, ok := parseMemory(text); ok {
+			t.Errorf("parseMemory(%q) = %d", text, n)
+		}
+	}
+}
