@@ -1,0 +1,354 @@
+package shard
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/command"
+	"tutti/internal/keyspace"
+	"tutti/internal/store"
+)
+
+const testShard = 3
+
+// testCore is a core with a state that its batches are applied to, as if every
+// proposal succeeded.
+type testCore struct {
+	t     *testing.T
+	state *store.State
+	core  core
+	at    store.Applied
+	dbs   *keyspace.Databases
+	now   int64
+	seq   uint64
+	ids   uint64
+	rand  *rand.Rand
+}
+
+var testSession = SessionID(1, 1)
+
+// newTestCore returns the core of a leader that knows testSession.
+func newTestCore(t *testing.T) *testCore {
+	fs := vfs.NewMem()
+	state, err := store.OpenState(store.Config{FS: fs, Dir: "node", Small: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { state.Close() })
+	c := &testCore{t: t, state: state, at: store.Applied{Index: 10, Term: 1}, dbs: keyspace.NewDatabases(), now: testWall}
+	if err := state.Create(testShard, c.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
+		t.Fatal(err)
+	}
+	c.lead()
+	c.run(&Group{Session: testSession, Open: true})
+	return c
+}
+
+// lead starts to lead in a new term, with nothing but the applied state.
+func (c *testCore) lead() {
+	c.t.Helper()
+	c.at.Term++
+	view := c.state.View(testShard, c.at, c.dbs, func() {})
+	defer view.Release()
+	sessions, err := loadSessions(testShard, view)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.rand = rand.New(rand.NewPCG(1, 1))
+	c.core = core{shard: testShard, table: command.NewTable(), sessions: sessions, known: keyspace.NewKnown(),
+		newID: func() uint64 { c.ids++; return c.ids }, rand: c.rand.Uint64N}
+}
+
+func (c *testCore) input() input {
+	return input{state: c.state, keys: func(pdb uint32) int64 { return c.state.Keys(testShard, pdb) }, databases: c.dbs,
+		applied: c.at.Time, now: c.now, index: c.at.Index + 1, term: c.at.Term}
+}
+
+// write returns a group of commands with the next sequence number.
+func (c *testCore) write(lines ...string) *Group {
+	c.seq++
+	return group(testSession, c.seq, lines...)
+}
+
+func group(session, seq uint64, lines ...string) *Group {
+	g := &Group{Shard: testShard, Session: session, Seq: seq, Attempt: 1, Proto: 2}
+	for _, line := range lines {
+		var args [][]byte
+		for _, word := range strings.Fields(line) {
+			args = append(args, []byte(word))
+		}
+		g.Cmds = append(g.Cmds, Command{Args: args})
+	}
+	return g
+}
+
+// evaluate evaluates one batch of all groups.
+func (c *testCore) evaluate(in input, groups ...*Group) *batch {
+	c.t.Helper()
+	b, n, err := c.core.evaluate(in, groups)
+	if err != nil || n != len(groups) {
+		c.t.Fatalf("%d of %d groups evaluated, %v", n, len(groups), err)
+	}
+	return b
+}
+
+func (c *testCore) apply(b *batch) {
+	c.t.Helper()
+	w := c.state.NewBatch()
+	var err error
+	if c.at, err = w.Apply(testShard, c.at, b.index, b.term, b.data); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := w.Commit(); err != nil {
+		c.t.Fatal(err)
+	}
+	if b.dbs != nil {
+		c.dbs = b.dbs
+	}
+	if b.data != nil {
+		c.core.applied(b)
+	}
+}
+
+// run evaluates and applies one batch and returns the replies as text.
+func (c *testCore) run(groups ...*Group) []string {
+	c.t.Helper()
+	b := c.evaluate(c.input(), groups...)
+	if b.data != nil {
+		c.apply(b)
+	}
+	var out []string
+	for _, r := range b.replies {
+		out = append(out, text(r))
+	}
+	return out
+}
+
+func text(r Reply) string {
+	if r.Status != OK {
+		return fmt.Sprint("status ", r.Status)
+	}
+	return strings.ReplaceAll(string(bytes.Join(r.Replies, nil)), "\r\n", " ")
+}
+
+func (c *testCore) want(got []string, want ...string) {
+	c.t.Helper()
+	if !slices.Equal(got, want) {
+		c.t.Errorf("replies are %q, want %q", got, want)
+	}
+}
+
+// rows lists the shard-local rows of some kinds, as text.
+func (c *testCore) rows(kinds string) []string {
+	c.t.Helper()
+	view := c.state.View(testShard, c.at, c.dbs, func() {})
+	defer view.Release()
+	var out []string
+	if err := view.LocalRows(func(kind byte, key, val []byte) error {
+		if strings.ContainsRune(kinds, rune(kind)) {
+			out = append(out, fmt.Sprintf("%c %x %x", kind, key, val))
+		}
+		return nil
+	}); err != nil {
+		c.t.Fatal(err)
+	}
+	return out
+}
+
+func TestCoreBatch(t *testing.T) {
+	c := newTestCore(t)
+	c.want(c.run(c.write("SET a 1", "GET a"), c.write("INCR a"), c.write("NOSUCH x")),
+		"+OK $1 1 ", ":2 ", "-ERR the leader does not know this command (ERR unknown command 'NOSUCH', with args beginning with: 'x' ). Not applied. ")
+	before := c.at
+	b := c.evaluate(c.input(), c.write("GET a", "DEL nothing", "SETNX a 5"))
+	if b.data != nil {
+		t.Error("a batch without effects has an entry")
+	}
+	if c.at != before || text(b.replies[0]) != "$1 2 :0 :0 " {
+		t.Errorf("replies are %q", text(b.replies[0]))
+	}
+	in := c.input()
+	in.tick = true
+	if b := c.evaluate(in); b.data == nil || b.data.Time() != c.now {
+		t.Error("a tick has no entry")
+	}
+}
+
+// TestCoreTime checks that a decision which depended on the time is recorded.
+func TestCoreTime(t *testing.T) {
+	c := newTestCore(t)
+	c.run(c.write("SET k v PX 100"))
+	c.now += 99
+	if b := c.evaluate(c.input(), c.write("GET k")); b.data != nil || text(b.replies[0]) != "$1 v " {
+		t.Errorf("too soon: %q", text(b.replies[0]))
+	}
+	c.now++
+	b := c.evaluate(c.input(), c.write("GET k"))
+	if b.data == nil || b.data.Time() != c.now || text(b.replies[0]) != "$-1 " {
+		t.Errorf("in time: %q", text(b.replies[0]))
+	}
+}
+
+// TestCoreWatch evaluates groups whose watched keys changed or did not.
+func TestCoreWatch(t *testing.T) {
+	c := newTestCore(t)
+	c.run(c.write("SET a 1"))
+	version := c.at.Index
+	exec := func(w Watch) *Group {
+		g := c.write("INCR b")
+		g.Atomic, g.Watches = true, []Watch{w}
+		return g
+	}
+	failed := fmt.Sprint("status ", WatchFailed)
+	c.want(c.run(exec(Watch{Key: []byte("a"), Version: version, Exists: true})), ":1 ")
+	c.want(c.run(exec(Watch{Key: []byte("a"), Version: version, Exists: false})), failed)
+	c.want(c.run(exec(Watch{Key: []byte("a"), Version: version + 1, Exists: true})), failed)
+	c.want(c.run(exec(Watch{Key: []byte("c")})), ":2 ")
+	c.want(c.run(c.write("SET a 2"), exec(Watch{Key: []byte("a"), Version: version, Exists: true})), "+OK ", failed)
+	c.want(c.run(c.write("GET b")), "$1 2 ")
+}
+
+// TestCoreBudget checks that a batch ends when it has written, read or answered
+// enough, and that it always takes one group.
+func TestCoreBudget(t *testing.T) {
+	c := newTestCore(t)
+	big := strings.Repeat("x", batchBytesMax/4)
+	var writes, reads []*Group
+	for i := range 12 {
+		writes = append(writes, c.write(fmt.Sprintf("SET k%d %s", i, big)))
+	}
+	b, n, err := c.core.evaluate(c.input(), writes)
+	if err != nil || n < 4 || n > 5 || len(b.data) > 2*batchBytesMax {
+		t.Errorf("%d writes of a quarter of a batch taken, %v", n, err)
+	}
+	line := "RPUSH list"
+	for i := range 5000 {
+		line += fmt.Sprintf(" e%d", i)
+	}
+	c.run(c.write(line))
+	for range 12 {
+		reads = append(reads, c.write("LRANGE list 0 -1"))
+	}
+	if _, n, err = c.core.evaluate(c.input(), reads); err != nil || n > 6 {
+		t.Errorf("%d reads of a quarter of a batch taken, %v", n, err)
+	}
+	line = strings.Replace(line, "list", "other", 1) + " " + strings.Repeat("y", 2*batchBytesMax)
+	if _, n, err = c.core.evaluate(c.input(), []*Group{c.write(line), c.write("SET z 1")}); err != nil || n != 1 {
+		t.Errorf("%d groups taken, %v", n, err)
+	}
+}
+
+// TestCoreReplay records the inputs of random batches and evaluates them again
+// in another core: all bytes must be equal.
+func TestCoreReplay(t *testing.T) {
+	play := func(seed uint64) (out []string) {
+		c := newTestCore(t)
+		r := rand.New(rand.NewPCG(seed, 6))
+		seqs := map[uint64]uint64{}
+		for range 120 {
+			c.now += int64(r.IntN(20))
+			var list []*Group
+			for range 1 + r.IntN(6) {
+				session := SessionID(uint64(1+r.IntN(5)), 1)
+				if session != testSession && (c.core.sessions.byID[session] == nil || r.IntN(30) == 0) {
+					list = append(list, &Group{Session: SessionID(sessionNode(session), 1+uint64(r.IntN(2))), Open: true})
+					continue
+				}
+				seqs[session]++
+				g := group(session, seqs[session], randomLine(r), randomLine(r))
+				for i := range g.Cmds {
+					g.Cmds[i].DB = uint8(r.IntN(4))
+				}
+				if s := c.core.sessions.byID[session]; r.IntN(3) == 0 {
+					s.ack(seqs[session] - uint64(r.IntN(int(min(seqs[session], 4)))) - 1)
+				}
+				list = append(list, g)
+			}
+			b := c.evaluate(c.input(), list...)
+			line := fmt.Sprintf("%x", []byte(b.data))
+			for _, reply := range b.replies {
+				line += fmt.Sprintf(" %q", text(reply))
+			}
+			out = append(out, line)
+			if b.data != nil {
+				c.apply(b)
+			}
+		}
+		return append(out, fmt.Sprintf("%x", c.at.Hash))
+	}
+	for seed := range uint64(4) {
+		first, second := play(seed), play(seed)
+		for i := range first {
+			if first[i] != second[i] {
+				t.Fatalf("seed %d, batch %d:\n%.400s\n%.400s", seed, i, first[i], second[i])
+			}
+		}
+	}
+}
+
+func randomLine(r *rand.Rand) string {
+	k, n := fmt.Sprint("k", r.IntN(12)), r.IntN(50)
+	switch r.IntN(12) {
+	case 0:
+		return fmt.Sprint("SET ", k, " ", n)
+	case 1:
+		return fmt.Sprint("SET ", k, " ", n, " PX ", 1+n)
+	case 2:
+		return fmt.Sprint("INCR ", k)
+	case 3:
+		return fmt.Sprint("SADD s", k, " ", n, " ", n+1, " ", n+2)
+	case 4:
+		return fmt.Sprint("SPOP s", k, " 2")
+	case 5:
+		return fmt.Sprint("HSET h", k, " f", n, " ", n)
+	case 6:
+		return fmt.Sprint("ZADD z", k, " ", n, " m", n)
+	case 7:
+		return fmt.Sprint("DEL ", k, " s", k)
+	case 8:
+		return "RANDOMKEY"
+	case 9:
+		return fmt.Sprint("RPUSH l", k, strings.Repeat(" x", n))
+	case 10:
+		return "FLUSHDB"
+	}
+	return fmt.Sprint("GET ", k)
+}
+
+// TestCoreCounts follows the number of keys, over flushes: no row of it stays
+// for a database that was purged.
+func TestCoreCounts(t *testing.T) {
+	c := newTestCore(t)
+	c.want(c.run(c.write("SET a 1", "SET b 1", "SET c 1", "DEL a", "DBSIZE")), "+OK +OK +OK :1 :2 ")
+	c.want(c.run(c.write("DEL b c", "DBSIZE")), ":2 :0 ")
+	if rows := c.rows("k"); len(rows) != 0 {
+		t.Errorf("rows %q", rows)
+	}
+	c.run(c.write("SET a 1 PX 1", "SET b 1"))
+	c.want(c.run(c.write("FLUSHALL", "DBSIZE", "SET c 1", "DBSIZE")), "+OK :0 +OK :1 ")
+	c.now += 10
+	for !slices.Equal(c.dbs.Trash(), nil) {
+		in := c.input()
+		old := c.dbs.Trash()[0]
+		in.sweep = func(tx *keyspace.Tx) {
+			for slot := range keyspace.Slots {
+				tx.Expire(uint16(slot), 10)
+			}
+			for next, done := 0, false; !done; {
+				next, done = tx.PurgeDatabase(old, next, keyspace.Slots, 100)
+			}
+			tx.SetDatabases(tx.Databases.Purged(old))
+		}
+		c.apply(c.evaluate(in))
+	}
+	if rows := c.rows("k"); len(rows) != 1 || !strings.HasSuffix(rows[0], "0000000000000001") {
+		t.Errorf("rows %q", rows)
+	}
+}
