@@ -123,7 +123,8 @@ func (r bitRange) within(n int) (from, to int64) {
 }
 
 func bitcount(c *Ctx) {
-	r, ok := bitRange{end: -1, unit: 8}, true
+	var ok bool
+	r := bitRange{end: -1, unit: 8}
 	switch len(c.Args) {
 	case 2:
 	case 4, 5:

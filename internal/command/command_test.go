@@ -3,6 +3,7 @@ package command
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -48,7 +49,7 @@ type pebbleReader struct{ db *pebble.DB }
 
 func (r pebbleReader) Get(row, dst []byte) ([]byte, bool, error) {
 	v, closer, err := r.db.Get(row)
-	if err == pebble.ErrNotFound {
+	if errors.Is(err, pebble.ErrNotFound) {
 		return dst, false, nil
 	}
 	if err != nil {

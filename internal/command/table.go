@@ -63,7 +63,6 @@ type Keys struct {
 
 // The usual places of keys.
 var (
-	noKeys   = Keys{}
 	oneKey   = Keys{First: 1, Last: 1, Step: 1}
 	twoKeys  = Keys{First: 1, Last: 2, Step: 1}
 	allKeys  = Keys{First: 1, Last: -1, Step: 1}

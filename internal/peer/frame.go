@@ -15,7 +15,6 @@ var (
 )
 
 const (
-	frameHead = 9
 	// FrameMax bounds kind and payload of one frame: one raft entry (16 MiB of
 	// effects of one command beside a batch of 1 MiB) with room to spare.
 	FrameMax = 40 << 20

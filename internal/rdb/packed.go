@@ -28,26 +28,26 @@ func (r *reader) listpack(list [][]byte) [][]byte {
 	return list
 }
 
-func (p *reader) listpackElement() []byte {
-	switch c := p.byte(); {
+func (r *reader) listpackElement() []byte {
+	switch c := r.byte(); {
 	case c < 0x80:
 		return intText([]byte{c})
 	case c < 0xc0:
-		return p.take(uint64(c & 0x3f))
+		return r.take(uint64(c & 0x3f))
 	case c < 0xe0:
-		n := int16(c&0x1f)<<8 | int16(p.byte())
+		n := int16(c&0x1f)<<8 | int16(r.byte())
 		n = n << 3 >> 3
 		return intText([]byte{byte(n), byte(n >> 8)})
 	case c < 0xf0:
-		return p.take(uint64(c&0x0f)<<8 | uint64(p.byte()))
+		return r.take(uint64(c&0x0f)<<8 | uint64(r.byte()))
 	case c == 0xf0:
-		if b := p.take(4); b != nil {
-			return p.take(uint64(le.Uint32(b)))
+		if b := r.take(4); b != nil {
+			return r.take(uint64(le.Uint32(b)))
 		}
 	case c <= 0xf4:
-		return intText(p.take([]uint64{2, 3, 4, 8}[c-0xf1]))
+		return intText(r.take([]uint64{2, 3, 4, 8}[c-0xf1]))
 	}
-	p.fail()
+	r.fail()
 	return nil
 }
 
@@ -100,30 +100,30 @@ func (r *reader) ziplist(list [][]byte) [][]byte {
 	return list
 }
 
-func (p *reader) ziplistElement() []byte {
-	switch c := p.byte(); {
+func (r *reader) ziplistElement() []byte {
+	switch c := r.byte(); {
 	case c < 0x40:
-		return p.take(uint64(c))
+		return r.take(uint64(c))
 	case c < 0x80:
-		return p.take(uint64(c&0x3f)<<8 | uint64(p.byte()))
+		return r.take(uint64(c&0x3f)<<8 | uint64(r.byte()))
 	case c == 0x80:
-		if b := p.take(4); b != nil {
-			return p.take(uint64(be.Uint32(b)))
+		if b := r.take(4); b != nil {
+			return r.take(uint64(be.Uint32(b)))
 		}
 	case c == 0xc0:
-		return intText(p.take(2))
+		return intText(r.take(2))
 	case c == 0xd0:
-		return intText(p.take(4))
+		return intText(r.take(4))
 	case c == 0xe0:
-		return intText(p.take(8))
+		return intText(r.take(8))
 	case c == 0xf0:
-		return intText(p.take(3))
+		return intText(r.take(3))
 	case c == 0xfe:
-		return intText(p.take(1))
+		return intText(r.take(1))
 	case c > 0xf0 && c < 0xfe:
 		return intText([]byte{c - 0xf1})
 	}
-	p.fail()
+	r.fail()
 	return nil
 }
 

@@ -2,6 +2,7 @@ package resp
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math"
 )
@@ -132,7 +133,7 @@ func (r *Reader) ReadCommand() ([][]byte, error) {
 			return args, err
 		}
 		if err := r.fill(); err != nil {
-			if err == io.EOF && r.Partial() {
+			if errors.Is(err, io.EOF) && r.Partial() {
 				err = io.ErrUnexpectedEOF
 			}
 			return nil, err

@@ -113,18 +113,18 @@ func serve(t testing.TB, src io.Reader, lim Limits) (cmds []string, end string) 
 func ending(t testing.TB, r *Reader, err error) string {
 	t.Helper()
 	if protocol, ok := errors.AsType[*ProtocolError](err); ok {
-		if _, again := r.ReadCommand(); again != err {
+		if _, again := r.ReadCommand(); !errors.Is(again, err) {
 			t.Fatalf("after %v the error is %v", err, again)
 		}
 		return "error " + protocol.Error()
 	}
-	switch err {
-	case io.EOF:
+	switch {
+	case errors.Is(err, io.EOF):
 		if r.Partial() || r.Buffered() != 0 {
 			t.Fatalf("%d bytes left at a clean end", r.Buffered())
 		}
 		return "open"
-	case io.ErrUnexpectedEOF:
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		if !r.Partial() {
 			t.Fatal("not partial at the end of half a command")
 		}
@@ -174,7 +174,7 @@ func TestErrorWithLastBytes(t *testing.T) {
 	if args, err := r.ReadCommand(); err != nil || string(args[0]) != "PING" {
 		t.Fatalf("got %q, %v", args, err)
 	}
-	if _, err := r.ReadCommand(); err != io.EOF {
+	if _, err := r.ReadCommand(); !errors.Is(err, io.EOF) {
 		t.Fatalf("got %v, want EOF", err)
 	}
 }
@@ -182,7 +182,7 @@ func TestErrorWithLastBytes(t *testing.T) {
 func TestReadGoesOnAfterTimeout(t *testing.T) {
 	in := "*2\r\n$4\r\nECHO\r\n$5\r\nhello\r\n"
 	r := NewReader(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(in))), Limits{})
-	if _, err := r.ReadCommand(); err != iotest.ErrTimeout {
+	if _, err := r.ReadCommand(); !errors.Is(err, iotest.ErrTimeout) {
 		t.Fatalf("got %v, want a timeout", err)
 	}
 	if !r.Partial() || r.Buffered() != 1 {
@@ -196,7 +196,7 @@ func TestReadGoesOnAfterTimeout(t *testing.T) {
 
 func TestNoProgress(t *testing.T) {
 	r := NewReader(readerFunc(func([]byte) (int, error) { return 0, nil }), Limits{})
-	if _, err := r.ReadCommand(); err != io.ErrNoProgress {
+	if _, err := r.ReadCommand(); !errors.Is(err, io.ErrNoProgress) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -270,7 +270,7 @@ func TestMemoryFollowsBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := NewReader(strings.NewReader(in), Limits{})
-			if _, err := r.ReadCommand(); err != io.ErrUnexpectedEOF {
+			if _, err := r.ReadCommand(); !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatalf("got %v", err)
 			}
 			if held := heldBytes(r); held > 128<<10 {
@@ -291,7 +291,7 @@ func TestSkippedInputIsNotKept(t *testing.T) {
 		}
 		return len(p), nil
 	}), Limits{})
-	if _, err := r.ReadCommand(); err != io.EOF {
+	if _, err := r.ReadCommand(); !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	if held := heldBytes(r); held > 4*chunkLen {

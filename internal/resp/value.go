@@ -3,6 +3,7 @@ package resp
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"strconv"
 )
@@ -69,7 +70,7 @@ func ReadValue(br *bufio.Reader) (Value, error) {
 		return Value{}, err
 	}
 	v, err := readValue(br, valueDepthMax)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return v, err
@@ -215,9 +216,9 @@ func readElems(br *bufio.Reader, kind Kind, text []byte, depth int) (Value, erro
 // next read.
 func readLine(br *bufio.Reader) ([]byte, error) {
 	line, err := br.ReadSlice('\n')
-	if err == bufio.ErrBufferFull {
+	if errors.Is(err, bufio.ErrBufferFull) {
 		long := bytes.Clone(line)
-		for err == bufio.ErrBufferFull && len(long) <= valueLineLenMax {
+		for errors.Is(err, bufio.ErrBufferFull) && len(long) <= valueLineLenMax {
 			line, err = br.ReadSlice('\n')
 			long = append(long, line...)
 		}

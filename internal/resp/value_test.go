@@ -60,7 +60,7 @@ func TestReadValue(t *testing.T) {
 			if v.IsError() != strings.HasPrefix(c.str, "(error)") {
 				t.Errorf("IsError is %v", v.IsError())
 			}
-			if _, err := ReadValue(br); err != io.EOF {
+			if _, err := ReadValue(br); !errors.Is(err, io.EOF) {
 				t.Errorf("after the value: %v, want EOF", err)
 			}
 		})
@@ -99,7 +99,7 @@ func TestReadValueRefuses(t *testing.T) {
 func TestReadValueCutOff(t *testing.T) {
 	for _, c := range valueCases {
 		for n := 1; n < len(c.in); n++ {
-			if _, err := ReadValue(bufio.NewReader(strings.NewReader(c.in[:n]))); err != io.ErrUnexpectedEOF {
+			if _, err := ReadValue(bufio.NewReader(strings.NewReader(c.in[:n]))); !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("first %d bytes of %q: %v", n, c.in, err)
 			}
 		}

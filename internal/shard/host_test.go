@@ -29,7 +29,6 @@ func (n nobody) Addr() net.Addr            { return &net.TCPAddr{} }
 type testNode struct {
 	t       *testing.T
 	fs      *vfs.MemFS
-	voters  []uint64
 	clock   Clock
 	log     *store.Log
 	state   *store.State

@@ -80,7 +80,7 @@ func describe(input, output any) string {
 	return strings.Join(o.Args, " ") + " -> " + o.Out
 }
 
-const checkTimeout = 20 * time.Second
+const checkTimeout = 10 * time.Second
 
 // check judges a history. It runs outside of the bubble, on real time.
 func check(t *testing.T, h *History) {

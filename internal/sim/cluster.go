@@ -38,6 +38,7 @@ type Cluster struct {
 	machines []*machine
 	clients  int
 	admin    *Client
+	loads    []*Load
 }
 
 // machine is what outlives its node: disk and clock.
@@ -262,6 +263,9 @@ func (c *Cluster) Recover() {
 
 // Close stops everything and waits until no goroutine is left.
 func (c *Cluster) Close() {
+	for _, l := range c.loads {
+		l.quit()
+	}
 	c.Heal()
 	for _, m := range c.machines {
 		m.disk.setDelay(0)
@@ -279,6 +283,9 @@ func (c *Cluster) Close() {
 		m.closing.Wait()
 	}
 	c.Net.Close()
+	for _, l := range c.loads {
+		l.wg.Wait()
+	}
 	if dir := os.Getenv(logsEnv); dir != "" && c.t.Failed() {
 		for _, m := range c.machines {
 			name := filepath.Join(dir, strings.ReplaceAll(c.t.Name(), "/", "_")+"-"+m.name+".log")

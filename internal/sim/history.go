@@ -108,6 +108,7 @@ type Load struct {
 	H    *History
 	opts LoadOptions
 	stop chan struct{}
+	once sync.Once // closes stop
 	wg   sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows
@@ -143,6 +144,7 @@ func (c *Cluster) StartLoad(h *History, o LoadOptions) *Load {
 		}
 	}
 	l := &Load{c: c, H: h, opts: o, stop: make(chan struct{}), count: make(map[string]int)}
+	c.loads = append(c.loads, l)
 	for i := range o.Keys {
 		l.live = append(l.live, l.newKey(i))
 	}
@@ -236,9 +238,11 @@ func (l *Load) command(r *rand.Rand, key, value string) []string {
 
 // Stop stops the clients and waits for them.
 func (l *Load) Stop() {
-	close(l.stop)
+	l.quit()
 	l.wg.Wait()
 }
+
+func (l *Load) quit() { l.once.Do(func() { close(l.stop) }) }
 
 // ReadAll reads every key through every node and records it: without that, a
 // checker would not see what was lost at the end.

@@ -262,7 +262,9 @@ func (s *script) flush(keep uint64) {
 	s.step(func(m *shardState) {
 		n := at - keep - m.front.index
 		var index, term uint64
-		fmt.Sscanf(m.entries[n-1], "%d:%d", &index, &term)
+		if _, err := fmt.Sscanf(m.entries[n-1], "%d:%d", &index, &term); err != nil {
+			panic(err)
+		}
 		m.entries, m.front = m.entries[n:], position{index, term}
 	}, func() {
 		s.ok(s.shard.Truncate(at - keep))
@@ -469,7 +471,9 @@ func replayed(found shardState, termOf func(index uint64) uint64) map[string]str
 	for i := uint64(11); i <= found.last(); i++ {
 		term := termOf(i)
 		if i > found.front.index {
-			fmt.Sscanf(found.entries[i-found.front.index-1], "%d:%d", new(uint64), &term)
+			if _, err := fmt.Sscanf(found.entries[i-found.front.index-1], "%d:%d", new(uint64), &term); err != nil {
+				panic(err)
+			}
 		}
 		_ = WriteSet(dataOf(i, term)).Each(put, del)
 	}

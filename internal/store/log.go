@@ -32,7 +32,6 @@ type Log struct {
 	// The rest belongs to the writer goroutine after OpenLog.
 	last map[uint64]uint64        // shard -> index of its last entry on disk
 	hard map[uint64]*pb.HardState // commits not yet written, folded into the next append
-	buf  []byte
 }
 
 // Append is one write to the log of a shard.

@@ -301,7 +301,7 @@ func compareStorage(t *testing.T, at string, r *rand.Rand, s *ShardLog, m *raft.
 	for i := first - 2; i <= last+1; i++ {
 		got, gotErr := s.Term(i)
 		want, wantErr := m.Term(i)
-		if got != want || gotErr != wantErr {
+		if got != want || !errors.Is(gotErr, wantErr) {
 			t.Fatalf("%s: term of %d is %d, %v; want %d, %v", at, i, got, gotErr, want, wantErr)
 		}
 	}

@@ -375,7 +375,9 @@ func TestFsyncError(t *testing.T) {
 	}
 	failing.Store(true)
 	l.Append(&Append{Shard: testShard, Entries: entriesFrom(11, 12, 2), Done: func() { t.Error("reported done") }})
-	<-fatal
+	if err := <-fatal; err == nil {
+		t.Error("stopped without an error")
+	}
 	if n := syncs.Load(); n != 1 {
 		t.Errorf("synced %d times", n)
 	}
