@@ -7,17 +7,20 @@ import "hash/maphash"
 // was there, so it is spared the look-up in the store, which was measured to be
 // a third of a leader's work (8 µs of 27 µs for all three nodes).
 //
-// It is a direct-mapped table of fixed size: an entry is 62 bits of a hash with
-// a seed of this process, and two bits of state. Two keys that agree in all of
-// those bits would be taken for one another; nobody can construct them, and by
-// chance it happens about once in 2^62 look-ups.
+// It is a table of fixed size in sets of one cache line: an entry is 62 bits of
+// a hash with a seed of this process, and two bits of state. Two keys that agree
+// in all of those bits would be taken for one another; nobody can construct
+// them, and by chance it happens about once in 2^59 look-ups.
 //
 // It describes the applied state of one leader's term; a new term starts with
 // an empty one.
 type Known struct {
 	seed  maphash.Seed
-	table []uint64
+	table []knownSet
+	turn  uint8 // which way of a full set is given up next
 }
+
+type knownSet [8]uint64
 
 type keyState uint64
 
@@ -27,30 +30,51 @@ const (
 	plain
 	stateMask = 3
 
-	// knownLen is 8 MiB of table: most of a million keys in use.
-	knownLen = 1 << 20
+	// knownSets makes 16 MiB of table, for two million keys. Memory is used as
+	// keys are met.
+	knownSets = 1 << 18
 )
 
 // NewKnown returns a table that knows nothing.
 func NewKnown() *Known {
-	return &Known{seed: maphash.MakeSeed(), table: make([]uint64, knownLen)}
+	return &Known{seed: maphash.MakeSeed(), table: make([]knownSet, knownSets)}
+}
+
+func (k *Known) find(row []byte) (set *knownSet, tag uint64) {
+	h := maphash.Bytes(k.seed, row)
+	return &k.table[h>>2%knownSets], h &^ stateMask
 }
 
 func (k *Known) get(row []byte) keyState {
-	h := maphash.Bytes(k.seed, row)
-	if e := k.table[h%knownLen]; e&^stateMask == h&^stateMask {
-		return keyState(e & stateMask)
+	set, tag := k.find(row)
+	for _, e := range set {
+		if e&^stateMask == tag {
+			return keyState(e & stateMask)
+		}
 	}
 	return unknown
 }
 
 func (k *Known) set(row []byte, s keyState) {
-	h := maphash.Bytes(k.seed, row)
-	e := &k.table[h%knownLen]
-	if s == unknown && *e&^stateMask != h&^stateMask {
-		return // another key's entry
+	set, tag := k.find(row)
+	free := -1
+	for i, e := range set {
+		if e&^stateMask == tag {
+			set[i] = tag | uint64(s)
+			return
+		}
+		if e&stateMask == uint64(unknown) {
+			free = i
+		}
 	}
-	*e = h&^stateMask | uint64(s)
+	if s == unknown {
+		return
+	}
+	if free < 0 {
+		free = int(k.turn) % len(set)
+		k.turn++
+	}
+	set[free] = tag | uint64(s)
 }
 
 // Put learns from a row that has been applied.

@@ -13,6 +13,8 @@ import (
 // waiting for the cluster included.
 type slowlog struct {
 	threshold atomic.Int64 // microseconds; negative: nothing is logged
+	last      atomic.Int64 // when the last burst of entries began, unix nanoseconds
+	burst     atomic.Int64 // entries since then
 
 	mu      sync.Mutex // guards all below
 	entries []slowEntry
@@ -43,6 +45,21 @@ func (l *slowlog) slow(took time.Duration) bool {
 	return limit >= 0 && took >= time.Duration(limit)*time.Microsecond
 }
 
+// A node so loaded that every command is slow must not spend itself on logging
+// them: at most slowBurst entries in slowBurstTime.
+const (
+	slowBurst     = 128
+	slowBurstTime = int64(time.Second)
+)
+
+func (l *slowlog) crowded() bool {
+	now, last := time.Now().UnixNano(), l.last.Load()
+	if now-last > slowBurstTime && l.last.CompareAndSwap(last, now) {
+		l.burst.Store(0)
+	}
+	return l.burst.Add(1) > slowBurst
+}
+
 func (c *conn) logSlow(list []pending, took time.Duration) {
 	for i := range list[:min(len(list), slowTogetherMax)] {
 		c.s.slowlog.add(c, list[i].cmd, list[i].args, took)
@@ -50,6 +67,9 @@ func (c *conn) logSlow(list []pending, took time.Duration) {
 }
 
 func (l *slowlog) add(c *conn, cmd *command.Command, args [][]byte, took time.Duration) {
+	if l.crowded() {
+		return
+	}
 	e := slowEntry{at: c.s.cfg.Wall() / 1000, took: took, args: shownArgs(cmd, args), client: c.remote(), name: *c.name.Load()}
 	l.mu.Lock()
 	defer l.mu.Unlock()

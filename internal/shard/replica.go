@@ -93,7 +93,6 @@ func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica,
 	// An answer to a round of an earlier start must not pass for one of this.
 	r.reads.count = h.cfg.Incarnation << 32
 	r.core = core{shard: id, table: h.cfg.Table, newID: h.cfg.NewID, rand: h.cfg.Rand}
-	r.reads.count = h.cfg.Incarnation << 32 // a leader may yet answer rounds of an earlier one
 	r.clock = pacer{mono: h.cfg.Clock.Mono, median: r.medianWall}
 	applied, err := h.cfg.State.Applied(id)
 	if err != nil {

@@ -205,10 +205,21 @@ func (l *Load) work(id int, k *Client, r *rand.Rand) {
 		}
 		key, value := l.pick(r)
 		if _, ok := l.H.Do(id, k, key, l.command(r, key, value)...); !ok || r.IntN(20) == 0 {
+			if !ok {
+				l.doubt(key)
+			}
 			k.Close()
 			k.At(l.opts.Nodes[r.IntN(len(l.opts.Nodes))])
 		}
 	}
+}
+
+// doubt makes a key retire sooner: an operation without an outcome doubles
+// what a checker has to try.
+func (l *Load) doubt(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count[key] += l.opts.KeyOps / 4
 }
 
 func (l *Load) command(r *rand.Rand, key, value string) []string {
