@@ -24,33 +24,47 @@ func newRESPClient(addrs []string) *respClient {
 
 func (c *tuttiCluster) newClient() (kvClient, error) { return newRESPClient(c.addrs), nil }
 
-func (c *respClient) call(ctx context.Context, node int, args ...string) (string, error) {
+func (c *respClient) call(ctx context.Context, node int, args ...string) (text string, err error) {
+	err = c.pipeline(ctx, node, appendCommand(nil, args...), 1, func(reply string) { text = reply })
+	return text, err
+}
+
+// pipeline sends n commands at once and hands out their replies in order. The
+// first that is an error ends it.
+func (c *respClient) pipeline(ctx context.Context, node int, commands []byte, n int, each func(reply string)) (err error) {
 	if c.conns[node] == nil {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "tcp", c.addrs[node])
 		if err != nil {
-			return "", err
+			return err
 		}
 		c.conns[node], c.ins[node] = conn, bufio.NewReader(conn)
 	}
 	conn := c.conns[node]
+	defer func() {
+		if err != nil {
+			_ = conn.Close()
+			c.conns[node] = nil
+		}
+	}()
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = time.Now().Add(10 * time.Second)
 	}
-	err := conn.SetDeadline(deadline)
-	if err == nil {
-		_, err = conn.Write(appendCommand(nil, args...))
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
 	}
-	var text string
-	if err == nil {
-		text, err = readText(c.ins[node])
+	if _, err := conn.Write(commands); err != nil {
+		return err
 	}
-	if err != nil {
-		_ = conn.Close()
-		c.conns[node] = nil
+	for range n {
+		text, err := readText(c.ins[node])
+		if err != nil {
+			return err
+		}
+		each(text)
 	}
-	return text, err
+	return nil
 }
 
 func (c *respClient) put(ctx context.Context, node int, key string, value []byte) error {

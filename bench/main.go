@@ -17,10 +17,11 @@ import (
 
 const usage = `usage: go run . [flags]            throughput, latency and CPU per operation beside peers
        go run . failover [flags]   longest gap between acknowledged writes at kill -9 of the leader
+       go run . bigdata [flags]    data of several times the memory a node may use
 
 `
 
-// options are what both benchmarks share.
+// options are what the benchmarks share.
 type options struct {
 	peers    []string
 	dir      string // where the nodes keep their data; a fresh folder in it
@@ -33,8 +34,13 @@ func main() {
 	defer cancel()
 	args := os.Args[1:]
 	run := compareMain
-	if len(args) > 0 && args[0] == "failover" {
-		run, args = failoverMain, args[1:]
+	if len(args) > 0 {
+		switch args[0] {
+		case "failover":
+			run, args = failoverMain, args[1:]
+		case "bigdata":
+			run, args = bigdataMain, args[1:]
+		}
 	}
 	err := run(ctx, args)
 	switch {
@@ -52,7 +58,7 @@ func main() {
 
 var errUsage = errors.New("usage")
 
-// newFlags returns a flag set with the flags that both benchmarks have.
+// newFlags returns a flag set with the flags that the benchmarks share.
 func newFlags(name, defaultPeers string) (*flag.FlagSet, *options, *string) {
 	var o options
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)

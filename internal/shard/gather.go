@@ -12,8 +12,8 @@ import "time"
 // with 50 clients on one machine: 22 commands per entry instead of 46.
 //
 // After an entry is applied the leader therefore gives the crowd a moment to
-// return: until nine tenths of it are there, or a quarter of the time that the
-// last rounds took has passed. One client alone never waits: it is the whole
+// return: until nine tenths of it are there, or half of the time that the last
+// rounds took has passed. One client alone never waits: it is the whole
 // crowd. If a crowd does not return, the next expectation is smaller.
 type gather struct {
 	round time.Duration // smoothed time from proposal to apply
@@ -23,8 +23,8 @@ type gather struct {
 }
 
 const (
-	gatherMax     = time.Millisecond
-	gatherDivisor = 4
+	gatherMax     = 2 * time.Millisecond
+	gatherDivisor = 2
 	roundWeight   = 8 // of the old value in the smoothed one
 )
 

@@ -85,12 +85,14 @@ func (l *loop) wakeIn(d time.Duration, r *Replica) {
 // post puts something into the inbox; it never blocks. Groups and reads are
 // bounded where they are admitted, raft messages by raft's own flow control.
 // After the host has been closed what comes is answered as if it had been in
-// the inbox then.
+// the inbox then, but for groups: their sender may hold a lock that Done takes.
 func (l *loop) post(x any) {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
-		l.drop(x)
+		if _, group := x.(*Group); !group {
+			l.drop(x)
+		}
 		return
 	}
 	l.inbox = append(l.inbox, x)

@@ -36,16 +36,33 @@ var registers = porcupine.Model{
 			}
 			return is("1"), absent
 		case "INCR":
-			n := 0
-			if s != absent {
-				n, _ = strconv.Atoi(s)
+			s = plusOne(s)
+			return is(s), s
+		case "INCR+GET":
+			s = plusOne(s)
+			return is("[" + s + " " + s + "]"), s
+		case "GET+GET":
+			return is("[" + s + " " + s + "]"), s
+		case "SWAP":
+			if out.Out == absent { // somebody changed it since it was read
+				return true, s
 			}
-			next := strconv.Itoa(n + 1)
-			return is(next), next
+			if s != op.Args[2] {
+				return out.Unknown, s
+			}
+			return is("[OK]"), op.Args[3]
 		}
 		panic("no model of " + op.Args[0])
 	},
 	DescribeOperation: describe,
+}
+
+func plusOne(s string) string {
+	n := 0
+	if s != absent {
+		n, _ = strconv.Atoi(s)
+	}
+	return strconv.Itoa(n + 1)
 }
 
 // lists is what a list may do; its state is the elements with a blank each.

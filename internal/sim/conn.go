@@ -69,6 +69,9 @@ func (s *stream) pump() {
 	n := 0
 	for n < len(s.wait) && s.net.passable(s.from, s.to.local) {
 		g := s.wait[n]
+		if m := s.net.path(s.from, s.to.local).BytesMax; m > 0 && len(g.data) > m {
+			break
+		}
 		if d := time.Until(g.at); d > 0 {
 			s.arm(d)
 			break

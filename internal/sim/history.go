@@ -58,9 +58,60 @@ func (h *History) next() int64 {
 
 // Do executes a command on key and records it. ok says that it was answered.
 func (h *History) Do(client int, k *Client, key string, args ...string) (out resp.Value, ok bool) {
-	op := Op{Client: client, Node: k.at, Key: key, Args: args, Call: h.next(), At: time.Since(h.start)}
+	op := h.begin(client, k, key, args)
 	v, err := k.Do(args...)
 	return v, h.record(op, v, err)
+}
+
+func (h *History) begin(client int, k *Client, key string, args []string) Op {
+	return Op{Client: client, Node: k.at, Key: key, Args: args, Call: h.next(), At: time.Since(h.start)}
+}
+
+// Pipe executes commands on key in one pipeline and records each.
+func (h *History) Pipe(client int, k *Client, key string, cmds ...[]string) (ok bool) {
+	ops := make([]Op, len(cmds))
+	for i, args := range cmds {
+		ops[i] = h.begin(client, k, key, args)
+	}
+	values, err := k.Pipe(cmds...)
+	ok = true
+	for i, op := range ops {
+		if i < len(values) {
+			ok = h.record(op, values[i], nil) && ok
+		} else {
+			ok = h.record(op, resp.Value{}, err) && ok
+		}
+	}
+	return ok
+}
+
+// Multi executes commands on key as one transaction and records it as one
+// operation named name.
+func (h *History) Multi(client int, k *Client, name, key string, cmds ...[]string) (ok bool) {
+	op := h.begin(client, k, key, []string{name, key})
+	all := append([][]string{{"MULTI"}}, cmds...)
+	values, err := k.Pipe(append(all, []string{"EXEC"})...)
+	if err != nil {
+		return h.record(op, resp.Value{}, err)
+	}
+	return h.record(op, values[len(values)-1], nil)
+}
+
+// Swap sets key to value if nobody has changed it since it was read, by WATCH.
+func (h *History) Swap(client int, k *Client, key, value string) (ok bool) {
+	if v, err := k.Do("WATCH", key); err != nil || v.IsError() {
+		return false
+	}
+	old, ok := h.Do(client, k, key, "GET", key)
+	if !ok {
+		return false
+	}
+	op := h.begin(client, k, key, []string{"SWAP", key, Text(old), value})
+	values, err := k.Pipe([]string{"MULTI"}, []string{"SET", key, value}, []string{"EXEC"})
+	if err != nil {
+		return h.record(op, resp.Value{}, err)
+	}
+	return h.record(op, values[2], nil)
 }
 
 func (h *History) record(op Op, v resp.Value, err error) (ok bool) {
@@ -99,7 +150,7 @@ func (h *History) record(op Op, v resp.Value, err error) (ok bool) {
 // never is the return of an operation without a known end.
 const never = 1 << 62
 
-var reads = map[string]bool{"GET": true, "LRANGE": true, "EXISTS": true, "STRLEN": true, "LLEN": true}
+var reads = map[string]bool{"GET": true, "LRANGE": true, "GET+GET": true}
 
 // Load is clients that work on keys which are replaced by new ones before they
 // have seen too many operations for a checker.
@@ -204,7 +255,7 @@ func (l *Load) work(id int, k *Client, r *rand.Rand) {
 		case <-time.After(time.Duration(r.Int64N(int64(l.opts.Think)))):
 		}
 		key, value := l.pick(r)
-		if _, ok := l.H.Do(id, k, key, l.command(r, key, value)...); !ok || r.IntN(20) == 0 {
+		if ok := l.do(id, k, r, key, value); !ok || r.IntN(20) == 0 {
 			if !ok {
 				l.doubt(key)
 			}
@@ -220,6 +271,21 @@ func (l *Load) doubt(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count[key] += l.opts.KeyOps / 4
+}
+
+func (l *Load) do(id int, k *Client, r *rand.Rand, key, value string) (ok bool) {
+	switch n := r.IntN(100); {
+	case n < 10:
+		return l.H.Pipe(id, k, key, l.command(r, key, value), l.command(r, key, value+"1"), l.command(r, key, value+"2"))
+	case n < 15 && key[0] == 'r':
+		return l.H.Multi(id, k, "INCR+GET", key, []string{"INCR", key}, []string{"GET", key})
+	case n < 20 && key[0] == 'r':
+		return l.H.Multi(id, k, "GET+GET", key, []string{"GET", key}, []string{"GET", key})
+	case n < 30 && key[0] == 'r':
+		return l.H.Swap(id, k, key, value)
+	}
+	_, ok = l.H.Do(id, k, key, l.command(r, key, value)...)
+	return ok
 }
 
 func (l *Load) command(r *rand.Rand, key, value string) []string {

@@ -37,6 +37,10 @@ type Path struct {
 	Cut           bool
 	Delay, Jitter time.Duration
 	Loss          float64 // share of writes that must be sent again
+	// BytesMax, if not 0, is the longest write that passes, as through a tunnel
+	// with a smaller packet size that nobody was told of: what is longer stays,
+	// and with it all that the connection carries behind it.
+	BytesMax int
 }
 
 const (
@@ -125,6 +129,8 @@ func (n *Network) Down(name string, polite bool) {
 		}
 		if polite {
 			c.out.push(segment{reset: true})
+		} else if p := n.path(name, c.remote); p.Cut || p.BytesMax > 0 {
+			c.out.wait = nil // nobody will send it again
 		}
 		c.die()
 	}

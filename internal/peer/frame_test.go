@@ -1,0 +1,148 @@
+package peer
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"time"
+)
+
+func frame(kind Kind, payload []byte) []byte {
+	return appendFrame(nil, kind, func(dst []byte) []byte { return append(dst, payload...) })
+}
+
+func read(b []byte) (Kind, []byte, error) { return readFrame(bufio.NewReader(bytes.NewReader(b))) }
+
+func TestFrame(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	var stream []byte
+	var want [][]byte
+	for i := range 50 {
+		payload := bytes.Repeat([]byte{byte(i)}, r.IntN(5000))
+		if i == 7 {
+			payload = make([]byte, 3*chunkBytes+5)
+		}
+		want = append(want, payload)
+		stream = appendFrame(stream, Kind(16+i), func(dst []byte) []byte { return append(dst, payload...) })
+	}
+	in := bufio.NewReader(bytes.NewReader(stream))
+	for i, w := range want {
+		kind, payload, err := readFrame(in)
+		if err != nil || kind != Kind(16+i) || !bytes.Equal(payload, w) {
+			t.Fatalf("frame %d: kind %d, %d bytes, %v", i, kind, len(payload), err)
+		}
+	}
+	if _, _, err := readFrame(in); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+func TestFrameDamage(t *testing.T) {
+	good := frame(20, []byte("payload"))
+	for bit := range 8 * len(good) {
+		b := bytes.Clone(good)
+		b[bit/8] ^= 1 << (bit % 8)
+		if kind, payload, err := read(b); err == nil {
+			t.Errorf("bit %d is flipped: kind %d, %q", bit, kind, payload)
+		}
+	}
+	for n := range good {
+		if _, _, err := read(good[:n]); err != io.EOF && err != io.ErrUnexpectedEOF {
+			t.Errorf("%d bytes of a frame: %v", n, err)
+		}
+	}
+	for _, n := range []uint32{0, FrameMax + 1, 1<<32 - 1} {
+		if _, _, err := read(append(be.AppendUint32(nil, n), make([]byte, 100)...)); !errors.Is(err, ErrFrame) {
+			t.Errorf("length %d: %v", n, err)
+		}
+	}
+}
+
+// TestFrameAllocates announces a large frame and sends little of it.
+func TestFrameAllocates(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, _, err := read(append(be.AppendUint32(nil, FrameMax), make([]byte, 1000)...)); err == nil {
+		t.Error("a frame")
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 4*chunkBytes {
+		t.Errorf("%d bytes allocated for 1000", n)
+	}
+}
+
+func FuzzReadFrame(f *testing.F) {
+	f.Add(frame(20, []byte("payload")))
+	f.Add([]byte{0, 0, 0, 1, 0, 0, 0, 0, 5})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if kind, payload, err := read(b); err == nil && !bytes.HasPrefix(b, frame(kind, payload)) {
+			t.Errorf("%x is read as kind %d, %x", b, kind, payload)
+		}
+	})
+}
+
+func TestHello(t *testing.T) {
+	h := Hello{Class: Stream, Node: 5, Incarnation: 1 << 40, Wall: -3, Cluster: "green"}
+	b := h.encode(nil)
+	if got, err := decodeHello(b); err != nil || got != h {
+		t.Errorf("%+v becomes %+v, %v", h, got, err)
+	}
+	with := func(at int, c byte) []byte {
+		b := bytes.Clone(b)
+		b[at] = c
+		return b
+	}
+	for name, bad := range map[string][]byte{
+		"empty": nil, "short": b[:helloFixed-1], "long": append(bytes.Clone(b), make([]byte, clusterMax)...), "other magic": with(0, 'x'),
+		"other version": with(4, 9), "class between": with(5, byte(classes)), "class beyond": with(5, 17),
+	} {
+		if _, err := decodeHello(bad); !errors.Is(err, ErrFrame) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func FuzzDecodeHello(f *testing.F) {
+	f.Add(Hello{Class: Bulk, Node: 1, Cluster: "c"}.encode(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, err := decodeHello(b); err == nil && !bytes.Equal(h.encode(nil), b) {
+			t.Errorf("%x is read as %+v", b, h)
+		}
+	})
+}
+
+func TestMedianWall(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		members []uint64
+		heard   map[uint64]int64 // what peers' clocks show; this node 1 shows 100
+		want    int64
+		ok      bool
+	}{
+		{"alone", []uint64{1}, nil, 100, true},
+		{"nobody", nil, nil, 0, false},
+		{"one of three", []uint64{1, 2, 3}, nil, 0, false},
+		{"two of three: the lower", []uint64{1, 2, 3}, map[uint64]int64{2: 150}, 100, true},
+		{"two of three, the other lower", []uint64{1, 2, 3}, map[uint64]int64{3: 50}, 50, true},
+		{"three, this one fast", []uint64{1, 2, 3}, map[uint64]int64{2: 20, 3: 30}, 30, true},
+		{"three, another fast", []uint64{1, 2, 3}, map[uint64]int64{2: 3_600_000, 3: 101}, 101, true},
+		{"two of four", []uint64{1, 2, 3, 4}, map[uint64]int64{2: 1}, 0, false},
+		{"three of four", []uint64{1, 2, 3, 4}, map[uint64]int64{2: 1, 4: 2}, 2, true},
+		{"strangers do not count", []uint64{1, 2, 3}, map[uint64]int64{7: 1, 8: 1}, 0, false},
+		{"not a member itself", []uint64{2, 3, 4}, map[uint64]int64{2: 5, 3: 6}, 5, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := New(Config{Node: 1, Wall: func() int64 { return 100 }, Mono: func() time.Duration { return 7 * time.Millisecond }})
+			for node, wall := range c.heard {
+				l.clocks.sample(node, wall-7)
+			}
+			if got, ok := l.MedianWall(c.members); got != c.want || ok != c.ok {
+				t.Errorf("%d, %v; want %d, %v", got, ok, c.want, c.ok)
+			}
+		})
+	}
+}

@@ -1,0 +1,411 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/command"
+	"tutti/internal/keyspace"
+	"tutti/internal/peer"
+	"tutti/internal/shard"
+	"tutti/internal/store"
+)
+
+const testShard = 3
+
+type nobody struct{ closed chan struct{} }
+
+func (n nobody) Accept() (net.Conn, error) { <-n.closed; return nil, net.ErrClosed }
+func (n nobody) Close() error              { close(n.closed); return nil }
+func (n nobody) Addr() net.Addr            { return &net.TCPAddr{} }
+
+// testRouter is a router over the host of a node that is alone. The host can
+// be stopped while it leads: attempts then reach nobody, and the test answers
+// them itself.
+type testRouter struct {
+	t      *testing.T
+	router *Router
+	host   *shard.Host
+	stream *stream
+	stores []interface{ Close() error }
+	links  *peer.Links
+	stop   func()
+}
+
+func newTestRouter(t *testing.T, start bool) *testRouter {
+	t.Helper()
+	fs := vfs.NewMem()
+	cfg := store.Config{FS: fs, Dir: "node", Small: true}
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(fs.MkdirAll("node", 0o755))
+	log, err := store.OpenLog(cfg)
+	must(err)
+	state, err := store.OpenState(cfg)
+	must(err)
+	must(state.Create(testShard, store.Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{1}}))
+	must(log.Create(testShard, 10, 1))
+	clock := shard.SystemClock()
+	shards := []shard.Shard{{ID: testShard, Slots: store.AllSlots}}
+	r := &testRouter{t: t, stores: []interface{ Close() error }{log, state}}
+	r.router = New(Config{Node: 1, Incarnation: 1, Shards: shards})
+	r.links = peer.New(peer.Config{Node: 1, Listener: nobody{make(chan struct{})}, Wall: clock.Wall})
+	var ids uint64
+	r.host, err = shard.Open(shard.Config{Node: 1, Incarnation: 1, Shards: shards, Log: log, State: state, Links: r.links, Table: command.NewTable(),
+		Clock: clock, NewID: func() uint64 { ids++; return ids }, Rand: func(uint64) uint64 { return 0 },
+		LeadChanged: r.router.LeadChanged, Fatal: func(err error) { panic(err) }})
+	must(err)
+	r.router.Start(r.host)
+	r.stream = r.router.streams[testShard]
+	r.stop = func() {
+		r.stop = func() {}
+		r.links.Close()
+		r.host.Close()
+	}
+	if start {
+		r.host.Start()
+	}
+	return r
+}
+
+// leaderGone stops the host once it leads.
+func (r *testRouter) leaderGone() {
+	r.t.Helper()
+	for !r.host.Lead(testShard).Self {
+		time.Sleep(time.Millisecond)
+	}
+	r.stop()
+}
+
+func (r *testRouter) close() {
+	r.t.Helper()
+	r.router.Close()
+	r.stop()
+	for _, s := range r.stores {
+		if err := s.Close(); err != nil {
+			r.t.Error(err)
+		}
+	}
+}
+
+// write sends a group and returns where its result comes.
+func (r *testRouter) write(lines ...string) chan Result {
+	done := make(chan Result, 2)
+	g := &shard.Group{Proto: 2}
+	for _, line := range lines {
+		var args [][]byte
+		for _, word := range strings.Fields(line) {
+			args = append(args, []byte(word))
+		}
+		g.Cmds = append(g.Cmds, shard.Command{Args: args})
+	}
+	r.router.Write(testShard, g, func(res Result) { done <- res })
+	return done
+}
+
+// attempt returns the latest attempt of a sequence, 0 if there is none.
+func (r *testRouter) attempt(seq uint64) uint32 {
+	r.stream.mu.Lock()
+	defer r.stream.mu.Unlock()
+	if c := r.stream.open[seq]; c != nil {
+		return c.g.Attempt
+	}
+	return 0
+}
+
+// answer answers an attempt as the leader would.
+func (r *testRouter) answer(seq uint64, attempt uint32, status shard.Status) {
+	r.router.Reply(2, shard.Reply{Shard: testShard, Session: r.stream.session, Seq: seq, Attempt: attempt, Status: status, Replies: [][]byte{[]byte("+OK\r\n")}})
+}
+
+func code(res Result) string {
+	if res.Err == "" {
+		return fmt.Sprintf("%q", res.Reply.Replies)
+	}
+	word, _, _ := strings.Cut(res.Err, " ")
+	return word
+}
+
+func wantNone(t *testing.T, done chan Result) {
+	t.Helper()
+	synctest.Wait()
+	if len(done) > 0 {
+		t.Errorf("answered: %+v", <-done)
+	}
+}
+
+func want(t *testing.T, done chan Result, want string) {
+	t.Helper()
+	if got := code(<-done); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestWrite writes through a node from the moment it starts.
+func TestWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		first := r.write("INCR a") // there is no leader yet
+		second := r.write("SET b 1", "GET b")
+		want(t, first, `[":1\r\n"]`)
+		want(t, second, `["+OK\r\n" "$1\r\n1\r\n"]`)
+		for i := range 300 {
+			want(t, r.write("INCR a"), fmt.Sprintf(`[":%d\r\n"]`, i+2))
+		}
+		r.stream.mu.Lock()
+		if r.stream.floor != 302 || len(r.stream.open) != 0 {
+			t.Errorf("floor %d, %d open", r.stream.floor, len(r.stream.open))
+		}
+		r.stream.mu.Unlock()
+		r.close()
+		want(t, r.write("INCR a"), "UNCERTAIN")
+	})
+}
+
+// TestNoLeader gives up what was never sent, as certainly not applied.
+func TestNoLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, false)
+		start := time.Now()
+		res := <-r.write("INCR a")
+		if code(res) != "CLUSTERDOWN" || !strings.Contains(res.Err, "Not applied") {
+			t.Error(res.Err)
+		}
+		if d := time.Since(start); d < TimeoutDefault || d > TimeoutDefault+2*retryEvery {
+			t.Errorf("after %v", d)
+		}
+		// The next waits its own time, though the session was given up too.
+		time.Sleep(time.Minute)
+		start = time.Now()
+		done := r.write("INCR a")
+		time.Sleep(3 * time.Second)
+		r.host.Start()
+		want(t, done, `[":1\r\n"]`)
+		r.close()
+	})
+}
+
+// TestSessionGivenUp lets the opening of the session time out while a later
+// group still waits: it is opened again.
+func TestSessionGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, false)
+		first := r.write("INCR a")
+		time.Sleep(3 * time.Second)
+		second := r.write("INCR a")
+		want(t, first, "CLUSTERDOWN")
+		r.host.Start()
+		want(t, second, `[":1\r\n"]`)
+		r.close()
+	})
+}
+
+// TestAttempts answers attempts one by one.
+func TestAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		r.leaderGone()
+		done := r.write("INCR a")
+		if r.attempt(0) != 1 || r.attempt(1) != 0 {
+			t.Errorf("attempts %d, %d: a group was sent before the session is open", r.attempt(0), r.attempt(1))
+		}
+		r.answer(0, 1, shard.OK)
+		if r.attempt(1) != 1 {
+			t.Errorf("attempt %d", r.attempt(1))
+		}
+		time.Sleep(resendAfter + 2*retryEvery)
+		if r.attempt(1) != 2 {
+			t.Errorf("attempt %d after no answer", r.attempt(1))
+		}
+		r.answer(1, 1, shard.OK) // of an attempt that is not the latest
+		wantNone(t, done)
+		r.answer(1, 2, shard.NotLeader)
+		wantNone(t, done)
+		time.Sleep(2 * retryEvery)
+		if r.attempt(1) != 3 {
+			t.Errorf("attempt %d after a refusal", r.attempt(1))
+		}
+		lead := r.host.Lead(testShard)
+		lead.Term++
+		r.router.LeadChanged(testShard, lead)
+		if r.attempt(1) != 4 {
+			t.Errorf("attempt %d after a change of leader", r.attempt(1))
+		}
+		r.answer(1, 4, shard.OK)
+		want(t, done, `["+OK\r\n"]`)
+		r.answer(1, 4, shard.OK) // doubled by the network
+		wantNone(t, done)
+		r.close()
+	})
+}
+
+// TestOutcomes maps each status to what the client reads.
+func TestOutcomes(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		statuses []shard.Status // of the attempts, one after the other
+		want     string
+	}{
+		{"ok", []shard.Status{shard.OK}, `["+OK\r\n"]`},
+		{"watch failed", []shard.Status{shard.WatchFailed}, `["+OK\r\n"]`},
+		{"busy", []shard.Status{shard.Busy}, "BUSY"},
+		{"refused, then busy", []shard.Status{shard.NotLeader, shard.Busy}, "BUSY"},
+		{"lost, then busy, then ok", []shard.Status{shard.Lost, shard.Busy, shard.OK}, `["+OK\r\n"]`},
+		{"lost, then dropped", []shard.Status{shard.Lost, shard.Dropped}, "UNCERTAIN"},
+		{"no session", []shard.Status{shard.NoSession}, "UNCERTAIN"},
+		{"pruned", []shard.Status{shard.Pruned}, "UNCERTAIN"},
+		{"refused until the end", []shard.Status{shard.NotLeader, shard.NotLeader}, "CLUSTERDOWN"},
+		{"lost, then refused until the end", []shard.Status{shard.Lost, shard.NotLeader}, "UNCERTAIN"},
+		{"no answer", nil, "UNCERTAIN"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newTestRouter(t, true)
+				r.leaderGone()
+				done := r.write("INCR a")
+				r.answer(0, 1, shard.OK)
+				refused := func() bool { return len(c.statuses) > 0 && c.statuses[len(c.statuses)-1] == shard.NotLeader }
+				for i, status := range c.statuses {
+					if i > 0 {
+						time.Sleep(2 * retryEvery)
+					}
+					r.answer(1, uint32(i+1), status)
+				}
+				for refused() && len(done) == 0 { // and so on
+					time.Sleep(retryEvery / 2)
+					r.answer(1, r.attempt(1), shard.NotLeader)
+				}
+				want(t, done, c.want)
+				r.close()
+			})
+		})
+	}
+}
+
+// TestNewSession opens the session again when the shard does not know it.
+func TestNewSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		r.leaderGone()
+		first := r.write("INCR a")
+		r.answer(0, 1, shard.OK)
+		r.answer(1, 1, shard.NoSession)
+		want(t, first, "UNCERTAIN")
+		second := r.write("INCR a")
+		if r.attempt(0) != 1 || r.attempt(2) != 0 {
+			t.Errorf("attempts %d, %d", r.attempt(0), r.attempt(2))
+		}
+		r.answer(0, 1, shard.OK)
+		r.answer(2, 1, shard.OK)
+		want(t, second, `["+OK\r\n"]`)
+		r.close()
+	})
+}
+
+// TestFloor checks that the floor is below the oldest open sequence, and that
+// writers wait when it is too far behind.
+func TestFloor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		r.leaderGone()
+		var list []chan Result
+		for range 4 {
+			list = append(list, r.write("INCR a"))
+		}
+		r.answer(0, 1, shard.OK)
+		floor := func() uint64 {
+			r.stream.mu.Lock()
+			defer r.stream.mu.Unlock()
+			return r.stream.floor
+		}
+		var floors []uint64
+		for _, seq := range []uint64{2, 4, 1, 3} {
+			r.answer(seq, 1, shard.OK)
+			<-list[seq-1]
+			floors = append(floors, floor())
+		}
+		if !slices.Equal(floors, []uint64{0, 0, 2, 4}) {
+			t.Errorf("floors %v", floors)
+		}
+		oldest := r.write("INCR a")
+		r.stream.mu.Lock()
+		r.stream.last = r.stream.floor + openMax // as if so many were open behind it
+		r.stream.mu.Unlock()
+		written := make(chan chan Result)
+		go func() { written <- r.write("INCR a") }()
+		synctest.Wait()
+		if len(written) > 0 {
+			t.Error("not held back")
+		}
+		r.answer(5, 1, shard.OK)
+		<-oldest
+		done := <-written
+		if g := floor(); g != openMax+4 {
+			t.Errorf("floor %d", g)
+		}
+		r.answer(openMax+5, 1, shard.OK)
+		want(t, done, `["+OK\r\n"]`)
+		r.close()
+	})
+}
+
+// TestClose fails what waits, once.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		r.leaderGone()
+		done := r.write("INCR a")
+		r.answer(0, 1, shard.OK)
+		r.close()
+		want(t, done, "UNCERTAIN")
+		r.answer(1, 1, shard.OK)
+		time.Sleep(2 * TimeoutDefault)
+		wantNone(t, done)
+	})
+}
+
+// TestRead asks the replica here.
+func TestRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		want(t, r.write("SET a 1"), `["+OK\r\n"]`)
+		errs := make(chan error, 1)
+		r.router.Read(&shard.Read{Shard: testShard, Done: func(v *store.View, _ int64, err error) {
+			if err == nil && v.Keys(0) != 1 {
+				err = errors.New("another number of keys")
+			}
+			if err == nil {
+				v.Release()
+			}
+			errs <- err
+		}})
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+		r.close()
+	})
+}
+
+// TestShards maps slots to shards.
+func TestShards(t *testing.T) {
+	r := New(Config{Shards: []shard.Shard{{ID: 1, Slots: store.SlotRange{First: 0, End: 100}}, {ID: 2, Slots: store.SlotRange{First: 100, End: keyspace.Slots}}}})
+	if _, ok := r.Single(); ok || r.Shard(99) != 1 || r.Shard(100) != 2 || r.Shard(keyspace.Slots-1) != 2 {
+		t.Error("slots are at the wrong shard")
+	}
+	r = New(Config{Shards: []shard.Shard{{ID: 5, Slots: store.AllSlots}}})
+	if id, ok := r.Single(); !ok || id != 5 {
+		t.Errorf("single shard %d, %v", id, ok)
+	}
+}
