@@ -111,17 +111,19 @@ func (r *bigdataReport) run(ctx context.Context, l *lab, units int, longest, rea
 	var wg sync.WaitGroup
 	wg.Go(func() { stopWatching(r.watchMemory(watched)) })
 	err = r.work(watched, c, units, longest, reading)
-	// A node that ended is why its clients failed.
-	if cause := context.Cause(watched); err != nil && cause != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w; %w", cause, err)
+	if ended := context.Cause(watched); err != nil && ended != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w; dev said: %s", ended, c.dev.output()) // that is why its clients failed
 	}
 	stopWatching(nil)
 	wg.Wait()
 	if err != nil {
-		return fmt.Errorf("%w; dev said: %s", err, c.dev.output())
+		return err
 	}
 	return r.judge()
 }
+
+// mib is how much the values of so many units are.
+func mib(units int) float64 { return float64(units) * unitBytes / (1 << 20) }
 
 // findNodes takes down each node's process and its memory at rest.
 func (r *bigdataReport) findNodes(ctx context.Context, c *tuttiCluster) error {
@@ -164,7 +166,7 @@ func (r *bigdataReport) work(ctx context.Context, c *tuttiCluster, units int, lo
 	if err := r.load(ctx, c, units, longest); err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
-	r.DataMiB = float64(units) * unitBytes / (1 << 20)
+	r.DataMiB = mib(units)
 	r.Keys = keysIn(units)
 	fmt.Printf("%d keys, %.0f MiB of values written in %.1f s\n", r.Keys, r.DataMiB, r.Load.Seconds)
 	if err := r.read(ctx, c, units, reading); err != nil {
@@ -185,13 +187,16 @@ func (r *bigdataReport) work(ctx context.Context, c *tuttiCluster, units int, lo
 
 // load writes every unit once, each client through all nodes in turn.
 func (r *bigdataReport) load(ctx context.Context, c *tuttiCluster, units int, longest time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, longest, fmt.Errorf("not done after %v", longest))
-	defer cancel()
+	end := time.Now().Add(longest)
 	var next atomic.Int64
 	ops, err := r.Load.measure(ctx, c, loadClients, func(client *respClient, node int, p *phase) (int, error) {
 		from := int(next.Add(loadDepth)) - loadDepth
 		if from >= units {
 			return 0, nil
+		}
+		if time.Now().After(end) {
+			return 0, fmt.Errorf("%.0f of %.0f MiB after %v; give it more with --longest, or less to do with --limit-mb and --times",
+				mib(from), mib(units), longest)
 		}
 		to := min(from+loadDepth, units)
 		var commands []byte
@@ -207,7 +212,7 @@ func (r *bigdataReport) load(ctx context.Context, c *tuttiCluster, units int, lo
 		})
 		return to - from, err
 	})
-	r.Load.MiBPerSec = float64(ops) * unitBytes / (1 << 20) / r.Load.Seconds
+	r.Load.MiBPerSec = mib(ops) / r.Load.Seconds
 	if err == nil && r.Load.Wrong > 0 {
 		r.Failures = append(r.Failures, fmt.Sprintf("%d writes were not answered as first writes", r.Load.Wrong))
 	}
@@ -248,7 +253,6 @@ func (p *phase) measure(ctx context.Context, c *tuttiCluster, clients int,
 		wg    sync.WaitGroup
 		mu    sync.Mutex
 		times histogram
-		errs  []error
 	)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -259,18 +263,13 @@ func (p *phase) measure(ctx context.Context, c *tuttiCluster, clients int,
 			defer client.close()
 			var own phase
 			var ownTimes histogram
-			var err error
-			for err == nil {
-				if err = context.Cause(ctx); err != nil {
-					break
-				}
-				node, begin, done := rand.IntN(nodeCount), time.Now(), 0
-				if done, err = step(client, node, &own); err == nil && done == 0 {
-					break
-				}
+			for ctx.Err() == nil {
+				node, begin := rand.IntN(nodeCount), time.Now()
+				done, err := step(client, node, &own)
 				if err != nil {
-					err = fmt.Errorf("node %d: %w", node+1, err)
-					cancel(err)
+					cancel(fmt.Errorf("through node %d: %w", node+1, err))
+				}
+				if done == 0 || err != nil {
 					break
 				}
 				own.Ops += done
@@ -281,19 +280,13 @@ func (p *phase) measure(ctx context.Context, c *tuttiCluster, clients int,
 			p.Ops += own.Ops
 			p.Wrong += own.Wrong
 			times.merge(&ownTimes)
-			if err != nil {
-				errs = append(errs, err)
-			}
 		})
 	}
 	wg.Wait()
 	p.Seconds = time.Since(start).Seconds()
 	p.OpsPerSec = float64(p.Ops) / p.Seconds
 	p.P50Ms, p.P99Ms = ms(times.quantile(0.50)), ms(times.quantile(0.99))
-	if len(errs) > 0 {
-		return p.Ops, errs[0] // the others follow from it
-	}
-	return p.Ops, nil
+	return p.Ops, context.Cause(ctx) // the first client's error; the others follow from it
 }
 
 // judge reads the peaks and compares them with what is promised.

@@ -25,16 +25,16 @@ type Config struct {
 	Fatal func(err error)
 }
 
-// sizes of memtables and cache, in bytes. 128 MiB of log memtable was measured
-// to keep most of the log from ever being written as a table: it is truncated
-// first.
+// sizes of memtables and cache, in bytes. The log's memtable is twice the
+// state's: a flush of the state lets the log be truncated, and what is
+// truncated while it lies in the memtable is never written as a table.
 type profile struct {
 	logMemtable, stateMemtable, cache int64
 }
 
 func (c *Config) profile() profile {
 	if c.Small {
-		return profile{logMemtable: 16 << 20, stateMemtable: 16 << 20, cache: 64 << 20}
+		return profile{logMemtable: 32 << 20, stateMemtable: 16 << 20, cache: 64 << 20}
 	}
 	return profile{logMemtable: 128 << 20, stateMemtable: 64 << 20, cache: 512 << 20}
 }
@@ -66,6 +66,12 @@ func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebb
 	}
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 16 << 10
+		if name == "log" {
+			// Read in order and rarely, deleted soon: neither a filter nor
+			// compression pays.
+			o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+			continue
+		}
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
