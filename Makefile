@@ -3,14 +3,15 @@ LINT = go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run
 TUTTI_SOAK ?= 10m
 FUZZTIME ?= 60s
 
-.PHONY: build test lint race demo bench failover conformance nightly soak fuzz ci
-build: ; go build ./cmd/tutti
+.PHONY: build test lint race demo bench failover bigdata conformance nightly soak fuzz ci
+build: ; CGO_ENABLED=0 go build ./cmd/tutti
 test: ; go test ./...
 lint: ; $(LINT) ./... && cd bench && $(LINT) ./...
 race: ; .ci/race
 demo: ; go run ./cmd/tutti demo
 bench: ; cd bench && go run .
 failover: ; cd bench && go run . failover --kills 100
+bigdata: ; cd bench && go run . bigdata
 conformance: ; conformance/run
 soak: ; TUTTI_SOAK=$(TUTTI_SOAK) go test -count=1 -timeout=0 ./internal/sim/...
 fuzz: ; .ci/fuzz $(FUZZTIME)

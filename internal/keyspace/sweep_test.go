@@ -92,7 +92,7 @@ func TestScanKeysQuiet(t *testing.T) {
 			t.Errorf("count %d in two shards: %d keys", count, len(half))
 		}
 	}
-	for i := range 400 { // whichever is the last row
+	for i := range 150 { // whichever is the last row
 		key := fmt.Appendf(nil, "own%d", i)
 		s.update(func(tx *Tx) {
 			tx.SetString(0, key, nil, nil, 0)
@@ -120,7 +120,7 @@ func TestScanKeysQuiet(t *testing.T) {
 func TestRandomKey(t *testing.T) {
 	s := newRowStore(t)
 	s.update(func(tx *Tx) {
-		for i := range 600 {
+		for i := range 300 {
 			tx.SetString(0, fmt.Append(nil, "k", i), nil, nil, 0)
 		}
 		tx.SetString(0, []byte("gone"), nil, nil, 1)
@@ -129,7 +129,7 @@ func TestRandomKey(t *testing.T) {
 		want, got := scanAll(s, r[0], r[1], 1000, func() {}), map[string]int{}
 		delete(want, "gone")
 		tx := NewReadTx(s, Env{Databases: s.dbs, Now: 5, Rand: s.rand.Uint64N})
-		for range 40 * len(want) {
+		for range 30 * len(want) {
 			got[string(tx.RandomKey(0, r[0], r[1]))]++
 		}
 		if a, b := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)); !slices.Equal(a, b) {

@@ -36,7 +36,7 @@ func (g *gate) set(shut bool) {
 // Clock is the clock of one machine. It survives restarts of its node.
 type Clock struct {
 	mu   sync.Mutex // guards what follows
-	at   time.Time
+	at   time.Time  // when rate was set
 	mono time.Duration
 	wall time.Duration // since 1970
 	rate float64       // of both, against true time
@@ -48,10 +48,10 @@ func NewClock() *Clock {
 	return &Clock{at: now, wall: time.Duration(now.UnixNano()), rate: 1}
 }
 
-func (c *Clock) advance() {
-	now := time.Now()
-	d := time.Duration(float64(now.Sub(c.at)) * c.rate)
-	c.at, c.mono, c.wall = now, c.mono+d, c.wall+d
+// passed is what the clock has run since at. It is computed from there: adding
+// up small steps would lose their fractions.
+func (c *Clock) passed() time.Duration {
+	return time.Duration(float64(time.Since(c.at)) * c.rate)
 }
 
 // Jump sets the wall clock forward, or back.
@@ -65,22 +65,20 @@ func (c *Clock) Jump(d time.Duration) {
 func (c *Clock) Drift(rate float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.advance()
-	c.rate = rate
+	d := c.passed()
+	c.at, c.mono, c.wall, c.rate = time.Now(), c.mono+d, c.wall+d, rate
 }
 
 // Mono returns the monotonic time.
 func (c *Clock) Mono() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.advance()
-	return c.mono
+	return c.mono + c.passed()
 }
 
 // Wall returns the milliseconds since 1970 that the machine believes in.
 func (c *Clock) Wall() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.advance()
-	return c.wall.Milliseconds()
+	return (c.wall + c.passed()).Milliseconds()
 }
