@@ -78,9 +78,10 @@ type Links struct {
 	// links is replaced as a whole, so that finding one takes no lock.
 	links atomic.Pointer[map[uint64]*link]
 
-	mu     sync.Mutex            // guards conns, closed, and changes of links
-	conns  map[net.Conn]struct{} // accepted ones, to be closed at the end
-	closed bool
+	mu      sync.Mutex            // guards conns, streams, closed, and changes of links
+	conns   map[net.Conn]struct{} // accepted ones, to be closed at the end
+	streams map[net.Conn]uint64   // opened ones and their peers
+	closed  bool
 
 	clocks clocks
 }
@@ -122,7 +123,7 @@ func New(cfg Config) *Links {
 		start := time.Now()
 		cfg.Mono = func() time.Duration { return time.Since(start) }
 	}
-	l := &Links{cfg: cfg, ctx: ctx, cancel: cancel, conns: make(map[net.Conn]struct{})}
+	l := &Links{cfg: cfg, ctx: ctx, cancel: cancel, conns: make(map[net.Conn]struct{}), streams: make(map[net.Conn]uint64)}
 	l.links.Store(&map[uint64]*link{})
 	return l
 }
@@ -324,7 +325,13 @@ func (l *Links) setConn(k *link, class Class, conn net.Conn) {
 	q.conn, q.moved, q.failed = conn, time.Time{}, nil
 	q.buf = nil // as a network loses what is under way
 	q.mu.Unlock()
-	if class == Bulk && l.cfg.Changed != nil {
+	if class != Bulk {
+		return
+	}
+	if conn == nil {
+		l.breakStreams(k.node)
+	}
+	if l.cfg.Changed != nil {
 		l.cfg.Changed(k.node, conn != nil)
 	}
 }

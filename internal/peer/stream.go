@@ -21,14 +21,35 @@ type Conn struct {
 	stop func() bool
 }
 
-// OpenStream opens a stream to a peer. The caller closes it.
+// OpenStream opens a stream to a peer. The caller closes it. It breaks when the
+// link to the peer does: a peer that lost its power in the middle is missed
+// long before streamTimeout.
 func (l *Links) OpenStream(node uint64) (*Conn, error) {
 	conn, err := l.dial(node, Stream)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(l.ctx, func() { conn.Close() })
+	l.mu.Lock()
+	l.streams[conn] = node
+	l.mu.Unlock()
+	unwatch := context.AfterFunc(l.ctx, func() { conn.Close() })
+	stop := func() bool {
+		l.mu.Lock()
+		delete(l.streams, conn)
+		l.mu.Unlock()
+		return unwatch()
+	}
 	return &Conn{c: conn, r: bufio.NewReaderSize(conn, 64<<10), stop: stop}, nil
+}
+
+func (l *Links) breakStreams(node uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for conn, to := range l.streams {
+		if to == node {
+			conn.Close()
+		}
+	}
 }
 
 // WriteFrame sends a frame.
