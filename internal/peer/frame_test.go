@@ -36,7 +36,7 @@ func TestFrame(t *testing.T) {
 			t.Fatalf("frame %d: kind %d, %d bytes, %v", i, kind, len(payload), err)
 		}
 	}
-	if _, _, err := readFrame(in); err != io.EOF {
+	if _, _, err := readFrame(in); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v", err)
 	}
 }
@@ -51,7 +51,7 @@ func TestFrameDamage(t *testing.T) {
 		}
 	}
 	for n := range good {
-		if _, _, err := read(good[:n]); err != io.EOF && err != io.ErrUnexpectedEOF {
+		if _, _, err := read(good[:n]); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%d bytes of a frame: %v", n, err)
 		}
 	}

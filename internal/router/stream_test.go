@@ -188,7 +188,6 @@ func TestNoLeader(t *testing.T) {
 		}
 		// The next waits its own time, though the session was given up too.
 		time.Sleep(time.Minute)
-		start = time.Now()
 		done := r.write("INCR a")
 		time.Sleep(3 * time.Second)
 		r.host.Start()

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -130,6 +131,7 @@ func (l *loop) run() {
 				r.tick()
 			}
 		}
+		began := l.host.cfg.Clock.Mono()
 		l.mu.Lock()
 		work := l.inbox
 		l.inbox = spare[:0]
@@ -143,8 +145,15 @@ func (l *loop) run() {
 			l.host.fatal(err)
 			return
 		}
+		if took := l.host.cfg.Clock.Mono() - began; took > cycleSlow {
+			l.host.cfg.Logger.Warn("slow cycle of the event loop", slog.Duration("took", took), slog.Int("inbox", len(work)))
+		}
 	}
 }
+
+// cycleSlow is how long a cycle may take without being worth a line in the log:
+// half an election time-out is near.
+const cycleSlow = 100 * time.Millisecond
 
 // take gives one thing from the inbox to its replica.
 func (l *loop) take(x any) {

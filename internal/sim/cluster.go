@@ -159,6 +159,23 @@ func (c *Cluster) Crash(i int) {
 	c.end(i, c.Rand.IntN(3)*50)
 }
 
+// CrashAtChange cuts the power of node i before the n-th change from now that
+// it makes to its disk; it may be starting then. With a path, changes count from
+// the first one to a file whose name contains it. Crash ends the node in any
+// case, as it was at that moment if it has come.
+func (c *Cluster) CrashAtChange(i, n int, path string) {
+	m := c.machine(i)
+	m.disk.cutAfter(n, path, c.Rand.IntN(3)*50, rand.New(rand.NewPCG(c.Rand.Uint64(), 3)), func() { c.Net.Down(m.name, false) })
+}
+
+// Gone reports whether the power cut that CrashAtChange asked for has come.
+func (c *Cluster) Gone(i int) bool {
+	d := c.machine(i).disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.after != nil
+}
+
 // Kill ends the process of node i: its files stay as they are, its connections
 // are closed by the operating system.
 func (c *Cluster) Kill(i int) {
@@ -173,7 +190,10 @@ func (c *Cluster) end(i, keepPercent int) {
 		c.t.Fatalf("node %d is down", i)
 	}
 	m.node = nil
-	mem := m.disk.crash(c.Rand, keepPercent)
+	mem := m.disk.gone()
+	if mem == nil {
+		mem = m.disk.crash(c.Rand, keepPercent)
+	}
 	// The goroutines of the dead go on for a while, on a disk that nobody looks
 	// at and without a network.
 	m.disk.setDelay(0)

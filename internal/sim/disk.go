@@ -17,6 +17,15 @@ type disk struct {
 
 	mu    sync.Mutex // guards what follows
 	delay time.Duration
+	// left is how many changes may yet be made before the power goes; 0: any
+	// number. They count from the first one to a path that contains from. cut
+	// is called then, and after is the disk as it was.
+	left  int
+	from  string
+	cut   func()
+	keep  int
+	rand  *rand.Rand
+	after *vfs.MemFS
 }
 
 // syncDelay is how long the log's fsync takes on a healthy disk.
@@ -31,6 +40,12 @@ func newDisk(mem *vfs.MemFS, g *gate) *disk { return &disk{mem: mem, gate: g} }
 // virtual time stands still while anybody waits for a lock.
 func (d *disk) fs() vfs.FS {
 	return errorfs.Wrap(d.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.HasPrefix(d.mem.PathBase(op.Path), "marker.") {
+			d.syncDir(d.mem.PathDir(op.Path))
+		}
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			d.change(op.Path)
+		}
 		if (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && strings.HasSuffix(op.Path, ".log") {
 			d.mu.Lock()
 			delay := d.delay
@@ -53,6 +68,48 @@ func (d *disk) setDelay(delay time.Duration) {
 	if delay == 0 {
 		d.gate.set(false)
 	}
+}
+
+// syncDir keeps the order in which entries of a folder were made, as journaling
+// file systems do. Pebble relies on that in one place: the marker that names a
+// new manifest is made after it, with one fsync of the folder for both. MemFS
+// would keep the one and lose the other.
+func (d *disk) syncDir(dir string) {
+	f, err := d.mem.OpenDir(dir)
+	if err != nil {
+		return
+	}
+	_ = f.Sync()
+	_ = f.Close()
+}
+
+// change counts a change that is about to be made.
+func (d *disk) change(path string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.left == 0 || !strings.Contains(path, d.from) {
+		return
+	}
+	d.from = ""
+	if d.left--; d.left == 0 {
+		d.cut()
+		d.after = d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: d.keep, RNG: d.rand})
+	}
+}
+
+// cutAfter makes the power go before the n-th change, see left.
+func (d *disk) cutAfter(n int, from string, keepPercent int, r *rand.Rand, cut func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left, d.from, d.keep, d.rand, d.cut = n, from, keepPercent, r, cut
+}
+
+// gone returns the disk after the power cut, nil if there was none yet.
+func (d *disk) gone() *vfs.MemFS {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left = 0
+	return d.after
 }
 
 // crash returns the disk as it is after a power cut now, with a random part of

@@ -36,6 +36,7 @@ var faults = []fault{
 	{"crash", func(n *Nemesis) (string, func()) { return n.halt((*Cluster).Crash, 1) }},
 	{"kill", func(n *Nemesis) (string, func()) { return n.halt((*Cluster).Kill, 1) }},
 	{"stop", func(n *Nemesis) (string, func()) { return n.halt((*Cluster).Stop, 1) }},
+	{"crash at change", (*Nemesis).crashAtChange},
 	{"blackout", func(n *Nemesis) (string, func()) { return n.halt((*Cluster).Crash, len(n.c.machines)) }},
 	{"pause", (*Nemesis).pause},
 	{"isolate", (*Nemesis).isolate},
@@ -151,6 +152,25 @@ func (n *Nemesis) halt(how func(*Cluster, int), count int) (string, func()) {
 			n.c.Start(i)
 			delete(n.down, i)
 		}
+	}
+}
+
+// crashAtChange cuts the power of a node at some change to its disk, lets it
+// start, and cuts it again while it recovers.
+func (n *Nemesis) crashAtChange() (string, func()) {
+	if len(n.down) >= (len(n.c.machines)-1)/2 {
+		return "", nil
+	}
+	i, first, second := n.node(), 1+n.c.Rand.IntN(60), 1+n.c.Rand.IntN(60)
+	n.down[i] = true
+	n.c.CrashAtChange(i, first, "")
+	return fmt.Sprintf("%d: %d, then %d", i, first, second), func() {
+		n.c.Crash(i)
+		n.c.CrashAtChange(i, second, "")
+		n.c.Start(i)
+		n.c.Crash(i)
+		n.c.Start(i)
+		delete(n.down, i)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // A follower misses so much that the log no longer has it, and is brought up by
 // a snapshot; once it loses power in the middle of that.
 func TestFollowerFarBehindGetsSnapshot(t *testing.T) {
-	for _, crash := range []string{"", "receiver", "sender"} {
+	for _, crash := range []string{"", "receiver", "sender", "changes"} {
 		for seed := range uint64(3) {
 			t.Run(fmt.Sprint(crash, seed), func(t *testing.T) { farBehind(t, crash, 50+seed) })
 		}
@@ -48,6 +48,25 @@ func farBehind(t *testing.T, crash string, seed uint64) {
 				c.Start(behind)
 				time.Sleep(time.Duration(c.Rand.IntN(400)) * time.Millisecond)
 			}
+		case "changes": // one after the other, of receiving and installing
+			c.Heal()
+			cuts := 0
+			for n := 1; n < 200; n += 1 + c.Rand.IntN(3) {
+				c.CrashAtChange(behind, n, "incoming")
+				for end := time.Now().Add(10 * time.Second); !c.Gone(behind) && time.Now().Before(end); {
+					time.Sleep(100 * time.Millisecond)
+				}
+				if !c.Gone(behind) {
+					break // there was no snapshot to receive any more
+				}
+				c.Crash(behind)
+				c.Start(behind)
+				cuts++
+			}
+			if cuts < 8 {
+				t.Errorf("only %d power cuts while a snapshot came in", cuts)
+			}
+			c.Crash(behind) // whether its power went or not
 		case "sender":
 			c.Heal()
 			time.Sleep(time.Duration(c.Rand.IntN(100)) * time.Millisecond)
@@ -103,6 +122,80 @@ func firstIndex(t *testing.T, c *Cluster, i int) uint64 {
 		t.Fatal(err)
 	}
 	return s.Shards[0].FirstIndex
+}
+
+// Snapshots of several shards come in at once to a node with a slow disk, while
+// writing goes on: entries that follow a snapshot arrive before it is installed.
+func TestEntriesBehindSnapshotAreKept(t *testing.T) {
+	for seed := range uint64(3) {
+		bubble(t, Options{Seed: 56 + seed, Shards: 4, LogBytesMax: 4 << 10}, func(t *testing.T, c *Cluster) {
+			behind := 1
+			k := c.Client("").At(2)
+			defer k.Close()
+			for s := 1; s <= 4; s++ {
+				c.WaitLeader(s)
+			}
+			c.Cut(c.Name(behind), c.Name(2))
+			c.Cut(c.Name(behind), c.Name(3))
+			time.Sleep(2 * time.Second)
+			set := func(i int) { k.Must("SET", fmt.Sprintf("key:%d", i%500), fmt.Sprint(i)) }
+			for i := range 4000 {
+				set(i)
+			}
+			time.Sleep(2 * time.Second)
+			c.SlowDisk(behind, 30*time.Millisecond)
+			c.Heal()
+			i := 4000
+			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); i++ {
+				set(i)
+				time.Sleep(2 * time.Millisecond)
+			}
+			c.Crash(behind)
+			c.Start(behind)
+			for range 500 {
+				set(i)
+				i++
+			}
+			if c.Logged(behind, "snapshot installed") < 2 {
+				t.Errorf("%d snapshots installed", c.Logged(behind, "snapshot installed"))
+			}
+			// Now it counts for the majority.
+			c.Crash(3)
+			c.Crash(2)
+			c.Start(2)
+			k.Close()
+			for n := i - 500; n < i; n++ {
+				if got := Text(k.At(behind).Must("GET", fmt.Sprintf("key:%d", n%500))); got != fmt.Sprint(n) {
+					t.Fatalf("key:%d is %s, want %d", n%500, got, n)
+				}
+			}
+			c.Start(3)
+			c.WaitEqual(20 * time.Second)
+		})
+	}
+}
+
+// The power goes before some change to the disk, while working and again while
+// recovering from that.
+func TestPowerCutAtAnyChange(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			opts := Options{Seed: 75 + seed, LogBytesMax: 4 << 10}
+			bubbleLoad(t, opts, LoadOptions{Timeout: 2 * time.Second, KeyOps: 60}, func(c *Cluster) {
+				for n := 1; n < 80; n += 1 + c.Rand.IntN(8) {
+					i := 1 + c.Rand.IntN(3)
+					c.CrashAtChange(i, n, "")
+					time.Sleep(time.Duration(100+c.Rand.IntN(400)) * time.Millisecond)
+					c.Crash(i)
+					c.CrashAtChange(i, n, "")
+					c.Start(i)
+					time.Sleep(time.Duration(c.Rand.IntN(300)) * time.Millisecond)
+					c.Crash(i)
+					c.Start(i)
+				}
+			})
+		})
+	}
 }
 
 // All nodes lose power at any moment, again and again.

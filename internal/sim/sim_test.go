@@ -18,6 +18,27 @@ func bubble(t *testing.T, opts Options, f func(t *testing.T, c *Cluster)) {
 	})
 }
 
+// A read behind a write that had nothing to do must not wait until somebody
+// else writes: nobody does here.
+func TestReadBehindWriteWithoutEffect(t *testing.T) {
+	bubble(t, Options{Seed: 4}, func(t *testing.T, c *Cluster) {
+		lead := c.WaitLeader(1)
+		for i := 1; i <= 3; i++ {
+			k := c.Client("").At(i)
+			k.Must("SET", "k", "v")
+			start := time.Now()
+			values, err := k.Pipe([]string{"DEL", "none"}, []string{"GET", "k"})
+			if err != nil || Text(values[0]) != "0" || Text(values[1]) != "v" {
+				t.Errorf("node %d (leader %d): %v %v", i, lead, err, values)
+			}
+			if took := time.Since(start); took > 500*time.Millisecond {
+				t.Errorf("node %d (leader %d): took %v", i, lead, took)
+			}
+			k.Close()
+		}
+	})
+}
+
 // bubbleLoad runs faults while clients work, heals, reads everything through
 // every node, compares the replicas, and judges what the clients saw.
 func bubbleLoad(t *testing.T, opts Options, load LoadOptions, faults func(c *Cluster)) *History {

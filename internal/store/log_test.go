@@ -318,10 +318,10 @@ func compareStorage(t *testing.T, at string, r *rand.Rand, s *ShardLog, m *raft.
 	if got, err := s.Entries(lo, hi, 0); err != nil || len(got) != 1 {
 		t.Fatalf("%s: %d entries, %v, where one is due", at, len(got), err)
 	}
-	if _, err := s.Entries(first-1, hi, 1); err != raft.ErrCompacted {
+	if _, err := s.Entries(first-1, hi, 1); !errors.Is(err, raft.ErrCompacted) {
 		t.Fatalf("%s: entries before the first: %v", at, err)
 	}
-	if _, err := s.Entries(lo, last+2, 1); err != raft.ErrUnavailable {
+	if _, err := s.Entries(lo, last+2, 1); !errors.Is(err, raft.ErrUnavailable) {
 		t.Fatalf("%s: entries behind the last: %v", at, err)
 	}
 }

@@ -51,7 +51,7 @@ func TestWriteSet(t *testing.T) {
 	stop := errors.New("stop")
 	w := NewWriteSet(0, 0)
 	w.Put([]byte("a"), nil)
-	if err := w.Each(func(_, _ []byte) error { return stop }, nil); err != stop {
+	if err := w.Each(func(_, _ []byte) error { return stop }, nil); !errors.Is(err, stop) {
 		t.Errorf("error is %v", err)
 	}
 }
