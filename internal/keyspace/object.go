@@ -319,14 +319,16 @@ func (t *Tx) deletePrefix(prefix []byte, limit int) int {
 // change of a live key, or, with exists false, of the last delete or expiry in
 // its slot.
 func (t *Tx) KeyVersion(db uint8, key []byte) (version uint64, exists bool) {
+	// Looked up first: opening a key whose deadline has passed removes it, and
+	// that alone is no change to somebody who found it absent.
+	gone, ok := t.Get(goneRow(nil, Slot(key)), nil)
 	if o := t.Open(db, key); o != nil {
 		return o.Version, true
 	}
-	row, ok := t.Get(goneRow(nil, Slot(key)), nil)
 	if !ok {
 		return 0, false
 	}
-	return be.Uint64(row), false
+	return be.Uint64(gone), false
 }
 
 // Rename moves the object to key in the same database, replacing nothing: the

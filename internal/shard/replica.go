@@ -152,9 +152,20 @@ func (r *Replica) loadDatabases() error {
 	return err
 }
 
-func (r *Replica) medianWall() (int64, bool) {
-	return r.host.cfg.Links.MedianWall(r.conf.GetVoters())
+// medianWall is the wall time that shard time is drawn to. What is known of the
+// other clocks is late by the time a frame takes, so within that error this
+// node's own clock is the better median.
+func (r *Replica) medianWall() (wall int64, ok bool) {
+	wall, ok = r.host.cfg.Links.MedianWall(r.conf.GetVoters())
+	if own := r.host.cfg.Clock.Wall(); ok && max(own-wall, wall-own) < clockNear {
+		wall = own
+	}
+	return wall, ok
 }
+
+// clockNear is the difference in milliseconds up to which clocks count as
+// agreeing.
+const clockNear = 100
 
 // publish makes the newest state the one that readers get.
 func (r *Replica) publish() {
