@@ -75,7 +75,6 @@ func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) err
 	r.publish()
 	if done != nil {
 		r.sweep.wrote(done)
-		r.gather.answered(r.host.cfg.Clock.Mono(), len(done.groups), len(r.queue))
 		r.answerBatch(done)
 	}
 	r.respond(m)

@@ -26,8 +26,6 @@ type loop struct {
 
 	dirty    []*Replica // with work for raft or for the next batch
 	applying []applying // in the state batch of this cycle
-	timer    *time.Timer
-	timed    []*Replica // to be looked at when the timer fires
 }
 
 // What others post into a loop beside *Group and *Read.
@@ -64,23 +62,7 @@ type (
 )
 
 func newLoop(h *Host) *loop {
-	l := &loop{host: h, wake: make(chan struct{}, 1), quit: make(chan struct{})}
-	l.timer = time.NewTimer(time.Hour)
-	l.timer.Stop()
-	return l
-}
-
-// wakeIn makes the loop look at a replica again after d.
-func (l *loop) wakeIn(d time.Duration, r *Replica) {
-	for _, t := range l.timed {
-		if t == r {
-			return
-		}
-	}
-	if len(l.timed) == 0 {
-		l.timer.Reset(d)
-	}
-	l.timed = append(l.timed, r)
+	return &loop{host: h, wake: make(chan struct{}, 1), quit: make(chan struct{})}
 }
 
 // post puts something into the inbox; it never blocks. Groups and reads are
@@ -121,11 +103,6 @@ func (l *loop) run() {
 		case <-l.quit:
 			return
 		case <-l.wake:
-		case <-l.timer.C:
-			for _, r := range l.timed {
-				l.touch(r)
-			}
-			l.timed = l.timed[:0]
 		case <-tick.C:
 			for _, r := range l.replicas {
 				r.tick()

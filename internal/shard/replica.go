@@ -55,8 +55,7 @@ type Replica struct {
 	bytes    int                // of queue
 	pending  map[groupID]*Group // queued, in flight or waiting for confirmation
 	inflight *batch             // proposed, not applied; nil: none
-	gather   gather
-	tickTo   int64 // somebody waits for shard time to reach this
+	tickTo   int64              // somebody waits for shard time to reach this
 	reads    reads
 	dirty    bool            // in the loop's list of replicas with work
 	incoming *store.Incoming // a received snapshot that raft has been told of
@@ -402,9 +401,6 @@ func (r *Replica) propose() error {
 	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due()) {
 		return nil
 	}
-	if r.gathering() {
-		return nil
-	}
 	now, ok := r.clock.now()
 	if !ok {
 		return nil // too few clocks known to begin the shard's time; the next tick asks again
@@ -444,7 +440,6 @@ func (r *Replica) propose() error {
 	}
 	r.took(n)
 	r.inflight = b
-	r.gather.sent(r.host.cfg.Clock.Mono())
 	r.loop.touch(r)
 	return nil
 }
