@@ -30,19 +30,20 @@ const (
 	plain
 	stateMask = 3
 
-	// knownSets makes 16 MiB of table, for two million keys. Memory is used as
-	// keys are met.
+	// knownSets makes 16 MiB of table, for two million keys, shared by the
+	// shards of a node.
 	knownSets = 1 << 18
 )
 
-// NewKnown returns a table that knows nothing.
-func NewKnown() *Known {
-	return &Known{seed: maphash.MakeSeed(), table: make([]knownSet, knownSets)}
+// NewKnown returns a table that knows nothing, one of as many as a node has
+// shards.
+func NewKnown(shards int) *Known {
+	return &Known{seed: maphash.MakeSeed(), table: make([]knownSet, max(1, knownSets/shards))}
 }
 
 func (k *Known) find(row []byte) (set *knownSet, tag uint64) {
 	h := maphash.Bytes(k.seed, row)
-	return &k.table[h>>2%knownSets], h &^ stateMask
+	return &k.table[(h>>2)%uint64(len(k.table))], h &^ stateMask
 }
 
 func (k *Known) get(row []byte) keyState {

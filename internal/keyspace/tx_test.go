@@ -313,7 +313,7 @@ func TestUsedNow(t *testing.T) {
 func TestOpenToReplace(t *testing.T) {
 	s := newRowStore(t)
 	r := rand.New(rand.NewPCG(3, 9))
-	known := NewKnown()
+	known := NewKnown(1)
 	for step := range 400 {
 		now := int64(step)
 		tx := NewTx(s, Env{Now: now, Applied: now, Index: uint64(step + 1), Databases: s.dbs, Known: known,

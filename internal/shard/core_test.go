@@ -62,7 +62,7 @@ func (c *testCore) lead() {
 		c.t.Fatal(err)
 	}
 	c.rand = rand.New(rand.NewPCG(1, 1))
-	c.core = core{shard: testShard, table: command.NewTable(), sessions: sessions, known: keyspace.NewKnown(),
+	c.core = core{shard: testShard, table: command.NewTable(), sessions: sessions, known: keyspace.NewKnown(1),
 		newID: func() uint64 { c.ids++; return c.ids }, rand: c.rand.Uint64N}
 }
 

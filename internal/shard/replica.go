@@ -381,7 +381,7 @@ func (r *Replica) startLeading() error {
 	if err != nil {
 		return err
 	}
-	r.core.sessions, r.core.known = sessions, keyspace.NewKnown()
+	r.core.sessions, r.core.known = sessions, keyspace.NewKnown(len(r.host.cfg.Shards))
 	r.clock.start(r.applied.Time)
 	r.sweep = newSweeper(r)
 	r.setLead(Lead{Node: r.host.cfg.Node, Term: r.term, Self: true})
