@@ -27,6 +27,9 @@ const (
 	outKeep = 64 << 10
 	// outMax is how much of replies gathers before it is written.
 	outMax = 1 << 20
+	// lingerMax and lingerBytesMax bound what a refused client may still send.
+	lingerMax      = time.Second
+	lingerBytesMax = 64 << 20
 )
 
 // conn is one client. Its fields belong to its goroutine, but for those that
@@ -162,12 +165,25 @@ func (c *conn) serve() {
 		if c.write() != nil {
 			return
 		}
+		if _, refused := errors.AsType[*resp.ProtocolError](err); refused {
+			c.linger()
+		}
 		if c.keep {
 			c.rd.Abandon()
 			c.keep = false
 		} else {
 			c.rd.Release()
 		}
+	}
+}
+
+// linger takes what the client is still sending before the connection closes:
+// closing with bytes unread resets it, and the client might lose the answer
+// that says what was wrong.
+func (c *conn) linger() {
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = c.nc.SetReadDeadline(time.Now().Add(lingerMax))
+		_, _ = io.CopyN(io.Discard, c.nc, lingerBytesMax)
 	}
 }
 
