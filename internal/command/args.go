@@ -48,3 +48,23 @@ func clampRange(start, stop int64, n int) (first, end int) {
 	}
 	return int(start), int(stop) + 1
 }
+
+// conditions are the words that EXPIRE and ZADD make a change depend on.
+type conditions struct{ nx, xx, gt, lt bool }
+
+// take notes argument i if it is one of the words.
+func (o *conditions) take(c *Ctx, i int) bool {
+	switch {
+	case c.is(i, "NX"):
+		o.nx = true
+	case c.is(i, "XX"):
+		o.xx = true
+	case c.is(i, "GT"):
+		o.gt = true
+	case c.is(i, "LT"):
+		o.lt = true
+	default:
+		return false
+	}
+	return true
+}

@@ -22,7 +22,7 @@ var expireCommands = []Command{
 }
 
 // expireOptions are the conditions of EXPIRE.
-type expireOptions struct{ nx, xx, gt, lt bool }
+type expireOptions struct{ conditions }
 
 // allow reports whether a deadline may be changed from old (0: none, which
 // counts as infinite) to at.
@@ -40,16 +40,7 @@ func (o expireOptions) allow(old, at int64) bool {
 
 func (c *Ctx) expireOptions() (opt expireOptions, ok bool) {
 	for i := 3; i < len(c.Args); i++ {
-		switch {
-		case c.is(i, "NX"):
-			opt.nx = true
-		case c.is(i, "XX"):
-			opt.xx = true
-		case c.is(i, "GT"):
-			opt.gt = true
-		case c.is(i, "LT"):
-			opt.lt = true
-		default:
+		if !opt.take(c, i) {
 			c.Error("ERR Unsupported option " + string(c.Args[i]))
 			return opt, false
 		}

@@ -29,21 +29,17 @@ func zadd(c *Ctx) {
 func zincrby(c *Ctx) { c.addMembers(zaddOptions{incr: true}, 2) }
 
 // zaddOptions are the options of ZADD.
-type zaddOptions struct{ nx, xx, gt, lt, ch, incr bool }
+type zaddOptions struct {
+	conditions
+	ch, incr bool
+}
 
 // zaddOptions parses the options of ZADD from argument i on and returns where
 // the scores begin.
 func (c *Ctx) zaddOptions(i int) (opt zaddOptions, at int) {
 	for ; i < len(c.Args); i++ {
 		switch {
-		case c.is(i, "NX"):
-			opt.nx = true
-		case c.is(i, "XX"):
-			opt.xx = true
-		case c.is(i, "GT"):
-			opt.gt = true
-		case c.is(i, "LT"):
-			opt.lt = true
+		case opt.take(c, i):
 		case c.is(i, "CH"):
 			opt.ch = true
 		case c.is(i, "INCR"):
