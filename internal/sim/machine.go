@@ -57,11 +57,12 @@ func (c *Cluster) TryStart(i int) error {
 	if m.dead != nil {
 		return m.dead
 	}
+	d := m.disk
 	err := c.start(i)
 	if err == nil {
 		return nil
 	}
-	struck, _ := m.disk.faulty()
+	struck, _ := d.faulty()
 	switch {
 	case struck:
 	case m.rotten != "" && isDamage(err):
@@ -128,7 +129,7 @@ func (c *Cluster) config(m *machine, d *disk) node.Config {
 			return conn, id, err
 		},
 		Rand:   lockedRand(rand.NewPCG(c.opts.Seed, uint64(100+m.id))),
-		Failed: func(err error) { c.failed(m, d, err) },
+		Failed: func(err error) { c.nodeFailed(m, d, err) },
 	}
 	cfg.Clock.Wall = m.clock.Wall
 	gate := m.gate
@@ -153,11 +154,11 @@ func lockedRand(src rand.Source) func(n uint64) uint64 {
 	}
 }
 
-// failed is what the end of its process does to a node that stopped itself: it
+// nodeFailed is what the end of its process does to a node that stopped itself: it
 // is called on some goroutine of the node. Nothing that the node does from then
 // on reaches anybody. Of what it had not synced a random part is left, as
 // Linux drops pages that it could not write.
-func (c *Cluster) failed(m *machine, d *disk, err error) {
+func (c *Cluster) nodeFailed(m *machine, d *disk, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.life != d {
