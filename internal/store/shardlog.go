@@ -53,6 +53,10 @@ func (l *Log) Shard(shard uint64, applied, appliedTerm uint64, conf *pb.ConfStat
 	if err := s.checkVow(); err != nil {
 		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
 	}
+	if applied < s.front.index {
+		// The log is cut only up to what the state holds durably.
+		return nil, fmt.Errorf("open log of shard %d: %w: it begins behind %d, but only %d is applied", shard, ErrDamaged, s.front.index, applied)
+	}
 	if s.last < applied {
 		// The state is ahead of the log only if the log lost something that was
 		// durable before it was applied.
@@ -91,7 +95,7 @@ func (s *ShardLog) scan() error {
 		s.push(e)
 	}
 	if err := it.Error(); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+		return damage(err)
 	}
 	if bad == nil {
 		return nil

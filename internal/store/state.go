@@ -40,6 +40,7 @@ const (
 	localNode    = 'n'
 	localSession = 's'
 	localReplies = 'r'
+	localScrub   = 'x'
 )
 
 // OpenState opens or creates the state store below cfg.Dir.
@@ -53,7 +54,7 @@ func OpenState(cfg Config) (*State, error) {
 	db, err := pebble.Open(dir, opts)
 	if err != nil {
 		cache.Unref()
-		return nil, fmt.Errorf("open state store %s: %w", dir, err)
+		return nil, fmt.Errorf("open state store %s: %w", dir, damage(err))
 	}
 	if err := syncDir(cfg.FS, cfg.Dir); err != nil {
 		db.Close()
@@ -86,6 +87,10 @@ func DatabasesRow(shard uint64) []byte { return localRow(shard, localDBs) }
 func CountRow(shard uint64, pdb uint32) []byte {
 	return be.AppendUint32(localRow(shard, localCount), pdb)
 }
+
+// ScrubRow is the row whose writing asks the replicas to hash their rows as they
+// are then; its value is the row to begin with.
+func ScrubRow(shard uint64) []byte { return localRow(shard, localScrub) }
 
 // NodeRow is the row that remembers the newest incarnation of an entry node.
 func NodeRow(shard, node uint64) []byte { return be.AppendUint64(localRow(shard, localNode), node) }
@@ -125,7 +130,7 @@ func (s *State) read(row []byte, durable bool) ([]byte, error) {
 			return nil, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, damage(err)
 		}
 		defer closer.Close()
 		return append([]byte{}, v...), nil
@@ -136,7 +141,7 @@ func (s *State) read(row []byte, durable bool) ([]byte, error) {
 	}
 	defer it.Close()
 	if !it.First() {
-		return nil, it.Error()
+		return nil, damage(it.Error())
 	}
 	return append([]byte{}, it.Value()...), nil
 }
@@ -197,6 +202,8 @@ type Batch struct {
 	n int
 	// Databases is set when a databases row was written.
 	Databases bool
+	// Scrub is set when the newest entry wrote a scrub row.
+	Scrub bool
 }
 
 // NewBatch starts a batch.
@@ -209,12 +216,14 @@ func (b *Batch) Apply(shard uint64, at Applied, index, term uint64, data []byte)
 		panic(fmt.Sprintf("store: shard %d: entry %d applied after %d", shard, index, at.Index))
 	}
 	at.Index, at.Term = index, term
+	b.Scrub = false
 	if len(data) > 0 {
 		w := WriteSet(data)
 		if err := w.Each(
 			func(row, val []byte) error {
-				if len(row) == localRowLen && row[0] == localPrefix && row[localRowLen-1] == localDBs {
-					b.Databases = true
+				if len(row) == localRowLen && row[0] == localPrefix {
+					b.Databases = b.Databases || row[localRowLen-1] == localDBs
+					b.Scrub = b.Scrub || row[localRowLen-1] == localScrub
 				}
 				return b.b.Set(row, val, nil)
 			},
@@ -280,7 +289,7 @@ func get(r pebble.Reader, row, dst []byte) ([]byte, bool, error) {
 		return dst, false, nil
 	}
 	if err != nil {
-		return dst, false, fmt.Errorf("read state: %w", err)
+		return dst, false, fmt.Errorf("read state: %w", damage(err))
 	}
 	if dst == nil {
 		dst = make([]byte, 0, len(v))
