@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +54,8 @@ type machine struct {
 	node    *node.Node // nil: down
 	closing sync.WaitGroup
 	log     tail
+	// damaged is set once the node has stopped itself because its data is.
+	damaged atomic.Bool
 }
 
 // New forms a cluster and starts all its nodes. The test's end stops them.
@@ -126,7 +129,7 @@ func (c *Cluster) Start(i int) {
 			return conn, id, err
 		},
 		Rand:   lockedRand(rand.NewPCG(c.opts.Seed, uint64(100+i))),
-		Failed: func(err error) { c.t.Errorf("%s node %d failed: %v", stamp(), i, err) },
+		Failed: func(err error) { c.failed(m, err) },
 	}
 	cfg.Clock.Wall = m.clock.Wall
 	gate := m.gate
@@ -190,6 +193,7 @@ func (c *Cluster) end(i, keepPercent int) {
 		c.t.Fatalf("node %d is down", i)
 	}
 	m.node = nil
+	m.damaged.Store(false)
 	mem := m.disk.gone()
 	if mem == nil {
 		mem = m.disk.crash(c.Rand, keepPercent)

@@ -83,6 +83,9 @@ func localRow(shard uint64, kind byte) []byte {
 // DatabasesRow is the row of a shard that holds its databases.
 func DatabasesRow(shard uint64) []byte { return localRow(shard, localDBs) }
 
+// AppliedRow is the row that says how far a shard has been applied.
+func AppliedRow(shard uint64) []byte { return localRow(shard, localApplied) }
+
 // CountRow is the row that counts the keys of a physical database.
 func CountRow(shard uint64, pdb uint32) []byte {
 	return be.AppendUint32(localRow(shard, localCount), pdb)
@@ -154,7 +157,7 @@ func (s *State) Applied(shard uint64) (Applied, error) { return s.applied(shard,
 func (s *State) DurablyApplied(shard uint64) (Applied, error) { return s.applied(shard, true) }
 
 func (s *State) applied(shard uint64, durable bool) (Applied, error) {
-	b, err := s.read(localRow(shard, localApplied), durable)
+	b, err := s.read(AppliedRow(shard), durable)
 	if b == nil || err != nil {
 		return Applied{}, err
 	}
@@ -184,7 +187,7 @@ func (s *State) Create(shard uint64, at Applied, conf *pb.ConfState) error {
 		return err
 	}
 	if err := errors.Join(
-		b.Set(localRow(shard, localApplied), at.encode(), nil),
+		b.Set(AppliedRow(shard), at.encode(), nil),
 		b.Set(localRow(shard, localConf), enc, nil),
 		b.Set(DatabasesRow(shard), keyspace.NewDatabases().Encode(), nil),
 		b.Commit(pebble.NoSync),
@@ -238,7 +241,7 @@ func (b *Batch) Apply(shard uint64, at Applied, index, term uint64, data []byte)
 		at.Hash = chain(at.Hash, data)
 		b.n += len(data)
 	}
-	return at, b.b.Set(localRow(shard, localApplied), at.encode(), nil)
+	return at, b.b.Set(AppliedRow(shard), at.encode(), nil)
 }
 
 func chain(hash uint64, data []byte) uint64 {
