@@ -78,9 +78,8 @@ func isDamage(err error) bool {
 	return errors.Is(err, store.ErrDamaged) || pebble.IsCorruptionError(err)
 }
 
-// bury gives up a node whose disk is damaged, for the rest of the run: to give
-// it an empty disk would let it forget what it has promised. A node that can
-// rebuild itself belongs here.
+// bury gives up a node that can't rebuild itself, for the rest of the run: to
+// give it an empty disk would let it forget what it has promised.
 func (c *Cluster) bury(m *machine, err error) {
 	m.dead = fmt.Errorf("%s, and the node says: %w", m.rotten, err)
 	c.Net.Down(m.name, true)
@@ -197,8 +196,7 @@ func (c *Cluster) judge(m *machine, err error) {
 	case retried != "":
 		c.t.Errorf("%s node %d fsynced %s again after that had failed", stamp(), m.id, retried)
 	case struck:
-	case m.rotten != "":
-		c.bury(m, err)
+	case m.rotten != "" && isDamage(err): // it is rebuilt when it starts again
 	default:
 		c.t.Errorf("%s node %d failed: %v", stamp(), m.id, err)
 	}

@@ -14,12 +14,13 @@ type Nemesis struct {
 	faults []fault // that this run knows
 	active []active
 	busy   map[int]bool // nodes that a fault has stopped, or will
-	// suspect are nodes whose disks have lost or garbled something. They stay a
-	// minority.
-	suspect map[int]bool
+	// suspect are nodes whose disks have lost or garbled something, and of which
+	// generation their data was. They stay a minority.
+	suspect map[int]uint64
 	begin   time.Time
 	Steps   []Step
 	Count   map[string]int // faults by name
+	Rebuilt int            // damaged nodes that have come back
 }
 
 type active struct {
@@ -32,7 +33,7 @@ type active struct {
 // Nemesis returns one that knows a random part of all faults, and the schedule
 // begins.
 func (c *Cluster) Nemesis() *Nemesis {
-	n := &Nemesis{c: c, busy: make(map[int]bool), suspect: make(map[int]bool), begin: time.Now(), Count: make(map[string]int)}
+	n := &Nemesis{c: c, busy: make(map[int]bool), suspect: make(map[int]uint64), begin: time.Now(), Count: make(map[string]int)}
 	for len(n.faults) == 0 {
 		for _, f := range faults {
 			if c.Rand.IntN(2) == 0 {
@@ -163,14 +164,33 @@ func (n *Nemesis) victim() int {
 	return n.node()
 }
 
-// rotten picks a node whose disk may be damaged for good, 0 if none may be.
+// rotten picks a node whose disk may be damaged, 0 if none may be.
 func (n *Nemesis) rotten() int {
+	n.acquit()
 	i := n.victim()
-	if i == 0 || !n.suspect[i] && len(n.suspect) >= n.minority() {
+	if i == 0 {
 		return 0
 	}
-	n.suspect[i] = true
+	if _, old := n.suspect[i]; !old {
+		s, err := n.c.Status(i)
+		if err != nil || len(n.suspect) >= n.minority() {
+			return 0
+		}
+		n.suspect[i] = s.Generation
+	}
 	return i
+}
+
+// acquit forgets the damage of nodes that have been rebuilt since.
+func (n *Nemesis) acquit() {
+	for i, generation := range n.suspect {
+		s, err := n.c.Status(i)
+		if err == nil && s.Generation > generation && s.Damage == "" && !s.Nodes[i-1].Rebuilding {
+			delete(n.suspect, i)
+			n.c.machine(i).rotten = ""
+			n.Rebuilt++
+		}
+	}
 }
 
 // other picks a node beside i.

@@ -14,7 +14,7 @@ type stats struct {
 	Virtual               time.Duration // life of clusters
 	CPU                   time.Duration // of the processes that simulated them
 	Ops, Refused, Unknown int
-	Dead                  int // nodes whose damage was found
+	Rebuilt, Dead         int // damaged nodes that came back, that did not start any more
 	Faults                map[string]int
 	Frames                FrameCount
 }
@@ -27,6 +27,7 @@ func (s *stats) add(o *stats) {
 	s.Ops += o.Ops
 	s.Refused += o.Refused
 	s.Unknown += o.Unknown
+	s.Rebuilt += o.Rebuilt
 	s.Dead += o.Dead
 	if s.Faults == nil {
 		s.Faults = make(map[string]int)
@@ -63,7 +64,7 @@ func (s *stats) String() string {
 		}
 		fmt.Fprintf(&b, " %s %d", name, s.Faults[name])
 	}
-	fmt.Fprintf(&b, "; nodes with damage found %d; frames dropped %d, doubled %d, late %d, corrupt %d",
-		s.Dead, s.Frames.Dropped, s.Frames.Duplicated, s.Frames.Reordered, s.Frames.Flipped)
+	fmt.Fprintf(&b, "; nodes rebuilt %d, given up %d; frames dropped %d, doubled %d, late %d, corrupt %d",
+		s.Rebuilt, s.Dead, s.Frames.Dropped, s.Frames.Duplicated, s.Frames.Reordered, s.Frames.Flipped)
 	return b.String()
 }

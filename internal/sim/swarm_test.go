@@ -69,13 +69,13 @@ func draw(seed uint64, life time.Duration) *Schedule {
 
 func swarm(t *testing.T, seed uint64, life time.Duration) *stats {
 	s := draw(seed, life)
-	var faults map[string]int
+	var n *Nemesis
 	st := runSchedule(t, s, func(c *Cluster) {
-		n := c.Nemesis()
-		defer func() { s.Steps, faults = n.Steps, n.Count }()
+		n = c.Nemesis()
+		defer func() { s.Steps = n.Steps }()
 		n.Run(life)
 	})
-	st.Faults = faults
+	st.Faults, st.Rebuilt = n.Count, n.Rebuilt
 	t.Logf("seed %d, %d nodes, %d shards, %v: %v", seed, s.Options.Nodes, s.Options.Shards, s.Load.Kinds, st)
 	if least := int(life.Seconds()) * 15; st.Ops < least {
 		t.Errorf("only %d operations, expected %d", st.Ops, least)
