@@ -18,6 +18,7 @@ func (r *Replica) dropGroups() {
 	clear(r.queue)
 	r.queue, r.bytes = r.queue[:0], 0
 	r.inflight = nil
+	r.dropHeavy()
 	for _, g := range r.pending {
 		r.answer(g, Reply{Status: Lost, Leader: lead.Node, Term: lead.Term})
 	}
@@ -56,7 +57,7 @@ func (r *Replica) admit(g *Group) {
 		g.Done(reply)
 		return
 	}
-	if len(r.queue) >= queueGroupsMax || r.bytes > queueBytesMax {
+	if len(r.queue)+len(r.heavy.next) >= queueGroupsMax || r.bytes > queueBytesMax {
 		g.refuse(Busy, lead)
 		return
 	}

@@ -149,6 +149,8 @@ func (l *loop) take(x any) {
 		x.r.told(x.id, x.index, x.now)
 	case hashMsg:
 		x.r.hashFrame(x.from, x.kind, x.index, x.hash)
+	case evaluated:
+		x.r.evaluatedHeavy(x)
 	case tickAsk:
 		x.r.tickTime(x.t)
 	case sweepFound:

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -55,6 +56,7 @@ type Replica struct {
 	bytes    int                // of queue
 	pending  map[groupID]*Group // queued, in flight or waiting for confirmation
 	inflight *batch             // proposed, not applied; nil: none
+	heavy    heavy              // groups that are evaluated beside the loop
 	tickTo   int64              // somebody waits for shard time to reach this
 	reads    reads
 	dirty    bool            // in the loop's list of replicas with work
@@ -414,6 +416,11 @@ func (r *Replica) propose() error {
 		tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
 		sweep: r.sweep.step(now)}
 	b, n, err := r.core.evaluate(in, r.queue)
+	if errors.Is(err, keyspace.ErrHeavy) {
+		r.sweep.dropped()
+		r.setAside(n)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("evaluate batch of shard %d: %w", r.id, err)
 	}
