@@ -6,6 +6,8 @@ import (
 
 type groupID struct{ session, seq uint64 }
 
+// dropGroups answers everything that waits: this node does not lead any more,
+// or leads in another term.
 func (r *Replica) dropGroups() {
 	lead := r.lead.Load()
 	for _, g := range r.early {
@@ -25,6 +27,7 @@ func (r *Replica) dropGroups() {
 	clear(r.pending)
 }
 
+// answer sends a reply to the attempt that is now waiting for it.
 func (r *Replica) answer(g *Group, reply Reply) {
 	id := groupID{g.Session, g.Seq}
 	if latest := r.pending[id]; latest != nil {
@@ -35,6 +38,7 @@ func (r *Replica) answer(g *Group, reply Reply) {
 	g.Done(reply)
 }
 
+// admit takes a group into the queue, or answers it at once.
 func (r *Replica) admit(g *Group) {
 	lead := r.lead.Load()
 	if r.state == raft.StateLeader && g.Term == r.term && !r.leading() && len(r.early) < queueGroupsMax {
@@ -67,6 +71,7 @@ func (r *Replica) admit(g *Group) {
 	r.loop.touch(r)
 }
 
+// known answers a group whose outcome needs no evaluation.
 func (r *Replica) known(g *Group) (Reply, bool) {
 	t := r.core.sessions
 	s := t.byID[g.Session]
@@ -95,6 +100,7 @@ func (r *Replica) known(g *Group) (Reply, bool) {
 	return reply, true
 }
 
+// took removes the first n groups from the queue.
 func (r *Replica) took(n int) {
 	for _, g := range r.queue[:n] {
 		r.bytes -= g.size

@@ -2,13 +2,21 @@ package shard
 
 import (
 	"fmt"
+
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
 	"tutti/internal/store"
 )
 
+// apply adds committed entries to the loop's batch, or to those that wait until
+// the batch before is committed.
 func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
+	if r.loop.beside != nil {
+		r.loop.waiting = append(r.loop.waiting, applying{r: r, m: m})
+		return nil
+	}
 	at := r.next
 	for _, e := range m.GetEntries() {
 		var err error
@@ -31,6 +39,8 @@ func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
 	return nil
 }
 
+// applyConf applies a configuration change, after making sure that the commit
+// that lets it is durable.
 func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
 	var change pb.ConfChangeI
 	if e.GetType() == pb.EntryConfChange {
@@ -51,6 +61,7 @@ func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
 	return b.SetConf(r.id, r.conf)
 }
 
+// applyDone runs after the loop's batch is visible.
 func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) error {
 	r.applied = at
 	done := r.inflight
@@ -94,6 +105,8 @@ func hasEntry(entries []*pb.Entry, index, term uint64) bool {
 	return false
 }
 
+// truncateLog drops what the state store holds durably, and makes it flush when
+// the log has grown.
 func (r *Replica) truncateLog() {
 	first, _ := r.log.FirstIndex()
 	if r.ticks%truncateTicks != 0 || r.applied.Index < first+keepEntries {

@@ -373,9 +373,6 @@ func (r *Replica) setLead(l Lead) {
 	}
 }
 
-// dropGroups answers everything that waits: this node does not lead any more,
-// or leads in another term.
-// answer sends a reply to the attempt that is now waiting for it.
 // startLeading runs when the first entry of this node's term is applied: only
 // then does the applied state hold everything that earlier leaders committed.
 func (r *Replica) startLeading() error {
@@ -396,8 +393,6 @@ func (r *Replica) startLeading() error {
 	return nil
 }
 
-// admit takes a group into the queue, or answers it at once.
-// known answers a group whose outcome needs no evaluation.
 // propose evaluates the next batch and hands it to raft.
 func (r *Replica) propose() error {
 	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due()) {
@@ -450,11 +445,3 @@ func (r *Replica) propose() error {
 	r.loop.touch(r)
 	return nil
 }
-
-// took removes the first n groups from the queue.
-// apply adds committed entries to the loop's batch.
-// applyConf applies a configuration change, after making sure that the commit
-// that lets it is durable.
-// applyDone runs after the loop's batch is visible.
-// truncateLog drops what the state store holds durably, and makes it flush when
-// the log has grown.
