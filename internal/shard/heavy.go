@@ -8,7 +8,6 @@ import (
 
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
-	"tutti/internal/resp"
 	"tutti/internal/store"
 )
 
@@ -156,7 +155,9 @@ func (c *core) prepare(v *store.View, now int64, g *Group, stop *atomic.Bool) (*
 func (p *prepared) refuse(v *store.View, env keyspace.Env) {
 	p.tx = keyspace.NewTx(v, env)
 	for i := range p.replies {
-		p.replies[i] = resp.AppendError(nil, errTooHeavy)
+		var c command.Ctx
+		c.Error(errTooHeavy)
+		p.replies[i] = c.Out
 	}
 }
 
