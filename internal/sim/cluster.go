@@ -26,7 +26,8 @@ import (
 type Options struct {
 	Nodes, Shards int // 3, 1
 	Seed          uint64
-	LogBytesMax   int64 // see node.Config
+	LogBytesMax   int64         // see node.Config
+	ScrubEvery    time.Duration // the same
 }
 
 // Cluster is a cluster in a bubble.
@@ -119,7 +120,7 @@ func (c *Cluster) Start(i int) {
 		c.t.Fatalf("node %d runs", i)
 	}
 	c.Net.Up(m.name)
-	cfg := node.Config{Dir: m.dir, FS: m.disk.fs(), LogBytesMax: c.opts.LogBytesMax,
+	cfg := node.Config{Dir: m.dir, FS: m.disk.fs(), LogBytesMax: c.opts.LogBytesMax, ScrubEvery: c.opts.ScrubEvery,
 		Logger:        slog.New(slog.NewTextHandler(&m.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		ListenClients: c.Net.Listen, ListenPeers: c.Net.Listen,
 		DialPeer: func(ctx context.Context, to node.Member) (net.Conn, error) { return c.Net.Dial(ctx, m.name, to.Peer) },
