@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -13,12 +14,12 @@ import (
 // apply adds committed entries to the loop's batch, or to those that wait until
 // the batch before is committed.
 func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
-	if r.loop.beside != nil {
+	if r.loop.beside != nil || r.cut {
 		r.loop.waiting = append(r.loop.waiting, applying{r: r, m: m})
 		return nil
 	}
 	at := r.next
-	for _, e := range m.GetEntries() {
+	for i, e := range m.GetEntries() {
 		var err error
 		data := e.GetData()
 		if e.GetType() != pb.EntryNormal {
@@ -33,10 +34,27 @@ func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
 				return err
 			}
 		}
+		if data != nil && b.Scrub {
+			m = r.cutAfter(m, i)
+			break
+		}
 	}
 	r.next = at
 	r.loop.applying = append(r.loop.applying, applying{r, at, m})
 	return nil
+}
+
+// cutAfter ends what this batch applies of m with its entry i, so that a view of
+// exactly that state can be taken; the rest waits.
+func (r *Replica) cutAfter(m *pb.Message, i int) *pb.Message {
+	r.cut = true
+	list := m.GetEntries()
+	if i+1 == len(list) {
+		return m
+	}
+	rest := &pb.Message{Entries: list[i+1:], Responses: m.GetResponses()}
+	r.loop.waiting = slices.Insert(r.loop.waiting, 0, applying{r: r, m: rest})
+	return &pb.Message{Entries: list[:i+1]}
 }
 
 // applyConf applies a configuration change, after making sure that the commit
@@ -57,7 +75,8 @@ func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
 		change = c
 	}
 	r.host.cfg.Log.SyncCommit(r.id, &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(max(r.commit, e.GetIndex()))})
-	r.conf = r.raft.ApplyConfChange(change)
+	r.setConf(r.raft.ApplyConfChange(change))
+	r.host.checkSettled()
 	return b.SetConf(r.id, r.conf)
 }
 
@@ -84,6 +103,11 @@ func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) err
 		r.core.applied(done)
 	}
 	r.publish()
+	if r.cut {
+		r.cut = false
+		r.scrubView()
+		r.loop.touch(r)
+	}
 	if done != nil {
 		r.sweep.wrote(done)
 		r.answerBatch(done)

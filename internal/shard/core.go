@@ -26,6 +26,7 @@ type batch struct {
 	index, term uint64
 	time        int64
 	data        store.WriteSet // nil: no effects
+	logged      bool           // seen in raft's log
 	groups      []*Group
 	replies     []Reply
 	dbs         *keyspace.Databases // nil: unchanged
@@ -62,6 +63,8 @@ type input struct {
 	term      uint64
 	sweep     func(tx *keyspace.Tx) // background work of the keyspace; nil: none
 	tick      bool                  // the time must be recorded though nothing else is
+	scrub     bool                  // the scrub row must be written
+	from      []byte                // with this value
 	full      bool                  // the disk is full: what needs room is refused
 }
 
@@ -108,9 +111,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 		return nil, 0, err
 	}
 	c.out = len(ctx.Out)
-	if !tx.Empty() || tx.UsedNow() || in.tick || len(b.opened) > 0 {
-		c.seal(b, tx, in.databases, wrote)
-	}
+	c.finish(b, in, wrote)
 	return b, n, nil
 }
 
@@ -132,6 +133,18 @@ func (c *core) group(ctx *command.Ctx, b *batch, g *Group, full bool) Reply {
 	}
 	r.Replies = c.commands(ctx, g, full)
 	return r
+}
+
+// finish seals a batch if anything of it must be replicated.
+func (c *core) finish(b *batch, in input, wrote []bool) {
+	tx := b.tx
+	if tx.Empty() && !tx.UsedNow() && !in.tick && !in.scrub && len(b.opened) == 0 {
+		return
+	}
+	c.seal(b, tx, in.databases, wrote)
+	if in.scrub {
+		b.data.Put(store.ScrubRow(c.shard), in.from)
+	}
 }
 
 // commands evaluates the commands of a group and returns their replies.

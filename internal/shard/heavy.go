@@ -185,8 +185,7 @@ func (c *core) take(in input, g *Group) (*batch, bool) {
 	}
 	p.tx.Keys = in.keys
 	b.replies = []Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.term, Index: b.index, Time: b.time, Replies: p.replies}}
-	if !p.tx.Empty() || p.tx.UsedNow() || now.UsedNow() || in.tick {
-		c.seal(b, p.tx, in.databases, []bool{!p.tx.Empty()})
-	}
+	in.tick = in.tick || now.UsedNow()
+	c.finish(b, in, []bool{!p.tx.Empty()})
 	return b, true
 }

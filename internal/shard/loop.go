@@ -157,7 +157,7 @@ func (l *loop) take(x any) {
 	case appended:
 		x.r.appendDone(x.m, x.epoch)
 	case received:
-		x.r.step(x.m)
+		x.r.receiveMsg(x.m)
 	case readAsk:
 		x.r.asked(x.node, x.id)
 	case readTell:
@@ -170,6 +170,10 @@ func (l *loop) take(x any) {
 		}
 	case evaluated:
 		x.r.evaluatedHeavy(x)
+	case rejoinMsg:
+		x.r.joinAsked(x.node, x.id)
+	case scrubbed:
+		x.r.scrubDone(x)
 	case tickAsk:
 		x.r.tickTime(x.t)
 	case sweepFound:
@@ -264,14 +268,18 @@ func (l *loop) settle(x *beside) error {
 
 // settleAll leaves nothing applied by halves: a snapshot takes its place.
 func (l *loop) settleAll() error {
-	if err := l.settle(l.beside); err != nil || len(l.waiting) == 0 {
-		return err
+	for {
+		if err := l.settle(l.beside); err != nil || len(l.waiting) == 0 {
+			return err
+		}
+		b := l.host.cfg.State.NewBatch()
+		if err := l.applyWaiting(b); err != nil {
+			return err
+		}
+		if err := l.commit(b); err != nil {
+			return err
+		}
 	}
-	b := l.host.cfg.State.NewBatch()
-	if err := l.applyWaiting(b); err != nil {
-		return err
-	}
-	return l.commit(b)
 }
 
 func (l *loop) applyWaiting(b *store.Batch) error {
@@ -285,18 +293,25 @@ func (l *loop) applyWaiting(b *store.Batch) error {
 	return nil
 }
 
-// work proposes what waits and handles what raft has ready.
+// work handles what raft has ready, and proposes what waits. A batch is evaluated
+// only while raft has nothing ready: an entry that raft appended meanwhile, for
+// a change of the configuration or at its own, would take the batch's index.
 func (r *Replica) work(b *store.Batch) error {
 	for {
-		if err := r.propose(); err != nil {
-			return err
-		}
-		if !r.raft.HasReady() {
+		switch {
+		case r.raft.HasReady():
+			if err := r.handle(b); err != nil {
+				return err
+			}
+		case r.proposeConf():
+		default:
 			r.dropOffer()
-			return nil
-		}
-		if err := r.handle(b); err != nil {
-			return err
+			if err := r.propose(); err != nil {
+				return err
+			}
+			if !r.raft.HasReady() {
+				return nil
+			}
 		}
 	}
 }
