@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -26,7 +27,8 @@ type plot struct {
 	Top, LatencyTop     float64 // of the two diagrams
 	Bars                []bar
 	P50, P99            string // points of polylines
-	Rate, Slowest       string // at the upper ends of the axes
+	Rate                string // at the upper end of its axis
+	Slowest, Fastest    string // at the ends of theirs
 	Ticks               []tick
 	Faults              []band
 	Leaders             []mark
@@ -68,7 +70,7 @@ func newPlot(h *check.History) plot {
 	p := plot{Left: plotLeft, Width: plotWidth, Height: plotHeight, Leaders: marks(h, s), Ticks: ticks(s, 10)}
 	var rows int
 	p.Faults, rows = bands(h.Faults, s)
-	p.Top = 20 + float64(rows)*faultHeight
+	p.Top = 36 + float64(rows)*faultHeight
 	p.LatencyTop = p.Top + plotHeight + 30
 	p.Total = p.LatencyTop + plotHeight + 30
 	p.draw(h, s)
@@ -118,7 +120,7 @@ func (p *plot) draw(h *check.History, s scale) {
 		}
 	}
 	p.Rate = fmt.Sprintf("%.0f/s", float64(most)*plotBins/s.to.Seconds())
-	p.Slowest = slowest.Round(10 * time.Microsecond).String()
+	p.Slowest, p.Fastest = slowest.Round(time.Microsecond).String(), (slowest / 1000).String()
 }
 
 // height puts a latency on a logarithmic axis from a thousandth of the slowest
@@ -137,7 +139,7 @@ func percentile(sorted []time.Duration, percent int) time.Duration {
 // bands lays out faults so that none covers another, as far as there are rows.
 func bands(faults []check.Span, s scale) (all []band, rows int) {
 	faults = slices.Clone(faults)
-	slices.SortStableFunc(faults, func(a, b check.Span) int { return int(a.From - b.From) })
+	slices.SortStableFunc(faults, func(a, b check.Span) int { return cmp.Compare(a.From, b.From) })
 	var free [faultRows]time.Duration // from when on a row is free
 	for _, f := range faults {
 		if f.To < s.from || f.From > s.to {

@@ -38,6 +38,7 @@ var page string
 
 // What a page shows at most; the history beside it has all.
 const (
+	foundMax   = 20  // violations in full; the others by their name
 	witnessMax = 200 // operations of a violation
 	textMax    = 400 // characters of an operation
 )
@@ -90,6 +91,7 @@ type view struct {
 	Err        string
 	Facts      []fact
 	Violations []violation
+	Others     []string // violations above foundMax
 	Plot       plot
 	Timeline   timeline
 }
@@ -125,6 +127,10 @@ func newView(r Run) view {
 	guilty := make(map[int]bool)
 	for i := range r.Found {
 		f := &r.Found[i]
+		if i >= foundMax {
+			v.Others = append(v.Others, shorten(f.String()))
+			continue
+		}
 		d := violation{Violation: f, Meaning: meanings[f.Name], Page: string(f.Page)}
 		d.Head, _, _ = strings.Cut(f.Text, "\n")
 		for n, op := range f.Ops {

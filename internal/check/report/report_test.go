@@ -148,3 +148,25 @@ func TestPageOfNothing(t *testing.T) {
 		}
 	}
 }
+
+// However much is wrong, the page stays one that a browser opens.
+func TestPageIsBounded(t *testing.T) {
+	r := bad(t, 5000)
+	for range 500 {
+		r.Found = append(r.Found, r.Found[:3]...)
+	}
+	r.Found[len(r.Found)-1].Name = "the last one"
+	var b bytes.Buffer
+	if err := Write(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), "<section"); n != foundMax {
+		t.Errorf("%d violations in full", n)
+	}
+	if !strings.Contains(b.String(), "1483 more violations") || !strings.Contains(b.String(), "the last one") {
+		t.Error("the others are not named")
+	}
+	if b.Len() > 8<<20 {
+		t.Errorf("the page has %d bytes", b.Len())
+	}
+}
