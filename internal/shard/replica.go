@@ -2,6 +2,7 @@ package shard
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -65,6 +66,7 @@ type Replica struct {
 	bytes    int                // of queue
 	pending  map[groupID]*Group // queued, in flight or waiting for confirmation
 	inflight *batch             // proposed, not applied; nil: none
+	heavy    heavy              // groups that are evaluated beside the loop
 	tickTo   int64              // somebody waits for shard time to reach this
 	reads    reads
 	dirty    bool            // in the loop's list of replicas with work
@@ -74,10 +76,7 @@ type Replica struct {
 	views    sync.WaitGroup // open views; a snapshot is installed when there is none
 	hashes   hashes
 	scrub    scrub
-	// rest is what follows an entry after which the scrub takes a view: it waits
-	// for the next batch. cut is set until this one is applied.
-	rest *pb.Message
-	cut  bool
+	cut      bool // the scrub takes a view after the entry applied last; those that follow wait
 	// receiving is set while a snapshot comes in, by the goroutine that receives.
 	receiving atomic.Bool
 }
@@ -395,9 +394,6 @@ func (r *Replica) setLead(l Lead) {
 	}
 }
 
-// dropGroups answers everything that waits: this node does not lead any more,
-// or leads in another term.
-// answer sends a reply to the attempt that is now waiting for it.
 // startLeading runs when the first entry of this node's term is applied: only
 // then does the applied state hold everything that earlier leaders committed.
 func (r *Replica) startLeading() error {
@@ -419,8 +415,6 @@ func (r *Replica) startLeading() error {
 	return nil
 }
 
-// admit takes a group into the queue, or answers it at once.
-// known answers a group whose outcome needs no evaluation.
 // propose evaluates the next batch and hands it to raft.
 func (r *Replica) propose() error {
 	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due() && !r.scrub.mark) {
@@ -439,6 +433,11 @@ func (r *Replica) propose() error {
 		tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
 		sweep: r.sweep.step(now), scrub: r.scrub.mark, from: r.scrub.from}
 	b, n, err := r.core.evaluate(in, r.queue)
+	if errors.Is(err, keyspace.ErrHeavy) {
+		r.sweep.dropped()
+		r.setAside(n)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("evaluate batch of shard %d: %w", r.id, err)
 	}
@@ -488,11 +487,3 @@ func (r *Replica) checkProposed(entries []*pb.Entry) {
 	panic(fmt.Sprintf("shard %d: the batch for entry %d of term %d is not among the %d entries up to %d that raft has ready",
 		r.id, b.index, b.term, len(entries), r.lastIndex))
 }
-
-// took removes the first n groups from the queue.
-// apply adds committed entries to the loop's batch.
-// applyConf applies a configuration change, after making sure that the commit
-// that lets it is durable.
-// applyDone runs after the loop's batch is visible.
-// truncateLog drops what the state store holds durably, and makes it flush when
-// the log has grown.
