@@ -406,14 +406,21 @@ func (h *Host) Resign(ctx context.Context) error {
 	return nil
 }
 
-func (r *Replica) resign() {
+func (r *Replica) resign() { r.handOver(0) }
+
+// handOver moves leadership to the follower that is furthest; of those equally
+// far, to the preferred one.
+func (r *Replica) handOver(preferred uint64) {
 	st := r.raft.Status()
 	if st.LeadTransferee != 0 || !r.leading() {
 		return
 	}
 	best, match := uint64(0), uint64(0)
 	for id, p := range st.Progress {
-		if id != r.host.cfg.Node && !p.IsLearner && p.State == tracker.StateReplicate && p.Match >= match && r.host.cfg.Links.Up(id) {
+		if id == r.host.cfg.Node || p.IsLearner || p.State != tracker.StateReplicate || !r.host.cfg.Links.Up(id) {
+			continue
+		}
+		if best == 0 || p.Match > match || p.Match == match && id == preferred {
 			best, match = id, p.Match
 		}
 	}

@@ -63,6 +63,7 @@ type Replica struct {
 	ticks    uint64
 	views    sync.WaitGroup // open views; a snapshot is installed when there is none
 	hashes   hashes
+	health   health
 	// receiving is set while a snapshot comes in, by the goroutine that receives.
 	receiving atomic.Bool
 }
@@ -184,6 +185,7 @@ func (r *Replica) leading() bool {
 // step hands a message to raft.
 func (r *Replica) step(m *pb.Message) {
 	r.loop.touch(r)
+	r.noteAck(m)
 	if err := r.raft.Step(m); err != nil {
 		r.host.cfg.Logger.Debug("raft refused a message", slog.Uint64("shard", r.id), slog.Any("type", m.GetType()), slog.Any("error", err))
 	}
@@ -196,6 +198,7 @@ func (r *Replica) tick() {
 	r.tickReads()
 	r.compareHashes()
 	r.truncateLog()
+	r.watchHealth()
 }
 
 // handle takes what raft has ready: messages leave, appends go to the log's
@@ -282,6 +285,9 @@ type deferred struct {
 func (r *Replica) appendDone(m *pb.Message, epoch uint64) {
 	if epoch == r.epoch {
 		r.log.Appended(m.GetEntries())
+	}
+	if n := len(m.GetEntries()); n > 0 {
+		r.health.appended(m.GetEntries()[n-1].GetIndex(), r.ticks)
 	}
 	r.appending--
 	r.respond(m)
@@ -383,6 +389,7 @@ func (r *Replica) startLeading() error {
 	}
 	r.core.sessions, r.core.known = sessions, keyspace.NewKnown(len(r.host.cfg.Shards))
 	r.clock.start(r.applied.Time)
+	r.health.begin(r.ticks)
 	r.sweep = newSweeper(r)
 	r.setLead(Lead{Node: r.host.cfg.Node, Term: r.term, Self: true})
 	early := r.early
@@ -438,6 +445,7 @@ func (r *Replica) propose() error {
 		r.sweep.dropped()
 		return nil
 	}
+	r.health.propose(b.index, r.ticks)
 	r.took(n)
 	r.inflight = b
 	r.loop.touch(r)
