@@ -19,6 +19,7 @@ const usage = `usage: go run . [flags]            throughput, latency and CPU pe
        go run . failover [flags]   longest gap between acknowledged writes at kill -9 of the leader
        go run . bigdata [flags]    data of several times the memory a node may use
        go run . nemesis [flags]    real nodes under random faults, judged by checkers
+       go run . faults [flags]     what each fault costs, beside etcd
 
 `
 
@@ -43,6 +44,8 @@ func main() {
 			run, args = bigdataMain, args[1:]
 		case "nemesis":
 			run, args = nemesisMain, args[1:]
+		case "faults":
+			run, args = figuresMain, args[1:]
 		}
 	}
 	err := run(ctx, args)

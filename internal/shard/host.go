@@ -30,6 +30,7 @@ const (
 	kindHashAsk                        // shard:8 index:8 hash:8
 	kindHashTell                       // shard:8 index:8 hash:8
 	kindDiverged                       // shard:8 index:8 hash:8
+	kindStepDown                       // shard:8 term:8
 )
 
 // Config gives a Host what it needs.
@@ -221,7 +222,7 @@ func (h *Host) Frame(from uint64, kind peer.Kind, b []byte) {
 			h.cfg.Reply(from, reply)
 			return
 		}
-	case kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged:
+	case kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged, kindStepDown:
 		if len(b) < 8 {
 			break
 		}
@@ -262,6 +263,8 @@ func (r *Replica) frame(from uint64, kind peer.Kind, b []byte) bool {
 		r.loop.post(readTell{r, be.Uint64(b), be.Uint64(b[8:]), int64(be.Uint64(b[16:]))})
 	case kind == kindTick && len(b) == 8:
 		r.loop.post(tickAsk{r, int64(be.Uint64(b))})
+	case kind == kindStepDown && len(b) == 8:
+		r.loop.post(steppedDown{r, from, be.Uint64(b)})
 	case (kind == kindHashAsk || kind == kindHashTell || kind == kindDiverged) && len(b) == 16:
 		r.loop.post(hashMsg{r, from, kind, be.Uint64(b), be.Uint64(b[8:])})
 	default:
@@ -277,6 +280,19 @@ func (h *Host) LinkChanged(node uint64, up bool) {
 	}
 	for _, l := range h.loops {
 		l.post(linkDown{node})
+	}
+}
+
+// stepDown tells the others that this node has given up leading: it hears no
+// majority. One that is only deaf would else have been obeyed until now and be
+// missed for another election time-out from now on.
+func (r *Replica) stepDown() {
+	for _, node := range r.conf.GetVoters() {
+		if node != r.host.cfg.Node {
+			r.host.cfg.Links.Queue(node, peer.Control, kindStepDown, func(dst []byte) []byte {
+				return be.AppendUint64(be.AppendUint64(dst, r.id), r.term)
+			})
+		}
 	}
 }
 

@@ -359,6 +359,9 @@ func (r *Replica) transmit(m *pb.Message, class peer.Class) {
 func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.host.cfg.Logger.Info("raft role", slog.Uint64("shard", r.id), slog.String("role", s.RaftState.String()),
 		slog.Uint64("leader", s.Lead), slog.Uint64("term", r.term))
+	if r.state == raft.StateLeader && s.RaftState == raft.StateFollower && s.Lead == raft.None && r.lead.Load().Term == r.term {
+		r.stepDown() // in the same term: no majority answers
+	}
 	r.state = s.RaftState
 	r.core.sessions = nil // anew at the first applied entry of the term, see startLeading
 	r.sweep = nil
