@@ -166,6 +166,14 @@ func (r *Recorder) Leader(shard, node int, term uint64) {
 	}
 }
 
+// FinalNodes takes down that every key was read through these nodes at the end,
+// when all other clients had stopped.
+func (r *Recorder) FinalNodes(nodes ...int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.Suite.FinalNodes = nodes
+}
+
 // Texts counts the errors by their first word.
 func (r *Recorder) Texts() map[string]int {
 	r.mu.Lock()
