@@ -369,6 +369,23 @@ func (r *Replica) campaignSoon(left int) {
 	})
 }
 
+// campaignAgain ends a split vote: two replicas asked for votes in the same tick,
+// each has its own, and raft would let both wait for another election time-out.
+// Two to five ticks decide it. (Time-outs are drawn from ten ticks, so of two
+// followers that miss a leader at once one pair in ten collides.)
+func (r *Replica) campaignAgain() {
+	tick, term := r.host.cfg.Tick, r.term
+	r.loop.after(2*tick+time.Duration(r.host.cfg.Rand(uint64(3*tick))), func() {
+		if r.state != raft.StateCandidate || r.term != term {
+			return
+		}
+		r.loop.touch(r)
+		if err := r.raft.Campaign(); err != nil {
+			r.host.cfg.Logger.Debug("campaign", slog.Uint64("shard", r.id), slog.Any("error", err))
+		}
+	})
+}
+
 // after runs f on the loop's goroutine once d has passed, unless it stops.
 func (l *loop) after(d time.Duration, f func()) {
 	l.wg.Go(func() {

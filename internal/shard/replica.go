@@ -389,6 +389,9 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.sweep = nil
 	r.confIndex = 0
 	r.setLead(Lead{Node: replicaNode(s.Lead), Term: r.term})
+	if r.state == raft.StateCandidate {
+		r.campaignAgain()
+	}
 	r.dropGroups()
 	r.readsTermChanged()
 }
