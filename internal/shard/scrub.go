@@ -175,10 +175,19 @@ func (h *Host) verifyTables(quit <-chan struct{}) {
 		}
 		pause := scrubPace(quit, nil)
 		if err := errors.Join(h.cfg.State.VerifyTables(pause), h.cfg.Log.VerifyTables(pause)); err != nil {
-			h.fatal(err)
-			return
+			h.scrubFailed(err)
 		}
 	}
+}
+
+// scrubFailed takes what a scrub met. A disk that does not answer is for those to
+// deal with who need what they read.
+func (h *Host) scrubFailed(err error) {
+	if errors.Is(err, store.ErrDamaged) {
+		h.fatal(err)
+		return
+	}
+	h.cfg.Logger.Error("scrub", slog.Any("error", err))
 }
 
 // scrubDone takes over the result of this replica.
@@ -187,7 +196,7 @@ func (r *Replica) scrubDone(done scrubbed) {
 	case errors.Is(done.err, errStopped):
 		return
 	case done.err != nil:
-		r.host.fatal(fmt.Errorf("scrub of shard %d: %w", r.id, done.err))
+		r.host.scrubFailed(fmt.Errorf("scrub of shard %d: %w", r.id, done.err))
 		return
 	}
 	r.scrub.done = done
