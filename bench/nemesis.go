@@ -147,15 +147,11 @@ func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint6
 	if e, ok := s.(interface{ end() }); ok {
 		defer e.end()
 	}
-	var finals []int // counted from 1
-	if s.traits().finalNodes {
-		for i := range nodes {
-			finals = append(finals, i+1)
-		}
-	} else {
-		finals = []int{1}
+	through := []int{0} // at the end every key is read through these
+	for i := 1; i < nodes && s.traits().finalNodes; i++ {
+		through = append(through, i)
 	}
-	rec := check.NewRecorder(loadSuite(finals), 0)
+	rec := check.NewRecorder(loadSuite(through), 0)
 	keys := newKeyring()
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -193,10 +189,7 @@ func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint6
 	if why := b.died(); why != "" {
 		rec.Problem("%s", why)
 	}
-	for i := range finals {
-		finals[i]--
-	}
-	if err := keys.readAll(b, rec, finals); err != nil {
+	if err := keys.readAll(b, rec, through); err != nil {
 		rec.Problem("%v", err)
 	}
 	if err := s.equal(ctx, b); err != nil {
@@ -242,7 +235,7 @@ func (r *nemesisResult) judge(rec *check.Recorder, seed uint64) error {
 	violations, err := check.Check(h)
 	fmt.Printf("%d operations judged in %v\n", len(h.Ops), time.Since(began).Round(time.Millisecond))
 	if err != nil {
-		r.Problems = append(r.Problems, err.Error())
+		r.Problems = append(r.Problems, firstLines(err.Error(), problemLines))
 	}
 	for i := range violations {
 		r.Violations[kindOf(violations[i].Key)+": "+violations[i].Name]++
@@ -261,6 +254,17 @@ func kindOf(key string) string {
 		return "counters"
 	}
 	return "transactions"
+}
+
+// problemLines is how much of what makes a verdict impossible is told.
+const problemLines = 10
+
+func firstLines(s string, n int) string {
+	lines := strings.SplitN(s, "\n", n+1)
+	if len(lines) > n {
+		lines[n] = "…"
+	}
+	return strings.Join(lines, "\n")
 }
 
 // evidenceMax is how many violations are told in full.
