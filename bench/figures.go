@@ -143,7 +143,10 @@ func figuresMain(ctx context.Context, args []string) error {
 		}
 	}
 	printFigures(os.Stdout, report)
-	path, err := writeJSON(o.jsonPath, "faults", report.Machine.Date, report)
+	path, err := writeBoth(o.jsonPath, "faults", report.Machine.Date, report, func(w io.Writer) {
+		report.Machine.print(w)
+		printFigures(w, report)
+	})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -113,7 +114,10 @@ func nemesisMain(ctx context.Context, args []string) error {
 		}
 	}
 	printNemesis(os.Stdout, report)
-	path, err := writeJSON(o.jsonPath, "nemesis", report.Machine.Date, report)
+	path, err := writeBoth(o.jsonPath, "nemesis", report.Machine.Date, report, func(w io.Writer) {
+		report.Machine.print(w)
+		printNemesis(w, report)
+	})
 	if err != nil {
 		return err
 	}
