@@ -215,7 +215,11 @@ func (k *keyring) readAll(b *bed, rec *check.Recorder, nodes []int) error {
 				if key[:1] == listKeys {
 					cmd = check.Command("LRANGE", key, "0", "-1")
 				}
-				if !s.do(rec, check.FinalReader, node, finalTimeout, false, cmd) && !s.do(rec, check.FinalReader, node, finalTimeout, false, cmd) {
+				read := false
+				for tries := 0; tries < 2 && !read; tries++ {
+					read = s.do(rec, check.FinalReader, node, finalTimeout, false, cmd)
+				}
+				if !read {
 					errs[at] = fmt.Errorf("final read of %s through node %d failed", key, node+1)
 					return
 				}
