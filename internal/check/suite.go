@@ -17,7 +17,7 @@ type Suite struct {
 	// end. Empty: no final reads are asked for.
 	FinalNodes []int `json:",omitempty"`
 	// TimeError is by how much "expiry" and "lock" let deadlines be off.
-	TimeError TimeError
+	TimeError TimeError `json:",omitzero"`
 }
 
 // Rule gives the keys with a prefix to a checker.
@@ -74,6 +74,13 @@ func Check(h *History) ([]Violation, error) {
 	}
 	if len(h.Ops) == 0 {
 		j.errs = append(j.errs, errors.New("the history is empty"))
+	}
+	for i := range h.Ops {
+		for _, c := range h.Ops[i].Cmds {
+			if len(c.keys()) == 0 {
+				return nil, errors.Join(append(j.errs, fmt.Errorf("%v: no key, no checker", &h.Ops[i]))...)
+			}
+		}
 	}
 	keys := byKey(h)
 	for _, k := range keys {

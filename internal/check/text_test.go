@@ -115,7 +115,7 @@ func parseReply(t *testing.T, text string) Reply {
 	switch {
 	case text == "nil":
 		return null()
-	case strings.HasPrefix(text, "-"):
+	case strings.HasPrefix(text, "-") && text[1] >= 'A':
 		return failure(text[1:])
 	case strings.HasPrefix(text, "("):
 		return integer(int64(number(t, strings.Trim(text, "()"))))

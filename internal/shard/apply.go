@@ -2,15 +2,24 @@ package shard
 
 import (
 	"fmt"
+	"slices"
+
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
 	"tutti/internal/store"
 )
 
+// apply adds committed entries to the loop's batch, or to those that wait until
+// the batch before is committed.
 func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
+	if r.loop.beside != nil || r.cut {
+		r.loop.waiting = append(r.loop.waiting, applying{r: r, m: m})
+		return nil
+	}
 	at := r.next
-	for _, e := range m.GetEntries() {
+	for i, e := range m.GetEntries() {
 		var err error
 		data := e.GetData()
 		if e.GetType() != pb.EntryNormal {
@@ -25,12 +34,31 @@ func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
 				return err
 			}
 		}
+		if data != nil && b.Scrub {
+			m = r.cutAfter(m, i)
+			break
+		}
 	}
 	r.next = at
 	r.loop.applying = append(r.loop.applying, applying{r, at, m})
 	return nil
 }
 
+// cutAfter ends what this batch applies of m with its entry i, so that a view of
+// exactly that state can be taken; the rest waits.
+func (r *Replica) cutAfter(m *pb.Message, i int) *pb.Message {
+	r.cut = true
+	list := m.GetEntries()
+	if i+1 == len(list) {
+		return m
+	}
+	rest := &pb.Message{Entries: list[i+1:], Responses: m.GetResponses()}
+	r.loop.waiting = slices.Insert(r.loop.waiting, 0, applying{r: r, m: rest})
+	return &pb.Message{Entries: list[:i+1]}
+}
+
+// applyConf applies a configuration change, after making sure that the commit
+// that lets it is durable.
 func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
 	var change pb.ConfChangeI
 	if e.GetType() == pb.EntryConfChange {
@@ -47,10 +75,12 @@ func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
 		change = c
 	}
 	r.host.cfg.Log.SyncCommit(r.id, &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(max(r.commit, e.GetIndex()))})
-	r.conf = r.raft.ApplyConfChange(change)
+	r.setConf(r.raft.ApplyConfChange(change))
+	r.host.checkSettled()
 	return b.SetConf(r.id, r.conf)
 }
 
+// applyDone runs after the loop's batch is visible.
 func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) error {
 	r.applied = at
 	done := r.inflight
@@ -73,6 +103,11 @@ func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) err
 		r.core.applied(done)
 	}
 	r.publish()
+	if r.cut {
+		r.cut = false
+		r.scrubView()
+		r.loop.touch(r)
+	}
 	if done != nil {
 		r.sweep.wrote(done)
 		r.answerBatch(done)
@@ -94,6 +129,8 @@ func hasEntry(entries []*pb.Entry, index, term uint64) bool {
 	return false
 }
 
+// truncateLog drops what the state store holds durably, and makes it flush when
+// the log has grown.
 func (r *Replica) truncateLog() {
 	first, _ := r.log.FirstIndex()
 	if r.ticks%truncateTicks != 0 || r.applied.Index < first+keepEntries {

@@ -33,7 +33,7 @@ type entryTimes struct {
 	proposed uint64 // tick
 	durable  bool   // here
 	first    uint64 // tick at which the first follower held it
-	by       uint64 // that follower; 0: none yet
+	by       uint64 // that follower's replica; 0: none yet
 }
 
 const (
@@ -107,7 +107,7 @@ func (r *Replica) watchHealth() {
 		return
 	}
 	quickest := r.health.entry.by
-	r.host.cfg.Logger.Warn("the disk here is slow, leadership moves", slog.Uint64("shard", r.id), slog.Uint64("to", quickest))
+	r.host.cfg.Logger.Warn("the disk here is slow, leadership moves", slog.Uint64("shard", r.id), slog.Uint64("to", replicaNode(quickest)))
 	r.health.begin(r.ticks) // judged anew, should nobody take it
 	r.handOver(quickest)
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +26,8 @@ import (
 type Options struct {
 	Nodes, Shards int // 3, 1
 	Seed          uint64
-	LogBytesMax   int64 // see node.Config
+	LogBytesMax   int64         // see node.Config
+	ScrubEvery    time.Duration // the same
 }
 
 // Cluster is a cluster in a bubble.
@@ -53,6 +55,8 @@ type machine struct {
 	node    *node.Node // nil: down
 	closing sync.WaitGroup
 	log     tail
+	// damaged is set once the node has stopped itself because its data is.
+	damaged atomic.Bool
 }
 
 // New forms a cluster and starts all its nodes. The test's end stops them.
@@ -116,7 +120,7 @@ func (c *Cluster) Start(i int) {
 		c.t.Fatalf("node %d runs", i)
 	}
 	c.Net.Up(m.name)
-	cfg := node.Config{Dir: m.dir, FS: m.disk.fs(), LogBytesMax: c.opts.LogBytesMax,
+	cfg := node.Config{Dir: m.dir, FS: m.disk.fs(), LogBytesMax: c.opts.LogBytesMax, ScrubEvery: c.opts.ScrubEvery,
 		Logger:        slog.New(slog.NewTextHandler(&m.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		ListenClients: c.Net.Listen, ListenPeers: c.Net.Listen,
 		DialPeer: func(ctx context.Context, to node.Member) (net.Conn, error) { return c.Net.Dial(ctx, m.name, to.Peer) },
@@ -126,7 +130,7 @@ func (c *Cluster) Start(i int) {
 			return conn, id, err
 		},
 		Rand:   lockedRand(rand.NewPCG(c.opts.Seed, uint64(100+i))),
-		Failed: func(err error) { c.t.Errorf("%s node %d failed: %v", stamp(), i, err) },
+		Failed: func(err error) { c.failed(m, err) },
 	}
 	cfg.Clock.Wall = m.clock.Wall
 	gate := m.gate
@@ -190,6 +194,7 @@ func (c *Cluster) end(i, keepPercent int) {
 		c.t.Fatalf("node %d is down", i)
 	}
 	m.node = nil
+	m.damaged.Store(false)
 	mem := m.disk.gone()
 	if mem == nil {
 		mem = m.disk.crash(c.Rand, keepPercent)

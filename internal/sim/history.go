@@ -260,10 +260,12 @@ func (l *Load) quit() { l.once.Do(func() { close(l.stop) }) }
 func (l *Load) ReadAll() {
 	k := l.c.Client("")
 	defer k.Close()
+	var nodes []int
 	for i := range l.c.machines {
 		if !l.c.Up(i + 1) {
 			continue
 		}
+		nodes = append(nodes, i+1)
 		k.At(i + 1)
 		for _, key := range l.keys {
 			args := []string{"GET", key}
@@ -275,4 +277,5 @@ func (l *Load) ReadAll() {
 			}
 		}
 	}
+	l.H.FinalNodes(nodes...)
 }

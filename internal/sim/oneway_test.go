@@ -43,7 +43,8 @@ func TestLeaderCutOffOneWayIsReplaced(t *testing.T) {
 					time.Sleep(3 * time.Second)
 					c.Heal()
 					time.Sleep(2 * time.Second)
-					if after := term(t, c, other); after < before+1 || after > before+2 {
+					// Both followers may ask for votes at once, twice even.
+					if after := term(t, c, other); after < before+1 || after > before+3 {
 						t.Errorf("round %d: the term went from %d to %d", round, before, after)
 					}
 				}
