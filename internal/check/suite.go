@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -55,7 +56,7 @@ func (v *Violation) String() string {
 // Story is the violation with the operations that show it, a line each.
 func (v *Violation) Story(h *History) string {
 	ops := slices.Clone(v.Ops)
-	slices.SortFunc(ops, func(a, b int) int { return int(h.Ops[a].Call - h.Ops[b].Call) })
+	slices.SortFunc(ops, func(a, b int) int { return cmp.Compare(h.Ops[a].Call, h.Ops[b].Call) })
 	var b strings.Builder
 	fmt.Fprintln(&b, v)
 	for _, i := range ops {
