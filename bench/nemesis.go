@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"tutti/internal/check"
+	pages "tutti/internal/check/report"
 )
 
 // roundMax is how long the faults of one round last. Every round has a fresh
@@ -96,7 +96,7 @@ func nemesisMain(ctx context.Context, args []string) error {
 		return err
 	}
 	defer l.close()
-	report := &nemesisReport{Machine: l.machine, Nodes: *nodes, Seed: *seed, Minutes: *minutes}
+	all := &nemesisReport{Machine: l.machine, Nodes: *nodes, Seed: *seed, Minutes: *minutes}
 	fmt.Printf("seed %d, %d nodes, %v minutes each\n", *seed, *nodes, *minutes)
 	var failed []error
 	for _, name := range names {
@@ -104,7 +104,7 @@ func nemesisMain(ctx context.Context, args []string) error {
 			continue
 		}
 		result := &nemesisResult{System: name, Operations: map[string]int{}, Errors: map[string]int{}, Faults: map[string]int{}, Violations: map[string]int{}}
-		report.Systems = append(report.Systems, result)
+		all.Systems = append(all.Systems, result)
 		if err := result.run(ctx, l, *nodes, *seed, time.Duration(*minutes*float64(time.Minute))); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -113,10 +113,10 @@ func nemesisMain(ctx context.Context, args []string) error {
 			failed = append(failed, fmt.Errorf("tutti: %s, seed %d", result.Verdict, *seed))
 		}
 	}
-	printNemesis(os.Stdout, report)
-	path, err := writeBoth(o.jsonPath, "nemesis", report.Machine.Date, report, func(w io.Writer) {
-		report.Machine.print(w)
-		printNemesis(w, report)
+	printNemesis(os.Stdout, all)
+	path, err := writeBoth(o.jsonPath, "nemesis", all.Machine.Date, all, func(w io.Writer) {
+		all.Machine.print(w)
+		printNemesis(w, all)
 	})
 	if err != nil {
 		return err
@@ -200,7 +200,7 @@ func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint6
 		rec.Problem("replicas: %v", err)
 	}
 	r.Keys += len(keys.all)
-	return r.judge(rec, seed)
+	return r.judge(l, rec, nodes, seed)
 }
 
 // watchLeader takes down every change of leader.
@@ -225,7 +225,7 @@ func (r *nemesisResult) watchLeader(ctx context.Context, stop <-chan struct{}, b
 }
 
 // judge runs the checkers and keeps what a violation needs to be looked at.
-func (r *nemesisResult) judge(rec *check.Recorder, seed uint64) error {
+func (r *nemesisResult) judge(l *lab, rec *check.Recorder, nodes int, seed uint64) error {
 	for text, n := range rec.Texts() {
 		r.Errors[text] += n
 	}
@@ -233,8 +233,6 @@ func (r *nemesisResult) judge(rec *check.Recorder, seed uint64) error {
 	for _, o := range []check.Outcome{check.OK, check.Failed, check.Unknown} {
 		r.Operations[o.String()] += h.Count(o)
 	}
-	r.Problems = append(r.Problems, h.Problems...)
-	h.Problems = nil
 	began := time.Now()
 	violations, err := check.Check(h)
 	fmt.Printf("%d operations judged in %v\n", len(h.Ops), time.Since(began).Round(time.Millisecond))
@@ -244,10 +242,10 @@ func (r *nemesisResult) judge(rec *check.Recorder, seed uint64) error {
 	for i := range violations {
 		r.Violations[kindOf(violations[i].Key)+": "+violations[i].Name]++
 	}
-	if len(violations) == 0 && len(r.Problems) == 0 {
+	if len(violations) == 0 && err == nil {
 		return nil
 	}
-	return r.keepEvidence(h, violations, seed)
+	return r.keepEvidence(l, h, violations, err, nodes, seed)
 }
 
 func kindOf(key string) string {
@@ -271,42 +269,15 @@ func firstLines(s string, n int) string {
 	return strings.Join(lines, "\n")
 }
 
-// evidenceMax is how many violations are told in full.
-const evidenceMax = 5
-
-// keepEvidence leaves a folder with the stories of violations and the history.
-func (r *nemesisResult) keepEvidence(h *check.History, violations []check.Violation, seed uint64) error {
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("tutti-nemesis-%s-%d", r.System, seed))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	var b strings.Builder
-	for i := range violations[:min(len(violations), evidenceMax)] {
-		fmt.Fprintln(&b, violations[i].Story(h))
-		if page := violations[i].Page; page != nil {
-			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("violation-%d.html", i+1)), page, 0o644); err != nil {
-				return err
-			}
-		}
-	}
-	for _, f := range h.Faults {
-		fmt.Fprintf(&b, "%9.4f-%9.4f fault: %s\n", f.From.Seconds(), f.To.Seconds(), f.Name)
-	}
-	for _, l := range h.Leaders {
-		fmt.Fprintf(&b, "%9.4f leader: node %d, term %d\n", l.At.Seconds(), l.Node, l.Term)
-	}
-	for _, p := range r.Problems {
-		fmt.Fprintf(&b, "problem: %s\n", p)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "violations.txt"), []byte(b.String()), 0o644); err != nil {
-		return err
-	}
-	data, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	r.Evidence = dir
-	return os.WriteFile(filepath.Join(dir, "history.json"), data, 0o644)
+// keepEvidence leaves the history and a page about it.
+func (r *nemesisResult) keepEvidence(l *lab, h *check.History, found []check.Violation, err error, nodes int, seed uint64) error {
+	page, err := pages.Save(filepath.Join(os.TempDir(), "tutti-nemesis"), fmt.Sprintf("%s-%d", r.System, seed), pages.Run{
+		Title: r.System + ", real processes", Seed: seed, Commit: l.machine.Commit, Times: 5,
+		Command: fmt.Sprintf("cd bench && go run . nemesis --system %s --nodes %d --seed %d", r.System, nodes, seed),
+		History: h, Found: found, Err: err,
+	})
+	r.Evidence = page
+	return err
 }
 
 // finish says what each checker found.
