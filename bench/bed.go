@@ -246,16 +246,6 @@ func (b *bed) heal() error {
 	return errors.Join(errs...)
 }
 
-// pids are the processes that run.
-func (b *bed) pids() (pids []int) {
-	for _, n := range b.nodes {
-		if pid := n.pid(); pid != 0 {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
 func (n *bedNode) pid() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
