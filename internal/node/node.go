@@ -12,6 +12,8 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -152,6 +154,8 @@ func (n *Node) openStores() (err error) {
 			return fmt.Errorf("%s: the data of node %d is gone (%w). It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.form.Node, err)
 		}
 	}
+	cfg.Space = store.WatchSpace(cfg)
+	n.space = cfg.Space
 	if n.count, err = store.OpenCounters(cfg, n.form.Node, false); err != nil {
 		return err
 	}
@@ -161,14 +165,13 @@ func (n *Node) openStores() (err error) {
 	if n.state, err = store.OpenState(cfg); err != nil {
 		return err
 	}
-	n.space = store.WatchSpace(cfg)
 	return nil
 }
 
 func (n *Node) openLinks(l net.Listener) error {
 	cfg := peer.Config{
 		Node: n.form.Node, Incarnation: n.count.Incarnation, Cluster: n.form.Cluster, Listener: l,
-		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello,
+		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello, Room: n.room,
 		Frame:   func(from uint64, kind peer.Kind, b []byte) { n.host.Frame(from, kind, b) },
 		Stream:  func(from uint64, s *peer.Conn) { n.host.Stream(from, s) },
 		Changed: func(node uint64, up bool) { n.host.LinkChanged(node, up) },
@@ -191,6 +194,17 @@ func (n *Node) openLinks(l net.Listener) error {
 	}
 	n.links = peer.New(cfg)
 	return nil
+}
+
+// room is what the peers are told of this node's disk.
+func (n *Node) room() peer.Room {
+	switch {
+	case n.space.Tight():
+		return peer.RoomTight
+	case n.space.Full():
+		return peer.RoomFull
+	}
+	return peer.RoomPlenty
 }
 
 func (n *Node) tlsDial(id *trust.Identity) func(ctx context.Context, to Member) (net.Conn, error) {
@@ -237,7 +251,7 @@ func (n *Node) openShards() (err error) {
 		Log: n.log, State: n.state, Links: n.links, Table: command.NewTable(),
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Tick: n.cfg.Tick, Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
-		Full:        n.space.Full,
+		Space:       n.space,
 		LeadChanged: n.router.LeadChanged, Reply: n.router.Reply, Fatal: n.fatal,
 	})
 	if err != nil {
@@ -353,15 +367,16 @@ type NodeStatus struct {
 	Client string `json:"client"`
 	Peer   string `json:"peer"`
 	Up     bool   `json:"up"`
+	Full   bool   `json:"disk_full"`
 }
 
 func (n *Node) status(ctx context.Context) ([]byte, error) {
 	s := Status{Cluster: n.form.Cluster, Node: n.form.Node, Version: Version, Starts: n.count.Incarnation}
 	up := 0
 	for _, m := range n.form.Members {
-		ns := NodeStatus{ID: m.ID, Client: m.Client, Peer: m.Peer, Up: m.ID == n.form.Node || n.links.Up(m.ID)}
+		ns := NodeStatus{ID: m.ID, Client: m.Client, Peer: m.Peer, Up: m.ID == n.form.Node || n.links.Up(m.ID), Full: n.links.Room(m.ID) != peer.RoomPlenty}
 		if m.ID == n.form.Node {
-			ns.PID = os.Getpid()
+			ns.PID, ns.Full = os.Getpid(), n.space.Full()
 		}
 		if ns.Up {
 			up++
@@ -377,8 +392,25 @@ func (n *Node) status(ctx context.Context) ([]byte, error) {
 		led = led && info.Leader != 0
 		s.Shards = append(s.Shards, info)
 	}
-	s.Verdict = verdict(up, len(n.form.Members), led)
+	s.Verdict = verdict(up, len(n.form.Members), led) + fullDisks(s.Nodes)
 	return json.Marshal(s)
+}
+
+// fullDisks names the nodes that need room, for the end of the verdict.
+func fullDisks(nodes []NodeStatus) string {
+	var full []string
+	for _, ns := range nodes {
+		if ns.Full {
+			full = append(full, strconv.FormatUint(ns.ID, 10))
+		}
+	}
+	switch {
+	case len(full) == 0:
+		return ""
+	case len(full) == len(nodes):
+		return " No disk has room: only reads and deletes are served."
+	}
+	return " No room on the disk of node " + strings.Join(full, " and of node ") + "."
 }
 
 // verdict says in one sentence whether the cluster is safe now.

@@ -15,7 +15,7 @@ type Hello struct {
 
 const (
 	helloMagic   = "tuti"
-	helloVersion = 1
+	helloVersion = 2
 	helloFixed   = 30
 	clusterMax   = 255
 )

@@ -60,6 +60,8 @@ type Config struct {
 	Frame func(from uint64, kind Kind, payload []byte)
 	// Stream takes a stream a peer opened; it is closed on return.
 	Stream func(from uint64, s *Conn)
+	// Room is what peers are told of this node's disk. Nil: plenty.
+	Room func() Room
 	// Hello may refuse a peer, for instance one that has been restored from an
 	// old image. Nil accepts all.
 	Hello func(h Hello) error
@@ -89,7 +91,8 @@ type Links struct {
 // link is what this node sends to one peer.
 type link struct {
 	node  uint64
-	heard atomic.Int64 // when something last came from the peer, in ns of a monotonic clock
+	heard atomic.Int64  // when something last came from the peer, in ns of a monotonic clock
+	room  atomic.Uint32 // Room on the peer's disk, by its last ping
 	lanes [classes]*lane
 }
 
@@ -379,7 +382,7 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 				return errors.New("the peer is silent")
 			}
 			q.mu.Lock()
-			q.buf = appendFrame(q.buf, kindPing, func(dst []byte) []byte { return be.AppendUint64(dst, uint64(l.cfg.Wall())) })
+			q.buf = appendFrame(q.buf, kindPing, l.ping().encode)
 			q.mu.Unlock()
 		}
 		q.mu.Lock()
@@ -486,8 +489,12 @@ func (l *Links) receive(from uint64, conn net.Conn, r *bufio.Reader) error {
 			k.heard.Store(time.Now().UnixNano())
 		}
 		switch {
-		case kind == kindPing && len(payload) == 8:
-			l.clocks.sample(from, int64(be.Uint64(payload))-l.cfg.Mono().Milliseconds())
+		case kind == kindPing:
+			p, err := decodePing(payload)
+			if err != nil {
+				return err
+			}
+			l.pinged(from, p)
 		case kind < 16:
 			return fmt.Errorf("%w: kind %d", ErrFrame, kind)
 		default:

@@ -18,7 +18,10 @@ const (
 	batchBytesMax = 1 << 20 // of effects, unless one command has more
 )
 
-const errNoSpace = "NOSPACE the leader's disk is full. Not applied. Deletes and reads still work; make room on the disk."
+// TextNoSpace is the error for commands that need room on a full disk.
+const TextNoSpace = "NOSPACE the disk of the leader or of too many other nodes is full. Not applied. Deletes and reads still work; make room on the disks."
+
+const errTight = "NOSPACE the disk of the leader or of too many other nodes is full to the last reserve. Not applied. Reads still work; make room on the disks."
 
 // batch is what one cycle evaluates into one entry.
 type batch struct {
@@ -60,7 +63,7 @@ type input struct {
 	term      uint64
 	sweep     func(tx *keyspace.Tx) // background work of the keyspace; nil: none
 	tick      bool                  // the time must be recorded though nothing else is
-	full      bool                  // the disk is full: what needs room is refused
+	shortage                        // of room on the disks
 }
 
 // evaluate runs as many of groups as the budget allows and returns the batch
@@ -83,11 +86,11 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 			break
 		}
 		before := tx.Writes()
-		b.replies = append(b.replies, c.group(&ctx, b, groups[n], in.full))
+		b.replies = append(b.replies, c.group(&ctx, b, groups[n], in))
 		wrote = append(wrote, tx.Writes() != before)
 		b.groups = append(b.groups, groups[n])
 	}
-	if in.sweep != nil && tx.Steps() <= batchStepsMax {
+	if in.sweep != nil && !in.tight && tx.Steps() <= batchStepsMax {
 		tx.Mark()
 		in.sweep(tx)
 	}
@@ -103,7 +106,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 
 // group evaluates one group. The sessions have already been asked whether it
 // is a repetition.
-func (c *core) group(ctx *command.Ctx, b *batch, g *Group, full bool) Reply {
+func (c *core) group(ctx *command.Ctx, b *batch, g *Group, in input) Reply {
 	r := Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.term, Index: b.index, Time: b.time}
 	if c.ended(b, g) {
 		r.Status = NoSession
@@ -119,6 +122,10 @@ func (c *core) group(ctx *command.Ctx, b *batch, g *Group, full bool) Reply {
 			return r
 		}
 	}
+	if g.Atomic && c.refused(g, in) {
+		r.Status = NoSpace
+		return r
+	}
 	ctx.Proto = int(g.Proto)
 	r.Replies = make([][]byte, len(g.Cmds))
 	for i, cmd := range g.Cmds {
@@ -127,14 +134,37 @@ func (c *core) group(ctx *command.Ctx, b *batch, g *Group, full bool) Reply {
 		switch row, text := c.table.Lookup(cmd.Args); {
 		case row == nil || row.Run == nil:
 			ctx.Error("ERR the leader does not know this command (" + text + "). Not applied.")
-		case full && row.Flags&command.DenyOOM != 0:
-			ctx.Error(errNoSpace)
+		case in.full && row.Flags&command.DenyOOM != 0:
+			ctx.Error(TextNoSpace)
+		case in.tight && row.Flags&command.Write != 0:
+			ctx.Error(errTight)
 		default:
 			ctx.Run(row)
 		}
 		r.Replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]
 	}
 	return r
+}
+
+// refused reports whether there is no room for some command of a transaction,
+// which is all or nothing.
+func (c *core) refused(g *Group, in input) bool {
+	var flags command.Flags
+	if in.full {
+		flags = command.DenyOOM
+	}
+	if in.tight {
+		flags |= command.Write
+	}
+	if flags == 0 {
+		return false
+	}
+	for _, cmd := range g.Cmds {
+		if row, _ := c.table.Lookup(cmd.Args); row != nil && row.Flags&flags != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // ended reports whether a newer incarnation of its entry node has taken the

@@ -52,8 +52,8 @@ type Config struct {
 	// LogBytesMax is how much may be applied before the state is flushed so
 	// that the log can be truncated. Zero: 64 MiB.
 	LogBytesMax int64
-	// Full reports that the disk is full. Nil: it never is.
-	Full func() bool
+	// Space watches the disk. Nil: it is never full.
+	Space *store.Space
 	// LeadChanged is told of every change of leader that a replica here learns
 	// of, on the replica's loop; it must not block.
 	LeadChanged func(shard uint64, l Lead)
@@ -406,14 +406,21 @@ func (h *Host) Resign(ctx context.Context) error {
 	return nil
 }
 
-func (r *Replica) resign() {
+func (r *Replica) resign() { r.transfer(func(uint64) bool { return true }) }
+
+// transfer hands leadership to the follower that is furthest among those that
+// may have it, and reports whether that is under way.
+func (r *Replica) transfer(may func(node uint64) bool) bool {
+	if !r.leading() {
+		return false
+	}
 	st := r.raft.Status()
-	if st.LeadTransferee != 0 || !r.leading() {
-		return
+	if st.LeadTransferee != 0 {
+		return true
 	}
 	best, match := uint64(0), uint64(0)
 	for id, p := range st.Progress {
-		if id != r.host.cfg.Node && !p.IsLearner && p.State == tracker.StateReplicate && p.Match >= match && r.host.cfg.Links.Up(id) {
+		if id != r.host.cfg.Node && !p.IsLearner && p.State == tracker.StateReplicate && p.Match >= match && r.host.cfg.Links.Up(id) && may(id) {
 			best, match = id, p.Match
 		}
 	}
@@ -421,6 +428,7 @@ func (r *Replica) resign() {
 		r.loop.touch(r)
 		r.raft.TransferLeader(best)
 	}
+	return best != 0
 }
 
 func (r *Replica) dropReads() {

@@ -61,8 +61,11 @@ type Replica struct {
 	incoming *store.Incoming // a received snapshot that raft has been told of
 	epoch    uint64          // counts installed snapshots
 	ticks    uint64
+	shortage shortage       // as of the last tick
+	yielded  uint64         // tick of the last attempt to leave a full disk, see yield
 	views    sync.WaitGroup // open views; a snapshot is installed when there is none
 	hashes   hashes
+	away     atomic.Bool // the last entries that came were dropped, see noRoomFor
 	// receiving is set while a snapshot comes in, by the goroutine that receives.
 	receiving atomic.Bool
 }
@@ -183,6 +186,9 @@ func (r *Replica) leading() bool {
 
 // step hands a message to raft.
 func (r *Replica) step(m *pb.Message) {
+	if r.noRoomFor(m) {
+		return
+	}
 	r.loop.touch(r)
 	if err := r.raft.Step(m); err != nil {
 		r.host.cfg.Logger.Debug("raft refused a message", slog.Uint64("shard", r.id), slog.Any("type", m.GetType()), slog.Any("error", err))
@@ -196,6 +202,7 @@ func (r *Replica) tick() {
 	r.tickReads()
 	r.compareHashes()
 	r.truncateLog()
+	r.countRoom()
 }
 
 // handle takes what raft has ready: messages leave, appends go to the log's
@@ -401,6 +408,10 @@ func (r *Replica) propose() error {
 	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due()) {
 		return nil
 	}
+	short, moving := r.room()
+	if moving {
+		return nil // what waits is the next leader's
+	}
 	now, ok := r.clock.now()
 	if !ok {
 		return nil // too few clocks known to begin the shard's time; the next tick asks again
@@ -412,7 +423,7 @@ func (r *Replica) propose() error {
 	in := input{state: r.host.cfg.State, databases: r.dbs, applied: r.applied.Time, now: now, index: r.lastIndex + 1, term: r.term,
 		keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
 		tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
-		sweep: r.sweep.step(now)}
+		sweep: r.sweep.step(now), shortage: short}
 	b, n, err := r.core.evaluate(in, r.queue)
 	if err != nil {
 		return fmt.Errorf("evaluate batch of shard %d: %w", r.id, err)

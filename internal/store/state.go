@@ -64,9 +64,12 @@ func OpenState(cfg Config) (*State, error) {
 }
 
 // Close flushes what is in memory, so that the next start replays little, and
-// closes the store. All views must have been released.
-func (s *State) Close() error {
-	err := s.db.Flush()
+// closes the store. All views must have been released. Without room a flush
+// would never end, and the next start has the log.
+func (s *State) Close() (err error) {
+	if !s.cfg.Space.Full() {
+		err = s.db.Flush()
+	}
 	err = errors.Join(err, s.db.Close())
 	s.cache.Unref()
 	return err
