@@ -86,7 +86,7 @@ func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebb
 			if vfs.IsNoSpaceError(err) {
 				// A flush or compaction, whose table is thrown away and written
 				// again: what it holds lies in memory, in the log, or in other tables.
-				c.Logger.Warn("no room on the disk", slog.String("store", name), slog.Any("error", err))
+				c.Logger.Debug("no room on the disk", slog.String("store", name), slog.String("error", err.Error()))
 				return
 			}
 			c.Fatal(fmt.Errorf("%s store: %w", name, err))

@@ -21,7 +21,8 @@ import (
 //	           the log is cut sooner
 //	below R/2  no compactions, no incoming snapshots
 //	below R/4  Tight: writes of users are refused or not appended, deletes too
-//	below R/8  Exhausted: no appends, no flushes; what is left is for votes and manifests
+//	below R/8  Exhausted: no appends at all
+//	below R/16 no flushes: what is left is for votes and manifests
 //
 // Full ends at 2R. A file system that can't tell its room is never full.
 type Space struct {
@@ -54,6 +55,7 @@ const (
 	tablesOfReserve  = 2
 	tightOfReserve   = 4
 	lastOfReserve    = 8
+	flushOfReserve   = 16
 	// lookOfReserve is the part of the reserve after whose writing the disk is
 	// asked again.
 	lookOfReserve = 16
