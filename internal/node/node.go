@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	crand "crypto/rand"
 	"crypto/tls"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,8 +70,8 @@ type Node struct {
 	space  *store.Space
 	wg     sync.WaitGroup
 
-	mu     sync.Mutex // guards starts, failed
-	starts map[uint64]uint64
+	starts *store.Starts
+	mu     sync.Mutex // guards failed
 	failed bool
 }
 
@@ -101,7 +103,7 @@ func (c *Config) fill() {
 // majority of the cluster does.
 func Open(cfg Config) (_ *Node, err error) {
 	cfg.fill()
-	n := &Node{cfg: cfg, starts: make(map[uint64]uint64)}
+	n := &Node{cfg: cfg}
 	if n.form, err = ReadFormation(cfg.FS, cfg.Dir); err != nil {
 		return nil, err
 	}
@@ -159,6 +161,9 @@ func (n *Node) openStores() (err error) {
 	if n.count, err = store.OpenCounters(cfg, n.form.Node, false); err != nil {
 		return err
 	}
+	if n.starts, err = store.OpenStarts(cfg); err != nil {
+		return err
+	}
 	if n.log, err = store.OpenLog(cfg); err != nil {
 		return err
 	}
@@ -169,8 +174,10 @@ func (n *Node) openStores() (err error) {
 }
 
 func (n *Node) openLinks(l net.Listener) error {
+	var nonce [8]byte
+	_, _ = crand.Read(nonce[:]) // it never fails
 	cfg := peer.Config{
-		Node: n.form.Node, Incarnation: n.count.Incarnation, Cluster: n.form.Cluster, Listener: l,
+		Node: n.form.Node, Incarnation: n.count.Incarnation, Nonce: binary.BigEndian.Uint64(nonce[:]), Cluster: n.form.Cluster, Listener: l,
 		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello, Room: n.room,
 		Frame:   func(from uint64, kind peer.Kind, b []byte) { n.host.Frame(from, kind, b) },
 		Stream:  func(from uint64, s *peer.Conn) { n.host.Stream(from, s) },
@@ -229,18 +236,14 @@ func (n *Node) tlsSecure(id *trust.Identity) func(ctx context.Context, c net.Con
 	}
 }
 
-// hello refuses a peer that has started fewer times than it had: its disk is
-// an old copy, which has forgotten promises.
+// hello refuses a peer whose start is not its newest: its disk is an old copy,
+// which has forgotten promises. What it notes is durable before the link is used.
 func (n *Node) hello(h peer.Hello) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if h.Incarnation < n.starts[h.Node] {
-		n.cfg.Logger.Error("peer refused: it was restored from an old copy", slog.Uint64("peer", h.Node),
-			slog.Uint64("starts", h.Incarnation), slog.Uint64("had", n.starts[h.Node]))
-		return fmt.Errorf("node %d has started %d times, but had started %d times before", h.Node, h.Incarnation, n.starts[h.Node])
+	err := n.starts.Accept(h.Node, store.Start{Count: h.Incarnation, Nonce: h.Nonce})
+	if errors.Is(err, store.ErrOldStart) {
+		n.cfg.Logger.Error("peer refused: it was restored from an old copy", slog.Any("error", err))
 	}
-	n.starts[h.Node] = h.Incarnation
-	return nil
+	return err
 }
 
 func (n *Node) openShards() (err error) {

@@ -42,7 +42,8 @@ var queueMax = [classes]int{Control: 4 << 20, Bulk: 64 << 20}
 // Config says who this node is and how it reaches its peers.
 type Config struct {
 	Node        uint64
-	Incarnation uint64
+	Incarnation uint64 // number of starts of the node
+	Nonce       uint64 // of this start
 	Cluster     string
 	Listener    net.Listener
 	// Dial connects to a peer; the connection is secured and has been verified
@@ -86,6 +87,7 @@ type Links struct {
 	closed  bool
 
 	clocks clocks
+	seats  seats
 }
 
 // link is what this node sends to one peer.
@@ -347,7 +349,7 @@ func (l *Links) dial(node uint64, class Class) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := Hello{Class: class, Node: l.cfg.Node, Incarnation: l.cfg.Incarnation, Wall: l.cfg.Wall(), Cluster: l.cfg.Cluster}
+	h := l.hello(class)
 	_ = conn.SetWriteDeadline(time.Now().Add(helloTimeout))
 	if _, err := conn.Write(appendFrame(nil, kindHello, h.encode)); err != nil {
 		conn.Close()
@@ -456,6 +458,12 @@ func (l *Links) serve(raw net.Conn) error {
 	case kind != kindHello || h.Node != from || h.Cluster != l.cfg.Cluster:
 		return fmt.Errorf("%w: hello of node %d of cluster %q from node %d", ErrFrame, h.Node, h.Cluster, from)
 	}
+	// First, so that what Hello notes is not of one who is then refused.
+	if err := l.seats.take(h); err != nil {
+		l.cfg.Logger.Warn("peer refused", slog.Any("error", err))
+		return err
+	}
+	defer l.seats.leave(h)
 	if l.cfg.Hello != nil {
 		if err := l.cfg.Hello(h); err != nil {
 			return err
