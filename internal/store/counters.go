@@ -28,7 +28,11 @@ type Counters struct {
 // idBlock is how many ids are reserved at once: one fsync for a million of them.
 const idBlock = 1 << 20
 
-const idCounterBits = 48
+const (
+	idCounterBits = 48
+	// incarnationMax is what fits into the ids of sessions and rounds of reads.
+	incarnationMax = 1<<32 - 1
+)
 
 // OpenCounters counts a start, durably. create makes the file of a new node;
 // otherwise a missing file is an error: whoever lost it lost more.
@@ -45,6 +49,9 @@ func OpenCounters(cfg Config, node uint64, create bool) (*Counters, error) {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
 		c.Incarnation, c.limit = be.Uint64(b), be.Uint64(b[8:])
+		if c.Incarnation >= incarnationMax || c.limit >= 1<<idCounterBits-idBlock {
+			return nil, fmt.Errorf("read %s: start %d, id %d: %w", name, c.Incarnation, c.limit, ErrFormat)
+		}
 		c.Incarnation++
 	}
 	c.next = c.limit
