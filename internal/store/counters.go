@@ -104,8 +104,11 @@ func (c *Counters) NewID() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.next == c.limit {
-		c.limit += idBlock
-		if err := c.save(); err != nil {
+		err := fmt.Errorf("node %d has made all its object ids", c.node)
+		if c.limit += idBlock; c.limit < 1<<idCounterBits {
+			err = c.save()
+		}
+		if err != nil {
 			c.fatal(err)
 		}
 	}
