@@ -38,12 +38,12 @@ func FuzzDecodeEntry(f *testing.F) {
 
 // FuzzUnseal reads the small rows and files that are a checksum and fields.
 func FuzzUnseal(f *testing.F) {
-	f.Add(encodeHard(&pb.HardState{Term: new(uint64(1)), Vote: new(uint64(2)), Commit: new(uint64(3))}), 24)
-	f.Add(encodePosition(position{4, 5}), 16)
-	f.Add([]byte{}, 0)
-	f.Fuzz(func(t *testing.T, b []byte, size int) {
-		body, err := unseal(b, size)
-		if err == nil && (len(body) != size || !bytes.Equal(sealed(body), b)) {
+	f.Add(encodeHard(&pb.HardState{Term: new(uint64(1)), Vote: new(uint64(2)), Commit: new(uint64(3))}), uint16(24))
+	f.Add(encodePosition(position{4, 5}), uint16(16))
+	f.Add([]byte{}, uint16(0))
+	f.Fuzz(func(t *testing.T, b []byte, size uint16) {
+		body, err := unseal(b, int(size))
+		if err == nil && (len(body) != int(size) || !bytes.Equal(sealed(body), b)) {
 			t.Errorf("%x is read as %x", b, body)
 		}
 	})
