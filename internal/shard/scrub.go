@@ -27,7 +27,7 @@ const (
 	// scrubPieceDefault is the bytes of rows hashed after one entry. A view is
 	// held for about two seconds.
 	scrubPieceDefault = 32 << 20
-	scrubChunk = 256 << 10
+	scrubChunk        = 256 << 10
 	// scrubRate bounds the bytes of rows read in a second.
 	scrubRate = 16 << 20
 	// scrubWaitTicks is how long the leader waits for the others.
