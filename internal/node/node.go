@@ -127,9 +127,7 @@ func open(cfg Config) (_ *Node, err error) {
 		return nil, fmt.Errorf("another process uses %s (%w)", cfg.Dir, err)
 	}
 	defer func() {
-		if err == nil {
-			err = n.opened()
-		}
+		err = errors.Join(err, n.opened(err == nil))
 		if err != nil {
 			err = errors.Join(n.markDamaged(err), n.Close())
 		}
@@ -330,10 +328,10 @@ func (n *Node) fatal(err error) {
 }
 
 // opened ends the opening and returns the damage that was found meanwhile.
-func (n *Node) opened() error {
+func (n *Node) opened(ok bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.serves = n.damage == nil
+	n.serves = ok && n.damage == nil
 	return n.damage
 }
 

@@ -99,6 +99,8 @@ type Host struct {
 	wg       sync.WaitGroup
 	stopping atomic.Bool
 	settled  sync.Once
+	// scrubPiece is how many bytes of rows are hashed after one entry.
+	scrubPiece int
 }
 
 // Open opens the replicas. The frames of peers go to Frame and Stream.
@@ -115,7 +117,7 @@ func Open(cfg Config) (*Host, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{cfg: cfg, replicas: make(map[uint64]*Replica)}
+	h := &Host{cfg: cfg, replicas: make(map[uint64]*Replica), scrubPiece: scrubPieceDefault}
 	for range max(cfg.Loops, 1) {
 		h.loops = append(h.loops, newLoop(h))
 	}

@@ -28,6 +28,9 @@ type Options struct {
 	Seed          uint64
 	LogBytesMax   int64         // see node.Config
 	ScrubEvery    time.Duration // the same
+	// Expect is part of an error with which nodes may stop themselves, beside
+	// that their data is damaged.
+	Expect string
 }
 
 // Cluster is a cluster in a bubble.
