@@ -32,6 +32,7 @@ var layers = []struct {
 	{"internal/resp", nil, "the wire format"},
 	{"internal/rdb", nil, "values of the DUMP format of Redis"},
 	{"internal/trust", nil, "the identity of nodes"},
+	{"internal/netfault", nil, "faults in TCP between processes; for bench and the demo"},
 	{"internal/house", nil, "the tests of the house rules"},
 	{"conformance", nil, "speaks with tutti over RESP only, as any outsider"},
 }

@@ -72,8 +72,12 @@ type (
 		r *Replica
 		t int64
 	}
-	linkDown struct{ node uint64 }
-	call     struct{ f func() } // administration and tests
+	linkDown    struct{ node uint64 }
+	steppedDown struct { // a leader says that it does not lead any more
+		r          *Replica
+		node, term uint64
+	}
+	call struct{ f func() } // administration and tests
 )
 
 func newLoop(h *Host) *loop {
@@ -185,6 +189,10 @@ func (l *loop) take(x any) {
 		l.touch(x.r)
 	case snapshotReceived:
 		x.r.offer(x)
+	case steppedDown:
+		if x.r.lead.Load().Term == x.term {
+			x.r.leaderGone(x.node)
+		}
 	case linkDown:
 		for _, r := range l.replicas {
 			r.leaderGone(x.node)

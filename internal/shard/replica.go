@@ -77,6 +77,7 @@ type Replica struct {
 	hashes   hashes
 	scrub    scrub
 	cut      bool // the scrub takes a view after the entry applied last; those that follow wait
+	health   health
 	// receiving is set while a snapshot comes in, by the goroutine that receives.
 	receiving atomic.Bool
 }
@@ -202,6 +203,7 @@ func (r *Replica) leading() bool {
 // step hands a message to raft.
 func (r *Replica) step(m *pb.Message) {
 	r.loop.touch(r)
+	r.noteAck(m)
 	if err := r.raft.Step(m); err != nil {
 		r.host.cfg.Logger.Debug("raft refused a message", slog.Uint64("shard", r.id), slog.Any("type", m.GetType()), slog.Any("error", err))
 	}
@@ -216,6 +218,7 @@ func (r *Replica) tick() {
 	r.compareHashes()
 	r.scrubTick()
 	r.truncateLog()
+	r.watchHealth()
 }
 
 // handle takes what raft has ready: messages leave, appends go to the log's
@@ -305,6 +308,9 @@ func (r *Replica) appendDone(m *pb.Message, epoch uint64) {
 	if epoch == r.epoch {
 		r.log.Appended(m.GetEntries())
 	}
+	if n := len(m.GetEntries()); n > 0 {
+		r.health.appended(m.GetEntries()[n-1].GetIndex(), r.ticks)
+	}
 	r.appending--
 	r.respond(m)
 	ready := 0
@@ -375,11 +381,17 @@ func (r *Replica) transmit(m *pb.Message, class peer.Class) {
 func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.host.cfg.Logger.Info("raft role", slog.Uint64("shard", r.id), slog.String("role", s.RaftState.String()),
 		slog.Uint64("leader", replicaNode(s.Lead)), slog.Uint64("term", r.term))
+	if r.state == raft.StateLeader && s.RaftState == raft.StateFollower && s.Lead == raft.None && r.lead.Load().Term == r.term {
+		r.stepDown() // in the same term: no majority answers
+	}
 	r.state = s.RaftState
 	r.core.sessions = nil // anew at the first applied entry of the term, see startLeading
 	r.sweep = nil
 	r.confIndex = 0
 	r.setLead(Lead{Node: replicaNode(s.Lead), Term: r.term})
+	if r.state == raft.StateCandidate {
+		r.campaignAgain()
+	}
 	r.dropGroups()
 	r.readsTermChanged()
 }
@@ -403,6 +415,7 @@ func (r *Replica) startLeading() error {
 	}
 	r.core.sessions, r.core.known = sessions, keyspace.NewKnown(len(r.host.cfg.Shards))
 	r.clock.start(r.applied.Time)
+	r.health.begin(r.ticks)
 	r.sweep = newSweeper(r)
 	r.scrubLead()
 	r.setLead(Lead{Node: r.host.cfg.Node, Term: r.term, Self: true})
@@ -431,7 +444,8 @@ func (r *Replica) propose() error {
 	in := input{state: r.host.cfg.State, databases: r.dbs, applied: r.applied.Time, now: now, index: r.lastIndex + 1, term: r.term,
 		keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
 		tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
-		sweep: r.sweep.step(now), scrub: r.scrub.mark, from: r.scrub.from}
+		sweep: r.sweep.step(now), scrub: r.scrub.mark, from: r.scrub.from,
+		full: r.host.cfg.Full != nil && r.host.cfg.Full()}
 	b, n, err := r.core.evaluate(in, r.queue)
 	if errors.Is(err, keyspace.ErrHeavy) {
 		r.sweep.dropped()
@@ -462,6 +476,7 @@ func (r *Replica) propose() error {
 		r.sweep.dropped()
 		return nil
 	}
+	r.health.propose(b.index, r.ticks)
 	r.took(n)
 	r.inflight = b
 	if in.scrub {

@@ -191,3 +191,26 @@ func flip(b []byte, at int) bool {
 	b[at] ^= 1
 	return true
 }
+
+// damage lets the disk of a node lose the newest part of its log. One at a time:
+// the data of a majority must be good.
+func (n *Nemesis) damage() (string, func()) {
+	if n.hurt != 0 && (n.down[n.hurt] || n.c.Rebuilding(n.hurt)) {
+		return "", nil
+	}
+	text, start := n.halt((*Cluster).Stop, 1)
+	if start == nil {
+		return "", nil
+	}
+	if _, err := fmt.Sscanf(text, "[%d]", &n.hurt); err != nil {
+		panic(err)
+	}
+	n.c.LoseLogTail(n.hurt)
+	return text, start
+}
+
+// Rebuilding reports whether node i is not, or not yet, what it was.
+func (c *Cluster) Rebuilding(i int) bool {
+	s, err := c.Status(i)
+	return err != nil || s.Nodes[i-1].Rebuilding || s.Damage != ""
+}
