@@ -17,8 +17,9 @@ type disk struct {
 	gate *gate
 	room *room
 
-	mu    sync.Mutex // guards what follows
-	delay time.Duration
+	mu     sync.Mutex // guards what follows
+	delay  time.Duration
+	opened bool // the stores are: little happens under locks any more
 	// left is how many changes may yet be made before the power goes; 0: any
 	// number. They count from the first one to a path that contains from. cut
 	// is called then, and after is the disk as it was.
@@ -75,24 +76,28 @@ func (d *disk) fs() vfs.FS {
 			}
 		}
 		err := d.strike(op)
-		if (err != nil || d.over()) && class(op.Path) == "table" {
-			// Pebble tries again at once what fails in the background. Were that
-			// to take no time, no time would pass any more.
+		if d.drags(op, err) {
 			time.Sleep(tryAgain)
 		}
 		return err
 	}))
 }
 
-// tryAgain is how long a failed operation on a table takes at least, and each of
-// a node that has ended.
+// tryAgain is how long it takes at least to read or write a table if that fails,
+// or if the node has ended. Pebble tries again at once what fails in the
+// background, and goes on with that until it is closed: were it to take no time,
+// no time would pass any more.
 const tryAgain = 10 * time.Millisecond
 
-// over reports whether the node has ended.
-func (d *disk) over() bool {
+func (d *disk) drags(op errorfs.Op, err error) bool {
+	switch op.Kind {
+	case errorfs.OpFileRead, errorfs.OpFileReadAt, errorfs.OpFileWrite, errorfs.OpFileWriteAt:
+	default:
+		return false // may come under a lock
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.ended
+	return d.opened && (err != nil || d.ended) && class(op.Path) == "table"
 }
 
 // setDelay makes fsyncs of the log take delay; 0 before the node's stores are
@@ -100,7 +105,7 @@ func (d *disk) over() bool {
 func (d *disk) setDelay(delay time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.delay = delay
+	d.delay, d.opened = delay, d.opened || delay > 0
 	if delay == 0 {
 		d.gate.set(false)
 	}
