@@ -172,9 +172,6 @@ func (f *figure) measure(ctx context.Context, l *lab, s scenario, runs int) (err
 		return err
 	}
 	defer m.b.close()
-	if e, ok := sys.(interface{ end() }); ok {
-		defer e.end()
-	}
 	writing, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()

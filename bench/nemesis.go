@@ -23,8 +23,8 @@ import (
 // than one of minutes.
 const roundMax = 2 * time.Minute
 
-// quietStart is how long clients work before the first fault.
-const quietStart = 2 * time.Second
+// quiet is how long clients work before the first fault and after the last.
+const quiet = 2 * time.Second
 
 // systems by the names that --system takes.
 func systems() map[string]func() system {
@@ -142,31 +142,47 @@ func (r *nemesisResult) run(ctx context.Context, l *lab, nodes int, seed uint64,
 
 // round runs one cluster under faults, heals it, reads every key and judges.
 func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint64, d time.Duration) error {
-	s := systems()[r.System]()
-	b, err := newBed(ctx, l, s, r.System, nodes, seed, nil)
+	b, err := newBed(ctx, l, systems()[r.System](), r.System, nodes, seed, nil)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	if e, ok := s.(interface{ end() }); ok {
-		defer e.end()
-	}
 	through := []int{0} // at the end every key is read through these
-	for i := 1; i < nodes && s.traits().finalNodes; i++ {
+	for i := 1; i < nodes && b.system.traits().finalNodes; i++ {
 		through = append(through, i)
 	}
 	rec := check.NewRecorder(loadSuite(through), 0)
 	keys := newKeyring()
+	if err := r.underFaults(ctx, b, rec, keys, seed, d); err != nil {
+		return err
+	}
+	for why := b.died(); why != ""; why = b.died() {
+		rec.Problem("%s", why)
+	}
+	if err := keys.readAll(b, rec, through); err != nil {
+		rec.Problem("%v", err)
+	}
+	if err := b.system.equal(ctx, b); err != nil {
+		rec.Problem("replicas: %v", err)
+	}
+	r.Keys += len(keys.all)
+	return r.judge(l, rec, nodes, seed)
+}
+
+// underFaults lets clients work while faults are made for d, and for a moment
+// before and after. When it returns, everything is healed and the clients have
+// stopped.
+func (r *nemesisResult) underFaults(ctx context.Context, b *bed, rec *check.Recorder, keys *keyring, seed uint64, d time.Duration) error {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	halt := sync.OnceFunc(func() { close(stop); wg.Wait() })
-	defer halt()
+	defer wg.Wait()
+	defer close(stop)
 	for id := range nemesisClients {
-		cs, err := s.session(b, b.fronts())
+		s, err := b.system.session(b, b.fronts())
 		if err != nil {
 			return err
 		}
-		c := &client{id: id + 1, rec: rec, keys: keys, s: cs, rand: rand.New(rand.NewPCG(seed, uint64(id))), node: id % nodes, all: nodes}
+		c := &client{id: id + 1, rec: rec, keys: keys, s: s, rand: rand.New(rand.NewPCG(seed, uint64(id))), node: id % len(b.nodes), all: len(b.nodes)}
 		wg.Go(func() { c.run(stop) })
 	}
 	wg.Go(func() { r.watchLeader(ctx, stop, b, rec) })
@@ -174,7 +190,7 @@ func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint6
 		say: func(format string, args ...any) {
 			fmt.Printf("%7.1f s  %s\n", rec.Now().Seconds(), fmt.Sprintf(format, args...))
 		}}
-	if err := sleep(ctx, quietStart); err != nil {
+	if err := sleep(ctx, quiet); err != nil {
 		return err
 	}
 	if err := n.run(ctx, d); err != nil {
@@ -186,21 +202,7 @@ func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint6
 	if err := b.ready(ctx); err != nil {
 		rec.Problem("not available again within 30 s: %v", err)
 	}
-	if err := sleep(ctx, quietStart); err != nil { // clients see the healed cluster
-		return err
-	}
-	halt()
-	if why := b.died(); why != "" {
-		rec.Problem("%s", why)
-	}
-	if err := keys.readAll(b, rec, through); err != nil {
-		rec.Problem("%v", err)
-	}
-	if err := s.equal(ctx, b); err != nil {
-		rec.Problem("replicas: %v", err)
-	}
-	r.Keys += len(keys.all)
-	return r.judge(l, rec, nodes, seed)
+	return sleep(ctx, quiet)
 }
 
 // watchLeader takes down every change of leader.
