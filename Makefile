@@ -1,6 +1,6 @@
 # One line each; .ci/run is what must pass before a change goes in.
 LINT = go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run
-TUTTI_SOAK ?= 10m
+TIME ?= 10m
 FUZZTIME ?= 60s
 
 .PHONY: build test lint race demo bench failover bigdata nemesis faults conformance nightly soak fuzz ci
@@ -15,7 +15,7 @@ bigdata: ; cd bench && go run . bigdata
 nemesis: ; cd bench && go run . nemesis --minutes 10
 faults: ; cd bench && go run . faults
 conformance: ; conformance/run
-soak: ; TUTTI_SOAK=$(TUTTI_SOAK) go test -count=1 -timeout=0 ./internal/sim/...
+soak: ; TUTTI_SOAK=$(TIME) go test -count=1 -timeout=0 -run "^TestSoak$$" -v ./internal/sim
 fuzz: ; .ci/fuzz $(FUZZTIME)
 nightly: ; .ci/nightly
 ci: ; .ci/run

@@ -46,6 +46,7 @@ type Config struct {
 	Debug         bool // allow the DEBUG command
 	Tick          time.Duration
 	LogBytesMax   int64
+	MemtableBytes int64         // see store.Config
 	ScrubEvery    time.Duration // see shard.Config
 	Timeout       time.Duration // of the router; zero: its default
 	// Failed is called once when the node can't go on; the process should end
@@ -164,7 +165,7 @@ func open(cfg Config) (_ *Node, err error) {
 }
 
 func (n *Node) openStores() (err error) {
-	cfg := store.Config{FS: n.cfg.FS, Dir: n.cfg.Dir, Logger: n.cfg.Logger, Small: n.form.Small, Fatal: n.fatal}
+	cfg := store.Config{FS: n.cfg.FS, Dir: n.cfg.Dir, Logger: n.cfg.Logger, Small: n.form.Small, MemtableBytes: n.cfg.MemtableBytes, Fatal: n.fatal}
 	if _, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, "counters")); err == nil {
 		if n.count, err = store.OpenCounters(cfg, n.form.Node, false); err != nil {
 			return err

@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -14,29 +13,14 @@ import (
 	"tutti/internal/node"
 )
 
-// failed takes the end of a node by its own decision. That its data is damaged
-// is no failure of the test: the process ends, and Attend starts it again.
-func (c *Cluster) failed(m *machine, err error) {
-	damaged := errors.Is(err, node.ErrDamaged)
-	if !damaged && (c.opts.Expect == "" || !strings.Contains(err.Error(), c.opts.Expect)) {
-		c.t.Errorf("%s node %d failed: %v", stamp(), m.id, err)
-		return
-	}
-	c.Net.Down(m.name, false)
-	m.damaged.Store(damaged)
-}
-
 // Attend lets d pass, and starts nodes again that stopped themselves, as `tutti
 // dev` does. It returns how often.
 func (c *Cluster) Attend(d time.Duration) (starts int) {
 	c.t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		for i, m := range c.machines {
-			if m.node != nil && m.damaged.Load() {
-				c.Kill(i + 1)
-				c.Start(i + 1)
-				starts++
-			}
+		for _, i := range c.Reap() {
+			c.Start(i)
+			starts++
 		}
 	}
 	return starts
@@ -94,7 +78,8 @@ func (c *Cluster) change(i int, name string, f func(data []byte) []byte) {
 	m := c.machine(i)
 	fs := m.disk.mem
 	path := fs.PathJoin(m.dir, name)
-	data, err := readAll(fs, path)
+	m.rotten = name + " was changed"
+	data, err := contents(fs, path)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -107,15 +92,6 @@ func (c *Cluster) change(i int, name string, f func(data []byte) []byte) {
 		c.t.Fatal(err)
 	}
 	m.disk.syncDir(fs.PathDir(path))
-}
-
-func readAll(fs vfs.FS, path string) ([]byte, error) {
-	f, err := fs.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
 }
 
 // LoseLogTail takes the newest part of the raft log from node i, which is down:
@@ -168,6 +144,7 @@ func (c *Cluster) setAside(i int) (names []string) {
 func (c *Cluster) ChangeState(i int, f func(row, val []byte) bool) {
 	c.t.Helper()
 	m := c.machine(i)
+	m.rotten = "a row was changed"
 	db, err := pebble.Open(m.disk.mem.PathJoin(m.dir, "state"), &pebble.Options{FS: m.disk.mem, FormatMajorVersion: pebble.FormatNewest, Logger: silent{}})
 	if err != nil {
 		c.t.Fatal(err)
@@ -198,23 +175,6 @@ func (silent) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
 func flip(b []byte, at int) bool {
 	b[at] ^= 1
 	return true
-}
-
-// damage lets the disk of a node lose the newest part of its log. One at a time:
-// the data of a majority must be good.
-func (n *Nemesis) damage() (string, func()) {
-	if n.hurt != 0 && (n.down[n.hurt] || n.c.Rebuilding(n.hurt)) {
-		return "", nil
-	}
-	text, start := n.halt((*Cluster).Stop, 1)
-	if start == nil {
-		return "", nil
-	}
-	if _, err := fmt.Sscanf(text, "[%d]", &n.hurt); err != nil {
-		panic(err)
-	}
-	n.c.LoseLogTail(n.hurt)
-	return text, start
 }
 
 // Rebuilding reports whether node i is not, or not yet, what it was.

@@ -10,7 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// disk is the disk of one machine.
+// disk is the disk of one machine, until its next power cut: what is left then
+// is another disk.
 type disk struct {
 	mem  *vfs.MemFS
 	gate *gate
@@ -27,6 +28,15 @@ type disk struct {
 	keep  int
 	rand  *rand.Rand
 	after *vfs.MemFS
+
+	fail    failure
+	failed  string // the file of the last injected failure of a fsync
+	retried string // a file that was fsynced after that had failed
+	lies    string // folder whose fsyncs do nothing
+	struck  int    // operations that failed
+	// ended says that the node is gone; leaves is what was still to fail then.
+	ended  bool
+	leaves failure
 }
 
 // syncDelay is how long the log's fsync takes on a healthy disk.
@@ -40,7 +50,7 @@ func newDisk(mem *vfs.MemFS, g *gate, r *room) *disk { return &disk{mem: mem, ga
 // logs take time and can be held: others happen under locks of Pebble, and
 // virtual time stands still while anybody waits for a lock.
 func (d *disk) fs() vfs.FS {
-	return errorfs.Wrap(d.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	return errorfs.Wrap(platter{d.mem, d}, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpCreate && strings.HasPrefix(d.mem.PathBase(op.Path), "marker.") {
 			d.syncDir(d.mem.PathDir(op.Path))
 		}
@@ -55,7 +65,7 @@ func (d *disk) fs() vfs.FS {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			d.change(op.Path)
 		}
-		if (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && strings.HasSuffix(op.Path, ".log") {
+		if isSync(op.Kind) && strings.HasSuffix(op.Path, ".log") {
 			d.mu.Lock()
 			delay := d.delay
 			d.mu.Unlock()
@@ -64,8 +74,25 @@ func (d *disk) fs() vfs.FS {
 				d.gate.pass()
 			}
 		}
-		return nil
+		err := d.strike(op)
+		if (err != nil || d.over()) && class(op.Path) == "table" {
+			// Pebble tries again at once what fails in the background. Were that
+			// to take no time, no time would pass any more.
+			time.Sleep(tryAgain)
+		}
+		return err
 	}))
+}
+
+// tryAgain is how long a failed operation on a table takes at least, and each of
+// a node that has ended.
+const tryAgain = 10 * time.Millisecond
+
+// over reports whether the node has ended.
+func (d *disk) over() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ended
 }
 
 // setDelay makes fsyncs of the log take delay; 0 before the node's stores are
@@ -84,6 +111,9 @@ func (d *disk) setDelay(delay time.Duration) {
 // new manifest is made after it, with one fsync of the folder for both. MemFS
 // would keep the one and lose the other.
 func (d *disk) syncDir(dir string) {
+	if d.lie(dir) {
+		return
+	}
 	f, err := d.mem.OpenDir(dir)
 	if err != nil {
 		return
@@ -100,7 +130,7 @@ func (d *disk) change(path string) {
 		return
 	}
 	d.from = ""
-	if d.left--; d.left == 0 {
+	if d.left--; d.left == 0 && d.after == nil {
 		d.cut()
 		d.after = d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: d.keep, RNG: d.rand})
 	}
@@ -113,12 +143,28 @@ func (d *disk) cutAfter(n int, from string, keepPercent int, r *rand.Rand, cut f
 	d.left, d.from, d.keep, d.rand, d.cut = n, from, keepPercent, r, cut
 }
 
-// gone returns the disk after the power cut, nil if there was none yet.
-func (d *disk) gone() *vfs.MemFS {
+// stop ends the life of the disk: what the node does from now on changes
+// nothing that anybody will see, and does not fail. It returns what is left,
+// which survivor makes unless the disk has ended before, and what is still to
+// fail there.
+func (d *disk) stop(survivor func() *vfs.MemFS) (*vfs.MemFS, failure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.left = 0
-	return d.after
+	if d.after == nil {
+		d.after = survivor()
+	}
+	if !d.ended {
+		d.ended, d.leaves = true, d.fail
+		d.left, d.fail, d.lies = 0, failure{}, ""
+	}
+	return d.after, d.leaves
+}
+
+// gone reports whether the disk has ended, and how it looked then.
+func (d *disk) gone() (*vfs.MemFS, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.after, d.after != nil
 }
 
 // crash returns the disk as it is after a power cut now, with a random part of

@@ -8,13 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"tutti/internal/node"
 )
 
 // cut takes the power of node i and with it all that was not synced.
 func cut(c *Cluster, i int) {
 	c.Net.Down(c.Name(i), false)
-	c.end(i, 0)
+	c.end(i, func(d *disk) *vfs.MemFS { return d.crash(c.Rand, 0) })
 }
 
 // A node comes back on an old image of its disk, after everyone has lost power

@@ -66,7 +66,7 @@ func (c *Counters) load(name string) error {
 	if first, err := unseal(b, 16); err == nil {
 		b = be.AppendUint64(first, 0)
 	} else if b, err = unseal(b, 24); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	c.Incarnation, c.limit, c.Generation = be.Uint64(b), be.Uint64(b[8:]), be.Uint64(b[16:])
 	if c.Incarnation >= incarnationMax || c.limit >= 1<<idCounterBits-idBlock {
