@@ -104,6 +104,8 @@ func startError(err error) error {
 		do = "stop what uses the address, or choose another"
 	case errors.Is(err, os.ErrPermission):
 		do = "choose a folder that this user may write to"
+	case errors.Is(err, node.ErrDamaged):
+		return &exitError{code: exitFailed, what: err.Error(), safe: "nothing was deleted", do: "keep the folder; docs/OPERATIONS.md says what helps"}
 	}
 	return &exitError{code: exitFailed, what: err.Error(), safe: "nothing was changed on this machine", do: do}
 }

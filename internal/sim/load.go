@@ -221,10 +221,16 @@ func (l *Load) Stop() {
 
 func (l *Load) quit() { l.once.Do(func() { close(l.stop) }) }
 
+// settleTime is longer than a node tries a group (router.TimeoutDefault).
+const settleTime = 6 * time.Second
+
 // ReadAll reads every key through every node and records it: without that, a
 // checker would not see what was lost at the end. A node with a damaged disk may
 // refuse to read it.
 func (l *Load) ReadAll() {
+	// A write that a client has given up may be applied as long as its entry node
+	// tries: until then the reads need not agree.
+	time.Sleep(settleTime)
 	for i := 1; i <= l.c.Nodes(); i++ {
 		if l.c.Reap(); l.c.Up(i) && l.readAll(i) {
 			l.H.finalNodes = append(l.H.finalNodes, i)
