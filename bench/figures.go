@@ -214,7 +214,7 @@ type hurt func(b *bed, leader int) (end func() error)
 // beginning of a fault until a second after its end.
 func outageOf(h hurt) func(context.Context, *measuring, *figure) (float64, error) {
 	return func(ctx context.Context, m *measuring, f *figure) (float64, error) {
-		leader, _, err := m.b.leaderNow(ctx)
+		leader, term, err := m.b.leaderNow(ctx)
 		if err != nil {
 			return 0, err
 		}
@@ -224,7 +224,7 @@ func outageOf(h hurt) func(context.Context, *measuring, *figure) (float64, error
 		}
 		calm, _ := m.acks.arm()
 		f.calm = append(f.calm, ms(calm))
-		moves := m.watchMoves(ctx)
+		moves := m.watchMoves(ctx, term)
 		defer moves()
 		at := time.Now()
 		end := h(m.b, leader)
@@ -248,11 +248,11 @@ func outageOf(h hurt) func(context.Context, *measuring, *figure) (float64, error
 	}
 }
 
-// watchMoves counts how often leadership moves until the function it returns is
+// watchMoves counts how often leadership moves on from a term until the function it returns is
 // called, which says so.
-func (m *measuring) watchMoves(ctx context.Context) (moves func() int) {
+func (m *measuring) watchMoves(ctx context.Context, term uint64) (moves func() int) {
 	ctx, cancel := context.WithCancel(ctx)
-	terms := make(map[uint64]bool) // in which somebody led
+	terms := map[uint64]bool{term: true} // in which somebody led
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for sleep(ctx, watchEvery) == nil {
@@ -266,7 +266,7 @@ func (m *measuring) watchMoves(ctx context.Context) (moves func() int) {
 	return func() int {
 		cancel()
 		wg.Wait()
-		return max(len(terms)-1, 0)
+		return len(terms) - 1
 	}
 }
 

@@ -82,7 +82,7 @@ const (
 // slowDiskOfLeader makes the leader's disk slow and measures until leadership
 // has left it. It notes what that does to the latency of writes.
 func slowDiskOfLeader(ctx context.Context, m *measuring, f *figure) (float64, error) {
-	leader, _, err := m.b.leaderNow(ctx)
+	leader, term, err := m.b.leaderNow(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -98,7 +98,7 @@ func slowDiskOfLeader(ctx context.Context, m *measuring, f *figure) (float64, er
 	other := m.b.others(leader)[0]
 	before := writesFor(ctx, probe, other, 2*time.Second)
 	pid := m.b.nodes[leader].pid()
-	moves := m.watchMoves(ctx)
+	moves := m.watchMoves(ctx, term)
 	defer moves()
 	began := time.Now()
 	if err := m.disks.slow(leader, pid, slowWrites); err != nil {
