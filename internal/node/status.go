@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"tutti/internal/peer"
 	"tutti/internal/shard"
 )
 
@@ -34,6 +35,7 @@ type NodeStatus struct {
 	Client     string `json:"client"`
 	Peer       string `json:"peer"`
 	Up         bool   `json:"up"`
+	Full       bool   `json:"disk_full"`
 	Rebuilding bool   `json:"rebuilding,omitempty"` // its data is being made anew
 }
 
@@ -59,9 +61,9 @@ func (n *Node) status(ctx context.Context) ([]byte, error) {
 	up, clean := 0, 0
 	for _, m := range n.form.Members {
 		ns := NodeStatus{ID: m.ID, Client: m.Client, Peer: m.Peer, Up: m.ID == n.form.Node || n.links.Up(m.ID),
-			Rebuilding: slices.Contains(rebuilding, m.ID)}
+			Full: n.links.Room(m.ID) != peer.RoomPlenty, Rebuilding: slices.Contains(rebuilding, m.ID)}
 		if m.ID == n.form.Node {
-			ns.PID = os.Getpid()
+			ns.PID, ns.Full = os.Getpid(), n.space.Full()
 		}
 		if ns.Up {
 			up++
@@ -71,7 +73,7 @@ func (n *Node) status(ctx context.Context) ([]byte, error) {
 		}
 		s.Nodes = append(s.Nodes, ns)
 	}
-	s.Verdict = verdict(up, clean, len(n.form.Members), rebuilding, led)
+	s.Verdict = verdict(up, clean, len(n.form.Members), rebuilding, led) + fullDisks(s.Nodes)
 	return json.Marshal(s)
 }
 
@@ -91,14 +93,14 @@ func verdict(up, clean, all int, rebuilding []uint64, led bool) string {
 	spare := clean - (all/2 + 1)
 	switch {
 	case !led && len(rebuilding) > (all-1)/2:
-		return fmt.Sprintf("Not available: the data of nodes %s is damaged, so no majority of %d good copies is left. "+
+		return fmt.Sprintf("Not available: the data of %s is damaged, so no majority of %d good copies is left. "+
 			"Nothing was destroyed: it was set aside in their folders. Keep them all; tutti recover, of a later version, will need them.", idText(rebuilding), all/2+1)
 	case !led:
 		return fmt.Sprintf("Not available: %d of %d nodes are up and no leader is known.", up, all)
 	case all == 1:
 		return "One copy decides: if this node stops, the cluster stops."
 	case len(rebuilding) > 0:
-		return fmt.Sprintf("Available: the data of node %s is being made anew from the others; survives the loss of %d more of %d nodes.", idText(rebuilding), max(spare, 0), all)
+		return fmt.Sprintf("Available: the data of %s is being made anew from the others; survives the loss of %d more of %d nodes.", idText(rebuilding), max(spare, 0), all)
 	case spare <= 0:
 		return fmt.Sprintf("Available, but survives no further loss: %d of %d nodes are up.", up, all)
 	case up < all:
@@ -107,6 +109,27 @@ func verdict(up, clean, all int, rebuilding []uint64, led bool) string {
 	return fmt.Sprintf("Healthy. Survives the loss of any %d of %d nodes.", spare, all)
 }
 
+// fullDisks names the nodes that need room, for the end of the verdict.
+func fullDisks(nodes []NodeStatus) string {
+	var full []uint64
+	for _, ns := range nodes {
+		if ns.Full {
+			full = append(full, ns.ID)
+		}
+	}
+	switch {
+	case len(full) == 0:
+		return ""
+	case len(full) == len(nodes):
+		return " No disk has room: only reads and deletes are served."
+	}
+	return " No room on the disk of " + idText(full) + "."
+}
+
 func idText(ids []uint64) string {
-	return strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ", "), "[]")
+	text := strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ", "), "[]")
+	if len(ids) == 1 {
+		return "node " + text
+	}
+	return "nodes " + text
 }

@@ -28,6 +28,9 @@ type Options struct {
 	Seed          uint64
 	LogBytesMax   int64         // see node.Config
 	ScrubEvery    time.Duration // the same
+	// Expect is part of an error with which nodes may stop themselves, beside
+	// that their data is damaged.
+	Expect string
 }
 
 // Cluster is a cluster in a bubble.
@@ -50,6 +53,7 @@ type machine struct {
 	dir   string
 	gate  *gate
 	disk  *disk
+	room  room
 	clock *Clock
 
 	node    *node.Node // nil: down
@@ -83,7 +87,7 @@ func New(t testing.TB, opts Options) *Cluster {
 	}
 	for _, m := range c.machines {
 		// What Form has returned from must survive a power cut.
-		m.disk = newDisk(mem.CrashClone(vfs.CrashCloneCfg{}), m.gate)
+		m.disk = newDisk(mem.CrashClone(vfs.CrashCloneCfg{}), m.gate, &m.room)
 	}
 	c.admin = c.Client("admin")
 	c.admin.Timeout = time.Second
@@ -203,7 +207,7 @@ func (c *Cluster) end(i, keepPercent int) {
 	// at and without a network.
 	m.disk.setDelay(0)
 	m.gate = newGate()
-	m.disk = newDisk(mem, m.gate)
+	m.disk = newDisk(mem, m.gate, &m.room)
 	m.closing.Go(func() { _ = n.Close() })
 }
 

@@ -17,12 +17,13 @@ import (
 // failed takes the end of a node by its own decision. That its data is damaged
 // is no failure of the test: the process ends, and Attend starts it again.
 func (c *Cluster) failed(m *machine, err error) {
-	if !errors.Is(err, node.ErrDamaged) {
+	damaged := errors.Is(err, node.ErrDamaged)
+	if !damaged && (c.opts.Expect == "" || !strings.Contains(err.Error(), c.opts.Expect)) {
 		c.t.Errorf("%s node %d failed: %v", stamp(), m.id, err)
 		return
 	}
 	c.Net.Down(m.name, false)
-	m.damaged.Store(true)
+	m.damaged.Store(damaged)
 }
 
 // Attend lets d pass, and starts nodes again that stopped themselves, as `tutti
@@ -167,7 +168,7 @@ func (c *Cluster) setAside(i int) (names []string) {
 func (c *Cluster) ChangeState(i int, f func(row, val []byte) bool) {
 	c.t.Helper()
 	m := c.machine(i)
-	db, err := pebble.Open(m.disk.mem.PathJoin(m.dir, "state"), &pebble.Options{FS: m.disk.mem, FormatMajorVersion: pebble.FormatNewest})
+	db, err := pebble.Open(m.disk.mem.PathJoin(m.dir, "state"), &pebble.Options{FS: m.disk.mem, FormatMajorVersion: pebble.FormatNewest, Logger: silent{}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -187,7 +188,37 @@ func (c *Cluster) ChangeState(i int, f func(row, val []byte) bool) {
 	}
 }
 
+// silent drops what Pebble says.
+type silent struct{}
+
+func (silent) Infof(string, ...any)         {}
+func (silent) Errorf(string, ...any)        {}
+func (silent) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
+
 func flip(b []byte, at int) bool {
 	b[at] ^= 1
 	return true
+}
+
+// damage lets the disk of a node lose the newest part of its log. One at a time:
+// the data of a majority must be good.
+func (n *Nemesis) damage() (string, func()) {
+	if n.hurt != 0 && (n.down[n.hurt] || n.c.Rebuilding(n.hurt)) {
+		return "", nil
+	}
+	text, start := n.halt((*Cluster).Stop, 1)
+	if start == nil {
+		return "", nil
+	}
+	if _, err := fmt.Sscanf(text, "[%d]", &n.hurt); err != nil {
+		panic(err)
+	}
+	n.c.LoseLogTail(n.hurt)
+	return text, start
+}
+
+// Rebuilding reports whether node i is not, or not yet, what it was.
+func (c *Cluster) Rebuilding(i int) bool {
+	s, err := c.Status(i)
+	return err != nil || s.Nodes[i-1].Rebuilding || s.Damage != ""
 }

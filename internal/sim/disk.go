@@ -14,6 +14,7 @@ import (
 type disk struct {
 	mem  *vfs.MemFS
 	gate *gate
+	room *room
 
 	mu    sync.Mutex // guards what follows
 	delay time.Duration
@@ -33,7 +34,7 @@ const syncDelay = 500 * time.Microsecond
 
 // newDisk returns a disk whose fsyncs take no time: the node has yet to open
 // its stores, which it does under locks of Pebble, as it closes them.
-func newDisk(mem *vfs.MemFS, g *gate) *disk { return &disk{mem: mem, gate: g} }
+func newDisk(mem *vfs.MemFS, g *gate, r *room) *disk { return &disk{mem: mem, gate: g, room: r} }
 
 // fs returns the file system that the node sees. Only fsyncs of write-ahead
 // logs take time and can be held: others happen under locks of Pebble, and
@@ -42,6 +43,14 @@ func (d *disk) fs() vfs.FS {
 	return errorfs.Wrap(d.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpCreate && strings.HasPrefix(d.mem.PathBase(op.Path), "marker.") {
 			d.syncDir(d.mem.PathDir(op.Path))
+		}
+		switch op.Kind {
+		case errorfs.OpGetDiskUsage:
+			d.room.tell(d.mem)
+		case errorfs.OpFileWrite:
+			if err := d.room.write(d.mem); err != nil {
+				return err
+			}
 		}
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			d.change(op.Path)

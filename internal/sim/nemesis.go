@@ -14,6 +14,7 @@ type Nemesis struct {
 	kinds  []fault
 	active []active
 	down   map[int]bool // nodes that a fault has stopped
+	hurt   int          // the node whose data was last damaged; 0: none
 	// Log is what was done, and when, for the report of a failure.
 	Log   []string
 	Count map[string]int
@@ -47,6 +48,7 @@ var faults = []fault{
 	{"clock jump", (*Nemesis).jump},
 	{"clock drift", (*Nemesis).drift},
 	{"slow disk", (*Nemesis).slowDisk},
+	{"damage", (*Nemesis).damage},
 }
 
 // Nemesis returns one that knows a random part of all faults.

@@ -68,7 +68,11 @@ func swarm(t *testing.T, seed uint64) {
 			snapshots += c.Logged(i, "snapshot installed")
 		}
 	})
-	if len(h.Ops) < 200 {
+	floor := 200
+	if n.Count["damage"] > 0 {
+		floor = 50 // what is rebuilt does not count for a majority yet
+	}
+	if len(h.Ops) < floor {
 		t.Errorf("only %d operations", len(h.Ops))
 	}
 	t.Logf("seed %d: %d nodes, %d shards, %d snapshots, faults %v", seed, opts.Nodes, opts.Shards, snapshots, n.Count)

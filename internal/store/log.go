@@ -32,6 +32,7 @@ type Log struct {
 	// The rest belongs to the writer goroutine after OpenLog.
 	last map[uint64]uint64        // shard -> index of its last entry on disk
 	hard map[uint64]*pb.HardState // commits not yet written, folded into the next append
+	shedder
 }
 
 // Append is one write to the log of a shard.
@@ -78,9 +79,9 @@ func OpenLog(cfg Config) (*Log, error) {
 	dir := cfg.FS.PathJoin(cfg.Dir, "log")
 	opts := cfg.options("log", cfg.profile().logMemtable, nil)
 	opts.CacheSize = 8 << 20
-	db, err := pebble.Open(dir, opts)
+	db, err := openPebble(dir, opts)
 	if err != nil {
-		return nil, fmt.Errorf("open log store %s: %w", dir, damage(err))
+		return nil, fmt.Errorf("open log store %s: %w", dir, err)
 	}
 	if err := syncDir(cfg.FS, cfg.Dir); err != nil {
 		db.Close()
@@ -241,6 +242,7 @@ func (l *Log) write(work []*Append, closing bool) error {
 			return err
 		}
 	}
+	l.shed(work)
 	if err := l.raiseVow(work); err != nil {
 		return err
 	}
