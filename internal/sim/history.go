@@ -10,6 +10,7 @@ import (
 
 	"tutti/internal/check"
 	"tutti/internal/resp"
+	"tutti/internal/router"
 )
 
 // History records what clients of a cluster do.
@@ -247,10 +248,13 @@ func (l *Load) command(r *rand.Rand, key, value string) []string {
 	}
 }
 
-// Stop stops the clients and waits for them.
+// Stop stops the clients, and waits for them and for what they have given up: a
+// node goes on with it for as long as its router does, and if it took effect
+// between two final reads they would differ by right.
 func (l *Load) Stop() {
 	l.quit()
 	l.wg.Wait()
+	time.Sleep(router.TimeoutDefault + time.Second)
 }
 
 func (l *Load) quit() { l.once.Do(func() { close(l.stop) }) }
