@@ -99,7 +99,7 @@ func TestFigureReached(t *testing.T) {
 		{"below", figure{ValuesMs: []float64{5, 9}, GoalMs: 10, GoalOf: "max"}, true},
 		{"max above", figure{ValuesMs: []float64{5, 11}, GoalMs: 10, GoalOf: "max"}, false},
 		{"median below", figure{ValuesMs: []float64{5, 6, 11}, GoalMs: 10, GoalOf: "median"}, true},
-		{"flapping", figure{ValuesMs: []float64{5}, GoalMs: 10, GoalOf: "max", TermsGoal: 1, TermsMax: 2}, false},
+		{"flapping", figure{ValuesMs: []float64{5}, GoalMs: 10, GoalOf: "max", MovesGoal: 1, MovesMax: 2}, false},
 		{"ended early", figure{ValuesMs: []float64{5}, GoalMs: 10, GoalOf: "max", FirstError: "lost"}, false},
 		{"never run", figure{GoalMs: 10, GoalOf: "max"}, false},
 	}

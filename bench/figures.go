@@ -34,12 +34,12 @@ type figure struct {
 	MaxMs    float64   `json:"max_ms"`
 	ValuesMs []float64 `json:"values_ms"`
 	CalmMs   float64   `json:"calm_gap_p50_ms,omitempty"`
-	// TermsMax is by how much the leader's term grew in one run, at most, until
-	// a second after the fault.
-	TermsMax   uint64  `json:"terms_max"`
+	// MovesMax is how often leadership moved in one run, at most, from the
+	// beginning of the fault until a second after its end.
+	MovesMax   int     `json:"moves_max"`
 	GoalMs     float64 `json:"goal_ms,omitempty"`
-	GoalOf     string  `json:"goal_of,omitempty"` // median or max
-	TermsGoal  uint64  `json:"terms_goal,omitempty"`
+	GoalOf     string  `json:"goal_of,omitempty"`    // median or max
+	MovesGoal  int     `json:"moves_goal,omitempty"` // more is flapping; 0: none
 	Reached    bool    `json:"reached"`
 	Note       string  `json:"note,omitempty"`
 	FirstError string  `json:"first_error,omitempty"`
@@ -52,7 +52,7 @@ type scenario struct {
 	name, what string
 	goalMs     float64
 	goalOf     string
-	termsGoal  uint64 // 0: none
+	movesGoal  int // more is flapping; 0: none
 	run        func(ctx context.Context, m *measuring, f *figure) (ms float64, err error)
 	disks      bool // needs disks that can be slow
 	// gentle has few writers who pause, for gaps shorter than a processor keeps
@@ -82,16 +82,16 @@ func scenarios() []scenario {
 	const gap = "longest gap between acknowledged writes"
 	return []scenario{
 		{name: "leader killed", what: gap, goalMs: 500, goalOf: "max", run: outageOf(killLeader)},
-		{name: "leader paused", what: gap, goalMs: 1000, goalOf: "max", termsGoal: 2, run: outageOf(pauseLeader)},
-		{name: "leader deaf", what: gap, goalMs: 1000, goalOf: "max", termsGoal: 2, run: outageOf(linksOfLeader(nil, cut))},
-		{name: "leader mute", what: gap, goalMs: 1000, goalOf: "max", termsGoal: 2, run: outageOf(linksOfLeader(cut, nil))},
-		{name: "leader isolated", what: gap, goalMs: 1000, goalOf: "max", termsGoal: 2, run: outageOf(linksOfLeader(cut, cut))},
-		{name: "bridge at leader", what: gap, goalMs: 1000, goalOf: "max", termsGoal: 2, run: outageOf(bridgeAt(0))},
-		{name: "bridge of followers", what: gap, goalMs: 1000, goalOf: "max", termsGoal: 2, run: outageOf(bridgeAt(1))},
-		{name: "leader stopped (SIGTERM)", what: gap, goalMs: 10, goalOf: "median", termsGoal: 1, gentle: true, run: outageOf(stopLeader)},
+		{name: "leader paused", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(pauseLeader)},
+		{name: "leader deaf", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(linksOfLeader(nil, cut))},
+		{name: "leader mute", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(linksOfLeader(cut, nil))},
+		{name: "leader isolated", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(linksOfLeader(cut, cut))},
+		{name: "bridge at leader", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(bridgeAt(0))},
+		{name: "bridge of followers", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(bridgeAt(1))},
+		{name: "leader stopped (SIGTERM)", what: gap, goalMs: 10, goalOf: "median", movesGoal: 1, gentle: true, run: outageOf(stopLeader)},
 		{name: "all killed", what: "from kill -9 and restart of all to the first acknowledged write", goalMs: 5000, goalOf: "max", run: outageOf(killEverything)},
 		{name: "rolling restart", what: "operations that failed, of all", goalOf: "max", run: rollingRestart},
-		{name: "slow disk of leader", what: "until leadership has left it", goalMs: 2000, goalOf: "max", termsGoal: 1, run: slowDiskOfLeader, disks: true},
+		{name: "slow disk of leader", what: "until leadership has left it", goalMs: 2000, goalOf: "max", movesGoal: 1, run: slowDiskOfLeader, disks: true},
 	}
 }
 
@@ -130,7 +130,7 @@ func figuresMain(ctx context.Context, args []string) error {
 			continue
 		}
 		for _, name := range o.peers {
-			f := &figure{Fault: s.name, System: name, What: s.what, GoalMs: s.goalMs, GoalOf: s.goalOf, TermsGoal: s.termsGoal}
+			f := &figure{Fault: s.name, System: name, What: s.what, GoalMs: s.goalMs, GoalOf: s.goalOf, MovesGoal: s.movesGoal}
 			report.Figures = append(report.Figures, f)
 			if err := f.measure(ctx, l, s, *runs); err != nil {
 				if ctx.Err() != nil {
@@ -224,6 +224,8 @@ func outageOf(h hurt) func(context.Context, *measuring, *figure) (float64, error
 		}
 		calm, _ := m.acks.arm()
 		f.calm = append(f.calm, ms(calm))
+		moves := m.watchMoves(ctx, term)
+		defer moves()
 		at := time.Now()
 		end := h(m.b, leader)
 		gap, err := m.acks.outage(ctx, at)
@@ -241,11 +243,38 @@ func outageOf(h hurt) func(context.Context, *measuring, *figure) (float64, error
 			return 0, err
 		}
 		later, _ := m.acks.look()
-		_, after, err := m.b.leaderNow(ctx)
-		f.TermsMax = max(f.TermsMax, after-term)
-		return ms(max(gap, later)), err
+		f.MovesMax = max(f.MovesMax, moves())
+		return ms(max(gap, later)), nil
 	}
 }
+
+// watchMoves counts how often leadership moves on from a term until the function it returns is
+// called, which says so.
+func (m *measuring) watchMoves(ctx context.Context, term uint64) (moves func() int) {
+	ctx, cancel := context.WithCancel(ctx)
+	terms := map[uint64]bool{term: true} // in which somebody led
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for sleep(ctx, watchEvery) == nil {
+			look, done := context.WithTimeout(ctx, watchPatience) // a node may be halted
+			if _, term, err := m.b.system.leader(look, m.b); err == nil {
+				terms[term] = true
+			}
+			done()
+		}
+	})
+	return func() int {
+		cancel()
+		wg.Wait()
+		return len(terms) - 1
+	}
+}
+
+// A leader that leads for less than both together may be missed.
+const (
+	watchEvery    = 50 * time.Millisecond
+	watchPatience = 200 * time.Millisecond
+)
 
 func killLeader(b *bed, leader int) func() error {
 	b.kill(leader)
@@ -305,7 +334,7 @@ func (f *figure) finish() {
 	if f.GoalOf == "median" {
 		value = f.MedianMs
 	}
-	f.Reached = value <= f.GoalMs && (f.TermsGoal == 0 || f.TermsMax <= f.TermsGoal) && f.FirstError == ""
+	f.Reached = value <= f.GoalMs && (f.MovesGoal == 0 || f.MovesMax <= f.MovesGoal) && f.FirstError == ""
 }
 
 func (f *figure) print(w io.Writer) {
@@ -323,17 +352,17 @@ func (f *figure) print(w io.Writer) {
 func printFigures(w io.Writer, r *figuresReport) {
 	fmt.Fprintf(w, "\nms; fsync here: p50 %.2f ms, p99 %.2f ms\n", r.Machine.FsyncP50Ms, r.Machine.FsyncP99Ms)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "fault\tsystem\tmedian\tp99\tmax\tterms\tcalm\truns\tgoal\treached\tnote")
+	fmt.Fprintln(t, "fault\tsystem\tmedian\tp99\tmax\tmoves\tcalm\truns\tgoal\treached\tnote")
 	for _, f := range r.Figures {
 		goal := fmt.Sprintf("%s ≤ %.0f", f.GoalOf, f.GoalMs)
-		if f.TermsGoal > 0 {
-			goal += fmt.Sprintf(", terms ≤ %d", f.TermsGoal)
+		if f.MovesGoal > 0 {
+			goal += fmt.Sprintf(", moves ≤ %d", f.MovesGoal)
 		}
 		note := f.Note
 		if f.FirstError != "" {
 			note += " ended by: " + f.FirstError
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%d\t%.1f\t%d\t%s\t%s\t%s\n", f.Fault, f.System, f.MedianMs, f.P99Ms, f.MaxMs, f.TermsMax,
+		fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%d\t%.1f\t%d\t%s\t%s\t%s\n", f.Fault, f.System, f.MedianMs, f.P99Ms, f.MaxMs, f.MovesMax,
 			f.CalmMs, f.Runs, goal, pick(f.Reached, "yes", "no"), note)
 	}
 	_ = t.Flush()

@@ -26,6 +26,10 @@ const roundMax = 2 * time.Minute
 // quiet is how long clients work before the first fault and after the last.
 const quiet = 2 * time.Second
 
+// giveUp is how long a node goes on with an operation that its client has given
+// up: until then it may take effect, and final reads would differ by right.
+const giveUp = 6 * time.Second
+
 // systems by the names that --system takes.
 func systems() map[string]func() system {
 	return map[string]func() system{
@@ -158,6 +162,9 @@ func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint6
 	}
 	for why := b.died(); why != ""; why = b.died() {
 		rec.Problem("%s", why)
+	}
+	if err := sleep(ctx, giveUp); err != nil {
+		return err
 	}
 	if err := keys.readAll(b, rec, through); err != nil {
 		rec.Problem("%v", err)

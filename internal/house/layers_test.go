@@ -17,7 +17,7 @@ var layers = []struct {
 	duty string
 }{
 	{"cmd/tutti", []string{"internal/node", "internal/resp", "internal/trust", "internal/command"}, "the one binary"},
-	{"internal/sim", []string{"internal/check", "internal/check/report", "internal/node", "internal/resp", "internal/trust", "internal/store"}, "whole clusters on virtual time"},
+	{"internal/sim", []string{"internal/check", "internal/check/report", "internal/node", "internal/router", "internal/resp", "internal/trust", "internal/store"}, "whole clusters on virtual time"},
 	{"internal/node/nodetest", []string{"internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/server", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
 	{"internal/server", []string{"internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},

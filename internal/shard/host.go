@@ -355,14 +355,21 @@ func (r *Replica) leaderGone(node uint64) {
 // attempt may reach the others before they have noticed, and they then refuse.
 const campaigns = 5
 
+// campaignSoon campaigns unless another has been quicker: whoever runs against
+// an election that is under way makes both fail, as its vote is given and its
+// log may be behind.
 func (r *Replica) campaignSoon(left int) {
-	tick := r.host.cfg.Tick
+	tick, term := r.host.cfg.Tick, r.term
 	pause := time.Duration(r.host.cfg.Rand(uint64(tick)))
 	if left < campaigns {
 		pause += tick
 	}
 	r.loop.after(pause, func() {
 		if r.lead.Load().Node != 0 || left == 0 || r.state == raft.StateCandidate {
+			return
+		}
+		if r.term != term {
+			r.campaignSoon(left - 1)
 			return
 		}
 		r.loop.touch(r)
@@ -466,11 +473,16 @@ func (r *Replica) info() Info {
 }
 
 // Resign hands leadership of all shards that this node leads to the follower
-// that is furthest, and returns when it is gone or ctx ends.
+// that is furthest, and returns when another leads or ctx ends: until then its
+// vote may be needed.
 func (h *Host) Resign(ctx context.Context) error {
 	for id := range h.replicas {
+		if h.Lead(id).Node != h.cfg.Node {
+			continue
+		}
 		for {
-			if h.Lead(id).Node != h.cfg.Node {
+			lead := h.Lead(id)
+			if lead.Node != 0 && lead.Node != h.cfg.Node {
 				break
 			}
 			if err := h.call(ctx, id, (*Replica).resign); err != nil {

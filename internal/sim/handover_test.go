@@ -77,3 +77,35 @@ func gapOfWrites(c *Cluster, except int, f func()) time.Duration {
 	wg.Wait()
 	return longest
 }
+
+// Busy disks and links make votes slow: the connection to the leader that
+// stopped ends before its successor is elected. The election is one all the
+// same: nobody runs against the successor, and the old leader stays until its
+// vote has left. (On real processes two runs crossed, and 0.7 s passed.)
+func TestHandOverOnBusyMachineTakesOneElection(t *testing.T) {
+	bubble(t, Options{Seed: 301}, func(t *testing.T, c *Cluster) {
+		for range 10 {
+			lead := c.WaitLeader(1)
+			time.Sleep(time.Second)
+			before := term(t, c, lead)
+			for i := 1; i <= 3; i++ {
+				c.SlowDisk(i, time.Duration(10+c.Rand.IntN(90))*time.Millisecond)
+			}
+			a, b := c.Name(lead%3+1), c.Name((lead+1)%3+1)
+			slow := func(p *Path) { p.Delay = time.Duration(5+c.Rand.IntN(30)) * time.Millisecond }
+			c.Net.Set(a, b, slow)
+			c.Net.Set(b, a, slow)
+			c.Stop(lead)
+			time.Sleep(2 * time.Second)
+			if after := term(t, c, lead%3+1); after != before+1 {
+				t.Errorf("the term went from %d to %d", before, after)
+			}
+			c.Heal()
+			c.Start(lead)
+			for i := 1; i <= 3; i++ {
+				c.SlowDisk(i, 0)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tutti/internal/check"
+	"tutti/internal/router"
 )
 
 // Load is clients that work on keys which are replaced by new ones before they
@@ -213,10 +214,13 @@ func (l *Load) work(w worker) {
 	}
 }
 
-// Stop stops the clients and waits for them.
+// Stop stops the clients, and waits for them and for what they have given up: a
+// node goes on with it for as long as its router does, and if it took effect
+// between two final reads they would differ by right.
 func (l *Load) Stop() {
 	l.quit()
 	l.wg.Wait()
+	time.Sleep(router.TimeoutDefault + time.Second)
 }
 
 func (l *Load) quit() { l.once.Do(func() { close(l.stop) }) }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tutti/internal/check"
-	"tutti/internal/router"
 )
 
 // bubble runs f with a cluster on virtual time.
@@ -59,10 +58,6 @@ func bubbleLoad(t *testing.T, opts Options, load LoadOptions, faults func(c *Clu
 // after all faults.
 const equalWithin = 10 * time.Second
 
-// late is how long what a client gave up on may still be applied: as long as its
-// node tries. The final reads come after that, or they would differ.
-const late = router.TimeoutDefault + time.Second
-
 // live is the life of a cluster: faults while clients work, then all is mended,
 // and what is left is read and compared.
 func (c *Cluster) live(h *History, load LoadOptions, faults func()) {
@@ -73,7 +68,6 @@ func (c *Cluster) live(h *History, load LoadOptions, faults func()) {
 	faults()
 	c.Recover()
 	l.Stop()
-	time.Sleep(late)
 	l.ReadAll()
 	c.WaitEqual(equalWithin)
 }
