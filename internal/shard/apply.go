@@ -5,6 +5,8 @@ import (
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"tutti/internal/mutant"
 	"tutti/internal/store"
 )
 
@@ -104,6 +106,9 @@ func (r *Replica) truncateLog() {
 	if err != nil {
 		r.host.fatal(err)
 		return
+	}
+	if mutant.On(mutant.TruncateUndurable) {
+		durable = r.applied
 	}
 	if durable.Index > first+keepEntries {
 		if err := r.log.Truncate(durable.Index - keepEntries); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
+	"tutti/internal/mutant"
 	"tutti/internal/store"
 )
 
@@ -95,7 +96,8 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 		return nil, 0, err
 	}
 	c.out = len(ctx.Out)
-	if !tx.Empty() || tx.UsedNow() || in.tick || len(b.opened) > 0 {
+	usedNow := tx.UsedNow() && !mutant.On(mutant.LeaveOutTime)
+	if !tx.Empty() || usedNow || in.tick || len(b.opened) > 0 {
 		c.seal(b, tx, in.databases, wrote)
 	}
 	return b, n, nil
@@ -145,7 +147,7 @@ func (c *core) ended(b *batch, g *Group) bool {
 			return true
 		}
 	}
-	return !g.Open && c.sessions.byID[g.Session] == nil
+	return !g.Open && c.sessions.byID[g.Session] == nil && !mutant.On(mutant.AcceptUnknownSession)
 }
 
 // seal turns the effects of a batch into its write set, together with the
@@ -215,7 +217,7 @@ func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
 		floor := b.floors[id]
 		w.Put(store.SessionRow(c.shard, id), be.AppendUint64(nil, floor))
 		for _, row := range c.sessions.byID[id].rows {
-			if row.maxSeq <= floor {
+			if row.maxSeq <= floor || mutant.On(mutant.PruneUnacknowledged) {
 				w.Delete(store.RepliesRow(c.shard, id, row.index))
 			}
 		}

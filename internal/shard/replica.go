@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tutti/internal/keyspace"
+	"tutti/internal/mutant"
 	"tutti/internal/peer"
 	"tutti/internal/store"
 )
@@ -115,7 +116,7 @@ func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica,
 	hs, _, _ := r.log.InitialState()
 	r.term, r.vote, r.commit = hs.GetTerm(), hs.GetVote(), hs.GetCommit()
 	r.saved = ballot{r.term, r.vote}
-	r.raft, err = raft.NewRawNode(&raft.Config{
+	cfg := &raft.Config{
 		ID:                        h.cfg.Node,
 		ElectionTick:              electionTicks,
 		HeartbeatTick:             heartbeatTicks,
@@ -131,8 +132,11 @@ func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica,
 		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,
 		Logger:                    raftLogger{h.cfg.Logger.With(slog.Uint64("shard", id))},
-	})
-	if err != nil {
+	}
+	if mutant.On(mutant.LeaseRead) {
+		cfg.ReadOnlyOption = raft.ReadOnlyLeaseBased
+	}
+	if r.raft, err = raft.NewRawNode(cfg); err != nil {
 		return nil, fmt.Errorf("start raft of shard %d: %w", id, err)
 	}
 	r.lead.Store(&Lead{Term: r.term})
@@ -155,6 +159,9 @@ func (r *Replica) loadDatabases() error {
 // other clocks is late by the time a frame takes, so within that error this
 // node's own clock is the better median.
 func (r *Replica) medianWall() (wall int64, ok bool) {
+	if mutant.On(mutant.ExpireByLocalClock) {
+		return r.host.cfg.Clock.Wall(), true
+	}
 	wall, ok = r.host.cfg.Links.MedianWall(r.conf.GetVoters())
 	if own := r.host.cfg.Clock.Wall(); ok && max(own-wall, wall-own) < clockNear {
 		wall = own
@@ -178,7 +185,8 @@ func (r *Replica) publish() {
 }
 
 func (r *Replica) leading() bool {
-	return r.state == raft.StateLeader && r.applied.Term == r.term && r.core.sessions != nil
+	own := r.applied.Term == r.term || mutant.On(mutant.EvaluateBeforeOwnTerm)
+	return r.state == raft.StateLeader && own && r.core.sessions != nil
 }
 
 // step hands a message to raft.
@@ -359,6 +367,9 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.setLead(Lead{Node: s.Lead, Term: r.term})
 	r.dropGroups()
 	r.readsTermChanged()
+	if mutant.On(mutant.EvaluateBeforeOwnTerm) && r.state == raft.StateLeader {
+		_ = r.startLeading() // a wrong leader need not say why it fails
+	}
 }
 
 func (r *Replica) setLead(l Lead) {
@@ -383,6 +394,9 @@ func (r *Replica) startLeading() error {
 	}
 	r.core.sessions, r.core.known = sessions, keyspace.NewKnown(len(r.host.cfg.Shards))
 	r.clock.start(r.applied.Time)
+	if mutant.On(mutant.TimeGoesBack) {
+		r.clock.start(r.host.cfg.Clock.Wall())
+	}
 	r.sweep = newSweeper(r)
 	r.setLead(Lead{Node: r.host.cfg.Node, Term: r.term, Self: true})
 	early := r.early
@@ -405,7 +419,9 @@ func (r *Replica) propose() error {
 	if !ok {
 		return nil // too few clocks known to begin the shard's time; the next tick asks again
 	}
-	now = max(now, r.applied.Time)
+	if !mutant.On(mutant.TimeGoesBack) {
+		now = max(now, r.applied.Time)
+	}
 	if len(r.queue) == 0 && now < r.tickTo && !r.sweep.due() {
 		return nil // to record an earlier time would help nobody
 	}
@@ -427,6 +443,10 @@ func (r *Replica) propose() error {
 				b.replies[i].Index = r.applied.Index
 			}
 			r.core.remember(b)
+			if mutant.On(mutant.EmptyWithoutReadIndex) {
+				r.answerBatch(b)
+				return nil
+			}
 			r.confirm(b)
 		}
 		return nil
@@ -440,6 +460,9 @@ func (r *Replica) propose() error {
 	}
 	r.took(n)
 	r.inflight = b
+	if mutant.On(mutant.AckBeforeCommit) {
+		r.answerBatch(b)
+	}
 	r.loop.touch(r)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tutti/internal/keyspace"
+	"tutti/internal/mutant"
 	"tutti/internal/store"
 )
 
@@ -69,6 +70,9 @@ func loadSessions(shard uint64, r *store.View) (*sessions, error) {
 		case 's':
 			t.session(be.Uint64(key)).setFloor(be.Uint64(val))
 		case 'r':
+			if mutant.On(mutant.DropSessionTable) {
+				return nil
+			}
 			s := t.session(be.Uint64(key))
 			return s.addRow(be.Uint64(key[8:]), val)
 		}
