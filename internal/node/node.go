@@ -45,6 +45,7 @@ type Config struct {
 	Debug         bool // allow the DEBUG command
 	Tick          time.Duration
 	LogBytesMax   int64
+	MemtableBytes int64         // see store.Config
 	Timeout       time.Duration // of the router; zero: its default
 	// Failed is called once when the node can't go on; the process should end
 	// at once. Nil: panic.
@@ -146,7 +147,7 @@ func Open(cfg Config) (_ *Node, err error) {
 }
 
 func (n *Node) openStores() (err error) {
-	cfg := store.Config{FS: n.cfg.FS, Dir: n.cfg.Dir, Logger: n.cfg.Logger, Small: n.form.Small, Fatal: n.fatal}
+	cfg := store.Config{FS: n.cfg.FS, Dir: n.cfg.Dir, Logger: n.cfg.Logger, Small: n.form.Small, MemtableBytes: n.cfg.MemtableBytes, Fatal: n.fatal}
 	for _, name := range []string{"log", "state", "vow", "counters"} {
 		if _, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, name)); err != nil {
 			return fmt.Errorf("%s: the data of node %d is gone (%w). It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.form.Node, err)

@@ -10,7 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// disk is the disk of one machine.
+// disk is the disk of one machine, until its next power cut: what is left then
+// is another disk.
 type disk struct {
 	mem  *vfs.MemFS
 	gate *gate
@@ -26,6 +27,18 @@ type disk struct {
 	keep  int
 	rand  *rand.Rand
 	after *vfs.MemFS
+
+	fail    failure
+	failed  string // the file of the last injected failure of a fsync
+	retried string // a file that was fsynced after that had failed
+	lies    string // folder whose fsyncs do nothing
+	room    room
+	struck  int // operations that failed
+	// ended says that the node is gone; leaves and space are what was still to
+	// fail then.
+	ended  bool
+	leaves failure
+	space  room
 }
 
 // syncDelay is how long the log's fsync takes on a healthy disk.
@@ -39,14 +52,14 @@ func newDisk(mem *vfs.MemFS, g *gate) *disk { return &disk{mem: mem, gate: g} }
 // logs take time and can be held: others happen under locks of Pebble, and
 // virtual time stands still while anybody waits for a lock.
 func (d *disk) fs() vfs.FS {
-	return errorfs.Wrap(d.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	return errorfs.Wrap(platter{d.mem, d}, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpCreate && strings.HasPrefix(d.mem.PathBase(op.Path), "marker.") {
 			d.syncDir(d.mem.PathDir(op.Path))
 		}
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			d.change(op.Path)
 		}
-		if (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && strings.HasSuffix(op.Path, ".log") {
+		if isSync(op.Kind) && strings.HasSuffix(op.Path, ".log") {
 			d.mu.Lock()
 			delay := d.delay
 			d.mu.Unlock()
@@ -55,7 +68,7 @@ func (d *disk) fs() vfs.FS {
 				d.gate.pass()
 			}
 		}
-		return nil
+		return d.strike(op)
 	}))
 }
 
@@ -75,6 +88,9 @@ func (d *disk) setDelay(delay time.Duration) {
 // new manifest is made after it, with one fsync of the folder for both. MemFS
 // would keep the one and lose the other.
 func (d *disk) syncDir(dir string) {
+	if d.lie(dir) {
+		return
+	}
 	f, err := d.mem.OpenDir(dir)
 	if err != nil {
 		return
@@ -91,7 +107,7 @@ func (d *disk) change(path string) {
 		return
 	}
 	d.from = ""
-	if d.left--; d.left == 0 {
+	if d.left--; d.left == 0 && d.after == nil {
 		d.cut()
 		d.after = d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: d.keep, RNG: d.rand})
 	}
@@ -104,16 +120,26 @@ func (d *disk) cutAfter(n int, from string, keepPercent int, r *rand.Rand, cut f
 	d.left, d.from, d.keep, d.rand, d.cut = n, from, keepPercent, r, cut
 }
 
-// gone returns the disk after the power cut, nil if there was none yet.
-func (d *disk) gone() *vfs.MemFS {
+// stop ends the life of the disk: what the node does from now on changes
+// nothing that anybody will see, and does not fail. It returns what is left,
+// which survivor makes unless the disk has ended before, and what is still to
+// fail there.
+func (d *disk) stop(survivor func() *vfs.MemFS) (*vfs.MemFS, failure, room) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.left = 0
-	return d.after
+	if d.after == nil {
+		d.after = survivor()
+	}
+	if !d.ended {
+		d.ended, d.leaves, d.space = true, d.fail, d.room
+		d.left, d.fail, d.lies, d.room = 0, failure{}, "", room{}
+	}
+	return d.after, d.leaves, d.space
 }
 
-// crash returns the disk as it is after a power cut now, with a random part of
-// what was not synced.
-func (d *disk) crash(r *rand.Rand, keepPercent int) *vfs.MemFS {
-	return d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keepPercent, RNG: r})
+// gone reports whether the disk has ended, and how it looked then.
+func (d *disk) gone() (*vfs.MemFS, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.after, d.after != nil
 }

@@ -4,97 +4,71 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
+	"tutti/internal/check"
 	"tutti/internal/resp"
 )
 
-// Op is one command of a client, as a checker needs it. Call and Return are
-// places in one order of all such moments: virtual time stands still too often
-// to tell what came first.
-type Op struct {
-	Client       int
-	Node         int
-	Key          string
-	Args         []string
-	Call, Return int64
-	At, Until    time.Duration // virtual time
-	Unknown      bool          // may have been applied; there is no output
-	Out          string
+// History records what clients of a cluster do.
+type History struct{ *check.Recorder }
+
+// NewHistory returns an empty history of what a Load does.
+func NewHistory() *History {
+	return &History{check.NewRecorder(check.Suite{Rules: []check.Rule{{Prefix: "r:", Check: "register"}, {Prefix: "l:", Check: "list"}}}, 0)}
 }
 
-// String is for reports.
-func (o Op) String() string {
-	out := o.Out
-	if o.Unknown {
-		out = "?"
-	}
-	return fmt.Sprintf("%9.4f-%9.4f [%d,%d] client %d node %d: %s -> %s", o.At.Seconds(), o.Until.Seconds(), o.Call, o.Return, o.Client, o.Node, strings.Join(o.Args, " "), out)
-}
-
-// History records what clients do.
-type History struct {
-	mu       sync.Mutex // guards what follows
-	place    int64
-	start    time.Time
-	Ops      []Op
-	Refused  int      // commands that were certainly not applied
-	Unknown  int      // writes that may have been
-	Problems []string // replies that no fault explains
-	Texts    map[string]int
-}
-
-// NewHistory returns an empty history.
-func NewHistory() *History { return &History{start: time.Now(), Texts: make(map[string]int)} }
-
-func (h *History) next() int64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.place++
-	return h.place
-}
-
-// Do executes a command on key and records it. ok says that it was answered.
-func (h *History) Do(client int, k *Client, key string, args ...string) (out resp.Value, ok bool) {
-	op := h.begin(client, k, key, args)
+// Do executes a command and records it. ok says that it was answered.
+func (h *History) Do(client int, k *Client, args ...string) (out resp.Value, ok bool) {
+	op := h.Call(client, k.at, check.Command(args...))
 	v, err := k.Do(args...)
-	return v, h.record(op, v, err)
+	if err != nil {
+		h.lost(op, err)
+		return v, false
+	}
+	return v, h.Answered(op, check.FromRESP(v))
 }
 
-func (h *History) begin(client int, k *Client, key string, args []string) Op {
-	return Op{Client: client, Node: k.at, Key: key, Args: args, Call: h.next(), At: time.Since(h.start)}
+func (h *History) lost(op check.Op, err error) {
+	h.Lost(op, !errors.Is(err, errNotSent), "connection: "+err.Error())
 }
 
-// Pipe executes commands on key in one pipeline and records each.
-func (h *History) Pipe(client int, k *Client, key string, cmds ...[]string) (ok bool) {
-	ops := make([]Op, len(cmds))
+// Pipe executes commands in one pipeline and records each.
+func (h *History) Pipe(client int, k *Client, cmds ...[]string) (ok bool) {
+	ops := make([]check.Op, len(cmds))
 	for i, args := range cmds {
-		ops[i] = h.begin(client, k, key, args)
+		ops[i] = h.Call(client, k.at, check.Command(args...))
 	}
 	values, err := k.Pipe(cmds...)
-	ok = true
+	ok = err == nil
 	for i, op := range ops {
-		if i < len(values) {
-			ok = h.record(op, values[i], nil) && ok
+		if err != nil {
+			h.lost(op, err)
 		} else {
-			ok = h.record(op, resp.Value{}, err) && ok
+			ok = h.Answered(op, check.FromRESP(values[i])) && ok
 		}
 	}
 	return ok
 }
 
-// Multi executes commands on key as one transaction and records it as one
-// operation named name.
-func (h *History) Multi(client int, k *Client, name, key string, cmds ...[]string) (ok bool) {
-	op := h.begin(client, k, key, []string{name, key})
-	all := append([][]string{{"MULTI"}}, cmds...)
-	values, err := k.Pipe(append(all, []string{"EXEC"})...)
-	if err != nil {
-		return h.record(op, resp.Value{}, err)
+// Multi executes commands as one transaction, after the reads that were made
+// under WATCH for it.
+func (h *History) Multi(client int, k *Client, watched []check.Cmd, cmds ...[]string) (ok bool) {
+	all := slices.Clone(watched)
+	pipe := [][]string{{"MULTI"}}
+	for _, args := range cmds {
+		all = append(all, check.Command(args...))
+		pipe = append(pipe, args)
 	}
-	return h.record(op, values[len(values)-1], nil)
+	op := h.Call(client, k.at, all...)
+	values, err := k.Pipe(append(pipe, []string{"EXEC"})...)
+	if err != nil {
+		h.lost(op, err)
+		return false
+	}
+	return h.Executed(op, check.FromRESP(values[len(values)-1]))
 }
 
 // Swap sets key to value if nobody has changed it since it was read, by WATCH.
@@ -102,55 +76,13 @@ func (h *History) Swap(client int, k *Client, key, value string) (ok bool) {
 	if v, err := k.Do("WATCH", key); err != nil || v.IsError() {
 		return false
 	}
-	old, ok := h.Do(client, k, key, "GET", key)
+	old, ok := h.Do(client, k, "GET", key)
 	if !ok {
 		return false
 	}
-	op := h.begin(client, k, key, []string{"SWAP", key, Text(old), value})
-	values, err := k.Pipe([]string{"MULTI"}, []string{"SET", key, value}, []string{"EXEC"})
-	if err != nil {
-		return h.record(op, resp.Value{}, err)
-	}
-	return h.record(op, values[2], nil)
+	watched := []check.Cmd{check.Watched(check.FromRESP(old), "GET", key)}
+	return h.Multi(client, k, watched, []string{"SET", key, value})
 }
-
-func (h *History) record(op Op, v resp.Value, err error) (ok bool) {
-	text := string(v.Str)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.place++
-	op.Return, op.Until = h.place, time.Since(h.start)
-	applied := false // perhaps
-	switch {
-	case err == nil && !v.IsError():
-		op.Out = Text(v)
-		h.Ops = append(h.Ops, op)
-		return true
-	case err != nil:
-		applied = !errors.Is(err, errNotSent)
-		text = "connection"
-	case strings.HasPrefix(text, "UNCERTAIN "), strings.HasPrefix(text, "CLUSTERDOWN ") && strings.Contains(text, "may or may not"):
-		applied = true
-	case strings.HasPrefix(text, "CLUSTERDOWN "), strings.HasPrefix(text, "BUSY "):
-	default:
-		h.Problems = append(h.Problems, fmt.Sprintf("%v: %s", op, text))
-		return false
-	}
-	h.Texts[strings.Fields(text)[0]]++
-	if !applied || reads[op.Args[0]] {
-		h.Refused++
-		return false
-	}
-	h.Unknown++
-	op.Unknown, op.Return = true, never
-	h.Ops = append(h.Ops, op)
-	return false
-}
-
-// never is the return of an operation without a known end.
-const never = 1 << 62
-
-var reads = map[string]bool{"GET": true, "LRANGE": true, "GET+GET": true}
 
 // Load is clients that work on keys which are replaced by new ones before they
 // have seen too many operations for a checker.
@@ -257,7 +189,8 @@ func (l *Load) work(id int, k *Client, r *rand.Rand) {
 		key, value := l.pick(r)
 		if ok := l.do(id, k, r, key, value); !ok || r.IntN(20) == 0 {
 			if !ok {
-				l.doubt(key)
+				// An operation without an outcome doubles what a checker has to try.
+				l.spend(key, l.opts.KeyOps/4)
 			}
 			k.Close()
 			k.At(l.opts.Nodes[r.IntN(len(l.opts.Nodes))])
@@ -265,26 +198,27 @@ func (l *Load) work(id int, k *Client, r *rand.Rand) {
 	}
 }
 
-// doubt makes a key retire sooner: an operation without an outcome doubles
-// what a checker has to try.
-func (l *Load) doubt(key string) {
+// spend makes a key retire sooner by n operations.
+func (l *Load) spend(key string, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count[key] += l.opts.KeyOps / 4
+	l.count[key] += n
 }
 
 func (l *Load) do(id int, k *Client, r *rand.Rand, key, value string) (ok bool) {
 	switch n := r.IntN(100); {
 	case n < 10:
-		return l.H.Pipe(id, k, key, l.command(r, key, value), l.command(r, key, value+"1"), l.command(r, key, value+"2"))
+		l.spend(key, 2)
+		return l.H.Pipe(id, k, l.command(r, key, value), l.command(r, key, value+"1"), l.command(r, key, value+"2"))
 	case n < 15 && key[0] == 'r':
-		return l.H.Multi(id, k, "INCR+GET", key, []string{"INCR", key}, []string{"GET", key})
+		return l.H.Multi(id, k, nil, []string{"INCR", key}, []string{"GET", key})
 	case n < 20 && key[0] == 'r':
-		return l.H.Multi(id, k, "GET+GET", key, []string{"GET", key}, []string{"GET", key})
+		return l.H.Multi(id, k, nil, []string{"GET", key}, []string{"GET", key})
 	case n < 30 && key[0] == 'r':
+		l.spend(key, 1)
 		return l.H.Swap(id, k, key, value)
 	}
-	_, ok = l.H.Do(id, k, key, l.command(r, key, value)...)
+	_, ok = l.H.Do(id, k, l.command(r, key, value)...)
 	return ok
 }
 
@@ -336,7 +270,7 @@ func (l *Load) ReadAll() {
 			if key[0] == 'l' {
 				args = []string{"LRANGE", key, "0", "-1"}
 			}
-			if _, ok := l.H.Do(1000, k, key, args...); !ok {
+			if _, ok := l.H.Do(check.FinalReader, k, args...); !ok {
 				l.c.t.Errorf("%s final read of %s through node %d failed", stamp(), key, i+1)
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"testing/cryptotest"
 	"testing/synctest"
 	"time"
+
+	"tutti/internal/check"
 )
 
 // bubble runs f with a cluster on virtual time.
@@ -41,7 +43,7 @@ func TestReadBehindWriteWithoutEffect(t *testing.T) {
 
 // bubbleLoad runs faults while clients work, heals, reads everything through
 // every node, compares the replicas, and judges what the clients saw.
-func bubbleLoad(t *testing.T, opts Options, load LoadOptions, faults func(c *Cluster)) *History {
+func bubbleLoad(t *testing.T, opts Options, load LoadOptions, faults func(c *Cluster)) *check.History {
 	t.Helper()
 	var h *History
 	bubble(t, opts, func(t *testing.T, c *Cluster) {
@@ -56,8 +58,7 @@ func bubbleLoad(t *testing.T, opts Options, load LoadOptions, faults func(c *Clu
 		l.ReadAll()
 		c.WaitEqual(10 * time.Second)
 	})
-	check(t, h)
-	return h
+	return judge(t, h)
 }
 
 func TestEveryNodeAnswersForEveryKey(t *testing.T) {
@@ -83,8 +84,8 @@ func TestEveryNodeAnswersForEveryKey(t *testing.T) {
 
 func TestLoadWithoutFaultsIsLinearizable(t *testing.T) {
 	h := bubbleLoad(t, Options{Seed: 2}, LoadOptions{}, func(c *Cluster) { time.Sleep(5 * time.Second) })
-	if h.Refused+h.Unknown > 0 {
-		t.Errorf("%d refused, %d unknown without a fault", h.Refused, h.Unknown)
+	if refused, unknown := h.Refused(), h.Count(check.Unknown); refused+unknown > 0 {
+		t.Errorf("%d refused, %d unknown without a fault", refused, unknown)
 	}
 	if len(h.Ops) < 1000 {
 		t.Errorf("only %d operations in 5 s", len(h.Ops))

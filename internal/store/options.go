@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -18,6 +19,9 @@ type Config struct {
 	// Small selects small memtables and a small cache, for dev, demo and
 	// machines with less than 4 GiB of memory: at most 100 MiB at rest.
 	Small bool
+	// MemtableBytes, if not 0, replaces the size of both memtables. The
+	// simulation makes them so small that logs rotate and tables are written.
+	MemtableBytes int64
 	// Fatal is called once when the disk failed in a way that makes going on
 	// unsafe: a failed fsync is never repeated on the same data, because the
 	// kernel may have dropped the dirty pages (the "fsyncgate" of PostgreSQL,
@@ -33,10 +37,14 @@ type profile struct {
 }
 
 func (c *Config) profile() profile {
+	p := profile{logMemtable: 128 << 20, stateMemtable: 64 << 20, cache: 512 << 20}
 	if c.Small {
-		return profile{logMemtable: 32 << 20, stateMemtable: 16 << 20, cache: 64 << 20}
+		p = profile{logMemtable: 32 << 20, stateMemtable: 16 << 20, cache: 64 << 20}
 	}
-	return profile{logMemtable: 128 << 20, stateMemtable: 64 << 20, cache: 512 << 20}
+	if c.MemtableBytes != 0 {
+		p.logMemtable, p.stateMemtable = c.MemtableBytes, c.MemtableBytes
+	}
+	return p
 }
 
 func (c *Config) fill() {
@@ -103,5 +111,7 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	l.fatal(err)
-	panic(err) // fatal must not return, but Pebble relies on it
+	// Pebble relies on not going on from here. Whoever takes fatal ends the
+	// process; where many nodes share one, this goroutine ends.
+	runtime.Goexit()
 }

@@ -1,0 +1,159 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// Model is the meaning of the commands on one key.
+type Model struct {
+	name string
+	// knows reports whether the model has a meaning for a command.
+	knows func(args []string) bool
+	model porcupine.Model
+}
+
+// The most that a search for an order can be asked for. Above it the time
+// explodes; a workload takes a new key instead.
+const (
+	clientsMax = 10 // on one key, the final reader apart
+	keyOpsMax  = 150
+)
+
+// searchTimeout bounds the search for the order of one key.
+const searchTimeout = 10 * time.Second
+
+// command is the meaning of one command: from a state and the arguments after
+// the key to the next state, which shares nothing that changes with the old
+// one, and the reply. A reply of KindNone says that these arguments have no
+// meaning here, in whatever state.
+type command[S any] struct {
+	args int // how many follow the key; -n: at least n
+	do   func(s S, args []string) (S, Reply)
+}
+
+// spec is a model in which a state and a command leave one way to go on.
+type spec[S any] struct {
+	name     string
+	zero     S
+	commands map[string]command[S]
+	equal    func(a, b S) bool
+	// unordered are the commands whose reply is a set: the elements come in
+	// groups of so many, and the groups in any order.
+	unordered map[string]int
+}
+
+func (m spec[S]) run(s S, args []string) (S, Reply) {
+	c, ok := m.commands[args[0]]
+	given := len(args) - 2
+	if !ok || given != c.args && (c.args >= 0 || given < -c.args) {
+		return s, Reply{}
+	}
+	next, reply := c.do(s, args[2:])
+	return next, m.ordered(args, reply)
+}
+
+// ordered puts a reply without an order into one.
+func (m spec[S]) ordered(args []string, r Reply) Reply {
+	n := m.unordered[args[0]]
+	if n == 0 || r.Kind != KindArray || len(r.Elems)%n != 0 {
+		return r
+	}
+	groups := slices.Collect(slices.Chunk(slices.Clone(r.Elems), n))
+	slices.SortFunc(groups, func(a, b []Reply) int { return bytes.Compare([]byte(a[0].Str), []byte(b[0].Str)) })
+	r.Elems = slices.Concat(groups...)
+	return r
+}
+
+// step runs an operation. Replies that are known must be what the model says.
+// If the outcome is unknown, reads under WATCH that do not hold any more mean
+// that it was not applied.
+func (m spec[S]) step(s S, op *Op) (bool, S) {
+	before := s
+	for _, c := range op.Cmds {
+		var want Reply
+		s, want = m.run(s, c.Args)
+		if c.Reply.Kind != KindNone && !m.ordered(c.Args, c.Reply).Equal(want) {
+			return op.Outcome == Unknown, before
+		}
+	}
+	return true, s
+}
+
+// Model returns the model for porcupine.
+func (m spec[S]) build() Model {
+	return Model{
+		name: m.name,
+		knows: func(args []string) bool {
+			_, reply := m.run(m.zero, args)
+			return reply.Kind != KindNone
+		},
+		model: porcupine.Model{
+			Init: func() any { return m.zero },
+			Step: func(state, input, _ any) (bool, any) {
+				return m.step(state.(S), input.(*Op))
+			},
+			Equal:             func(a, b any) bool { return m.equal(a.(S), b.(S)) },
+			DescribeOperation: func(input, _ any) string { return input.(*Op).Describe() },
+			DescribeState:     func(state any) string { return fmt.Sprintf("%q", state) },
+		},
+	}
+}
+
+// keyOps is all operations on one key.
+type keyOps struct {
+	key string
+	ops []int // in the history
+}
+
+// linearizable judges one key. An error says that the workload did not keep to
+// what a search can do.
+func linearizable(h *History, k keyOps, m Model) (*Violation, error) {
+	clients := make(map[int]int)
+	var ops []porcupine.Operation
+	for _, i := range k.ops {
+		op := &h.Ops[i]
+		for _, c := range op.Cmds {
+			if keys := c.keys(); len(keys) != 1 || keys[0] != k.key {
+				return nil, fmt.Errorf("key %s: %v: model %s is of one key", quote(k.key), op, m.name)
+			}
+			if !m.knows(c.Args) {
+				return nil, fmt.Errorf("key %s: %v: model %s has no such command", quote(k.key), op, m.name)
+			}
+		}
+		if op.Outcome == Failed {
+			continue
+		}
+		if _, ok := clients[op.Client]; !ok {
+			clients[op.Client] = len(clients)
+		}
+		ops = append(ops, porcupine.Operation{ClientId: clients[op.Client], Input: op, Call: op.Call, Return: op.Return})
+	}
+	n := len(clients)
+	if _, ok := clients[FinalReader]; ok {
+		n--
+	}
+	if n > clientsMax || len(ops) > keyOpsMax {
+		return nil, fmt.Errorf("key %s: %d operations of %d clients, at most %d of %d can be checked", quote(k.key), len(ops), n, keyOpsMax, clientsMax)
+	}
+	switch porcupine.CheckOperationsTimeout(m.model, ops, searchTimeout) {
+	case porcupine.Ok:
+		return nil, nil
+	case porcupine.Unknown:
+		return &Violation{Name: "undecided", Key: k.key, Ops: k.ops,
+			Text: fmt.Sprintf("no order of %d operations was found or excluded in %v", len(ops), searchTimeout)}, nil
+	}
+	v := &Violation{Name: "not linearizable", Key: k.key, Ops: k.ops,
+		Text: "no order of these operations, each between its call and its return, explains all replies (model " + m.name + ")"}
+	_, info := porcupine.CheckOperationsVerbose(m.model, ops, searchTimeout)
+	var page bytes.Buffer
+	if err := porcupine.Visualize(m.model, info, &page); err != nil {
+		return nil, fmt.Errorf("key %s: draw the witness: %w", quote(k.key), err)
+	}
+	v.Page = page.Bytes()
+	return v, nil
+}

@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"tutti/internal/node"
+)
+
+// Status asks node i for its status.
+func (c *Cluster) Status(i int) (node.Status, error) {
+	var s node.Status
+	if !c.Up(i) {
+		return s, errors.New("down")
+	}
+	v, err := c.admin.At(i).Do("TUTTI.STATUS")
+	if err != nil {
+		return s, err
+	}
+	if v.IsError() {
+		return s, fmt.Errorf("status of node %d: %s", i, v.Str)
+	}
+	return s, json.Unmarshal(v.Str, &s)
+}
+
+// Leader returns the node that a majority takes for the leader of a shard, or 0.
+func (c *Cluster) Leader(shard int) int {
+	votes := make(map[[2]uint64]int)
+	for i := range c.machines {
+		s, err := c.Status(i + 1)
+		if err != nil {
+			continue
+		}
+		info := s.Shards[shard-1]
+		if l := int(info.Leader); l != 0 && c.Up(l) {
+			at := [2]uint64{info.Leader, info.Term}
+			if votes[at]++; votes[at] > len(c.machines)/2 {
+				return l
+			}
+		}
+	}
+	return 0
+}
+
+// leaderWithin bounds the time in which a majority without faults must agree on
+// a leader.
+const leaderWithin = 15 * time.Second
+
+// WaitLeader waits until a shard has a leader that a majority follows.
+func (c *Cluster) WaitLeader(shard int) int {
+	c.t.Helper()
+	for end := time.Now().Add(leaderWithin); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		c.Reap()
+		if l := c.Leader(shard); l != 0 {
+			return l
+		}
+	}
+	c.t.Fatalf("%s shard %d has no leader after %v", stamp(), shard, leaderWithin)
+	return 0
+}
+
+// WaitEqual waits until all nodes that are not dead have applied the same of all
+// shards and compares their hashes.
+func (c *Cluster) WaitEqual(within time.Duration) {
+	c.t.Helper()
+	var last string
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		c.Reap()
+		var all []node.Status
+		alive := 0
+		for i := range c.machines {
+			if c.Dead(i+1) != nil {
+				continue
+			}
+			alive++
+			if s, err := c.Status(i + 1); err == nil {
+				all = append(all, s)
+			}
+		}
+		if len(all) < alive {
+			last = fmt.Sprintf("%d of %d nodes answer", len(all), alive)
+			continue
+		}
+		equal := true
+		for _, s := range all[1:] {
+			for k, info := range s.Shards {
+				first := all[0].Shards[k]
+				if info.Applied != first.Applied {
+					equal = false
+					last = fmt.Sprintf("shard %d: node %d applied %d, node %d %d", info.Shard, all[0].Node, first.Applied, s.Node, info.Applied)
+				} else if info.Hash != first.Hash {
+					c.t.Fatalf("%s shard %d at %d: hash %s at node %d, %s at node %d", stamp(), info.Shard, info.Applied, first.Hash, all[0].Node, info.Hash, s.Node)
+				}
+			}
+		}
+		if equal {
+			return
+		}
+	}
+	c.t.Fatalf("%s replicas did not converge within %v: %s", stamp(), within, last)
+}
