@@ -41,14 +41,17 @@ func start(dir, level string, debugCommand bool) error {
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return usageError(fmt.Sprintf("--log %s: the levels are debug, info, warn and error", level), "tutti start")
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+	sink := newLogSink(os.Stderr)
+	defer sink.Close()
+	log := slog.New(slog.NewTextHandler(sink, &slog.HandlerOptions{Level: l}))
 	debug.SetGCPercent(200) // most of the heap is short-lived buffers of batches
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	n, err := node.Open(node.Config{Dir: dir, Logger: log, Debug: debugCommand, ListenClients: listenLoopback,
 		Failed: func(err error) {
 			// No clean-up: what is on disk is right, what is in memory is not.
-			fmt.Fprint(os.Stderr, failed(err, "see the log; replace the disk if it failed").text())
+			fmt.Fprint(sink, failed(err, "see the log; replace the disk if it failed").text())
+			sink.Close()
 			os.Exit(exitFailed)
 		}})
 	if err != nil {
