@@ -1,6 +1,6 @@
 # One line each; .ci/run is what must pass before a change goes in.
 LINT = go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run
-TUTTI_SOAK ?= 10m
+TIME ?= 10m
 FUZZTIME ?= 60s
 
 .PHONY: build test lint race demo bench failover bigdata conformance nightly soak fuzz ci
@@ -13,7 +13,7 @@ bench: ; cd bench && go run .
 failover: ; cd bench && go run . failover --kills 100
 bigdata: ; cd bench && go run . bigdata
 conformance: ; conformance/run
-soak: ; TUTTI_SOAK=$(TUTTI_SOAK) go test -count=1 -timeout=0 ./internal/sim/...
+soak: ; TUTTI_SOAK=$(TIME) go test -count=1 -timeout=0 -run "^TestSoak$$" -v ./internal/sim
 fuzz: ; .ci/fuzz $(FUZZTIME)
 nightly: ; .ci/nightly
 ci: ; .ci/run

@@ -47,11 +47,15 @@ func start(dir, level string, debugCommand bool) error {
 	debug.SetGCPercent(200) // most of the heap is short-lived buffers of batches
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	began := time.Now()
 	n, err := node.Open(node.Config{Dir: dir, Logger: log, Debug: debugCommand, ListenClients: listenLoopback,
 		Failed: func(err error) {
 			// No clean-up: what is on disk is right, what is in memory is not.
 			fmt.Fprint(sink, failed(err, "see the log; replace the disk if it failed").text())
 			sink.Close()
+			if errors.Is(err, node.ErrDamaged) && time.Since(began) > rebuildPause {
+				startAgain()
+			}
 			os.Exit(exitFailed)
 		}})
 	if err != nil {
@@ -65,6 +69,20 @@ func start(dir, level string, debugCommand bool) error {
 		return failed(err, "")
 	}
 	return nil
+}
+
+// rebuildPause is how long a node must have run to be rebuilt by its own
+// process: a disk that damages all that is written must not keep it busy.
+const rebuildPause = time.Minute
+
+// startAgain replaces this process by a new one that rebuilds the node's data;
+// it returns if that fails.
+func startAgain() {
+	self, err := os.Executable()
+	if err == nil {
+		err = syscall.Exec(self, os.Args, os.Environ())
+	}
+	fmt.Fprintln(os.Stderr, "start again:", err)
 }
 
 // listenLoopback refuses addresses that others can reach: there are no users

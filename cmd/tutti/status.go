@@ -91,6 +91,9 @@ func writeStatus(s node.Status) error {
 		state := "down"
 		if m.Up {
 			state = "up"
+			if m.Rebuilding {
+				state = "rebuilding"
+			}
 		}
 		leads := 0
 		for _, sh := range s.Shards {

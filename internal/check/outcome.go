@@ -25,7 +25,7 @@ func Classify(r Reply) Meaning {
 	switch {
 	case code == "UNCERTAIN", strings.Contains(r.Str, "may or may not"), strings.Contains(r.Str, "may have been applied"):
 		return Perhaps
-	case strings.Contains(r.Str, "Not applied"), before[code]:
+	case strings.Contains(r.Str, "Not applied"), strings.Contains(r.Str, "Nothing was read"), before[code]:
 		return NotApplied
 	case results[r.Str], code == "WRONGTYPE":
 		return Answered

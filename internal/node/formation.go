@@ -56,6 +56,11 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 	if err != nil {
 		return err
 	}
+	for _, m := range f.Members {
+		if m.ID == 0 || m.ID > shard.NodeMax {
+			return fmt.Errorf("node id %d is not between 1 and %d", m.ID, shard.NodeMax)
+		}
+	}
 	for i, dir := range dirs {
 		f.Format, f.Node = formationFormat, f.Members[i].ID
 		if err := store.MakeDir(fs, dir); err != nil {
@@ -85,34 +90,15 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 	return nil
 }
 
-func formStores(fs vfs.FS, dir string, f Formation) (err error) {
-	cfg := store.Config{FS: fs, Dir: dir, Small: f.Small}
-	if _, err := store.OpenCounters(cfg, f.Node, true); err != nil {
+func formStores(fs vfs.FS, dir string, f Formation) error {
+	if _, err := store.OpenCounters(store.Config{FS: fs, Dir: dir, Small: f.Small}, f.Node, true); err != nil {
 		return err
 	}
-	log, err := store.OpenLog(cfg)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	state, err := store.OpenState(cfg)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, state.Close()) }()
 	conf := &pb.ConfState{}
 	for _, m := range f.Members {
 		conf.Voters = append(conf.Voters, m.ID)
 	}
-	for _, s := range f.shards() {
-		if err := state.Create(s.ID, store.Applied{Index: firstIndex, Term: firstTerm}, conf); err != nil {
-			return err
-		}
-		if err := log.Create(s.ID, firstIndex, firstTerm); err != nil {
-			return err
-		}
-	}
-	return nil
+	return makeStores(fs, dir, f, store.Applied{Index: firstIndex, Term: firstTerm}, conf)
 }
 
 // shards divides the slots.
@@ -148,6 +134,14 @@ func ReadFormation(fs vfs.FS, dir string) (Formation, error) {
 		return f, fmt.Errorf("read %s: %w", name, err)
 	}
 	return f, nil
+}
+
+// nodes lists the ids of the members.
+func (f Formation) nodes() (ids []uint64) {
+	for _, m := range f.Members {
+		ids = append(ids, m.ID)
+	}
+	return ids
 }
 
 func (f Formation) member(id uint64) (Member, bool) {

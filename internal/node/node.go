@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -46,6 +45,7 @@ type Config struct {
 	Tick          time.Duration
 	LogBytesMax   int64
 	MemtableBytes int64         // see store.Config
+	ScrubEvery    time.Duration // see shard.Config
 	Timeout       time.Duration // of the router; zero: its default
 	// Failed is called once when the node can't go on; the process should end
 	// at once. Nil: panic.
@@ -67,9 +67,12 @@ type Node struct {
 	space  *store.Space
 	wg     sync.WaitGroup
 
-	mu     sync.Mutex // guards starts, failed
+	mu     sync.Mutex // guards what follows
 	starts map[uint64]uint64
 	failed bool
+	serves bool          // Open has succeeded
+	damage error         // found before that, on some other goroutine
+	aside  []store.Aside // damaged data of earlier generations
 }
 
 func (c *Config) fill() {
@@ -97,9 +100,20 @@ func (c *Config) fill() {
 }
 
 // Open starts the node in cfg.Dir. It serves when Open returns, as soon as a
-// majority of the cluster does.
-func Open(cfg Config) (_ *Node, err error) {
+// majority of the cluster does. A node that finds its data damaged starts with
+// empty replicas, which the others bring up again; see rebuild.
+func Open(cfg Config) (*Node, error) {
 	cfg.fill()
+	n, err := open(cfg)
+	if errors.Is(err, store.ErrDamaged) {
+		if _, marked, _ := store.ReadMark(cfg.FS, cfg.Dir); marked {
+			return open(cfg) // only once: what is damaged again at once is not of the past
+		}
+	}
+	return n, err
+}
+
+func open(cfg Config) (_ *Node, err error) {
 	n := &Node{cfg: cfg, starts: make(map[uint64]uint64)}
 	if n.form, err = ReadFormation(cfg.FS, cfg.Dir); err != nil {
 		return nil, err
@@ -111,8 +125,11 @@ func Open(cfg Config) (_ *Node, err error) {
 		return nil, fmt.Errorf("another process uses %s (%w)", cfg.Dir, err)
 	}
 	defer func() {
+		if err == nil {
+			err = n.opened()
+		}
 		if err != nil {
-			err = errors.Join(err, n.Close())
+			err = errors.Join(n.markDamaged(err), n.Close())
 		}
 	}()
 	me, ok := n.form.member(n.form.Node)
@@ -148,12 +165,20 @@ func Open(cfg Config) (_ *Node, err error) {
 
 func (n *Node) openStores() (err error) {
 	cfg := store.Config{FS: n.cfg.FS, Dir: n.cfg.Dir, Logger: n.cfg.Logger, Small: n.form.Small, MemtableBytes: n.cfg.MemtableBytes, Fatal: n.fatal}
+	if _, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, "counters")); err == nil {
+		if n.count, err = store.OpenCounters(cfg, n.form.Node, false); err != nil {
+			return err
+		}
+		if err := n.rebuild(); err != nil {
+			return err
+		}
+	}
 	for _, name := range []string{"log", "state", "vow", "counters"} {
 		if _, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, name)); err != nil {
 			return fmt.Errorf("%s: the data of node %d is gone (%w). It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.form.Node, err)
 		}
 	}
-	if n.count, err = store.OpenCounters(cfg, n.form.Node, false); err != nil {
+	if n.aside, err = store.ListAside(n.cfg.FS, n.cfg.Dir); err != nil {
 		return err
 	}
 	if n.log, err = store.OpenLog(cfg); err != nil {
@@ -234,11 +259,11 @@ func (n *Node) openShards() (err error) {
 	shards := n.form.shards()
 	n.router = router.New(router.Config{Node: n.form.Node, Incarnation: n.count.Incarnation, Shards: shards, Logger: n.cfg.Logger, Timeout: n.cfg.Timeout})
 	n.host, err = shard.Open(shard.Config{
-		Node: n.form.Node, Incarnation: n.count.Incarnation, Shards: shards,
+		Node: n.form.Node, Incarnation: n.count.Incarnation, Generation: n.count.Generation, Nodes: n.form.nodes(), Shards: shards,
 		Log: n.log, State: n.state, Links: n.links, Table: command.NewTable(),
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Tick: n.cfg.Tick, Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
-		Full:        n.space.Full,
+		Full: n.space.Full, ScrubEvery: n.cfg.ScrubEvery, Settled: n.settled,
 		LeadChanged: n.router.LeadChanged, Reply: n.router.Reply, Fatal: n.fatal,
 	})
 	if err != nil {
@@ -267,16 +292,34 @@ func (n *Node) openServer(l net.Listener) {
 	})
 }
 
-// fatal ends the node: going on would risk what it has acknowledged.
+// fatal ends the node: going on would risk what it has acknowledged. Damage that
+// is found while it opens is for Open to deal with.
 func (n *Node) fatal(err error) {
+	damaged := errors.Is(err, store.ErrDamaged)
 	n.mu.Lock()
+	if damaged && !n.serves {
+		if n.damage == nil {
+			n.damage = err
+		}
+		n.mu.Unlock()
+		return
+	}
 	first := !n.failed
 	n.failed = true
 	n.mu.Unlock()
 	if first {
+		err = n.markDamaged(err)
 		n.cfg.Logger.Error("the node stops", slog.Any("error", err))
 		n.cfg.Failed(err)
 	}
+}
+
+// opened ends the opening and returns the damage that was found meanwhile.
+func (n *Node) opened() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.serves = n.damage == nil
+	return n.damage
 }
 
 // Stop hands leadership over, so that clients of the cluster notice nothing,
@@ -334,66 +377,4 @@ func (n *Node) Close() error {
 		err = errors.Join(err, n.lock.Close())
 	}
 	return err
-}
-
-// Status is what TUTTI.STATUS answers.
-type Status struct {
-	Cluster string       `json:"cluster"`
-	Node    uint64       `json:"node"`
-	Version string       `json:"version"`
-	Starts  uint64       `json:"starts"`
-	Nodes   []NodeStatus `json:"nodes"`
-	Shards  []shard.Info `json:"shards"`
-	Verdict string       `json:"verdict"` // one sentence: is it safe now
-}
-
-// NodeStatus is a node as another sees it.
-type NodeStatus struct {
-	ID     uint64 `json:"id"`
-	PID    int    `json:"pid,omitempty"` // of the node that answers
-	Client string `json:"client"`
-	Peer   string `json:"peer"`
-	Up     bool   `json:"up"`
-}
-
-func (n *Node) status(ctx context.Context) ([]byte, error) {
-	s := Status{Cluster: n.form.Cluster, Node: n.form.Node, Version: Version, Starts: n.count.Incarnation}
-	up := 0
-	for _, m := range n.form.Members {
-		ns := NodeStatus{ID: m.ID, Client: m.Client, Peer: m.Peer, Up: m.ID == n.form.Node || n.links.Up(m.ID)}
-		if m.ID == n.form.Node {
-			ns.PID = os.Getpid()
-		}
-		if ns.Up {
-			up++
-		}
-		s.Nodes = append(s.Nodes, ns)
-	}
-	led := true
-	for _, sh := range n.router.Shards() {
-		info, err := n.host.Replica(ctx, sh.ID)
-		if err != nil {
-			return nil, err
-		}
-		led = led && info.Leader != 0
-		s.Shards = append(s.Shards, info)
-	}
-	s.Verdict = verdict(up, len(n.form.Members), led)
-	return json.Marshal(s)
-}
-
-// verdict says in one sentence whether the cluster is safe now.
-func verdict(up, all int, led bool) string {
-	spare := up - (all/2 + 1)
-	switch {
-	case !led:
-		return fmt.Sprintf("Not available: %d of %d nodes are up and no leader is known.", up, all)
-	case all == 1:
-		return "One copy decides: if this node stops, the cluster stops."
-	case spare <= 0:
-		return fmt.Sprintf("Available, but survives no further loss: %d of %d nodes are up.", up, all)
-	case up < all:
-		return fmt.Sprintf("Available: %d of %d nodes are up; survives the loss of %d more.", up, all, spare)
-	}
-	return fmt.Sprintf("Healthy. Survives the loss of any %d of %d nodes.", spare, all)
 }

@@ -12,7 +12,7 @@ import (
 
 func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
 	at := r.next
-	for _, e := range m.GetEntries() {
+	for i, e := range m.GetEntries() {
 		var err error
 		data := e.GetData()
 		if e.GetType() != pb.EntryNormal {
@@ -27,10 +27,26 @@ func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
 				return err
 			}
 		}
+		if data != nil && b.Scrub {
+			m = r.cutAfter(m, i)
+			break
+		}
 	}
 	r.next = at
 	r.loop.applying = append(r.loop.applying, applying{r, at, m})
 	return nil
+}
+
+// cutAfter ends what this batch applies of m with its entry i, so that a view of
+// exactly that state can be taken.
+func (r *Replica) cutAfter(m *pb.Message, i int) *pb.Message {
+	r.cut = true
+	list := m.GetEntries()
+	if i+1 == len(list) {
+		return m
+	}
+	r.rest = &pb.Message{Entries: list[i+1:], Responses: m.GetResponses()}
+	return &pb.Message{Entries: list[:i+1]}
 }
 
 func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
@@ -49,7 +65,8 @@ func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
 		change = c
 	}
 	r.host.cfg.Log.SyncCommit(r.id, &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(max(r.commit, e.GetIndex()))})
-	r.conf = r.raft.ApplyConfChange(change)
+	r.setConf(r.raft.ApplyConfChange(change))
+	r.host.checkSettled()
 	return b.SetConf(r.id, r.conf)
 }
 
@@ -75,6 +92,11 @@ func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) err
 		r.core.applied(done)
 	}
 	r.publish()
+	if r.cut {
+		r.cut = false
+		r.scrubView()
+		r.loop.touch(r)
+	}
 	if done != nil {
 		r.sweep.wrote(done)
 		r.answerBatch(done)

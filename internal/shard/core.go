@@ -26,6 +26,7 @@ type batch struct {
 	index, term uint64
 	time        int64
 	data        store.WriteSet // nil: no effects
+	logged      bool           // seen in raft's log
 	groups      []*Group
 	replies     []Reply
 	dbs         *keyspace.Databases // nil: unchanged
@@ -61,6 +62,8 @@ type input struct {
 	term      uint64
 	sweep     func(tx *keyspace.Tx) // background work of the keyspace; nil: none
 	tick      bool                  // the time must be recorded though nothing else is
+	scrub     bool                  // the scrub row must be written
+	from      []byte                // with this value
 	full      bool                  // the disk is full: what needs room is refused
 }
 
@@ -97,8 +100,11 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 	}
 	c.out = len(ctx.Out)
 	usedNow := tx.UsedNow() && !mutant.On(mutant.LeaveOutTime)
-	if !tx.Empty() || usedNow || in.tick || len(b.opened) > 0 {
+	if !tx.Empty() || usedNow || in.tick || in.scrub || len(b.opened) > 0 {
 		c.seal(b, tx, in.databases, wrote)
+		if in.scrub {
+			b.data.Put(store.ScrubRow(c.shard), in.from)
+		}
 	}
 	return b, n, nil
 }

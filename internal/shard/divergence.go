@@ -3,15 +3,18 @@ package shard
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"tutti/internal/peer"
+	"tutti/internal/store"
 )
 
 // Replicas compare what they have applied. Every applied entry is chained into
 // a hash; now and then the leader asks the others for theirs at its newest
 // index. Whoever differs from a majority has a defective memory, disk or
-// program and stops; without a majority nobody can say who is right, and the
-// leader reports it and goes on.
+// program: its node stops and is rebuilt from the others. If all have told and
+// no majority agrees, nobody can say who is right, and the leader stops and
+// reports it.
 
 // hashTicks is how often the leader asks: about every ten seconds.
 const hashTicks = 333
@@ -20,10 +23,36 @@ const hashTicks = 333
 const hashRing = 4096
 
 type hashes struct {
-	ring [hashRing]struct{ index, hash uint64 }
-	// asked is the index that the leader asked about; 0: nothing.
-	asked uint64
+	ring  [hashRing]struct{ index, hash uint64 }
+	asked comparison // by this leader
+}
+
+// comparison is what a leader asked the voters about, and what they told.
+type comparison struct {
+	index uint64            // 0: nothing
 	told  map[uint64]uint64 // node -> hash
+}
+
+// odd returns the nodes that differ from a majority of the voters. tie says that
+// all have told and there is no majority.
+func (c *comparison) odd(voters int) (nodes []uint64, majority uint64, tie bool) {
+	votes := make(map[uint64]int)
+	most := 0
+	for _, hash := range c.told {
+		if votes[hash]++; votes[hash] > most {
+			most, majority = votes[hash], hash
+		}
+	}
+	if most <= voters/2 {
+		return nil, 0, len(c.told) >= voters && len(votes) > 1
+	}
+	for node, hash := range c.told {
+		if hash != majority {
+			nodes = append(nodes, node)
+		}
+	}
+	slices.Sort(nodes)
+	return nodes, majority, false
 }
 
 func (h *hashes) note(index, hash uint64) {
@@ -38,18 +67,17 @@ func (h *hashes) at(index uint64) (hash uint64, ok bool) {
 
 // compareHashes starts a comparison, at the leader.
 func (r *Replica) compareHashes() {
-	if !r.leading() || r.ticks%hashTicks != 0 {
+	if !r.leading() || r.ticks%hashTicks != 0 || joint(r.conf) {
 		return
 	}
 	hash, ok := r.hashes.at(r.applied.Index)
 	if !ok {
 		return
 	}
-	r.hashes.asked = r.applied.Index
-	r.hashes.told = map[uint64]uint64{r.host.cfg.Node: hash}
-	for _, node := range r.conf.GetVoters() {
+	r.hashes.asked = comparison{index: r.applied.Index, told: map[uint64]uint64{r.host.cfg.Node: hash}}
+	for _, node := range r.voters {
 		if node != r.host.cfg.Node {
-			r.sendHash(node, kindHashAsk, r.hashes.asked, 0)
+			r.sendHash(node, kindHashAsk, r.applied.Index, 0)
 		}
 	}
 }
@@ -70,45 +98,35 @@ func (r *Replica) hashFrame(from uint64, kind peer.Kind, index, hash uint64) {
 			r.sendHash(from, kindHashTell, index, own)
 		}
 	case kindHashTell:
-		if r.leading() && index == r.hashes.asked {
-			r.hashes.told[from] = hash
-			r.judge(index)
+		if r.leading() && index == r.hashes.asked.index && slices.Contains(r.voters, from) {
+			r.hashes.asked.told[from] = hash
+			r.judge(&r.hashes.asked, kindDiverged)
 		}
 	case kindDiverged:
 		if own, ok := r.hashes.at(index); ok && own != hash {
-			r.host.fatal(fmt.Errorf("shard %d: this replica has diverged at entry %d: its state is %016x, that of the majority %016x", r.id, index, own, hash))
+			r.host.fatal(fmt.Errorf("shard %d: %w: this replica has diverged at entry %d: its state is %016x, that of the majority %016x", r.id, store.ErrDamaged, index, own, hash))
 		}
+	case kindScrubTell:
+		r.scrubTold(from, index, hash)
+	case kindScrubOdd:
+		r.scrubOdd(index, hash)
 	}
 }
 
-// judge decides once a majority agrees.
-func (r *Replica) judge(index uint64) {
-	votes := make(map[uint64]int)
-	for _, hash := range r.hashes.told {
-		votes[hash]++
+// judge tells those who differ from a majority.
+func (r *Replica) judge(c *comparison, kind peer.Kind) {
+	odd, majority, tie := c.odd(len(r.voters))
+	if tie {
+		r.host.fatal(fmt.Errorf("shard %d: the replicas differ at entry %d and no majority agrees: %x. Nobody can say which is right; keep all folders", r.id, c.index, c.told))
 	}
-	if len(votes) < 2 {
-		return
-	}
-	voters := len(r.conf.GetVoters())
-	for hash, n := range votes {
-		if n <= voters/2 {
-			continue
+	for _, node := range odd {
+		r.host.cfg.Logger.Error("a replica has diverged", slog.Uint64("shard", r.id), slog.Uint64("node", node), slog.Uint64("index", c.index))
+		if node == r.host.cfg.Node {
+			r.hashFrame(node, kind, c.index, majority)
+		} else {
+			r.sendHash(node, kind, c.index, majority)
 		}
-		for node, own := range r.hashes.told {
-			if own == hash {
-				continue
-			}
-			r.host.cfg.Logger.Error("a replica has diverged", slog.Uint64("shard", r.id), slog.Uint64("node", node), slog.Uint64("index", index))
-			if node == r.host.cfg.Node {
-				r.hashFrame(node, kindDiverged, index, hash)
-			} else {
-				r.sendHash(node, kindDiverged, index, hash)
-			}
-		}
-		return
 	}
-	r.host.cfg.Logger.Error("replicas differ and no majority agrees", slog.Uint64("shard", r.id), slog.Uint64("index", index), slog.Int("states", len(votes)))
 }
 
 // hashMsg is a frame of a comparison in the inbox.

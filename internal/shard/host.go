@@ -21,30 +21,37 @@ import (
 
 // Kinds of frames between nodes; see package peer.
 const (
-	kindRaft     peer.Kind = 16 + iota // shard:8 raftpb.Message
-	kindGroup                          // see group.go
-	kindReply                          // see group.go
-	kindReadAsk                        // shard:8 id:8
-	kindReadTell                       // shard:8 id:8 index:8 now:8
-	kindTick                           // shard:8 time:8
-	kindHashAsk                        // shard:8 index:8 hash:8
-	kindHashTell                       // shard:8 index:8 hash:8
-	kindDiverged                       // shard:8 index:8 hash:8
+	kindRaft      peer.Kind = 16 + iota // shard:8 raftpb.Message
+	kindGroup                           // see group.go
+	kindReply                           // see group.go
+	kindReadAsk                         // shard:8 id:8
+	kindReadTell                        // shard:8 id:8 index:8 now:8
+	kindTick                            // shard:8 time:8
+	kindHashAsk                         // shard:8 index:8 hash:8
+	kindHashTell                        // shard:8 index:8 hash:8
+	kindDiverged                        // shard:8 index:8 hash:8
+	kindScrubTell                       // shard:8 index:8 hash:8
+	kindScrubOdd                        // shard:8 index:8 hash:8
+	kindRejoin                          // shard:8 replica:8
 )
 
 // Config gives a Host what it needs.
 type Config struct {
 	Node        uint64
 	Incarnation uint64
-	Shards      []Shard
-	Log         *store.Log
-	State       *store.State
-	Links       *peer.Links
-	Table       *command.Table
-	Clock       Clock
-	Logger      *slog.Logger
-	NewID       func() uint64         // object ids; called by loops, so safe for concurrent use
-	Rand        func(n uint64) uint64 // the same
+	// Generation counts how often the node's data was made anew. Replicas of
+	// another generation than 0 that no configuration knows ask to join.
+	Generation uint64
+	Nodes      []uint64 // of the cluster
+	Shards     []Shard
+	Log        *store.Log
+	State      *store.State
+	Links      *peer.Links
+	Table      *command.Table
+	Clock      Clock
+	Logger     *slog.Logger
+	NewID      func() uint64         // object ids; called by loops, so safe for concurrent use
+	Rand       func(n uint64) uint64 // the same
 	// Tick is the length of a raft tick. Zero: TickDefault.
 	Tick time.Duration
 	// Loops is the number of event loops. Zero: one.
@@ -52,6 +59,9 @@ type Config struct {
 	// LogBytesMax is how much may be applied before the state is flushed so
 	// that the log can be truncated. Zero: 64 MiB.
 	LogBytesMax int64
+	// ScrubEvery is how often a comparison of all rows of a shard begins. Zero:
+	// ScrubEveryDefault.
+	ScrubEvery time.Duration
 	// Full reports that the disk is full. Nil: it never is.
 	Full func() bool
 	// LeadChanged is told of every change of leader that a replica here learns
@@ -60,7 +70,11 @@ type Config struct {
 	// Reply takes replies to groups that were forwarded with Forward, on the
 	// goroutine that reads the connection.
 	Reply func(from uint64, r Reply)
-	// Fatal is called when the node can't go on.
+	// Settled is called once, when all replicas here are voters; it must not
+	// block. Nil: nobody asks.
+	Settled func()
+	// Fatal is called when the node can't go on; the error is ErrDamaged of
+	// package store if its data must be rebuilt.
 	Fatal func(err error)
 }
 
@@ -83,6 +97,7 @@ type Host struct {
 	replicas map[uint64]*Replica // immutable after Open
 	wg       sync.WaitGroup
 	stopping atomic.Bool
+	settled  sync.Once
 }
 
 // Open opens the replicas. The frames of peers go to Frame and Stream.
@@ -92,6 +107,9 @@ func Open(cfg Config) (*Host, error) {
 	}
 	if cfg.LogBytesMax == 0 {
 		cfg.LogBytesMax = logBytesDefault
+	}
+	if cfg.ScrubEvery == 0 {
+		cfg.ScrubEvery = ScrubEveryDefault
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -115,8 +133,21 @@ func Open(cfg Config) (*Host, error) {
 
 // Start starts the loops.
 func (h *Host) Start() {
+	h.checkSettled()
 	for _, l := range h.loops {
 		h.wg.Go(l.run)
+	}
+}
+
+// checkSettled reports once that all replicas here are voters.
+func (h *Host) checkSettled() {
+	for _, r := range h.replicas {
+		if !r.settled.Load() {
+			return
+		}
+	}
+	if f := h.cfg.Settled; f != nil {
+		h.settled.Do(f)
 	}
 }
 
@@ -221,7 +252,7 @@ func (h *Host) Frame(from uint64, kind peer.Kind, b []byte) {
 			h.cfg.Reply(from, reply)
 			return
 		}
-	case kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged:
+	case kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged, kindScrubTell, kindScrubOdd, kindRejoin:
 		if len(b) < 8 {
 			break
 		}
@@ -252,17 +283,24 @@ func (r *Replica) frame(from uint64, kind peer.Kind, b []byte) bool {
 	switch {
 	case kind == kindRaft:
 		m := &pb.Message{}
-		if err := proto.Unmarshal(b, m); err != nil || m.GetFrom() != from || m.GetTo() != r.host.cfg.Node || m.GetType() == pb.MsgSnap {
+		if err := proto.Unmarshal(b, m); err != nil || replicaNode(m.GetFrom()) != from || replicaNode(m.GetTo()) != r.host.cfg.Node || m.GetType() == pb.MsgSnap {
 			return false
 		}
-		r.loop.post(received{r, m})
+		if m.GetTo() == r.self { // else it is for a replica that this node has lost
+			r.loop.post(received{r, m})
+		}
+	case kind == kindRejoin && len(b) == 8:
+		if id := be.Uint64(b); replicaNode(id) != from || replicaGeneration(id) == 0 {
+			return false
+		}
+		r.loop.post(rejoinMsg{r, from, be.Uint64(b)})
 	case kind == kindReadAsk && len(b) == 8:
 		r.loop.post(readAsk{r, from, be.Uint64(b)})
 	case kind == kindReadTell && len(b) == 24:
 		r.loop.post(readTell{r, be.Uint64(b), be.Uint64(b[8:]), int64(be.Uint64(b[16:]))})
 	case kind == kindTick && len(b) == 8:
 		r.loop.post(tickAsk{r, int64(be.Uint64(b))})
-	case (kind == kindHashAsk || kind == kindHashTell || kind == kindDiverged) && len(b) == 16:
+	case kind >= kindHashAsk && kind <= kindScrubOdd && len(b) == 16:
 		r.loop.post(hashMsg{r, from, kind, be.Uint64(b), be.Uint64(b[8:])})
 	default:
 		return false
@@ -358,9 +396,11 @@ type Info struct {
 	FirstIndex uint64            `json:"first_index"`
 	ShardTime  int64             `json:"shard_time_ms"`
 	Hash       string            `json:"hash"`
-	Voters     []uint64          `json:"voters"`
-	Match      map[uint64]uint64 `json:"match,omitempty"` // at the leader: node -> index it holds
-
+	Voters     []uint64          `json:"voters"`               // nodes
+	Learners   []uint64          `json:"learners,omitempty"`   // nodes whose replica is being made anew
+	Asking     []uint64          `json:"asking,omitempty"`     // nodes that have lost their replica and ask to come back
+	Rebuilding bool              `json:"rebuilding,omitempty"` // this replica is no voter yet
+	Match      map[uint64]uint64 `json:"match,omitempty"`      // at the leader: node -> index it holds
 }
 
 // Replica describes the replica of a shard here.
@@ -375,11 +415,15 @@ func (r *Replica) info() Info {
 	first, _ := r.log.FirstIndex()
 	s := Info{Shard: r.id, First: r.slots.First, End: r.slots.End, Leader: l.Node, Term: l.Term,
 		Applied: r.applied.Index, LastIndex: r.lastIndex, FirstIndex: first, ShardTime: r.applied.Time,
-		Hash: fmt.Sprintf("%016x", r.applied.Hash), Voters: r.conf.GetVoters()}
+		Hash: fmt.Sprintf("%016x", r.applied.Hash), Voters: r.voters,
+		Learners: replicaNodes(r.conf.GetLearners()), Asking: r.asking(), Rebuilding: !r.settled.Load()}
 	if l.Self {
 		s.Match = make(map[uint64]uint64)
+		newest := make(map[uint64]uint64)
 		for id, p := range r.raft.Status().Progress {
-			s.Match[id] = p.Match
+			if node := replicaNode(id); id >= newest[node] { // a node may have an older replica, lost
+				newest[node], s.Match[node] = id, p.Match
+			}
 		}
 	}
 	return s
@@ -413,7 +457,7 @@ func (r *Replica) resign() {
 	}
 	best, match := uint64(0), uint64(0)
 	for id, p := range st.Progress {
-		if id != r.host.cfg.Node && !p.IsLearner && p.State == tracker.StateReplicate && p.Match >= match && r.host.cfg.Links.Up(id) {
+		if id != r.self && !p.IsLearner && p.State == tracker.StateReplicate && p.Match >= match && r.host.cfg.Links.Up(replicaNode(id)) {
 			best, match = id, p.Match
 		}
 	}

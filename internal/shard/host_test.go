@@ -289,18 +289,25 @@ func TestConfChangeIsDurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newTestNode(t, 1)
 		n.lead()
-		for i, change := range []pb.ConfChangeI{
-			&pb.ConfChange{Type: pb.ConfChangeAddLearnerNode.Enum(), NodeId: new(uint64(2))},
-			&pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{{Type: pb.ConfChangeAddLearnerNode.Enum(), NodeId: new(uint64(3))}}},
+		for _, c := range []struct {
+			change   pb.ConfChangeI
+			learners int // then
+			joint    bool
+		}{
+			{&pb.ConfChange{Type: pb.ConfChangeAddLearnerNode.Enum(), NodeId: new(uint64(2))}, 1, false},
+			{&pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{{Type: pb.ConfChangeAddLearnerNode.Enum(), NodeId: new(uint64(3))}}}, 2, false},
+			{&pb.ConfChangeV2{Transition: pb.ConfChangeTransitionJointExplicit.Enum(),
+				Changes: []*pb.ConfChangeSingle{{Type: pb.ConfChangeAddLearnerNode.Enum(), NodeId: new(uint64(4))}}}, 3, true},
+			{&pb.ConfChangeV2{}, 3, false},
 		} {
 			var index uint64
 			n.call(func(r *Replica) {
 				index = r.lastIndex + 1
-				n.must(r.raft.ProposeConfChange(change))
+				n.must(r.raft.ProposeConfChange(c.change))
 				r.loop.touch(r)
 			})
 			applied := func() (done bool) {
-				n.call(func(r *Replica) { done = len(r.conf.GetLearners()) == i+1 })
+				n.call(func(r *Replica) { done = len(r.conf.GetLearners()) == c.learners && joint(r.conf) == c.joint })
 				return done
 			}
 			n.wait("configuration", applied)
@@ -318,7 +325,7 @@ func TestConfChangeIsDurable(t *testing.T) {
 		n.stop()
 		n.open()
 		n.start(2)
-		if got := n.conf(); !slices.Equal(got, []uint64{2, 3}) {
+		if got := n.conf(); !slices.Equal(got, []uint64{2, 3, 4}) {
 			t.Errorf("after a start the learners are %v", got)
 		}
 		n.stop()

@@ -142,13 +142,17 @@ func (l *loop) take(x any) {
 	case appended:
 		x.r.appendDone(x.m, x.epoch)
 	case received:
-		x.r.step(x.m)
+		x.r.receiveMsg(x.m)
 	case readAsk:
 		x.r.asked(x.node, x.id)
 	case readTell:
 		x.r.told(x.id, x.index, x.now)
 	case hashMsg:
 		x.r.hashFrame(x.from, x.kind, x.index, x.hash)
+	case rejoinMsg:
+		x.r.joinAsked(x.node, x.id)
+	case scrubbed:
+		x.r.scrubDone(x)
 	case tickAsk:
 		x.r.tickTime(x.t)
 	case sweepFound:
@@ -202,18 +206,32 @@ func (l *loop) cycle() error {
 	return nil
 }
 
-// work proposes what waits and handles what raft has ready.
+// work handles what raft has ready, and proposes what waits. A batch is evaluated
+// only while raft has nothing ready: an entry that raft appended meanwhile, for
+// a change of the configuration or at its own, would take the batch's index.
 func (r *Replica) work(b *store.Batch) error {
-	for {
-		if err := r.propose(); err != nil {
-			return err
-		}
-		if !r.raft.HasReady() {
+	for !r.cut {
+		switch {
+		case r.rest != nil:
+			m := r.rest
+			r.rest = nil
+			if err := r.apply(b, m); err != nil {
+				return err
+			}
+		case r.raft.HasReady():
+			if err := r.handle(b); err != nil {
+				return err
+			}
+		case r.proposeConf():
+		default:
 			r.dropOffer()
-			return nil
-		}
-		if err := r.handle(b); err != nil {
-			return err
+			if err := r.propose(); err != nil {
+				return err
+			}
+			if !r.raft.HasReady() {
+				return nil
+			}
 		}
 	}
+	return nil
 }

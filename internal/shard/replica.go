@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -23,6 +24,7 @@ type Replica struct {
 	host  *Host
 	loop  *loop
 	id    uint64 // of the shard
+	self  uint64 // this replica in raft, see replicaID
 	slots store.SlotRange
 	raft  *raft.RawNode
 	log   *store.ShardLog
@@ -49,7 +51,15 @@ type Replica struct {
 	term   uint64
 	vote   uint64
 	commit uint64
-	conf   *pb.ConfState
+
+	conf     *pb.ConfState // applied; see setConf
+	voters   []uint64      // the nodes of its voters
+	viewConf *pb.ConfState // that of view
+	// settled says, for everybody, that this replica is a voter.
+	settled   atomic.Bool
+	confIndex uint64             // of the newest change proposed here in this term
+	joining   map[uint64]request // node -> its wish to join
+	joinLook  bool               // a wish has come
 
 	early    []*Group           // for this term, but the replica can't evaluate yet
 	queue    []*Group           // admitted, to be evaluated
@@ -64,6 +74,11 @@ type Replica struct {
 	ticks    uint64
 	views    sync.WaitGroup // open views; a snapshot is installed when there is none
 	hashes   hashes
+	scrub    scrub
+	// rest is what follows an entry after which the scrub takes a view: it waits
+	// for the next batch. cut is set until this one is applied.
+	rest *pb.Message
+	cut  bool
 	// receiving is set while a snapshot comes in, by the goroutine that receives.
 	receiving atomic.Bool
 }
@@ -89,7 +104,8 @@ const (
 )
 
 func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica, error) {
-	r := &Replica{host: h, loop: l, id: id, slots: slots, pending: make(map[groupID]*Group)}
+	r := &Replica{host: h, loop: l, id: id, self: replicaID(h.cfg.Node, h.cfg.Generation), slots: slots,
+		pending: make(map[groupID]*Group), joining: make(map[uint64]request)}
 	// An answer to a round of an earlier start must not pass for one of this.
 	r.reads.count = h.cfg.Incarnation << 32
 	r.core = core{shard: id, table: h.cfg.Table, newID: h.cfg.NewID, rand: h.cfg.Rand}
@@ -101,9 +117,11 @@ func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica,
 	if err := h.cfg.Log.FinishInstall(id, applied.Index, applied.Term); err != nil {
 		return nil, err
 	}
-	if r.conf, err = h.cfg.State.Conf(id); err != nil {
+	conf, err := h.cfg.State.Conf(id)
+	if err != nil {
 		return nil, err
 	}
+	r.setConf(conf)
 	if r.log, err = h.cfg.Log.Shard(id, applied.Index, applied.Term, r.conf); err != nil {
 		return nil, err
 	}
@@ -117,7 +135,7 @@ func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica,
 	r.term, r.vote, r.commit = hs.GetTerm(), hs.GetVote(), hs.GetCommit()
 	r.saved = ballot{r.term, r.vote}
 	cfg := &raft.Config{
-		ID:                        h.cfg.Node,
+		ID:                        r.self,
 		ElectionTick:              electionTicks,
 		HeartbeatTick:             heartbeatTicks,
 		Storage:                   r.log,
@@ -162,7 +180,7 @@ func (r *Replica) medianWall() (wall int64, ok bool) {
 	if mutant.On(mutant.ExpireByLocalClock) {
 		return r.host.cfg.Clock.Wall(), true
 	}
-	wall, ok = r.host.cfg.Links.MedianWall(r.conf.GetVoters())
+	wall, ok = r.host.cfg.Links.MedianWall(r.voters)
 	if own := r.host.cfg.Clock.Wall(); ok && max(own-wall, wall-own) < clockNear {
 		wall = own
 	}
@@ -178,6 +196,7 @@ func (r *Replica) publish() {
 	old := r.view
 	r.views.Add(1)
 	r.view = r.host.cfg.State.View(r.id, r.applied, r.dbs, r.views.Done)
+	r.viewConf = r.conf
 	if old != nil {
 		old.Release()
 	}
@@ -202,7 +221,9 @@ func (r *Replica) tick() {
 	r.ticks++
 	r.raft.Tick()
 	r.tickReads()
+	r.askToJoin()
 	r.compareHashes()
+	r.scrubTick()
 	r.truncateLog()
 }
 
@@ -213,13 +234,15 @@ func (r *Replica) handle(b *store.Batch) error {
 	if n := len(rd.Entries); n > 0 {
 		r.lastIndex = rd.Entries[n-1].GetIndex()
 	}
+	r.checkProposed(rd.Entries)
 	if rd.HardState != nil {
 		r.term, r.vote, r.commit = rd.HardState.GetTerm(), rd.HardState.GetVote(), rd.HardState.GetCommit()
 	}
 	if rd.SoftState != nil {
 		r.roleChanged(rd.SoftState)
 	} else if l := r.lead.Load(); l.Term != r.term {
-		r.roleChanged(&raft.SoftState{Lead: l.Node, RaftState: r.state})
+		now := r.raft.BasicStatus().SoftState
+		r.roleChanged(&now)
 	}
 	for _, rs := range rd.ReadStates {
 		r.readConfirmed(rs)
@@ -307,7 +330,7 @@ func (r *Replica) appendDone(m *pb.Message, epoch uint64) {
 
 func (r *Replica) respond(m *pb.Message) {
 	for _, resp := range m.GetResponses() {
-		if resp.GetTo() == r.host.cfg.Node {
+		if resp.GetTo() == r.self {
 			r.step(resp)
 		} else {
 			r.send(resp)
@@ -345,7 +368,7 @@ func (r *Replica) sendHeld() {
 }
 
 func (r *Replica) transmit(m *pb.Message, class peer.Class) {
-	sent := r.host.cfg.Links.Queue(m.GetTo(), class, kindRaft, func(dst []byte) []byte {
+	sent := r.host.cfg.Links.Queue(replicaNode(m.GetTo()), class, kindRaft, func(dst []byte) []byte {
 		out, err := proto.MarshalOptions{}.MarshalAppend(be.AppendUint64(dst, r.id), m)
 		if err != nil {
 			panic(fmt.Sprintf("shard: marshal %v: %v", m.GetType(), err))
@@ -360,11 +383,12 @@ func (r *Replica) transmit(m *pb.Message, class peer.Class) {
 // roleChanged takes over a new role or term.
 func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.host.cfg.Logger.Info("raft role", slog.Uint64("shard", r.id), slog.String("role", s.RaftState.String()),
-		slog.Uint64("leader", s.Lead), slog.Uint64("term", r.term))
+		slog.Uint64("leader", replicaNode(s.Lead)), slog.Uint64("term", r.term))
 	r.state = s.RaftState
 	r.core.sessions = nil // anew at the first applied entry of the term, see startLeading
 	r.sweep = nil
-	r.setLead(Lead{Node: s.Lead, Term: r.term})
+	r.confIndex = 0
+	r.setLead(Lead{Node: replicaNode(s.Lead), Term: r.term})
 	r.dropGroups()
 	r.readsTermChanged()
 	if mutant.On(mutant.EvaluateBeforeOwnTerm) && r.state == raft.StateLeader {
@@ -398,6 +422,7 @@ func (r *Replica) startLeading() error {
 		r.clock.start(r.host.cfg.Clock.Wall())
 	}
 	r.sweep = newSweeper(r)
+	r.scrubLead()
 	r.setLead(Lead{Node: r.host.cfg.Node, Term: r.term, Self: true})
 	early := r.early
 	r.early = nil
@@ -412,7 +437,7 @@ func (r *Replica) startLeading() error {
 // known answers a group whose outcome needs no evaluation.
 // propose evaluates the next batch and hands it to raft.
 func (r *Replica) propose() error {
-	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due()) {
+	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due() && !r.scrub.mark) {
 		return nil
 	}
 	now, ok := r.clock.now()
@@ -422,13 +447,13 @@ func (r *Replica) propose() error {
 	if !mutant.On(mutant.TimeGoesBack) {
 		now = max(now, r.applied.Time)
 	}
-	if len(r.queue) == 0 && now < r.tickTo && !r.sweep.due() {
+	if len(r.queue) == 0 && now < r.tickTo && !r.sweep.due() && !r.scrub.mark {
 		return nil // to record an earlier time would help nobody
 	}
 	in := input{state: r.host.cfg.State, databases: r.dbs, applied: r.applied.Time, now: now, index: r.lastIndex + 1, term: r.term,
 		keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
 		tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
-		sweep: r.sweep.step(now)}
+		sweep: r.sweep.step(now), scrub: r.scrub.mark, from: r.scrub.from}
 	b, n, err := r.core.evaluate(in, r.queue)
 	if err != nil {
 		return fmt.Errorf("evaluate batch of shard %d: %w", r.id, err)
@@ -463,8 +488,28 @@ func (r *Replica) propose() error {
 	if mutant.On(mutant.AckBeforeCommit) {
 		r.answerBatch(b)
 	}
+	if in.scrub {
+		r.scrubMarked(b.index)
+	}
 	r.loop.touch(r)
 	return nil
+}
+
+// checkProposed makes sure that the batch in flight became the entry it was
+// evaluated for: its rows carry that index.
+func (r *Replica) checkProposed(entries []*pb.Entry) {
+	b := r.inflight
+	if b == nil || b.logged {
+		return
+	}
+	for _, e := range entries {
+		if e.GetIndex() == b.index && e.GetTerm() == b.term && bytes.Equal(e.GetData(), b.data) {
+			b.logged = true
+			return
+		}
+	}
+	panic(fmt.Sprintf("shard %d: the batch for entry %d of term %d is not among the %d entries up to %d that raft has ready",
+		r.id, b.index, b.term, len(entries), r.lastIndex))
 }
 
 // took removes the first n groups from the queue.

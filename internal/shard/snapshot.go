@@ -31,7 +31,7 @@ const snapChunkBytes = 256 << 10
 func (r *Replica) makeSnapshot() (*pb.Snapshot, error) {
 	at := r.view
 	return &pb.Snapshot{Data: []byte{}, Metadata: &pb.SnapshotMetadata{
-		Index: new(at.Index), Term: new(at.Term), ConfState: proto.Clone(r.conf).(*pb.ConfState)}}, nil
+		Index: new(at.Index), Term: new(at.Term), ConfState: proto.Clone(r.viewConf).(*pb.ConfState)}}, nil
 }
 
 // sendSnapshot streams the view that raft's message describes.
@@ -47,7 +47,7 @@ func (r *Replica) sendSnapshot(m *pb.Message) {
 		err := r.stream(v, m)
 		v.Release()
 		status := raft.SnapshotFinish
-		log := r.host.cfg.Logger.With(slog.Uint64("shard", r.id), slog.Uint64("to", m.GetTo()), slog.Uint64("index", v.Index))
+		log := r.host.cfg.Logger.With(slog.Uint64("shard", r.id), slog.Uint64("to", replicaNode(m.GetTo())), slog.Uint64("index", v.Index))
 		if err != nil {
 			status = raft.SnapshotFailure
 			log.Warn("send snapshot", slog.Any("error", err))
@@ -65,7 +65,7 @@ type snapshotSent struct {
 }
 
 func (r *Replica) stream(v *store.View, m *pb.Message) error {
-	s, err := r.host.cfg.Links.OpenStream(m.GetTo())
+	s, err := r.host.cfg.Links.OpenStream(replicaNode(m.GetTo()))
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (h *Host) receive(from uint64, s *peer.Conn) error {
 		return fmt.Errorf("%w: %w", peer.ErrFrame, err)
 	}
 	slots := store.SlotRange{First: int(be.Uint32(head[8:])), End: int(be.Uint32(head[12:]))}
-	if r == nil || slots != r.slots || m.GetType() != pb.MsgSnap || m.GetFrom() != from {
+	if r == nil || slots != r.slots || m.GetType() != pb.MsgSnap || replicaNode(m.GetFrom()) != from || m.GetTo() != r.self {
 		return fmt.Errorf("%w: snapshot of shard %d from node %d", peer.ErrFrame, be.Uint64(head), from)
 	}
 	if !r.receiving.CompareAndSwap(false, true) {
@@ -204,6 +204,7 @@ func (r *Replica) install(m *pb.Message) error {
 	r.log.StartInstall(meta.GetIndex(), meta.GetTerm())
 	// Excision would change what older views show. Readers hold one for the
 	// evaluation of their commands only.
+	r.stopScrub()
 	r.view.Release()
 	r.views.Wait()
 	applied, err := in.Install()
@@ -216,9 +217,12 @@ func (r *Replica) install(m *pb.Message) error {
 	hs := &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(applied.Index)}
 	r.log.Installed(applied.Index, applied.Term, hs)
 	r.applied, r.next, r.lastIndex = applied, applied, max(r.lastIndex, applied.Index)
-	if r.conf, err = r.host.cfg.State.Conf(r.id); err != nil {
+	conf, err := r.host.cfg.State.Conf(r.id)
+	if err != nil {
 		return err
 	}
+	r.setConf(conf)
+	r.host.checkSettled()
 	if err := r.loadDatabases(); err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (c *Clock) Jump(d time.Duration) {
 	c.wall += d
 }
 
-// Drift makes the clock run at rate from now on.
+// Drift makes the clock run at rate from now on; at 0 it stands still.
 func (c *Clock) Drift(rate float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -3,8 +3,6 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -163,15 +161,6 @@ func (c *Cluster) Close() {
 	c.Net.Close()
 	for _, l := range c.loads {
 		l.wg.Wait()
-	}
-	if dir := os.Getenv(logsEnv); dir != "" && c.t.Failed() {
-		for _, m := range c.machines {
-			name := filepath.Join(dir, strings.ReplaceAll(c.t.Name(), "/", "_")+"-"+m.name+".log")
-			if err := os.WriteFile(name, []byte(m.log.String()), 0o644); err != nil {
-				c.t.Log(err)
-			}
-			c.t.Logf("log of node %d: %s", m.id, name)
-		}
 	}
 }
 

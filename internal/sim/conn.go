@@ -17,6 +17,7 @@ type Conn struct {
 	broken        bool // reset, or its host is gone
 	readBy        time.Time
 	writeBy       time.Time
+	frames        *framer    // nil: no connection of peers
 	cond          *sync.Cond // this end: something arrived, room, deadline, closed
 }
 
@@ -155,6 +156,19 @@ func (c *Conn) Read(p []byte) (int, error) {
 func (c *Conn) Write(p []byte) (int, error) {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
+	if c.frames != nil {
+		all := len(p)
+		n, err := c.write(c.frames.pass(p, c.net.path(c.local, c.remote).Frames, c.net.rand))
+		if err == nil {
+			n = all
+		}
+		return min(n, all), err
+	}
+	return c.write(p)
+}
+
+// write sends p; mu is held.
+func (c *Conn) write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
 		room := windowBytes - c.out.bytes

@@ -52,7 +52,7 @@ func newDisk(mem *vfs.MemFS, g *gate) *disk { return &disk{mem: mem, gate: g} }
 // logs take time and can be held: others happen under locks of Pebble, and
 // virtual time stands still while anybody waits for a lock.
 func (d *disk) fs() vfs.FS {
-	return errorfs.Wrap(platter{d.mem, d}, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	return reusing{errorfs.Wrap(platter{d.mem, d}, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpCreate && strings.HasPrefix(d.mem.PathBase(op.Path), "marker.") {
 			d.syncDir(d.mem.PathDir(op.Path))
 		}
@@ -69,7 +69,19 @@ func (d *disk) fs() vfs.FS {
 			}
 		}
 		return d.strike(op)
-	}))
+	}))}
+}
+
+// reusing makes a write-ahead log that is used again a file like any other.
+// errorfs hands it out bare, so that from the second log on no fsync would take
+// time, be held or fail.
+type reusing struct{ vfs.FS }
+
+func (f reusing) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.Rename(oldname, newname); err != nil {
+		return nil, err
+	}
+	return f.OpenReadWrite(newname, c)
 }
 
 // setDelay makes fsyncs of the log take delay; 0 before the node's stores are

@@ -57,11 +57,12 @@ func (c *Cluster) TryStart(i int) error {
 	if m.dead != nil {
 		return m.dead
 	}
+	d := m.disk
 	err := c.start(i)
 	if err == nil {
 		return nil
 	}
-	struck, _ := m.disk.faulty()
+	struck, _ := d.faulty()
 	switch {
 	case struck:
 	case m.rotten != "" && isDamage(err):
@@ -77,9 +78,8 @@ func isDamage(err error) bool {
 	return errors.Is(err, store.ErrDamaged) || pebble.IsCorruptionError(err)
 }
 
-// bury gives up a node whose disk is damaged, for the rest of the run: to give
-// it an empty disk would let it forget what it has promised. A node that can
-// rebuild itself belongs here.
+// bury gives up a node that can't rebuild itself, for the rest of the run: to
+// give it an empty disk would let it forget what it has promised.
 func (c *Cluster) bury(m *machine, err error) {
 	m.dead = fmt.Errorf("%s, and the node says: %w", m.rotten, err)
 	c.Net.Down(m.name, true)
@@ -128,7 +128,7 @@ func (c *Cluster) config(m *machine, d *disk) node.Config {
 			return conn, id, err
 		},
 		Rand:   lockedRand(rand.NewPCG(c.opts.Seed, uint64(100+m.id))),
-		Failed: func(err error) { c.failed(m, d, err) },
+		Failed: func(err error) { c.nodeFailed(m, d, err) },
 	}
 	cfg.Clock.Wall = m.clock.Wall
 	gate := m.gate
@@ -153,11 +153,11 @@ func lockedRand(src rand.Source) func(n uint64) uint64 {
 	}
 }
 
-// failed is what the end of its process does to a node that stopped itself: it
+// nodeFailed is what the end of its process does to a node that stopped itself: it
 // is called on some goroutine of the node. Nothing that the node does from then
 // on reaches anybody. Of what it had not synced a random part is left, as
 // Linux drops pages that it could not write.
-func (c *Cluster) failed(m *machine, d *disk, err error) {
+func (c *Cluster) nodeFailed(m *machine, d *disk, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.life != d {
@@ -196,8 +196,7 @@ func (c *Cluster) judge(m *machine, err error) {
 	case retried != "":
 		c.t.Errorf("%s node %d fsynced %s again after that had failed", stamp(), m.id, retried)
 	case struck:
-	case m.rotten != "":
-		c.bury(m, err)
+	case m.rotten != "" && isDamage(err): // it is rebuilt when it starts again
 	default:
 		c.t.Errorf("%s node %d failed: %v", stamp(), m.id, err)
 	}

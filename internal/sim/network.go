@@ -26,6 +26,7 @@ type Network struct {
 	listeners map[string]*listener
 	conns     map[*Conn]struct{}
 	closed    bool
+	frames    FrameCount
 }
 
 type route struct{ from, to string }
@@ -41,6 +42,8 @@ type Path struct {
 	// with a smaller packet size that nobody was told of: what is longer stays,
 	// and with it all that the connection carries behind it.
 	BytesMax int
+	// Frames befalls the frames of peers.
+	Frames Frames
 }
 
 const (
@@ -93,6 +96,13 @@ func (n *Network) Heal() {
 	defer n.mu.Unlock()
 	clear(n.routes)
 	n.stir()
+}
+
+// FrameCount returns what has happened to frames.
+func (n *Network) FrameCount() FrameCount {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.frames
 }
 
 // stir wakes whatever a change may have freed; mu is held.
@@ -210,6 +220,7 @@ func (n *Network) Dial(ctx context.Context, from, addr string) (net.Conn, error)
 				return nil, fmt.Errorf("dial %s: %w", addr, syscall.ECONNREFUSED)
 			}
 			near, far := n.pair(from, to)
+			near.frames, far.frames = newFramer(addr, true, &n.frames), newFramer(addr, false, &n.frames)
 			l.queue = append(l.queue, far)
 			l.cond.Signal()
 			return near, nil

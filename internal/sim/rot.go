@@ -15,11 +15,11 @@ import (
 func tear(mem *vfs.MemFS, r *rand.Rand) (*vfs.MemFS, error) {
 	old, now := mem.CrashClone(vfs.CrashCloneCfg{}), mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: r})
 	err := eachFile(old, "/", func(path string) error {
-		was, err := readAll(old, path)
+		was, err := contents(old, path)
 		if err != nil {
 			return err
 		}
-		is, err := readAll(now, path)
+		is, err := contents(now, path)
 		if err != nil {
 			return nil // removed, and that was not synced
 		}
@@ -36,10 +36,10 @@ func tear(mem *vfs.MemFS, r *rand.Rand) (*vfs.MemFS, error) {
 	return old, err
 }
 
-// flip changes one bit of a file of a class below dir and returns which, or an
+// flipBit changes one bit of a file of a class below dir and returns which, or an
 // empty text if there is no such file. Nobody may have the file open that would
 // write it.
-func flip(mem *vfs.MemFS, dir, of string, r *rand.Rand) (string, error) {
+func flipBit(mem *vfs.MemFS, dir, of string, r *rand.Rand) (string, error) {
 	var files []string
 	if err := eachFile(mem, dir, func(path string) error {
 		if class(path) == of {
@@ -52,7 +52,7 @@ func flip(mem *vfs.MemFS, dir, of string, r *rand.Rand) (string, error) {
 	slices.Sort(files)
 	for len(files) > 0 {
 		i := r.IntN(len(files))
-		b, err := readAll(mem, files[i])
+		b, err := contents(mem, files[i])
 		if err != nil {
 			return "", err
 		}
@@ -92,7 +92,7 @@ func eachFile(fs vfs.FS, dir string, f func(path string) error) error {
 	return nil
 }
 
-func readAll(fs vfs.FS, path string) ([]byte, error) {
+func contents(fs vfs.FS, path string) ([]byte, error) {
 	f, err := fs.Open(path)
 	if err != nil {
 		return nil, err

@@ -48,17 +48,27 @@ func bubbleLoad(t *testing.T, opts Options, load LoadOptions, faults func(c *Clu
 	var h *History
 	bubble(t, opts, func(t *testing.T, c *Cluster) {
 		h = NewHistory()
-		for s := range c.opts.Shards {
-			c.WaitLeader(s + 1)
-		}
-		l := c.StartLoad(h, load)
-		faults(c)
-		c.Recover()
-		l.Stop()
-		l.ReadAll()
-		c.WaitEqual(10 * time.Second)
+		c.live(h, load, func() { faults(c) })
 	})
 	return judge(t, h)
+}
+
+// equalWithin bounds the time in which replicas must have applied the same
+// after all faults.
+const equalWithin = 10 * time.Second
+
+// live is the life of a cluster: faults while clients work, then all is mended,
+// and what is left is read and compared.
+func (c *Cluster) live(h *History, load LoadOptions, faults func()) {
+	for s := range c.opts.Shards {
+		c.WaitLeader(s + 1)
+	}
+	l := c.StartLoad(h, load)
+	faults()
+	c.Recover()
+	l.Stop()
+	l.ReadAll()
+	c.WaitEqual(equalWithin)
 }
 
 func TestEveryNodeAnswersForEveryKey(t *testing.T) {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
@@ -12,21 +13,18 @@ import (
 //
 //	TUTTI_SIM_SEED=17 go test ./internal/sim -run Swarm -count=10   one seed again
 //	TUTTI_SIM_SEEDS=200 TUTTI_SIM_FIRST=1000 go test …              more seeds, others
-//	TUTTI_SOAK=10m go test -timeout=0 …                             fresh seeds for so long
-//	TUTTI_SIM_LOGS=/tmp/logs                                        where a failure leaves its logs
-const swarmSeeds = 6
+//	TUTTI_SIM_FOR=90s                                               how long each lives
+//	TUTTI_SIM_LOGS=/tmp/logs                                        where a failure leaves what it has
+//
+// soak_test.go runs many at once.
+const swarmSeeds = 8
+
+const swarmFor = 15 * time.Second
 
 func TestSwarm(t *testing.T) {
-	run := func(seed uint64) { t.Run(fmt.Sprint(seed), func(t *testing.T) { swarm(t, seed) }) }
+	run := func(seed uint64) { t.Run(fmt.Sprint(seed), func(t *testing.T) { swarm(t, seed, lifetime()) }) }
 	if one := env("TUTTI_SIM_SEED", 0); one != 0 {
 		run(one)
-		return
-	}
-	if soak, err := time.ParseDuration(os.Getenv("TUTTI_SOAK")); err == nil {
-		start := time.Now()
-		for seed := uint64(start.Unix()); time.Since(start) < soak; seed++ {
-			run(seed)
-		}
 		return
 	}
 	first := env("TUTTI_SIM_FIRST", 1)
@@ -42,34 +40,45 @@ func env(name string, d uint64) uint64 {
 	return d
 }
 
-func swarm(t *testing.T, seed uint64) {
-	opts := Options{Seed: seed, Nodes: 3, Shards: []int{1, 1, 4}[seed%3]}
-	if seed%2 == 0 {
-		opts.LogBytesMax = 4 << 10
+func lifetime() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("TUTTI_SIM_FOR")); err == nil {
+		return d
 	}
-	if seed%5 == 4 {
-		opts.Nodes = 5
+	return swarmFor
+}
+
+// draw is what a seed runs, but for the faults, which depend on what happens.
+func draw(seed uint64, life time.Duration) *Schedule {
+	r := rand.New(rand.NewPCG(seed, 5))
+	s := &Schedule{For: life}
+	s.Options = Options{Seed: seed, Nodes: []int{3, 3, 3, 5}[r.IntN(4)], Shards: []int{1, 1, 4}[r.IntN(3)]}
+	s.Options.LogBytesMax = []int64{0, 4 << 10, 32 << 10}[r.IntN(3)]
+	s.Load = LoadOptions{Clients: 6, Keys: 8, KeyOps: 80, Think: 40 * time.Millisecond, Timeout: 3 * time.Second, Hosts: []string{"c1", "c2", "c3"}}
+	if r.IntN(4) == 0 { // so many that logs are truncated and snapshots sent
+		s.Load.Clients, s.Load.Keys, s.Load.Think, s.Options.LogBytesMax = 10, 24, 8*time.Millisecond, 4<<10
 	}
+	for len(s.Load.Kinds) == 0 {
+		for _, w := range workloads {
+			if r.IntN(2) == 0 {
+				s.Load.Kinds = append(s.Load.Kinds, w.name)
+			}
+		}
+	}
+	return s
+}
+
+func swarm(t *testing.T, seed uint64, life time.Duration) *stats {
+	s := draw(seed, life)
 	var n *Nemesis
-	defer func() {
-		if t.Failed() {
-			t.Logf("the schedule was\n%s\nrun it again with TUTTI_SIM_SEED=%d go test ./internal/sim -run Swarm -count=10", n, seed)
-		}
-	}()
-	load := LoadOptions{Clients: 6, Keys: 8, KeyOps: 80, Timeout: 3 * time.Second}
-	if seed%4 == 3 { // so many that logs are truncated and snapshots sent
-		load.Clients, load.Keys, load.Think, opts.LogBytesMax = 10, 24, 4*time.Millisecond, 4<<10
-	}
-	snapshots := 0
-	h := bubbleLoad(t, opts, load, func(c *Cluster) {
+	st := runSchedule(t, s, func(c *Cluster) {
 		n = c.Nemesis()
-		n.Run(15 * time.Second)
-		for i := 1; i <= c.Nodes(); i++ {
-			snapshots += c.Logged(i, "snapshot installed")
-		}
+		defer func() { s.Steps = n.Steps }()
+		n.Run(life)
 	})
-	if len(h.Ops) < 200 {
-		t.Errorf("only %d operations", len(h.Ops))
+	st.Faults, st.Rebuilt = n.Count, n.Rebuilt
+	t.Logf("seed %d, %d nodes, %d shards, %v: %v", seed, s.Options.Nodes, s.Options.Shards, s.Load.Kinds, st)
+	if least := int(life.Seconds()) * 15; st.Ops < least {
+		t.Errorf("only %d operations, expected %d", st.Ops, least)
 	}
-	t.Logf("seed %d: %d nodes, %d shards, %d snapshots, faults %v", seed, opts.Nodes, opts.Shards, snapshots, n.Count)
+	return st
 }

@@ -12,8 +12,8 @@ type tail struct {
 	lines []string
 }
 
-// tailLines bounds the memory; logsEnv names a folder where a failed test
-// leaves the logs of its nodes.
+// tailLines bounds the memory. logsEnv names the folder where a failed test
+// leaves what it has; if it is set, nodes log their chatter, too.
 const (
 	tailLines = 20_000
 	logsEnv   = "TUTTI_SIM_LOGS"

@@ -8,9 +8,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Counters is what a node must never count twice: its starts, and the ids of
-// objects it makes. File "counters": crc:4 incarnation:8 ids:8, replaced as a
-// whole.
+// Counters is what a node must never count twice: its starts, the ids of
+// objects it makes, and how often its data was made anew. File "counters":
+// crc:4 incarnation:8 ids:8 generation:8, replaced as a whole; a file without
+// the generation is of the first one.
 type Counters struct {
 	fs    vfs.FS
 	dir   string
@@ -18,6 +19,9 @@ type Counters struct {
 
 	// Incarnation is the number of starts, this one included.
 	Incarnation uint64
+	// Generation counts how often the data of the node was set aside and made
+	// anew, see Mark. It is part of the ids of the node's replicas.
+	Generation uint64
 
 	mu    sync.Mutex // guards what follows
 	node  uint64
@@ -37,14 +41,9 @@ func OpenCounters(cfg Config, node uint64, create bool) (*Counters, error) {
 	c := &Counters{fs: cfg.FS, dir: cfg.Dir, fatal: cfg.Fatal, node: node}
 	name := c.fs.PathJoin(c.dir, "counters")
 	if !create {
-		b, err := readFile(c.fs, name)
-		if err == nil {
-			b, err = unseal(b, 16)
+		if err := c.load(name); err != nil {
+			return nil, fmt.Errorf("read %s: %w. Nobody else knows these numbers, and a node must not invent them; replace the node by a new one", name, err)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", name, err)
-		}
-		c.Incarnation, c.limit = be.Uint64(b), be.Uint64(b[8:])
 		c.Incarnation++
 	}
 	c.next = c.limit
@@ -53,6 +52,30 @@ func OpenCounters(cfg Config, node uint64, create bool) (*Counters, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+func (c *Counters) load(name string) error {
+	b, err := readFile(c.fs, name)
+	if err != nil {
+		return err
+	}
+	if first, err := unseal(b, 16); err == nil {
+		b = be.AppendUint64(first, 0)
+	} else if b, err = unseal(b, 24); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	c.Incarnation, c.limit, c.Generation = be.Uint64(b), be.Uint64(b[8:]), be.Uint64(b[16:])
+	return nil
+}
+
+// RaiseGeneration makes generation, if it is higher, the node's one, durably.
+// It is called before anything else uses the counters.
+func (c *Counters) RaiseGeneration(generation uint64) error {
+	if generation <= c.Generation {
+		return nil
+	}
+	c.Generation = generation
+	return c.save()
 }
 
 func readFile(fs vfs.FS, name string) ([]byte, error) {
@@ -66,6 +89,7 @@ func readFile(fs vfs.FS, name string) ([]byte, error) {
 
 func (c *Counters) save() error {
 	body := be.AppendUint64(be.AppendUint64(nil, c.Incarnation), c.limit)
+	body = be.AppendUint64(body, c.Generation)
 	return WriteFile(c.fs, c.fs.PathJoin(c.dir, "counters"), sealed(body))
 }
 

@@ -25,6 +25,7 @@
 //	00 shard:8 'n' node:8           newest incarnation of an entry node that opened a session: 8
 //	00 shard:8 's' session:8        session: what has been pruned
 //	00 shard:8 'r' session:8 index:8  replies of one entry to one session
+//	00 shard:8 'x'                  written by an entry after which all replicas hash their rows from here: row
 //
 // # Vow (file vow)
 //

@@ -57,10 +57,6 @@ type Append struct {
 
 type position struct{ index, term uint64 }
 
-// ErrDamaged says that the log of a replica lacks or garbles what its vow says
-// had been made durable: this replica must not vote any more.
-var ErrDamaged = errors.New("raft log is damaged below its vow")
-
 const (
 	rowEntry    = 'e'
 	rowHard     = 'h'
@@ -85,11 +81,8 @@ func OpenLog(cfg Config) (*Log, error) {
 	opts := cfg.options("log", cfg.profile().logMemtable, nil)
 	opts.CacheSize = 8 << 20
 	db, err := pebble.Open(dir, opts)
-	if pebble.IsCorruptionError(err) {
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("open log store %s: %w", dir, err)
+		return nil, fmt.Errorf("open log store %s: %w", dir, damage(err))
 	}
 	if err := syncDir(cfg.FS, cfg.Dir); err != nil {
 		db.Close()
@@ -456,7 +449,7 @@ func (l *Log) read(row []byte, size int) ([]byte, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, damage(err)
 	}
 	defer closer.Close()
 	b, err := unseal(v, size)

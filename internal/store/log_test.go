@@ -53,7 +53,11 @@ func (l *testLog) open() (err error) {
 	if l.log, err = OpenLog(cfg); err != nil {
 		return err
 	}
-	l.shard, err = l.log.Shard(testShard, 10, 1, &pb.ConfState{})
+	front, _, err := l.log.readPosition(testShard, rowFront) // as far as the state is durable
+	if err != nil {
+		return err
+	}
+	l.shard, err = l.log.Shard(testShard, max(front.index, 10), max(front.term, 1), &pb.ConfState{})
 	return err
 }
 

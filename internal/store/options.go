@@ -88,11 +88,11 @@ func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebb
 	// a crash would lose a whole shard.
 	o.Experimental.DisableIngestAsFlushable = func() bool { return true }
 	o.EventListener = &pebble.EventListener{
-		BackgroundError: func(err error) { c.Fatal(fmt.Errorf("%s store: %w", name, err)) },
-		// Whoever reads what is damaged gets an error too, and decides; Pebble's
-		// own way is to end the process, again at every start.
+		BackgroundError: func(err error) { c.Fatal(fmt.Errorf("%s store: %w", name, damage(err))) },
+		// Whoever reads what is damaged gets an error too, but nobody may read
+		// from this store any more.
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			c.Logger.Error("damaged file", slog.String("store", name), slog.String("path", info.Path), slog.Any("error", info.Details))
+			c.Fatal(fmt.Errorf("%s store: %w: %s: %w", name, ErrDamaged, info.Path, info.Details))
 		},
 	}
 	return o

@@ -40,31 +40,42 @@ type ShardLog struct {
 // It verifies every entry: a torn tail past the vow is cut off, anything wrong
 // below it is ErrDamaged.
 func (l *Log) Shard(shard uint64, applied, appliedTerm uint64, conf *pb.ConfState) (*ShardLog, error) {
-	hard, err := l.readHard(shard)
+	s, err := l.verify(shard)
 	if err != nil {
 		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
 	}
-	front, _, err := l.readPosition(shard, rowFront)
-	if err != nil {
-		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
-	}
-	s := &ShardLog{log: l, shard: shard, hard: hard, conf: conf, front: front, last: front.index}
-	if err := s.scan(); err != nil {
-		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
-	}
-	if err := s.checkVow(); err != nil {
-		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
+	s.conf = conf
+	if applied < s.front.index {
+		// The log is cut only up to what the state holds durably.
+		return nil, fmt.Errorf("open log of shard %d: %w: it begins behind %d, but only %d is applied", shard, ErrDamaged, s.front.index, applied)
 	}
 	if s.last < applied {
 		// The state is ahead of the log only if the log lost something that was
 		// durable before it was applied.
 		return nil, fmt.Errorf("open log of shard %d: %w: it ends at %d, but %d (term %d) is applied", shard, ErrDamaged, s.last, applied, appliedTerm)
 	}
-	hard.Commit = new(max(hard.GetCommit(), applied))
-	if hard.GetCommit() > s.last {
-		return nil, fmt.Errorf("open log of shard %d: %w: it ends at %d, but %d is committed", shard, ErrDamaged, s.last, hard.GetCommit())
+	s.hard.Commit = new(max(s.hard.GetCommit(), applied))
+	if s.hard.GetCommit() > s.last {
+		return nil, fmt.Errorf("open log of shard %d: %w: it ends at %d, but %d is committed", shard, ErrDamaged, s.last, s.hard.GetCommit())
 	}
 	return s, nil
+}
+
+// verify reads what the log holds of a shard and compares it with the vow.
+func (l *Log) verify(shard uint64) (*ShardLog, error) {
+	hard, err := l.readHard(shard)
+	if err != nil {
+		return nil, err
+	}
+	front, _, err := l.readPosition(shard, rowFront)
+	if err != nil {
+		return nil, err
+	}
+	s := &ShardLog{log: l, shard: shard, hard: hard, front: front, last: front.index}
+	if err := s.scan(); err != nil {
+		return nil, err
+	}
+	return s, s.checkVow()
 }
 
 // scan reads all entries into place. It stops at the first that is missing or
@@ -93,7 +104,7 @@ func (s *ShardLog) scan() error {
 		s.push(e)
 	}
 	if err := it.Error(); err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+		return damage(err)
 	}
 	if bad == nil {
 		return nil
@@ -287,10 +298,13 @@ func (l *Log) FinishInstall(shard, applied, appliedTerm uint64) error {
 	if p.index == 0 || applied < p.index {
 		return l.db.Delete(logRow(nil, shard, rowInstall), pebble.Sync)
 	}
-	hs, err := l.readHard(shard)
+	// The log to be dropped must be whole: a marker that has been cleared comes
+	// back, too, if the disk loses the newest part of the log.
+	s, err := l.verify(shard)
 	if err != nil {
-		return err
+		return fmt.Errorf("finish the snapshot of shard %d: %w", shard, err)
 	}
+	hs := s.hard
 	hs.Commit = new(max(hs.GetCommit(), applied))
 	if hs.GetTerm() < appliedTerm { // the term came with the snapshot
 		hs.Term, hs.Vote = new(appliedTerm), new(uint64(0))

@@ -49,6 +49,41 @@ func (v *View) Rows(slots SlotRange, f func(row, val []byte) error) error {
 	return nil
 }
 
+// Piece is Rows for a part of the rows: from the row from (empty: the first)
+// until they amount to size bytes. It returns the row that the next piece begins
+// with, nil after the last one. Equal states have equal pieces.
+func (v *View) Piece(slots SlotRange, from []byte, size int, f func(row, val []byte) error) (next []byte, err error) {
+	for i := range 2 {
+		lower, upper := localBounds(v.Shard)
+		if i == 1 {
+			lower, upper = slots.bounds()
+		}
+		if bytes.Compare(from, upper) >= 0 {
+			continue
+		}
+		if bytes.Compare(from, lower) > 0 {
+			lower = from
+		}
+		if err := v.rows(lower, upper, func(row, val []byte) error {
+			if size <= 0 {
+				next = bytes.Clone(row)
+				return errEnough
+			}
+			size -= len(row) + len(val)
+			return f(row, val)
+		}); err != nil && !errors.Is(err, errEnough) {
+			return nil, damage(err)
+		}
+		if next != nil {
+			return next, nil
+		}
+	}
+	return nil, nil
+}
+
+// errEnough ends a walk over rows.
+var errEnough = errors.New("enough")
+
 func (v *View) rows(lower, upper []byte, f func(row, val []byte) error) error {
 	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {

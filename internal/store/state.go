@@ -41,6 +41,7 @@ const (
 	localNode    = 'n'
 	localSession = 's'
 	localReplies = 'r'
+	localScrub   = 'x'
 )
 
 // OpenState opens or creates the state store below cfg.Dir.
@@ -54,7 +55,7 @@ func OpenState(cfg Config) (*State, error) {
 	db, err := pebble.Open(dir, opts)
 	if err != nil {
 		cache.Unref()
-		return nil, fmt.Errorf("open state store %s: %w", dir, err)
+		return nil, fmt.Errorf("open state store %s: %w", dir, damage(err))
 	}
 	if err := syncDir(cfg.FS, cfg.Dir); err != nil {
 		db.Close()
@@ -83,10 +84,17 @@ func localRow(shard uint64, kind byte) []byte {
 // DatabasesRow is the row of a shard that holds its databases.
 func DatabasesRow(shard uint64) []byte { return localRow(shard, localDBs) }
 
+// AppliedRow is the row that says how far a shard has been applied.
+func AppliedRow(shard uint64) []byte { return localRow(shard, localApplied) }
+
 // CountRow is the row that counts the keys of a physical database.
 func CountRow(shard uint64, pdb uint32) []byte {
 	return be.AppendUint32(localRow(shard, localCount), pdb)
 }
+
+// ScrubRow is the row whose writing asks the replicas to hash their rows as they
+// are then; its value is the row to begin with.
+func ScrubRow(shard uint64) []byte { return localRow(shard, localScrub) }
 
 // NodeRow is the row that remembers the newest incarnation of an entry node.
 func NodeRow(shard, node uint64) []byte { return be.AppendUint64(localRow(shard, localNode), node) }
@@ -126,7 +134,7 @@ func (s *State) read(row []byte, durable bool) ([]byte, error) {
 			return nil, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, damage(err)
 		}
 		defer closer.Close()
 		return append([]byte{}, v...), nil
@@ -137,7 +145,7 @@ func (s *State) read(row []byte, durable bool) ([]byte, error) {
 	}
 	defer it.Close()
 	if !it.First() {
-		return nil, it.Error()
+		return nil, damage(it.Error())
 	}
 	return append([]byte{}, it.Value()...), nil
 }
@@ -150,7 +158,7 @@ func (s *State) Applied(shard uint64) (Applied, error) { return s.applied(shard,
 func (s *State) DurablyApplied(shard uint64) (Applied, error) { return s.applied(shard, true) }
 
 func (s *State) applied(shard uint64, durable bool) (Applied, error) {
-	b, err := s.read(localRow(shard, localApplied), durable)
+	b, err := s.read(AppliedRow(shard), durable)
 	if b == nil || err != nil {
 		return Applied{}, err
 	}
@@ -180,7 +188,7 @@ func (s *State) Create(shard uint64, at Applied, conf *pb.ConfState) error {
 		return err
 	}
 	if err := errors.Join(
-		b.Set(localRow(shard, localApplied), at.encode(), nil),
+		b.Set(AppliedRow(shard), at.encode(), nil),
 		b.Set(localRow(shard, localConf), enc, nil),
 		b.Set(DatabasesRow(shard), keyspace.NewDatabases().Encode(), nil),
 		b.Commit(pebble.NoSync),
@@ -198,6 +206,8 @@ type Batch struct {
 	n int
 	// Databases is set when a databases row was written.
 	Databases bool
+	// Scrub is set when the newest entry wrote a scrub row.
+	Scrub bool
 }
 
 // NewBatch starts a batch.
@@ -210,12 +220,14 @@ func (b *Batch) Apply(shard uint64, at Applied, index, term uint64, data []byte)
 		panic(fmt.Sprintf("store: shard %d: entry %d applied after %d", shard, index, at.Index))
 	}
 	at.Index, at.Term = index, term
+	b.Scrub = false
 	if len(data) > 0 {
 		w := WriteSet(data)
 		if err := w.Each(
 			func(row, val []byte) error {
-				if len(row) == localRowLen && row[0] == localPrefix && row[localRowLen-1] == localDBs {
-					b.Databases = true
+				if len(row) == localRowLen && row[0] == localPrefix {
+					b.Databases = b.Databases || row[localRowLen-1] == localDBs
+					b.Scrub = b.Scrub || row[localRowLen-1] == localScrub
 				}
 				return b.b.Set(row, val, nil)
 			},
@@ -233,7 +245,7 @@ func (b *Batch) Apply(shard uint64, at Applied, index, term uint64, data []byte)
 	if mutant.On(mutant.ApplyWithoutIndex) {
 		return at, nil
 	}
-	return at, b.b.Set(localRow(shard, localApplied), at.encode(), nil)
+	return at, b.b.Set(AppliedRow(shard), at.encode(), nil)
 }
 
 func chain(hash uint64, data []byte) uint64 {
@@ -284,7 +296,7 @@ func get(r pebble.Reader, row, dst []byte) ([]byte, bool, error) {
 		return dst, false, nil
 	}
 	if err != nil {
-		return dst, false, fmt.Errorf("read state: %w", err)
+		return dst, false, fmt.Errorf("read state: %w", damage(err))
 	}
 	if dst == nil {
 		dst = make([]byte, 0, len(v))

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"tutti/internal/shard"
+)
+
+// Status is what TUTTI.STATUS answers.
+type Status struct {
+	Cluster string `json:"cluster"`
+	Node    uint64 `json:"node"`
+	Version string `json:"version"`
+	Starts  uint64 `json:"starts"`
+	// Generation counts how often the node's data was made anew.
+	Generation uint64       `json:"generation"`
+	Nodes      []NodeStatus `json:"nodes"`
+	Shards     []shard.Info `json:"shards"`
+	// Damage is why data of this node was set aside, and where it lies, as long
+	// as it does.
+	Damage  string `json:"damage,omitempty"`
+	Verdict string `json:"verdict"` // one sentence: is it safe now
+}
+
+// NodeStatus is a node as another sees it.
+type NodeStatus struct {
+	ID         uint64 `json:"id"`
+	PID        int    `json:"pid,omitempty"` // of the node that answers
+	Client     string `json:"client"`
+	Peer       string `json:"peer"`
+	Up         bool   `json:"up"`
+	Rebuilding bool   `json:"rebuilding,omitempty"` // its data is being made anew
+}
+
+func (n *Node) status(ctx context.Context) ([]byte, error) {
+	s := Status{Cluster: n.form.Cluster, Node: n.form.Node, Version: Version,
+		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: n.asideText()}
+	led := true
+	var rebuilding []uint64
+	for _, sh := range n.router.Shards() {
+		info, err := n.host.Replica(ctx, sh.ID)
+		if err != nil {
+			return nil, err
+		}
+		led = led && info.Leader != 0
+		rebuilding = append(append(rebuilding, info.Learners...), info.Asking...)
+		if info.Rebuilding {
+			rebuilding = append(rebuilding, n.form.Node)
+		}
+		s.Shards = append(s.Shards, info)
+	}
+	slices.Sort(rebuilding)
+	rebuilding = slices.Compact(rebuilding)
+	up, clean := 0, 0
+	for _, m := range n.form.Members {
+		ns := NodeStatus{ID: m.ID, Client: m.Client, Peer: m.Peer, Up: m.ID == n.form.Node || n.links.Up(m.ID),
+			Rebuilding: slices.Contains(rebuilding, m.ID)}
+		if m.ID == n.form.Node {
+			ns.PID = os.Getpid()
+		}
+		if ns.Up {
+			up++
+			if !ns.Rebuilding {
+				clean++
+			}
+		}
+		s.Nodes = append(s.Nodes, ns)
+	}
+	s.Verdict = verdict(up, clean, len(n.form.Members), rebuilding, led)
+	return json.Marshal(s)
+}
+
+func (n *Node) asideText() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []string
+	for _, a := range n.aside {
+		list = append(list, fmt.Sprintf("%s: %s", a.Dir, a.Why))
+	}
+	return strings.Join(list, "; ")
+}
+
+// verdict says in one sentence whether the cluster is safe now. Of all nodes, up
+// are up, of which clean have their data; rebuilding lists those that have not.
+func verdict(up, clean, all int, rebuilding []uint64, led bool) string {
+	spare := clean - (all/2 + 1)
+	switch {
+	case !led && len(rebuilding) > (all-1)/2:
+		return fmt.Sprintf("Not available: the data of nodes %s is damaged, so no majority of %d good copies is left. "+
+			"Nothing was destroyed: it was set aside in their folders. Keep them all; tutti recover, of a later version, will need them.", idText(rebuilding), all/2+1)
+	case !led:
+		return fmt.Sprintf("Not available: %d of %d nodes are up and no leader is known.", up, all)
+	case all == 1:
+		return "One copy decides: if this node stops, the cluster stops."
+	case len(rebuilding) > 0:
+		return fmt.Sprintf("Available: the data of node %s is being made anew from the others; survives the loss of %d more of %d nodes.", idText(rebuilding), max(spare, 0), all)
+	case spare <= 0:
+		return fmt.Sprintf("Available, but survives no further loss: %d of %d nodes are up.", up, all)
+	case up < all:
+		return fmt.Sprintf("Available: %d of %d nodes are up; survives the loss of %d more.", up, all, spare)
+	}
+	return fmt.Sprintf("Healthy. Survives the loss of any %d of %d nodes.", spare, all)
+}
+
+func idText(ids []uint64) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ", "), "[]")
+}

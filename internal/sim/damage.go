@@ -1,0 +1,169 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/node"
+)
+
+// Attend lets d pass, and starts nodes again that stopped themselves, as `tutti
+// dev` does. It returns how often.
+func (c *Cluster) Attend(d time.Duration) (starts int) {
+	c.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		for _, i := range c.Reap() {
+			c.Start(i)
+			starts++
+		}
+	}
+	return starts
+}
+
+// WaitRebuilt attends until node i says that it is of a generation, a voter of
+// all its shards, and has removed what was damaged.
+func (c *Cluster) WaitRebuilt(i int, generation uint64, within time.Duration) {
+	c.t.Helper()
+	last := "it did not answer"
+	for end := time.Now().Add(within); time.Now().Before(end); c.Attend(200 * time.Millisecond) {
+		s, err := c.Status(i)
+		if err != nil {
+			continue
+		}
+		last = fmt.Sprintf("generation %d, damage %q, %s", s.Generation, s.Damage, s.Verdict)
+		if s.Generation == generation && s.Damage == "" && !s.Nodes[i-1].Rebuilding && led(s) {
+			return
+		}
+	}
+	c.t.Fatalf("%s node %d was not rebuilt within %v: %s\n%s", stamp(), i, within, last, c.machine(i).log.String())
+}
+
+func led(s node.Status) bool {
+	for _, info := range s.Shards {
+		if info.Leader == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// dataFiles lists the files of a node that is down, below log and state, and its
+// vow, in order.
+func (c *Cluster) dataFiles(i int) (names []string) {
+	c.t.Helper()
+	m := c.machine(i)
+	fs := m.disk.mem
+	for _, dir := range []string{"log", "state"} {
+		list, err := fs.List(fs.PathJoin(m.dir, dir))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		slices.Sort(list)
+		for _, name := range list {
+			names = append(names, dir+"/"+name)
+		}
+	}
+	return append(names, "vow")
+}
+
+// change lets f change a file of node i, which is down, durably.
+func (c *Cluster) change(i int, name string, f func(data []byte) []byte) {
+	c.t.Helper()
+	m := c.machine(i)
+	fs := m.disk.mem
+	path := fs.PathJoin(m.dir, name)
+	data, err := contents(fs, path)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	file, err := fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err == nil {
+		_, err = file.Write(f(data))
+		err = errors.Join(err, file.Sync(), file.Close())
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	m.disk.syncDir(fs.PathDir(path))
+}
+
+// LoseLogTail takes the newest part of the raft log from node i, which is down:
+// its disk had not written what it said it had.
+func (c *Cluster) LoseLogTail(i int) {
+	c.t.Helper()
+	lost := 0
+	for _, name := range c.dataFiles(i) {
+		if strings.HasPrefix(name, "log/") && strings.HasSuffix(name, ".log") {
+			c.change(i, name, func(data []byte) []byte { lost += len(data); return nil })
+		}
+	}
+	if lost == 0 {
+		c.t.Fatalf("node %d had nothing in the tail of its log", i)
+	}
+}
+
+// FlipTables flips a bit in the middle of each table of the state of node i,
+// which is down, and returns how many there are.
+func (c *Cluster) FlipTables(i int) (tables int) {
+	c.t.Helper()
+	for _, name := range c.dataFiles(i) {
+		if strings.HasPrefix(name, "state/") && strings.HasSuffix(name, ".sst") {
+			tables++
+			c.change(i, name, func(data []byte) []byte { data[len(data)/4] ^= 0x10; return data })
+		}
+	}
+	return tables
+}
+
+// set aside lists the folders of damaged data that node i keeps.
+func (c *Cluster) setAside(i int) (names []string) {
+	c.t.Helper()
+	m := c.machine(i)
+	list, err := m.disk.mem.List(m.dir)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, name := range list {
+		if strings.HasPrefix(name, "damaged-") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// ChangeState changes the first row of the state of node i, which is down, for
+// which f says so: not as a disk would, but as a defective program or memory.
+func (c *Cluster) ChangeState(i int, f func(row, val []byte) bool) {
+	c.t.Helper()
+	m := c.machine(i)
+	db, err := pebble.Open(m.disk.mem.PathJoin(m.dir, "state"), &pebble.Options{FS: m.disk.mem, FormatMajorVersion: pebble.FormatNewest})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	it, err := db.NewIter(nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	changed := false
+	for ok := it.First(); ok && !changed; ok = it.Next() {
+		row, val := slices.Clone(it.Key()), slices.Clone(it.Value())
+		if changed = f(row, val); changed {
+			err = db.Set(row, val, pebble.NoSync)
+		}
+	}
+	if err = errors.Join(err, it.Close(), db.Flush(), db.Close()); err != nil || !changed {
+		c.t.Fatalf("change the state of node %d: changed %v, %v", i, changed, err)
+	}
+}
+
+func flip(b []byte, at int) bool {
+	b[at] ^= 1
+	return true
+}

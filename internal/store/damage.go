@@ -1,0 +1,150 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// ErrDamaged says that the stored data lacks or garbles what had been made
+// durable: the replicas on it must neither vote nor serve any more. All shards
+// of a node share the stores, so it concerns all of them.
+var ErrDamaged = errors.New("the stored data is damaged")
+
+// damage marks errors that tell of damaged files. Others tell of a disk that
+// does not answer, or of a version that is unknown: what lies there may be good.
+func damage(err error) error {
+	if err == nil || errors.Is(err, ErrDamaged) {
+		return err
+	}
+	if errno := syscall.Errno(0); errors.As(err, &errno) && errno != syscall.ENOENT {
+		return err
+	}
+	// A store whose folder exists does not lose files by itself.
+	if pebble.IsCorruptionError(err) || errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}
+
+// A damaged node is rebuilt in steps, each of which may be interrupted: the
+// file "damaged" is written (Mark), the node's generation is raised, the stores
+// are set aside in the folder damaged-N (SetAside), empty ones are made, and
+// the file is removed (Unmark). As long as the file is there nothing of the
+// node's data is used.
+
+// Mark is the content of the file "damaged".
+type Mark struct {
+	// Generation is what the node's generation must be raised to; the data
+	// belongs to the one before.
+	Generation uint64 `json:"generation"`
+	Why        string `json:"why"`
+}
+
+const (
+	markFile = "damaged"
+	whyFile  = "why"
+	aside    = "damaged-"
+)
+
+// data is what is set aside.
+var data = [...]string{"log", "state", "vow"}
+
+// Mark makes durable that the data of this node is damaged, unless that is
+// known already.
+func (c *Counters) Mark(why error) error {
+	if _, ok, err := ReadMark(c.fs, c.dir); ok || err != nil {
+		return err
+	}
+	b, err := json.Marshal(Mark{Generation: c.Generation + 1, Why: why.Error()})
+	if err != nil {
+		return err
+	}
+	return WriteFile(c.fs, c.fs.PathJoin(c.dir, markFile), b)
+}
+
+// ReadMark reads the mark of the node in dir; ok is false if there is none.
+func ReadMark(fs vfs.FS, dir string) (m Mark, ok bool, err error) {
+	name := fs.PathJoin(dir, markFile)
+	b, err := readFile(fs, name)
+	if errors.Is(err, os.ErrNotExist) {
+		return m, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &m)
+	}
+	if err == nil && m.Generation == 0 {
+		err = ErrFormat
+	}
+	if err != nil {
+		return m, false, fmt.Errorf("read %s: %w", name, err)
+	}
+	return m, true, nil
+}
+
+// SetAside moves the damaged data into a folder of its own. What it finds in
+// both places is new, made after an earlier call and never used.
+func SetAside(fs vfs.FS, dir string, m Mark) error {
+	to := fs.PathJoin(dir, fmt.Sprint(aside, m.Generation-1))
+	if err := MakeDir(fs, to); err != nil {
+		return err
+	}
+	for _, name := range data {
+		from, to := fs.PathJoin(dir, name), fs.PathJoin(to, name)
+		if _, err := fs.Stat(from); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		move := func() error { return fs.Rename(from, to) }
+		if _, err := fs.Stat(to); err == nil {
+			move = func() error { return fs.RemoveAll(from) }
+		}
+		if err := move(); err != nil {
+			return fmt.Errorf("set %s aside: %w", from, err)
+		}
+	}
+	if err := WriteFile(fs, fs.PathJoin(to, whyFile), []byte(m.Why+"\n")); err != nil {
+		return err
+	}
+	return syncDir(fs, dir)
+}
+
+// Unmark ends a rebuild: the new stores are complete.
+func Unmark(fs vfs.FS, dir string) error {
+	if err := fs.Remove(fs.PathJoin(dir, markFile)); err != nil {
+		return fmt.Errorf("end the rebuild: %w", err)
+	}
+	return syncDir(fs, dir)
+}
+
+// Aside is damaged data that was set aside.
+type Aside struct {
+	Dir string
+	Why string
+}
+
+// ListAside lists what was set aside in dir.
+func ListAside(fs vfs.FS, dir string) ([]Aside, error) {
+	names, err := fs.List(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", dir, err)
+	}
+	var list []Aside
+	for _, name := range names {
+		if !strings.HasPrefix(name, aside) {
+			continue
+		}
+		a := Aside{Dir: fs.PathJoin(dir, name)}
+		// The reason is for people; a rebuild goes on without it.
+		if b, err := readFile(fs, fs.PathJoin(a.Dir, whyFile)); err == nil {
+			a.Why = strings.TrimSpace(string(b))
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
