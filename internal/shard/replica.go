@@ -211,6 +211,13 @@ func (r *Replica) leading() bool {
 // step hands a message to raft.
 func (r *Replica) step(m *pb.Message) {
 	r.loop.touch(r)
+	if m.GetType() == pb.MsgHeartbeat && m.GetTerm() >= r.term && m.GetCommit() > r.lastIndex {
+		// A leader tells no more than this replica has told it to hold durably,
+		// so the disk is an old copy, or has lied. raft would panic.
+		r.host.fatal(fmt.Errorf("%w: shard %d: entry %d was durable here, and the log ends at %d: the disk is an old copy or lost writes",
+			store.ErrDamaged, r.id, m.GetCommit(), r.lastIndex))
+		return
+	}
 	if err := r.raft.Step(m); err != nil {
 		r.host.cfg.Logger.Debug("raft refused a message", slog.Uint64("shard", r.id), slog.Any("type", m.GetType()), slog.Any("error", err))
 	}

@@ -213,50 +213,61 @@ func TestFault26WipedDisk(t *testing.T) {
 	})
 }
 
-// A node starts from a copy of its disk that is older than two of its starts:
-// the others remember those and refuse it, so what it has forgotten can't be
-// outvoted by it. With its own disk it is taken again.
+// A node starts from a copy of its disk that is older than two of its starts, or
+// of the present one. The others refuse the first, for they remember its starts;
+// whichever hears from a leader learns that it has lost what it had confirmed,
+// and stops. It never decides anything, and is rebuilt when it starts again.
 func TestFault27OldImageRestored(t *testing.T) {
-	bubble(t, Options{Seed: 227}, func(t *testing.T, c *Cluster) {
-		lead := c.WaitLeader(1)
-		m := c.machine(lead%3 + 1)
-		third := 6 - lead - m.id
-		k := c.Client("").At(lead)
-		defer k.Close()
-		k.Must("SET", "k", "old")
-		time.Sleep(time.Second)
-		image := keepAll(m.disk)
-		for range 2 {
-			c.Kill(m.id)
-			c.Start(m.id)
-			time.Sleep(time.Second)
-		}
-		c.Cut(c.Name(third), c.Name(lead))
-		c.Cut(c.Name(third), c.Name(m.id))
-		time.Sleep(time.Second)
-		k.At(c.WaitLeader(1)).Must("SET", "k", "new") // lead and m have it
-		time.Sleep(time.Second)
+	for starts, name := range map[int]string{0: "of this start", 2: "of an earlier start"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, Options{Seed: 227}, func(t *testing.T, c *Cluster) { oldImage(t, c, starts) })
+		})
+	}
+}
+
+func oldImage(t *testing.T, c *Cluster, starts int) {
+	lead := c.WaitLeader(1)
+	m := c.machine(lead%3 + 1)
+	third := 6 - lead - m.id
+	k := c.Client("").At(lead)
+	defer k.Close()
+	k.Must("SET", "k", "old")
+	time.Sleep(time.Second)
+	image := keepAll(m.disk)
+	for range starts {
 		c.Kill(m.id)
-		own := m.disk
-		m.disk = newDisk(image, m.gate)
 		c.Start(m.id)
-		time.Sleep(3 * time.Second)
-		if c.Logged(lead, "restored from an old copy") == 0 {
-			t.Error("nobody noticed")
+		time.Sleep(time.Second)
+	}
+	lead = c.WaitLeader(1)
+	for _, o := range apart(c, third) {
+		c.Cut(c.Name(third), o)
+	}
+	k.At(lead).Must("SET", "k", "new") // lead and m have it, third has not
+	time.Sleep(time.Second)
+	c.Kill(m.id)
+	m.disk, m.rotten = newDisk(image, m.gate), "an old image was restored"
+	c.Start(m.id)
+	time.Sleep(3 * time.Second)
+	if got := c.Reap(); len(got) != 1 || got[0] != m.id {
+		t.Errorf("stopped themselves: %v, want node %d", got, m.id)
+	}
+	if starts > 0 && c.Logged(lead, "restored from an old copy") == 0 {
+		t.Error("nobody refused it")
+	}
+	if v, err := k.Do("SET", "k", "newer"); err == nil && !v.IsError() {
+		t.Error("the restored copy takes part")
+	}
+	c.Heal()
+	c.Start(m.id)
+	c.WaitRebuilt(m.id, 1, time.Minute)
+	for i := 1; i <= 3; i++ {
+		k.Close()
+		if got := Text(k.At(i).Must("GET", "k")); got != "new" && got != "newer" {
+			t.Errorf("k is %s at node %d", got, i)
 		}
-		if v, err := k.At(lead).Do("SET", "k", "newer"); err == nil && !v.IsError() {
-			t.Error("the restored copy takes part")
-		}
-		c.Kill(m.id)
-		m.disk = newDisk(keepAll(own), m.gate)
-		c.Heal()
-		c.Start(m.id)
-		k.At(c.WaitLeader(1))
-		if got := Text(k.Must("GET", "k")); got != "new" && got != "newer" {
-			t.Errorf("k is %s", got)
-		}
-		c.WaitEqual(10 * time.Second)
-	})
+	}
+	c.WaitEqual(10 * time.Second)
 }
 
 // A second process on the folder of a running node is refused.
