@@ -18,6 +18,8 @@ import (
 const usage = `usage: go run . [flags]            throughput, latency and CPU per operation beside peers
        go run . failover [flags]   longest gap between acknowledged writes at kill -9 of the leader
        go run . bigdata [flags]    data of several times the memory a node may use
+       go run . nemesis [flags]    real nodes under random faults, judged by checkers
+       go run . faults [flags]     what each fault costs, beside etcd
 
 `
 
@@ -40,6 +42,10 @@ func main() {
 			run, args = failoverMain, args[1:]
 		case "bigdata":
 			run, args = bigdataMain, args[1:]
+		case "nemesis":
+			run, args = nemesisMain, args[1:]
+		case "faults":
+			run, args = figuresMain, args[1:]
 		}
 	}
 	err := run(ctx, args)
@@ -58,19 +64,24 @@ func main() {
 
 var errUsage = errors.New("usage")
 
-// newFlags returns a flag set with the flags that the benchmarks share.
+// newFlags returns a flag set with the flags that the comparisons share.
 func newFlags(name, defaultPeers string) (*flag.FlagSet, *options, *string) {
+	flags, o := commonFlags(name)
+	return flags, o, flags.String("peers", defaultPeers, "`systems` to run, comma separated")
+}
+
+// commonFlags returns a flag set with the flags that all commands share.
+func commonFlags(name string) (*flag.FlagSet, *options) {
 	var o options
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), usage)
 		flags.PrintDefaults()
 	}
-	peers := flags.String("peers", defaultPeers, "`systems` to run, comma separated")
 	flags.StringVar(&o.dir, "dir", "", "data `folder`, on a real disk (default: the temporary folder)")
 	flags.StringVar(&o.jsonPath, "json", "", "result `file` (default: results/DATE-NAME.json)")
 	flags.StringVar(&o.tuttiBin, "tutti", "", "tutti `binary` to measure (default: built from ..)")
-	return flags, &o, peers
+	return flags, &o
 }
 
 // parse fills what the flags imply and refuses what they cannot mean.

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -79,6 +80,12 @@ func (c Cmd) keys() []string {
 		return nil
 	case several[c.Args[0]]:
 		return c.Args[1:]
+	case c.Args[0] == "MSET":
+		var keys []string
+		for pair := range slices.Chunk(c.Args[1:], 2) {
+			keys = append(keys, pair[0])
+		}
+		return keys
 	}
 	return c.Args[1:2]
 }

@@ -36,7 +36,7 @@ func List() Model {
 			"LLEN": {0, func(s, _ []string) ([]string, Reply) { return s, integer(int64(len(s))) }},
 			"DEL":  {0, func(s, _ []string) ([]string, Reply) { return nil, boolean(len(s) > 0) }},
 			"LRANGE": {2, func(s, a []string) ([]string, Reply) {
-				from, to, ok := window(a[0], a[1], len(s))
+				from, to, ok := places(a[0], a[1], len(s))
 				if !ok {
 					return s, Reply{}
 				}
@@ -46,9 +46,9 @@ func List() Model {
 	}.build()
 }
 
-// window turns first and last place, negative from the end, into a range of a
+// places turns first and last place, negative from the end, into a range of a
 // slice of n.
-func window(first, last string, n int) (from, to int, ok bool) {
+func places(first, last string, n int) (from, to int, ok bool) {
 	from, err := strconv.Atoi(first)
 	to, err2 := strconv.Atoi(last)
 	if err != nil || err2 != nil {

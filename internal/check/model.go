@@ -42,10 +42,11 @@ type spec[S any] struct {
 	zero     S
 	commands map[string]command[S]
 	equal    func(a, b S) bool
-	// unordered are the commands whose reply is a set: the elements come in
-	// groups of so many, and the groups in any order.
-	unordered map[string]int
 }
+
+// unordered are the commands whose reply is a set: the elements come in groups
+// of so many, and the groups in any order.
+var unordered = map[string]int{"HGETALL": 2, "SMEMBERS": 1}
 
 func (m spec[S]) run(s S, args []string) (S, Reply) {
 	c, ok := m.commands[args[0]]
@@ -54,12 +55,12 @@ func (m spec[S]) run(s S, args []string) (S, Reply) {
 		return s, Reply{}
 	}
 	next, reply := c.do(s, args[2:])
-	return next, m.ordered(args, reply)
+	return next, ordered(args, reply)
 }
 
 // ordered puts a reply without an order into one.
-func (m spec[S]) ordered(args []string, r Reply) Reply {
-	n := m.unordered[args[0]]
+func ordered(args []string, r Reply) Reply {
+	n := unordered[args[0]]
 	if n == 0 || r.Kind != KindArray || len(r.Elems)%n != 0 {
 		return r
 	}
@@ -77,7 +78,7 @@ func (m spec[S]) step(s S, op *Op) (bool, S) {
 	for _, c := range op.Cmds {
 		var want Reply
 		s, want = m.run(s, c.Args)
-		if c.Reply.Kind != KindNone && !m.ordered(c.Args, c.Reply).Equal(want) {
+		if c.Reply.Kind != KindNone && !ordered(c.Args, c.Reply).Equal(want) {
 			return op.Outcome == Unknown, before
 		}
 	}
@@ -112,7 +113,7 @@ type keyOps struct {
 
 // linearizable judges one key. An error says that the workload did not keep to
 // what a search can do.
-func linearizable(h *History, k keyOps, m Model) (*Violation, error) {
+func linearizable(h *History, k keyOps, m Model) ([]Violation, error) {
 	clients := make(map[int]int)
 	var ops []porcupine.Operation
 	for _, i := range k.ops {
@@ -144,10 +145,10 @@ func linearizable(h *History, k keyOps, m Model) (*Violation, error) {
 	case porcupine.Ok:
 		return nil, nil
 	case porcupine.Unknown:
-		return &Violation{Name: "undecided", Key: k.key, Ops: k.ops,
-			Text: fmt.Sprintf("no order of %d operations was found or excluded in %v", len(ops), searchTimeout)}, nil
+		return []Violation{{Name: "undecided", Key: k.key, Ops: k.ops,
+			Text: fmt.Sprintf("no order of %d operations was found or excluded in %v", len(ops), searchTimeout)}}, nil
 	}
-	v := &Violation{Name: "not linearizable", Key: k.key, Ops: k.ops,
+	v := Violation{Name: "not linearizable", Key: k.key, Ops: k.ops,
 		Text: "no order of these operations, each between its call and its return, explains all replies (model " + m.name + ")"}
 	_, info := porcupine.CheckOperationsVerbose(m.model, ops, searchTimeout)
 	var page bytes.Buffer
@@ -155,5 +156,5 @@ func linearizable(h *History, k keyOps, m Model) (*Violation, error) {
 		return nil, fmt.Errorf("key %s: draw the witness: %w", quote(k.key), err)
 	}
 	v.Page = page.Bytes()
-	return v, nil
+	return []Violation{v}, nil
 }

@@ -25,7 +25,7 @@ func Classify(r Reply) Meaning {
 	switch {
 	case code == "UNCERTAIN", strings.Contains(r.Str, "may or may not"), strings.Contains(r.Str, "may have been applied"):
 		return Perhaps
-	case strings.Contains(r.Str, "Not applied"), strings.Contains(r.Str, "Nothing was read"), before[code]:
+	case strings.Contains(r.Str, "Not applied"), strings.Contains(r.Str, "Nothing was read"), refusals[code]:
 		return NotApplied
 	case results[r.Str], code == "WRONGTYPE":
 		return Answered
@@ -33,8 +33,8 @@ func Classify(r Reply) Meaning {
 	return Unexplained
 }
 
-// before are codes of refusals ahead of any execution.
-var before = set("EXECABORT", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "READONLY", "MISCONF", "OOM", "NOREPLICAS", "TRYAGAIN", "BUSY")
+// refusals are codes of refusals ahead of any execution.
+var refusals = set("EXECABORT", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "READONLY", "MISCONF", "OOM", "NOREPLICAS", "TRYAGAIN", "BUSY")
 
 // results are errors that a command may end in.
 var results = set(errNotInteger, errHashNotInteger, errOverflow)

@@ -1,7 +1,10 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +21,7 @@ type Recorder struct {
 	h     History
 	texts map[string]int // errors, by their first word
 	full  bool           // an operation found no room
+	open  map[int64]Op   // called and not ended, by their calls
 }
 
 // OpsMaxDefault bounds a history unless its recorder is told otherwise: about
@@ -30,7 +34,7 @@ func NewRecorder(suite Suite, opsMax int) *Recorder {
 	if opsMax == 0 {
 		opsMax = OpsMaxDefault
 	}
-	return &Recorder{start: time.Now(), opsMax: opsMax, h: History{Suite: suite}, texts: make(map[string]int)}
+	return &Recorder{start: time.Now(), opsMax: opsMax, h: History{Suite: suite}, texts: make(map[string]int), open: make(map[int64]Op)}
 }
 
 // Now returns the time since the history began.
@@ -44,6 +48,7 @@ func (r *Recorder) Call(client, node int, cmds ...Cmd) Op {
 	defer r.mu.Unlock()
 	r.place++
 	op.Call = r.place
+	r.open[op.Call] = op
 	return op
 }
 
@@ -111,6 +116,7 @@ func (r *Recorder) done(op Op, outcome Outcome, why string) (ok bool) {
 	op.Outcome, op.Why, op.Until = outcome, why, r.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	delete(r.open, op.Call)
 	r.place++
 	op.Return = r.place
 	if outcome == Unknown {
@@ -166,6 +172,14 @@ func (r *Recorder) Leader(shard, node int, term uint64) {
 	}
 }
 
+// FinalNodes takes down that every key was read through these nodes at the end,
+// when all other clients had stopped.
+func (r *Recorder) FinalNodes(nodes ...int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.Suite.FinalNodes = nodes
+}
+
 // Texts counts the errors by their first word.
 func (r *Recorder) Texts() map[string]int {
 	r.mu.Lock()
@@ -177,8 +191,15 @@ func (r *Recorder) Texts() map[string]int {
 	return m
 }
 
-// History returns what was taken down. The recorder must not be used after.
+// History returns what was taken down. The recorder must not be used after:
+// operations that have not ended count as lost.
 func (r *Recorder) History() *History {
+	r.mu.Lock()
+	open := slices.SortedFunc(maps.Values(r.open), func(a, b Op) int { return cmp.Compare(a.Call, b.Call) })
+	r.mu.Unlock()
+	for _, op := range open {
+		r.Lost(op, true, "the client has not waited")
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return &r.h

@@ -41,7 +41,10 @@ func Register() Model {
 				}
 				return text{true, a[0]}, boolean(true)
 			}},
-			"SET":    {-1, setText},
+			"SET": {-1, func(s text, a []string) (text, Reply) {
+				s, reply, _ := setText(s, a)
+				return s, reply
+			}},
 			"INCR":   {0, func(s text, _ []string) (text, Reply) { return plus(s, "1", 1) }},
 			"DECR":   {0, func(s text, _ []string) (text, Reply) { return plus(s, "1", -1) }},
 			"INCRBY": {1, func(s text, a []string) (text, Reply) { return plus(s, a[0], 1) }},
@@ -50,10 +53,9 @@ func Register() Model {
 	}.build()
 }
 
-// setText is SET key value [NX | XX] [GET].
-func setText(s text, a []string) (text, Reply) {
-	refuse, reply := false, str("OK")
-	skipped := null()
+// setText is SET key value [NX | XX] [GET]; written says that it had an effect.
+func setText(s text, a []string) (after text, reply Reply, written bool) {
+	refuse, reply, skipped := false, str("OK"), null()
 	for _, option := range a[1:] {
 		switch option {
 		case "NX":
@@ -63,13 +65,13 @@ func setText(s text, a []string) (text, Reply) {
 		case "GET":
 			reply, skipped = s.reply(), s.reply()
 		default:
-			return s, Reply{}
+			return s, Reply{}, false
 		}
 	}
 	if refuse {
-		return s, skipped
+		return s, skipped, false
 	}
-	return text{true, a[0]}, reply
+	return text{true, a[0]}, reply, true
 }
 
 func plus(s text, amount string, sign int64) (text, Reply) {

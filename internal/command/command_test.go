@@ -63,13 +63,17 @@ func (r pebbleReader) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 	return r.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 }
 
+func (b *bench) begin() *keyspace.Tx {
+	return keyspace.NewTx(pebbleReader{b.db}, keyspace.Env{Now: b.now, Applied: b.now, Index: b.index, Databases: b.dbs,
+		Keys:  func(pdb uint32) int64 { return b.counts[pdb] },
+		NewID: func() uint64 { b.id++; return b.id }, Rand: b.rand.Uint64N})
+}
+
 // batch runs command lines in one transaction and returns their replies.
 func (b *bench) batch(lines ...string) []string {
 	b.t.Helper()
 	b.index++
-	tx := keyspace.NewTx(pebbleReader{b.db}, keyspace.Env{Now: b.now, Applied: b.now, Index: b.index, Databases: b.dbs,
-		Keys:  func(pdb uint32) int64 { return b.counts[pdb] },
-		NewID: func() uint64 { b.id++; return b.id }, Rand: b.rand.Uint64N})
+	tx := b.begin()
 	var replies []string
 	for _, line := range lines {
 		replies = append(replies, b.eval(tx, line))
@@ -103,6 +107,31 @@ func (b *bench) eval(tx *keyspace.Tx, line string) string {
 		b.t.Fatalf("%s: reply %q: %v", line, c.Out, err)
 	}
 	return strings.TrimRight(v.FormatCLI(), "\n")
+}
+
+// endEarly evaluates a command for nothing, again and again, ended after each
+// number of steps that it takes: none of its code may rely on what it reads then.
+func (b *bench) endEarly(line string) {
+	b.t.Helper()
+	args := splitLine(b.t, line)
+	cmd, _ := b.table.Lookup(args)
+	if cmd == nil {
+		return
+	}
+	for n := 1; n < 200; n++ {
+		tx := b.begin()
+		tx.Allow(n)
+		c := &Ctx{Tx: tx, DB: b.logic, Proto: b.proto, Args: args}
+		c.Run(cmd)
+		switch over := tx.Steps() > n; {
+		case !over && tx.Err() == nil:
+			return
+		case !over || !errors.Is(tx.Err(), keyspace.ErrHeavy):
+			b.t.Fatalf("%s, %d steps allowed: %d taken, %v", line, n, tx.Steps(), tx.Err())
+		case tx.Steps() > n+400+4*len(args): // a loop over its arguments may go on, over what lies in the store not
+			b.t.Fatalf("%s, %d steps allowed: goes on to %d", line, n, tx.Steps())
+		}
+	}
 }
 
 // do runs one command in a batch of its own.
@@ -175,6 +204,9 @@ func runScript(t *testing.T, file string, flushed bool) {
 			}
 		} else {
 			for _, s := range steps {
+				if flushed {
+					b.endEarly(s.line)
+				}
 				s.check(t, file, b.do(s.line))
 				if flushed {
 					if err := b.db.Flush(); err != nil {

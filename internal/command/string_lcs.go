@@ -10,6 +10,9 @@ import (
 // not be larger than proto-max-bulk-len.
 const lcsCellsMax = stringLenMax / 4
 
+// lcsCellsPerStep is how many cells take about as long as one step, 250 ns.
+const lcsCellsPerStep = 128
+
 type lcsOptions struct {
 	length, indexes, withLen bool
 	lenMin                   int64
@@ -34,6 +37,9 @@ func lcs(c *Ctx) {
 	a, b := vals[0], vals[1]
 	if int64(len(a)+1)*int64(len(b)+1) > lcsCellsMax {
 		c.Error("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")
+		return
+	}
+	if c.Tx.Spend(len(a) * len(b) / lcsCellsPerStep); c.Tx.Err() != nil {
 		return
 	}
 	n, steps := lcsTable(a, b, !opt.length)

@@ -17,7 +17,7 @@ var layers = []struct {
 	duty string
 }{
 	{"cmd/tutti", []string{"internal/node", "internal/resp", "internal/trust", "internal/command"}, "the one binary"},
-	{"internal/sim", []string{"internal/check", "internal/node", "internal/resp", "internal/trust", "internal/store"}, "whole clusters on virtual time"},
+	{"internal/sim", []string{"internal/check", "internal/check/report", "internal/node", "internal/resp", "internal/trust", "internal/store"}, "whole clusters on virtual time"},
 	{"internal/node/nodetest", []string{"internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/server", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
 	{"internal/server", []string{"internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/resp", "internal/mutant"}, "the front door: connections and the order of replies"},
@@ -27,11 +27,13 @@ var layers = []struct {
 	{"internal/store", []string{"internal/keyspace", "internal/mutant"}, "the disk"},
 	{"internal/keyspace", []string{"internal/mutant"}, "keys and values as rows, transactions over them"},
 	{"internal/peer", []string{"internal/trust"}, "links between nodes"},
+	{"internal/check/report", []string{"internal/check"}, "draws a run that failed"},
 	{"internal/check", []string{"internal/resp"}, "judges what clients were told"},
 	{"internal/resp", nil, "the wire format"},
 	{"internal/rdb", nil, "values of the DUMP format of Redis"},
 	{"internal/trust", nil, "the identity of nodes"},
 	{"internal/mutant", nil, "safeguards that a test build can leave out"},
+	{"internal/netfault", nil, "faults in TCP between processes; for bench and the demo"},
 	{"internal/house", nil, "the tests of the house rules"},
 	{"conformance", nil, "speaks with tutti over RESP only, as any outsider"},
 }

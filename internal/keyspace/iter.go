@@ -125,8 +125,9 @@ func (m *mergeIter) settle() bool {
 			m.onOwn = c == 0 || (c < 0) != m.back
 		}
 		if !m.onOwn || m.t.ops[m.own[m.i]].val != nil {
-			m.t.steps++
-			return true
+			m.t.Spend(1)
+			m.valid = m.t.err == nil
+			return m.valid
 		}
 		m.step()
 	}
@@ -158,13 +159,13 @@ type baseIter struct {
 }
 
 func (b *baseIter) Next() bool {
-	b.t.steps++
-	return b.Iterator.Next()
+	b.t.Spend(1)
+	return b.t.err == nil && b.Iterator.Next()
 }
 
 func (b *baseIter) Prev() bool {
-	b.t.steps++
-	return b.Iterator.Prev()
+	b.t.Spend(1)
+	return b.t.err == nil && b.Iterator.Prev()
 }
 
 func (b *baseIter) Close() error { return b.t.closeIter(b.Iterator) }

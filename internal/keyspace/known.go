@@ -118,7 +118,7 @@ func (t *Tx) OpenToReplace(db uint8, key []byte) *Object {
 	}
 	o := t.Open(db, key)
 	t.buf = objectRow(t.buf[:0], slot, pdb, key)
-	if i, _ := t.find(t.buf); i < 0 { // not changed by Open: this is the applied state
+	if i, _ := t.find(t.buf); i < 0 && t.err == nil { // not changed by Open: this is the applied state
 		switch {
 		case o == nil:
 			t.Known.set(t.buf, absent)

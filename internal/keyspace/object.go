@@ -92,6 +92,7 @@ type item struct {
 // Open returns the live object at key, or nil. A key whose deadline has passed
 // is absent; a writing transaction removes it on the way.
 func (t *Tx) Open(db uint8, key []byte) *Object {
+	t.touch(db, key)
 	slot := Slot(key)
 	pdb := t.Databases.Physical(db)
 	t.buf = objectRow(t.buf[:0], slot, pdb, key)

@@ -2,7 +2,9 @@ package keyspace
 
 import (
 	"bytes"
+	"errors"
 	"slices"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -10,6 +12,18 @@ import (
 // WriteSetMax bounds the effects of one command, in bytes of rows. It is what
 // one raft entry carries at most beside its batch.
 const WriteSetMax = 16 << 20
+
+// Errors of a transaction that was ended before it was through.
+var (
+	// ErrHeavy says that it took more steps than Allow allowed.
+	ErrHeavy = errors.New("too many steps")
+	// ErrStopped says that Env.Stop was set.
+	ErrStopped = errors.New("stopped")
+)
+
+// stepBytes is how many bytes of a value count as one more step: copying them
+// takes about as long as looking up a row.
+const stepBytes = 4 << 10
 
 // Reader is an immutable state of rows.
 type Reader interface {
@@ -53,6 +67,17 @@ type Env struct {
 	Known *Known
 	// Rand returns a random number below n.
 	Rand func(n uint64) uint64
+	// Touched, if not nil, collects the keys that are looked at. Walks over whole
+	// databases are not among them.
+	Touched map[Touched]struct{}
+	// Stop, if not nil, ends the transaction with ErrStopped once it is set.
+	Stop *atomic.Bool
+}
+
+// Touched is a key that a transaction has looked at.
+type Touched struct {
+	DB  uint8
+	Key string
 }
 
 type op struct {
@@ -64,7 +89,8 @@ type op struct {
 // each sees the writes of those before. It is not safe for concurrent use.
 //
 // Errors of the Reader are sticky: reads after one find nothing, Err returns
-// it, and nothing of the transaction may be used. That keeps command code free
+// it, and nothing of the transaction may be used. A transaction that takes too
+// many steps ends in the same way. That keeps command code free
 // of error paths which could only give up anyway.
 type Tx struct {
 	Env
@@ -73,6 +99,7 @@ type Tx struct {
 	usedNow  bool
 	err      error
 	steps    int
+	stepsMax int // 0: no limit
 	writes   int
 
 	ops        []op
@@ -161,6 +188,32 @@ func (t *Tx) Writable() bool { return t.writable }
 // Steps counts rows touched, the measure of a batch's budget.
 func (t *Tx) Steps() int { return t.steps }
 
+// Allow ends the transaction with ErrHeavy after n more steps; 0: never.
+func (t *Tx) Allow(n int) {
+	t.stepsMax = 0
+	if n > 0 {
+		t.stepsMax = t.steps + n
+	}
+}
+
+// Spend counts work that touches no rows, in steps (about 250 ns each).
+func (t *Tx) Spend(steps int) {
+	t.steps += steps
+	switch {
+	case t.err != nil:
+	case t.stepsMax > 0 && t.steps > t.stepsMax:
+		t.err = ErrHeavy
+	case t.Stop != nil && t.Stop.Load():
+		t.err = ErrStopped
+	}
+}
+
+func (t *Tx) touch(db uint8, key []byte) {
+	if t.Touched != nil {
+		t.Touched[Touched{db, string(key)}] = struct{}{}
+	}
+}
+
 // UsedNow reports whether a decision depended on Now being later than the
 // applied shard time. A batch must then carry its time even if it wrote
 // nothing, and a read must wait until the shard time has passed.
@@ -238,7 +291,9 @@ func (t *Tx) Rollback() {
 
 // Get appends the value of row to dst.
 func (t *Tx) Get(row, dst []byte) ([]byte, bool) {
-	t.steps++
+	if t.Spend(1); t.err != nil {
+		return dst, false
+	}
 	if i, _ := t.find(row); i >= 0 {
 		v := t.ops[i].val
 		if v == nil {
@@ -246,14 +301,12 @@ func (t *Tx) Get(row, dst []byte) ([]byte, bool) {
 		}
 		return append(dst, v...), true
 	}
-	if t.err != nil {
-		return dst, false
-	}
 	v, ok, err := t.base.Get(row, dst)
 	if err != nil {
 		t.err = err
 		return dst, false
 	}
+	t.Spend((len(v) - len(dst)) / stepBytes)
 	return v, ok
 }
 
@@ -286,7 +339,7 @@ func (t *Tx) put(row, val []byte) {
 	if !t.writable {
 		panic("keyspace: write in a reading transaction")
 	}
-	t.steps++
+	t.Spend(1 + len(val)/stepBytes)
 	t.writes++
 	i, hash := t.find(row)
 	if i >= 0 {
@@ -342,6 +395,9 @@ func (t *Tx) CountDeltas() map[uint32]int64 { return t.counts }
 // now; writes made while iterating may or may not be seen, so callers collect
 // first and write afterwards.
 func (t *Tx) Iter(lower, upper []byte) Iterator {
+	if t.err != nil {
+		return &emptyIter{}
+	}
 	base, err := t.base.Iter(lower, upper)
 	if err != nil {
 		t.err = err

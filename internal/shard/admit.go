@@ -8,6 +8,8 @@ import (
 
 type groupID struct{ session, seq uint64 }
 
+// dropGroups answers everything that waits: this node does not lead any more,
+// or leads in another term.
 func (r *Replica) dropGroups() {
 	lead := r.lead.Load()
 	for _, g := range r.early {
@@ -20,12 +22,14 @@ func (r *Replica) dropGroups() {
 	clear(r.queue)
 	r.queue, r.bytes = r.queue[:0], 0
 	r.inflight = nil
+	r.dropHeavy()
 	for _, g := range r.pending {
 		r.answer(g, Reply{Status: Lost, Leader: lead.Node, Term: lead.Term})
 	}
 	clear(r.pending)
 }
 
+// answer sends a reply to the attempt that is now waiting for it.
 func (r *Replica) answer(g *Group, reply Reply) {
 	id := groupID{g.Session, g.Seq}
 	if latest := r.pending[id]; latest != nil {
@@ -36,6 +40,7 @@ func (r *Replica) answer(g *Group, reply Reply) {
 	g.Done(reply)
 }
 
+// admit takes a group into the queue, or answers it at once.
 func (r *Replica) admit(g *Group) {
 	lead := r.lead.Load()
 	if r.state == raft.StateLeader && g.Term == r.term && !r.leading() && len(r.early) < queueGroupsMax {
@@ -60,7 +65,7 @@ func (r *Replica) admit(g *Group) {
 		g.Done(reply)
 		return
 	}
-	if len(r.queue) >= queueGroupsMax || r.bytes > queueBytesMax {
+	if len(r.queue)+len(r.heavy.next) >= queueGroupsMax || r.bytes > queueBytesMax {
 		g.refuse(Busy, lead)
 		return
 	}
@@ -70,6 +75,7 @@ func (r *Replica) admit(g *Group) {
 	r.loop.touch(r)
 }
 
+// known answers a group whose outcome needs no evaluation.
 func (r *Replica) known(g *Group) (Reply, bool) {
 	t := r.core.sessions
 	s := t.byID[g.Session]
@@ -101,6 +107,7 @@ func (r *Replica) known(g *Group) (Reply, bool) {
 	return reply, true
 }
 
+// took removes the first n groups from the queue.
 func (r *Replica) took(n int) {
 	for _, g := range r.queue[:n] {
 		r.bytes -= g.size

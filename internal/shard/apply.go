@@ -2,6 +2,8 @@ package shard
 
 import (
 	"fmt"
+	"slices"
+
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -10,7 +12,13 @@ import (
 	"tutti/internal/store"
 )
 
+// apply adds committed entries to the loop's batch, or to those that wait until
+// the batch before is committed.
 func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
+	if r.loop.beside != nil || r.cut {
+		r.loop.waiting = append(r.loop.waiting, applying{r: r, m: m})
+		return nil
+	}
 	at := r.next
 	for i, e := range m.GetEntries() {
 		var err error
@@ -38,17 +46,20 @@ func (r *Replica) apply(b *store.Batch, m *pb.Message) error {
 }
 
 // cutAfter ends what this batch applies of m with its entry i, so that a view of
-// exactly that state can be taken.
+// exactly that state can be taken; the rest waits.
 func (r *Replica) cutAfter(m *pb.Message, i int) *pb.Message {
 	r.cut = true
 	list := m.GetEntries()
 	if i+1 == len(list) {
 		return m
 	}
-	r.rest = &pb.Message{Entries: list[i+1:], Responses: m.GetResponses()}
+	rest := &pb.Message{Entries: list[i+1:], Responses: m.GetResponses()}
+	r.loop.waiting = slices.Insert(r.loop.waiting, 0, applying{r: r, m: rest})
 	return &pb.Message{Entries: list[:i+1]}
 }
 
+// applyConf applies a configuration change, after making sure that the commit
+// that lets it is durable.
 func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
 	var change pb.ConfChangeI
 	if e.GetType() == pb.EntryConfChange {
@@ -70,6 +81,7 @@ func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
 	return b.SetConf(r.id, r.conf)
 }
 
+// applyDone runs after the loop's batch is visible.
 func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) error {
 	r.applied = at
 	done := r.inflight
@@ -118,6 +130,8 @@ func hasEntry(entries []*pb.Entry, index, term uint64) bool {
 	return false
 }
 
+// truncateLog drops what the state store holds durably, and makes it flush when
+// the log has grown.
 func (r *Replica) truncateLog() {
 	first, _ := r.log.FirstIndex()
 	if r.ticks%truncateTicks != 0 || r.applied.Index < first+keepEntries {

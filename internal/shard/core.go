@@ -2,6 +2,7 @@ package shard
 
 import (
 	"encoding/binary"
+	"errors"
 	"maps"
 	"slices"
 
@@ -35,6 +36,7 @@ type batch struct {
 	recorded    map[uint64]replyRow // session -> the row of this entry
 	deadlines   []deadline          // added to the expiry index
 	trash       []trashed           // big collections deleted
+	tx          *keyspace.Tx        // what has its effects
 }
 
 // core evaluates. It has no goroutine, clock or I/O of its own: the state it
@@ -68,7 +70,8 @@ type input struct {
 }
 
 // evaluate runs as many of groups as the budget allows and returns the batch
-// and how many it took.
+// and how many it took. With keyspace.ErrHeavy, the group of that number is too
+// much for the loop: it is to be evaluated beside it, see prepare.
 func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 	env := keyspace.Env{Now: in.now, Applied: in.applied, Index: in.index,
 		Databases: in.databases, Keys: in.keys, NewID: c.newID, Rand: c.rand, Known: c.known}
@@ -78,7 +81,12 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 		c.tx.Reset(in.state, env)
 	}
 	tx := c.tx
-	b := &batch{index: in.index, term: in.term, time: in.now}
+	if len(groups) > 0 && groups[0].prepared != nil {
+		if b, ok := c.take(in, groups[0]); ok {
+			return b, 1, nil
+		}
+	}
+	b := &batch{index: in.index, term: in.term, time: in.now, tx: tx}
 	ctx := command.Ctx{Tx: tx, Out: make([]byte, 0, c.out+256)}
 	n := 0
 	wrote := make([]bool, 0, len(groups))
@@ -87,10 +95,15 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 			break
 		}
 		before := tx.Writes()
+		tx.Allow(groups[n].stepsMax())
 		b.replies = append(b.replies, c.group(&ctx, b, groups[n], in.full))
 		wrote = append(wrote, tx.Writes() != before)
 		b.groups = append(b.groups, groups[n])
+		if errors.Is(tx.Err(), keyspace.ErrHeavy) {
+			return nil, n, keyspace.ErrHeavy
+		}
 	}
+	tx.Allow(0)
 	if in.sweep != nil && tx.Steps() <= batchStepsMax {
 		tx.Mark()
 		in.sweep(tx)
@@ -99,13 +112,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 		return nil, 0, err
 	}
 	c.out = len(ctx.Out)
-	usedNow := tx.UsedNow() && !mutant.On(mutant.LeaveOutTime)
-	if !tx.Empty() || usedNow || in.tick || in.scrub || len(b.opened) > 0 {
-		c.seal(b, tx, in.databases, wrote)
-		if in.scrub {
-			b.data.Put(store.ScrubRow(c.shard), in.from)
-		}
-	}
+	c.finish(b, in, wrote)
 	return b, n, nil
 }
 
@@ -121,14 +128,31 @@ func (c *core) group(ctx *command.Ctx, b *batch, g *Group, full bool) Reply {
 		b.opened = append(b.opened, g.Session)
 		return r
 	}
-	for _, w := range g.Watches {
-		if v, exists := ctx.Tx.KeyVersion(w.DB, w.Key); v != w.Version || exists != w.Exists {
-			r.Status = WatchFailed
-			return r
-		}
+	if !unchanged(ctx.Tx, g.Watches) {
+		r.Status = WatchFailed
+		return r
 	}
+	r.Replies = c.commands(ctx, g, full)
+	return r
+}
+
+// finish seals a batch if anything of it must be replicated.
+func (c *core) finish(b *batch, in input, wrote []bool) {
+	tx := b.tx
+	usedNow := tx.UsedNow() && !mutant.On(mutant.LeaveOutTime)
+	if tx.Empty() && !usedNow && !in.tick && !in.scrub && len(b.opened) == 0 {
+		return
+	}
+	c.seal(b, tx, in.databases, wrote)
+	if in.scrub {
+		b.data.Put(store.ScrubRow(c.shard), in.from)
+	}
+}
+
+// commands evaluates the commands of a group and returns their replies.
+func (c *core) commands(ctx *command.Ctx, g *Group, full bool) [][]byte {
 	ctx.Proto = int(g.Proto)
-	r.Replies = make([][]byte, len(g.Cmds))
+	replies := make([][]byte, len(g.Cmds))
 	for i, cmd := range g.Cmds {
 		at := len(ctx.Out)
 		ctx.DB, ctx.Args = cmd.DB, cmd.Args
@@ -140,9 +164,9 @@ func (c *core) group(ctx *command.Ctx, b *batch, g *Group, full bool) Reply {
 		default:
 			ctx.Run(row)
 		}
-		r.Replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]
+		replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]
 	}
-	return r
+	return replies
 }
 
 // ended reports whether a newer incarnation of its entry node has taken the
@@ -282,7 +306,7 @@ func (c *core) applied(b *batch) {
 	// The effects are still those of b: nothing is evaluated while it is in
 	// flight.
 	if c.known != nil {
-		c.tx.Effects(c.known.Put, c.known.Delete)
+		b.tx.Effects(c.known.Put, c.known.Delete)
 	}
 	c.remember(b)
 }

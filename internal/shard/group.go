@@ -48,6 +48,9 @@ type Group struct {
 	// block.
 	Done func(Reply)
 	size int
+
+	prepared *prepared // its evaluation beside the loop, see heavy.go
+	tries    int       // how often that came too late
 }
 
 // Status is the outcome of one attempt.

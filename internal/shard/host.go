@@ -33,6 +33,7 @@ const (
 	kindScrubTell                       // shard:8 index:8 hash:8
 	kindScrubOdd                        // shard:8 index:8 hash:8
 	kindRejoin                          // shard:8 replica:8
+	kindStepDown                        // shard:8 term:8
 )
 
 // Config gives a Host what it needs.
@@ -252,7 +253,7 @@ func (h *Host) Frame(from uint64, kind peer.Kind, b []byte) {
 			h.cfg.Reply(from, reply)
 			return
 		}
-	case kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged, kindScrubTell, kindScrubOdd, kindRejoin:
+	case kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged, kindScrubTell, kindScrubOdd, kindRejoin, kindStepDown:
 		if len(b) < 8 {
 			break
 		}
@@ -300,6 +301,8 @@ func (r *Replica) frame(from uint64, kind peer.Kind, b []byte) bool {
 		r.loop.post(readTell{r, be.Uint64(b), be.Uint64(b[8:]), int64(be.Uint64(b[16:]))})
 	case kind == kindTick && len(b) == 8:
 		r.loop.post(tickAsk{r, int64(be.Uint64(b))})
+	case kind == kindStepDown && len(b) == 8:
+		r.loop.post(steppedDown{r, from, be.Uint64(b)})
 	case kind >= kindHashAsk && kind <= kindScrubOdd && len(b) == 16:
 		r.loop.post(hashMsg{r, from, kind, be.Uint64(b), be.Uint64(b[8:])})
 	default:
@@ -315,6 +318,19 @@ func (h *Host) LinkChanged(node uint64, up bool) {
 	}
 	for _, l := range h.loops {
 		l.post(linkDown{node})
+	}
+}
+
+// stepDown tells the others that this node has given up leading: it hears no
+// majority. One that is only deaf would else have been obeyed until now and be
+// missed for another election time-out from now on.
+func (r *Replica) stepDown() {
+	for _, node := range r.voters {
+		if node != r.host.cfg.Node {
+			r.host.cfg.Links.Queue(node, peer.Control, kindStepDown, func(dst []byte) []byte {
+				return be.AppendUint64(be.AppendUint64(dst, r.id), r.term)
+			})
+		}
 	}
 }
 
@@ -349,6 +365,23 @@ func (r *Replica) campaignSoon(left int) {
 		r.loop.touch(r)
 		if err := r.raft.Campaign(); err == nil {
 			r.campaignSoon(left - 1)
+		}
+	})
+}
+
+// campaignAgain ends a split vote: two replicas asked for votes in the same tick,
+// each has its own, and raft would let both wait for another election time-out.
+// Two to five ticks decide it. (Time-outs are drawn from ten ticks, so of two
+// followers that miss a leader at once one pair in ten collides.)
+func (r *Replica) campaignAgain() {
+	tick, term := r.host.cfg.Tick, r.term
+	r.loop.after(2*tick+time.Duration(r.host.cfg.Rand(uint64(3*tick))), func() {
+		if r.state != raft.StateCandidate || r.term != term {
+			return
+		}
+		r.loop.touch(r)
+		if err := r.raft.Campaign(); err != nil {
+			r.host.cfg.Logger.Debug("campaign", slog.Uint64("shard", r.id), slog.Any("error", err))
 		}
 	})
 }
@@ -450,14 +483,21 @@ func (h *Host) Resign(ctx context.Context) error {
 	return nil
 }
 
-func (r *Replica) resign() {
+func (r *Replica) resign() { r.handOver(0) }
+
+// handOver moves leadership to the follower that is furthest; of those equally
+// far, to the preferred one.
+func (r *Replica) handOver(preferred uint64) {
 	st := r.raft.Status()
 	if st.LeadTransferee != 0 || !r.leading() {
 		return
 	}
 	best, match := uint64(0), uint64(0)
 	for id, p := range st.Progress {
-		if id != r.self && !p.IsLearner && p.State == tracker.StateReplicate && p.Match >= match && r.host.cfg.Links.Up(replicaNode(id)) {
+		if id == r.self || p.IsLearner || p.State != tracker.StateReplicate || !r.host.cfg.Links.Up(replicaNode(id)) {
+			continue
+		}
+		if best == 0 || p.Match > match || p.Match == match && id == preferred {
 			best, match = id, p.Match
 		}
 	}

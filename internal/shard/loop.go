@@ -26,7 +26,22 @@ type loop struct {
 
 	dirty    []*Replica // with work for raft or for the next batch
 	applying []applying // in the state batch of this cycle
+	beside   *beside    // a large batch that is being committed; nil: none
+	waiting  []applying // to be applied after it; at is not set yet
 }
+
+// beside is a state batch that is committed beside the loop, which goes on with
+// everything but applying: inserting 300,000 rows was measured to take 200 ms,
+// near the time after which followers elect somebody else.
+type beside struct {
+	batch *store.Batch
+	list  []applying
+	done  chan error // capacity 1
+}
+
+// besideMin is the size from which a batch is committed beside the loop: it
+// takes longer than waking a goroutine twice.
+const besideMin = 512 << 10
 
 // What others post into a loop beside *Group and *Read.
 type (
@@ -57,8 +72,12 @@ type (
 		r *Replica
 		t int64
 	}
-	linkDown struct{ node uint64 }
-	call     struct{ f func() } // administration and tests
+	linkDown    struct{ node uint64 }
+	steppedDown struct { // a leader says that it does not lead any more
+		r          *Replica
+		node, term uint64
+	}
+	call struct{ f func() } // administration and tests
 )
 
 func newLoop(h *Host) *loop {
@@ -149,6 +168,12 @@ func (l *loop) take(x any) {
 		x.r.told(x.id, x.index, x.now)
 	case hashMsg:
 		x.r.hashFrame(x.from, x.kind, x.index, x.hash)
+	case *beside:
+		if err := l.settle(x); err != nil {
+			l.host.fatal(err)
+		}
+	case evaluated:
+		x.r.evaluatedHeavy(x)
 	case rejoinMsg:
 		x.r.joinAsked(x.node, x.id)
 	case scrubbed:
@@ -164,6 +189,10 @@ func (l *loop) take(x any) {
 		l.touch(x.r)
 	case snapshotReceived:
 		x.r.offer(x)
+	case steppedDown:
+		if x.r.lead.Load().Term == x.term {
+			x.r.leaderGone(x.node)
+		}
 	case linkDown:
 		for _, r := range l.replicas {
 			r.leaderGone(x.node)
@@ -178,8 +207,13 @@ func (l *loop) take(x any) {
 // cycle works until no replica has anything left to do. All entries that become
 // applicable together, of all replicas, are one batch of the state store.
 func (l *loop) cycle() error {
-	for len(l.dirty) > 0 {
+	for len(l.dirty) > 0 || l.beside == nil && len(l.waiting) > 0 {
 		b := l.host.cfg.State.NewBatch()
+		if l.beside == nil {
+			if err := l.applyWaiting(b); err != nil {
+				return err
+			}
+		}
 		for i := 0; i < len(l.dirty); i++ {
 			r := l.dirty[i]
 			r.dirty = false
@@ -188,15 +222,12 @@ func (l *loop) cycle() error {
 			}
 		}
 		l.dirty = l.dirty[:0]
-		if err := b.Commit(); err != nil {
-			return fmt.Errorf("apply: %w", err)
+		if b.Bytes() > besideMin {
+			l.commitBeside(b)
+			continue
 		}
-		done := l.applying
-		l.applying = nil
-		for _, a := range done {
-			if err := a.r.applyDone(a.at, a.m, b.Databases); err != nil {
-				return err
-			}
+		if err := l.commit(b); err != nil {
+			return err
 		}
 	}
 	for _, r := range l.replicas {
@@ -206,18 +237,76 @@ func (l *loop) cycle() error {
 	return nil
 }
 
+// commit makes what was applied visible and lets the replies go.
+func (l *loop) commit(b *store.Batch) error {
+	done := l.applying
+	l.applying = nil
+	return l.committed(b.Commit(), b, done)
+}
+
+func (l *loop) committed(err error, b *store.Batch, done []applying) error {
+	if err != nil {
+		return fmt.Errorf("apply: %w", err)
+	}
+	for _, a := range done {
+		if err := a.r.applyDone(a.at, a.m, b.Databases); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *loop) commitBeside(b *store.Batch) {
+	x := &beside{batch: b, list: l.applying, done: make(chan error, 1)}
+	l.beside, l.applying = x, nil
+	l.wg.Go(func() {
+		x.done <- b.Commit()
+		l.post(x)
+	})
+}
+
+// settle takes the end of the commit x, and waits for it if it is not over.
+func (l *loop) settle(x *beside) error {
+	if x == nil || x != l.beside {
+		return nil
+	}
+	l.beside = nil
+	return l.committed(<-x.done, x.batch, x.list)
+}
+
+// settleAll leaves nothing applied by halves: a snapshot takes its place.
+func (l *loop) settleAll() error {
+	for {
+		if err := l.settle(l.beside); err != nil || len(l.waiting) == 0 {
+			return err
+		}
+		b := l.host.cfg.State.NewBatch()
+		if err := l.applyWaiting(b); err != nil {
+			return err
+		}
+		if err := l.commit(b); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *loop) applyWaiting(b *store.Batch) error {
+	list := l.waiting
+	l.waiting = nil
+	for _, a := range list {
+		if err := a.r.apply(b, a.m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // work handles what raft has ready, and proposes what waits. A batch is evaluated
 // only while raft has nothing ready: an entry that raft appended meanwhile, for
 // a change of the configuration or at its own, would take the batch's index.
 func (r *Replica) work(b *store.Batch) error {
-	for !r.cut {
+	for {
 		switch {
-		case r.rest != nil:
-			m := r.rest
-			r.rest = nil
-			if err := r.apply(b, m); err != nil {
-				return err
-			}
 		case r.raft.HasReady():
 			if err := r.handle(b); err != nil {
 				return err
@@ -233,5 +322,4 @@ func (r *Replica) work(b *store.Batch) error {
 			}
 		}
 	}
-	return nil
 }

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -66,6 +67,7 @@ type Replica struct {
 	bytes    int                // of queue
 	pending  map[groupID]*Group // queued, in flight or waiting for confirmation
 	inflight *batch             // proposed, not applied; nil: none
+	heavy    heavy              // groups that are evaluated beside the loop
 	tickTo   int64              // somebody waits for shard time to reach this
 	reads    reads
 	dirty    bool            // in the loop's list of replicas with work
@@ -75,10 +77,8 @@ type Replica struct {
 	views    sync.WaitGroup // open views; a snapshot is installed when there is none
 	hashes   hashes
 	scrub    scrub
-	// rest is what follows an entry after which the scrub takes a view: it waits
-	// for the next batch. cut is set until this one is applied.
-	rest *pb.Message
-	cut  bool
+	cut      bool // the scrub takes a view after the entry applied last; those that follow wait
+	health   health
 	// receiving is set while a snapshot comes in, by the goroutine that receives.
 	receiving atomic.Bool
 }
@@ -218,6 +218,7 @@ func (r *Replica) step(m *pb.Message) {
 			store.ErrDamaged, r.id, m.GetCommit(), r.lastIndex))
 		return
 	}
+	r.noteAck(m)
 	if err := r.raft.Step(m); err != nil {
 		r.host.cfg.Logger.Debug("raft refused a message", slog.Uint64("shard", r.id), slog.Any("type", m.GetType()), slog.Any("error", err))
 	}
@@ -232,6 +233,7 @@ func (r *Replica) tick() {
 	r.compareHashes()
 	r.scrubTick()
 	r.truncateLog()
+	r.watchHealth()
 }
 
 // handle takes what raft has ready: messages leave, appends go to the log's
@@ -321,6 +323,9 @@ func (r *Replica) appendDone(m *pb.Message, epoch uint64) {
 	if epoch == r.epoch {
 		r.log.Appended(m.GetEntries())
 	}
+	if n := len(m.GetEntries()); n > 0 {
+		r.health.appended(m.GetEntries()[n-1].GetIndex(), r.ticks)
+	}
 	r.appending--
 	r.respond(m)
 	ready := 0
@@ -391,11 +396,17 @@ func (r *Replica) transmit(m *pb.Message, class peer.Class) {
 func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.host.cfg.Logger.Info("raft role", slog.Uint64("shard", r.id), slog.String("role", s.RaftState.String()),
 		slog.Uint64("leader", replicaNode(s.Lead)), slog.Uint64("term", r.term))
+	if r.state == raft.StateLeader && s.RaftState == raft.StateFollower && s.Lead == raft.None && r.lead.Load().Term == r.term {
+		r.stepDown() // in the same term: no majority answers
+	}
 	r.state = s.RaftState
 	r.core.sessions = nil // anew at the first applied entry of the term, see startLeading
 	r.sweep = nil
 	r.confIndex = 0
 	r.setLead(Lead{Node: replicaNode(s.Lead), Term: r.term})
+	if r.state == raft.StateCandidate {
+		r.campaignAgain()
+	}
 	r.dropGroups()
 	r.readsTermChanged()
 	if mutant.On(mutant.EvaluateBeforeOwnTerm) && r.state == raft.StateLeader {
@@ -413,9 +424,6 @@ func (r *Replica) setLead(l Lead) {
 	}
 }
 
-// dropGroups answers everything that waits: this node does not lead any more,
-// or leads in another term.
-// answer sends a reply to the attempt that is now waiting for it.
 // startLeading runs when the first entry of this node's term is applied: only
 // then does the applied state hold everything that earlier leaders committed.
 func (r *Replica) startLeading() error {
@@ -428,6 +436,7 @@ func (r *Replica) startLeading() error {
 	if mutant.On(mutant.TimeGoesBack) {
 		r.clock.start(r.host.cfg.Clock.Wall())
 	}
+	r.health.begin(r.ticks)
 	r.sweep = newSweeper(r)
 	r.scrubLead()
 	r.setLead(Lead{Node: r.host.cfg.Node, Term: r.term, Self: true})
@@ -440,8 +449,6 @@ func (r *Replica) startLeading() error {
 	return nil
 }
 
-// admit takes a group into the queue, or answers it at once.
-// known answers a group whose outcome needs no evaluation.
 // propose evaluates the next batch and hands it to raft.
 func (r *Replica) propose() error {
 	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due() && !r.scrub.mark) {
@@ -462,6 +469,11 @@ func (r *Replica) propose() error {
 		tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
 		sweep: r.sweep.step(now), scrub: r.scrub.mark, from: r.scrub.from}
 	b, n, err := r.core.evaluate(in, r.queue)
+	if errors.Is(err, keyspace.ErrHeavy) {
+		r.sweep.dropped()
+		r.setAside(n)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("evaluate batch of shard %d: %w", r.id, err)
 	}
@@ -490,6 +502,7 @@ func (r *Replica) propose() error {
 		r.sweep.dropped()
 		return nil
 	}
+	r.health.propose(b.index, r.ticks)
 	r.took(n)
 	r.inflight = b
 	if mutant.On(mutant.AckBeforeCommit) {
@@ -518,11 +531,3 @@ func (r *Replica) checkProposed(entries []*pb.Entry) {
 	panic(fmt.Sprintf("shard %d: the batch for entry %d of term %d is not among the %d entries up to %d that raft has ready",
 		r.id, b.index, b.term, len(entries), r.lastIndex))
 }
-
-// took removes the first n groups from the queue.
-// apply adds committed entries to the loop's batch.
-// applyConf applies a configuration change, after making sure that the commit
-// that lets it is durable.
-// applyDone runs after the loop's batch is visible.
-// truncateLog drops what the state store holds durably, and makes it flush when
-// the log has grown.

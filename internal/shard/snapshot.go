@@ -201,6 +201,9 @@ func (r *Replica) install(m *pb.Message) error {
 	}
 	r.incoming = nil
 	r.epoch++
+	if err := r.loop.settleAll(); err != nil {
+		return err
+	}
 	r.log.StartInstall(meta.GetIndex(), meta.GetTerm())
 	// Excision would change what older views show. Readers hold one for the
 	// evaluation of their commands only.

@@ -16,7 +16,8 @@ import (
 type Options struct {
 	Nodes, Shards int // 3, 1
 	Seed          uint64
-	LogBytesMax   int64 // see node.Config
+	LogBytesMax   int64         // see node.Config
+	ScrubEvery    time.Duration // the same
 }
 
 // Cluster is a cluster in a bubble.

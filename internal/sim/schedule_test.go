@@ -77,16 +77,20 @@ type remains struct {
 	h *History
 }
 
-func (r remains) save(t *testing.T, s *Schedule) {
+// logsDir is where failures leave what they have.
+func logsDir(t *testing.T) string {
 	dir := os.Getenv(logsEnv)
 	if dir == "" {
 		dir = filepath.Join(os.TempDir(), "tutti-sim")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Log(err)
-		return
+		t.Fatal(err)
 	}
-	base := filepath.Join(dir, strings.ReplaceAll(t.Name(), "/", "-"))
+	return dir
+}
+
+func (r remains) save(t *testing.T, s *Schedule) {
+	base := filepath.Join(logsDir(t), strings.ReplaceAll(t.Name(), "/", "-"))
 	save := func(what, text string) {
 		if err := os.WriteFile(base+what, []byte(text), 0o644); err != nil {
 			t.Log(err)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -24,8 +25,12 @@ const (
 	workerEnv = "TUTTI_SOAK_WORKER" // K/N, results file: the seeds first+K, first+K+N, …
 )
 
-// soakFor is how long each cluster of the soak lives.
-const soakFor = 95 * time.Second
+// soakFor is how long each cluster of the soak lives, seedMax how long that may
+// take.
+const (
+	soakFor = 95 * time.Second
+	seedMax = 5 * time.Minute
+)
 
 func TestSoak(t *testing.T) {
 	soak, err := time.ParseDuration(os.Getenv(soakEnv))
@@ -38,7 +43,7 @@ func TestSoak(t *testing.T) {
 	}
 	first, workers := env("TUTTI_SIM_FIRST", uint64(time.Now().Unix())), runtime.GOMAXPROCS(0)
 	t.Logf("%d processes, seeds from %d on", workers, first)
-	dir := t.TempDir()
+	dir, logs := t.TempDir(), logsDir(t)
 	var total stats
 	var mu sync.Mutex // guards total
 	var wg sync.WaitGroup
@@ -47,13 +52,20 @@ func TestSoak(t *testing.T) {
 			results := filepath.Join(dir, fmt.Sprint(k))
 			cmd := exec.Command(os.Args[0], "-test.run=^TestSoak$", "-test.timeout=0", "-test.v")
 			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d/%d %s", workerEnv, k, workers, results), fmt.Sprintf("TUTTI_SIM_FIRST=%d", first), "GOMAXPROCS=1", "GOGC=400")
-			out, err := cmd.CombinedOutput()
+			log, err := os.Create(filepath.Join(logs, fmt.Sprintf("soak-%d.out", k)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer log.Close()
+			cmd.Stdout, cmd.Stderr = log, log
+			err = cmd.Run()
 			mu.Lock()
 			defer mu.Unlock()
 			total.addFile(t, results)
 			total.CPU += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 			if err != nil {
-				t.Errorf("process %d: %v\n%s", k, err, complaints(string(out)))
+				t.Errorf("process %d: %v; see %s", k, err, log.Name())
 			}
 		})
 	}
@@ -70,7 +82,13 @@ func soakWorker(t *testing.T, job string, end time.Time) {
 	}
 	for seed := env("TUTTI_SIM_FIRST", 1) + k; time.Now().Before(end); seed += n {
 		var st *stats
+		stuck := time.AfterFunc(seedMax, func() {
+			// What all goroutines do tells why.
+			debug.SetTraceback("all")
+			panic(fmt.Sprintf("seed %d has not ended after %v", seed, seedMax))
+		})
 		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) { st = swarm(t, seed, soakFor) })
+		stuck.Stop()
 		if st == nil {
 			st = &stats{Seeds: 1}
 		}
@@ -110,35 +128,4 @@ func (s *stats) addFile(t *testing.T, name string) {
 		}
 		s.add(&o)
 	}
-}
-
-// complaintsMax bounds what is shown of a process that failed.
-const complaintsMax = 20_000
-
-// complaints is the output of a process without what it says of seeds that went
-// well.
-func complaints(out string) string {
-	var b strings.Builder
-	var seed []string
-	for line := range strings.Lines(out) {
-		switch text := strings.TrimSpace(line); {
-		case strings.HasPrefix(text, "=== RUN"):
-			seed = nil
-		case strings.HasPrefix(text, "--- PASS"):
-			seed = nil
-			continue
-		}
-		seed = append(seed, line)
-		if strings.HasPrefix(strings.TrimSpace(line), "--- FAIL") || strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "goroutine ") {
-			for _, l := range seed {
-				b.WriteString(l)
-			}
-			seed = nil
-		}
-	}
-	for _, l := range seed {
-		b.WriteString(l)
-	}
-	text := b.String()
-	return text[:min(len(text), complaintsMax)]
 }

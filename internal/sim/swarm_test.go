@@ -19,7 +19,12 @@ import (
 // soak_test.go runs many at once.
 const swarmSeeds = 8
 
-const swarmFor = 15 * time.Second
+// swarmFor is how long a cluster lives; those that live longer than calm have
+// calmer clients.
+const (
+	swarmFor = 15 * time.Second
+	calm     = 30 * time.Second
+)
 
 func TestSwarm(t *testing.T) {
 	run := func(seed uint64) { t.Run(fmt.Sprint(seed), func(t *testing.T) { swarm(t, seed, lifetime()) }) }
@@ -56,6 +61,9 @@ func draw(seed uint64, life time.Duration) *Schedule {
 	s.Load = LoadOptions{Clients: 6, Keys: 8, KeyOps: 80, Think: 40 * time.Millisecond, Timeout: 3 * time.Second, Hosts: []string{"c1", "c2", "c3"}}
 	if r.IntN(4) == 0 { // so many that logs are truncated and snapshots sent
 		s.Load.Clients, s.Load.Keys, s.Load.Think, s.Options.LogBytesMax = 10, 24, 8*time.Millisecond, 4<<10
+	}
+	if life > calm {
+		s.Load.Think *= 3 // more keys would only cost the checkers time
 	}
 	for len(s.Load.Kinds) == 0 {
 		for _, w := range workloads {

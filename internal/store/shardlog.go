@@ -228,7 +228,12 @@ func (s *ShardLog) entry(i uint64) (*pb.Entry, error) {
 		return nil, fmt.Errorf("read entry %d of shard %d: %w", i, s.shard, err)
 	}
 	defer closer.Close()
-	return decodeEntry(i, v)
+	e, err := decodeEntry(i, v)
+	if err != nil {
+		// It was right when the log was opened. raft knows no such error.
+		s.log.cfg.Fatal(fmt.Errorf("shard %d: %w: %w", s.shard, ErrDamaged, err))
+	}
+	return e, err
 }
 
 // Entries implements raft.Storage.

@@ -264,6 +264,9 @@ func (b *Batch) SetConf(shard uint64, conf *pb.ConfState) error {
 	return b.b.Set(localRow(shard, localConf), enc, nil)
 }
 
+// Bytes returns how large the batch is.
+func (b *Batch) Bytes() int { return b.b.Len() }
+
 // Commit applies the batch; it is visible on return and durable some time later.
 func (b *Batch) Commit() error {
 	b.s.unflushed.Add(int64(b.n))

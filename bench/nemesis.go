@@ -1,0 +1,323 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tutti/internal/check"
+)
+
+// roundMax is how long the faults of one round last. Every round has a fresh
+// cluster and a history of its own, so a run of hours needs no more memory
+// than one of minutes.
+const roundMax = 2 * time.Minute
+
+// quietStart is how long clients work before the first fault.
+const quietStart = 2 * time.Second
+
+// systems by the names that --system takes.
+func systems() map[string]func() system {
+	return map[string]func() system{
+		"tutti":         func() system { return tuttiSystem{} },
+		"etcd":          func() system { return &etcdSystem{} },
+		"redis":         func() system { return &redisSystem{} },
+		"redis-promote": func() system { return &redisSystem{promote: true} },
+	}
+}
+
+var systemNames = []string{"tutti", "etcd", "redis", "redis-promote"}
+
+// nemesisReport is the JSON file of a run; README.md describes it.
+type nemesisReport struct {
+	Machine machine          `json:"machine"`
+	Nodes   int              `json:"nodes"`
+	Seed    uint64           `json:"seed"`
+	Minutes float64          `json:"minutes"`
+	Systems []*nemesisResult `json:"systems"`
+}
+
+// nemesisResult is one system's part.
+type nemesisResult struct {
+	System        string            `json:"system"`
+	Rounds        int               `json:"rounds"`
+	Operations    map[string]int    `json:"operations"` // by outcome: ok, failed, unknown
+	Errors        map[string]int    `json:"errors"`     // by first word
+	Faults        map[string]int    `json:"faults"`     // by kind
+	LeaderChanges int               `json:"leader_changes"`
+	Keys          int               `json:"keys"`
+	Checkers      map[string]string `json:"checkers"` // by what they judge: "ok", or what they found
+	Violations    map[string]int    `json:"violations"`
+	Problems      []string          `json:"problems"` // what no fault explains, and no convergence
+	Verdict       string            `json:"verdict"`  // "ok", "violated" or "undecided"
+	Evidence      string            `json:"evidence,omitempty"`
+}
+
+func nemesisMain(ctx context.Context, args []string) error {
+	flags, o := commonFlags("bench nemesis")
+	nodes := flags.Int("nodes", 3, "`number` of nodes, 3 or 5")
+	minutes := flags.Float64("minutes", 2, "how long faults are made, per system")
+	seed := flags.Uint64("seed", 0, "`seed` of the faults (0: a fresh one)")
+	which := flags.String("system", "tutti", "`systems`, comma separated, or all: "+strings.Join(systemNames, ", "))
+	if err := flags.Parse(args); err != nil {
+		return errors.Join(errUsage, err)
+	}
+	names := strings.Split(*which, ",")
+	if *which == "all" {
+		names = systemNames
+	}
+	for _, name := range names {
+		if systems()[name] == nil {
+			return fmt.Errorf("%w: unknown system %q in --system", errUsage, name)
+		}
+	}
+	if *nodes < 3 || *nodes > 7 || *minutes <= 0 || flags.NArg() > 0 {
+		return fmt.Errorf("%w: --nodes 3 to 7, --minutes above 0, no further arguments", errUsage)
+	}
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	for _, name := range names {
+		o.peers = append(o.peers, strings.TrimSuffix(name, "-promote"))
+	}
+	o.peers = slices.Compact(o.peers)
+	l, missing, err := prepare(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	report := &nemesisReport{Machine: l.machine, Nodes: *nodes, Seed: *seed, Minutes: *minutes}
+	fmt.Printf("seed %d, %d nodes, %v minutes each\n", *seed, *nodes, *minutes)
+	var failed []error
+	for _, name := range names {
+		if slices.Contains(missing, strings.TrimSuffix(name, "-promote")) {
+			continue
+		}
+		result := &nemesisResult{System: name, Operations: map[string]int{}, Errors: map[string]int{}, Faults: map[string]int{}, Violations: map[string]int{}}
+		report.Systems = append(report.Systems, result)
+		if err := result.run(ctx, l, *nodes, *seed, time.Duration(*minutes*float64(time.Minute))); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		result.print()
+		if name == "tutti" && result.Verdict != "ok" {
+			failed = append(failed, fmt.Errorf("tutti: %s, seed %d", result.Verdict, *seed))
+		}
+	}
+	printNemesis(os.Stdout, report)
+	path, err := writeJSON(o.jsonPath, "nemesis", report.Machine.Date, report)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nresults: %s\n", path)
+	return errors.Join(append(failed, missingError(missing))...)
+}
+
+// run makes rounds until faults have been made for long enough.
+func (r *nemesisResult) run(ctx context.Context, l *lab, nodes int, seed uint64, d time.Duration) error {
+	for round := uint64(0); d > 0; round++ {
+		part := min(d, roundMax)
+		d -= part
+		fmt.Printf("\n%s, round %d\n", r.System, round+1)
+		if err := r.round(ctx, l, nodes, seed+round, part); err != nil {
+			return err
+		}
+		r.Rounds++
+	}
+	r.finish()
+	return nil
+}
+
+// round runs one cluster under faults, heals it, reads every key and judges.
+func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint64, d time.Duration) error {
+	s := systems()[r.System]()
+	b, err := newBed(ctx, l, s, r.System, nodes, seed, nil)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if e, ok := s.(interface{ end() }); ok {
+		defer e.end()
+	}
+	var finals []int // counted from 1
+	if s.traits().finalNodes {
+		for i := range nodes {
+			finals = append(finals, i+1)
+		}
+	} else {
+		finals = []int{1}
+	}
+	rec := check.NewRecorder(loadSuite(finals), 0)
+	keys := newKeyring()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	halt := sync.OnceFunc(func() { close(stop); wg.Wait() })
+	defer halt()
+	for id := range nemesisClients {
+		cs, err := s.session(b, b.fronts())
+		if err != nil {
+			return err
+		}
+		c := &client{id: id + 1, rec: rec, keys: keys, s: cs, rand: rand.New(rand.NewPCG(seed, uint64(id))), node: id % nodes, all: nodes}
+		wg.Go(func() { c.run(stop) })
+	}
+	wg.Go(func() { r.watchLeader(ctx, stop, b, rec) })
+	n := &nemesis{b: b, rec: rec, rand: rand.New(rand.NewPCG(seed, 1<<32)), counts: r.Faults, problem: rec.Problem,
+		say: func(format string, args ...any) {
+			fmt.Printf("%7.1f s  %s\n", rec.Now().Seconds(), fmt.Sprintf(format, args...))
+		}}
+	if err := sleep(ctx, quietStart); err != nil {
+		return err
+	}
+	if err := n.run(ctx, d); err != nil {
+		return err
+	}
+	if err := b.heal(); err != nil {
+		return err
+	}
+	if err := b.ready(ctx); err != nil {
+		rec.Problem("not available again within 30 s: %v", err)
+	}
+	if err := sleep(ctx, quietStart); err != nil { // clients see the healed cluster
+		return err
+	}
+	halt()
+	if why := b.died(); why != "" {
+		rec.Problem("%s", why)
+	}
+	for i := range finals {
+		finals[i]--
+	}
+	if err := keys.readAll(b, rec, finals); err != nil {
+		rec.Problem("%v", err)
+	}
+	if err := s.equal(ctx, b); err != nil {
+		rec.Problem("replicas: %v", err)
+	}
+	r.Keys += len(keys.all)
+	return r.judge(rec, seed)
+}
+
+// watchLeader takes down every change of leader.
+func (r *nemesisResult) watchLeader(ctx context.Context, stop <-chan struct{}, b *bed, rec *check.Recorder) {
+	last, lastTerm := -1, uint64(0)
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(200 * time.Millisecond):
+		}
+		node, term, err := b.system.leader(ctx, b)
+		if err != nil || node == last && term == lastTerm {
+			continue
+		}
+		rec.Leader(1, node+1, term)
+		if last >= 0 {
+			r.LeaderChanges++
+		}
+		last, lastTerm = node, term
+	}
+}
+
+// judge runs the checkers and keeps what a violation needs to be looked at.
+func (r *nemesisResult) judge(rec *check.Recorder, seed uint64) error {
+	for text, n := range rec.Texts() {
+		r.Errors[text] += n
+	}
+	h := rec.History()
+	for _, o := range []check.Outcome{check.OK, check.Failed, check.Unknown} {
+		r.Operations[o.String()] += h.Count(o)
+	}
+	r.Problems = append(r.Problems, h.Problems...)
+	h.Problems = nil
+	began := time.Now()
+	violations, err := check.Check(h)
+	fmt.Printf("%d operations judged in %v\n", len(h.Ops), time.Since(began).Round(time.Millisecond))
+	if err != nil {
+		r.Problems = append(r.Problems, err.Error())
+	}
+	for i := range violations {
+		r.Violations[kindOf(violations[i].Key)+": "+violations[i].Name]++
+	}
+	if len(violations) == 0 && len(r.Problems) == 0 {
+		return nil
+	}
+	return r.keepEvidence(h, violations, seed)
+}
+
+func kindOf(key string) string {
+	switch {
+	case strings.HasPrefix(key, registerKeys):
+		return "registers"
+	case strings.HasPrefix(key, counterKeys):
+		return "counters"
+	}
+	return "transactions"
+}
+
+// evidenceMax is how many violations are told in full.
+const evidenceMax = 5
+
+// keepEvidence leaves a folder with the stories of violations and the history.
+func (r *nemesisResult) keepEvidence(h *check.History, violations []check.Violation, seed uint64) error {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("tutti-nemesis-%s-%d", r.System, seed))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var b strings.Builder
+	for i := range violations[:min(len(violations), evidenceMax)] {
+		fmt.Fprintln(&b, violations[i].Story(h))
+		if page := violations[i].Page; page != nil {
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("violation-%d.html", i+1)), page, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	for _, f := range h.Faults {
+		fmt.Fprintf(&b, "%9.4f-%9.4f fault: %s\n", f.From.Seconds(), f.To.Seconds(), f.Name)
+	}
+	for _, l := range h.Leaders {
+		fmt.Fprintf(&b, "%9.4f leader: node %d, term %d\n", l.At.Seconds(), l.Node, l.Term)
+	}
+	for _, p := range r.Problems {
+		fmt.Fprintf(&b, "problem: %s\n", p)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "violations.txt"), []byte(b.String()), 0o644); err != nil {
+		return err
+	}
+	data, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	r.Evidence = dir
+	return os.WriteFile(filepath.Join(dir, "history.json"), data, 0o644)
+}
+
+// finish says what each checker found.
+func (r *nemesisResult) finish() {
+	r.Checkers = map[string]string{"registers": "ok", "counters": "ok", "transactions": "ok"}
+	for _, name := range slices.Sorted(maps.Keys(r.Violations)) {
+		who, what, _ := strings.Cut(name, ": ")
+		found := fmt.Sprintf("%d × %s", r.Violations[name], what)
+		if r.Checkers[who] != "ok" {
+			found = r.Checkers[who] + ", " + found
+		}
+		r.Checkers[who] = found
+	}
+	switch {
+	case len(r.Violations) > 0:
+		r.Verdict = "violated"
+	case len(r.Problems) > 0:
+		r.Verdict = "undecided"
+	default:
+		r.Verdict = "ok"
+	}
+}

@@ -1,0 +1,61 @@
+package check
+
+import (
+	"math"
+	"strconv"
+	"time"
+)
+
+// TimeError bounds by how much a deadline may come earlier or later than asked
+// for: by a fixed time, and by a share of the time to live, for clocks that do
+// not run alike.
+type TimeError struct {
+	Fixed time.Duration
+	Share float64
+}
+
+// deadline is a string that may be due: not before earliest, surely at latest.
+type deadline struct {
+	text
+	earliest, latest time.Duration
+}
+
+const forever = time.Duration(math.MaxInt64)
+
+// window is when an operation takes effect: at some moment between two.
+type window struct{ from, to time.Duration }
+
+func windowOf(op *Op) window {
+	if op.Outcome == Unknown {
+		return window{op.At, forever}
+	}
+	return window{op.At, op.Until}
+}
+
+// live gives a key so many milliseconds.
+func (e TimeError) live(s deadline, w window, ms string) (_ deadline, ok bool) {
+	n, err := strconv.ParseInt(ms, 10, 32)
+	d := time.Duration(n) * time.Millisecond
+	slack := e.Fixed + time.Duration(e.Share*float64(d))
+	s.earliest, s.latest = w.from+d-slack, forever
+	if w.to != forever {
+		s.latest = w.to + d + slack
+	}
+	return s, err == nil && n > 0
+}
+
+// remaining returns the reply itself if it is a right one to PTTL. A deadline
+// that has passed within the bounds may still read 0.
+func (s deadline) remaining(w window, reply Reply) Reply {
+	least, most := s.earliest-w.to, s.latest-w.from
+	got := time.Duration(reply.Int) * time.Millisecond
+	switch {
+	case !s.set:
+		return integer(-2)
+	case s.earliest == forever:
+		return integer(-1)
+	case reply.Kind == KindInt && got >= max(0, least-time.Millisecond) && (s.latest == forever || got <= most+time.Millisecond):
+		return reply
+	}
+	return integer(int64(max(0, least) / time.Millisecond))
+}

@@ -1,0 +1,257 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What each model takes and what it does not.
+func TestModels(t *testing.T) {
+	const bad = "not linearizable"
+	for _, c := range []struct {
+		model, name string
+		want        string
+		ops         string
+	}{
+		{"register", "serial", "", `
+			1-2 1: GET k -> nil
+			3-4 1: SET k a -> OK
+			5-6 1: GETSET k 5 -> a
+			7-8 1: INCR k -> (6)
+			9-10 1: DECRBY k 10 -> (-4)
+			11-12 1: SET k x NX -> nil
+			13-14 1: SET k x NX GET -> -4
+			15-16 1: SET k x XX GET -> -4
+			17-18 1: INCR k -> -ERR value is not an integer or out of range
+			19-20 1: SETNX k y -> (0)
+			21-22 1: APPEND k yz -> (3)
+			23-24 1: GETDEL k -> xyz
+			25-26 1: SET k x XX -> nil
+			27-28 1: SET k x GET -> nil
+			29-30 1: DEL k -> (1)
+			31-32 1: DEL k -> (0)`},
+		{"register", "concurrent", "", `
+			1-9 1: SET k a -> OK
+			2-8 2: SET k b -> OK
+			3-4 3: GET k -> b
+			5-6 3: GET k -> a
+			10-11 3: GET k -> a`},
+		{"register", "stale read", bad, `
+			1-2 1: SET k a -> OK
+			3-4 1: SET k b -> OK
+			5-6 2: GET k -> a`},
+		{"register", "two reads out of order", bad, `
+			1-2 1: SET k a -> OK
+			3-9 1: SET k b -> OK
+			4-5 2: GET k -> b
+			6-7 3: GET k -> a`},
+		{"register", "unknown write, applied later", "", `
+			1-? 1: SET k a
+			2-3 2: GET k -> nil
+			4-5 2: GET k -> a`},
+		{"register", "unknown write, applied and gone", bad, `
+			1-? 1: SET k a
+			2-3 2: GET k -> a
+			4-5 2: GET k -> nil`},
+		{"register", "unknown write, read under WATCH did not hold", "", `
+			1-2 1: SET k a -> OK
+			3-? 2: @GET k -> a; SET k b
+			4-5 1: SET k c -> OK
+			6-7 1: GET k -> c`},
+		{"register", "unknown write, read under WATCH did not hold, applied", bad, `
+			1-2 1: SET k a -> OK
+			3-4 1: SET k c -> OK
+			5-? 2: @GET k -> a; SET k b
+			6-7 1: GET k -> b`},
+		{"register", "failed write read", bad, `
+			1-2! 1: SET k a
+			3-4 1: GET k -> a`},
+		{"register", "applied twice", bad, `
+			1-2 1: INCR k -> (1)
+			3-4 1: GET k -> 2`},
+		{"register", "compare and set, both", bad, `
+			1-2 1: SET k a -> OK
+			3-9 1: @GET k -> a; SET k b -> OK
+			4-8 2: @GET k -> a; SET k c -> OK`},
+		{"register", "half of a transaction", bad, `
+			1-9 1: SET k a -> OK; SET k b -> OK
+			3-4 2: GET k -> a`},
+		{"list", "serial", "", `
+			1-2 1: LPOP k -> nil
+			3-4 1: RPUSH k a b -> (2)
+			5-6 1: LPUSH k c d -> (4)
+			7-8 1: LRANGE k 0 -1 -> [d c a b]
+			9-10 1: LRANGE k 1 -2 -> [c a]
+			11-12 1: LPOP k -> d
+			13-14 1: RPOP k -> b
+			15-16 1: LLEN k -> (2)
+			17-18 1: LRANGE k 5 9 -> []
+			19-20 1: DEL k -> (1)`},
+		{"list", "popped twice", bad, `
+			1-2 1: RPUSH k a -> (1)
+			3-9 1: LPOP k -> a
+			4-8 2: LPOP k -> a`},
+		{"list", "lost push", bad, `
+			1-2 1: RPUSH k a -> (1)
+			3-4 1: LRANGE k 0 -1 -> []`},
+		{"hash", "serial", "", `
+			1-2 1: HSET k f 1 g 2 -> (2)
+			3-4 1: HSET k f 3 h 4 -> (1)
+			5-6 1: HGETALL k -> [h 4 f 3 g 2]
+			7-8 1: HINCRBY k f 2 -> (5)
+			9-10 1: HSETNX k f 9 -> (0)
+			11-12 1: HDEL k f x -> (1)
+			13-14 1: HGET k f -> nil
+			15-16 1: HEXISTS k g -> (1)
+			17-18 1: HLEN k -> (2)
+			19-20 1: HSET k s t -> (1)
+			21-22 1: HINCRBY k s 1 -> -ERR hash value is not an integer
+			23-24 1: DEL k -> (1)`},
+		{"hash", "lost field", bad, `
+			1-2 1: HSET k f 1 -> (1)
+			3-4 1: HSET k g 1 -> (1)
+			5-6 1: HGETALL k -> [g 1]`},
+		{"set", "serial", "", `
+			1-2 1: SADD k a b -> (2)
+			3-4 1: SADD k b c -> (1)
+			5-6 1: SMEMBERS k -> [c a b]
+			7-8 1: SREM k a x -> (1)
+			9-10 1: SISMEMBER k a -> (0)
+			11-12 1: SCARD k -> (2)`},
+		{"set", "back again", bad, `
+			1-2 1: SADD k a -> (1)
+			3-4 1: SREM k a -> (1)
+			5-6 1: SMEMBERS k -> [a]`},
+		{"sorted set", "serial", "", `
+			1-2 1: ZADD k 5 a -> (1)
+			3-4 1: ZADD k 3 b -> (1)
+			5-6 1: ZINCRBY k 1 b -> 4
+			7-8 1: ZINCRBY k 1 b -> 5
+			9-10 1: ZRANGE k 0 -1 -> [a b]
+			11-12 1: ZRANK k b -> (1)
+			13-14 1: ZSCORE k c -> nil
+			15-16 1: ZPOPMIN k -> [a 5]
+			17-18 1: ZREM k a -> (0)
+			19-20 1: ZCARD k -> (1)
+			21-22 1: ZPOPMIN k -> [b 5]
+			23-24 1: ZPOPMIN k -> []`},
+		{"sorted set", "wrong order", bad, `
+			1-2 1: ZADD k 5 a -> (1)
+			3-4 1: ZADD k 3 b -> (1)
+			5-6 1: ZRANGE k 0 -1 -> [a b]`},
+		// Places are milliseconds; the bound on the error of time is 10.
+		{"expiry", "serial", "", `
+			1-2 1: SET k v PX 100 -> OK
+			3-4 1: PTTL k -> (98)
+			50-51 1: GET k -> v
+			60-61 1: PEXPIRE k 1000 -> (1)
+			900-901 1: GET k -> v
+			1100-1101 1: GET k -> nil
+			1102-1103 1: PTTL k -> (-2)
+			1104-1105 1: PEXPIRE k 10 -> (0)
+			1106-1107 1: SET k w NX -> OK
+			1108-1109 1: PTTL k -> (-1)
+			9000-9001 1: SET k x XX GET PX 5 -> w`},
+		{"expiry", "within the bound", "", `
+			1-2 1: SET k v PX 100 -> OK
+			93-94 1: GET k -> nil
+			95-96 1: SET k w PX 100 -> OK
+			203-204 1: GET k -> w
+			205-206 1: GET k -> nil`},
+		{"expiry", "too early", bad, `
+			1-2 1: SET k v PX 100 -> OK
+			80-81 1: GET k -> nil`},
+		{"expiry", "too late", bad, `
+			1-2 1: SET k v PX 100 -> OK
+			120-121 1: GET k -> v`},
+		{"expiry", "back again", bad, `
+			1-2 1: SET k v PX 100 -> OK
+			100-101 1: GET k -> nil
+			102-103 1: GET k -> v`},
+		{"expiry", "expired without a time to live", bad, `
+			1-2 1: SET k v -> OK
+			9000-9001 1: GET k -> nil`},
+		{"expiry", "wrong time to live", bad, `
+			1-2 1: SET k v PX 1000 -> OK
+			3-4 1: PTTL k -> (900)`},
+		{"expiry", "expires inside a transaction", bad, `
+			1-2 1: SET k v PX 100 -> OK
+			100-101 1: GET k -> v; GET k -> nil`},
+		{"expiry", "unknown prolonged", "", `
+			1-2 1: SET k v PX 100 -> OK
+			3-? 2: PEXPIRE k 1000
+			500-501 1: GET k -> v`},
+		{"expiry", "unknown without time to live does not expire anything", bad, `
+			1-2 1: SET k v -> OK
+			3-? 2: PEXPIRE x 5
+			4-5 1: GET k -> nil`},
+		{"lock", "passed on", "", `
+			1-2 1: SET k t1 NX PX 1000 -> OK
+			3-4 2: SET k t2 NX PX 1000 -> nil
+			5-6 1: @GET k -> t1; DEL k -> (1)
+			7-8 2: SET k t2 NX PX 1000 -> OK
+			1050-1051 1: SET k t3 NX PX 1000 -> OK
+			1052-1053! 2: @GET k -> t2; DEL k`},
+		{"lock", "two holders", bad, `
+			1-2 1: SET k t1 NX PX 1000 -> OK
+			500-501 2: SET k t2 NX PX 1000 -> OK`},
+		{"lock", "somebody else's released", bad, `
+			1-2 1: SET k t1 NX PX 1000 -> OK
+			1100-1101 2: SET k t2 NX PX 1000 -> OK
+			1102-1103 1: @GET k -> t1; DEL k -> (1)`},
+		{"lock", "held for ever", bad, `
+			1-2 1: SET k t1 NX PX 1000 -> OK
+			3000-3001 2: SET k t2 NX PX 1000 -> nil`},
+	} {
+		t.Run(c.model+"/"+strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
+			h := history(t, c.ops, Rule{Prefix: "k", Check: c.model}, Rule{Prefix: "x", Check: c.model})
+			h.Suite.TimeError = TimeError{Fixed: 10 * time.Millisecond}
+			var want []string
+			if c.want != "" {
+				want = append(want, c.want)
+			}
+			wantNames(t, h, want...)
+		})
+	}
+}
+
+// What a search cannot do, and what no checker looks at, is no pass.
+func TestHarnessMustKeepItsLimits(t *testing.T) {
+	var long, crowd strings.Builder
+	for i := range keyOpsMax + 1 {
+		fmt.Fprintf(&long, "%d-%d 1: INCR k -> (%d)\n", 2*i+1, 2*i+2, i+1)
+	}
+	for i := range clientsMax + 1 {
+		fmt.Fprintf(&crowd, "%d-%d %d: INCR k -> (%d)\n", 2*i+1, 2*i+2, i+1, i+1)
+	}
+	for name, c := range map[string]struct{ ops, check, want string }{
+		"too many operations":  {long.String(), "register", "can be checked"},
+		"too many clients":     {crowd.String(), "register", "can be checked"},
+		"no such command":      {"1-2 1: RPUSH k a -> (1)", "register", "no such command"},
+		"no such option":       {"1-2 1: SET k a PX 5 -> OK", "register", "no such command"},
+		"wrong arity":          {"1-2 1: GET k k -> nil", "register", "no such command"},
+		"several keys":         {"1-2 1: SET k a -> OK; SET k2 a -> OK", "register", "of one key"},
+		"no checker":           {"1-2 1: SET k a -> OK", "registers", `no checker "registers"`},
+		"no rule":              {"1-2 1: SET other a -> OK", "register", "no rule"},
+		"no key":               {"1-2 1: PING -> PONG", "register", "no key"},
+		"nothing":              {"", "register", "empty"},
+		"value written twice":  {"1-2 1: RPUSH k a -> (1)\n3-4 1: RPUSH k a -> (2)", "append", "unique"},
+		"no transaction":       {"1-2 1: LPUSH k a -> (1)", "append", "transactions are of"},
+		"part of a list":       {"1-2 1: LRANGE k 0 5 -> []", "append", "transactions are of"},
+		"keys of two rules":    {"1-2 1: RPUSH k a -> (1); RPUSH other a -> (1)", "append", "no rule"},
+		"bank without a look":  {"1-2 1: SET k 5 -> OK", "bank", "nobody has read"},
+		"counter counted down": {"1-2 1: INCRBY k -5 -> (-5)", "counter", "counters have"},
+		"no final read":        {"1-2 1: INCR k -> (1)", "counter", "no final read"},
+		"adds without an end":  {"1-2 1: SADD k a -> (1)", "adds", "no final read"},
+		"adds not unique":      {"1-2 1: SADD k a -> (1)\n3-4 1: SADD k a -> (0)", "adds", "unique"},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			_, err := Check(history(t, c.ops, Rule{Prefix: "k", Check: c.check}))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
