@@ -32,6 +32,8 @@ var layers = []struct {
 	{"internal/resp", nil, "the wire format"},
 	{"internal/rdb", nil, "values of the DUMP format of Redis"},
 	{"internal/trust", nil, "the identity of nodes"},
+	{"internal/proof/run", []string{"internal/proof", "internal/mutant"}, "runs the scenarios and the mutants"},
+	{"internal/proof", []string{"internal/mutant"}, "what the tests are to show"},
 	{"internal/mutant", nil, "safeguards that a test build can leave out"},
 	{"internal/netfault", nil, "faults in TCP between processes; for bench and the demo"},
 	{"internal/house", nil, "the tests of the house rules"},
