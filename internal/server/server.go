@@ -96,6 +96,7 @@ func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
+		l.Close() // nobody else would
 		return net.ErrClosed
 	}
 	s.listener = append(s.listener, l)

@@ -14,6 +14,7 @@ import (
 func judge(t *testing.T, r *History) *check.History {
 	t.Helper()
 	h := r.History()
+	h.Suite.FinalNodes = r.finalNodes
 	found, err := check.Check(h)
 	if err != nil {
 		t.Errorf("the history cannot be judged: %v", err)

@@ -78,6 +78,7 @@ func (c *Cluster) change(i int, name string, f func(data []byte) []byte) {
 	m := c.machine(i)
 	fs := m.disk.mem
 	path := fs.PathJoin(m.dir, name)
+	m.rotten = name + " was changed"
 	data, err := contents(fs, path)
 	if err != nil {
 		c.t.Fatal(err)
@@ -143,6 +144,7 @@ func (c *Cluster) setAside(i int) (names []string) {
 func (c *Cluster) ChangeState(i int, f func(row, val []byte) bool) {
 	c.t.Helper()
 	m := c.machine(i)
+	m.rotten = "a row was changed"
 	db, err := pebble.Open(m.disk.mem.PathJoin(m.dir, "state"), &pebble.Options{FS: m.disk.mem, FormatMajorVersion: pebble.FormatNewest})
 	if err != nil {
 		c.t.Fatal(err)

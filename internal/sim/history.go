@@ -9,11 +9,14 @@ import (
 )
 
 // History records what clients of a cluster do.
-type History struct{ *check.Recorder }
+type History struct {
+	*check.Recorder
+	finalNodes []int // through which all keys of a load were read at the end
+}
 
 // NewHistory returns an empty history of what a Load does.
 func NewHistory() *History {
-	return &History{check.NewRecorder(suite(), 0)}
+	return &History{Recorder: check.NewRecorder(suite(), 0)}
 }
 
 // Do executes a command and records it. ok says that it was answered.

@@ -52,6 +52,11 @@ type LoadOptions struct {
 	Hosts []string
 }
 
+// timed reports whether the clocks must be right.
+func (o LoadOptions) timed() bool {
+	return slices.ContainsFunc(workloads, func(w workload) bool { return w.timed && slices.Contains(o.Kinds, w.name) })
+}
+
 // StartLoad starts the clients.
 func (c *Cluster) StartLoad(h *History, o LoadOptions) *Load {
 	o.Clients, o.Keys, o.KeyOps = or(o.Clients, 5), or(o.Keys, 4), or(o.KeyOps, 100)
@@ -74,8 +79,11 @@ func (c *Cluster) StartLoad(h *History, o LoadOptions) *Load {
 		c.t.Fatalf("no workload for all of %v", o.Kinds)
 	}
 	c.loads = append(c.loads, l)
-	for i := range o.Keys {
+	for i := range max(o.Keys, len(l.kinds)) {
 		l.live = append(l.live, l.newSubject(i))
+	}
+	if !l.setup() {
+		c.t.Fatalf("%s the load could not be set up", stamp())
 	}
 	for i := range o.Clients {
 		host := ""
@@ -89,6 +97,21 @@ func (c *Cluster) StartLoad(h *History, o LoadOptions) *Load {
 	}
 	return l
 }
+
+// setup makes what must be there before the clients begin.
+func (l *Load) setup() bool {
+	k := l.c.Client("")
+	defer k.Close()
+	for _, s := range l.live {
+		if s.kind.setup != nil && !s.kind.setup(worker{History: l.H, id: setupClient, k: k}, s.keys) {
+			return false
+		}
+	}
+	return true
+}
+
+// setupClient is the client that makes accounts.
+const setupClient = 999
 
 // clientHosts are the hosts of the clients of all loads.
 func (c *Cluster) clientHosts() []string {
@@ -109,8 +132,10 @@ func or[T comparable](v, d T) T {
 
 // newSubject makes the i-th of those alive anew: the kinds take turns.
 func (l *Load) newSubject(i int) subject {
-	w := &l.kinds[i%len(l.kinds)]
-	n := len(l.all)
+	w, n := &l.kinds[i%len(l.kinds)], len(l.all)
+	if w.setup != nil && i >= len(l.kinds) {
+		w = &l.kinds[0] // there is only one of those
+	}
 	s := subject{kind: w}
 	for part := range max(w.keys, 1) {
 		key := fmt.Sprintf("%s{%s%d}", w.prefix, l.opts.Prefix, n) // one shard
@@ -128,7 +153,7 @@ func (l *Load) pick(r *rand.Rand) (place int, s subject, value int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := r.IntN(len(l.live))
-	if l.live[i].uses++; l.live[i].uses > l.opts.KeyOps {
+	if l.live[i].uses++; l.live[i].uses > l.opts.KeyOps && l.live[i].kind.setup == nil {
 		l.live[i] = l.newSubject(i)
 	}
 	l.value++
@@ -186,21 +211,32 @@ func (l *Load) quit() { l.once.Do(func() { close(l.stop) }) }
 // checker would not see what was lost at the end. A node with a damaged disk may
 // refuse to read it.
 func (l *Load) ReadAll() {
-	k := l.c.Client("")
-	defer k.Close()
 	for i := 1; i <= l.c.Nodes(); i++ {
-		l.c.Reap()
-		if !l.c.Up(i) {
-			continue
-		}
-		k.At(i)
-		for _, s := range l.all {
-			for _, key := range s.keys {
-				_, ok := l.H.Do(check.FinalReader, k, s.kind.read(key)...)
-				if l.c.Reap(); !ok && l.c.machine(i).rotten == "" {
-					l.c.t.Errorf("%s final read of %s through node %d failed", stamp(), key, i)
-				}
-			}
+		if l.c.Reap(); l.c.Up(i) && l.readAll(i) {
+			l.H.finalNodes = append(l.H.finalNodes, i)
 		}
 	}
+}
+
+func (l *Load) readAll(node int) (ok bool) {
+	k := l.c.Client("").At(node)
+	defer k.Close()
+	for _, s := range l.all {
+		for _, key := range s.keys {
+			if _, ok := l.H.Do(check.FinalReader, k, s.kind.read(key)...); ok {
+				continue
+			}
+			if l.c.Reap(); l.c.machine(node).rotten == "" {
+				l.c.t.Errorf("%s final read of %s through node %d failed", stamp(), key, node)
+			}
+			return false
+		}
+		if s.kind.setup == nil {
+			continue
+		}
+		if _, ok := (worker{History: l.H, id: check.FinalReader, k: k}).one(append([]string{"MGET"}, s.keys...)...); !ok {
+			return false
+		}
+	}
+	return true
 }

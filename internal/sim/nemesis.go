@@ -44,6 +44,14 @@ func (c *Cluster) Nemesis() *Nemesis {
 	return n
 }
 
+// Spare leaves out the faults whose names begin with a word.
+func (n *Nemesis) Spare(word string) {
+	n.faults = slices.DeleteFunc(n.faults, func(f fault) bool { return strings.HasPrefix(f.name, word) })
+	if len(n.faults) == 0 {
+		n.faults = faults[:1]
+	}
+}
+
 // How dense faults are.
 const (
 	activeMax = 4
