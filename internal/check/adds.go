@@ -5,7 +5,7 @@ import "fmt"
 // checkAdds judges a set or list to which unique elements are added and which
 // is read whole: at the end by the final reader, and by anybody before.
 func checkAdds(h *History, k keyOps) (found []Violation, err error) {
-	adds := make(map[string]int) // element to operation
+	adds := additions{by: make(map[string]int)}
 	final := false
 	for _, i := range k.ops {
 		op := &h.Ops[i]
@@ -14,10 +14,11 @@ func checkAdds(h *History, k keyOps) (found []Violation, err error) {
 			switch c.Args[0] {
 			case "SADD", "RPUSH":
 				for _, e := range c.Args[2:] {
-					if _, twice := adds[e]; twice {
+					if _, twice := adds.by[e]; twice {
 						return nil, fmt.Errorf("adds %v: elements must be unique", op)
 					}
-					adds[e] = i
+					adds.by[e] = i
+					adds.elems = append(adds.elems, e)
 				}
 				if c.Args[0] == "SADD" && c.Reply.Kind == KindInt && int(c.Reply.Int) != len(c.Args)-2 {
 					found = append(found, Violation{Name: "doubled", Key: k.key, Ops: []int{i}, Text: op.String() + ": was there before"})
@@ -41,8 +42,14 @@ func checkAdds(h *History, k keyOps) (found []Violation, err error) {
 	return found, nil
 }
 
+// additions are elements and the operations that added them.
+type additions struct {
+	elems []string // in the order of the history
+	by    map[string]int
+}
+
 // checkAdded judges one read.
-func checkAdded(h *History, key string, reader int, r Reply, adds map[string]int) (found []Violation) {
+func checkAdded(h *History, key string, reader int, r Reply, adds additions) (found []Violation) {
 	read := &h.Ops[reader]
 	seen := make(map[string]bool, len(r.Elems))
 	report := func(name string, op int, format string, args ...any) {
@@ -55,7 +62,7 @@ func checkAdded(h *History, key string, reader int, r Reply, adds map[string]int
 			report("doubled", reader, "%v stands twice in a read of client %d through node %d", e, read.Client, read.Node)
 		}
 		seen[e.Str] = true
-		i, added := adds[e.Str]
+		i, added := adds.by[e.Str]
 		switch {
 		case !added:
 			report("phantom", reader, "%v was never added", e)
@@ -63,7 +70,8 @@ func checkAdded(h *History, key string, reader int, r Reply, adds map[string]int
 			report("phantom", i, "%v was read, but its addition failed or came later", e)
 		}
 	}
-	for e, i := range adds {
+	for _, e := range adds.elems {
+		i := adds.by[e]
 		if op := &h.Ops[i]; op.Outcome == OK && op.Return < read.Call && !seen[e] {
 			report("lost", i, "%s was acknowledged and is missing in a later read of client %d through node %d", quote(e), read.Client, read.Node)
 		}

@@ -9,6 +9,12 @@ func (a *appends) readsOf(l *list) {
 		if !a.txns[r.txn].applied {
 			continue // a read under WATCH; it counts if its transaction does
 		}
+		if a.op(r.txn).Outcome != OK && len(r.list) > len(l.order) && slices.Equal(r.list[:len(l.order)], l.order) {
+			// Its client knew what it had read under WATCH, but not that it counts.
+			clear(l.place)
+			l.order, l.reader = r.list, r.txn
+			a.elements(l, r.txn, r.list, l.place)
+		}
 		r.prefix = len(r.list) <= len(l.order) && slices.Equal(r.list, l.order[:len(r.list)])
 		if !r.prefix {
 			a.elements(l, r.txn, r.list, make(map[string]int, len(r.list)))

@@ -73,9 +73,7 @@ func checkAppends(h *History, ops []int) ([]Violation, error) {
 	}
 	for _, l := range a.lists {
 		l.place = make(map[string]int, len(l.order))
-		if l.reader >= 0 {
-			a.elements(l, l.reader, l.order, l.place)
-		}
+		a.elements(l, l.reader, l.order, l.place)
 	}
 	for _, l := range a.lists {
 		a.readsOf(l)
@@ -100,6 +98,9 @@ func (a *appends) report(v Violation) {
 func (a *appends) reportf(name, key string, txns []int, format string, args ...any) {
 	v := Violation{Name: name, Key: key, Text: fmt.Sprintf(format, args...)}
 	for _, t := range txns {
+		if t < 0 {
+			continue // nobody read the list
+		}
 		if op := a.txns[t].op; !slices.Contains(v.Ops, op) {
 			v.Ops = append(v.Ops, op)
 		}

@@ -89,6 +89,16 @@ func TestAppendsNamesAnomalies(t *testing.T) {
 			1-9 @x[] +x1
 			2-? @x[] +x2
 			10-11 x[1,2]`},
+		{"unknown under WATCH that alone has read", "", `
+			1-2 +x5
+			3-? @x[5] +y1
+			4-5 y[1]`},
+		{"unknown under WATCH that has read garbage", "garbage-read", `
+			1-? @x[5] +y1
+			3-4 y[1]`},
+		{"unknown under WATCH that was not applied has read nothing", "", `
+			1-? @x[5] +y1
+			3-4 y[]`},
 		{"write skew", "G2-item", `
 			1-9 x[] +y1
 			2-8 y[] +x1

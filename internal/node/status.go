@@ -91,14 +91,14 @@ func verdict(up, clean, all int, rebuilding []uint64, led bool) string {
 	spare := clean - (all/2 + 1)
 	switch {
 	case !led && len(rebuilding) > (all-1)/2:
-		return fmt.Sprintf("Not available: the data of nodes %s is damaged, so no majority of %d good copies is left. "+
+		return fmt.Sprintf("Not available: the data of %s is damaged, so no majority of %d good copies is left. "+
 			"Nothing was destroyed: it was set aside in their folders. Keep them all; tutti recover, of a later version, will need them.", idText(rebuilding), all/2+1)
 	case !led:
 		return fmt.Sprintf("Not available: %d of %d nodes are up and no leader is known.", up, all)
 	case all == 1:
 		return "One copy decides: if this node stops, the cluster stops."
 	case len(rebuilding) > 0:
-		return fmt.Sprintf("Available: the data of node %s is being made anew from the others; survives the loss of %d more of %d nodes.", idText(rebuilding), max(spare, 0), all)
+		return fmt.Sprintf("Available: the data of %s is being made anew from the others; survives the loss of %d more of %d nodes.", idText(rebuilding), max(spare, 0), all)
 	case spare <= 0:
 		return fmt.Sprintf("Available, but survives no further loss: %d of %d nodes are up.", up, all)
 	case up < all:
@@ -108,5 +108,9 @@ func verdict(up, clean, all int, rebuilding []uint64, led bool) string {
 }
 
 func idText(ids []uint64) string {
-	return strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ", "), "[]")
+	text := strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ", "), "[]")
+	if len(ids) == 1 {
+		return "node " + text
+	}
+	return "nodes " + text
 }

@@ -60,8 +60,8 @@ type Config struct {
 	// LogBytesMax is how much may be applied before the state is flushed so
 	// that the log can be truncated. Zero: 64 MiB.
 	LogBytesMax int64
-	// ScrubEvery is how often a comparison of all rows of a shard begins. Zero:
-	// ScrubEveryDefault.
+	// ScrubEvery is how often a comparison of all rows of a shard begins, and one
+	// of all files with their checksums. Zero: ScrubEveryDefault.
 	ScrubEvery time.Duration
 	// Full reports that the disk is full. Nil: it never is.
 	Full func() bool
@@ -138,6 +138,7 @@ func (h *Host) Start() {
 	for _, l := range h.loops {
 		h.wg.Go(l.run)
 	}
+	h.wg.Go(func() { h.verifyTables(h.loops[0].quit) })
 }
 
 // checkSettled reports once that all replicas here are voters.

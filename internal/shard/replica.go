@@ -467,7 +467,8 @@ func (r *Replica) propose() error {
 	in := input{state: r.host.cfg.State, databases: r.dbs, applied: r.applied.Time, now: now, index: r.lastIndex + 1, term: r.term,
 		keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
 		tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
-		sweep: r.sweep.step(now), scrub: r.scrub.mark, from: r.scrub.from}
+		sweep: r.sweep.step(now), scrub: r.scrub.mark, from: r.scrub.from,
+		full: r.host.cfg.Full != nil && r.host.cfg.Full()}
 	b, n, err := r.core.evaluate(in, r.queue)
 	if errors.Is(err, keyspace.ErrHeavy) {
 		r.sweep.dropped()

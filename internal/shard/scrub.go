@@ -17,7 +17,8 @@ import (
 // scrub row; every replica takes a view exactly at that entry, hashes a piece of
 // its rows beside the loop, and tells the leader, who judges. Piece by piece the
 // scrub goes through all rows. So a row that differs is found though nobody
-// reads it, and a file that has rotted makes its reader notice.
+// reads it. Beside that every node compares the checksums of its files: rows
+// that come from memory say nothing about the disk.
 
 const (
 	// ScrubEveryDefault is how often a scrub of all rows begins, if the one
@@ -61,6 +62,9 @@ func (r *Replica) scrubTick() {
 	if !r.leading() || len(r.voters) < 2 || joint(r.conf) || s.mark || r.ticks < s.due {
 		return
 	}
+	if s.round.index != 0 && s.done.index == s.round.index {
+		s.from = s.done.next // whether all have told in time or not
+	}
 	s.mark = true
 	r.loop.touch(r)
 }
@@ -100,18 +104,7 @@ func (r *Replica) scrubView() {
 	v := r.view.Acquire()
 	r.loop.wg.Go(func() {
 		done := scrubbed{r: r, index: v.Index}
-		done.hash, done.next, done.err = hashPiece(v, r.slots, from, func(d time.Duration) bool {
-			t := time.NewTimer(d)
-			defer t.Stop()
-			select {
-			case <-stop:
-				return false
-			case <-r.loop.quit:
-				return false
-			case <-t.C:
-				return true
-			}
-		})
+		done.hash, done.next, done.err = hashPiece(v, r.slots, from, scrubPace(r.loop.quit, stop))
 		v.Release()
 		r.loop.post(done)
 	})
@@ -130,27 +123,71 @@ func (r *Replica) stopScrub() {
 var errStopped = errors.New("stopped")
 
 // hashPiece hashes the rows of a piece, with pauses for everybody else.
-func hashPiece(v *store.View, slots store.SlotRange, from []byte, pause func(time.Duration) bool) (hash uint64, next []byte, err error) {
+func hashPiece(v *store.View, slots store.SlotRange, from []byte, pause func(bytes int) bool) (hash uint64, next []byte, err error) {
 	var d xxhash.Digest
 	d.Reset()
-	n := 0
 	var head [2 * binary.MaxVarintLen64]byte
 	next, err = v.Piece(slots, from, scrubPiece, func(row, val []byte) error {
 		h := binary.AppendUvarint(head[:0], uint64(len(row)))
 		_, _ = d.Write(binary.AppendUvarint(h, uint64(len(val))))
 		_, _ = d.Write(row)
 		_, _ = d.Write(val)
-		if n += len(row) + len(val); n < scrubChunk {
-			return nil
-		}
-		wait := time.Duration(n) * time.Second / scrubRate
-		n = 0
-		if !pause(wait) {
+		if !pause(len(row) + len(val)) {
 			return errStopped
 		}
 		return nil
 	})
 	return d.Sum64(), next, err
+}
+
+// scrubPace returns a function that is told of bytes read and waits now and then,
+// so that they are scrubRate in a second. It says false once one of the channels
+// is closed.
+func scrubPace(quit, stop <-chan struct{}) func(bytes int) bool {
+	n := 0
+	return func(bytes int) bool {
+		if n += bytes; n < scrubChunk {
+			return true
+		}
+		t := time.NewTimer(time.Duration(n) * time.Second / scrubRate)
+		defer t.Stop()
+		n = 0
+		select {
+		case <-quit:
+			return false
+		case <-stop:
+			return false
+		case <-t.C:
+			return true
+		}
+	}
+}
+
+// verifyTables compares the checksums of the node's files, again and again.
+func (h *Host) verifyTables(quit <-chan struct{}) {
+	t := time.NewTicker(h.cfg.ScrubEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-quit:
+			return
+		case <-t.C:
+		}
+		pause := scrubPace(quit, nil)
+		if err := errors.Join(h.cfg.State.VerifyTables(pause), h.cfg.Log.VerifyTables(pause)); err != nil {
+			h.scrubFailed(err)
+		}
+	}
+}
+
+// scrubFailed takes what a scrub met. A disk that does not answer is for those to
+// deal with who need what they read.
+func (h *Host) scrubFailed(err error) {
+	if errors.Is(err, store.ErrDamaged) {
+		h.fatal(err)
+		return
+	}
+	h.cfg.Logger.Error("scrub", slog.Any("error", err))
 }
 
 // scrubDone takes over the result of this replica.
@@ -159,7 +196,7 @@ func (r *Replica) scrubDone(done scrubbed) {
 	case errors.Is(done.err, errStopped):
 		return
 	case done.err != nil:
-		r.host.fatal(fmt.Errorf("scrub of shard %d: %w", r.id, done.err))
+		r.host.scrubFailed(fmt.Errorf("scrub of shard %d: %w", r.id, done.err))
 		return
 	}
 	r.scrub.done = done
@@ -182,8 +219,8 @@ func (r *Replica) scrubTold(node, index, hash uint64) {
 	if len(s.round.told) < len(r.voters) || s.done.index != index {
 		return
 	}
-	s.from, s.due = s.done.next, r.ticks
-	if s.from == nil {
+	s.due = r.ticks
+	if s.done.next == nil {
 		r.host.cfg.Logger.Debug("scrubbed", slog.Uint64("shard", r.id), slog.Uint64("index", index))
 		s.due = s.began + r.scrubEvery()
 	}

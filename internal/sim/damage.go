@@ -169,3 +169,9 @@ func flip(b []byte, at int) bool {
 	b[at] ^= 1
 	return true
 }
+
+// Rebuilding reports whether node i is not, or not yet, what it was.
+func (c *Cluster) Rebuilding(i int) bool {
+	s, err := c.Status(i)
+	return err != nil || s.Nodes[i-1].Rebuilding || s.Damage != ""
+}

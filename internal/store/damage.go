@@ -17,13 +17,9 @@ import (
 // of a node share the stores, so it concerns all of them.
 var ErrDamaged = errors.New("the stored data is damaged")
 
-// damage marks errors that tell of damaged files. Others tell of a disk that
-// does not answer, or of a version that is unknown: what lies there may be good.
+// damage marks errors that tell of damaged files.
 func damage(err error) error {
-	if err == nil || errors.Is(err, ErrDamaged) {
-		return err
-	}
-	if errno := syscall.Errno(0); errors.As(err, &errno) && errno != syscall.ENOENT {
+	if err == nil || errors.Is(err, ErrDamaged) || ofDevice(err) {
 		return err
 	}
 	// A store whose folder exists does not lose files by itself.
@@ -31,6 +27,27 @@ func damage(err error) error {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err
+}
+
+// ofDevice reports whether err tells of a disk that does not answer or may not
+// be used: what lies there may be good.
+func ofDevice(err error) bool {
+	errno := syscall.Errno(0)
+	return errors.As(err, &errno) && errno != syscall.ENOENT
+}
+
+// openPebble opens a store or makes it. What it can't read is damaged, unless
+// another version wrote it: that stands in the name of a file, which no flipped
+// bit changes.
+func openPebble(dir string, opts *pebble.Options) (*pebble.DB, error) {
+	if _, err := pebble.Peek(dir, opts.FS); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	db, err := pebble.Open(dir, opts)
+	if err != nil && !ofDevice(err) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return db, err
 }
 
 // A damaged node is rebuilt in steps, each of which may be interrupted: the

@@ -80,9 +80,9 @@ func OpenLog(cfg Config) (*Log, error) {
 	dir := cfg.FS.PathJoin(cfg.Dir, "log")
 	opts := cfg.options("log", cfg.profile().logMemtable, nil)
 	opts.CacheSize = 8 << 20
-	db, err := pebble.Open(dir, opts)
+	db, err := openPebble(dir, opts)
 	if err != nil {
-		return nil, fmt.Errorf("open log store %s: %w", dir, damage(err))
+		return nil, fmt.Errorf("open log store %s: %w", dir, err)
 	}
 	if err := syncDir(cfg.FS, cfg.Dir); err != nil {
 		db.Close()

@@ -52,10 +52,10 @@ func OpenState(cfg Config) (*State, error) {
 	cache := pebble.NewCache(p.cache)
 	opts := cfg.options("state", p.stateMemtable, cache)
 	opts.DisableWAL = true
-	db, err := pebble.Open(dir, opts)
+	db, err := openPebble(dir, opts)
 	if err != nil {
 		cache.Unref()
-		return nil, fmt.Errorf("open state store %s: %w", dir, damage(err))
+		return nil, fmt.Errorf("open state store %s: %w", dir, err)
 	}
 	if err := syncDir(cfg.FS, cfg.Dir); err != nil {
 		db.Close()

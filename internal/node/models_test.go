@@ -1,4 +1,4 @@
-package check_test
+package node_test
 
 import (
 	"fmt"

@@ -1,0 +1,166 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/store"
+)
+
+// nobody is a listener to which nobody connects.
+type nobody struct{ closed chan struct{} }
+
+func (n nobody) Accept() (net.Conn, error) { <-n.closed; return nil, net.ErrClosed }
+func (n nobody) Close() error              { close(n.closed); return nil }
+func (n nobody) Addr() net.Addr            { return &net.TCPAddr{} }
+
+// formed makes the nodes of a cluster and returns how to open the first one.
+func formed(t *testing.T, nodes int) (*vfs.MemFS, Config) {
+	t.Helper()
+	fs := vfs.NewCrashableMem()
+	f := Formation{Cluster: "test", Shards: 1, Small: true}
+	var dirs []string
+	for i := range nodes {
+		f.Members = append(f.Members, Member{ID: uint64(i + 1), Peer: "p:1", Client: "c:1"})
+		dirs = append(dirs, fmt.Sprint("/n", i+1))
+	}
+	if err := Form(fs, dirs, f); err != nil {
+		t.Fatal(err)
+	}
+	listen := func(string) (net.Listener, error) { return nobody{make(chan struct{})}, nil }
+	return fs, Config{Dir: "/n1", FS: fs, ListenClients: listen, ListenPeers: listen,
+		DialPeer:   func(context.Context, Member) (net.Conn, error) { return nil, errors.New("nobody is there") },
+		SecurePeer: func(context.Context, net.Conn) (net.Conn, uint64, error) { return nil, 0, errors.New("nobody") }}
+}
+
+// cutLog takes all that is in the write-ahead log of node 1.
+func cutLog(t *testing.T, fs *vfs.MemFS) {
+	t.Helper()
+	names, err := fs.List("/n1/log")
+	for _, name := range names {
+		if err == nil && strings.HasSuffix(name, ".log") {
+			err = store.WriteFile(fs, "/n1/log/"+name, nil)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func exists(fs vfs.FS, name string) bool {
+	_, err := fs.Stat(name)
+	return err == nil
+}
+
+// TestRebuildOrNot opens a node whose log was lost: one of three starts anew,
+// one of fewer keeps what it has and says what is wrong.
+func TestRebuildOrNot(t *testing.T) {
+	for _, c := range []struct {
+		nodes int
+		want  bool
+	}{{1, false}, {2, false}, {3, true}} {
+		t.Run(fmt.Sprint(c.nodes, " nodes"), func(t *testing.T) {
+			fs, cfg := formed(t, c.nodes)
+			cutLog(t, fs)
+			n, err := Open(cfg)
+			if !c.want {
+				if !errors.Is(err, ErrDamaged) || exists(fs, "/n1/damaged") || exists(fs, "/n1/damaged-0") || !exists(fs, "/n1/log") {
+					t.Errorf("opening says %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n.count.Generation != 1 || !exists(fs, "/n1/damaged-0/log") || exists(fs, "/n1/damaged") {
+				t.Errorf("generation %d after opening", n.count.Generation)
+			}
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestGoneIsRefused does not take a missing store or counter for damage.
+func TestGoneIsRefused(t *testing.T) {
+	for _, name := range []string{"log", "state", "vow", "counters"} {
+		t.Run(name, func(t *testing.T) {
+			fs, cfg := formed(t, 3)
+			if err := fs.RemoveAll("/n1/" + name); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(cfg); err == nil || errors.Is(err, ErrDamaged) || exists(fs, "/n1/damaged-0") {
+				t.Errorf("opening says %v", err)
+			}
+		})
+	}
+}
+
+// TestRottenCountersAreRefused keeps the node from inventing numbers.
+func TestRottenCountersAreRefused(t *testing.T) {
+	fs, cfg := formed(t, 3)
+	if err := store.WriteFile(fs, "/n1/counters", make([]byte, 28)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), "must not invent them") || exists(fs, "/n1/damaged") {
+		t.Errorf("opening says %v", err)
+	}
+}
+
+// TestMarkOnlyDamage marks a node that stops itself for a rebuild if its data is
+// damaged, not if its disk fails: that would be rebuilt onto the same disk.
+func TestMarkOnlyDamage(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{fmt.Errorf("write raft log: %w", &os.PathError{Op: "sync", Path: "000004.log", Err: syscall.EIO}), false},
+		{errors.New("the replicas differ"), false},
+		{fmt.Errorf("scrub: %w", store.ErrDamaged), true},
+	} {
+		fs, cfg := formed(t, 3)
+		var failed error
+		cfg.Failed = func(err error) { failed = err }
+		n, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.fatal(c.err)
+		if !errors.Is(failed, c.err) || exists(fs, "/n1/damaged") != c.want {
+			t.Errorf("%v: the node failed with %v, marked %v", c.err, failed, exists(fs, "/n1/damaged"))
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	for _, c := range []struct {
+		up, clean, all int
+		rebuilding     []uint64
+		led            bool
+		want           string
+	}{
+		{3, 3, 3, nil, true, "Healthy. Survives the loss of any 1 of 3 nodes."},
+		{2, 2, 3, nil, true, "Available, but survives no further loss: 2 of 3 nodes are up."},
+		{3, 2, 3, []uint64{3}, true, "Available: the data of node 3 is being made anew from the others; survives the loss of 0 more of 3 nodes."},
+		{5, 3, 5, []uint64{2, 3}, true, "Available: the data of nodes 2, 3 is being made anew from the others; survives the loss of 0 more of 5 nodes."},
+		{3, 2, 3, []uint64{3}, false, "Not available: 3 of 3 nodes are up and no leader is known."},
+		{3, 1, 3, []uint64{2, 3}, false, "Not available: the data of nodes 2, 3 is damaged"},
+		{1, 1, 1, nil, true, "One copy decides"},
+	} {
+		if got := verdict(c.up, c.clean, c.all, c.rebuilding, c.led); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
