@@ -15,14 +15,18 @@ import (
 
 var update = flag.Bool("update", false, "write docs/FAULTS.md")
 
-// The document is what its sources say: the tables of internal/proof and the
-// results of the last run.
+// The document is what its sources say: the tables of internal/proof, the
+// results of the last run, and those of bench.
 func TestFaultsDocumentIsUpToDate(t *testing.T) {
 	results, err := proof.Load(filepath.Join(root, proof.ResultsFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	name, want := filepath.Join(root, proof.DocFile), proof.Markdown(results)
+	comparison, err := proof.LoadComparison(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, want := filepath.Join(root, proof.DocFile), proof.Markdown(results, comparison)
 	if *update {
 		if err := os.WriteFile(name, want, 0o644); err != nil {
 			t.Fatal(err)

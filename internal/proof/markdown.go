@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Markdown is docs/FAULTS.md.
-func Markdown(r Results) []byte {
+// Markdown is DocFile.
+func Markdown(r Results, c Comparison) []byte {
 	var b bytes.Buffer
 	count := make(map[string]int)
 	for _, m := range Modes() {
@@ -61,6 +61,7 @@ A test that can't fail shows nothing. Each row is a safeguard that a build with 
 		}
 		fmt.Fprintf(&b, "| %s: %s | %s (%s) | %s |\n", code(k.Mutant.String()), k.Mutant.Breaks(), code(k.Test.Name), k.Test.Dir, seconds)
 	}
+	c.markdown(&b)
 	return b.Bytes()
 }
 

@@ -52,12 +52,12 @@ func (r *Replica) admit(g *Group) {
 		return
 	}
 	id := groupID{g.Session, g.Seq}
-	if waiting := r.pending[id]; waiting != nil && mutant.On(mutant.ReplyToOlderAttempt) {
-		return
-	} else if waiting != nil {
+	if waiting := r.pending[id]; waiting != nil {
 		// A later attempt takes the reply. Its outcome may be known already, but
 		// not yet confirmed: it must wait like the first.
-		r.pending[id] = g
+		if !mutant.On(mutant.ReplyToOlderAttempt) {
+			r.pending[id] = g
+		}
 		return
 	}
 	if reply, done := r.known(g); done {

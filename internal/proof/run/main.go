@@ -63,9 +63,18 @@ func run(ctx context.Context, o options) error {
 		failures = append(failures, mutants(ctx, b, match, o.count, results)...)
 	}
 	if !o.dry && ctx.Err() == nil {
-		failures = append(failures, results.Save(proof.ResultsFile), os.WriteFile(proof.DocFile, proof.Markdown(results), 0o644))
+		failures = append(failures, keep(results))
 	}
 	return errors.Join(append(failures, ctx.Err())...)
+}
+
+// keep writes the results and the document that shows them.
+func keep(results proof.Results) error {
+	c, err := proof.LoadComparison(".")
+	if err != nil {
+		return err
+	}
+	return errors.Join(results.Save(proof.ResultsFile), os.WriteFile(proof.DocFile, proof.Markdown(results, c), 0o644))
 }
 
 // scenarios runs every test of a failure mode once, however many modes it is
