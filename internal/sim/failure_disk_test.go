@@ -189,7 +189,7 @@ func TestFault11BitRotInState(t *testing.T) {
 // sector is what a disk writes as a whole.
 const sector = 4096
 
-// Two sectors of the raft log stand in each other's place, or one write was lost and
+// Two sectors of a file stand in each other's place, or one write was lost and
 // what was there before still is: nothing.
 func TestFault12MisdirectedWrite(t *testing.T) {
 	for _, how := range []string{"swapped", "lost"} {
@@ -198,7 +198,7 @@ func TestFault12MisdirectedWrite(t *testing.T) {
 				names := c.dataFiles(i)
 				for range 1000 {
 					name := names[r.IntN(len(names))]
-					if class(name) != "wal" || !strings.HasPrefix(name, "log/") {
+					if of := class(name); of != "wal" && of != "table" {
 						continue
 					}
 					done := ""
