@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -10,8 +9,9 @@ import (
 	"tutti/internal/check/report"
 )
 
-// judge judges a history. It runs outside of the bubble, on real time.
-func judge(t *testing.T, r *History) *check.History {
+// judge judges a history. It runs outside of the bubble, on real time. again is
+// how a failure is run again.
+func judge(t *testing.T, r *History, again string) *check.History {
 	t.Helper()
 	h := r.History()
 	h.Suite.FinalNodes = r.finalNodes
@@ -23,21 +23,21 @@ func judge(t *testing.T, r *History) *check.History {
 		t.Error(found[i].Story(h))
 	}
 	t.Logf("%d operations, %d refused, %d unknown %v", len(h.Ops), h.Refused(), h.Count(check.Unknown), r.Texts())
-	if dir := os.Getenv(logsEnv); dir != "" && t.Failed() {
-		keep(t, dir, h, found, err)
+	if t.Failed() {
+		keep(t, h, found, err, again)
 	}
 	return h
 }
 
 // keep leaves the history of a failed run, and a page about it.
-func keep(t *testing.T, dir string, h *check.History, found []check.Violation, err error) {
+func keep(t *testing.T, h *check.History, found []check.Violation, err error, again string) {
 	t.Helper()
 	commit, gitErr := exec.Command("git", "describe", "--always", "--dirty").Output()
 	if gitErr != nil {
 		commit = []byte("unknown: " + gitErr.Error())
 	}
-	path, saveErr := report.Save(dir, t.Name(), report.Run{Title: t.Name(), Commit: strings.TrimSpace(string(commit)), History: h, Found: found, Err: err,
-		Command: "go test ./internal/sim -run '^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$' -count=10", Times: 10})
+	path, saveErr := report.Save(logsDir(t), t.Name(), report.Run{Title: t.Name(), Commit: strings.TrimSpace(string(commit)), History: h, Found: found, Err: err,
+		Command: again, Times: 10})
 	if saveErr != nil {
 		t.Log(saveErr)
 	}

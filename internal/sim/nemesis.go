@@ -17,13 +17,14 @@ type Nemesis struct {
 	// suspect are nodes whose disks have lost or garbled something, and of which
 	// generation their data was. They stay a minority.
 	suspect map[int]uint64
+	lead    int // of the first shard, as last seen
 	begin   time.Time
 	Steps   []Step
 	Count   map[string]int // faults by name
-	Rebuilt int            // damaged nodes that have come back
 }
 
 type active struct {
+	from  time.Duration // since the nemesis began
 	until time.Time
 	name  string
 	nodes []int    // that were made busy
@@ -88,7 +89,7 @@ func (n *Nemesis) draw() {
 		n.do(line)
 	}
 	last := 50*time.Millisecond + time.Duration(n.c.Rand.Int64N(int64(lastMax)))
-	n.active = append(n.active, active{time.Now().Add(max(last, p.last)), f.name, p.nodes, p.end})
+	n.active = append(n.active, active{time.Since(n.begin), time.Now().Add(max(last, p.last)), f.name, p.nodes, p.end})
 }
 
 func (n *Nemesis) do(line string) {
@@ -111,7 +112,7 @@ func (n *Nemesis) reap() {
 			continue
 		}
 		n.busy[i] = true
-		n.active = append(n.active, active{time.Now().Add(lastMax / 2), "stopped by itself", []int{i}, []string{fmt.Sprint("start ", i)}})
+		n.active = append(n.active, active{time.Since(n.begin), time.Now().Add(lastMax / 2), "stopped by itself", []int{i}, []string{fmt.Sprint("start ", i)}})
 	}
 }
 
@@ -126,6 +127,9 @@ func (n *Nemesis) expire(now time.Time) {
 		}
 		for _, i := range a.nodes {
 			delete(n.busy, i)
+		}
+		for _, l := range n.c.loads {
+			l.H.Fault(a.name, l.H.Now()-time.Since(n.begin)+a.from)
 		}
 		return true
 	})
@@ -144,7 +148,14 @@ func (n *Nemesis) String() string {
 // half of the time; 0 if there is none.
 func (n *Nemesis) node() int {
 	if n.c.Rand.IntN(2) == 0 {
-		if l := n.c.Leader(1); l != 0 && !n.busy[l] {
+		l, term := n.c.leader(1)
+		if n.lead != l {
+			n.lead = l
+			for _, load := range n.c.loads {
+				load.H.Leader(1, l, term)
+			}
+		}
+		if l != 0 && !n.busy[l] {
 			return l
 		}
 	}
@@ -196,7 +207,6 @@ func (n *Nemesis) acquit() {
 		if err == nil && s.Generation > generation && s.Damage == "" && !s.Nodes[i-1].Rebuilding {
 			delete(n.suspect, i)
 			n.c.machine(i).rotten = ""
-			n.Rebuilt++
 		}
 	}
 }

@@ -63,10 +63,12 @@ func runSchedule(t *testing.T, s *Schedule, faults func(c *Cluster)) *stats {
 		for i := 1; i <= c.Nodes(); i++ {
 			if c.Dead(i) != nil {
 				st.Dead++
+			} else if s, err := c.Status(i); err == nil {
+				st.Rebuilt += int(s.Generation)
 			}
 		}
 	})
-	h := judge(t, left.h)
+	h := judge(t, left.h, again(t))
 	st.Ops, st.Refused, st.Unknown = len(h.Ops), h.Refused(), h.Count(check.Unknown)
 	return st
 }
@@ -89,10 +91,19 @@ func logsDir(t *testing.T) string {
 	return dir
 }
 
+// base is how the names of what a failure leaves begin.
+func base(t *testing.T) string {
+	return filepath.Join(logsDir(t), strings.ReplaceAll(t.Name(), "/", "-"))
+}
+
+// again is the command that runs the schedule of a failure again.
+func again(t *testing.T) string {
+	return fmt.Sprintf("TUTTI_SIM_SCHEDULE=%s.txt go test ./internal/sim -run '^TestSchedules$' -count=10", base(t))
+}
+
 func (r remains) save(t *testing.T, s *Schedule) {
-	base := filepath.Join(logsDir(t), strings.ReplaceAll(t.Name(), "/", "-"))
 	save := func(what, text string) {
-		if err := os.WriteFile(base+what, []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(base(t)+what, []byte(text), 0o644); err != nil {
 			t.Log(err)
 		}
 	}
@@ -103,6 +114,5 @@ func (r remains) save(t *testing.T, s *Schedule) {
 	for _, m := range r.c.machines {
 		save("-"+m.name+".log", m.log.String())
 	}
-	t.Logf("logs, history and report are beside the schedule; run it again:\n%s",
-		fmt.Sprintf("TUTTI_SIM_SCHEDULE=%s.txt go test ./internal/sim -run '^TestSchedules$' -count=10", base))
+	t.Logf("the logs of the nodes lie beside the schedule; run it again:\n%s", again(t))
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strings"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -50,7 +51,7 @@ func bubbleLoad(t *testing.T, opts Options, load LoadOptions, faults func(c *Clu
 		h = NewHistory()
 		c.live(h, load, func() { faults(c) })
 	})
-	return judge(t, h)
+	return judge(t, h, "go test ./internal/sim -run '^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$' -count=10")
 }
 
 // equalWithin bounds the time in which replicas must have applied the same

@@ -27,6 +27,11 @@ func (c *Cluster) Status(i int) (node.Status, error) {
 
 // Leader returns the node that a majority takes for the leader of a shard, or 0.
 func (c *Cluster) Leader(shard int) int {
+	l, _ := c.leader(shard)
+	return l
+}
+
+func (c *Cluster) leader(shard int) (node int, term uint64) {
 	votes := make(map[[2]uint64]int)
 	for i := range c.machines {
 		s, err := c.Status(i + 1)
@@ -37,11 +42,11 @@ func (c *Cluster) Leader(shard int) int {
 		if l := int(info.Leader); l != 0 && c.Up(l) {
 			at := [2]uint64{info.Leader, info.Term}
 			if votes[at]++; votes[at] > len(c.machines)/2 {
-				return l
+				return l, info.Term
 			}
 		}
 	}
-	return 0
+	return 0, 0
 }
 
 // leaderWithin bounds the time in which a majority without faults must agree on
