@@ -41,11 +41,6 @@ type disk struct {
 	space  room
 }
 
-// deadRead is how long reading a table takes on a disk that has ended. Pebble
-// tries a compaction of damaged tables again at once, for ever, in a node that
-// has stopped itself but is not closed yet: virtual time would stand still.
-const deadRead = time.Millisecond
-
 // syncDelay is how long the log's fsync takes on a healthy disk.
 const syncDelay = 500 * time.Microsecond
 
@@ -72,9 +67,6 @@ func (d *disk) fs() vfs.FS {
 				time.Sleep(delay)
 				d.gate.pass()
 			}
-		}
-		if _, gone := d.gone(); gone && op.Kind == errorfs.OpFileReadAt && class(op.Path) == "table" {
-			time.Sleep(deadRead)
 		}
 		return d.strike(op)
 	}))}
