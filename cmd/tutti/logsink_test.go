@@ -38,8 +38,11 @@ func TestLogSink(t *testing.T) {
 	all := <-got
 	kept, dropped := 0, 0
 	for _, l := range all {
-		if n := 0; strings.Contains(l, "dropped") {
-			fmt.Sscan(l, &n)
+		if strings.Contains(l, "dropped") {
+			n := 0
+			if _, err := fmt.Sscan(l, &n); err != nil {
+				t.Error(err)
+			}
 			dropped += n
 			continue
 		}

@@ -4,9 +4,6 @@ package mutant
 
 import "os"
 
-// Built reports whether mutants can be chosen in this build.
-const Built = true
-
 // chosen is set once, before anything runs.
 var chosen = choose(os.Getenv(Env))
 

@@ -25,7 +25,7 @@ func Killers() []Killer {
 		{mutant.TruncateUndurable, shard("TestTruncateKeepsUndurable")},
 
 		{mutant.AckBeforeCommit, sim("TestFault05UncommittedRead")},
-		{mutant.EmptyWithoutReadIndex, sim("TestLeaderBackFromPauseAnswersNothingOld")},
+		{mutant.EmptyWithoutReadIndex, shard("TestUnconfirmed")},
 		{mutant.EmptyOfAnotherTerm, shard("TestEmptyBatchOfAnotherTerm")},
 		{mutant.ReuseReadContext, shard("TestAnswerToOneRoundOnly")},
 		{mutant.JoinRoundInFlight, shard("TestReadJoinsNextRound")},

@@ -70,7 +70,7 @@ func TestFault02StaleReadAfterPause(t *testing.T) {
 func TestFault03LostUpdateAtLeaderChange(t *testing.T) {
 	bubbleLoad(t, Options{Seed: 203}, LoadOptions{Timeout: 6 * time.Second}, func(c *Cluster) {
 		b := openBank(t, c)
-		for range 5 {
+		for range 4 {
 			time.Sleep(2 * time.Second)
 			lead := c.WaitLeader(1)
 			c.Kill(lead)
@@ -200,7 +200,7 @@ func TestFault05UncommittedRead(t *testing.T) {
 				seen[e] = who
 			}
 		}
-		for round := range 5 {
+		for round := range 4 {
 			lead := c.WaitLeader(1)
 			var wg sync.WaitGroup
 			stop := time.Now().Add(1500 * time.Millisecond)
@@ -255,7 +255,7 @@ func TestFault05UncommittedRead(t *testing.T) {
 				}
 			}
 		}
-		if len(seen) < 200 {
+		if len(seen) < 150 {
 			t.Errorf("only %d elements", len(seen))
 		}
 	})
@@ -434,7 +434,7 @@ func TestFault25WholeClusterCrash(t *testing.T) {
 // Links are cut one after the other until nobody reaches anybody, and healed in
 // another order, under load.
 func TestFault45SwizzleClog(t *testing.T) {
-	for seed := range uint64(2) {
+	for seed := range uint64(rounds(1)) {
 		bubbleLoad(t, Options{Seed: 2450 + seed, Nodes: 5}, LoadOptions{Timeout: 2 * time.Second}, func(c *Cluster) {
 			var links [][2]string
 			for i := 1; i <= 5; i++ {
