@@ -36,15 +36,22 @@ func (c devCluster) cli(t *testing.T, node int, args ...string) result {
 
 func (c devCluster) status(t *testing.T) node.Status {
 	t.Helper()
-	r := tutti(t, "", "status", "--json", "--addr", c.addr(0))
+	s, r := c.ask(t)
 	if r.code != exitUnavailable { // there is no leader right after one was killed
 		r.wants(t, 0)
 	}
+	return s
+}
+
+// ask is status at a time when there may be no leader.
+func (c devCluster) ask(t *testing.T) (node.Status, result) {
+	t.Helper()
+	r := tutti(t, "", "status", "--json", "--addr", c.addr(0))
 	var s node.Status
 	if err := json.Unmarshal([]byte(r.out), &s); err != nil {
-		t.Fatalf("%v: %s", err, r.out)
+		t.Fatalf("%v: %s%s", err, r.out, r.errors)
 	}
-	return s
+	return s, r
 }
 
 // stop is what Ctrl-C does.
@@ -77,8 +84,9 @@ func TestDevKeepsItsDataAndItsNodes(t *testing.T) {
 	}
 	c.line(t, "node 2 ended: signal: killed; its log: ")
 	eventually(t, func() error {
-		if m := c.status(t).Nodes[1]; !m.Up || m.PID == before.Nodes[1].PID {
-			return fmt.Errorf("node 2 is %+v", m)
+		s, r := c.ask(t)
+		if m := s.Nodes[1]; r.code != 0 || !m.Up || m.PID == before.Nodes[1].PID {
+			return fmt.Errorf("node 2 is %+v: %s", m, s.Verdict)
 		}
 		return nil
 	})

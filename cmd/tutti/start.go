@@ -41,7 +41,9 @@ func start(dir, level string, debugCommand bool) error {
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return usageError(fmt.Sprintf("--log %s: the levels are debug, info, warn and error", level), "tutti start")
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+	sink := newLogSink(os.Stderr)
+	defer sink.Close()
+	log := slog.New(slog.NewTextHandler(sink, &slog.HandlerOptions{Level: l}))
 	debug.SetGCPercent(200) // most of the heap is short-lived buffers of batches
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -49,9 +51,10 @@ func start(dir, level string, debugCommand bool) error {
 	n, err := node.Open(node.Config{Dir: dir, Logger: log, Debug: debugCommand, ListenClients: listenLoopback,
 		Failed: func(err error) {
 			// No clean-up: what is on disk is right, what is in memory is not.
-			fmt.Fprint(os.Stderr, failed(err, "see the log; replace the disk if it failed").text())
+			fmt.Fprint(sink, failed(err, "see the log; replace the disk if it failed").text())
+			sink.Close()
 			if errors.Is(err, node.ErrDamaged) && time.Since(began) > rebuildPause {
-				startAgain(log)
+				startAgain()
 			}
 			os.Exit(exitFailed)
 		}})
@@ -74,12 +77,12 @@ const rebuildPause = time.Minute
 
 // startAgain replaces this process by a new one that rebuilds the node's data;
 // it returns if that fails.
-func startAgain(log *slog.Logger) {
+func startAgain() {
 	self, err := os.Executable()
 	if err == nil {
 		err = syscall.Exec(self, os.Args, os.Environ())
 	}
-	log.Error("start again", slog.Any("error", err))
+	fmt.Fprintln(os.Stderr, "start again:", err)
 }
 
 // listenLoopback refuses addresses that others can reach: there are no users

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"tutti/internal/mutant"
 )
 
 // Type is the Redis type of a key.
@@ -360,7 +362,7 @@ func (t *Tx) KeyVersion(db uint8, key []byte) (version uint64, exists bool) {
 	if o := t.Open(db, key); o != nil {
 		return o.Version, true
 	}
-	if !ok {
+	if !ok || mutant.On(mutant.AbsentVersionZero) {
 		return 0, false
 	}
 	return be.Uint64(gone), false

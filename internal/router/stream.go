@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"tutti/internal/mutant"
 	"tutti/internal/shard"
 )
 
@@ -125,7 +126,7 @@ func (s *stream) resend(l shard.Lead) {
 func (s *stream) reply(reply shard.Reply) {
 	s.mu.Lock()
 	c := s.open[reply.Seq]
-	if c == nil || c.g.Attempt != reply.Attempt {
+	if c == nil || c.g.Attempt != reply.Attempt && !mutant.On(mutant.TakeOlderAttempt) {
 		s.mu.Unlock()
 		return
 	}

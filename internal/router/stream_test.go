@@ -250,6 +250,21 @@ func TestAttempts(t *testing.T) {
 	})
 }
 
+// TestOlderAttemptIsIgnored lets the answer to an attempt come after the next
+// has left: what it says may be undone by then.
+func TestOlderAttemptIsIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		r.leaderGone()
+		done := r.write("INCR a")
+		r.answer(0, 1, shard.OK)
+		time.Sleep(resendAfter + 2*retryEvery)
+		r.answer(1, 1, shard.OK)
+		wantNone(t, done)
+		r.close()
+	})
+}
+
 // TestOutcomes maps each status to what the client reads.
 func TestOutcomes(t *testing.T) {
 	for _, c := range []struct {

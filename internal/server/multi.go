@@ -5,6 +5,7 @@ import (
 
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
+	"tutti/internal/mutant"
 	"tutti/internal/resp"
 	"tutti/internal/shard"
 )
@@ -210,6 +211,10 @@ func (c *conn) transact(id uint64, keyed []pending, watches []watched) (failed b
 			return false, "EXECABORT Transaction discarded because of: " + shard.TextNoSpace
 		}
 		return result.Reply.Status == shard.WatchFailed, result.Err
+	}
+	if mutant.On(mutant.ReadFromTwoViews) && len(keyed) > 1 {
+		_, _ = c.transact(id, keyed[:1], nil)
+		return c.transact(id, keyed[1:], watches)
 	}
 	c.read(id, 0, 0, func(tx *keyspace.Tx) {
 		failed = false

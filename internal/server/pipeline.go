@@ -5,6 +5,7 @@ import (
 
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
+	"tutti/internal/mutant"
 	"tutti/internal/router"
 	"tutti/internal/shard"
 	"tutti/internal/store"
@@ -219,7 +220,7 @@ func (c *conn) over(got viewed, f func(tx *keyspace.Tx)) (again bool, err error)
 	tx := keyspace.NewReadTx(got.v, keyspace.Env{Now: got.now, Applied: got.v.Time, Index: got.v.Index,
 		Databases: got.v.Databases, Keys: got.v.Keys, Rand: c.s.cfg.Rand})
 	f(tx)
-	return tx.UsedNow(), tx.Err()
+	return tx.UsedNow() && !mutant.On(mutant.ReadUnrecordedExpiry), tx.Err()
 }
 
 // eval evaluates one command and returns its reply, appended to out.

@@ -2,6 +2,8 @@ package shard
 
 import (
 	"go.etcd.io/raft/v3"
+
+	"tutti/internal/mutant"
 )
 
 type groupID struct{ session, seq uint64 }
@@ -45,7 +47,7 @@ func (r *Replica) admit(g *Group) {
 		r.early = append(r.early, g)
 		return
 	}
-	if !r.leading() || g.Term != r.term {
+	if !r.leading() || g.Term != r.term && !mutant.On(mutant.AcceptOtherTerm) {
 		g.refuse(NotLeader, lead)
 		return
 	}
@@ -53,7 +55,9 @@ func (r *Replica) admit(g *Group) {
 	if waiting := r.pending[id]; waiting != nil {
 		// A later attempt takes the reply. Its outcome may be known already, but
 		// not yet confirmed: it must wait like the first.
-		r.pending[id] = g
+		if !mutant.On(mutant.ReplyToOlderAttempt) {
+			r.pending[id] = g
+		}
 		return
 	}
 	if reply, done := r.known(g); done {
@@ -81,7 +85,7 @@ func (r *Replica) known(g *Group) (Reply, bool) {
 	case g.Open:
 		return Reply{Index: r.applied.Index}, s != nil
 	case s == nil:
-		return Reply{Status: NoSession}, true
+		return Reply{Status: NoSession}, !mutant.On(mutant.AcceptUnknownSession)
 	case g.Seq <= s.acked:
 		return Reply{Status: Pruned}, true
 	}
@@ -96,6 +100,9 @@ func (r *Replica) known(g *Group) (Reply, bool) {
 	reply, err := recorded(r.view, r.id, g.Session, o.index, g.Seq)
 	if err != nil {
 		r.host.fatal(err)
+	}
+	if mutant.On(mutant.ReevaluateReads) {
+		r.reevaluateReads(g, &reply)
 	}
 	return reply, true
 }

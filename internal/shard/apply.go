@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"tutti/internal/mutant"
 	"tutti/internal/store"
 )
 
@@ -145,6 +146,9 @@ func (r *Replica) truncateLog() {
 	if err != nil {
 		r.host.fatal(err)
 		return
+	}
+	if mutant.On(mutant.TruncateUndurable) {
+		durable = r.applied
 	}
 	if durable.Index > first+keep {
 		if err := r.log.Truncate(durable.Index - keep); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
+	"tutti/internal/mutant"
 	"tutti/internal/store"
 )
 
@@ -145,7 +146,8 @@ func (c *core) group(ctx *command.Ctx, b *batch, g *Group, in input) Reply {
 // finish seals a batch if anything of it must be replicated.
 func (c *core) finish(b *batch, in input, wrote []bool) {
 	tx := b.tx
-	if tx.Empty() && !tx.UsedNow() && !in.tick && !in.scrub && len(b.opened) == 0 {
+	usedNow := tx.UsedNow() && !mutant.On(mutant.LeaveOutTime)
+	if tx.Empty() && !usedNow && !in.tick && !in.scrub && len(b.opened) == 0 {
 		return
 	}
 	c.seal(b, tx, in.databases, wrote)
@@ -205,7 +207,7 @@ func (c *core) ended(b *batch, g *Group) bool {
 			return true
 		}
 	}
-	return !g.Open && c.sessions.byID[g.Session] == nil
+	return !g.Open && c.sessions.byID[g.Session] == nil && !mutant.On(mutant.AcceptUnknownSession)
 }
 
 // seal turns the effects of a batch into its write set, together with the
@@ -275,7 +277,7 @@ func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
 		floor := b.floors[id]
 		w.Put(store.SessionRow(c.shard, id), be.AppendUint64(nil, floor))
 		for _, row := range c.sessions.byID[id].rows {
-			if row.maxSeq <= floor {
+			if row.maxSeq <= floor || mutant.On(mutant.PruneUnacknowledged) {
 				w.Delete(store.RepliesRow(c.shard, id, row.index))
 			}
 		}

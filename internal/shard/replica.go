@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tutti/internal/keyspace"
+	"tutti/internal/mutant"
 	"tutti/internal/peer"
 	"tutti/internal/store"
 )
@@ -136,7 +137,7 @@ func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica,
 	hs, _, _ := r.log.InitialState()
 	r.term, r.vote, r.commit = hs.GetTerm(), hs.GetVote(), hs.GetCommit()
 	r.saved = ballot{r.term, r.vote}
-	r.raft, err = raft.NewRawNode(&raft.Config{
+	cfg := &raft.Config{
 		ID:                        r.self,
 		ElectionTick:              electionTicks,
 		HeartbeatTick:             heartbeatTicks,
@@ -152,8 +153,11 @@ func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica,
 		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,
 		Logger:                    raftLogger{h.cfg.Logger.With(slog.Uint64("shard", id))},
-	})
-	if err != nil {
+	}
+	if mutant.On(mutant.LeaseRead) {
+		cfg.ReadOnlyOption = raft.ReadOnlyLeaseBased
+	}
+	if r.raft, err = raft.NewRawNode(cfg); err != nil {
 		return nil, fmt.Errorf("start raft of shard %d: %w", id, err)
 	}
 	r.lead.Store(&Lead{Term: r.term})
@@ -176,6 +180,9 @@ func (r *Replica) loadDatabases() error {
 // other clocks is late by the time a frame takes, so within that error this
 // node's own clock is the better median.
 func (r *Replica) medianWall() (wall int64, ok bool) {
+	if mutant.On(mutant.ExpireByLocalClock) {
+		return r.host.cfg.Clock.Wall(), true
+	}
 	wall, ok = r.host.cfg.Links.MedianWall(r.voters)
 	if own := r.host.cfg.Clock.Wall(); ok && max(own-wall, wall-own) < clockNear {
 		wall = own
@@ -200,7 +207,8 @@ func (r *Replica) publish() {
 }
 
 func (r *Replica) leading() bool {
-	return r.state == raft.StateLeader && r.applied.Term == r.term && r.core.sessions != nil
+	own := r.applied.Term == r.term || mutant.On(mutant.EvaluateBeforeOwnTerm)
+	return r.state == raft.StateLeader && own && r.core.sessions != nil
 }
 
 // step hands a message to raft.
@@ -209,6 +217,13 @@ func (r *Replica) step(m *pb.Message) {
 		return
 	}
 	r.loop.touch(r)
+	if m.GetType() == pb.MsgHeartbeat && m.GetTerm() >= r.term && m.GetCommit() > r.lastIndex {
+		// A leader tells no more than this replica has told it to hold durably,
+		// so the disk is an old copy, or has lied. raft would panic.
+		r.host.fatal(fmt.Errorf("%w: shard %d: entry %d was durable here, and the log ends at %d: the disk is an old copy or lost writes",
+			store.ErrDamaged, r.id, m.GetCommit(), r.lastIndex))
+		return
+	}
 	r.noteAck(m)
 	if err := r.raft.Step(m); err != nil {
 		r.host.cfg.Logger.Debug("raft refused a message", slog.Uint64("shard", r.id), slog.Any("type", m.GetType()), slog.Any("error", err))
@@ -401,6 +416,9 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	}
 	r.dropGroups()
 	r.readsTermChanged()
+	if mutant.On(mutant.EvaluateBeforeOwnTerm) && r.state == raft.StateLeader {
+		_ = r.startLeading() // a wrong leader need not say why it fails
+	}
 }
 
 func (r *Replica) setLead(l Lead) {
@@ -422,6 +440,9 @@ func (r *Replica) startLeading() error {
 	}
 	r.core.sessions, r.core.known = sessions, keyspace.NewKnown(len(r.host.cfg.Shards))
 	r.clock.start(r.applied.Time)
+	if mutant.On(mutant.TimeGoesBack) {
+		r.clock.start(r.host.cfg.Clock.Wall())
+	}
 	r.health.begin(r.ticks)
 	r.sweep = newSweeper(r)
 	r.scrubLead()
@@ -448,7 +469,9 @@ func (r *Replica) propose() error {
 	if !ok {
 		return nil // too few clocks known to begin the shard's time; the next tick asks again
 	}
-	now = max(now, r.applied.Time)
+	if !mutant.On(mutant.TimeGoesBack) {
+		now = max(now, r.applied.Time)
+	}
 	if len(r.queue) == 0 && now < r.tickTo && !r.sweep.due() && !r.scrub.mark {
 		return nil // to record an earlier time would help nobody
 	}
@@ -475,6 +498,10 @@ func (r *Replica) propose() error {
 				b.replies[i].Index = r.applied.Index
 			}
 			r.core.remember(b)
+			if mutant.On(mutant.EmptyWithoutReadIndex) {
+				r.answerBatch(b)
+				return nil
+			}
 			r.confirm(b)
 		}
 		return nil
@@ -489,6 +516,9 @@ func (r *Replica) propose() error {
 	r.health.propose(b.index, r.ticks)
 	r.took(n)
 	r.inflight = b
+	if mutant.On(mutant.AckBeforeCommit) {
+		r.answerBatch(b)
+	}
 	if in.scrub {
 		r.scrubMarked(b.index)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tutti/internal/keyspace"
+	"tutti/internal/mutant"
 	"tutti/internal/store"
 )
 
@@ -92,6 +93,9 @@ func (t *sessions) load(kind byte, key, val []byte) error {
 	case 's':
 		t.session(id).setFloor(be.Uint64(val))
 	case 'r':
+		if mutant.On(mutant.DropSessionTable) {
+			return nil
+		}
 		return t.session(id).addRow(be.Uint64(key[8:]), val)
 	}
 	return nil

@@ -153,8 +153,8 @@ func (c *Cluster) Close() {
 	for _, m := range c.machines {
 		m.disk.setDelay(0)
 		c.Net.Pause(m.name, false)
-		if n := m.node; n != nil {
-			m.node = nil
+		m.node = nil
+		if n := m.take(); n != nil {
 			m.closing.Go(func() {
 				if err := n.Close(); err != nil {
 					c.t.Errorf("close node %d: %v", m.id, err)

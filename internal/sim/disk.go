@@ -51,7 +51,7 @@ func newDisk(mem *vfs.MemFS, g *gate, r *room) *disk { return &disk{mem: mem, ga
 // logs take time and can be held: others happen under locks of Pebble, and
 // virtual time stands still while anybody waits for a lock.
 func (d *disk) fs() vfs.FS {
-	return errorfs.Wrap(platter{d.mem, d}, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	return reusing{errorfs.Wrap(platter{d.mem, d}, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpCreate && strings.HasPrefix(d.mem.PathBase(op.Path), "marker.") {
 			d.syncDir(d.mem.PathDir(op.Path))
 		}
@@ -80,7 +80,19 @@ func (d *disk) fs() vfs.FS {
 			time.Sleep(tryAgain)
 		}
 		return err
-	}))
+	}))}
+}
+
+// reusing makes a write-ahead log that is used again a file like any other.
+// errorfs hands it out bare, so that from the second log on no fsync would take
+// time, be held or fail.
+type reusing struct{ vfs.FS }
+
+func (f reusing) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.Rename(oldname, newname); err != nil {
+		return nil, err
+	}
+	return f.OpenReadWrite(newname, c)
 }
 
 // tryAgain is how long it takes at least to read or write a table if that fails,

@@ -39,6 +39,7 @@ type machine struct {
 	mu      sync.Mutex // guards what follows
 	rand    *rand.Rand // of what is left on the disk when the node stops itself
 	life    *disk      // that of the node that runs; nil: none
+	open    *node.Node // for whoever takes it to close; nil: somebody has
 	failure error      // why it stopped itself; nil: it did not
 }
 
@@ -111,6 +112,9 @@ func (c *Cluster) start(i int) error {
 		return err
 	}
 	m.node = n
+	m.mu.Lock()
+	m.open = n
+	m.mu.Unlock()
 	d.setDelay(syncDelay)
 	return nil
 }
@@ -169,6 +173,22 @@ func (c *Cluster) nodeFailed(m *machine, d *disk, err error) {
 	keep := m.rand.IntN(3) * 50
 	d.stop(func() *vfs.MemFS { return d.crash(m.rand, keep) })
 	m.life, m.failure = nil, err
+	if n := m.open; n != nil {
+		// At once: Pebble tries a compaction of damaged tables again and again
+		// until then, and virtual time stands still.
+		m.open = nil
+		d.setDelay(0)
+		m.closing.Go(func() { _ = n.Close() })
+	}
+}
+
+// take returns the node if nobody else closes it.
+func (m *machine) take() *node.Node {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.open
+	m.open = nil
+	return n
 }
 
 // Reap clears away the nodes that have stopped themselves, and returns them. A
@@ -244,8 +264,7 @@ func keepAll(d *disk) *vfs.MemFS {
 // its disk, unless that has ended before.
 func (c *Cluster) end(i int, survivor func(d *disk) *vfs.MemFS) {
 	m := c.machine(i)
-	n := m.node
-	if n == nil {
+	if m.node == nil {
 		c.t.Fatalf("node %d is down", i)
 	}
 	m.node = nil
@@ -253,7 +272,9 @@ func (c *Cluster) end(i int, survivor func(d *disk) *vfs.MemFS) {
 	m.life = nil
 	m.mu.Unlock()
 	c.replace(m, survivor)
-	m.closing.Go(func() { _ = n.Close() })
+	if n := m.take(); n != nil {
+		m.closing.Go(func() { _ = n.Close() })
+	}
 }
 
 // renew is a new disk with what a process left that has ended.
@@ -274,9 +295,11 @@ func (c *Cluster) replace(m *machine, survivor func(d *disk) *vfs.MemFS) {
 // Stop stops node i as an operator does.
 func (c *Cluster) Stop(i int) {
 	m := c.machine(i)
-	n := m.node
 	m.disk.setDelay(0)
-	err := n.Stop(context.Background())
+	var err error
+	if n := m.take(); n != nil {
+		err = n.Stop(context.Background())
+	}
 	m.node = nil
 	c.Net.Down(m.name, true)
 	m.mu.Lock()

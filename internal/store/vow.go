@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/mutant"
 )
 
 // A vow says, in a file of its own, what the log store of a node must still
@@ -118,6 +120,9 @@ func (v *vow) get(shard uint64) (promise, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	p, ok := v.state[shard]
+	if mutant.On(mutant.IgnoreVow) {
+		return promise{}, false
+	}
 	return p, ok
 }
 

@@ -1,0 +1,131 @@
+// Command run runs the scenarios of the failure modes and the mutants, prints
+// a table, and keeps the results for docs/FAULTS.md. It is run in the root of
+// the repository. Its exit code is 1 if a scenario fails or a mutant survives.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+
+	"tutti/internal/proof"
+)
+
+func main() {
+	var o options
+	flag.BoolVar(&o.scenarios, "scenarios", false, "only the scenarios")
+	flag.BoolVar(&o.mutants, "mutants", false, "only the mutants")
+	flag.StringVar(&o.only, "only", "", "only tests and mutants whose name matches this `expression`")
+	flag.IntVar(&o.count, "count", 1, "how often each is run; one failure, or one survival, is enough to fail")
+	flag.BoolVar(&o.dry, "dry", false, "keep no results")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	scenarios, mutants, dry bool
+	only                    string
+	count                   int
+}
+
+func run(ctx context.Context, o options) error {
+	match, err := regexp.Compile(o.only)
+	if err != nil {
+		return err
+	}
+	results, err := proof.Load(proof.ResultsFile)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp("", "tutti-proof-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	var failures []error
+	if !o.mutants {
+		b := &binaries{dir: filepath.Join(tmp, "plain"), built: make(map[string]string)}
+		failures = append(failures, scenarios(ctx, b, match, o.count, results)...)
+	}
+	if !o.scenarios {
+		b := &binaries{dir: filepath.Join(tmp, "mutants"), tags: "mutants", built: make(map[string]string)}
+		failures = append(failures, mutants(ctx, b, match, o.count, results)...)
+	}
+	if !o.dry && ctx.Err() == nil {
+		failures = append(failures, keep(results))
+	}
+	return errors.Join(append(failures, ctx.Err())...)
+}
+
+// keep writes the results and the document that shows them.
+func keep(results proof.Results) error {
+	c, err := proof.LoadComparison(".")
+	if err != nil {
+		return err
+	}
+	return errors.Join(results.Save(proof.ResultsFile), os.WriteFile(proof.DocFile, proof.Markdown(results, c), 0o644))
+}
+
+// scenarios runs every test of a failure mode once, however many modes it is
+// for.
+func scenarios(ctx context.Context, b *binaries, match *regexp.Regexp, count int, results proof.Results) (failures []error) {
+	done := make(map[proof.Test]bool)
+	for _, m := range proof.Modes() {
+		for _, t := range m.Tests {
+			if done[t] || !match.MatchString(t.String()) || ctx.Err() != nil {
+				continue
+			}
+			done[t] = true
+			r := b.times(ctx, count, t, "", proof.ScenarioMax)
+			results.Tests[t.String()] = proof.Result{Date: proof.Today(), Passed: r.passed, Seconds: r.seconds, Said: r.said}
+			verdict := "passed"
+			if !r.passed {
+				verdict = "FAILED"
+				failures = append(failures, fmt.Errorf("%d: %s failed: %s", m.Number, t, r.said))
+			}
+			fmt.Printf("%2d %-8s %6.1f s  %s\n", m.Number, verdict, r.seconds, t)
+		}
+	}
+	return failures
+}
+
+// mutants runs every killer without its mutant, which it must pass, and with
+// it, which it must not.
+func mutants(ctx context.Context, b *binaries, match *regexp.Regexp, count int, results proof.Results) (failures []error) {
+	healthy := make(map[proof.Test]ran)
+	for _, k := range proof.Killers() {
+		if !match.MatchString(k.Mutant.String()) || ctx.Err() != nil {
+			continue
+		}
+		plain, ok := healthy[k.Test]
+		if !ok {
+			plain = b.times(ctx, count, k.Test, "", proof.KillMax)
+			healthy[k.Test] = plain
+		}
+		r := b.times(ctx, count, k.Test, k.Mutant.String(), proof.KillMax)
+		killed := plain.passed && r.failed == count && !r.broken
+		results.Mutants[k.Mutant.String()] = proof.Result{Date: proof.Today(), Passed: killed, Seconds: r.seconds, Said: r.said}
+		verdict := "killed"
+		switch {
+		case !plain.passed:
+			verdict = "UNKNOWN"
+			failures = append(failures, fmt.Errorf("%s, the killer of %s, fails without it: %s", k.Test, k.Mutant, plain.said))
+		case !killed:
+			verdict = "SURVIVED"
+			failures = append(failures, fmt.Errorf("%s survived %s in %d of %d runs", k.Mutant, k.Test, count-r.failed, count))
+		}
+		fmt.Printf("%-8s %6.1f s  %-24s %s: %s\n", verdict, r.seconds, k.Mutant, k.Test, r.said)
+	}
+	return failures
+}

@@ -1,0 +1,228 @@
+package shard
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/store"
+)
+
+// The tests here each kill a mutant that no other test of this package would
+// notice; see package mutant.
+
+// message is one from node 2, which leads or wants to.
+func (n *testNode) message(typ pb.MessageType, term uint64) *pb.Message {
+	return &pb.Message{Type: typ.Enum(), From: new(uint64(2)), To: new(uint64(1)), Term: new(term)}
+}
+
+// entry is one of another leader, which sets a.
+func (n *testNode) entry(index, term uint64, line string) *pb.Entry {
+	n.t.Helper()
+	src := newTestCore(n.t)
+	src.now = n.info().ShardTime + 1
+	b := src.evaluate(src.input(), src.write(line))
+	return &pb.Entry{Index: &index, Term: &term, Type: pb.EntryNormal.Enum(), Data: b.data}
+}
+
+// asked asks for a view and returns where it comes.
+func (n *testNode) asked() chan *store.View {
+	done := make(chan *store.View, 1)
+	n.host.Read(&Read{Shard: testShard, Done: func(v *store.View, _ int64, _ error) { done <- v }})
+	synctest.Wait()
+	return done
+}
+
+func (n *testNode) served(v chan *store.View, want bool) {
+	n.t.Helper()
+	synctest.Wait()
+	if got := len(v) == 1; got != want {
+		n.t.Errorf("served: %v, want %v", got, want)
+	}
+	if len(v) == 1 {
+		(<-v).Release()
+	}
+}
+
+// TestEmptyBatchOfAnotherTerm lets a leader evaluate a group without effects,
+// lose its leadership to another, which writes, and lead again: the second
+// attempt gets what is true now, not what the first had found.
+func TestEmptyBatchOfAnotherTerm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		n.want(n.run("SET a old"), "+OK ")
+		voter := &pb.ConfChange{Type: pb.ConfChangeAddNode.Enum(), NodeId: new(uint64(2))}
+		n.call(func(r *Replica) { r.conf = r.raft.ApplyConfChange(voter) })
+		first := n.submit(group(n.session, 2, "GET a"))
+		synctest.Wait()
+		var second chan Reply
+		app := n.message(pb.MsgApp, n.term+1)
+		last := n.info().LastIndex
+		app.Index, app.LogTerm, app.Commit = new(last), new(n.term), new(last+1)
+		app.Entries = []*pb.Entry{n.entry(last+1, n.term+1, "SET a new")}
+		n.call(func(r *Replica) {
+			r.step(app)
+			r.host.cfg.LeadChanged = func(_ uint64, l Lead) {
+				if l.Node == 1 && second == nil { // leads, but has not applied its own entry
+					n.term = l.Term
+					again := group(n.session, 2, "GET a")
+					again.Attempt = 2
+					second = n.submit(again)
+				}
+			}
+		})
+		if r := <-first; r.Status != Lost {
+			t.Errorf("the first attempt: %+v", r)
+		}
+		n.wait("entry of the other leader", func() bool { return n.info().Applied == last+1 })
+		voter.Type = pb.ConfChangeRemoveNode.Enum()
+		n.call(func(r *Replica) { r.conf = r.raft.ApplyConfChange(voter) })
+		n.wait("leader", func() bool { return n.host.Lead(testShard).Self })
+		n.want(text(<-second), "$3 new ")
+		n.stop()
+	})
+}
+
+// follow makes the node a follower of node 2.
+func (n *testNode) follow() {
+	n.t.Helper()
+	n.call(func(r *Replica) { r.step(n.message(pb.MsgHeartbeat, 2)) })
+	n.wait("leader", func() bool { return n.host.Lead(testShard).Node == 2 })
+}
+
+// round is the ReadIndex round in flight.
+func (n *testNode) round() (id uint64) {
+	n.call(func(r *Replica) { id = r.reads.id })
+	return id
+}
+
+// tell answers a round as the leader does.
+func (n *testNode) tell(id, index uint64) { n.call(func(r *Replica) { r.told(id, index, 0) }) }
+
+// TestAnswerToOneRoundOnly answers a follower's ReadIndex round twice: the
+// second answer says nothing of the round that is under way then.
+func TestAnswerToOneRoundOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1, 2, 3)
+		n.follow()
+		first := n.asked()
+		id := n.round()
+		n.tell(id, 10)
+		n.served(first, true)
+		second := n.asked()
+		n.tell(id, 10) // doubled, or of an attempt before
+		n.served(second, false)
+		n.tell(n.round(), 10)
+		n.served(second, true)
+		n.stop()
+	})
+}
+
+// TestReadJoinsNextRound lets a read come while a round is in flight: what the
+// leader knew when that began may be older than the read.
+func TestReadJoinsNextRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1, 2, 3)
+		n.follow()
+		first := n.asked()
+		id := n.round()
+		second := n.asked()
+		n.tell(id, 10)
+		n.served(first, true)
+		n.served(second, false)
+		n.tell(n.round(), 10)
+		n.served(second, true)
+		n.stop()
+	})
+}
+
+// TestReadWaitsForItsIndex confirms a read at an index that the follower has
+// not applied.
+func TestReadWaitsForItsIndex(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1, 2, 3)
+		n.follow()
+		read := n.asked()
+		n.tell(n.round(), 11)
+		n.served(read, false)
+		app := n.message(pb.MsgApp, 2)
+		app.Index, app.LogTerm, app.Commit = new(uint64(10)), new(uint64(1)), new(uint64(11))
+		app.Entries = []*pb.Entry{n.entry(11, 2, "SET a 1")}
+		n.call(func(r *Replica) { r.step(app) })
+		n.wait("entry", func() bool { return n.info().Applied == 11 })
+		n.served(read, true)
+		n.stop()
+	})
+}
+
+// TestRetryKeepsItsReads repeats a group that reads and writes under a later
+// leader: the reads must not see the group's own write.
+func TestRetryKeepsItsReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		n.want(n.run("GET a", "INCR a", "GET b", "SET b x"), "$-1 :1 $-1 +OK ")
+		n.stop()
+		n.open()
+		n.start(2)
+		n.lead()
+		n.want(text(n.do(group(n.session, n.seq, "GET a", "INCR a", "GET b", "SET b x"))), "$-1 :1 $-1 +OK ")
+		n.stop()
+	})
+}
+
+// TestLatestAttemptIsAnswered lets two attempts wait for one evaluation: the
+// entry node has given up the first.
+func TestLatestAttemptIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		var first, second chan Reply
+		n.call(func(*Replica) {
+			again := group(n.session, 1, "INCR a")
+			again.Attempt = 2
+			first, second = n.submit(group(n.session, 1, "INCR a")), n.submit(again)
+		})
+		synctest.Wait()
+		if len(first) != 0 || len(second) != 1 {
+			t.Errorf("%d answers to the first attempt, %d to the second", len(first), len(second))
+		}
+		n.stop()
+	})
+}
+
+// TestTruncateKeepsUndurable applies more than the log keeps, without a flush
+// of the state: nothing of the log may go, or the next start lacks it.
+func TestTruncateKeepsUndurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		for i := range 2 * keepEntries {
+			n.run(fmt.Sprint("SET a ", i))
+		}
+		time.Sleep(5 * time.Second)
+		if got := n.info(); got.FirstIndex != 11 {
+			t.Errorf("the log begins at %d", got.FirstIndex)
+		}
+		n.stop()
+	})
+}
+
+// TestExpiredWithoutEffect finds a key expired by a command that fails, so
+// nothing is written: the time of that must be recorded all the same.
+func TestExpiredWithoutEffect(t *testing.T) {
+	c := newTestCore(t)
+	c.run(c.write("SET k v PX 100"))
+	c.now += 100
+	b := c.evaluate(c.input(), c.write("RENAME k {k}2"))
+	if got := text(b.replies[0]); got != "-ERR no such key " {
+		t.Errorf("the reply is %q", got)
+	}
+	if b.data == nil || b.data.Time() != c.now {
+		t.Error("no entry tells the time")
+	}
+}
