@@ -3,7 +3,7 @@ LINT = go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint run
 TIME ?= 10m
 FUZZTIME ?= 60s
 
-.PHONY: build test lint race demo bench failover bigdata conformance nightly soak scenarios mutants fuzz ci
+.PHONY: build test lint race demo bench failover bigdata nemesis faults conformance nightly soak scenarios mutants fuzz ci
 build: ; CGO_ENABLED=0 go build ./cmd/tutti
 test: ; go test ./...
 lint: ; $(LINT) ./... && cd bench && $(LINT) ./...
@@ -12,6 +12,8 @@ demo: ; go run ./cmd/tutti demo
 bench: ; cd bench && go run .
 failover: ; cd bench && go run . failover --kills 100
 bigdata: ; cd bench && go run . bigdata
+nemesis: ; cd bench && go run . nemesis --minutes 10
+faults: ; cd bench && go run . faults
 conformance: ; conformance/run
 soak: ; TUTTI_SOAK=$(TIME) go test -count=1 -timeout=0 -run "^TestSoak$$" -v ./internal/sim
 scenarios: ; go run ./internal/proof/run -scenarios -only '$(ONLY)'

@@ -62,6 +62,8 @@ type system interface {
 	// told.
 	equal(ctx context.Context, b *bed) error
 	traits() traits
+	// end gives back what place and the others have taken.
+	end()
 }
 
 // traits say which faults and workloads fit a system.
@@ -127,6 +129,7 @@ func newBed(ctx context.Context, l *lab, s system, name string, n int, seed uint
 
 // close ends all processes and the switch.
 func (b *bed) close() {
+	b.system.end()
 	for i := range b.nodes {
 		b.kill(i)
 	}
@@ -244,16 +247,6 @@ func (b *bed) heal() error {
 		errs = append(errs, b.start(i))
 	}
 	return errors.Join(errs...)
-}
-
-// pids are the processes that run.
-func (b *bed) pids() (pids []int) {
-	for _, n := range b.nodes {
-		if pid := n.pid(); pid != 0 {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 func (n *bedNode) pid() int {

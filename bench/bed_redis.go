@@ -20,8 +20,8 @@ type redisSystem struct {
 	promote bool
 
 	primary atomic.Int32
-	term    atomic.Uint64 // counts promotions
-	stop    context.CancelFunc
+	term    atomic.Uint64      // counts promotions
+	stop    context.CancelFunc // of guard; nil: never started
 	wg      sync.WaitGroup
 	routes  []string // by node: where its peers reach it
 }
@@ -50,17 +50,18 @@ func (r *redisSystem) place(b *bed) error {
 			n.args = append(n.args, "--replicaof", hostPort(r.routes[0]))
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	r.stop = cancel
 	if r.promote {
+		ctx, cancel := context.WithCancel(context.Background())
+		r.stop = cancel
 		r.wg.Go(func() { r.guard(ctx, b) })
 	}
 	return nil
 }
 
-// end stops the guard; the bed must still be there.
 func (r *redisSystem) end() {
-	r.stop()
+	if r.stop != nil {
+		r.stop()
+	}
 	r.wg.Wait()
 }
 

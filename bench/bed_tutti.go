@@ -18,6 +18,8 @@ type tuttiSystem struct{}
 
 func (tuttiSystem) traits() traits { return traits{tls: true, finalNodes: true, elects: true} }
 
+func (tuttiSystem) end() {}
+
 func (tuttiSystem) place(b *bed) error {
 	var members []node.Member
 	var dirs []string

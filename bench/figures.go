@@ -55,6 +55,24 @@ type scenario struct {
 	termsGoal  uint64 // 0: none
 	run        func(ctx context.Context, m *measuring, f *figure) (ms float64, err error)
 	disks      bool // needs disks that can be slow
+	// gentle has few writers who pause, for gaps shorter than a processor keeps
+	// busy ones waiting.
+	gentle bool
+}
+
+const (
+	gentleWriters = 4
+	gentlePause   = time.Millisecond
+)
+
+// pacedSession pauses before every write.
+type pacedSession struct{ session }
+
+func (p pacedSession) put(ctx context.Context, node int, key string, value []byte) error {
+	if err := sleep(ctx, gentlePause); err != nil {
+		return err
+	}
+	return p.session.put(ctx, node, key, value)
 }
 
 // faultLasts is how long a cut or a pause that is measured lasts.
@@ -70,7 +88,7 @@ func scenarios() []scenario {
 		{name: "leader isolated", what: gap, goalMs: 1000, goalOf: "max", termsGoal: 2, run: outageOf(linksOfLeader(cut, cut))},
 		{name: "bridge at leader", what: gap, goalMs: 1000, goalOf: "max", termsGoal: 2, run: outageOf(bridgeAt(0))},
 		{name: "bridge of followers", what: gap, goalMs: 1000, goalOf: "max", termsGoal: 2, run: outageOf(bridgeAt(1))},
-		{name: "leader stopped (SIGTERM)", what: gap, goalMs: 10, goalOf: "median", termsGoal: 1, run: outageOf(stopLeader)},
+		{name: "leader stopped (SIGTERM)", what: gap, goalMs: 10, goalOf: "median", termsGoal: 1, gentle: true, run: outageOf(stopLeader)},
 		{name: "all killed", what: "from kill -9 and restart of all to the first acknowledged write", goalMs: 5000, goalOf: "max", run: outageOf(killEverything)},
 		{name: "rolling restart", what: "operations that failed, of all", goalOf: "max", run: rollingRestart},
 		{name: "slow disk of leader", what: "until leadership has left it", goalMs: 2000, goalOf: "max", termsGoal: 1, run: slowDiskOfLeader, disks: true},
@@ -125,7 +143,10 @@ func figuresMain(ctx context.Context, args []string) error {
 		}
 	}
 	printFigures(os.Stdout, report)
-	path, err := writeJSON(o.jsonPath, "faults", report.Machine.Date, report)
+	path, err := writeBoth(o.jsonPath, "faults", report.Machine.Date, report, func(w io.Writer) {
+		report.Machine.print(w)
+		printFigures(w, report)
+	})
 	if err != nil {
 		return err
 	}
@@ -151,17 +172,21 @@ func (f *figure) measure(ctx context.Context, l *lab, s scenario, runs int) (err
 		return err
 	}
 	defer m.b.close()
-	if e, ok := sys.(interface{ end() }); ok {
-		defer e.end()
-	}
 	writing, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()
-	for w := range failoverWriters {
+	writers := failoverWriters
+	if s.gentle {
+		writers = gentleWriters
+	}
+	for w := range writers {
 		client, err := sys.session(m.b, m.b.addrs())
 		if err != nil {
 			return err
+		}
+		if s.gentle {
+			client = pacedSession{client}
 		}
 		wg.Go(func() {
 			defer client.close()

@@ -126,15 +126,20 @@ func measureFsync(dir string) (p50, p99 float64, err error) {
 // then works without git and never takes its locks.
 func commit(repo string) string {
 	git := filepath.Join(repo, ".git")
+	shared := git
+	if dir, ok := strings.CutPrefix(firstLine(git), "gitdir: "); ok { // a worktree
+		git = dir
+		shared = filepath.Join(git, firstLine(filepath.Join(git, "commondir")))
+	}
 	head := firstLine(filepath.Join(git, "HEAD"))
 	ref, ok := strings.CutPrefix(head, "ref: ")
 	if !ok {
 		return head
 	}
-	if id := firstLine(filepath.Join(git, ref)); id != "unknown" {
+	if id := firstLine(filepath.Join(shared, ref)); id != "unknown" {
 		return id
 	}
-	packed, _ := os.ReadFile(filepath.Join(git, "packed-refs"))
+	packed, _ := os.ReadFile(filepath.Join(shared, "packed-refs"))
 	for line := range strings.Lines(string(packed)) {
 		if f := strings.Fields(line); len(f) == 2 && f[1] == ref {
 			return f[0]

@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tutti/internal/check"
+	pages "tutti/internal/check/report"
 )
 
 // roundMax is how long the faults of one round last. Every round has a fresh
@@ -22,8 +23,8 @@ import (
 // than one of minutes.
 const roundMax = 2 * time.Minute
 
-// quietStart is how long clients work before the first fault.
-const quietStart = 2 * time.Second
+// quiet is how long clients work before the first fault and after the last.
+const quiet = 2 * time.Second
 
 // systems by the names that --system takes.
 func systems() map[string]func() system {
@@ -95,7 +96,7 @@ func nemesisMain(ctx context.Context, args []string) error {
 		return err
 	}
 	defer l.close()
-	report := &nemesisReport{Machine: l.machine, Nodes: *nodes, Seed: *seed, Minutes: *minutes}
+	all := &nemesisReport{Machine: l.machine, Nodes: *nodes, Seed: *seed, Minutes: *minutes}
 	fmt.Printf("seed %d, %d nodes, %v minutes each\n", *seed, *nodes, *minutes)
 	var failed []error
 	for _, name := range names {
@@ -103,7 +104,7 @@ func nemesisMain(ctx context.Context, args []string) error {
 			continue
 		}
 		result := &nemesisResult{System: name, Operations: map[string]int{}, Errors: map[string]int{}, Faults: map[string]int{}, Violations: map[string]int{}}
-		report.Systems = append(report.Systems, result)
+		all.Systems = append(all.Systems, result)
 		if err := result.run(ctx, l, *nodes, *seed, time.Duration(*minutes*float64(time.Minute))); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -112,8 +113,11 @@ func nemesisMain(ctx context.Context, args []string) error {
 			failed = append(failed, fmt.Errorf("tutti: %s, seed %d", result.Verdict, *seed))
 		}
 	}
-	printNemesis(os.Stdout, report)
-	path, err := writeJSON(o.jsonPath, "nemesis", report.Machine.Date, report)
+	printNemesis(os.Stdout, all)
+	path, err := writeBoth(o.jsonPath, "nemesis", all.Machine.Date, all, func(w io.Writer) {
+		all.Machine.print(w)
+		printNemesis(w, all)
+	})
 	if err != nil {
 		return err
 	}
@@ -138,35 +142,47 @@ func (r *nemesisResult) run(ctx context.Context, l *lab, nodes int, seed uint64,
 
 // round runs one cluster under faults, heals it, reads every key and judges.
 func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint64, d time.Duration) error {
-	s := systems()[r.System]()
-	b, err := newBed(ctx, l, s, r.System, nodes, seed, nil)
+	b, err := newBed(ctx, l, systems()[r.System](), r.System, nodes, seed, nil)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	if e, ok := s.(interface{ end() }); ok {
-		defer e.end()
+	through := []int{0} // at the end every key is read through these
+	for i := 1; i < nodes && b.system.traits().finalNodes; i++ {
+		through = append(through, i)
 	}
-	var finals []int // counted from 1
-	if s.traits().finalNodes {
-		for i := range nodes {
-			finals = append(finals, i+1)
-		}
-	} else {
-		finals = []int{1}
-	}
-	rec := check.NewRecorder(loadSuite(finals), 0)
+	rec := check.NewRecorder(loadSuite(through), 0)
 	keys := newKeyring()
+	if err := r.underFaults(ctx, b, rec, keys, seed, d); err != nil {
+		return err
+	}
+	for why := b.died(); why != ""; why = b.died() {
+		rec.Problem("%s", why)
+	}
+	if err := keys.readAll(b, rec, through); err != nil {
+		rec.Problem("%v", err)
+	}
+	if err := b.system.equal(ctx, b); err != nil {
+		rec.Problem("replicas: %v", err)
+	}
+	r.Keys += len(keys.all)
+	return r.judge(l, rec, nodes, seed)
+}
+
+// underFaults lets clients work while faults are made for d, and for a moment
+// before and after. When it returns, everything is healed and the clients have
+// stopped.
+func (r *nemesisResult) underFaults(ctx context.Context, b *bed, rec *check.Recorder, keys *keyring, seed uint64, d time.Duration) error {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	halt := sync.OnceFunc(func() { close(stop); wg.Wait() })
-	defer halt()
+	defer wg.Wait()
+	defer close(stop)
 	for id := range nemesisClients {
-		cs, err := s.session(b, b.fronts())
+		s, err := b.system.session(b, b.fronts())
 		if err != nil {
 			return err
 		}
-		c := &client{id: id + 1, rec: rec, keys: keys, s: cs, rand: rand.New(rand.NewPCG(seed, uint64(id))), node: id % nodes, all: nodes}
+		c := &client{id: id + 1, rec: rec, keys: keys, s: s, rand: rand.New(rand.NewPCG(seed, uint64(id))), node: id % len(b.nodes), all: len(b.nodes)}
 		wg.Go(func() { c.run(stop) })
 	}
 	wg.Go(func() { r.watchLeader(ctx, stop, b, rec) })
@@ -174,7 +190,7 @@ func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint6
 		say: func(format string, args ...any) {
 			fmt.Printf("%7.1f s  %s\n", rec.Now().Seconds(), fmt.Sprintf(format, args...))
 		}}
-	if err := sleep(ctx, quietStart); err != nil {
+	if err := sleep(ctx, quiet); err != nil {
 		return err
 	}
 	if err := n.run(ctx, d); err != nil {
@@ -186,24 +202,7 @@ func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint6
 	if err := b.ready(ctx); err != nil {
 		rec.Problem("not available again within 30 s: %v", err)
 	}
-	if err := sleep(ctx, quietStart); err != nil { // clients see the healed cluster
-		return err
-	}
-	halt()
-	if why := b.died(); why != "" {
-		rec.Problem("%s", why)
-	}
-	for i := range finals {
-		finals[i]--
-	}
-	if err := keys.readAll(b, rec, finals); err != nil {
-		rec.Problem("%v", err)
-	}
-	if err := s.equal(ctx, b); err != nil {
-		rec.Problem("replicas: %v", err)
-	}
-	r.Keys += len(keys.all)
-	return r.judge(rec, seed)
+	return sleep(ctx, quiet)
 }
 
 // watchLeader takes down every change of leader.
@@ -228,7 +227,7 @@ func (r *nemesisResult) watchLeader(ctx context.Context, stop <-chan struct{}, b
 }
 
 // judge runs the checkers and keeps what a violation needs to be looked at.
-func (r *nemesisResult) judge(rec *check.Recorder, seed uint64) error {
+func (r *nemesisResult) judge(l *lab, rec *check.Recorder, nodes int, seed uint64) error {
 	for text, n := range rec.Texts() {
 		r.Errors[text] += n
 	}
@@ -236,21 +235,19 @@ func (r *nemesisResult) judge(rec *check.Recorder, seed uint64) error {
 	for _, o := range []check.Outcome{check.OK, check.Failed, check.Unknown} {
 		r.Operations[o.String()] += h.Count(o)
 	}
-	r.Problems = append(r.Problems, h.Problems...)
-	h.Problems = nil
 	began := time.Now()
 	violations, err := check.Check(h)
 	fmt.Printf("%d operations judged in %v\n", len(h.Ops), time.Since(began).Round(time.Millisecond))
 	if err != nil {
-		r.Problems = append(r.Problems, err.Error())
+		r.Problems = append(r.Problems, firstLines(err.Error(), problemLines))
 	}
 	for i := range violations {
 		r.Violations[kindOf(violations[i].Key)+": "+violations[i].Name]++
 	}
-	if len(violations) == 0 && len(r.Problems) == 0 {
+	if len(violations) == 0 && err == nil {
 		return nil
 	}
-	return r.keepEvidence(h, violations, seed)
+	return r.keepEvidence(l, h, violations, err, nodes, seed)
 }
 
 func kindOf(key string) string {
@@ -263,42 +260,26 @@ func kindOf(key string) string {
 	return "transactions"
 }
 
-// evidenceMax is how many violations are told in full.
-const evidenceMax = 5
+// problemLines is how much of what makes a verdict impossible is told.
+const problemLines = 10
 
-// keepEvidence leaves a folder with the stories of violations and the history.
-func (r *nemesisResult) keepEvidence(h *check.History, violations []check.Violation, seed uint64) error {
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("tutti-nemesis-%s-%d", r.System, seed))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+func firstLines(s string, n int) string {
+	lines := strings.SplitN(s, "\n", n+1)
+	if len(lines) > n {
+		lines[n] = "…"
 	}
-	var b strings.Builder
-	for i := range violations[:min(len(violations), evidenceMax)] {
-		fmt.Fprintln(&b, violations[i].Story(h))
-		if page := violations[i].Page; page != nil {
-			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("violation-%d.html", i+1)), page, 0o644); err != nil {
-				return err
-			}
-		}
-	}
-	for _, f := range h.Faults {
-		fmt.Fprintf(&b, "%9.4f-%9.4f fault: %s\n", f.From.Seconds(), f.To.Seconds(), f.Name)
-	}
-	for _, l := range h.Leaders {
-		fmt.Fprintf(&b, "%9.4f leader: node %d, term %d\n", l.At.Seconds(), l.Node, l.Term)
-	}
-	for _, p := range r.Problems {
-		fmt.Fprintf(&b, "problem: %s\n", p)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "violations.txt"), []byte(b.String()), 0o644); err != nil {
-		return err
-	}
-	data, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	r.Evidence = dir
-	return os.WriteFile(filepath.Join(dir, "history.json"), data, 0o644)
+	return strings.Join(lines, "\n")
+}
+
+// keepEvidence leaves the history and a page about it.
+func (r *nemesisResult) keepEvidence(l *lab, h *check.History, found []check.Violation, err error, nodes int, seed uint64) error {
+	page, err := pages.Save(filepath.Join(os.TempDir(), "tutti-nemesis"), fmt.Sprintf("%s-%d", r.System, seed), pages.Run{
+		Title: r.System + ", real processes", Seed: seed, Commit: l.machine.Commit, Times: 5,
+		Command: fmt.Sprintf("cd bench && go run . nemesis --system %s --nodes %d --seed %d", r.System, nodes, seed),
+		History: h, Found: found, Err: err,
+	})
+	r.Evidence = page
+	return err
 }
 
 // finish says what each checker found.

@@ -40,7 +40,7 @@ func counts(m map[string]int) string {
 
 // printNemesis is the table of all systems.
 func printNemesis(w io.Writer, r *nemesisReport) {
-	fmt.Fprintln(w)
+	fmt.Fprintf(w, "\n%d nodes, %v minutes of faults each, seed %d\n", r.Nodes, r.Minutes, r.Seed)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "system\tok\tfailed\tunknown\tfaults\tleader changes\tregisters\tcounters\ttransactions\tverdict")
 	for _, s := range r.Systems {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -170,6 +171,18 @@ func (r *report) anyOf(system string) (sample, bool) {
 		}
 	}
 	return sample{}, false
+}
+
+// writeBoth stores a result as JSON, and beside it as the text that print
+// writes, for documents to quote.
+func writeBoth(path, name, date string, v any, print func(w io.Writer)) (string, error) {
+	path, err := writeJSON(path, name, date, v)
+	if err != nil {
+		return "", err
+	}
+	var text bytes.Buffer
+	print(&text)
+	return path, os.WriteFile(strings.TrimSuffix(path, ".json")+".txt", text.Bytes(), 0o644)
 }
 
 // writeJSON stores a result; date is RFC 3339 and becomes part of the name.

@@ -139,11 +139,14 @@ func lostData(t *testing.T, c devCluster) {
 	listen := loopback(freeBase(t, 3))
 	start := func() result { return tutti(t, "", "dev", "--dir", c.dir, "--listen", listen) }
 	tutti(t, "", "dev", "--dir", c.dir, "--listen", listen, "--nodes", "5").wants(t, exitFailed, "holds a cluster of 3 nodes", "tutti dev --nodes 3")
-	log, away := filepath.Join(c.dir, "node-2", "log"), filepath.Join(t.TempDir(), "away")
-	move(t, log, away)
-	start().wants(t, exitFailed, "the data of node 2 is gone", "must not start empty")
-	nothingRunsIn(t, c.dir)
-	move(t, away, log)
+	away := filepath.Join(t.TempDir(), "away")
+	for _, part := range []string{"log", "state", "vow", "counters"} {
+		name := filepath.Join(c.dir, "node-2", part)
+		move(t, name, away)
+		start().wants(t, exitFailed, "the data of node 2 is gone", "must not start empty")
+		nothingRunsIn(t, c.dir)
+		move(t, away, name)
+	}
 	for _, name := range []string{"node-1", "node-3"} {
 		move(t, filepath.Join(c.dir, name), away)
 		start().wants(t, exitFailed, "the data of a node is gone: there is none in "+filepath.Join(c.dir, name))

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -83,6 +84,11 @@ func checkAppends(h *History, ops []int) ([]Violation, error) {
 		a.internal(t)
 	}
 	a.cycles(a.graph())
+	for _, name := range slices.Sorted(maps.Keys(a.more)) {
+		if n := a.more[name] - foundMax; n > 0 {
+			a.found = append(a.found, Violation{Name: name, Text: fmt.Sprintf("and %d more", n)})
+		}
+	}
 	return a.found, nil
 }
 

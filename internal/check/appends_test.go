@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -177,5 +178,22 @@ func TestAppendsNamesAnomalies(t *testing.T) {
 		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
 			wantNames(t, transactions(t, c.txns), strings.Fields(c.want)...)
 		})
+	}
+}
+
+// However many violations there are, the first are told and the others counted.
+func TestAppendsCountsWhatItDoesNotTell(t *testing.T) {
+	var text strings.Builder
+	for i := range 50 {
+		fmt.Fprintf(&text, "%d-%d +x%d:1\n", 2*i+1, 2*i+2, i)
+	}
+	text.WriteString("200-201 x[0]")
+	found, err := Check(transactions(t, text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := found[len(found)-1]
+	if len(found) != foundMax+1 || last.Name != "lost-append" || last.Text != "and 39 more" {
+		t.Errorf("%d found, the last is %v", len(found), &last)
 	}
 }

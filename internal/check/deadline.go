@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/anishathalye/porcupine"
 )
 
 // TimeError bounds by how much a deadline may come earlier or later than asked
@@ -58,4 +60,22 @@ func (s deadline) remaining(w window, reply Reply) Reply {
 		return reply
 	}
 	return integer(int64(max(0, least) / time.Millisecond))
+}
+
+// timed is a model in which a key may or may not have expired.
+func timed(name string, e TimeError) Model {
+	m := porcupine.NondeterministicModel{
+		Init: func() []any { return []any{deadline{}} },
+		Step: func(state, input, _ any) (next []any) {
+			for _, s := range e.step(state.(deadline), input.(*Op)) {
+				next = append(next, s)
+			}
+			return next
+		},
+		DescribeOperation: func(input, _ any) string { return input.(*Op).Describe() },
+	}
+	return Model{name: name, model: m.ToModel(), knows: func(args []string) bool {
+		_, reply := e.run(deadline{}, window{}, args, integer(0))
+		return reply.Kind != KindNone
+	}}
 }

@@ -14,10 +14,10 @@
 //   - a Model gives the meaning of the commands on one key; what clients saw must
 //     be explained by an order of all operations in which each takes effect
 //     between its call and its return (linearizability, by porcupine);
-//   - Append looks for cycles among transactions that append to lists and read
+//   - "append" looks for cycles among transactions that append to lists and read
 //     them (strict serializability, after Elle);
-//   - Bank, Counter and Adds judge by one number or one final read, and so see
-//     histories too large for the others;
+//   - "bank", "counter" and "adds" judge by a sum, a number or a set, and so see
+//     histories too large for a search;
 //   - final reads of every key through every node must agree. Without them no
 //     checker would see what was lost at the end.
 //

@@ -1,9 +1,5 @@
 package check
 
-import (
-	"github.com/anishathalye/porcupine"
-)
-
 // Expiry is a string with a time to live. When exactly a key expires depends on
 // when its command took effect and on clocks within e; between those bounds
 // either answer is right, but a key that was seen expired stays so.
@@ -86,21 +82,4 @@ func (e TimeError) set(s deadline, w window, a []string) (deadline, Reply) {
 	}
 	after.text = value
 	return after, reply
-}
-
-func timed(name string, e TimeError) Model {
-	m := porcupine.NondeterministicModel{
-		Init: func() []any { return []any{deadline{}} },
-		Step: func(state, input, _ any) (next []any) {
-			for _, s := range e.step(state.(deadline), input.(*Op)) {
-				next = append(next, s)
-			}
-			return next
-		},
-		DescribeOperation: func(input, _ any) string { return input.(*Op).Describe() },
-	}
-	return Model{name: name, model: m.ToModel(), knows: func(args []string) bool {
-		_, reply := e.run(deadline{}, window{}, args, integer(0))
-		return reply.Kind != KindNone
-	}}
 }

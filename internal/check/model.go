@@ -24,8 +24,16 @@ const (
 	keyOpsMax  = 150
 )
 
-// searchTimeout bounds the search for the order of one key.
-const searchTimeout = 10 * time.Second
+// searchTimeout bounds the search for the order of one key. Where many keys are
+// hard, the time of all together is bounded by a share for each.
+const (
+	searchTimeout = 10 * time.Second
+	searchBase    = time.Minute
+	searchShare   = 250 * time.Millisecond
+)
+
+// picturesMax bounds the violations that are drawn: each takes a longer search.
+const picturesMax = 5
 
 // command is the meaning of one command: from a state and the arguments after
 // the key to the next state, which shares nothing that changes with the old
@@ -111,11 +119,41 @@ type keyOps struct {
 	ops []int // in the history
 }
 
-// linearizable judges one key. An error says that the workload did not keep to
-// what a search can do.
-func linearizable(h *History, k keyOps, m Model) ([]Violation, error) {
-	clients := make(map[int]int)
-	var ops []porcupine.Operation
+// search judges one key. An error says that the workload did not keep to what a
+// search can do.
+func (j *judge) search(k keyOps, m Model) ([]Violation, error) {
+	ops, err := m.operations(j.h, k)
+	if err != nil {
+		return nil, err
+	}
+	timeout := min(searchTimeout, time.Until(j.end))
+	result := porcupine.Unknown
+	if timeout > 0 {
+		result = porcupine.CheckOperationsTimeout(m.model, ops, timeout)
+	}
+	switch result {
+	case porcupine.Ok:
+		return nil, nil
+	case porcupine.Unknown:
+		return []Violation{{Name: "undecided", Key: k.key, Ops: k.ops,
+			Text: fmt.Sprintf("no order of %d operations was found or excluded in %v", len(ops), max(timeout, 0))}}, nil
+	}
+	v := Violation{Name: "not linearizable", Key: k.key, Ops: k.ops,
+		Text: "no order of these operations, each between its call and its return, explains all replies (model " + m.name + ")"}
+	if j.pictures++; j.pictures <= picturesMax {
+		_, info := porcupine.CheckOperationsVerbose(m.model, ops, searchTimeout)
+		var page bytes.Buffer
+		if err := porcupine.Visualize(m.model, info, &page); err != nil {
+			return nil, fmt.Errorf("key %s: draw the witness: %w", quote(k.key), err)
+		}
+		v.Page = page.Bytes()
+	}
+	return []Violation{v}, nil
+}
+
+// operations are those of a key that a search looks at: all but failed ones.
+func (m *Model) operations(h *History, k keyOps) (ops []porcupine.Operation, err error) {
+	clients := make(map[int]int) // numbered for the picture
 	for _, i := range k.ops {
 		op := &h.Ops[i]
 		for _, c := range op.Cmds {
@@ -141,20 +179,5 @@ func linearizable(h *History, k keyOps, m Model) ([]Violation, error) {
 	if n > clientsMax || len(ops) > keyOpsMax {
 		return nil, fmt.Errorf("key %s: %d operations of %d clients, at most %d of %d can be checked", quote(k.key), len(ops), n, keyOpsMax, clientsMax)
 	}
-	switch porcupine.CheckOperationsTimeout(m.model, ops, searchTimeout) {
-	case porcupine.Ok:
-		return nil, nil
-	case porcupine.Unknown:
-		return []Violation{{Name: "undecided", Key: k.key, Ops: k.ops,
-			Text: fmt.Sprintf("no order of %d operations was found or excluded in %v", len(ops), searchTimeout)}}, nil
-	}
-	v := Violation{Name: "not linearizable", Key: k.key, Ops: k.ops,
-		Text: "no order of these operations, each between its call and its return, explains all replies (model " + m.name + ")"}
-	_, info := porcupine.CheckOperationsVerbose(m.model, ops, searchTimeout)
-	var page bytes.Buffer
-	if err := porcupine.Visualize(m.model, info, &page); err != nil {
-		return nil, fmt.Errorf("key %s: draw the witness: %w", quote(k.key), err)
-	}
-	v.Page = page.Bytes()
-	return []Violation{v}, nil
+	return ops, nil
 }

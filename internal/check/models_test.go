@@ -255,3 +255,30 @@ func TestHarnessMustKeepItsLimits(t *testing.T) {
 		})
 	}
 }
+
+// A search without the time to finish is a violation, not a pass.
+func TestUndecidedIsNoPass(t *testing.T) {
+	h := history(t, "1-2 1: GET k -> nil", Rule{Check: "register"})
+	j := judge{h: h, end: time.Now()}
+	found, err := j.search(keyOps{"k", []int{0}}, Register())
+	if err != nil || len(found) != 1 || found[0].Name != "undecided" {
+		t.Errorf("%v, %v", found, err)
+	}
+}
+
+// When everything is wrong, only some of it is drawn.
+func TestPicturesAreBounded(t *testing.T) {
+	var text strings.Builder
+	for i := range picturesMax + 2 {
+		fmt.Fprintf(&text, "%d-%d 1: GET k%d -> v\n", 2*i+1, 2*i+2, i)
+	}
+	found, err := Check(history(t, text.String(), Rule{Check: "register"}))
+	if err != nil || len(found) != picturesMax+2 {
+		t.Fatalf("%d violations, %v", len(found), err)
+	}
+	for i, v := range found {
+		if (len(v.Page) > 0) != (i < picturesMax) {
+			t.Errorf("violation %d: a picture of %d bytes", i, len(v.Page))
+		}
+	}
+}

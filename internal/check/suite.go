@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Suite says what judges which keys. It travels with the history.
@@ -84,6 +85,7 @@ func Check(h *History) ([]Violation, error) {
 		}
 	}
 	keys := byKey(h)
+	j.end = time.Now().Add(searchBase + time.Duration(len(keys))*searchShare)
 	for _, k := range keys {
 		if rule, ok := h.Suite.rule(k.key); ok {
 			j.key(k, rule)
@@ -102,8 +104,11 @@ func Check(h *History) ([]Violation, error) {
 type judge struct {
 	h      *History
 	groups map[string]*group // by prefix; keys that are judged together
-	found  []Violation
-	errs   []error
+	end    time.Time         // of all searches
+	// pictures counts the violations that a search has found.
+	pictures int
+	found    []Violation
+	errs     []error
 }
 
 // group is all keys of a rule.
@@ -142,7 +147,7 @@ func (j *judge) key(k keyOps, rule Rule) {
 			j.errs = append(j.errs, fmt.Errorf("key %s: no checker %q", quote(k.key), rule.Check))
 			return
 		}
-		j.add(linearizable(j.h, k, m))
+		j.add(j.search(k, m))
 	}
 }
 

@@ -129,6 +129,10 @@ func (o *Object) eachRow(from uint32, f func(h uint32, sub, val []byte) bool) {
 	defer it.Close()
 	for ok := it.SeekGE(be.AppendUint32(slices.Clone(prefix), from)); ok; ok = it.Next() {
 		k := it.Key()[len(prefix):]
+		if len(k) < 4 {
+			o.damaged("element's key", len(k))
+			return
+		}
 		if !f(be.Uint32(k), k[4:], it.Value()) {
 			return
 		}
@@ -163,7 +167,11 @@ func (o *Object) RandomField() (sub, val []byte) {
 	}
 	o.eachRow(from, visit)
 	for i <= pick { // wrapped around
-		o.eachRow(0, visit)
+		seen := i
+		if o.eachRow(0, visit); i == seen {
+			o.damaged("collection without elements", 0)
+			break
+		}
 	}
 	return sub, val
 }

@@ -2,7 +2,9 @@ package keyspace
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 
 	"tutti/internal/mutant"
 )
@@ -101,7 +103,9 @@ func (t *Tx) Open(db uint8, key []byte) *Object {
 		return nil
 	}
 	o := &Object{tx: t, DB: db, pdb: pdb, slot: slot, Key: key}
-	o.decode(row)
+	if !o.decode(row) {
+		return nil
+	}
 	if o.Expire == 0 || o.Expire > t.Now {
 		return o
 	}
@@ -120,28 +124,58 @@ func (t *Tx) New(db uint8, key []byte, typ Type) *Object {
 	return &Object{tx: t, DB: db, pdb: t.Databases.Physical(db), slot: Slot(key), Key: key, Type: typ, fresh: true, dec: true}
 }
 
-func (o *Object) decode(row []byte) {
+// ErrDamaged says that a row holds what no version of this program writes.
+var ErrDamaged = errors.New("damaged row")
+
+// damaged makes the transaction fail: what it has read can't be trusted.
+func (o *Object) damaged(what string, n int) bool {
+	if o.tx.err == nil {
+		o.tx.err = fmt.Errorf("%w: object %.100q: %s of %d bytes", ErrDamaged, o.Key, what, n)
+	}
+	return false
+}
+
+// decode reads an object row; if it can't, the transaction has failed.
+func (o *Object) decode(row []byte) bool {
 	if len(row) < headLen {
-		panic(fmt.Sprintf("keyspace: object row of %q has %d bytes", o.Key, len(row)))
+		return o.damaged("row", len(row))
 	}
 	o.Type = Type(row[0] & typeMask)
 	o.Version = be.Uint64(row[1:])
 	body := row[headLen:]
+	packed := row[0]&flagPacked != 0
+	if o.Type < TypeString || o.Type > TypeHash || row[0]&^(typeMask|flagExpire|flagPacked) != 0 || packed && (o.Type == TypeString) {
+		return o.damaged("row of unknown type", len(row))
+	}
 	if row[0]&flagExpire != 0 {
+		if len(body) < 8 {
+			return o.damaged("deadline", len(body))
+		}
 		o.Expire = int64(be.Uint64(body))
 		body = body[8:]
 	}
-	if o.Type == TypeString || row[0]&flagPacked != 0 {
+	if o.Type == TypeString || packed {
 		o.val = body
-		return
+		return o.Type == TypeString || len(body) > 0 || o.damaged("packed collection", 0)
 	}
 	o.rowed = true
+	if len(body) < 8 {
+		return o.damaged("collection", len(body))
+	}
 	o.id = be.Uint64(body)
 	n, w := binary.Uvarint(body[8:])
+	rest := 8 + w
+	if o.Type == TypeList || o.Type == TypeZSet {
+		rest += 8
+	}
+	if w <= 0 || n == 0 || n > math.MaxInt64 || len(body) != rest {
+		return o.damaged("collection", len(body))
+	}
 	o.count = n
 	if o.Type == TypeList || o.Type == TypeZSet {
 		o.head = be.Uint64(body[8+w:])
 	}
+	return true
 }
 
 // encode appends the object row to dst. An unpacked zset, hash or set carries

@@ -3,7 +3,6 @@ package keyspace
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"math"
 )
 
@@ -12,7 +11,8 @@ import (
 //	hash: len:uvarint field len:uvarint value    set, list: len:uvarint member
 //	zset: score:8 (IEEE 754) len:uvarint member, in (score, member) order
 
-// unpack returns the elements of a packed collection.
+// unpack returns the elements of a packed collection. If it is damaged, the
+// last ones are empty and the transaction has failed.
 func (o *Object) unpack() []item {
 	if o.dec || o.rowed || o.Type == TypeString {
 		return o.items
@@ -22,22 +22,30 @@ func (o *Object) unpack() []item {
 	for len(b) > 0 {
 		var it item
 		if o.Type == TypeZSet {
-			it.score = math.Float64frombits(be.Uint64(b))
-			b = b[8:]
+			it.score, b = o.cutScore(b)
 		}
-		it.sub, b = cutBytes(b)
+		it.sub, b = o.cutBytes(b)
 		if o.Type == TypeHash {
-			it.val, b = cutBytes(b)
+			it.val, b = o.cutBytes(b)
 		}
 		o.items = append(o.items, it)
 	}
 	return o.items
 }
 
-func cutBytes(b []byte) (head, rest []byte) {
+func (o *Object) cutScore(b []byte) (score float64, rest []byte) {
+	if len(b) < 8 {
+		o.damaged("packed score", len(b))
+		return 0, nil
+	}
+	return math.Float64frombits(be.Uint64(b)), b[8:]
+}
+
+func (o *Object) cutBytes(b []byte) (head, rest []byte) {
 	n, w := binary.Uvarint(b)
 	if w <= 0 || uint64(len(b)-w) < n {
-		panic(fmt.Sprintf("keyspace: packed element of %d bytes in %d", n, len(b)))
+		o.damaged("packed element", len(b))
+		return nil, nil
 	}
 	return b[w : w+int(n) : w+int(n)], b[w+int(n):]
 }

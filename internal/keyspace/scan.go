@@ -56,7 +56,9 @@ func (t *Tx) nextSlot(it Iterator, slot int) int {
 
 func (t *Tx) visitKey(key, row []byte, f func(key []byte, typ Type)) {
 	o := Object{tx: t, Key: key}
-	o.decode(row)
+	if !o.decode(row) {
+		return
+	}
 	if o.Expire != 0 && o.Expire <= t.Now {
 		return
 	}

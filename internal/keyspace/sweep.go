@@ -90,7 +90,7 @@ func (t *Tx) Expire(slot uint16, limit int) int {
 			continue
 		}
 		o := &Object{tx: t, pdb: d.pdb, slot: slot, Key: d.key}
-		if o.decode(val); o.Expire <= t.Now && o.Expire != 0 {
+		if o.decode(val) && o.Expire <= t.Now && o.Expire != 0 {
 			o.Delete()
 		}
 	}
@@ -129,8 +129,9 @@ func (t *Tx) PurgeDatabase(pdb uint32, first, end, limit int) (next int, done bo
 		it := t.Iter(prefix, prefixEnd(nil, prefix))
 		for ok := it.First(); ok && len(doomed) < limit; ok = it.Next() {
 			o := &Object{tx: t, pdb: pdb, slot: uint16(slot), Key: slices.Clone(it.Key()[12:])}
-			o.decode(slices.Clone(it.Value()))
-			doomed = append(doomed, o)
+			if o.decode(slices.Clone(it.Value())) {
+				doomed = append(doomed, o)
+			}
 		}
 		it.Close()
 		for _, o := range doomed {

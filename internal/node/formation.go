@@ -42,6 +42,7 @@ const (
 	// takes the members from the state and not from entries.
 	firstIndex = 10
 	firstTerm  = 1
+	membersMax = 1000
 )
 
 // ErrNoNode says that a folder holds no node.
@@ -127,8 +128,8 @@ func ReadFormation(fs vfs.FS, dir string) (Formation, error) {
 	if err == nil {
 		err = json.Unmarshal(b, &f)
 	}
-	if err == nil && f.Format != formationFormat {
-		err = fmt.Errorf("format %d is unknown to this version", f.Format)
+	if err == nil {
+		err = f.check()
 	}
 	if err != nil {
 		return f, fmt.Errorf("read %s: %w", name, err)
@@ -142,6 +143,29 @@ func (f Formation) nodes() (ids []uint64) {
 		ids = append(ids, m.ID)
 	}
 	return ids
+}
+
+// check refuses what Form does not write.
+func (f Formation) check() error {
+	switch {
+	case f.Format != formationFormat:
+		return fmt.Errorf("format %d is unknown to this version", f.Format)
+	case f.Shards < 0 || f.Shards > keyspace.Slots:
+		return fmt.Errorf("%d shards of %d slots", f.Shards, keyspace.Slots)
+	case len(f.Members) == 0 || len(f.Members) > membersMax:
+		return fmt.Errorf("%d members, want 1 to %d", len(f.Members), membersMax)
+	}
+	seen := make(map[uint64]bool)
+	for _, m := range f.Members {
+		if m.ID == 0 || m.ID > shard.NodeMax || seen[m.ID] {
+			return fmt.Errorf("node %d among the members, or twice", m.ID)
+		}
+		seen[m.ID] = true
+	}
+	if !seen[f.Node] {
+		return fmt.Errorf("node %d is not among its own members", f.Node)
+	}
+	return nil
 }
 
 func (f Formation) member(id uint64) (Member, bool) {

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	crand "crypto/rand"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -67,8 +69,9 @@ type Node struct {
 	space  *store.Space
 	wg     sync.WaitGroup
 
+	starts *store.Starts
+
 	mu     sync.Mutex // guards what follows
-	starts map[uint64]uint64
 	failed bool
 	serves bool          // Open has succeeded
 	damage error         // found before that, on some other goroutine
@@ -114,7 +117,7 @@ func Open(cfg Config) (*Node, error) {
 }
 
 func open(cfg Config) (_ *Node, err error) {
-	n := &Node{cfg: cfg, starts: make(map[uint64]uint64)}
+	n := &Node{cfg: cfg}
 	if n.form, err = ReadFormation(cfg.FS, cfg.Dir); err != nil {
 		return nil, err
 	}
@@ -125,9 +128,7 @@ func open(cfg Config) (_ *Node, err error) {
 		return nil, fmt.Errorf("another process uses %s (%w)", cfg.Dir, err)
 	}
 	defer func() {
-		if err == nil {
-			err = n.opened()
-		}
+		err = errors.Join(err, n.opened(err == nil))
 		if err != nil {
 			err = errors.Join(n.markDamaged(err), n.Close())
 		}
@@ -178,7 +179,12 @@ func (n *Node) openStores() (err error) {
 			return fmt.Errorf("%s: the data of node %d is gone (%w). It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.form.Node, err)
 		}
 	}
+	cfg.Space = store.WatchSpace(cfg)
+	n.space = cfg.Space
 	if n.aside, err = store.ListAside(n.cfg.FS, n.cfg.Dir); err != nil {
+		return err
+	}
+	if n.starts, err = store.OpenStarts(cfg); err != nil {
 		return err
 	}
 	if n.log, err = store.OpenLog(cfg); err != nil {
@@ -187,14 +193,15 @@ func (n *Node) openStores() (err error) {
 	if n.state, err = store.OpenState(cfg); err != nil {
 		return err
 	}
-	n.space = store.WatchSpace(cfg)
 	return nil
 }
 
 func (n *Node) openLinks(l net.Listener) error {
+	var nonce [8]byte
+	_, _ = crand.Read(nonce[:]) // it never fails
 	cfg := peer.Config{
-		Node: n.form.Node, Incarnation: n.count.Incarnation, Cluster: n.form.Cluster, Listener: l,
-		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello,
+		Node: n.form.Node, Incarnation: n.count.Incarnation, Nonce: binary.BigEndian.Uint64(nonce[:]), Cluster: n.form.Cluster, Listener: l,
+		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello, Room: n.room,
 		Frame:   func(from uint64, kind peer.Kind, b []byte) { n.host.Frame(from, kind, b) },
 		Stream:  func(from uint64, s *peer.Conn) { n.host.Stream(from, s) },
 		Changed: func(node uint64, up bool) { n.host.LinkChanged(node, up) },
@@ -219,6 +226,17 @@ func (n *Node) openLinks(l net.Listener) error {
 	return nil
 }
 
+// room is what the peers are told of this node's disk.
+func (n *Node) room() peer.Room {
+	switch {
+	case n.space.Tight():
+		return peer.RoomTight
+	case n.space.Full():
+		return peer.RoomFull
+	}
+	return peer.RoomPlenty
+}
+
 func (n *Node) tlsDial(id *trust.Identity) func(ctx context.Context, to Member) (net.Conn, error) {
 	return func(ctx context.Context, to Member) (net.Conn, error) {
 		d := tls.Dialer{Config: trust.ClientConfig(id, to.ID)}
@@ -241,18 +259,14 @@ func (n *Node) tlsSecure(id *trust.Identity) func(ctx context.Context, c net.Con
 	}
 }
 
-// hello refuses a peer that has started fewer times than it had: its disk is
-// an old copy, which has forgotten promises.
+// hello refuses a peer whose start is not its newest: its disk is an old copy,
+// which has forgotten promises. What it notes is durable before the link is used.
 func (n *Node) hello(h peer.Hello) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if h.Incarnation < n.starts[h.Node] {
-		n.cfg.Logger.Error("peer refused: it was restored from an old copy", slog.Uint64("peer", h.Node),
-			slog.Uint64("starts", h.Incarnation), slog.Uint64("had", n.starts[h.Node]))
-		return fmt.Errorf("node %d has started %d times, but had started %d times before", h.Node, h.Incarnation, n.starts[h.Node])
+	err := n.starts.Accept(h.Node, store.Start{Count: h.Incarnation, Nonce: h.Nonce})
+	if errors.Is(err, store.ErrOldStart) {
+		n.cfg.Logger.Error("peer refused: it was restored from an old copy", slog.Any("error", err))
 	}
-	n.starts[h.Node] = h.Incarnation
-	return nil
+	return err
 }
 
 func (n *Node) openShards() (err error) {
@@ -263,7 +277,7 @@ func (n *Node) openShards() (err error) {
 		Log: n.log, State: n.state, Links: n.links, Table: command.NewTable(),
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Tick: n.cfg.Tick, Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
-		Full: n.space.Full, ScrubEvery: n.cfg.ScrubEvery, Settled: n.settled,
+		Space: n.space, ScrubEvery: n.cfg.ScrubEvery, Settled: n.settled,
 		LeadChanged: n.router.LeadChanged, Reply: n.router.Reply, Fatal: n.fatal,
 	})
 	if err != nil {
@@ -315,10 +329,10 @@ func (n *Node) fatal(err error) {
 }
 
 // opened ends the opening and returns the damage that was found meanwhile.
-func (n *Node) opened() error {
+func (n *Node) opened(ok bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.serves = n.damage == nil
+	n.serves = ok && n.damage == nil
 	return n.damage
 }
 

@@ -16,10 +16,13 @@ import (
 )
 
 // nobody is a listener to which nobody connects.
-type nobody struct{ closed chan struct{} }
+type nobody struct {
+	closed context.Context
+	close  context.CancelFunc // any number of times
+}
 
-func (n nobody) Accept() (net.Conn, error) { <-n.closed; return nil, net.ErrClosed }
-func (n nobody) Close() error              { close(n.closed); return nil }
+func (n nobody) Accept() (net.Conn, error) { <-n.closed.Done(); return nil, net.ErrClosed }
+func (n nobody) Close() error              { n.close(); return nil }
 func (n nobody) Addr() net.Addr            { return &net.TCPAddr{} }
 
 // formed makes the nodes of a cluster and returns how to open the first one.
@@ -35,7 +38,10 @@ func formed(t *testing.T, nodes int) (*vfs.MemFS, Config) {
 	if err := Form(fs, dirs, f); err != nil {
 		t.Fatal(err)
 	}
-	listen := func(string) (net.Listener, error) { return nobody{make(chan struct{})}, nil }
+	listen := func(string) (net.Listener, error) {
+		ctx, cancel := context.WithCancel(t.Context())
+		return nobody{ctx, cancel}, nil
+	}
 	return fs, Config{Dir: "/n1", FS: fs, ListenClients: listen, ListenPeers: listen,
 		DialPeer:   func(context.Context, Member) (net.Conn, error) { return nil, errors.New("nobody is there") },
 		SecurePeer: func(context.Context, net.Conn) (net.Conn, uint64, error) { return nil, 0, errors.New("nobody") }}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"tutti/internal/peer"
 	"tutti/internal/shard"
 )
 
@@ -34,6 +35,7 @@ type NodeStatus struct {
 	Client     string `json:"client"`
 	Peer       string `json:"peer"`
 	Up         bool   `json:"up"`
+	Full       bool   `json:"disk_full"`
 	Rebuilding bool   `json:"rebuilding,omitempty"` // its data is being made anew
 }
 
@@ -59,9 +61,9 @@ func (n *Node) status(ctx context.Context) ([]byte, error) {
 	up, clean := 0, 0
 	for _, m := range n.form.Members {
 		ns := NodeStatus{ID: m.ID, Client: m.Client, Peer: m.Peer, Up: m.ID == n.form.Node || n.links.Up(m.ID),
-			Rebuilding: slices.Contains(rebuilding, m.ID)}
+			Full: n.links.Room(m.ID) != peer.RoomPlenty, Rebuilding: slices.Contains(rebuilding, m.ID)}
 		if m.ID == n.form.Node {
-			ns.PID = os.Getpid()
+			ns.PID, ns.Full = os.Getpid(), n.space.Full()
 		}
 		if ns.Up {
 			up++
@@ -71,7 +73,7 @@ func (n *Node) status(ctx context.Context) ([]byte, error) {
 		}
 		s.Nodes = append(s.Nodes, ns)
 	}
-	s.Verdict = verdict(up, clean, len(n.form.Members), rebuilding, led)
+	s.Verdict = verdict(up, clean, len(n.form.Members), rebuilding, led) + fullDisks(s.Nodes)
 	return json.Marshal(s)
 }
 
@@ -105,6 +107,23 @@ func verdict(up, clean, all int, rebuilding []uint64, led bool) string {
 		return fmt.Sprintf("Available: %d of %d nodes are up; survives the loss of %d more.", up, all, spare)
 	}
 	return fmt.Sprintf("Healthy. Survives the loss of any %d of %d nodes.", spare, all)
+}
+
+// fullDisks names the nodes that need room, for the end of the verdict.
+func fullDisks(nodes []NodeStatus) string {
+	var full []uint64
+	for _, ns := range nodes {
+		if ns.Full {
+			full = append(full, ns.ID)
+		}
+	}
+	switch {
+	case len(full) == 0:
+		return ""
+	case len(full) == len(nodes):
+		return " No disk has room: only reads and deletes are served."
+	}
+	return " No room on the disk of " + idText(full) + "."
 }
 
 func idText(ids []uint64) string {

@@ -146,3 +146,17 @@ func TestMedianWall(t *testing.T) {
 		})
 	}
 }
+
+func FuzzDecodePing(f *testing.F) {
+	f.Add(ping{wall: 1 << 40, room: RoomTight}.encode(nil))
+	f.Add(ping{wall: -1}.encode(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := decodePing(b)
+		if err == nil != (len(b) == pingBytes && b[pingBytes-1] < byte(rooms)) {
+			t.Errorf("%x: %v", b, err)
+		}
+		if err == nil && !bytes.Equal(p.encode(nil), b) {
+			t.Errorf("%x is read as %+v", b, p)
+		}
+	})
+}

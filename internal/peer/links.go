@@ -42,7 +42,8 @@ var queueMax = [classes]int{Control: 4 << 20, Bulk: 64 << 20}
 // Config says who this node is and how it reaches its peers.
 type Config struct {
 	Node        uint64
-	Incarnation uint64
+	Incarnation uint64 // number of starts of the node
+	Nonce       uint64 // of this start
 	Cluster     string
 	Listener    net.Listener
 	// Dial connects to a peer; the connection is secured and has been verified
@@ -60,6 +61,8 @@ type Config struct {
 	Frame func(from uint64, kind Kind, payload []byte)
 	// Stream takes a stream a peer opened; it is closed on return.
 	Stream func(from uint64, s *Conn)
+	// Room is what peers are told of this node's disk. Nil: plenty.
+	Room func() Room
 	// Hello may refuse a peer, for instance one that has been restored from an
 	// old image. Nil accepts all.
 	Hello func(h Hello) error
@@ -84,12 +87,14 @@ type Links struct {
 	closed  bool
 
 	clocks clocks
+	seats  seats
 }
 
 // link is what this node sends to one peer.
 type link struct {
 	node  uint64
-	heard atomic.Int64 // when something last came from the peer, in ns of a monotonic clock
+	heard atomic.Int64  // when something last came from the peer, in ns of a monotonic clock
+	room  atomic.Uint32 // Room on the peer's disk, by its last ping
 	lanes [classes]*lane
 }
 
@@ -344,7 +349,7 @@ func (l *Links) dial(node uint64, class Class) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := Hello{Class: class, Node: l.cfg.Node, Incarnation: l.cfg.Incarnation, Wall: l.cfg.Wall(), Cluster: l.cfg.Cluster}
+	h := l.hello(class)
 	_ = conn.SetWriteDeadline(time.Now().Add(helloTimeout))
 	if _, err := conn.Write(appendFrame(nil, kindHello, h.encode)); err != nil {
 		conn.Close()
@@ -379,7 +384,7 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 				return errors.New("the peer is silent")
 			}
 			q.mu.Lock()
-			q.buf = appendFrame(q.buf, kindPing, func(dst []byte) []byte { return be.AppendUint64(dst, uint64(l.cfg.Wall())) })
+			q.buf = appendFrame(q.buf, kindPing, l.ping().encode)
 			q.mu.Unlock()
 		}
 		q.mu.Lock()
@@ -453,6 +458,12 @@ func (l *Links) serve(raw net.Conn) error {
 	case kind != kindHello || h.Node != from || h.Cluster != l.cfg.Cluster:
 		return fmt.Errorf("%w: hello of node %d of cluster %q from node %d", ErrFrame, h.Node, h.Cluster, from)
 	}
+	// First, so that what Hello notes is not of one who is then refused.
+	if err := l.seats.take(h); err != nil {
+		l.cfg.Logger.Warn("peer refused", slog.Any("error", err))
+		return err
+	}
+	defer l.seats.leave(h)
 	if l.cfg.Hello != nil {
 		if err := l.cfg.Hello(h); err != nil {
 			return err
@@ -486,8 +497,12 @@ func (l *Links) receive(from uint64, conn net.Conn, r *bufio.Reader) error {
 			k.heard.Store(time.Now().UnixNano())
 		}
 		switch {
-		case kind == kindPing && len(payload) == 8:
-			l.clocks.sample(from, int64(be.Uint64(payload))-l.cfg.Mono().Milliseconds())
+		case kind == kindPing:
+			p, err := decodePing(payload)
+			if err != nil {
+				return err
+			}
+			l.pinged(from, p)
 		case kind < 16:
 			return fmt.Errorf("%w: kind %d", ErrFrame, kind)
 		default:

@@ -102,6 +102,10 @@ func (r *Router) Write(id uint64, g *shard.Group, done func(Result)) {
 	r.streams[id].write(g, done)
 }
 
+// Away reports whether the replica of a shard here has no room to follow its
+// leader, so that only there reads are answered.
+func (r *Router) Away(id uint64) bool { return r.host.Away(id) }
+
 // Read asks the replica here for a view, see shard.Read.
 func (r *Router) Read(q *shard.Read) { r.host.Read(q) }
 

@@ -132,7 +132,7 @@ func (s *stream) reply(reply shard.Reply) {
 	}
 	var result Result
 	switch reply.Status {
-	case shard.OK, shard.WatchFailed:
+	case shard.OK, shard.WatchFailed, shard.NoSpace:
 		result.Reply = reply
 	case shard.Dropped:
 		result.Err = errDropped(s.id)

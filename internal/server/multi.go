@@ -194,7 +194,7 @@ func (c *conn) plan(m *multi) (keyed []pending, id uint64, ok bool) {
 // transact evaluates the commands as one; failed says that a watched key
 // changed, text is an error.
 func (c *conn) transact(id uint64, keyed []pending, watches []watched) (failed bool, text string) {
-	writes := false
+	writes := c.s.cfg.Router.Away(id) // it then is evaluated where writes are
 	for i := range keyed {
 		writes = writes || keyed[i].cmd.Flags&command.Write != 0
 	}
@@ -206,6 +206,9 @@ func (c *conn) transact(id uint64, keyed []pending, watches []watched) (failed b
 		result := c.group(id, g, keyed)
 		for i, r := range result.Reply.Replies {
 			keyed[i].reply = r
+		}
+		if result.Reply.Status == shard.NoSpace {
+			return false, "EXECABORT Transaction discarded because of: " + shard.TextNoSpace
 		}
 		return result.Reply.Status == shard.WatchFailed, result.Err
 	}

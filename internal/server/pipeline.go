@@ -136,11 +136,15 @@ func (c *conn) runMany(all []pending) {
 }
 
 // run executes commands of one shard: up to the last write in the shard's loop,
-// reads behind it over a view that has seen that write.
+// reads behind it over a view that has seen that write. A node that can't
+// follow has no such view: there all go to the loop.
 func (c *conn) run(id uint64, list []pending) {
 	writes := len(list)
 	for writes > 0 && list[writes-1].cmd.Flags&command.Write == 0 {
 		writes--
+	}
+	if c.s.cfg.Router.Away(id) {
+		writes = len(list)
 	}
 	var minIndex uint64
 	var now int64

@@ -134,10 +134,14 @@ func hasEntry(entries []*pb.Entry, index, term uint64) bool {
 // the log has grown.
 func (r *Replica) truncateLog() {
 	first, _ := r.log.FirstIndex()
-	if r.ticks%truncateTicks != 0 || r.applied.Index < first+keepEntries {
+	keep, bytes := uint64(keepEntries), r.host.cfg.LogBytesMax
+	if r.host.cfg.Space.Full() {
+		keep, bytes = keepEntriesFull, bytes/fullFlushDiv
+	}
+	if r.ticks%truncateTicks != 0 || r.applied.Index < first+keep {
 		return
 	}
-	r.host.cfg.State.FlushIfLarge(r.host.cfg.LogBytesMax)
+	r.host.cfg.State.FlushIfLarge(bytes)
 	durable, err := r.host.cfg.State.DurablyApplied(r.id)
 	if err != nil {
 		r.host.fatal(err)
@@ -146,8 +150,8 @@ func (r *Replica) truncateLog() {
 	if mutant.On(mutant.TruncateUndurable) {
 		durable = r.applied
 	}
-	if durable.Index > first+keepEntries {
-		if err := r.log.Truncate(durable.Index - keepEntries); err != nil {
+	if durable.Index > first+keep {
+		if err := r.log.Truncate(durable.Index - keep); err != nil {
 			r.host.fatal(err)
 		}
 	}
@@ -157,4 +161,8 @@ const (
 	truncateTicks = 20
 	// keepEntries stay in the log for followers that are a little behind.
 	keepEntries = 256
+	// On a full disk the log is cut sooner and shorter: such followers get a
+	// snapshot instead.
+	keepEntriesFull = 8
+	fullFlushDiv    = 8
 )

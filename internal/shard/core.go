@@ -20,7 +20,10 @@ const (
 	batchBytesMax = 1 << 20 // of effects, unless one command has more
 )
 
-const errNoSpace = "NOSPACE the leader's disk is full. Not applied. Deletes and reads still work; make room on the disk."
+// TextNoSpace is the error for commands that need room on a full disk.
+const TextNoSpace = "NOSPACE the disk of the leader or of too many other nodes is full. Not applied. Deletes and reads still work; make room on the disks."
+
+const errTight = "NOSPACE the disk of the leader or of too many other nodes is full to the last reserve. Not applied. Reads still work; make room on the disks."
 
 // batch is what one cycle evaluates into one entry.
 type batch struct {
@@ -66,7 +69,7 @@ type input struct {
 	tick      bool                  // the time must be recorded though nothing else is
 	scrub     bool                  // the scrub row must be written
 	from      []byte                // with this value
-	full      bool                  // the disk is full: what needs room is refused
+	shortage                        // of room on the disks
 }
 
 // evaluate runs as many of groups as the budget allows and returns the batch
@@ -96,7 +99,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 		}
 		before := tx.Writes()
 		tx.Allow(groups[n].stepsMax())
-		b.replies = append(b.replies, c.group(&ctx, b, groups[n], in.full))
+		b.replies = append(b.replies, c.group(&ctx, b, groups[n], in))
 		wrote = append(wrote, tx.Writes() != before)
 		b.groups = append(b.groups, groups[n])
 		if errors.Is(tx.Err(), keyspace.ErrHeavy) {
@@ -104,7 +107,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 		}
 	}
 	tx.Allow(0)
-	if in.sweep != nil && tx.Steps() <= batchStepsMax {
+	if in.sweep != nil && !in.tight && tx.Steps() <= batchStepsMax {
 		tx.Mark()
 		in.sweep(tx)
 	}
@@ -118,7 +121,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 
 // group evaluates one group. The sessions have already been asked whether it
 // is a repetition.
-func (c *core) group(ctx *command.Ctx, b *batch, g *Group, full bool) Reply {
+func (c *core) group(ctx *command.Ctx, b *batch, g *Group, in input) Reply {
 	r := Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.term, Index: b.index, Time: b.time}
 	if c.ended(b, g) {
 		r.Status = NoSession
@@ -132,7 +135,11 @@ func (c *core) group(ctx *command.Ctx, b *batch, g *Group, full bool) Reply {
 		r.Status = WatchFailed
 		return r
 	}
-	r.Replies = c.commands(ctx, g, full)
+	if g.Atomic && c.refused(g, in.shortage) {
+		r.Status = NoSpace
+		return r
+	}
+	r.Replies = c.commands(ctx, g, in.shortage)
 	return r
 }
 
@@ -150,7 +157,7 @@ func (c *core) finish(b *batch, in input, wrote []bool) {
 }
 
 // commands evaluates the commands of a group and returns their replies.
-func (c *core) commands(ctx *command.Ctx, g *Group, full bool) [][]byte {
+func (c *core) commands(ctx *command.Ctx, g *Group, short shortage) [][]byte {
 	ctx.Proto = int(g.Proto)
 	replies := make([][]byte, len(g.Cmds))
 	for i, cmd := range g.Cmds {
@@ -159,14 +166,37 @@ func (c *core) commands(ctx *command.Ctx, g *Group, full bool) [][]byte {
 		switch row, text := c.table.Lookup(cmd.Args); {
 		case row == nil || row.Run == nil:
 			ctx.Error("ERR the leader does not know this command (" + text + "). Not applied.")
-		case full && row.Flags&command.DenyOOM != 0:
-			ctx.Error(errNoSpace)
+		case short.full && row.Flags&command.DenyOOM != 0:
+			ctx.Error(TextNoSpace)
+		case short.tight && row.Flags&command.Write != 0:
+			ctx.Error(errTight)
 		default:
 			ctx.Run(row)
 		}
 		replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]
 	}
 	return replies
+}
+
+// refused reports whether there is no room for some command of a transaction,
+// which is all or nothing.
+func (c *core) refused(g *Group, short shortage) bool {
+	var flags command.Flags
+	if short.full {
+		flags = command.DenyOOM
+	}
+	if short.tight {
+		flags |= command.Write
+	}
+	if flags == 0 {
+		return false
+	}
+	for _, cmd := range g.Cmds {
+		if row, _ := c.table.Lookup(cmd.Args); row != nil && row.Flags&flags != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // ended reports whether a newer incarnation of its entry node has taken the

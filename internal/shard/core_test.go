@@ -181,6 +181,20 @@ func TestCoreBatch(t *testing.T) {
 	}
 }
 
+// TestCoreFull refuses what needs room while the disk is full, all writes when
+// it is nearly used up, and a transaction as a whole.
+func TestCoreFull(t *testing.T) {
+	c := newTestCore(t)
+	c.run(c.write("SET a 1"))
+	full, tight := c.input(), c.input()
+	full.full, tight.tight = true, true
+	c.want([]string{text(c.evaluate(full, c.write("SET b 1", "GET a", "DEL a")).replies[0])}, "-"+TextNoSpace+" $1 1 :1 ")
+	c.want([]string{text(c.evaluate(tight, c.write("SET b 1", "GET a", "DEL a")).replies[0])}, "-"+errTight+" $1 1 -"+errTight+" ")
+	g := c.write("GET a", "SET b 1")
+	g.Atomic = true
+	c.want([]string{text(c.evaluate(full, g).replies[0])}, fmt.Sprint("status ", NoSpace))
+}
+
 // TestCoreTime checks that a decision which depended on the time is recorded.
 func TestCoreTime(t *testing.T) {
 	c := newTestCore(t)

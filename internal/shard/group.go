@@ -74,6 +74,9 @@ const (
 	Pruned
 	// WatchFailed: a watched key changed, nothing was evaluated.
 	WatchFailed
+	// NoSpace: the group is a transaction that needs room on a full disk, nothing
+	// was evaluated.
+	NoSpace
 	// Dropped: applied, but the reply was too large to keep for this retry.
 	Dropped
 )

@@ -131,7 +131,7 @@ func (c *core) prepare(v *store.View, now int64, g *Group, stop *atomic.Bool) (*
 		return nil, look.Err()
 	}
 	p.tx.Allow(heavyStepsMax)
-	p.replies = c.commands(&command.Ctx{Tx: p.tx}, g, false)
+	p.replies = c.commands(&command.Ctx{Tx: p.tx}, g, shortage{})
 	switch err := p.tx.Err(); {
 	case errors.Is(err, keyspace.ErrStopped):
 		return nil, nil
@@ -180,7 +180,7 @@ func (c *core) take(in input, g *Group) (*batch, bool) {
 	g.tries++
 	b := &batch{index: in.index, term: in.term, time: in.now, tx: p.tx, groups: []*Group{g}}
 	now := keyspace.NewReadTx(in.state, keyspace.Env{Now: in.now, Applied: in.applied, Databases: in.databases})
-	if in.full || p.dbs != in.databases || c.ended(b, g) || !unchanged(now, p.reads) || now.Err() != nil {
+	if in.full || in.tight || p.dbs != in.databases || c.ended(b, g) || !unchanged(now, p.reads) || now.Err() != nil {
 		return nil, false
 	}
 	p.tx.Keys = in.keys

@@ -63,8 +63,8 @@ type Config struct {
 	// ScrubEvery is how often a comparison of all rows of a shard begins, and one
 	// of all files with their checksums. Zero: ScrubEveryDefault.
 	ScrubEvery time.Duration
-	// Full reports that the disk is full. Nil: it never is.
-	Full func() bool
+	// Space watches the disk. Nil: it is never full.
+	Space *store.Space
 	// LeadChanged is told of every change of leader that a replica here learns
 	// of, on the replica's loop; it must not block.
 	LeadChanged func(shard uint64, l Lead)
@@ -99,6 +99,8 @@ type Host struct {
 	wg       sync.WaitGroup
 	stopping atomic.Bool
 	settled  sync.Once
+	// scrubPiece is how many bytes of rows are hashed after one entry.
+	scrubPiece int
 }
 
 // Open opens the replicas. The frames of peers go to Frame and Stream.
@@ -115,7 +117,7 @@ func Open(cfg Config) (*Host, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{cfg: cfg, replicas: make(map[uint64]*Replica)}
+	h := &Host{cfg: cfg, replicas: make(map[uint64]*Replica), scrubPiece: scrubPieceDefault}
 	for range max(cfg.Loops, 1) {
 		h.loops = append(h.loops, newLoop(h))
 	}
@@ -484,18 +486,22 @@ func (h *Host) Resign(ctx context.Context) error {
 	return nil
 }
 
-func (r *Replica) resign() { r.handOver(0) }
+func (r *Replica) resign() { r.transfer(0, func(uint64) bool { return true }) }
 
-// handOver moves leadership to the follower that is furthest; of those equally
-// far, to the preferred one.
-func (r *Replica) handOver(preferred uint64) {
+// transfer hands leadership to the follower that is furthest among those whose
+// nodes may have it, of those equally far to the preferred replica, and reports
+// whether that is under way.
+func (r *Replica) transfer(preferred uint64, may func(node uint64) bool) bool {
+	if !r.leading() {
+		return false
+	}
 	st := r.raft.Status()
-	if st.LeadTransferee != 0 || !r.leading() {
-		return
+	if st.LeadTransferee != 0 {
+		return true
 	}
 	best, match := uint64(0), uint64(0)
 	for id, p := range st.Progress {
-		if id == r.self || p.IsLearner || p.State != tracker.StateReplicate || !r.host.cfg.Links.Up(replicaNode(id)) {
+		if id == r.self || p.IsLearner || p.State != tracker.StateReplicate || !r.host.cfg.Links.Up(replicaNode(id)) || !may(replicaNode(id)) {
 			continue
 		}
 		if best == 0 || p.Match > match || p.Match == match && id == preferred {
@@ -506,6 +512,7 @@ func (r *Replica) handOver(preferred uint64) {
 		r.loop.touch(r)
 		r.raft.TransferLeader(best)
 	}
+	return best != 0
 }
 
 func (r *Replica) dropReads() {

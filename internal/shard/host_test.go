@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -519,23 +518,6 @@ func TestClockAcrossLeaders(t *testing.T) {
 		if now := n.info().ShardTime; now < before+9000 || now > before+12_000 {
 			t.Errorf("shard time went from %d to %d", before, now)
 		}
-		n.stop()
-	})
-}
-
-// TestFull refuses what needs room while the disk is full, and nothing else.
-func TestFull(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newTestNode(t, 1)
-		n.lead()
-		n.want(n.run("SET a 1"), "+OK ")
-		full := true
-		n.call(func(r *Replica) { r.host.cfg.Full = func() bool { return full } })
-		if got := n.run("SET b 1", "GET a", "DEL a"); !strings.HasPrefix(got, "-NOSPACE ") || !strings.HasSuffix(got, " $1 1 :1 ") {
-			t.Errorf("with a full disk: %q", got)
-		}
-		n.call(func(*Replica) { full = false })
-		n.want(n.run("SET b 1"), "+OK ")
 		n.stop()
 	})
 }

@@ -74,11 +74,14 @@ type Replica struct {
 	incoming *store.Incoming // a received snapshot that raft has been told of
 	epoch    uint64          // counts installed snapshots
 	ticks    uint64
+	shortage shortage       // as of the last tick
+	yielded  uint64         // tick of the last attempt to leave a full disk, see yield
 	views    sync.WaitGroup // open views; a snapshot is installed when there is none
 	hashes   hashes
 	scrub    scrub
 	cut      bool // the scrub takes a view after the entry applied last; those that follow wait
 	health   health
+	away     atomic.Bool // the last entries that came were dropped, see noRoomFor
 	// receiving is set while a snapshot comes in, by the goroutine that receives.
 	receiving atomic.Bool
 }
@@ -210,6 +213,9 @@ func (r *Replica) leading() bool {
 
 // step hands a message to raft.
 func (r *Replica) step(m *pb.Message) {
+	if r.noRoomFor(m) {
+		return
+	}
 	r.loop.touch(r)
 	if m.GetType() == pb.MsgHeartbeat && m.GetTerm() >= r.term && m.GetCommit() > r.lastIndex {
 		// A leader tells no more than this replica has told it to hold durably,
@@ -234,6 +240,7 @@ func (r *Replica) tick() {
 	r.scrubTick()
 	r.truncateLog()
 	r.watchHealth()
+	r.countRoom()
 }
 
 // handle takes what raft has ready: messages leave, appends go to the log's
@@ -454,6 +461,10 @@ func (r *Replica) propose() error {
 	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due() && !r.scrub.mark) {
 		return nil
 	}
+	short, moving := r.room()
+	if moving {
+		return nil // what waits is the next leader's
+	}
 	now, ok := r.clock.now()
 	if !ok {
 		return nil // too few clocks known to begin the shard's time; the next tick asks again
@@ -467,8 +478,7 @@ func (r *Replica) propose() error {
 	in := input{state: r.host.cfg.State, databases: r.dbs, applied: r.applied.Time, now: now, index: r.lastIndex + 1, term: r.term,
 		keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
 		tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
-		sweep: r.sweep.step(now), scrub: r.scrub.mark, from: r.scrub.from,
-		full: r.host.cfg.Full != nil && r.host.cfg.Full()}
+		sweep: r.sweep.step(now), scrub: r.scrub.mark, from: r.scrub.from, shortage: short}
 	b, n, err := r.core.evaluate(in, r.queue)
 	if errors.Is(err, keyspace.ErrHeavy) {
 		r.sweep.dropped()

@@ -24,10 +24,10 @@ const (
 	// ScrubEveryDefault is how often a scrub of all rows begins, if the one
 	// before has ended.
 	ScrubEveryDefault = 30 * time.Second
-	// scrubPiece is the bytes of rows hashed after one entry. A view is held for
-	// about two seconds.
-	scrubPiece = 32 << 20
-	scrubChunk = 256 << 10
+	// scrubPieceDefault is the bytes of rows hashed after one entry. A view is
+	// held for about two seconds.
+	scrubPieceDefault = 32 << 20
+	scrubChunk        = 256 << 10
 	// scrubRate bounds the bytes of rows read in a second.
 	scrubRate = 16 << 20
 	// scrubWaitTicks is how long the leader waits for the others.
@@ -101,10 +101,10 @@ func (r *Replica) scrubView() {
 	}
 	stop := make(chan struct{})
 	r.scrub.cancel = func() { close(stop) }
-	v := r.view.Acquire()
+	v, size := r.view.Acquire(), r.host.scrubPiece
 	r.loop.wg.Go(func() {
 		done := scrubbed{r: r, index: v.Index}
-		done.hash, done.next, done.err = hashPiece(v, r.slots, from, scrubPace(r.loop.quit, stop))
+		done.hash, done.next, done.err = hashPiece(v, r.slots, from, size, scrubPace(r.loop.quit, stop))
 		v.Release()
 		r.loop.post(done)
 	})
@@ -123,11 +123,11 @@ func (r *Replica) stopScrub() {
 var errStopped = errors.New("stopped")
 
 // hashPiece hashes the rows of a piece, with pauses for everybody else.
-func hashPiece(v *store.View, slots store.SlotRange, from []byte, pause func(bytes int) bool) (hash uint64, next []byte, err error) {
+func hashPiece(v *store.View, slots store.SlotRange, from []byte, size int, pause func(bytes int) bool) (hash uint64, next []byte, err error) {
 	var d xxhash.Digest
 	d.Reset()
 	var head [2 * binary.MaxVarintLen64]byte
-	next, err = v.Piece(slots, from, scrubPiece, func(row, val []byte) error {
+	next, err = v.Piece(slots, from, size, func(row, val []byte) error {
 		h := binary.AppendUvarint(head[:0], uint64(len(row)))
 		_, _ = d.Write(binary.AppendUvarint(h, uint64(len(val))))
 		_, _ = d.Write(row)

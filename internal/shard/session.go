@@ -63,22 +63,7 @@ type replyRow struct{ index, maxSeq uint64 }
 // loadSessions reads the session rows.
 func loadSessions(shard uint64, r *store.View) (*sessions, error) {
 	t := &sessions{shard: shard, byID: make(map[uint64]*session), nodes: make(map[uint64]uint64)}
-	err := r.LocalRows(func(kind byte, key, val []byte) error {
-		switch kind {
-		case 'n':
-			t.nodes[be.Uint64(key)] = be.Uint64(val)
-		case 's':
-			t.session(be.Uint64(key)).setFloor(be.Uint64(val))
-		case 'r':
-			if mutant.On(mutant.DropSessionTable) {
-				return nil
-			}
-			s := t.session(be.Uint64(key))
-			return s.addRow(be.Uint64(key[8:]), val)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := r.LocalRows(t.load); err != nil {
 		return nil, fmt.Errorf("load sessions of shard %d: %w", shard, err)
 	}
 	for id := range t.byID {
@@ -87,6 +72,33 @@ func loadSessions(shard uint64, r *store.View) (*sessions, error) {
 		}
 	}
 	return t, nil
+}
+
+// load takes over one row of the shard; see package store for its form.
+func (t *sessions) load(kind byte, key, val []byte) error {
+	keyLen, valLen := 8, 8
+	switch kind {
+	case 'n', 's':
+	case 'r':
+		keyLen, valLen = 16, len(val)
+	default:
+		return nil
+	}
+	if len(key) != keyLen || len(val) != valLen {
+		return fmt.Errorf("row %q of %d and %d bytes: %w", kind, len(key), len(val), store.ErrFormat)
+	}
+	switch id := be.Uint64(key); kind {
+	case 'n':
+		t.nodes[id] = be.Uint64(val)
+	case 's':
+		t.session(id).setFloor(be.Uint64(val))
+	case 'r':
+		if mutant.On(mutant.DropSessionTable) {
+			return nil
+		}
+		return t.session(id).addRow(be.Uint64(key[8:]), val)
+	}
+	return nil
 }
 
 func (t *sessions) session(id uint64) *session {

@@ -123,22 +123,17 @@ func (h *Host) receive(from uint64, s *peer.Conn) error {
 	if err != nil {
 		return err
 	}
-	if kind != snapHead || len(head) < 16 {
+	if kind != snapHead {
 		return peer.ErrFrame
 	}
-	r := h.replicas[be.Uint64(head)]
-	m := &pb.Message{}
-	if err := proto.Unmarshal(head[16:], m); err != nil {
-		return fmt.Errorf("%w: %w", peer.ErrFrame, err)
-	}
-	slots := store.SlotRange{First: int(be.Uint32(head[8:])), End: int(be.Uint32(head[12:]))}
-	if r == nil || slots != r.slots || m.GetType() != pb.MsgSnap || replicaNode(m.GetFrom()) != from || m.GetTo() != r.self {
-		return fmt.Errorf("%w: snapshot of shard %d from node %d", peer.ErrFrame, be.Uint64(head), from)
+	r, m, err := h.snapshotHead(from, head)
+	if err != nil {
+		return err
 	}
 	if !r.receiving.CompareAndSwap(false, true) {
 		return fmt.Errorf("shard %d already receives a snapshot", r.id)
 	}
-	in, err := h.cfg.State.Receive(r.id, slots)
+	in, err := h.cfg.State.Receive(r.id, r.slots)
 	if err == nil {
 		err = receiveRows(s, in)
 	}
@@ -154,6 +149,23 @@ func (h *Host) receive(from uint64, s *peer.Conn) error {
 	}
 	r.loop.post(snapshotReceived{r, m, in})
 	return nil
+}
+
+// snapshotHead reads the head of a snapshot stream.
+func (h *Host) snapshotHead(from uint64, head []byte) (*Replica, *pb.Message, error) {
+	if len(head) < 16 {
+		return nil, nil, peer.ErrFrame
+	}
+	r := h.replicas[be.Uint64(head)]
+	m := &pb.Message{}
+	if err := proto.Unmarshal(head[16:], m); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", peer.ErrFrame, err)
+	}
+	slots := store.SlotRange{First: int(be.Uint32(head[8:])), End: int(be.Uint32(head[12:]))}
+	if r == nil || slots != r.slots || m.GetType() != pb.MsgSnap || replicaNode(m.GetFrom()) != from || m.GetTo() != r.self || raft.IsEmptySnap(m.GetSnapshot()) {
+		return nil, nil, fmt.Errorf("%w: snapshot of shard %d from node %d", peer.ErrFrame, be.Uint64(head), from)
+	}
+	return r, m, nil
 }
 
 func receiveRows(s *peer.Conn, in *store.Incoming) error {

@@ -34,6 +34,7 @@ var errMoot = errors.New("moot")
 //	full N | room N                      what the disk says of its free space; room ends enospc
 //	lie N on=log|state                   fsyncs there do nothing from now on
 //	lose N seed=S                        power cut that shows what was lied about
+//	lose-log N                           the newest part of the log of a node that is down
 //	flip N on=wal|vow|table|manifest|counters seed=S   one bit of a node that is down
 var actions = map[string]func(c *Cluster, a *args) error{
 	"start":    (*Cluster).doStart,
@@ -50,10 +51,11 @@ var actions = map[string]func(c *Cluster, a *args) error{
 	"clock":    (*Cluster).doClock,
 	"disk":     (*Cluster).doDisk,
 	"fail":     (*Cluster).doFail,
-	"full":     func(c *Cluster, a *args) error { c.machine(a.node(c)).disk.setFull(true); return nil },
+	"full":     func(c *Cluster, a *args) error { c.machine(a.node(c)).room.say(saidFull); return nil },
 	"room":     (*Cluster).doRoom,
 	"lie":      (*Cluster).doLie,
 	"lose":     (*Cluster).doLose,
+	"lose-log": (*Cluster).doLoseLog,
 	"flip":     (*Cluster).doFlip,
 }
 
@@ -194,7 +196,7 @@ func (c *Cluster) doCrash(a *args) error {
 	c.Net.Down(c.Name(i), false)
 	c.end(i, func(d *disk) *vfs.MemFS {
 		if !torn {
-			return d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: r})
+			return d.crash(r, keep)
 		}
 		mem, err := tear(d.mem, r)
 		a.fail(err)
@@ -263,9 +265,11 @@ func (c *Cluster) doFail(a *args) error {
 }
 
 func (c *Cluster) doRoom(a *args) error {
-	d := c.machine(a.node(c)).disk
-	d.setFail(failure{})
-	d.setFull(false)
+	m := c.machine(a.node(c))
+	m.disk.setFail(failure{})
+	if m.room.made() {
+		m.room.say(saidPlenty)
+	}
 	return nil
 }
 
@@ -294,7 +298,16 @@ func (c *Cluster) doLose(a *args) error {
 	c.Net.Down(m.name, false)
 	time.Sleep(vowLag)
 	m.rotten = "its disk has lied about fsyncs"
-	c.end(i, func(d *disk) *vfs.MemFS { return d.mem.CrashClone(vfs.CrashCloneCfg{RNG: r}) })
+	c.end(i, func(d *disk) *vfs.MemFS { return d.crash(r, 0) })
+	return nil
+}
+
+func (c *Cluster) doLoseLog(a *args) error {
+	i := a.node(c)
+	if a.err != nil || c.Up(i) || c.machine(i).dead != nil {
+		return errMoot
+	}
+	c.LoseLogTail(i)
 	return nil
 }
 

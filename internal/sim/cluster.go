@@ -18,6 +18,9 @@ type Options struct {
 	Seed          uint64
 	LogBytesMax   int64         // see node.Config
 	ScrubEvery    time.Duration // the same
+	// Expect is part of an error with which nodes may stop themselves, beside
+	// that their data is damaged.
+	Expect string
 }
 
 // Cluster is a cluster in a bubble.
@@ -57,7 +60,7 @@ func New(t testing.TB, opts Options) *Cluster {
 	}
 	for _, m := range c.machines {
 		// What Form has returned from must survive a power cut.
-		m.disk = newDisk(mem.CrashClone(vfs.CrashCloneCfg{}), m.gate)
+		m.disk = newDisk(mem.CrashClone(vfs.CrashCloneCfg{}), m.gate, &m.room)
 	}
 	c.admin = c.Client("admin")
 	c.admin.Timeout = time.Second
@@ -120,6 +123,9 @@ func (c *Cluster) Recover() {
 	for i, m := range c.machines {
 		c.Resume(i + 1)
 		m.disk.repair()
+		if m.room.made() {
+			m.room.say(saidPlenty)
+		}
 	}
 	c.Reap()
 	for i := 1; i <= len(c.machines); i++ {

@@ -145,7 +145,7 @@ func (c *Cluster) ChangeState(i int, f func(row, val []byte) bool) {
 	c.t.Helper()
 	m := c.machine(i)
 	m.rotten = "a row was changed"
-	db, err := pebble.Open(m.disk.mem.PathJoin(m.dir, "state"), &pebble.Options{FS: m.disk.mem, FormatMajorVersion: pebble.FormatNewest})
+	db, err := pebble.Open(m.disk.mem.PathJoin(m.dir, "state"), &pebble.Options{FS: m.disk.mem, FormatMajorVersion: pebble.FormatNewest, Logger: silent{}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -164,6 +164,13 @@ func (c *Cluster) ChangeState(i int, f func(row, val []byte) bool) {
 		c.t.Fatalf("change the state of node %d: changed %v, %v", i, changed, err)
 	}
 }
+
+// silent drops what Pebble says.
+type silent struct{}
+
+func (silent) Infof(string, ...any)         {}
+func (silent) Errorf(string, ...any)        {}
+func (silent) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
 
 func flip(b []byte, at int) bool {
 	b[at] ^= 1

@@ -15,9 +15,11 @@ import (
 type disk struct {
 	mem  *vfs.MemFS
 	gate *gate
+	room *room
 
-	mu    sync.Mutex // guards what follows
-	delay time.Duration
+	mu     sync.Mutex // guards what follows
+	delay  time.Duration
+	opened bool // the stores are: little happens under locks any more
 	// left is how many changes may yet be made before the power goes; 0: any
 	// number. They count from the first one to a path that contains from. cut
 	// is called then, and after is the disk as it was.
@@ -32,13 +34,10 @@ type disk struct {
 	failed  string // the file of the last injected failure of a fsync
 	retried string // a file that was fsynced after that had failed
 	lies    string // folder whose fsyncs do nothing
-	room    room
-	struck  int // operations that failed
-	// ended says that the node is gone; leaves and space are what was still to
-	// fail then.
+	struck  int    // operations that failed
+	// ended says that the node is gone; leaves is what was still to fail then.
 	ended  bool
 	leaves failure
-	space  room
 }
 
 // syncDelay is how long the log's fsync takes on a healthy disk.
@@ -46,7 +45,7 @@ const syncDelay = 500 * time.Microsecond
 
 // newDisk returns a disk whose fsyncs take no time: the node has yet to open
 // its stores, which it does under locks of Pebble, as it closes them.
-func newDisk(mem *vfs.MemFS, g *gate) *disk { return &disk{mem: mem, gate: g} }
+func newDisk(mem *vfs.MemFS, g *gate, r *room) *disk { return &disk{mem: mem, gate: g, room: r} }
 
 // fs returns the file system that the node sees. Only fsyncs of write-ahead
 // logs take time and can be held: others happen under locks of Pebble, and
@@ -55,6 +54,14 @@ func (d *disk) fs() vfs.FS {
 	return reusing{errorfs.Wrap(platter{d.mem, d}, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpCreate && strings.HasPrefix(d.mem.PathBase(op.Path), "marker.") {
 			d.syncDir(d.mem.PathDir(op.Path))
+		}
+		switch op.Kind {
+		case errorfs.OpGetDiskUsage:
+			d.room.tell(d.mem)
+		case errorfs.OpFileWrite:
+			if err := d.room.write(d.mem); err != nil {
+				return err
+			}
 		}
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			d.change(op.Path)
@@ -68,7 +75,11 @@ func (d *disk) fs() vfs.FS {
 				d.gate.pass()
 			}
 		}
-		return d.strike(op)
+		err := d.strike(op)
+		if d.drags(op, err) {
+			time.Sleep(tryAgain)
+		}
+		return err
 	}))}
 }
 
@@ -84,12 +95,29 @@ func (f reusing) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory)
 	return f.OpenReadWrite(newname, c)
 }
 
+// tryAgain is how long it takes at least to read or write a table if that fails,
+// or if the node has ended. Pebble tries again at once what fails in the
+// background, and goes on with that until it is closed: were it to take no time,
+// no time would pass any more.
+const tryAgain = 10 * time.Millisecond
+
+func (d *disk) drags(op errorfs.Op, err error) bool {
+	switch op.Kind {
+	case errorfs.OpFileRead, errorfs.OpFileReadAt, errorfs.OpFileWrite, errorfs.OpFileWriteAt:
+	default:
+		return false // may come under a lock
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.opened && (err != nil || d.ended) && class(op.Path) == "table"
+}
+
 // setDelay makes fsyncs of the log take delay; 0 before the node's stores are
 // closed, which lets a held one go.
 func (d *disk) setDelay(delay time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.delay = delay
+	d.delay, d.opened = delay, d.opened || delay > 0
 	if delay == 0 {
 		d.gate.set(false)
 	}
@@ -136,17 +164,17 @@ func (d *disk) cutAfter(n int, from string, keepPercent int, r *rand.Rand, cut f
 // nothing that anybody will see, and does not fail. It returns what is left,
 // which survivor makes unless the disk has ended before, and what is still to
 // fail there.
-func (d *disk) stop(survivor func() *vfs.MemFS) (*vfs.MemFS, failure, room) {
+func (d *disk) stop(survivor func() *vfs.MemFS) (*vfs.MemFS, failure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.after == nil {
 		d.after = survivor()
 	}
 	if !d.ended {
-		d.ended, d.leaves, d.space = true, d.fail, d.room
-		d.left, d.fail, d.lies, d.room = 0, failure{}, "", room{}
+		d.ended, d.leaves = true, d.fail
+		d.left, d.fail, d.lies = 0, failure{}, ""
 	}
-	return d.after, d.leaves, d.space
+	return d.after, d.leaves
 }
 
 // gone reports whether the disk has ended, and how it looked then.
@@ -154,4 +182,10 @@ func (d *disk) gone() (*vfs.MemFS, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.after, d.after != nil
+}
+
+// crash returns the disk as it is after a power cut now, with a random part of
+// what was not synced.
+func (d *disk) crash(r *rand.Rand, keepPercent int) *vfs.MemFS {
+	return d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keepPercent, RNG: r})
 }

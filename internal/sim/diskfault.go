@@ -81,7 +81,7 @@ func (d *disk) setFail(f failure) {
 func (d *disk) repair() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.fail, d.lies, d.room.full = failure{}, "", false
+	d.fail, d.lies = failure{}, ""
 }
 
 // faulty reports whether an error of the disk may come from an injected one,
@@ -90,23 +90,6 @@ func (d *disk) faulty() (struck bool, retried string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.struck > 0, d.retried
-}
-
-// room is what the disk says of its size.
-type room struct {
-	known bool // else it can't tell
-	full  bool
-}
-
-const (
-	roomTotal = 1 << 40
-	roomFull  = 1 << 20 // left on a full disk: below every reserve
-)
-
-func (d *disk) setFull(full bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.room = room{known: true, full: full}
 }
 
 // setLies makes fsyncs below a folder do nothing and succeed; empty: none.
@@ -122,21 +105,21 @@ func (d *disk) lie(path string) bool {
 	return d.lies != "" && strings.HasPrefix(path, d.lies)
 }
 
-// platter is the file system below the errors: its fsyncs may lie, and it knows
-// how full it is.
+// platter is the file system below the errors: its fsyncs may lie.
 type platter struct {
 	*vfs.MemFS
 	d *disk
 }
 
-// ballast is a file that holds nothing; here it takes no room either.
+// ballast is a file that holds nothing. Where what the disk says of its room is
+// made up, it takes none either: copies of the disk would cost too much.
 const ballast = "ballast"
 
 func (p platter) file(name string, f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &platterFile{File: f, d: p.d, path: name, hollow: p.PathBase(name) == ballast}, nil
+	return &platterFile{File: f, d: p.d, path: name, hollow: p.PathBase(name) == ballast && p.d.room.made()}, nil
 }
 
 func (p platter) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -162,18 +145,6 @@ func (p platter) OpenDir(name string) (vfs.File, error) {
 func (p platter) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := p.MemFS.ReuseForWrite(oldname, newname, c)
 	return p.file(newname, f, err)
-}
-
-func (p platter) GetDiskUsage(string) (vfs.DiskUsage, error) {
-	p.d.mu.Lock()
-	defer p.d.mu.Unlock()
-	switch r := p.d.room; {
-	case !r.known:
-		return vfs.DiskUsage{}, vfs.ErrUnsupported
-	case r.full:
-		return vfs.DiskUsage{AvailBytes: roomFull, TotalBytes: roomTotal, UsedBytes: roomTotal - roomFull}, nil
-	}
-	return vfs.DiskUsage{AvailBytes: roomTotal / 2, TotalBytes: roomTotal, UsedBytes: roomTotal / 2}, nil
 }
 
 type platterFile struct {

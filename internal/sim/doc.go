@@ -6,9 +6,19 @@
 //
 // A Network carries bytes between hosts named n1, n2, … (nodes) and whatever
 // clients are called; every direction can be cut, delayed and made lossy by
-// itself. A disk is a vfs.MemFS that forgets what was not synced when the power
-// goes. Each node has a Clock of its own, which may jump and drift.
+// itself. What befalls the frames of the nodes' links (lost, doubled, late, a
+// bit flipped) is in frames.go. A disk is a vfs.MemFS that forgets what was not
+// synced when the power goes, or tears the last write; its operations can fail,
+// it can fill up, lie about fsyncs and rot (disk.go, diskfault.go, rot.go). Each
+// node has a Clock of its own, which may jump, drift and stand still.
 //
-// The schedule of faults comes from a seed. Goroutines of a node still run in
-// an order of their own, so a seed that failed is run again several times.
+// All that is done to a cluster is lines of text (action.go). A Nemesis draws
+// faults (fault.go) from a seed and writes down what it does and when: a
+// Schedule, which can be run again. Goroutines of a node run in an order of
+// their own, so a schedule that failed is run several times. Clients work on
+// keys (load.go, workload.go) that the checkers of package check judge.
+//
+// Not simulated: errors of a store's manifest, on which Pebble ends the process
+// under its own locks; bits that rot behind a node's last vow, which GUARANTEES
+// calls beyond detection.
 package sim

@@ -49,6 +49,7 @@ var faults = []fault{
 	{"no space", (*Nemesis).noSpace},
 	{"lying disk", (*Nemesis).lyingDisk},
 	{"bit rot", (*Nemesis).bitRot},
+	{"lost log", (*Nemesis).lostLog},
 }
 
 func (n *Nemesis) halt(how string) *plan {
@@ -329,4 +330,14 @@ func (n *Nemesis) bitRot() *plan {
 	on := []string{"wal", "wal", "vow", "table", "table", "manifest", "counters"}[n.c.Rand.IntN(7)]
 	begin := []string{fmt.Sprint("stop ", i), fmt.Sprintf("flip %d on=%s seed=%d", i, on, n.seed())}
 	return &plan{begin: begin, end: []string{fmt.Sprint("start ", i)}, nodes: []int{i}}
+}
+
+// lostLog lets the disk of a node that was stopped in order lose the newest part
+// of its log.
+func (n *Nemesis) lostLog() *plan {
+	i := n.rotten()
+	if i == 0 {
+		return nil
+	}
+	return &plan{begin: []string{fmt.Sprint("stop ", i), fmt.Sprint("lose-log ", i)}, end: []string{fmt.Sprint("start ", i)}, nodes: []int{i}}
 }

@@ -80,7 +80,9 @@ func (c *Cluster) StartLoad(h *History, o LoadOptions) *Load {
 	}
 	c.loads = append(c.loads, l)
 	for i := range max(o.Keys, len(l.kinds)) {
-		l.live = append(l.live, l.newSubject(i))
+		if l.kind(i) != nil {
+			l.live = append(l.live, l.newSubject(i))
+		}
 	}
 	if !l.setup() {
 		c.t.Fatalf("%s the load could not be set up", stamp())
@@ -130,12 +132,24 @@ func or[T comparable](v, d T) T {
 	return v
 }
 
-// newSubject makes the i-th of those alive anew: the kinds take turns.
-func (l *Load) newSubject(i int) subject {
-	w, n := &l.kinds[i%len(l.kinds)], len(l.all)
-	if w.setup != nil && i >= len(l.kinds) {
-		w = &l.kinds[0] // there is only one of those
+// kind is that of the i-th subject alive: the kinds take turns, but those that
+// are set up have one subject only. Nil: none is left.
+func (l *Load) kind(i int) *workload {
+	if i < len(l.kinds) {
+		return &l.kinds[i]
 	}
+	for range l.kinds {
+		if w := &l.kinds[i%len(l.kinds)]; w.setup == nil {
+			return w
+		}
+		i++
+	}
+	return nil
+}
+
+// newSubject makes the i-th of those alive anew.
+func (l *Load) newSubject(i int) subject {
+	w, n := l.kind(i), len(l.all)
 	s := subject{kind: w}
 	for part := range max(w.keys, 1) {
 		key := fmt.Sprintf("%s{%s%d}", w.prefix, l.opts.Prefix, n) // one shard

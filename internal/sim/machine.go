@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type machine struct {
 	dir   string
 	gate  *gate
 	disk  *disk
+	room  room
 	clock *Clock
 
 	node    *node.Node // nil: down
@@ -169,7 +171,7 @@ func (c *Cluster) nodeFailed(m *machine, d *disk, err error) {
 	}
 	c.Net.Down(m.name, true)
 	keep := m.rand.IntN(3) * 50
-	d.stop(func() *vfs.MemFS { return d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: m.rand}) })
+	d.stop(func() *vfs.MemFS { return d.crash(m.rand, keep) })
 	m.life, m.failure = nil, err
 	if n := m.open; n != nil {
 		// At once: Pebble tries a compaction of damaged tables again and again
@@ -217,6 +219,7 @@ func (c *Cluster) judge(m *machine, err error) {
 		c.t.Errorf("%s node %d fsynced %s again after that had failed", stamp(), m.id, retried)
 	case struck:
 	case m.rotten != "" && isDamage(err): // it is rebuilt when it starts again
+	case c.opts.Expect != "" && strings.Contains(err.Error(), c.opts.Expect):
 	default:
 		c.t.Errorf("%s node %d failed: %v", stamp(), m.id, err)
 	}
@@ -227,9 +230,7 @@ func (c *Cluster) judge(m *machine, err error) {
 func (c *Cluster) Crash(i int) {
 	c.Net.Down(c.machine(i).name, false)
 	keep := c.Rand.IntN(3) * 50
-	c.end(i, func(d *disk) *vfs.MemFS {
-		return d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: c.Rand})
-	})
+	c.end(i, func(d *disk) *vfs.MemFS { return d.crash(c.Rand, keep) })
 }
 
 // CrashAtChange cuts the power of node i before the n-th change from now that
@@ -256,7 +257,7 @@ func (c *Cluster) Kill(i int) {
 
 // keepAll is what is left when a process ends but not its machine.
 func keepAll(d *disk) *vfs.MemFS {
-	return d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(0, 0))})
+	return d.crash(rand.New(rand.NewPCG(0, 0)), 100)
 }
 
 // end ends a node whose network is down already. survivor says what is left on
@@ -286,8 +287,8 @@ func (c *Cluster) replace(m *machine, survivor func(d *disk) *vfs.MemFS) {
 	old := m.disk
 	old.setDelay(0)
 	m.gate = newGate()
-	next := newDisk(nil, m.gate)
-	next.mem, next.fail, next.room = old.stop(func() *vfs.MemFS { return survivor(old) })
+	next := newDisk(nil, m.gate, &m.room)
+	next.mem, next.fail = old.stop(func() *vfs.MemFS { return survivor(old) })
 	m.disk = next
 }
 

@@ -204,7 +204,7 @@ func (n *Nemesis) rotten() int {
 func (n *Nemesis) acquit() {
 	for i, generation := range n.suspect {
 		s, err := n.c.Status(i)
-		if err == nil && s.Generation > generation && s.Damage == "" && !s.Nodes[i-1].Rebuilding {
+		if err == nil && s.Generation > generation && !n.c.Rebuilding(i) {
 			delete(n.suspect, i)
 			n.c.machine(i).rotten = ""
 		}

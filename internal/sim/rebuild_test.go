@@ -183,7 +183,11 @@ func TestRottenStateIsRebuilt(t *testing.T) {
 	for _, what := range []string{"idle", "read", "running"} {
 		read := what == "read"
 		t.Run(what, func(t *testing.T) {
-			bubble(t, Options{Seed: 209}, func(t *testing.T, c *Cluster) {
+			shards := 1
+			if what == "idle" {
+				shards = 4
+			}
+			bubble(t, Options{Seed: 209, Shards: shards}, func(t *testing.T, c *Cluster) {
 				lead := c.WaitLeader(1)
 				hurt := lead%3 + 1
 				k := c.Client("").At(lead)
@@ -267,6 +271,7 @@ func TestDivergedReplicaIsRebuilt(t *testing.T) {
 					}
 					c.WaitRebuilt(hurt, 1, time.Minute)
 					c.WaitEqual(5 * time.Second)
+					k.Close() // its connection may have ended with a node
 					for i := range 50 {
 						if got := Text(k.At(hurt).Must("GET", fmt.Sprint("key:", i))); got != "value" {
 							t.Errorf("key:%d is %q", i, got)
@@ -276,4 +281,37 @@ func TestDivergedReplicaIsRebuilt(t *testing.T) {
 			})
 		}
 	}
+}
+
+// All three replicas differ: nobody can say who is right, so nobody is rebuilt,
+// and the leader stops and reports it.
+func TestTieStopsAndReports(t *testing.T) {
+	const report = "no majority agrees"
+	bubble(t, Options{Seed: 211, Expect: report}, func(t *testing.T, c *Cluster) {
+		c.WaitLeader(1)
+		k := c.Client("")
+		k.Must("SET", "k", "value")
+		k.Close()
+		time.Sleep(time.Second)
+		for i := 1; i <= 2; i++ {
+			c.Stop(i)
+			c.ChangeState(i, func(row, val []byte) bool {
+				return string(val[len(val)-min(5, len(val)):]) == "value" && flip(val, len(val)-i)
+			})
+		}
+		for i := 1; i <= 2; i++ {
+			c.Start(i)
+		}
+		c.Attend(time.Minute)
+		reports := 0
+		for i := 1; i <= 3; i++ {
+			reports += c.Logged(i, report)
+			if got := c.setAside(i); len(got) > 0 || c.Logged(i, "is made anew") > 0 {
+				t.Errorf("node %d was rebuilt, %v", i, got)
+			}
+		}
+		if reports == 0 {
+			t.Error("nobody has reported it")
+		}
+	})
 }

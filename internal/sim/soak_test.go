@@ -26,10 +26,13 @@ const (
 )
 
 // soakFor is how long each cluster of the soak lives, seedMax how long that may
-// take.
+// take in real time.
 const (
 	soakFor = 95 * time.Second
 	seedMax = 5 * time.Minute
+	// soakOps is how many operations per virtual second there must be: idle time
+	// proves nothing.
+	soakOps = 20
 )
 
 func TestSoak(t *testing.T) {
@@ -71,6 +74,9 @@ func TestSoak(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("in %v: %v", soak, &total)
+	if rate := float64(total.Ops) / total.Virtual.Seconds(); rate < soakOps {
+		t.Errorf("%.1f operations per virtual second prove little: expected %d", rate, soakOps)
+	}
 }
 
 // soakWorker runs seeds until end. Its results are there even if it dies.

@@ -285,8 +285,9 @@ func (w worker) lock(keys []string, value int) (int, bool) {
 	if !ok {
 		return 2, false
 	}
-	if watched[0].Reply.Str != fmt.Sprint(value) {
-		return 2, true // it has expired
+	if watched[0].Reply.Str != fmt.Sprint(value) { // it has expired
+		_, err := w.k.Do("UNWATCH")
+		return 2, err == nil
 	}
 	return 3, w.Multi(w.id, w.k, watched, []string{"DEL", key})
 }

@@ -32,7 +32,11 @@ type Counters struct {
 // idBlock is how many ids are reserved at once: one fsync for a million of them.
 const idBlock = 1 << 20
 
-const idCounterBits = 48
+const (
+	idCounterBits = 48
+	// incarnationMax is what fits into the ids of sessions and rounds of reads.
+	incarnationMax = 1<<32 - 1
+)
 
 // OpenCounters counts a start, durably. create makes the file of a new node;
 // otherwise a missing file is an error: whoever lost it lost more.
@@ -65,6 +69,9 @@ func (c *Counters) load(name string) error {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	c.Incarnation, c.limit, c.Generation = be.Uint64(b), be.Uint64(b[8:]), be.Uint64(b[16:])
+	if c.Incarnation >= incarnationMax || c.limit >= 1<<idCounterBits-idBlock {
+		return fmt.Errorf("start %d, id %d: %w", c.Incarnation, c.limit, ErrFormat)
+	}
 	return nil
 }
 
@@ -121,8 +128,11 @@ func (c *Counters) NewID() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.next == c.limit {
-		c.limit += idBlock
-		if err := c.save(); err != nil {
+		err := fmt.Errorf("node %d has made all its object ids", c.node)
+		if c.limit += idBlock; c.limit < 1<<idCounterBits {
+			err = c.save()
+		}
+		if err != nil {
 			c.fatal(err)
 		}
 	}

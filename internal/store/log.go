@@ -34,6 +34,7 @@ type Log struct {
 	// The rest belongs to the writer goroutine after OpenLog.
 	last map[uint64]uint64        // shard -> index of its last entry on disk
 	hard map[uint64]*pb.HardState // commits not yet written, folded into the next append
+	shedder
 }
 
 // Append is one write to the log of a shard.
@@ -249,6 +250,7 @@ func (l *Log) write(work []*Append, closing bool) error {
 			return err
 		}
 	}
+	l.shed(work)
 	if err := l.raiseVow(work); err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@ type Config struct {
 	// MemtableBytes, if not 0, replaces the size of both memtables. The
 	// simulation makes them so small that logs rotate and tables are written.
 	MemtableBytes int64
+	// Space watches the disk of Dir; see WatchSpace. Nil: nobody does.
+	Space *Space
 	// Fatal is called once when the disk failed in a way that makes going on
 	// unsafe: a failed fsync is never repeated on the same data, because the
 	// kernel may have dropped the dirty pages (the "fsyncgate" of PostgreSQL,
@@ -61,7 +63,7 @@ func (c *Config) fill() {
 
 func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          c.FS,
+		FS:                          c.stores(),
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(memtable),
 		MemTableStopWritesThreshold: 4,
@@ -88,7 +90,15 @@ func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebb
 	// a crash would lose a whole shard.
 	o.Experimental.DisableIngestAsFlushable = func() bool { return true }
 	o.EventListener = &pebble.EventListener{
-		BackgroundError: func(err error) { c.Fatal(fmt.Errorf("%s store: %w", name, damage(err))) },
+		BackgroundError: func(err error) {
+			if vfs.IsNoSpaceError(err) {
+				// A flush or compaction, whose table is thrown away and written
+				// again: what it holds lies in memory, in the log, or in other tables.
+				c.Logger.Debug("no room on the disk", slog.String("store", name), slog.String("error", err.Error()))
+				return
+			}
+			c.Fatal(fmt.Errorf("%s store: %w", name, damage(err)))
+		},
 		// Whoever reads what is damaged gets an error too, but nobody may read
 		// from this store any more.
 		DataCorruption: func(info pebble.DataCorruptionInfo) {

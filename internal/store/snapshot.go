@@ -142,7 +142,7 @@ type tableWriter struct {
 }
 
 func (s *State) newTable(name string) (*tableWriter, error) {
-	f, err := s.cfg.FS.Create(name, vfs.WriteCategoryUnspecified)
+	f, err := s.cfg.stores().Create(name, categorySnapshot)
 	if err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
 	}

@@ -4,49 +4,86 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Space watches the disk of a node and keeps a ballast on it: a file that holds
-// nothing. When free space falls below the reserve, the ballast is released, so
-// that there is room to go on deleting, compacting and truncating the log, and
-// Full reports true until there is twice the reserve again.
+// Space watches the disk of a node, so that the node refuses work before the
+// disk does: an append to the raft log that fails ends the node. It also keeps
+// a ballast, a file that holds nothing and is released when the disk is full.
+//
+// With R, the reserve, what goes on depends on the room that is left:
+//
+//	below R    Full: writes of users are refused, the ballast (R/2) is released,
+//	           the log is cut sooner
+//	below R/2  no compactions, no incoming snapshots
+//	below R/4  Tight: writes of users are refused or not appended, deletes too
+//	below R/8  Exhausted: no appends at all
+//	below R/16 no flushes: what is left is for votes and manifests
+//
+// Full ends at 2R. A file system that can't tell its room is never full.
 type Space struct {
 	cfg     Config
-	reserve uint64
-	full    atomic.Bool
-	quit    chan struct{}
-	done    chan struct{}
+	reserve int64
+
+	// left is the room that is left: as last asked, less what this node has
+	// written since.
+	left  atomic.Int64
+	full  atomic.Bool
+	spent atomic.Int64 // written since it was last asked
+
+	looking sync.Mutex // guards known; held to ask and to judge
+	known   bool       // the file system tells its room
+
+	wake chan struct{} // capacity 1: much has been written
+	quit chan struct{}
+	done chan struct{}
 }
 
 const (
 	spaceEvery       = time.Second
+	unknownBytes     = 1 << 62 // the room of a disk that does not tell
 	ballastFile      = "ballast"
 	reserveBytes     = 1 << 30
 	reserveSmall     = 64 << 20
 	ballastChunk     = 1 << 20
 	spaceHysteresis  = 2
 	ballastOfReserve = 2 // the ballast is one part in this of the reserve
+	tablesOfReserve  = 2
+	tightOfReserve   = 4
+	lastOfReserve    = 8
+	flushOfReserve   = 16
+	// lookOfReserve is the part of the reserve after whose writing the disk is
+	// asked again.
+	lookOfReserve = 16
 )
 
-// WatchSpace starts to watch.
+// WatchSpace starts to watch cfg.Dir. The stores of the node get the result as
+// their Config's Space.
 func WatchSpace(cfg Config) *Space {
 	cfg.fill()
-	s := &Space{cfg: cfg, reserve: reserveBytes, quit: make(chan struct{}), done: make(chan struct{})}
+	s := &Space{cfg: cfg, reserve: reserveBytes, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	if cfg.Small {
 		s.reserve = reserveSmall
 	}
+	s.look()
 	go s.run()
 	return s
 }
 
 // Full reports whether writes that need room are to be refused.
-func (s *Space) Full() bool { return s.full.Load() }
+func (s *Space) Full() bool { return s != nil && s.full.Load() }
 
-// Close stops watching.
+// Tight reports whether no write of a user is to be appended.
+func (s *Space) Tight() bool { return s != nil && s.left.Load() < s.reserve/tightOfReserve }
+
+// Exhausted reports whether nothing is to be appended at all.
+func (s *Space) Exhausted() bool { return s != nil && s.left.Load() < s.reserve/lastOfReserve }
+
+// Close stops watching. Whoever waits for room is told that there is none.
 func (s *Space) Close() {
 	close(s.quit)
 	<-s.done
@@ -57,48 +94,118 @@ func (s *Space) run() {
 	t := time.NewTicker(spaceEvery)
 	defer t.Stop()
 	for {
-		s.look()
 		select {
 		case <-s.quit:
 			return
+		case <-s.wake:
 		case <-t.C:
 		}
+		s.look()
+		s.keepBallast()
 	}
 }
 
+// look asks how much room there is.
 func (s *Space) look() {
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	s.spent.Store(0)
 	usage, err := s.cfg.FS.GetDiskUsage(s.cfg.Dir)
-	if errors.Is(err, vfs.ErrUnsupported) {
+	if s.known = err == nil; !s.known {
+		s.left.Store(unknownBytes)
+		if !errors.Is(err, vfs.ErrUnsupported) {
+			s.cfg.Logger.Warn("disk usage", slog.Any("error", err))
+		}
 		return
 	}
-	if err != nil {
-		s.cfg.Logger.Warn("disk usage", slog.Any("error", err))
-		return
-	}
-	name := s.cfg.FS.PathJoin(s.cfg.Dir, ballastFile)
+	left := int64(min(usage.AvailBytes, unknownBytes))
+	s.left.Store(left)
 	switch {
-	case !s.full.Load() && usage.AvailBytes < s.reserve:
-		s.full.Store(true)
-		s.cfg.Logger.Error("the disk is full: writes are refused, the ballast is released", slog.Uint64("available_bytes", usage.AvailBytes))
-		if err := s.cfg.FS.Remove(name); err != nil {
-			s.cfg.Logger.Debug("release ballast", slog.Any("error", err))
-		}
-	case usage.AvailBytes > spaceHysteresis*s.reserve:
-		if s.full.Swap(false) {
-			s.cfg.Logger.Info("the disk has room again", slog.Uint64("available_bytes", usage.AvailBytes))
-		}
-		if _, err := s.cfg.FS.Stat(name); err != nil {
-			if err := s.makeBallast(name); err != nil {
-				s.cfg.Logger.Warn("make ballast", slog.Any("error", err))
-			}
-		}
+	case left < s.reserve:
+		s.setFull()
+	case left >= spaceHysteresis*s.reserve && s.full.CompareAndSwap(true, false):
+		s.cfg.Logger.Info("the disk has room again", slog.Int64("available_bytes", left))
+	}
+}
+
+// setFull refuses writes and gives the ballast back, which counts from the next
+// look on. s.looking is held.
+func (s *Space) setFull() {
+	if s.full.Swap(true) {
+		return
+	}
+	s.cfg.Logger.Error("the disk is full: writes are refused, the ballast is released", slog.Int64("available_bytes", s.left.Load()))
+	if err := s.cfg.FS.Remove(s.ballast()); err != nil {
+		s.cfg.Logger.Debug("release ballast", slog.Any("error", err))
+	}
+}
+
+// exhausted runs when the disk has refused a write that will now be tried once
+// more. There may be room and no inodes, or a quota, so asking is not enough.
+func (s *Space) exhausted() {
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	s.setFull()
+}
+
+func (s *Space) ballast() string { return s.cfg.FS.PathJoin(s.cfg.Dir, ballastFile) }
+
+// spend counts what has been written, and asks again when it is much.
+func (s *Space) spend(n int) {
+	s.left.Add(-int64(n))
+	if s.spent.Add(int64(n)) < s.reserve/lookOfReserve {
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// await reports whether writing n bytes leaves one part in part of the
+// reserve. If not, it takes its time to say so: whoever is told no tries again.
+func (s *Space) await(n, part int) bool {
+	floor := s.reserve/int64(part) + int64(n)
+	if s.left.Load() >= floor {
+		return true
+	}
+	if s.look(); s.left.Load() >= floor {
+		return true
+	}
+	s.pause()
+	return false
+}
+
+// pause lets some time pass, unless the node closes.
+func (s *Space) pause() {
+	t := time.NewTimer(spaceEvery)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.quit:
+	}
+}
+
+// keepBallast makes the ballast when there is plenty of room.
+func (s *Space) keepBallast() {
+	s.looking.Lock()
+	known := s.known
+	s.looking.Unlock()
+	if !known || s.full.Load() || s.left.Load() < spaceHysteresis*s.reserve {
+		return
+	}
+	if _, err := s.cfg.FS.Stat(s.ballast()); err == nil {
+		return
+	}
+	if err := s.makeBallast(); err != nil {
+		s.cfg.Logger.Warn("make ballast", slog.Any("error", err))
 	}
 }
 
 // makeBallast writes the file rather than preallocating it: some file systems
 // give preallocated space away.
-func (s *Space) makeBallast(name string) (err error) {
-	size := int(s.reserve / ballastOfReserve)
+func (s *Space) makeBallast() (err error) {
+	name, size := s.ballast(), int(s.reserve/ballastOfReserve)
 	f, err := s.cfg.FS.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return fmt.Errorf("create %s: %w", name, err)

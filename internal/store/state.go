@@ -23,6 +23,7 @@ type State struct {
 	cache *pebble.Cache
 	// applied bytes since the last forced flush, for FlushIfLarge.
 	unflushed atomic.Int64
+	reclaimer reclaimer
 }
 
 // Applied is how far a shard has come.
@@ -62,13 +63,21 @@ func OpenState(cfg Config) (*State, error) {
 		cache.Unref()
 		return nil, err
 	}
-	return &State{cfg: cfg, db: db, cache: cache}, nil
+	s := &State{cfg: cfg, db: db, cache: cache}
+	if cfg.Space != nil {
+		s.reclaimer.start(s)
+	}
+	return s, nil
 }
 
 // Close flushes what is in memory, so that the next start replays little, and
-// closes the store. All views must have been released.
-func (s *State) Close() error {
-	err := s.db.Flush()
+// closes the store. All views must have been released. Without room a flush
+// would never end, and the next start has the log.
+func (s *State) Close() (err error) {
+	s.reclaimer.stop()
+	if !s.cfg.Space.Full() {
+		err = s.db.Flush()
+	}
 	err = errors.Join(err, s.db.Close())
 	s.cache.Unref()
 	return err
@@ -207,7 +216,8 @@ type Batch struct {
 	// Databases is set when a databases row was written.
 	Databases bool
 	// Scrub is set when the newest entry wrote a scrub row.
-	Scrub bool
+	Scrub   bool
+	deletes bool
 }
 
 // NewBatch starts a batch.
@@ -231,7 +241,10 @@ func (b *Batch) Apply(shard uint64, at Applied, index, term uint64, data []byte)
 				}
 				return b.b.Set(row, val, nil)
 			},
-			func(row []byte) error { return b.b.Delete(row, nil) },
+			func(row []byte) error {
+				b.deletes = true
+				return b.b.Delete(row, nil)
+			},
 		); err != nil {
 			return at, fmt.Errorf("apply entry %d of shard %d: %w", index, shard, err)
 		}
@@ -270,6 +283,9 @@ func (b *Batch) Bytes() int { return b.b.Len() }
 // Commit applies the batch; it is visible on return and durable some time later.
 func (b *Batch) Commit() error {
 	b.s.unflushed.Add(int64(b.n))
+	if b.deletes && !b.s.reclaimer.deleted.Load() {
+		b.s.reclaimer.deleted.Store(true)
+	}
 	err := b.b.Commit(pebble.NoSync)
 	return errors.Join(err, b.b.Close())
 }

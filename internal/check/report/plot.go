@@ -120,13 +120,24 @@ func (p *plot) draw(h *check.History, s scale) {
 		}
 	}
 	p.Rate = fmt.Sprintf("%.0f/s", float64(most)*plotBins/s.to.Seconds())
-	p.Slowest, p.Fastest = slowest.Round(time.Microsecond).String(), (slowest / 1000).String()
+	p.Slowest, p.Fastest = rough(slowest), rough(slowest/latencyRange)
 }
 
-// height puts a latency on a logarithmic axis from a thousandth of the slowest
-// to the slowest.
+// latencyRange is the slowest on the axis in times of the fastest.
+const latencyRange = 10_000
+
+// height puts a latency on a logarithmic axis that ends at the slowest.
 func height(d, slowest time.Duration) float64 {
-	return max(0, 1+math.Log10(max(float64(d), 1)/float64(slowest))/3)
+	return max(0, 1+math.Log10(max(float64(d), 1)/float64(slowest))/math.Log10(latencyRange))
+}
+
+// rough is a time in three digits.
+func rough(d time.Duration) string {
+	digits := time.Duration(1)
+	for d/digits >= 1000 {
+		digits *= 10
+	}
+	return d.Round(digits).String()
 }
 
 func percentile(sorted []time.Duration, percent int) time.Duration {

@@ -1,0 +1,121 @@
+package keyspace
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"testing"
+)
+
+// stub is a store with one row.
+type stub struct{ row, val []byte }
+
+func (s stub) Get(row, dst []byte) ([]byte, bool, error) {
+	if !bytes.Equal(row, s.row) {
+		return dst, false, nil
+	}
+	return append(dst, s.val...), true, nil
+}
+
+func (s stub) Iter(_, _ []byte) (Iterator, error) { return &emptyIter{}, nil }
+
+// FuzzObjectRow opens a key whose row is anything: it is read as what would be
+// written for it, or the transaction fails.
+func FuzzObjectRow(f *testing.F) {
+	key := []byte("key")
+	add := func(fill func(tx *Tx, o *Object), typ Type, expire int64) {
+		tx := NewTx(stub{}, Env{Databases: NewDatabases(), Index: 5, NewID: func() uint64 { return 7 }})
+		o := tx.New(0, key, typ)
+		o.Expire = expire
+		fill(tx, o)
+		o.Save()
+		tx.Effects(func(row, val []byte) {
+			if row[3] == kindObject {
+				f.Add(val)
+				f.Add(val[:len(val)-1])
+			}
+		}, func([]byte) {})
+	}
+	for _, n := range []int{1, packedItemsMax + 1} {
+		add(func(_ *Tx, o *Object) {
+			for i := range n {
+				o.PushTail([]byte{byte(i)})
+			}
+		}, TypeList, 0)
+		for _, typ := range []Type{TypeSet, TypeHash} {
+			add(func(_ *Tx, o *Object) {
+				for i := range n {
+					o.PutField([]byte{byte(i)}, []byte("val"))
+				}
+			}, typ, 1<<40)
+		}
+		add(func(_ *Tx, o *Object) {
+			var ms []ZMember
+			for i := range n {
+				ms = append(ms, ZMember{Member: []byte{byte(i)}, Score: float64(i) - 1})
+			}
+			o.FillMembers(ms)
+		}, TypeZSet, 0)
+	}
+	f.Add([]byte{byte(TypeString), 0, 0, 0, 0, 0, 0, 0, 1, 'v'})
+	f.Fuzz(func(t *testing.T, row []byte) {
+		dbs := NewDatabases()
+		tx := NewTx(stub{objectRow(nil, Slot(key), dbs.Physical(0), key), row}, Env{Now: math.MinInt64, Databases: dbs})
+		o := tx.Open(0, key)
+		if o == nil {
+			if err := tx.Err(); err != nil && !errors.Is(err, ErrDamaged) {
+				t.Fatal(err)
+			}
+			return
+		}
+		n := o.Len()
+		if o.Packed() && (n == 0 || n > len(row)) {
+			t.Fatalf("%d elements in %d bytes", n, len(row))
+		}
+		if err := tx.Err(); err != nil {
+			if !errors.Is(err, ErrDamaged) {
+				t.Fatal(err)
+			}
+			return
+		}
+		o.tx.Index = o.Version
+		again := &Object{tx: tx, Key: key}
+		if !again.decode(o.encode(nil)) || again.Type != o.Type || again.Version != o.Version || again.Expire != o.Expire ||
+			again.Packed() != o.Packed() || again.Len() != n || again.id != o.id || again.head != o.head {
+			t.Fatalf("%x becomes %+v, then %+v", row, o, again)
+		}
+		for i, it := range o.unpack() {
+			if other := again.items[i]; !bytes.Equal(it.sub, other.sub) || !bytes.Equal(it.val, other.val) ||
+				math.Float64bits(it.score) != math.Float64bits(other.score) {
+				t.Fatalf("element %d of %x: %+v, then %+v", i, row, it, other)
+			}
+		}
+	})
+}
+
+func FuzzDecodeDatabases(f *testing.F) {
+	f.Add(NewDatabases().Encode())
+	f.Add(NewDatabases().Flush(3).Flush(4).Swap(0, 3).Encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if d, err := DecodeDatabases(b); err == nil && !bytes.Equal(d.Encode(), b) {
+			t.Errorf("%x is read as %+v", b, d)
+		}
+	})
+}
+
+// FuzzRowKeys reads any row key as an entry of the expiry index and as the mark
+// of garbage.
+func FuzzRowKeys(f *testing.F) {
+	f.Add(expiryRow(nil, 3, 99, 1, []byte("key")))
+	f.Add(expiryRow(nil, 3, -99, 1, nil))
+	f.Add(trashRow(nil, 16383, 1<<50))
+	f.Add(goneRow(nil, 1))
+	f.Fuzz(func(t *testing.T, row []byte) {
+		if slot, deadline, ok := Deadline(row); ok && !bytes.Equal(expiryRow(nil, slot, deadline, be.Uint32(row[12:]), row[16:]), row) {
+			t.Errorf("%x is read as slot %d, deadline %d", row, slot, deadline)
+		}
+		if slot, id, ok := Trash(row); ok && !bytes.Equal(trashRow(nil, slot, id), row) {
+			t.Errorf("%x is read as slot %d, id %d", row, slot, id)
+		}
+	})
+}

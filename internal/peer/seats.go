@@ -1,0 +1,48 @@
+package peer
+
+import (
+	"fmt"
+	"sync"
+)
+
+// seats is which start of each peer is connected. Two processes with one
+// identity, a node and a clone of its disk, would vote twice: whoever comes
+// second is refused while the first still talks. A node that has died is gone
+// when its connections break, after silenceMax at the latest.
+type seats struct {
+	mu    sync.Mutex // guards taken
+	taken map[uint64]*seat
+}
+
+type seat struct {
+	incarnation, nonce uint64
+	conns              int
+}
+
+func (s *seats) take(h Hello) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.taken == nil {
+		s.taken = make(map[uint64]*seat)
+	}
+	had := s.taken[h.Node]
+	if had == nil {
+		had = &seat{incarnation: h.Incarnation, nonce: h.Nonce}
+		s.taken[h.Node] = had
+	}
+	if had.incarnation != h.Incarnation || had.nonce != h.Nonce {
+		return fmt.Errorf("start %d of node %d comes while start %d is connected", h.Incarnation, h.Node, had.incarnation)
+	}
+	had.conns++
+	return nil
+}
+
+func (s *seats) leave(h Hello) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	had := s.taken[h.Node]
+	had.conns--
+	if had.conns == 0 {
+		delete(s.taken, h.Node)
+	}
+}

@@ -1,0 +1,158 @@
+package shard
+
+import (
+	"bytes"
+	"reflect"
+	"testing"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"tutti/internal/peer"
+	"tutti/internal/store"
+)
+
+// deafHost takes frames for a shard whose loop does not run: what has been
+// taken lies in the inbox.
+func deafHost() (*Host, *loop) {
+	h := &Host{cfg: Config{Node: 2, Logger: nil}, replicas: make(map[uint64]*Replica)}
+	l := newLoop(h)
+	h.replicas[testShard] = &Replica{host: h, loop: l, id: testShard, self: 2, slots: store.AllSlots}
+	return h, l
+}
+
+// FuzzFrame reads what a peer's replica sends: it is taken if it would be
+// written so and names its sender, and nothing else is.
+func FuzzFrame(f *testing.F) {
+	m, err := proto.Marshal(&pb.Message{Type: new(pb.MsgApp), From: new(uint64(1)), To: new(uint64(2)), Term: new(uint64(3)),
+		Entries: []*pb.Entry{{Index: new(uint64(5)), Data: []byte("data")}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(byte(kindRaft), m)
+	snap, _ := proto.Marshal(&pb.Message{Type: new(pb.MsgSnap), From: new(uint64(1)), To: new(uint64(2))})
+	f.Add(byte(kindRaft), snap)
+	other, _ := proto.Marshal(&pb.Message{Type: new(pb.MsgApp), From: new(uint64(3)), To: new(uint64(2))})
+	f.Add(byte(kindRaft), other)
+	for kind := kindReadAsk; kind <= kindStepDown; kind++ {
+		f.Add(byte(kind), make([]byte, 8))
+		f.Add(byte(kind), make([]byte, 16))
+		f.Add(byte(kind), make([]byte, 24))
+	}
+	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
+		if k := peer.Kind(kind); k == kindGroup || k == kindReply {
+			return // see FuzzDecodeGroup, FuzzDecodeReply
+		}
+		h, l := deafHost()
+		taken := h.replicas[testShard].frame(1, peer.Kind(kind), b)
+		if taken && len(l.inbox) == 0 && peer.Kind(kind) == kindRaft {
+			m := &pb.Message{}
+			if err := proto.Unmarshal(b, m); err != nil || m.GetTo() == 2 || replicaNode(m.GetTo()) != 2 {
+				t.Errorf("a message to %d is not for a lost replica: %v", m.GetTo(), err)
+			}
+			return
+		}
+		if taken != (len(l.inbox) == 1) {
+			t.Fatalf("kind %d of %d bytes: taken %v, %d in the inbox", kind, len(b), taken, len(l.inbox))
+		}
+		if !taken {
+			return
+		}
+		switch x := l.inbox[0].(type) {
+		case received:
+			if replicaNode(x.m.GetFrom()) != 1 || x.m.GetTo() != 2 || x.m.GetType() == pb.MsgSnap {
+				t.Errorf("taken from node 1: %v", x.m)
+			}
+		case hashMsg:
+			if x.from != 1 || len(b) != 16 {
+				t.Errorf("taken: %+v", x)
+			}
+		case readAsk:
+			if x.node != 1 || len(b) != 8 {
+				t.Errorf("taken: %+v", x)
+			}
+		case rejoinMsg:
+			if x.node != 1 || replicaNode(x.id) != 1 || replicaGeneration(x.id) == 0 {
+				t.Errorf("taken: %+v", x)
+			}
+		case steppedDown:
+			if x.node != 1 || len(b) != 8 {
+				t.Errorf("taken: %+v", x)
+			}
+		case readTell, tickAsk:
+		default:
+			t.Errorf("taken: %T", x)
+		}
+	})
+}
+
+// FuzzSnapshotHead reads the head of a snapshot stream.
+func FuzzSnapshotHead(f *testing.F) {
+	head := func(from, to uint64, typ pb.MessageType, index uint64) []byte {
+		m, err := proto.Marshal(&pb.Message{Type: new(typ), From: new(from), To: new(to),
+			Snapshot: &pb.Snapshot{Metadata: &pb.SnapshotMetadata{Index: new(index), Term: new(uint64(2))}}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		b := be.AppendUint64(nil, testShard)
+		b = be.AppendUint32(be.AppendUint32(b, uint32(store.AllSlots.First)), uint32(store.AllSlots.End))
+		return append(b, m...)
+	}
+	f.Add(head(1, 2, pb.MsgSnap, 9))
+	f.Add(head(3, 2, pb.MsgSnap, 9))
+	f.Add(head(1, 2, pb.MsgSnap, 0))
+	f.Add(head(1, 2, pb.MsgApp, 9))
+	f.Add(head(1, 2, pb.MsgSnap, 9)[:15])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, _ := deafHost()
+		r, m, err := h.snapshotHead(1, b)
+		if err != nil {
+			return
+		}
+		if r.id != testShard || m.GetFrom() != 1 || m.GetTo() != 2 || m.GetType() != pb.MsgSnap || m.GetSnapshot().GetMetadata().GetIndex() == 0 {
+			t.Errorf("taken: %v", m)
+		}
+	})
+}
+
+// FuzzSessionRows loads any shard-local row as one of a session: it is loaded
+// as what would be written so, or refused.
+func FuzzSessionRows(f *testing.F) {
+	id := be.AppendUint64(nil, testSession)
+	f.Add(byte('n'), id, be.AppendUint64(nil, 4))
+	f.Add(byte('s'), id, be.AppendUint64(nil, 1<<63))
+	f.Add(byte('r'), be.AppendUint64(id, 77), appendRecorded(appendRecorded(nil, 7, [][]byte{[]byte(":1\r\n")}), 8, nil))
+	f.Add(byte('r'), id, []byte{})
+	f.Fuzz(func(t *testing.T, kind byte, key, val []byte) {
+		s := &sessions{shard: testShard, byID: make(map[uint64]*session), nodes: make(map[uint64]uint64)}
+		if err := s.load(kind, key, val); err != nil {
+			return
+		}
+		switch kind {
+		case 'n':
+			if !bytes.Equal(be.AppendUint64(nil, s.nodes[be.Uint64(key)]), val) {
+				t.Errorf("%x %x is loaded as %v", key, val, s.nodes)
+			}
+		case 's', 'r':
+			got := s.byID[be.Uint64(key)]
+			if got == nil || got.id != be.Uint64(key) {
+				t.Fatalf("%x is not loaded", key)
+			}
+			if len(got.open) > len(val) {
+				t.Errorf("%d sequences in %d bytes", len(got.open), len(val))
+			}
+			if kind == 's' && (got.floor != be.Uint64(val) || got.acked != got.floor) {
+				t.Errorf("%x is loaded as floor %d", val, got.floor)
+			}
+			for seq, o := range got.open {
+				if o.index != be.Uint64(key[8:]) || seq > got.rows[0].maxSeq {
+					t.Errorf("sequence %d of %x is loaded as %+v, %+v", seq, key, o, got.rows)
+				}
+			}
+		default:
+			if !reflect.DeepEqual(s.byID, map[uint64]*session{}) || len(s.nodes) > 0 {
+				t.Errorf("kind %q is loaded", kind)
+			}
+		}
+	})
+}

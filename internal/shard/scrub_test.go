@@ -1,0 +1,105 @@
+package shard
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tutti/internal/store"
+)
+
+// scrubAlone makes the node scrub although it is alone, and plays a second voter
+// who finds what tell makes of the node's own hash; 0: it does not answer.
+// It returns the pieces of a scrub of all rows.
+func scrubAlone(t *testing.T, n *testNode, tell func(hash uint64) uint64) (pieces []scrubbed) {
+	t.Helper()
+	n.call(func(r *Replica) {
+		r.host.scrubPiece = 300
+		r.voters = []uint64{1, 2}
+	})
+	var seen uint64
+	n.wait("end of the scrub", func() (end bool) {
+		n.call(func(r *Replica) {
+			done := r.scrub.done
+			if done.index == seen || done.index != r.scrub.round.index {
+				return
+			}
+			seen = done.index
+			pieces = append(pieces, done)
+			if hash := tell(done.hash); hash != 0 {
+				r.scrubTold(2, done.index, hash)
+			}
+			end = done.next == nil
+		})
+		return end
+	})
+	return pieces
+}
+
+// TestScrubPieces goes through all rows in pieces, each beginning where the one
+// before ended, twice the same; a second voter that never answers delays it but
+// does not stop it.
+func TestScrubPieces(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		t.Run(fmt.Sprint("answers ", answers), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newTestNode(t, 1)
+				n.lead()
+				for i := range 12 {
+					n.run(fmt.Sprintf("SET key:%d %s", i, strings.Repeat("x", 60)))
+				}
+				n.call(func(r *Replica) { r.host.cfg.ScrubEvery = 2 * time.Second })
+				tell := func(hash uint64) uint64 {
+					if answers {
+						return hash
+					}
+					return 0
+				}
+				pieces := scrubAlone(t, n, tell)
+				if len(pieces) < 4 {
+					t.Fatalf("%d pieces", len(pieces))
+				}
+				rows := func(from []byte) (next []byte, count int) {
+					v, _, err := n.view(&Read{})
+					n.must(err)
+					defer v.Release()
+					next, err = v.Piece(store.AllSlots, from, 300, func([]byte, []byte) error { count++; return nil })
+					n.must(err)
+					return next, count
+				}
+				var from []byte
+				for i, p := range pieces {
+					next, count := rows(from)
+					if string(next) != string(p.next) || count == 0 {
+						t.Errorf("piece %d of %d rows ends before %x, want %x", i, count, p.next, next)
+					}
+					from = next
+				}
+				n.stop()
+			})
+		})
+	}
+}
+
+// TestScrubTie stops a leader whose rows differ from those of the other one.
+func TestScrubTie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		n.run("SET a 1")
+		var failed error
+		n.call(func(r *Replica) {
+			r.host.cfg.ScrubEvery = time.Second
+			r.host.cfg.Fatal = func(err error) { failed = err }
+		})
+		scrubAlone(t, n, func(hash uint64) uint64 { return hash + 1 })
+		n.call(func(*Replica) {
+			if failed == nil || !strings.Contains(failed.Error(), "no majority agrees") {
+				t.Errorf("the leader goes on: %v", failed)
+			}
+		})
+		n.stop()
+	})
+}

@@ -1,0 +1,107 @@
+package shard
+
+import (
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/peer"
+)
+
+// Full disks. A leader refuses what needs room when its own disk is full, or
+// when there is no majority with room; in the first case it hands leadership to
+// a node with room, if there is one. A follower goes on while its reserve
+// lasts, then appends no more than what leaders need to lead: to its leader it
+// is a follower that is away.
+
+const (
+	// yieldTicks is how long after an attempt to leave a full disk the next one
+	// begins. In between what comes is refused, not kept waiting.
+	yieldTicks = 100
+	// smallAppend is how many bytes of entries a node appends with its last
+	// reserve: the time, sessions, the beginning of a term.
+	smallAppend = 4 << 10
+)
+
+// shortage is what the disks allow.
+type shortage struct {
+	full  bool // what needs room is refused
+	tight bool // every write is refused
+}
+
+// room is the shortage for the next batch; moving says that there should be
+// none, because another node takes over.
+func (r *Replica) room() (s shortage, moving bool) {
+	s = r.shortage
+	if r.host.cfg.Space.Full() && !s.full {
+		if r.yield() {
+			return s, true
+		}
+		s.full = true
+	}
+	s.tight = s.tight || r.host.cfg.Space.Tight()
+	return s, false
+}
+
+// countRoom counts the voters with room. It runs every tick.
+func (r *Replica) countRoom() {
+	own := peer.RoomPlenty
+	switch space := r.host.cfg.Space; {
+	case space.Tight():
+		own = peer.RoomTight
+	case space.Full():
+		own = peer.RoomFull
+	}
+	voters := r.voters
+	full, tight := 0, 0
+	for _, id := range voters {
+		room := own
+		if id != r.host.cfg.Node {
+			room = r.host.cfg.Links.Room(id)
+		}
+		if room != peer.RoomPlenty {
+			full++
+		}
+		if room == peer.RoomTight {
+			tight++
+		}
+	}
+	spare := len(voters) - (len(voters)/2 + 1) // a majority does without them
+	r.shortage = shortage{full: full > spare, tight: tight > spare}
+	if own != peer.RoomPlenty && !r.shortage.full {
+		r.yield()
+	}
+}
+
+// yield hands leadership to a node whose disk has room, and reports whether
+// that is under way.
+func (r *Replica) yield() bool {
+	if r.yielded != 0 && r.ticks-r.yielded < yieldTicks {
+		return r.leading() && r.raft.Status().LeadTransferee != 0
+	}
+	under := r.transfer(0, func(node uint64) bool { return r.host.cfg.Links.Room(node) == peer.RoomPlenty })
+	if under {
+		r.yielded = r.ticks
+	}
+	return under
+}
+
+// noRoomFor reports whether a message must be dropped because there is no room
+// for the entries it carries.
+func (r *Replica) noRoomFor(m *pb.Message) bool {
+	if m.GetType() != pb.MsgApp || len(m.GetEntries()) == 0 {
+		return false
+	}
+	away := false
+	if space := r.host.cfg.Space; space.Tight() {
+		n := 0
+		for _, e := range m.GetEntries() {
+			n += len(e.GetData())
+		}
+		away = n > smallAppend || space.Exhausted()
+	}
+	r.away.Store(away)
+	return away
+}
+
+// Away reports whether the replica of a shard here does not follow its leader,
+// for want of room.
+func (h *Host) Away(shard uint64) bool { return h.replicas[shard].away.Load() }

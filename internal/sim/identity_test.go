@@ -1,0 +1,119 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/node"
+)
+
+// cut takes the power of node i and with it all that was not synced.
+func cut(c *Cluster, i int) {
+	c.Net.Down(c.Name(i), false)
+	c.end(i, func(d *disk) *vfs.MemFS { return d.crash(c.Rand, 0) })
+}
+
+// A node comes back on an old image of its disk, after everyone has lost power
+// since, so that nobody has its newest start in memory. The image has forgotten
+// what it promised: it must not take part, whether it is one start old or more.
+func TestOldDiskImageIsRefused(t *testing.T) {
+	for starts := 1; starts <= 2; starts++ {
+		t.Run(fmt.Sprint(starts), func(t *testing.T) {
+			bubble(t, Options{Seed: 95}, func(t *testing.T, c *Cluster) {
+				old := c.WaitLeader(1)%3 + 1
+				k := c.Client("").At(old%3 + 1)
+				defer k.Close()
+				k.Must("SET", "a", "1")
+				m := c.machine(old)
+				image := m.disk.crash(c.Rand, 100)
+				for range starts {
+					cut(c, old)
+					c.Start(old)
+					time.Sleep(6 * time.Second) // its old connections must first be found dead
+				}
+				k.Must("SET", "a", "2")
+				for i := 1; i <= 3; i++ {
+					cut(c, i)
+				}
+				m.disk = newDisk(image, m.gate, &m.room)
+				for i := 1; i <= 3; i++ {
+					c.Start(i)
+				}
+				c.WaitLeader(1)
+				time.Sleep(5 * time.Second)
+				refused := 0
+				for i := 1; i <= 3; i++ {
+					if i != old {
+						refused += c.Logged(i, "restored from an old copy")
+					}
+				}
+				if refused < 2 {
+					t.Errorf("the old image was refused %d times", refused)
+				}
+				if s, err := c.Status(old); err != nil || s.Shards[0].Leader != 0 && s.Shards[0].Applied > 0 && c.Leader(1) == old {
+					t.Errorf("the old image takes part: %+v %v", s.Shards, err)
+				}
+				k.Close()
+				if got := Text(k.Must("GET", "a")); got != "2" {
+					t.Errorf("a is %s", got)
+				}
+				// The others have no majority without each other: the image gives none.
+				other := old%3 + 1
+				cut(c, other)
+				k.Close()
+				k.At((old+1)%3 + 1)
+				k.Timeout = 20 * time.Second
+				if v, err := k.Do("SET", "a", "3"); err == nil && !v.IsError() {
+					t.Error("a write was acknowledged with the old image as the majority")
+				}
+			})
+		})
+	}
+}
+
+// A clone of a node's disk is started on another machine while the node runs:
+// it is refused as long as the node talks, and the node goes on.
+func TestCloneIsRefused(t *testing.T) {
+	bubble(t, Options{Seed: 97}, func(t *testing.T, c *Cluster) {
+		two := c.WaitLeader(1)%3 + 1
+		k := c.Client("").At(two)
+		defer k.Close()
+		k.Must("SET", "a", "1")
+		m := c.machine(two)
+		disk := newDisk(m.disk.crash(c.Rand, 100), newGate(), &room{})
+		c.Net.Up("clone")
+		elsewhere := func(string) (net.Listener, error) { return c.Net.Listen("clone:1") }
+		var log tail
+		clone, err := node.Open(node.Config{Dir: m.dir, FS: disk.fs(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			ListenClients: func(string) (net.Listener, error) { return c.Net.Listen("clone:2") }, ListenPeers: elsewhere,
+			DialPeer: func(ctx context.Context, to node.Member) (net.Conn, error) { return c.Net.Dial(ctx, m.name, to.Peer) },
+			SecurePeer: func(_ context.Context, conn net.Conn) (net.Conn, uint64, error) {
+				var id uint64
+				_, err := fmt.Sscanf(conn.(*Conn).remote, "n%d", &id)
+				return conn, id, err
+			},
+			Failed: func(err error) { t.Errorf("the clone failed: %v", err) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 200 {
+			k.Must("SET", "a", fmt.Sprint(i))
+			time.Sleep(50 * time.Millisecond)
+		}
+		for i := 1; i <= 3; i++ {
+			if n := c.Logged(i, "comes while start"); i != two && n == 0 {
+				t.Errorf("node %d has not refused the clone", i)
+			}
+		}
+		if err := clone.Close(); err != nil {
+			t.Error(err)
+		}
+		c.WaitEqual(5 * time.Second)
+	})
+}

@@ -1,0 +1,104 @@
+package sim
+
+import (
+	"sync"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// room bounds what fits on the disk of a machine. It outlives the node and the
+// disk's crashes.
+type room struct {
+	mu     sync.Mutex // guards what follows
+	size   int64      // of the disk in bytes; 0: it does not tell, and never is full
+	used   int64
+	writes int // since used was counted
+	// said, if not 0, is what the disk says it has left, whatever that is: a
+	// ballast need not be written then.
+	said uint64
+}
+
+// What a disk says that it has left.
+const (
+	saidFull   = 1 << 20 // below every reserve
+	saidPlenty = 1 << 40
+)
+
+// say makes the disk say what it has left.
+func (r *room) say(left uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = left
+}
+
+// made reports whether what the disk says is made up.
+func (r *room) made() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.said != 0
+}
+
+// recount is after how many writes the bytes in use are counted again. In
+// between a disk may hold a little more than it has room for.
+const recount = 16
+
+// Room makes the disk of node i one with that many bytes left.
+func (c *Cluster) Room(i int, left int64) {
+	m := c.machine(i)
+	m.room.mu.Lock()
+	defer m.room.mu.Unlock()
+	m.room.used = bytesBelow(m.disk.mem, "/")
+	m.room.size = m.room.used + left
+}
+
+// write fails if the disk has no room.
+func (r *room) write(mem *vfs.MemFS) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.size == 0 {
+		return nil
+	}
+	if r.writes++; r.writes >= recount || r.used >= r.size {
+		r.writes, r.used = 0, bytesBelow(mem, "/")
+	}
+	if r.used >= r.size {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+// tell makes mem answer what room there is.
+func (r *room) tell(mem *vfs.MemFS) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.said != 0 {
+		mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: r.said, TotalBytes: saidPlenty, UsedBytes: saidPlenty - r.said})
+		return
+	}
+	if r.size == 0 {
+		return
+	}
+	r.used = bytesBelow(mem, "/")
+	left := uint64(max(r.size-r.used, 0))
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: left, TotalBytes: uint64(r.size), UsedBytes: uint64(r.used)})
+}
+
+func bytesBelow(mem *vfs.MemFS, dir string) int64 {
+	names, err := mem.List(dir)
+	if err != nil {
+		return 0 // gone meanwhile
+	}
+	var n int64
+	for _, name := range names {
+		path := mem.PathJoin(dir, name)
+		switch info, err := mem.Stat(path); {
+		case err != nil:
+		case info.IsDir():
+			n += bytesBelow(mem, path)
+		default:
+			n += info.Size()
+		}
+	}
+	return n
+}

@@ -1,0 +1,190 @@
+package store
+
+import (
+	"errors"
+	"log/slog"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// spaceFS is the file system that a node's stores see: tables, which can wait,
+// find the disk full before the log does, which can't.
+//
+// Pebble tries a failed flush or compaction again at once and keeps what it
+// has read until then; nothing is lost by telling it that there is no room.
+type spaceFS struct {
+	vfs.FS
+	space *Space
+}
+
+// Names that Pebble gives to what it writes. A flush goes on for longer: what
+// it has written can leave the log.
+const (
+	categoryWAL        vfs.DiskWriteCategory = "pebble-wal"
+	categoryManifest   vfs.DiskWriteCategory = "pebble-manifest"
+	categoryFlush      vfs.DiskWriteCategory = "pebble-memtable-flush"
+	categoryCompaction vfs.DiskWriteCategory = "pebble-compaction"
+	categorySnapshot   vfs.DiskWriteCategory = "tutti-snapshot"
+)
+
+// stores returns the file system for the stores of a node.
+func (c *Config) stores() vfs.FS {
+	if c.Space == nil {
+		return c.FS
+	}
+	return spaceFS{vfs.OnDiskFull(c.FS, c.Space.exhausted), c.Space}
+}
+
+// Unwrap implements vfs.FS.
+func (fs spaceFS) Unwrap() vfs.FS { return fs.FS }
+
+func (fs spaceFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := fs.FS.Create(name, category)
+	if err != nil {
+		return nil, err
+	}
+	return fs.file(f, category, 0), nil
+}
+
+// ReuseForWrite implements vfs.FS. The room of the old file stays.
+func (fs spaceFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := fs.FS.ReuseForWrite(from, to, category)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return fs.file(f, category, info.Size()), nil
+}
+
+func (fs spaceFS) file(f vfs.File, category vfs.DiskWriteCategory, allocated int64) *spaceFile {
+	s := &spaceFile{File: f, space: fs.space, allocated: allocated}
+	switch category {
+	case categoryFlush:
+		s.part = flushOfReserve
+	case categoryCompaction, categorySnapshot:
+		s.part = tablesOfReserve
+	case categoryWAL:
+		s.ahead = fs.space.reserve / aheadOfReserve
+	case categoryManifest:
+		s.ahead = manifestAhead
+	}
+	return s
+}
+
+// spaceFile is a file that takes room as it grows.
+type spaceFile struct {
+	vfs.File
+	space *Space
+	part  int // of the reserve that must be left, see Space.await; 0: none
+	// ahead is how much room is taken before it is written, so that whoever
+	// takes the rest of the disk between two looks does not end the node.
+	ahead int64
+
+	offset    int64 // of the next write
+	allocated int64 // the room that the file has
+}
+
+// Room taken ahead.
+const (
+	aheadOfReserve = 16
+	manifestAhead  = 256 << 10
+)
+
+// Preallocate is Pebble's wish for more than that, which is granted only while
+// there is plenty.
+func (f *spaceFile) Preallocate(offset, length int64) error {
+	end := offset + length
+	if f.space.left.Load()-(end-f.allocated) < spaceHysteresis*f.space.reserve {
+		return nil
+	}
+	if err := f.File.Preallocate(offset, length); err != nil {
+		return err
+	}
+	f.grown(end)
+	return nil
+}
+
+func (f *spaceFile) Write(p []byte) (int, error) {
+	if f.part != 0 && !f.space.await(len(p), f.part) {
+		return 0, syscall.ENOSPC
+	}
+	if f.ahead != 0 {
+		f.reach(f.offset + int64(len(p)))
+	}
+	n, err := f.File.Write(p)
+	f.offset += int64(n)
+	f.grown(f.offset)
+	if f.part != 0 && vfs.IsNoSpaceError(err) {
+		f.space.pause()
+	}
+	return n, err
+}
+
+// reach keeps half of the room ahead of end, at least. If there is none left,
+// that half is for what is under way: nothing more will be appended.
+func (f *spaceFile) reach(end int64) {
+	if end+f.ahead/2 <= f.allocated {
+		return
+	}
+	from := max(f.allocated, f.offset)
+	err := f.File.Preallocate(from, end+f.ahead-from)
+	switch {
+	case err == nil:
+		f.grown(end + f.ahead)
+	case vfs.IsNoSpaceError(err):
+		f.space.look()
+	default:
+		f.ahead = 0 // this file system can't
+	}
+}
+
+// grown counts the room that the file takes.
+func (f *spaceFile) grown(end int64) {
+	if end > f.allocated {
+		f.space.spend(int(end - f.allocated))
+		f.allocated = end
+	}
+}
+
+// shedder makes the log store of a full disk smaller. What has been truncated
+// takes room until the memtable that says so is flushed: together with those
+// before it, of which then next to nothing is left to write.
+type shedder struct {
+	began time.Time
+	done  <-chan struct{} // of the flush that began then; nil: none
+}
+
+// shedEvery is how long a flush that finds no room may take before the next one
+// is started, which has less to write.
+const shedEvery = 5 * time.Second
+
+func (l *Log) shed(work []*Append) {
+	// A new memtable begins a new log file, which must find room.
+	if !l.cfg.Space.Full() || l.cfg.Space.Exhausted() || time.Since(l.began) < spaceEvery {
+		return
+	}
+	truncated := false
+	for _, a := range work {
+		truncated = truncated || a.Truncate != 0
+	}
+	if !truncated {
+		return
+	}
+	if l.shedder.done != nil && time.Since(l.began) < shedEvery {
+		select {
+		case <-l.shedder.done:
+		default:
+			return
+		}
+	}
+	done, err := l.db.AsyncFlush()
+	if err != nil {
+		l.cfg.Logger.Warn("flush log store", slog.Any("error", err))
+	}
+	l.began, l.shedder.done = time.Now(), done
+}
