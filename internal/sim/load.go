@@ -213,10 +213,12 @@ func (l *Load) work(w worker) {
 	}
 }
 
-// Stop stops the clients and waits for them.
+// Stop stops the clients and waits for them, and as long as a node may yet apply
+// a command whose client has given up sooner than it: final reads would differ.
 func (l *Load) Stop() {
 	l.quit()
 	l.wg.Wait()
+	time.Sleep(clientTimeout - or(l.opts.Timeout, clientTimeout))
 }
 
 func (l *Load) quit() { l.once.Do(func() { close(l.stop) }) }

@@ -21,7 +21,7 @@ type room struct {
 
 // What a disk says that it has left.
 const (
-	saidFull   = 1 << 20 // below every reserve
+	saidFull   = 40 << 20 // below the reserve of a small node, but flushes go on
 	saidPlenty = 1 << 40
 )
 
