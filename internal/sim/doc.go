@@ -18,7 +18,7 @@
 // their own, so a schedule that failed is run several times. Clients work on
 // keys (load.go, workload.go) that the checkers of package check judge.
 //
-// Not simulated: errors of a store's manifest, on which Pebble ends the process
-// under its own locks; bits that rot behind a node's last vow, which GUARANTEES
+// Not simulated: errors of a store's manifest and of the change to a new log, on
+// which Pebble ends the process under its own locks; bits that rot behind a node's last vow, which GUARANTEES
 // calls beyond detection.
 package sim

@@ -282,6 +282,11 @@ func (n *Nemesis) diskError(op string) *plan {
 		return nil
 	}
 	on := []string{"wal", "wal", "table", "vow", "counters"}[n.c.Rand.IntN(5)]
+	if op == "write" && on == "wal" {
+		// Nobody may wait for that write, and the next to notice may be the one
+		// who closes the log, where Pebble panics: its fsync fails instead.
+		op = "sync"
+	}
 	p := &plan{begin: []string{fmt.Sprintf("fail %d op=%s on=%s error=eio", i, op, on)}, nodes: []int{i}}
 	if on == "counters" || op == "read" { // read, and written, at the start
 		p.begin = append([]string{fmt.Sprint("kill ", i)}, append(p.begin, fmt.Sprint("start ", i))...)
@@ -305,7 +310,7 @@ func (n *Nemesis) noSpace() *plan {
 	if i == 0 {
 		return nil
 	}
-	begin := []string{fmt.Sprint("full ", i), fmt.Sprintf("fail %d op=write error=enospc", i)}
+	begin := []string{fmt.Sprint("full ", i), fmt.Sprintf("fail %d op=write on=table error=enospc", i)}
 	return &plan{begin: begin, end: []string{fmt.Sprint("room ", i), fmt.Sprint("start ", i)}, nodes: []int{i}}
 }
 

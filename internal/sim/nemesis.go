@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -98,7 +99,7 @@ func (n *Nemesis) do(line string) {
 	if err != nil {
 		n.c.t.Fatalf("%s nemesis: %v", stamp(), err)
 	}
-	if moot == errMoot {
+	if errors.Is(moot, errMoot) {
 		return
 	}
 	n.Steps = append(n.Steps, step)

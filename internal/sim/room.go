@@ -21,11 +21,10 @@ type room struct {
 
 // What a disk says that it has left.
 const (
-	// saidFull is a quarter of a small node's reserve and more: writes are
-	// refused and nothing is compacted, but a node that starts can flush what it
-	// replays. With less it waits in Open until there is room, as a process
-	// would.
-	saidFull   = 20 << 20
+	// saidFull is below the reserve of a small node: writes are refused, but a
+	// node that starts can flush what it replays. With much less it waits in
+	// Open until there is room, as a process would.
+	saidFull   = 40 << 20
 	saidPlenty = 1 << 40
 )
 
