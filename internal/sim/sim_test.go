@@ -68,6 +68,7 @@ func (c *Cluster) live(h *History, load LoadOptions, faults func()) {
 	faults()
 	c.Recover()
 	l.Stop()
+	c.Recover() // a node may have met the last error of its disk only now
 	l.ReadAll()
 	c.WaitEqual(equalWithin)
 }
