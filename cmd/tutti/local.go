@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -116,6 +117,11 @@ func (c *localCluster) start(i int, attr *syscall.SysProcAttr) error {
 	cmd := exec.Command(self, "start", "--dir", c.dirs[i], "--log", c.level, "--debug-command")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = attr
+	// The nodes share this machine: each gets its part of the cores. Go's
+	// scheduler otherwise wakes threads for cores that are taken.
+	if os.Getenv("GOMAXPROCS") == "" {
+		cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.NumCPU()/len(c.members))))
+	}
 	if err := cmd.Start(); err != nil {
 		return failed(err, "")
 	}

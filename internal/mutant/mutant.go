@@ -61,6 +61,11 @@ const (
 	LeaveOutTime
 	ReadUnrecordedExpiry
 	AbsentVersionZero
+	BelieveHeavyResult
+
+	// Repair.
+	EvaluateAmongReady
+	DestroyDamaged
 
 	end
 )
@@ -104,6 +109,10 @@ var table = [end]struct{ name, breaks string }{
 	LeaveOutTime:         {"leave-out-time", "a batch that found a key expired and wrote nothing leaves no record of the time"},
 	ReadUnrecordedExpiry: {"read-unrecorded-expiry", "a read that found a key expired is answered before the time is recorded"},
 	AbsentVersionZero:    {"absent-version-zero", "an absent key always has version 0 for WATCH"},
+	BelieveHeavyResult:   {"believe-heavy-result", "what was evaluated beside the loop is applied whatever has changed since"},
+
+	EvaluateAmongReady: {"evaluate-among-ready", "a batch is evaluated for an index that a change of the configuration takes"},
+	DestroyDamaged:     {"destroy-damaged", "damaged data is removed before the others have taken the node in again"},
 }
 
 // All lists the mutants.

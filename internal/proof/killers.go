@@ -47,5 +47,9 @@ func Killers() []Killer {
 		{mutant.LeaveOutTime, shard("TestExpiredWithoutEffect")},
 		{mutant.ReadUnrecordedExpiry, sim("TestReadOfExpiryWaitsForItsRecord")},
 		{mutant.AbsentVersionZero, sim("TestShards")},
+		{mutant.BelieveHeavyResult, shard("TestHeavyCore")},
+
+		{mutant.EvaluateAmongReady, shard("TestConfChangesAmongBatches")},
+		{mutant.DestroyDamaged, sim("TestDamagedMajorityDestroysNothing")},
 	}
 }

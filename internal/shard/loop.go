@@ -8,6 +8,7 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/mutant"
 	"tutti/internal/store"
 )
 
@@ -306,6 +307,11 @@ func (l *loop) applyWaiting(b *store.Batch) error {
 // a change of the configuration or at its own, would take the batch's index.
 func (r *Replica) work(b *store.Batch) error {
 	for {
+		if mutant.On(mutant.EvaluateAmongReady) {
+			if err := r.propose(); err != nil {
+				return err
+			}
+		}
 		switch {
 		case r.raft.HasReady():
 			if err := r.handle(b); err != nil {
