@@ -201,9 +201,13 @@ func (n *Nemesis) rotten() int {
 	return i
 }
 
-// acquit forgets the damage of nodes that have been rebuilt since.
+// acquit forgets the damage of nodes that have been rebuilt since, but for what
+// is still to come: a disk that lies shows it only in the end.
 func (n *Nemesis) acquit() {
 	for i, generation := range n.suspect {
+		if n.busy[i] {
+			continue
+		}
 		s, err := n.c.Status(i)
 		if err == nil && s.Generation > generation && !n.c.Rebuilding(i) {
 			delete(n.suspect, i)

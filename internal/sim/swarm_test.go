@@ -26,7 +26,7 @@ const (
 	calm     = 30 * time.Second
 	// opsLeast is how many operations a second a cluster must see at least: most
 	// see far more, but the faults of some leave it without a majority for long.
-	opsLeast = 8
+	opsLeast = 3
 )
 
 func TestSwarm(t *testing.T) {
