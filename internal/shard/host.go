@@ -380,11 +380,17 @@ func (r *Replica) campaignSoon(left int) {
 }
 
 // campaignAgain ends a split vote: two replicas asked for votes in the same tick,
-// each has its own, and raft would let both wait for another election time-out.
-// Two to five ticks decide it. (Time-outs are drawn from ten ticks, so of two
-// followers that miss a leader at once one pair in ten collides.)
-func (r *Replica) campaignAgain() {
+// each has its own and refuses the other, and raft would let both wait for
+// another election time-out. Two to five ticks decide it. (Time-outs are drawn
+// from ten ticks, so of two followers that miss a leader at once one pair in ten
+// collides.) It takes a refusal: answers that are late come from slow disks, and
+// a new term would only have them begin again.
+func (r *Replica) campaignAgain(refusal *pb.Message) {
 	tick, term := r.host.cfg.Tick, r.term
+	if r.state != raft.StateCandidate || refusal.GetTerm() != term || r.splitTerm == term {
+		return
+	}
+	r.splitTerm = term
 	r.loop.after(2*tick+time.Duration(r.host.cfg.Rand(uint64(3*tick))), func() {
 		if r.state != raft.StateCandidate || r.term != term {
 			return

@@ -38,6 +38,8 @@ type testNode struct {
 	session uint64
 	seq     uint64
 	term    uint64
+	scrub   time.Duration // see Config.ScrubEvery
+	fatal   func(err error)
 }
 
 func testStores(fs vfs.FS) store.Config { return store.Config{FS: fs, Dir: "node", Small: true} }
@@ -45,7 +47,7 @@ func testStores(fs vfs.FS) store.Config { return store.Config{FS: fs, Dir: "node
 // newTestNode forms and starts a node whose shard has these voters.
 func newTestNode(t *testing.T, voters ...uint64) *testNode {
 	t.Helper()
-	n := &testNode{t: t, fs: vfs.NewCrashableMem(), clock: SystemClock(), session: testSession}
+	n := &testNode{t: t, fs: vfs.NewCrashableMem(), clock: SystemClock(), session: testSession, fatal: func(err error) { panic(err) }}
 	n.must(n.fs.MkdirAll("node", 0o755))
 	root, err := n.fs.OpenDir("/")
 	n.must(errors.Join(err, root.Sync(), root.Close()))
@@ -78,7 +80,7 @@ func (n *testNode) start(incarnation uint64) {
 	var err error
 	n.host, err = Open(Config{Node: 1, Incarnation: incarnation, Shards: []Shard{{ID: testShard, Slots: store.AllSlots}}, Log: n.log, State: n.state,
 		Links: n.links, Table: command.NewTable(), Clock: n.clock, NewID: func() uint64 { n.ids++; return n.ids },
-		Rand: func(uint64) uint64 { return 0 }, Fatal: func(err error) { panic(err) }})
+		Rand: func(uint64) uint64 { return 0 }, Fatal: func(err error) { n.fatal(err) }, ScrubEvery: n.scrub})
 	n.must(err)
 	n.host.Start()
 }

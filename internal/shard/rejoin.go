@@ -50,6 +50,10 @@ func (r *Replica) receiveMsg(m *pb.Message) {
 		if len(r.conf.GetVoters()) == 0 {
 			return
 		}
+	case pb.MsgVoteResp:
+		if m.GetReject() {
+			r.campaignAgain(m)
+		}
 	}
 	r.step(m)
 }

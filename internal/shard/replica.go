@@ -58,6 +58,7 @@ type Replica struct {
 	viewConf *pb.ConfState // that of view
 	// settled says, for everybody, that this replica is a voter.
 	settled   atomic.Bool
+	splitTerm uint64             // whose vote was split
 	confIndex uint64             // of the newest change proposed here in this term
 	joining   map[uint64]request // node -> its wish to join
 	joinLook  bool               // a wish has come
@@ -411,9 +412,6 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.sweep = nil
 	r.confIndex = 0
 	r.setLead(Lead{Node: replicaNode(s.Lead), Term: r.term})
-	if r.state == raft.StateCandidate {
-		r.campaignAgain()
-	}
 	r.dropGroups()
 	r.readsTermChanged()
 	if mutant.On(mutant.EvaluateBeforeOwnTerm) && r.state == raft.StateLeader {

@@ -50,7 +50,11 @@ func TestScrubPieces(t *testing.T) {
 				for i := range 12 {
 					n.run(fmt.Sprintf("SET key:%d %s", i, strings.Repeat("x", 60)))
 				}
-				n.call(func(r *Replica) { r.host.cfg.ScrubEvery = 2 * time.Second })
+				n.stop()
+				n.scrub = 2 * time.Second
+				n.open()
+				n.start(2)
+				n.lead()
 				tell := func(hash uint64) uint64 {
 					if answers {
 						return hash
@@ -90,10 +94,11 @@ func TestScrubTie(t *testing.T) {
 		n.lead()
 		n.run("SET a 1")
 		var failed error
-		n.call(func(r *Replica) {
-			r.host.cfg.ScrubEvery = time.Second
-			r.host.cfg.Fatal = func(err error) { failed = err }
-		})
+		n.stop()
+		n.scrub, n.fatal = time.Second, func(err error) { failed = err }
+		n.open()
+		n.start(2)
+		n.lead()
 		scrubAlone(t, n, func(hash uint64) uint64 { return hash + 1 })
 		n.call(func(*Replica) {
 			if failed == nil || !strings.Contains(failed.Error(), "no majority agrees") {

@@ -79,7 +79,7 @@ func FuzzCounters(f *testing.F) {
 			b = sealed(b)
 		}
 		cfg := Config{FS: vfs.NewMem(), Dir: "/"}
-		if err := WriteFile(cfg.FS, "/counters", b); err != nil {
+		if err := WriteFile(cfg.FS, "/counters", bytes.Clone(b)); err != nil {
 			t.Fatal(err)
 		}
 		c, err := OpenCounters(cfg, 1, false)

@@ -34,6 +34,8 @@ type Log struct {
 	// The rest belongs to the writer goroutine after OpenLog.
 	last map[uint64]uint64        // shard -> index of its last entry on disk
 	hard map[uint64]*pb.HardState // commits not yet written, folded into the next append
+	// unsynced says that something was written since the last fsync.
+	unsynced bool
 	shedder
 }
 
@@ -241,6 +243,13 @@ func (l *Log) write(work []*Append, closing bool) error {
 			}
 		}
 	}
+	if sync && l.unsynced && b.Empty() {
+		// Somebody waits for what was written before without an fsync, as the
+		// removal of a part of the log is.
+		if err := b.LogData(nil, nil); err != nil {
+			return err
+		}
+	}
 	if !b.Empty() {
 		opt := pebble.NoSync
 		if sync && !mutant.On(mutant.SkipLogFsync) {
@@ -249,6 +258,7 @@ func (l *Log) write(work []*Append, closing bool) error {
 		if err := b.Commit(opt); err != nil {
 			return err
 		}
+		l.unsynced = !sync
 	}
 	l.shed(work)
 	if err := l.raiseVow(work); err != nil {
