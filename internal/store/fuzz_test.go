@@ -73,7 +73,8 @@ func FuzzDecodeStarts(f *testing.F) {
 // and ids never come twice.
 func FuzzCounters(f *testing.F) {
 	f.Add(sealed(be.AppendUint64(be.AppendUint64(nil, 41), 3*idBlock)), false)
-	f.Add(make([]byte, 16), true)
+	f.Add(make([]byte, 16), true) // without a generation, as the first version wrote
+	f.Add(make([]byte, 24), true)
 	f.Fuzz(func(t *testing.T, b []byte, seal bool) {
 		if seal {
 			b = sealed(b)
@@ -86,7 +87,7 @@ func FuzzCounters(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(b) != 20 || c.Incarnation != be.Uint64(b[4:])+1 || c.next != be.Uint64(b[12:]) {
+		if len(b) != 4+16 && len(b) != 4+24 || c.Incarnation != be.Uint64(b[4:])+1 || c.next != be.Uint64(b[12:]) {
 			t.Fatalf("%x is read as start %d, id %d", b, c.Incarnation, c.next)
 		}
 		id := c.NewID()
