@@ -34,6 +34,18 @@ var (
 	clocks = regexp.MustCompile(`age=\d+ idle=\d+`)
 )
 
+// waitAlone waits until the node has noticed that whoever asked whether it is
+// ready has gone: CLIENT LIST would show it.
+func waitAlone(t *testing.T, c *nodetest.Client, clients int) {
+	t.Helper()
+	for range 100_000 {
+		if strings.Count(c.Text("CLIENT", "LIST"), "addr=") == 2*clients { // addr and laddr
+			return
+		}
+	}
+	t.Fatal("the node still lists a client that has gone")
+}
+
 func runScript(t *testing.T, file string) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -41,6 +53,7 @@ func runScript(t *testing.T, file string) {
 	}
 	c := nodetest.Start(t, nodetest.Options{Debug: true})
 	clients := map[string]*nodetest.Client{">": c.Dial(0), "2>": c.Dial(0)}
+	waitAlone(t, clients[">"], len(clients))
 	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
 	var out []string
 	for i := 0; i < len(lines); {
