@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,9 +63,9 @@ func newTestRouter(t *testing.T, start bool) *testRouter {
 	r := &testRouter{t: t, stores: []interface{ Close() error }{log, state}}
 	r.router = New(Config{Node: 1, Incarnation: 1, Shards: shards})
 	r.links = peer.New(peer.Config{Node: 1, Listener: nobody{make(chan struct{})}, Wall: clock.Wall})
-	var ids uint64
+	var ids atomic.Uint64
 	r.host, err = shard.Open(shard.Config{Node: 1, Incarnation: 1, Shards: shards, Log: log, State: state, Links: r.links, Table: command.NewTable(),
-		Clock: clock, NewID: func() uint64 { ids++; return ids }, Rand: func(uint64) uint64 { return 0 },
+		Clock: clock, NewID: func() uint64 { return ids.Add(1) }, Rand: func(uint64) uint64 { return 0 },
 		LeadChanged: r.router.LeadChanged, Fatal: func(err error) { panic(err) }})
 	must(err)
 	r.router.Start(r.host)

@@ -109,7 +109,7 @@ func (r *Replica) watchHealth() {
 	quickest := r.health.entry.by
 	r.host.cfg.Logger.Warn("the disk here is slow, leadership moves", slog.Uint64("shard", r.id), slog.Uint64("to", replicaNode(quickest)))
 	r.health.begin(r.ticks) // judged anew, should nobody take it
-	r.transfer(quickest, func(uint64) bool { return true })
+	r.transfer(quickest, r.hasRoom)
 }
 
 // noteAck takes what a follower's answer tells about the log it holds.

@@ -504,18 +504,23 @@ func (h *Host) Resign(ctx context.Context) error {
 	return nil
 }
 
-func (r *Replica) resign() { r.transfer(0, func(uint64) bool { return true }) }
+// resign prefers a node with room: another would hand leadership on at once.
+func (r *Replica) resign() {
+	if r.transfer(0, r.hasRoom) == 0 {
+		r.transfer(0, func(uint64) bool { return true })
+	}
+}
 
 // transfer hands leadership to the follower that is furthest among those whose
-// nodes may have it, of those equally far to the preferred replica, and reports
-// whether that is under way.
-func (r *Replica) transfer(preferred uint64, may func(node uint64) bool) bool {
+// nodes may have it, of those equally far to the preferred replica. It returns
+// the node that is to take it, 0 if there is none.
+func (r *Replica) transfer(preferred uint64, may func(node uint64) bool) uint64 {
 	if !r.leading() {
-		return false
+		return 0
 	}
 	st := r.raft.Status()
 	if st.LeadTransferee != 0 {
-		return true
+		return replicaNode(st.LeadTransferee)
 	}
 	best, match := uint64(0), uint64(0)
 	for id, p := range st.Progress {
@@ -530,7 +535,7 @@ func (r *Replica) transfer(preferred uint64, may func(node uint64) bool) bool {
 		r.loop.touch(r)
 		r.raft.TransferLeader(best)
 	}
-	return best != 0
+	return replicaNode(best)
 }
 
 func (r *Replica) dropReads() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +35,7 @@ type testNode struct {
 	state   *store.State
 	links   *peer.Links
 	host    *Host
-	ids     uint64
+	ids     *atomic.Uint64
 	session uint64
 	seq     uint64
 	term    uint64
@@ -47,7 +48,7 @@ func testStores(fs vfs.FS) store.Config { return store.Config{FS: fs, Dir: "node
 // newTestNode forms and starts a node whose shard has these voters.
 func newTestNode(t *testing.T, voters ...uint64) *testNode {
 	t.Helper()
-	n := &testNode{t: t, fs: vfs.NewCrashableMem(), clock: SystemClock(), session: testSession, fatal: func(err error) { panic(err) }}
+	n := &testNode{t: t, fs: vfs.NewCrashableMem(), clock: SystemClock(), session: testSession, ids: new(atomic.Uint64), fatal: func(err error) { panic(err) }}
 	n.must(n.fs.MkdirAll("node", 0o755))
 	root, err := n.fs.OpenDir("/")
 	n.must(errors.Join(err, root.Sync(), root.Close()))
@@ -79,7 +80,7 @@ func (n *testNode) start(incarnation uint64) {
 	n.links = peer.New(peer.Config{Node: 1, Listener: nobody{make(chan struct{})}, Wall: n.clock.Wall, Mono: n.clock.Mono})
 	var err error
 	n.host, err = Open(Config{Node: 1, Incarnation: incarnation, Shards: []Shard{{ID: testShard, Slots: store.AllSlots}}, Log: n.log, State: n.state,
-		Links: n.links, Table: command.NewTable(), Clock: n.clock, NewID: func() uint64 { n.ids++; return n.ids },
+		Links: n.links, Table: command.NewTable(), Clock: n.clock, NewID: func() uint64 { return n.ids.Add(1) },
 		Rand: func(uint64) uint64 { return 0 }, Fatal: func(err error) { n.fatal(err) }, ScrubEvery: n.scrub})
 	n.must(err)
 	n.host.Start()

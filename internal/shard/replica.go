@@ -76,7 +76,7 @@ type Replica struct {
 	epoch    uint64          // counts installed snapshots
 	ticks    uint64
 	shortage shortage       // as of the last tick
-	yielded  uint64         // tick of the last attempt to leave a full disk, see yield
+	yielding yielding       // in this term, see yield
 	views    sync.WaitGroup // open views; a snapshot is installed when there is none
 	hashes   hashes
 	scrub    scrub
@@ -442,6 +442,7 @@ func (r *Replica) startLeading() error {
 		r.clock.start(r.host.cfg.Clock.Wall())
 	}
 	r.health.begin(r.ticks)
+	r.yielding = yielding{}
 	r.sweep = newSweeper(r)
 	r.scrubLead()
 	r.setLead(Lead{Node: r.host.cfg.Node, Term: r.term, Self: true})

@@ -13,9 +13,12 @@ import (
 // is a follower that is away.
 
 const (
-	// yieldTicks is how long after an attempt to leave a full disk the next one
-	// begins. In between what comes is refused, not kept waiting.
+	// yieldTicks is how long after the first attempt to leave a full disk the
+	// next round begins. Once all attempts of a round have failed, what comes is
+	// refused, not kept waiting.
 	yieldTicks = 100
+	// yieldTries is how often a round asks each node.
+	yieldTries = 2
 	// smallAppend is how many bytes of entries a node appends with its last
 	// reserve: the time, sessions, the beginning of a term.
 	smallAppend = 4 << 10
@@ -25,6 +28,12 @@ const (
 type shortage struct {
 	full  bool // what needs room is refused
 	tight bool // every write is refused
+}
+
+// yielding is a round of attempts to leave a full disk.
+type yielding struct {
+	since uint64   // tick of the first
+	asked []uint64 // nodes
 }
 
 // room is the shortage for the next batch; moving says that there should be
@@ -50,12 +59,11 @@ func (r *Replica) countRoom() {
 	case space.Full():
 		own = peer.RoomFull
 	}
-	voters := r.voters
 	full, tight := 0, 0
-	for _, id := range voters {
+	for _, node := range r.voters {
 		room := own
-		if id != r.host.cfg.Node {
-			room = r.host.cfg.Links.Room(id)
+		if node != r.host.cfg.Node {
+			room = r.host.cfg.Links.Room(node)
 		}
 		if room != peer.RoomPlenty {
 			full++
@@ -64,7 +72,7 @@ func (r *Replica) countRoom() {
 			tight++
 		}
 	}
-	spare := len(voters) - (len(voters)/2 + 1) // a majority does without them
+	spare := len(r.voters) - (len(r.voters)/2 + 1) // a majority does without them
 	r.shortage = shortage{full: full > spare, tight: tight > spare}
 	if own != peer.RoomPlenty && !r.shortage.full {
 		r.yield()
@@ -74,14 +82,35 @@ func (r *Replica) countRoom() {
 // yield hands leadership to a node whose disk has room, and reports whether
 // that is under way.
 func (r *Replica) yield() bool {
-	if r.yielded != 0 && r.ticks-r.yielded < yieldTicks {
-		return r.leading() && r.raft.Status().LeadTransferee != 0
+	if !r.leading() {
+		return false
 	}
-	under := r.transfer(0, func(node uint64) bool { return r.host.cfg.Links.Room(node) == peer.RoomPlenty })
-	if under {
-		r.yielded = r.ticks
+	if r.raft.BasicStatus().LeadTransferee != 0 {
+		return true
 	}
-	return under
+	y := &r.yielding
+	if len(y.asked) == 0 || r.ticks-y.since >= yieldTicks {
+		*y = yielding{since: r.ticks}
+	}
+	to := r.transfer(0, func(node uint64) bool {
+		tries := 0
+		for _, asked := range y.asked {
+			if asked == node {
+				tries++
+			}
+		}
+		return r.hasRoom(node) && tries < yieldTries
+	})
+	if to == 0 {
+		return false
+	}
+	y.asked = append(y.asked, to)
+	return true
+}
+
+// hasRoom reports whether another node has room, as far as it is known here.
+func (r *Replica) hasRoom(node uint64) bool {
+	return r.host.cfg.Links.Room(node) == peer.RoomPlenty
 }
 
 // noRoomFor reports whether a message must be dropped because there is no room

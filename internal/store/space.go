@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -13,7 +14,8 @@ import (
 
 // Space watches the disk of a node, so that the node refuses work before the
 // disk does: an append to the raft log that fails ends the node. It also keeps
-// a ballast, a file that holds nothing and is released when the disk is full.
+// a ballast, a file that holds nothing and is released when the disk is full,
+// and a spare: the room with which the next file of the raft log begins.
 //
 // With R, the reserve, what goes on depends on the room that is left:
 //
@@ -21,7 +23,7 @@ import (
 //	           the log is cut sooner
 //	below R/2  no compactions, no incoming snapshots
 //	below R/4  Tight: writes of users are refused or not appended, deletes too
-//	below R/8  Exhausted: no appends at all
+//	below R/8  Exhausted, as without a spare: no appends at all
 //	below R/16 no flushes: what is left is for votes and manifests
 //
 // Full ends at 2R. A file system that can't tell its room is never full.
@@ -35,6 +37,9 @@ type Space struct {
 	full  atomic.Bool
 	spent atomic.Int64 // written since it was last asked
 
+	sparing sync.Mutex // held to make and to take the spare
+	spare   atomic.Bool
+
 	looking sync.Mutex // guards known; held to ask and to judge
 	known   bool       // the file system tells its room
 
@@ -47,6 +52,7 @@ const (
 	spaceEvery       = time.Second
 	unknownBytes     = 1 << 62 // the room of a disk that does not tell
 	ballastFile      = "ballast"
+	spareFile        = "spare"
 	reserveBytes     = 1 << 30
 	reserveSmall     = 64 << 20
 	ballastChunk     = 1 << 20
@@ -56,6 +62,7 @@ const (
 	tightOfReserve   = 4
 	lastOfReserve    = 8
 	flushOfReserve   = 16
+	aheadOfReserve   = 16
 	// lookOfReserve is the part of the reserve after whose writing the disk is
 	// asked again.
 	lookOfReserve = 16
@@ -70,6 +77,11 @@ func WatchSpace(cfg Config) *Space {
 		s.reserve = reserveSmall
 	}
 	s.look()
+	// What is left of the last run may have become a log, so far as the disk knows.
+	if err := cfg.FS.Remove(s.sparePath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		cfg.Logger.Warn("remove the old spare", slog.Any("error", err))
+	}
+	s.keepSpare()
 	go s.run()
 	return s
 }
@@ -81,7 +93,9 @@ func (s *Space) Full() bool { return s != nil && s.full.Load() }
 func (s *Space) Tight() bool { return s != nil && s.left.Load() < s.reserve/tightOfReserve }
 
 // Exhausted reports whether nothing is to be appended at all.
-func (s *Space) Exhausted() bool { return s != nil && s.left.Load() < s.reserve/lastOfReserve }
+func (s *Space) Exhausted() bool {
+	return s != nil && (s.left.Load() < s.reserve/lastOfReserve || !s.spare.Load())
+}
 
 // Close stops watching. Whoever waits for room is told that there is none.
 func (s *Space) Close() {
@@ -101,6 +115,7 @@ func (s *Space) run() {
 		case <-t.C:
 		}
 		s.look()
+		s.keepSpare()
 		s.keepBallast()
 	}
 }
@@ -218,4 +233,57 @@ func (s *Space) makeBallast() (err error) {
 		}
 	}
 	return nil
+}
+
+// ahead is how much room the raft log takes before it needs it.
+func (s *Space) ahead() int64 { return s.reserve / aheadOfReserve }
+
+func (s *Space) sparePath() string { return s.cfg.FS.PathJoin(s.cfg.Dir, spareFile) }
+
+// keepSpare makes a spare unless there is one.
+func (s *Space) keepSpare() {
+	s.sparing.Lock()
+	defer s.sparing.Unlock()
+	if s.spare.Load() {
+		return
+	}
+	err := s.makeSpare()
+	s.spare.Store(err == nil)
+	switch {
+	case vfs.IsNoSpaceError(err):
+		s.exhausted()
+	case err != nil:
+		s.cfg.Logger.Warn("make a spare", slog.Any("error", err))
+	}
+}
+
+// makeSpare gives a file room, as far as the file system can.
+func (s *Space) makeSpare() (err error) {
+	f, err := s.cfg.FS.Create(s.sparePath(), categoryWAL)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", s.sparePath(), err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := f.Preallocate(0, s.ahead()); vfs.IsNoSpaceError(err) {
+		return fmt.Errorf("take room: %w", err)
+	}
+	s.spend(int(s.ahead()))
+	return nil
+}
+
+// takeSpare makes the spare, if there is one, the file of that name, and the
+// next spare.
+func (s *Space) takeSpare(name string) bool {
+	s.sparing.Lock()
+	taken := s.spare.Load()
+	if taken {
+		if err := s.cfg.FS.Rename(s.sparePath(), name); err != nil {
+			s.cfg.Logger.Warn("take the spare", slog.Any("error", err))
+			taken = false
+		}
+		s.spare.Store(false)
+	}
+	s.sparing.Unlock()
+	s.keepSpare()
+	return taken
 }

@@ -40,7 +40,16 @@ func (c *Config) stores() vfs.FS {
 // Unwrap implements vfs.FS.
 func (fs spaceFS) Unwrap() vfs.FS { return fs.FS }
 
+// Create implements vfs.FS. A log begins with the room of the spare one: by now
+// somebody may have taken the rest of the disk.
 func (fs spaceFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if category == categoryWAL && fs.space.takeSpare(name) {
+		f, err := fs.OpenReadWrite(name, category)
+		if err != nil {
+			return nil, err
+		}
+		return fs.file(f, category, fs.space.ahead()), nil
+	}
 	f, err := fs.FS.Create(name, category)
 	if err != nil {
 		return nil, err
@@ -48,15 +57,26 @@ func (fs spaceFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File,
 	return fs.file(f, category, 0), nil
 }
 
-// ReuseForWrite implements vfs.FS. The room of the old file stays.
+// ReuseForWrite implements vfs.FS. The room of the old file stays; if that is
+// too little, it is as good as none.
 func (fs spaceFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := fs.FS.ReuseForWrite(from, to, category)
+	info, err := fs.Stat(from)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
+	if info.Size() < fs.space.ahead() {
+		f, err := fs.Create(to, category)
+		if err != nil {
+			return nil, err
+		}
+		if err := fs.Remove(from); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return f, nil
+	}
+	f, err := fs.FS.ReuseForWrite(from, to, category)
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, err
 	}
 	return fs.file(f, category, info.Size()), nil
 }
@@ -69,7 +89,7 @@ func (fs spaceFS) file(f vfs.File, category vfs.DiskWriteCategory, allocated int
 	case categoryCompaction, categorySnapshot:
 		s.part = tablesOfReserve
 	case categoryWAL:
-		s.ahead = fs.space.reserve / aheadOfReserve
+		s.ahead = fs.space.ahead()
 	case categoryManifest:
 		s.ahead = manifestAhead
 	}
@@ -89,11 +109,8 @@ type spaceFile struct {
 	allocated int64 // the room that the file has
 }
 
-// Room taken ahead.
-const (
-	aheadOfReserve = 16
-	manifestAhead  = 256 << 10
-)
+// manifestAhead is the room that a manifest takes ahead.
+const manifestAhead = 256 << 10
 
 // Preallocate is Pebble's wish for more than that, which is granted only while
 // there is plenty.

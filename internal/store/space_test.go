@@ -1,0 +1,170 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// blockDisk is a disk whose room is taken by what is allocated: what is written
+// within it takes none.
+type blockDisk struct {
+	vfs.FS
+	mu    sync.Mutex // guards what follows
+	left  int64
+	shown int64            // what it says is left, until it has refused something; 0: the truth
+	files map[string]int64 // name -> bytes allocated
+}
+
+type blockFile struct {
+	vfs.File
+	disk   *blockDisk
+	name   string
+	offset int64
+}
+
+func (d *blockDisk) take(name string, end int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	more := max(0, end-d.files[name])
+	if more > d.left {
+		d.shown = 0
+		return syscall.ENOSPC
+	}
+	d.left -= more
+	d.files[name] += more
+	return nil
+}
+
+// hog takes all the room that is left, just after somebody has looked at it. It
+// returns how much that was.
+func (d *blockDisk) hog() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shown, d.left = d.left, 0
+	return d.shown
+}
+
+func (d *blockDisk) give(n int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left, d.shown = d.left+n, 0
+}
+
+func (d *blockDisk) move(from, to string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left += d.files[to]
+	delete(d.files, to)
+	if n, ok := d.files[from]; ok && to != "" {
+		d.files[to] = n
+		delete(d.files, from)
+	}
+}
+
+func (d *blockDisk) wrap(f vfs.File, name string, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &blockFile{File: f, disk: d, name: name}, nil
+}
+
+func (d *blockDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	d.move("", name)
+	f, err := d.FS.Create(name, c)
+	return d.wrap(f, name, err)
+}
+
+func (d *blockDisk) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := d.FS.OpenReadWrite(name, c, opts...)
+	return d.wrap(f, name, err)
+}
+
+func (d *blockDisk) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	d.move(from, to)
+	f, err := d.FS.ReuseForWrite(from, to, c)
+	return d.wrap(f, to, err)
+}
+
+func (d *blockDisk) Rename(from, to string) error { d.move(from, to); return d.FS.Rename(from, to) }
+func (d *blockDisk) Remove(name string) error     { d.move("", name); return d.FS.Remove(name) }
+
+func (d *blockDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return vfs.DiskUsage{AvailBytes: uint64(cmp.Or(d.shown, d.left))}, nil
+}
+
+func (f *blockFile) Preallocate(offset, length int64) error {
+	return f.disk.take(f.name, offset+length)
+}
+
+func (f *blockFile) Write(p []byte) (int, error) {
+	if err := f.disk.take(f.name, f.offset+int64(len(p))); err != nil {
+		return 0, err
+	}
+	n, err := f.File.Write(p)
+	f.offset += int64(n)
+	return n, err
+}
+
+// Somebody takes the rest of the disk between two looks at it, and then the log
+// begins a new file: nothing that it takes on until it knows may fail.
+func TestLogOnADiskThatFillsAtOnce(t *testing.T) {
+	for before := range 16 { // entries; a few of them fill a memtable
+		t.Run(fmt.Sprint(before), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { fillAtOnce(t, before) })
+		})
+	}
+}
+
+func fillAtOnce(t *testing.T, before int) {
+	disk := &blockDisk{FS: vfs.NewMem(), left: 1 << 30, files: make(map[string]int64)}
+	if err := disk.MkdirAll(testDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{FS: disk, Dir: testDir, Small: true, MemtableBytes: 1 << 20}
+	cfg.Fatal = func(err error) { t.Errorf("the node ended: %v", err) }
+	cfg.Space = WatchSpace(cfg)
+	defer cfg.Space.Close()
+	log, err := OpenLog(cfg)
+	if err == nil {
+		err = log.Create(testShard, 10, 1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := uint64(10)
+	write := func() {
+		index++
+		log.do(&Append{Shard: testShard, Entries: []*pb.Entry{{Index: new(index), Term: new(uint64(1)), Data: make([]byte, 64<<10)}}})
+	}
+	for range before {
+		write()
+	}
+	rest := disk.hog()
+	for n := 0; !cfg.Space.Exhausted(); n++ {
+		if write(); n == 1000 {
+			t.Fatalf("%d entries were written to a full disk", n)
+		}
+	}
+	disk.give(rest)
+	for start := time.Now(); cfg.Space.Exhausted(); time.Sleep(time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("still exhausted")
+		}
+	}
+	for range 40 {
+		write()
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
