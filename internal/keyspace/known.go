@@ -7,17 +7,20 @@ import "hash/maphash"
 // was there, so it is spared the look-up in the store, which was measured to be
 // a third of a leader's work (8 µs of 27 µs for all three nodes).
 //
-// It is a table of fixed size in sets of one cache line: an entry is 62 bits of
-// a hash with a seed of this process, and two bits of state. Two keys that agree
+// It is a table in sets of one cache line: an entry is 62 bits of a hash with a
+// seed of this process, and two bits of state. It grows to a limit with what is
+// met, as most leaders meet few keys and begin anew often. Two keys that agree
 // in all of those bits would be taken for one another; nobody can construct
 // them, and by chance it happens about once in 2^59 look-ups.
 //
 // It describes the applied state of one leader's term; a new term starts with
 // an empty one.
 type Known struct {
-	seed  maphash.Seed
-	table []knownSet
-	turn  uint8 // which way of a full set is given up next
+	seed    maphash.Seed
+	table   []knownSet
+	max     int   // sets
+	evicted int   // entries given up since the table has had this size
+	turn    uint8 // which way of a full set is given up next
 }
 
 type knownSet [8]uint64
@@ -33,17 +36,47 @@ const (
 	// knownSets makes 16 MiB of table, for two million keys, shared by the
 	// shards of a node.
 	knownSets = 1 << 18
+	// knownBegin is 64 KiB. Each doubling costs about as much as to fill what is
+	// there: the last one 8 MiB.
+	knownBegin = 1 << 10
+	// knownCrowd: the table grows once one entry for so many sets was given up,
+	// which is when it is about half full.
+	knownCrowd = 4
 )
 
 // NewKnown returns a table that knows nothing, one of as many as a node has
 // shards.
 func NewKnown(shards int) *Known {
-	return &Known{seed: maphash.MakeSeed(), table: make([]knownSet, max(1, knownSets/shards))}
+	limit := max(1, knownSets/shards)
+	return &Known{seed: maphash.MakeSeed(), table: make([]knownSet, min(knownBegin, limit)), max: limit}
 }
+
+// at returns the set where an entry with this hash belongs.
+func (k *Known) at(h uint64) *knownSet { return &k.table[(h>>2)%uint64(len(k.table))] }
 
 func (k *Known) find(row []byte) (set *knownSet, tag uint64) {
 	h := maphash.Bytes(k.seed, row)
-	return &k.table[(h>>2)%uint64(len(k.table))], h &^ stateMask
+	return k.at(h), h &^ stateMask
+}
+
+// grow doubles the table. What does not fit is forgotten.
+func (k *Known) grow() {
+	old := k.table
+	k.table, k.evicted = make([]knownSet, min(2*len(old), k.max)), 0
+	for i := range old {
+		for _, e := range old[i] {
+			if e&stateMask == uint64(unknown) {
+				continue
+			}
+			set := k.at(e)
+			for j := range set {
+				if set[j] == 0 {
+					set[j] = e
+					break
+				}
+			}
+		}
+	}
 }
 
 func (k *Known) get(row []byte) keyState {
@@ -74,6 +107,11 @@ func (k *Known) set(row []byte, s keyState) {
 	if free < 0 {
 		free = int(k.turn) % len(set)
 		k.turn++
+		if k.evicted++; k.evicted > len(k.table)/knownCrowd && len(k.table) < k.max {
+			k.grow()
+			k.set(row, s)
+			return
+		}
 	}
 	set[free] = tag | uint64(s)
 }

@@ -65,8 +65,9 @@ type Server struct {
 	wg       sync.WaitGroup
 	draining atomic.Bool
 
-	mu       sync.Mutex // guards listeners, conns, closed
+	mu       sync.Mutex // guards what follows
 	listener []net.Listener
+	deaf     bool // takes no listener any more
 	conns    map[uint64]*conn
 	closed   bool
 	lastID   uint64
@@ -94,10 +95,10 @@ func New(cfg Config) *Server {
 // Serve accepts clients until the listener or the server is closed.
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
-	if s.closed {
+	if s.deaf {
 		s.mu.Unlock()
 		l.Close() // nobody else would
-		return net.ErrClosed
+		return nil
 	}
 	s.listener = append(s.listener, l)
 	s.mu.Unlock()
@@ -165,6 +166,7 @@ func (s *Server) clients() []*conn {
 func (s *Server) CloseListeners() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.deaf = true
 	for _, l := range s.listener {
 		l.Close()
 	}

@@ -241,7 +241,8 @@ func (n *Network) delay(from, to string) time.Duration {
 	return d
 }
 
-// Listen opens addr.
+// Listen opens addr. If the host is down, what listens there is dead without
+// knowing it, and in nobody's way.
 func (n *Network) Listen(addr string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -249,7 +250,9 @@ func (n *Network) Listen(addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", addr, syscall.EADDRINUSE)
 	}
 	l := &listener{net: n, addr: address(addr), cond: sync.NewCond(&n.mu)}
-	n.listeners[addr] = l
+	if !n.host(hostOf(addr)).down {
+		n.listeners[addr] = l
+	}
 	return l, nil
 }
 

@@ -93,7 +93,9 @@ func TestPowerCutWhileRebuilding(t *testing.T) {
 		for n := 1; ; n += step {
 			k.Must("SET", "k", fmt.Sprint(n))
 			k.Must("RPUSH", "list", fmt.Sprint(n))
-			time.Sleep(200 * time.Millisecond)
+			// Or there is nothing to lose: the others may refuse the node until
+			// they have missed the one that lost its power.
+			c.WaitEqual(10 * time.Second)
 			c.Stop(hurt)
 			c.LoseLogTail(hurt)
 			c.CrashAtChange(hurt, n, "")
