@@ -108,8 +108,9 @@ func (d *disk) drags(op errorfs.Op, err error) bool {
 		return false // may come under a lock
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.opened && (err != nil || d.ended) && class(op.Path) == "table"
+	drags := d.opened && (err != nil || d.ended) && class(op.Path) == "table"
+	d.mu.Unlock()
+	return drags && !holdsUp()
 }
 
 // setDelay makes fsyncs of the log take delay; 0 before the node's stores are

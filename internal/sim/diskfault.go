@@ -77,12 +77,21 @@ func (d *disk) strike(op errorfs.Op) error {
 // rotates reports whether the caller closes a log to begin another. Pebble
 // panics if that fails, which ends a process as it should, and would end the
 // test with it.
-func rotates() bool {
+func rotates() bool { return calledBy(".closeInternal", ".rotateWAL") }
+
+// holdsUp reports whether others wait for the caller under a lock: for a table
+// that is being opened, or to be cut out of the state.
+func holdsUp() bool { return calledBy(".findOrCreateValue", ".exciseTable") }
+
+// calledBy reports whether a function whose name ends like that is on the stack.
+func calledBy(suffixes ...string) bool {
 	var pcs [64]uintptr
 	for frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])]); ; {
 		f, more := frames.Next()
-		if strings.HasSuffix(f.Function, ".closeInternal") || strings.HasSuffix(f.Function, ".rotateWAL") {
-			return true
+		for _, s := range suffixes {
+			if strings.HasSuffix(f.Function, s) {
+				return true
+			}
 		}
 		if !more {
 			return false
