@@ -263,6 +263,22 @@ func (a *ackLog) outage(ctx context.Context, killed time.Time) (time.Duration, e
 	}
 }
 
+// next waits for the next acknowledgement and returns the longest gap up to it.
+func (a *ackLog) next(ctx context.Context, _ time.Time) (time.Duration, error) {
+	for began := time.Now(); ; {
+		longest, last := a.look()
+		switch {
+		case last.After(began):
+			return longest, nil
+		case time.Since(began) > outageMax:
+			return 0, fmt.Errorf("no write was acknowledged for %v after the leader had stopped", outageMax)
+		}
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+}
+
 // writeUntil writes without pause until ctx ends.
 func writeUntil(ctx context.Context, client kvClient, nodes, writer int, acks *ackLog) {
 	v := newValues(uint64(writer))
