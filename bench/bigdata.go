@@ -64,7 +64,7 @@ func bigdataMain(ctx context.Context, args []string) error {
 	limit := flags.Int("limit-mb", 128, "memory limit (GOMEMLIMIT) of every node in `MiB`")
 	times := flags.Float64("times", 4, "size of the data (bytes of values) as a multiple of the limit")
 	seconds := flags.Float64("seconds", 15, "`seconds` of random reads")
-	longest := flags.Duration("longest", 150*time.Second, "the load fails after this `time`")
+	longest := flags.Duration("longest", 5*time.Minute, "the load fails after this `time`")
 	if err := o.parse(flags, args, peers); err != nil {
 		return err
 	}

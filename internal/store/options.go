@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -33,7 +34,8 @@ type Config struct {
 
 // sizes of memtables and cache, in bytes. The log's memtable is twice the
 // state's: a flush of the state lets the log be truncated, and what is
-// truncated while it lies in the memtable is never written as a table.
+// truncated while it lies in the memtable is never written as a table. A memory
+// limit of the process (GOMEMLIMIT) makes them smaller.
 type profile struct {
 	logMemtable, stateMemtable, cache int64
 }
@@ -43,11 +45,20 @@ func (c *Config) profile() profile {
 	if c.Small {
 		p = profile{logMemtable: 32 << 20, stateMemtable: 16 << 20, cache: 64 << 20}
 	}
+	// Of each store up to three memtables are alive, two waiting to be flushed.
+	// With these parts of a memory limit about half of it stays free; with more
+	// the collector was measured to take most of the time.
+	limit := debug.SetMemoryLimit(-1)
+	p.logMemtable = min(p.logMemtable, max(limit/16, memtableMin))
+	p.stateMemtable = min(p.stateMemtable, max(limit/32, memtableMin))
+	p.cache = min(p.cache, limit/8)
 	if c.MemtableBytes != 0 {
 		p.logMemtable, p.stateMemtable = c.MemtableBytes, c.MemtableBytes
 	}
 	return p
 }
+
+const memtableMin = 1 << 20
 
 func (c *Config) fill() {
 	if c.FS == nil {
