@@ -224,8 +224,14 @@ func (c *conn) transact(id uint64, keyed []pending, watches []watched) (failed b
 				return
 			}
 		}
+		size := 0
 		for i := range keyed {
+			if size > shard.RepliesMax {
+				keyed[i].reply = errorReply(shard.TextReplies)
+				continue
+			}
 			keyed[i].reply = c.eval(tx, &keyed[i], nil)
+			size += len(keyed[i].reply)
 		}
 	}, func(t string) { text = t })
 	return failed, text

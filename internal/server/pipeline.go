@@ -18,7 +18,10 @@ type pending struct {
 	db    uint8
 	shard uint64
 	reply []byte
+	done  bool // there is a reply
 }
+
+func (p *pending) answer(reply []byte) { p.reply, p.done = reply, true }
 
 const errCrossShard = "CROSSSHARD the keys of this command live in several shards. Not applied. Use keys with one {hash tag}."
 
@@ -73,25 +76,37 @@ func (s *Server) shardOf(cmd *command.Command, args [][]byte) (id uint64, ok boo
 	return id, true
 }
 
-// flush executes the pending commands and appends their replies in order.
+// flush executes the pending commands and appends their replies in order. If
+// they are large it writes what there is before it reads on: a few bytes of
+// pipeline must not ask for more than memory holds.
 func (c *conn) flush() {
-	if len(c.pending) == 0 {
-		return
+	rest := c.pending
+	for len(rest) > 0 && !c.closed {
+		if len(c.out) > outMax && c.write() != nil {
+			c.closed = true
+			break
+		}
+		began := time.Now()
+		if id, one := sameShard(rest); one {
+			c.run(id, rest)
+		} else {
+			c.runMany(rest)
+		}
+		n := 0
+		for n < len(rest) && rest[n].done {
+			n++
+		}
+		c.answered(rest[:n], began)
+		for i := range n {
+			at := len(c.out)
+			c.out = append(c.out, rest[i].reply...)
+			c.hush(at)
+			rest[i].reply = nil
+		}
+		rest = rest[n:]
 	}
-	all, began := c.pending, time.Now()
-	if id, one := sameShard(all); one {
-		c.run(id, all)
-	} else {
-		c.runMany(all)
-	}
-	c.answered(all, began)
-	for i := range all {
-		at := len(c.out)
-		c.out = append(c.out, all[i].reply...)
-		c.hush(at)
-	}
-	clear(all)
-	c.pending, c.bytes = all[:0], 0
+	clear(c.pending)
+	c.pending, c.bytes = c.pending[:0], 0
 }
 
 func sameShard(all []pending) (id uint64, one bool) {
@@ -108,8 +123,10 @@ func (c *conn) runMany(all []pending) {
 	parts := make(map[uint64][]pending)
 	where := make(map[uint64][]int)
 	for i, p := range all {
-		parts[p.shard] = append(parts[p.shard], p)
-		where[p.shard] = append(where[p.shard], i)
+		if !p.done { // by an earlier round
+			parts[p.shard] = append(parts[p.shard], p)
+			where[p.shard] = append(where[p.shard], i)
+		}
 	}
 	done := make(chan struct{}, len(parts))
 	for id, part := range parts {
@@ -130,14 +147,15 @@ func (c *conn) runMany(all []pending) {
 	c.keep = c.keep || len(done) > 0
 	for id, part := range parts {
 		for i, at := range where[id] {
-			all[at].reply = part[i].reply
+			all[at].reply, all[at].done = part[i].reply, part[i].done
 		}
 	}
 }
 
 // run executes commands of one shard: up to the last write in the shard's loop,
 // reads behind it over a view that has seen that write. A node that can't
-// follow has no such view: there all go to the loop.
+// follow has no such view: there all go to the loop. Of the reads it leaves those
+// undone that come behind outMax of replies.
 func (c *conn) run(id uint64, list []pending) {
 	writes := len(list)
 	for writes > 0 && list[writes-1].cmd.Flags&command.Write == 0 {
@@ -152,23 +170,28 @@ func (c *conn) run(id uint64, list []pending) {
 		result := c.group(id, &shard.Group{Proto: uint8(c.proto)}, list[:writes])
 		if result.Err != "" {
 			for i := range list {
-				list[i].reply = errorReply(result.Err)
+				list[i].answer(errorReply(result.Err))
 			}
 			return
 		}
-		for i, r := range result.Reply.Replies {
-			list[i].reply = r
+		for i := range list[:writes] {
+			list[i].answer(result.Reply.Replies[i])
 		}
 		minIndex, now = result.Reply.Index, result.Reply.Time
 	}
 	if reads := list[writes:]; len(reads) > 0 {
 		c.read(id, minIndex, now, func(tx *keyspace.Tx) {
+			size := 0
 			for i := range reads {
-				reads[i].reply = c.eval(tx, &reads[i], nil)
+				reads[i].done = false // this may be another attempt
+				if size <= outMax {
+					reads[i].answer(c.eval(tx, &reads[i], nil))
+					size += len(reads[i].reply)
+				}
 			}
 		}, func(text string) {
 			for i := range reads {
-				reads[i].reply = errorReply(text)
+				reads[i].answer(errorReply(text))
 			}
 		})
 	}

@@ -94,7 +94,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 	n := 0
 	wrote := make([]bool, 0, len(groups))
 	for ; n < len(groups); n++ {
-		if n > 0 && (tx.Steps() > batchStepsMax || tx.Size() > batchBytesMax) {
+		if n > 0 && (tx.Steps() > batchStepsMax || tx.Size() > batchBytesMax || len(ctx.Out) > batchBytesMax) {
 			break
 		}
 		before := tx.Writes()
@@ -114,7 +114,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 	if err := tx.Err(); err != nil {
 		return nil, 0, err
 	}
-	c.out = len(ctx.Out)
+	c.out = min(len(ctx.Out), batchBytesMax)
 	c.finish(b, in, wrote)
 	return b, n, nil
 }
@@ -159,6 +159,7 @@ func (c *core) finish(b *batch, in input, wrote []bool) {
 // commands evaluates the commands of a group and returns their replies.
 func (c *core) commands(ctx *command.Ctx, g *Group, short shortage) [][]byte {
 	ctx.Proto = int(g.Proto)
+	began := len(ctx.Out)
 	replies := make([][]byte, len(g.Cmds))
 	for i, cmd := range g.Cmds {
 		at := len(ctx.Out)
@@ -166,6 +167,8 @@ func (c *core) commands(ctx *command.Ctx, g *Group, short shortage) [][]byte {
 		switch row, text := c.table.Lookup(cmd.Args); {
 		case row == nil || row.Run == nil:
 			ctx.Error("ERR the leader does not know this command (" + text + "). Not applied.")
+		case len(ctx.Out)-began > RepliesMax:
+			ctx.Error(TextReplies)
 		case short.full && row.Flags&command.DenyOOM != 0:
 			ctx.Error(TextNoSpace)
 		case short.tight && row.Flags&command.Write != 0:

@@ -1,0 +1,117 @@
+package server_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+
+	"tutti/internal/node/nodetest"
+	"tutti/internal/resp"
+	"tutti/internal/shard"
+)
+
+// heap is how much of it is in use now, garbage included.
+func heap() int {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+func sendAll(t *testing.T, to io.Writer, pipeline [][]string) {
+	t.Helper()
+	var b []byte
+	for _, args := range pipeline {
+		b = resp.AppendCommandStrings(b, args...)
+	}
+	if _, err := to.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A short pipeline asks for large values: they are read as the client takes
+// them, and all arrive.
+func TestLargeRepliesAreReadAsTheyAreTaken(t *testing.T) {
+	for _, shards := range []int{1, 4} {
+		c := nodetest.Start(t, nodetest.Options{Shards: shards})
+		a := c.Dial(0)
+		const size, gets = 4 << 20, 160 // 640 MiB
+		const keys = "abcdefgh"
+		for _, k := range keys {
+			if got := a.Text("SET", string(k), strings.Repeat(string(k), size)); got != "OK" {
+				t.Fatal(got)
+			}
+		}
+		runtime.GC()
+		before, most := heap(), 0
+		var pipeline [][]string
+		for i := range gets {
+			pipeline = append(pipeline, []string{"GET", keys[i%len(keys):][:1]})
+		}
+		sendAll(t, a, append(pipeline, []string{"PING"}))
+		r := bufio.NewReader(a.Conn) // one that keeps no values
+		for i := range gets {
+			most = max(most, heap())
+			if line, err := r.ReadString('\n'); err != nil || line != fmt.Sprintf("$%d\r\n", size) {
+				t.Fatalf("reply %d begins with %q, %v", i, line, err)
+			}
+			if b, err := r.Peek(1); err != nil || b[0] != keys[i%len(keys)] {
+				t.Fatalf("reply %d is of %q, %v", i, b, err)
+			}
+			if _, err := r.Discard(size + 2); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if line, err := r.ReadString('\n'); err != nil || line != "+PONG\r\n" {
+			t.Errorf("behind them: %q %v", line, err)
+		}
+		t.Logf("%d shards: %d MiB before, at most %d MiB", shards, before>>20, most>>20)
+		if most-before > gets*size/2 {
+			t.Errorf("%d shards: %d MiB for replies of %d MiB", shards, (most-before)>>20, gets*size>>20)
+		}
+	}
+}
+
+// What must be evaluated at once has a limit, and says which commands it hit.
+func TestRepliesOfOneGroupAreBounded(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{})
+	a := c.Dial(0)
+	a.Do("SET", "big", strings.Repeat("x", 8<<20))
+	fit := shard.RepliesMax >> 23 // the last one goes beyond, by its head
+	check := func(what string, at int, v string) {
+		t.Helper()
+		if want := "(error) " + shard.TextReplies; at >= fit && v != want || at < fit && strings.HasPrefix(v, "(error)") {
+			t.Errorf("%s: reply %d is %.80s", what, at, v)
+		}
+	}
+	var pipeline [][]string
+	for range fit + 2 {
+		pipeline = append(pipeline, []string{"GET", "big"})
+	}
+	sendAll(t, a, append(pipeline, []string{"SET", "n", "1"}))
+	for i := range fit + 3 {
+		v, err := a.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("before a write", i, v.FormatCLI())
+	}
+	if got := a.Text("EXISTS", "n"); got != "(integer) 0" {
+		t.Errorf("the write behind them: %s", got)
+	}
+	sendAll(t, a, append(append([][]string{{"MULTI"}}, pipeline...), []string{"EXEC"}))
+	for range fit + 3 { // OK and QUEUED
+		if v, err := a.Receive(); err != nil || v.IsError() {
+			t.Fatal(v, err)
+		}
+	}
+	v, err := a.Receive()
+	if err != nil || len(v.Elems) != fit+2 {
+		t.Fatalf("EXEC: %d replies, %v", len(v.Elems), err)
+	}
+	for i, e := range v.Elems {
+		check("in a transaction", i, e.FormatCLI())
+	}
+}
