@@ -11,7 +11,6 @@ import (
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
-	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
 
 	"tutti/internal/command"
@@ -476,66 +475,6 @@ func (r *Replica) info() Info {
 		}
 	}
 	return s
-}
-
-// Resign hands leadership of all shards that this node leads to the follower
-// that is furthest, and returns when another leads or ctx ends: until then its
-// vote may be needed.
-func (h *Host) Resign(ctx context.Context) error {
-	for id := range h.replicas {
-		if h.Lead(id).Node != h.cfg.Node {
-			continue
-		}
-		for {
-			lead := h.Lead(id)
-			if lead.Node != 0 && lead.Node != h.cfg.Node {
-				break
-			}
-			if err := h.call(ctx, id, (*Replica).resign); err != nil {
-				return err
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(2 * time.Millisecond):
-			}
-		}
-	}
-	return nil
-}
-
-// resign prefers a node with room: another would hand leadership on at once.
-func (r *Replica) resign() {
-	if r.transfer(0, r.hasRoom) == 0 {
-		r.transfer(0, func(uint64) bool { return true })
-	}
-}
-
-// transfer hands leadership to the follower that is furthest among those whose
-// nodes may have it, of those equally far to the preferred replica. It returns
-// the node that is to take it, 0 if there is none.
-func (r *Replica) transfer(preferred uint64, may func(node uint64) bool) uint64 {
-	if !r.leading() {
-		return 0
-	}
-	st := r.raft.Status()
-	if st.LeadTransferee != 0 {
-		return replicaNode(st.LeadTransferee)
-	}
-	best, match := uint64(0), uint64(0)
-	for id, p := range st.Progress {
-		if id == r.self || p.IsLearner || p.State != tracker.StateReplicate || !r.host.cfg.Links.Up(replicaNode(id)) || !may(replicaNode(id)) {
-			continue
-		}
-		if best == 0 || p.Match > match || p.Match == match && id == preferred {
-			best, match = id, p.Match
-		}
-	}
-	if best != 0 {
-		r.loop.touch(r)
-		r.raft.TransferLeader(best)
-	}
-	return replicaNode(best)
 }
 
 func (r *Replica) dropReads() {

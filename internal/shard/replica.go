@@ -75,14 +75,16 @@ type Replica struct {
 	incoming *store.Incoming // a received snapshot that raft has been told of
 	epoch    uint64          // counts installed snapshots
 	ticks    uint64
-	shortage shortage       // as of the last tick
-	yielding yielding       // in this term, see yield
-	views    sync.WaitGroup // open views; a snapshot is installed when there is none
-	hashes   hashes
-	scrub    scrub
-	cut      bool // the scrub takes a view after the entry applied last; those that follow wait
-	health   health
-	away     atomic.Bool // the last entries that came were dropped, see noRoomFor
+	shortage shortage // as of the last tick
+	yielding yielding // in this term, see yield
+	// successor is closed when another node leads; nil: nobody waits for that.
+	successor chan struct{}
+	views     sync.WaitGroup // open views; a snapshot is installed when there is none
+	hashes    hashes
+	scrub     scrub
+	cut       bool // the scrub takes a view after the entry applied last; those that follow wait
+	health    health
+	away      atomic.Bool // the last entries that came were dropped, see noRoomFor
 	// receiving is set while a snapshot comes in, by the goroutine that receives.
 	receiving atomic.Bool
 }
@@ -242,6 +244,7 @@ func (r *Replica) tick() {
 	r.truncateLog()
 	r.watchHealth()
 	r.countRoom()
+	r.handOver()
 }
 
 // handle takes what raft has ready: messages leave, appends go to the log's
@@ -424,6 +427,9 @@ func (r *Replica) setLead(l Lead) {
 		return
 	}
 	r.lead.Store(&l)
+	if l.Node != 0 && l.Node != r.host.cfg.Node {
+		r.succeeded()
+	}
 	if f := r.host.cfg.LeadChanged; f != nil {
 		f(r.id, l)
 	}

@@ -1,0 +1,88 @@
+package shard
+
+import (
+	"context"
+
+	"go.etcd.io/raft/v3/tracker"
+)
+
+// Resign hands leadership of all shards that this node leads to the follower
+// that is furthest, and returns when another leads or ctx ends: until then its
+// vote may be needed.
+func (h *Host) Resign(ctx context.Context) error {
+	var successors []chan struct{}
+	for id := range h.replicas {
+		if h.Lead(id).Node != h.cfg.Node {
+			continue
+		}
+		led := make(chan struct{})
+		if err := h.call(ctx, id, func(r *Replica) { r.resign(led) }); err != nil {
+			return err
+		}
+		successors = append(successors, led)
+	}
+	for _, led := range successors {
+		select {
+		case <-led:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// resign hands leadership over until another leads; led is closed then.
+func (r *Replica) resign(led chan struct{}) {
+	r.successor = led
+	if l := r.lead.Load(); l.Node != 0 && l.Node != r.host.cfg.Node {
+		r.succeeded()
+	}
+	r.handOver()
+}
+
+// succeeded tells who waits for it that another node leads.
+func (r *Replica) succeeded() {
+	if r.successor != nil {
+		close(r.successor)
+		r.successor = nil
+	}
+}
+
+// handOver makes an attempt if one is due. It runs every tick too: a follower
+// may not have been able to take over. It prefers a node with room: another
+// would hand leadership on at once.
+func (r *Replica) handOver() {
+	if r.successor == nil {
+		return
+	}
+	if r.transfer(0, r.hasRoom) == 0 {
+		r.transfer(0, func(uint64) bool { return true })
+	}
+}
+
+// transfer hands leadership to the follower that is furthest among those whose
+// nodes may have it, of those equally far to the preferred replica. It returns
+// the node that is to take it, 0 if there is none.
+func (r *Replica) transfer(preferred uint64, may func(node uint64) bool) uint64 {
+	if !r.leading() {
+		return 0
+	}
+	st := r.raft.Status()
+	if st.LeadTransferee != 0 {
+		return replicaNode(st.LeadTransferee)
+	}
+	best, match := uint64(0), uint64(0)
+	for id, p := range st.Progress {
+		if id == r.self || p.IsLearner || p.State != tracker.StateReplicate || !r.host.cfg.Links.Up(replicaNode(id)) || !may(replicaNode(id)) {
+			continue
+		}
+		if best == 0 || p.Match > match || p.Match == match && id == preferred {
+			best, match = id, p.Match
+		}
+	}
+	if best != 0 {
+		r.loop.touch(r)
+		r.raft.TransferLeader(best)
+	}
+	return replicaNode(best)
+}
