@@ -18,12 +18,19 @@ import (
 func (c *Cluster) Attend(d time.Duration) (starts int) {
 	c.t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		for _, i := range c.Reap() {
-			c.Start(i)
-			starts++
-		}
+		starts += c.restart()
 	}
 	return starts
+}
+
+// restart starts nodes again that stopped themselves and returns how many.
+func (c *Cluster) restart() int {
+	c.t.Helper()
+	stopped := c.Reap()
+	for _, i := range stopped {
+		c.Start(i)
+	}
+	return len(stopped)
 }
 
 // WaitRebuilt attends until node i says that it is of a generation, a voter of

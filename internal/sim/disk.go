@@ -66,6 +66,9 @@ func (d *disk) fs() vfs.FS {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			d.change(op.Path)
 		}
+		if op.Kind == errorfs.OpCreate {
+			d.anew(op.Path)
+		}
 		if isSync(op.Kind) && strings.HasSuffix(op.Path, ".log") {
 			d.mu.Lock()
 			delay := d.delay

@@ -113,6 +113,15 @@ func (d *disk) repair() {
 	d.fail, d.lies = failure{}, ""
 }
 
+// anew notes that a file was made anew: its fsync is of other data.
+func (d *disk) anew(path string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failed == path {
+		d.failed = ""
+	}
+}
+
 // faulty reports whether an error of the disk may come from an injected one,
 // and which file was fsynced again after its fsync had failed.
 func (d *disk) faulty() (struck bool, retried string) {

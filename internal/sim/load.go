@@ -236,7 +236,7 @@ func (l *Load) ReadAll() {
 	// tries: until then the reads need not agree.
 	time.Sleep(settleTime)
 	for i := 1; i <= l.c.Nodes(); i++ {
-		if l.c.Reap(); l.c.Up(i) && l.readAll(i) {
+		if l.c.restart(); l.c.Up(i) && l.readAll(i) {
 			l.H.finalNodes = append(l.H.finalNodes, i)
 		}
 	}
@@ -250,7 +250,7 @@ func (l *Load) readAll(node int) (ok bool) {
 			if _, ok := l.H.Do(check.FinalReader, k, s.kind.read(key)...); ok {
 				continue
 			}
-			if l.c.Reap(); l.c.machine(node).rotten == "" {
+			if l.c.restart(); l.c.machine(node).rotten == "" {
 				l.c.t.Errorf("%s final read of %s through node %d failed", stamp(), key, node)
 			}
 			return false

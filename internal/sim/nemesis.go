@@ -191,13 +191,12 @@ func (n *Nemesis) rotten() int {
 	if i == 0 {
 		return 0
 	}
-	if _, old := n.suspect[i]; !old {
-		s, err := n.c.Status(i)
-		if err != nil || len(n.suspect) >= n.minority() {
-			return 0
-		}
-		n.suspect[i] = s.Generation
+	_, old := n.suspect[i]
+	s, err := n.c.Status(i)
+	if err != nil || !old && len(n.suspect) >= n.minority() {
+		return 0
 	}
+	n.suspect[i] = s.Generation // a rebuild before this does not count
 	return i
 }
 

@@ -57,7 +57,7 @@ const leaderWithin = 15 * time.Second
 func (c *Cluster) WaitLeader(shard int) int {
 	c.t.Helper()
 	for end := time.Now().Add(leaderWithin); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		c.Reap()
+		c.restart()
 		if l := c.Leader(shard); l != 0 {
 			return l
 		}
@@ -67,12 +67,15 @@ func (c *Cluster) WaitLeader(shard int) int {
 }
 
 // WaitEqual waits until all nodes that are not dead have applied the same of all
-// shards and compares their hashes.
+// shards and compares their hashes. A node that finds damage meanwhile has as
+// much time from then on.
 func (c *Cluster) WaitEqual(within time.Duration) {
 	c.t.Helper()
 	var last string
 	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		c.Reap()
+		if c.restart() > 0 {
+			end = time.Now().Add(within)
+		}
 		var all []node.Status
 		alive := 0
 		for i := range c.machines {

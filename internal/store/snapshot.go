@@ -101,12 +101,13 @@ func (v *View) rows(lower, upper []byte, f func(row, val []byte) error) error {
 // Incoming is a snapshot being received. It belongs to one goroutine until it
 // is handed to Install.
 type Incoming struct {
-	s     *State
-	shard uint64
-	slots SlotRange
-	local *tableWriter
-	data  *tableWriter
-	names []string
+	s        *State
+	shard    uint64
+	slots    SlotRange
+	local    *tableWriter
+	data     *tableWriter
+	names    []string
+	finished bool
 }
 
 // Receive starts to receive a snapshot into folder name below the data folder,
@@ -166,15 +167,19 @@ func within(row, lower, upper []byte) bool {
 	return bytes.Compare(row, lower) >= 0 && bytes.Compare(row, upper) < 0
 }
 
-// Finish makes the received tables durable.
+// Finish makes the received tables durable. After an error only Discard is left:
+// a second fsync might succeed over data that is gone.
 func (in *Incoming) Finish() error {
+	in.finished = true
 	return errors.Join(in.local.w.Close(), in.data.w.Close())
 }
 
 // Discard throws the received tables away.
 func (in *Incoming) Discard() error {
-	_ = in.local.w.Close()
-	_ = in.data.w.Close()
+	if !in.finished {
+		_ = in.local.w.Close()
+		_ = in.data.w.Close()
+	}
 	return in.s.cfg.FS.RemoveAll(in.s.cfg.FS.PathDir(in.names[0]))
 }
 
