@@ -234,7 +234,8 @@ func (d *demoRun) farewell() {
 	d.view.line("The cluster goes on:")
 	d.view.line("   look   %s status --addr %s", self, addr)
 	d.view.line("   talk   %s cli --addr %s   or   redis-cli -p %s", self, addr, port(addr))
-	d.view.line("   stop   kill %s; rm -r %s", strings.Join(pids, " "), d.cluster.dir)
+	// The nodes take a moment to end, and go on writing meanwhile.
+	d.view.line("   stop   kill %s; until rm -rf %s; do sleep 1; done", strings.Join(pids, " "), d.cluster.dir)
 }
 
 // ownName is how this program was most likely called.
