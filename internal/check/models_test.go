@@ -266,6 +266,31 @@ func TestUndecidedIsNoPass(t *testing.T) {
 	}
 }
 
+// Many operations whose outcome nobody knows, and whose effect nobody saw, have
+// millions of orders.
+func TestManyUnknownAreDecided(t *testing.T) {
+	text := func(unknown int, last string) string {
+		text := "1-2 1: RPUSH k a -> (1)\n"
+		for i := range unknown {
+			text += fmt.Sprintf("3-? %d: RPUSH k v%d\n", 2+i%8, i)
+		}
+		return text + last
+	}
+	h := history(t, text(14, "5-6 1: LRANGE k 0 -1 -> [a]"), Rule{Check: "list"})
+	began := time.Now()
+	if found, err := Check(h); err != nil || len(found) > 0 {
+		t.Errorf("%v, %v", found, err)
+	}
+	if took := time.Since(began); took > searchTimeout/2 {
+		t.Errorf("it took %v", took)
+	}
+	// That they are left out must not hide what is wrong.
+	h = history(t, text(unknownFew+1, "5-6 1: LRANGE k 0 -1 -> [b]"), Rule{Check: "list"})
+	if found, err := Check(h); err != nil || len(found) != 1 || found[0].Name != "not linearizable" {
+		t.Errorf("%v, %v", found, err)
+	}
+}
+
 // When everything is wrong, only some of it is drawn.
 func TestPicturesAreBounded(t *testing.T) {
 	var text strings.Builder

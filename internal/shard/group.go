@@ -13,15 +13,15 @@ const (
 	GroupCommandsMax = 1024
 	GroupBytesMax    = 1 << 20 // soft: a group of one command may be larger
 	argsMax          = 1 << 20
-	// RepliesMax is how large the replies of a group may become. The command
-	// that goes beyond is the last one; those behind it are answered with
-	// TextReplies.
-	RepliesMax = 64 << 20
+	// RepliesMax is how large the replies of a group may become, so that they fit
+	// a frame. The command that goes beyond is the last one; those behind it are
+	// answered with TextReplies.
+	RepliesMax = 16 << 20
 )
 
 // TextReplies answers commands that nobody executes because the replies of those
 // before them, in a transaction or a pipeline, fill the memory that they may take.
-const TextReplies = "ERR the replies of the commands before this one exceed 64 MiB. Not applied. Send fewer commands at once."
+const TextReplies = "ERR the replies of the commands before this one exceed 16 MiB. Not applied. Send fewer commands at once."
 
 // Command is one command of a group.
 type Command struct {
