@@ -133,7 +133,9 @@ func (s *stream) reply(reply shard.Reply) {
 	var result Result
 	switch reply.Status {
 	case shard.OK, shard.WatchFailed, shard.NoSpace:
-		result.Reply = reply
+		if result.Reply = reply; reply.Status == shard.OK && len(reply.Replies) < len(c.g.Cmds) {
+			result.Err = s.r.errUncertain(s.id) // whoever sent that is broken
+		}
 	case shard.Dropped:
 		result.Err = errDropped(s.id)
 	case shard.NotLeader, shard.Lost:

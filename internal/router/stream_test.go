@@ -266,6 +266,20 @@ func TestOlderAttemptIsIgnored(t *testing.T) {
 	})
 }
 
+// An answer that lacks replies must not pass for one.
+func TestAnswerThatIsTooShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		r.leaderGone()
+		done := r.write("SET a 1", "GET a")
+		r.answer(0, 1, shard.OK)
+		synctest.Wait()
+		r.answer(1, 1, shard.OK) // with one reply
+		want(t, done, "UNCERTAIN")
+		r.close()
+	})
+}
+
 // TestOutcomes maps each status to what the client reads.
 func TestOutcomes(t *testing.T) {
 	for _, c := range []struct {
