@@ -115,4 +115,23 @@ func TestRepliesOfOneGroupAreBounded(t *testing.T) {
 	for i, e := range v.Elems {
 		check("in a transaction", i, e.FormatCLI())
 	}
+	// One that writes is not left half done.
+	sendAll(t, a, append(append([][]string{{"MULTI"}, {"SET", "a", "1"}}, pipeline...), []string{"SET", "b", "2"}, []string{"EXEC"}))
+	for range fit + 5 {
+		if v, err := a.Receive(); err != nil || v.IsError() {
+			t.Fatal(v, err)
+		}
+	}
+	if v, err = a.Receive(); err != nil || len(v.Elems) != fit+4 {
+		t.Fatalf("EXEC: %d replies, %v", len(v.Elems), err)
+	}
+	for i, e := range v.Elems[1 : fit+3] {
+		check("beside writes", i, e.FormatCLI())
+	}
+	if got := v.Elems[fit+3].FormatCLI(); got != "OK" {
+		t.Errorf("the last write of a transaction: %.80s", got)
+	}
+	if got := a.Text("MGET", "a", "b"); got != "1) \"1\"\n2) \"2\"" {
+		t.Errorf("after it: %s", got)
+	}
 }

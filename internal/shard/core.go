@@ -167,8 +167,8 @@ func (c *core) commands(ctx *command.Ctx, g *Group, short shortage) [][]byte {
 		switch row, text := c.table.Lookup(cmd.Args); {
 		case row == nil || row.Run == nil:
 			ctx.Error("ERR the leader does not know this command (" + text + "). Not applied.")
-		case len(ctx.Out)-began > RepliesMax:
-			ctx.Error(TextReplies)
+		case len(ctx.Out)-began > RepliesMax && !(g.Atomic && row.Flags&command.Write != 0):
+			ctx.Error(TextReplies) // a transaction is not left half done
 		case short.full && row.Flags&command.DenyOOM != 0:
 			ctx.Error(TextNoSpace)
 		case short.tight && row.Flags&command.Write != 0:

@@ -15,7 +15,7 @@ const (
 	argsMax          = 1 << 20
 	// RepliesMax is how large the replies of a group may become, so that they fit
 	// a frame. The command that goes beyond is the last one; those behind it are
-	// answered with TextReplies.
+	// answered with TextReplies, of a transaction only those that read.
 	RepliesMax = 16 << 20
 )
 
