@@ -15,7 +15,7 @@ bigdata: ; cd bench && go run . bigdata
 nemesis: ; cd bench && go run . nemesis --minutes 10
 faults: ; cd bench && go run . faults
 conformance: ; conformance/run
-soak: ; TUTTI_SOAK=$(TIME) go test -count=1 -timeout=0 -run "^TestSoak$$" -v ./internal/sim
+soak: ; TUTTI_SOAK=$(TIME) go test -count=1 -timeout=0 -run "^TestSoak$$" -v ./internal/proof/sim
 scenarios: ; go run ./internal/proof/run -scenarios -only '$(ONLY)'
 mutants: ; go run ./internal/proof/run -mutants -only '$(ONLY)'
 fuzz: ; .ci/fuzz $(FUZZTIME)

@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"tutti/internal/check"
-	"tutti/internal/netfault"
+	"tutti/internal/proof/check"
+	"tutti/internal/proof/netfault"
 )
 
 // bed is a running cluster whose processes and links can be hurt. All that its

@@ -14,7 +14,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc/grpclog"
 
-	"tutti/internal/check"
+	"tutti/internal/proof/check"
 )
 
 // etcdSystem is etcd as Debian delivers it. A member has one address for all

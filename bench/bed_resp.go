@@ -9,7 +9,7 @@ import (
 	"net"
 	"time"
 
-	"tutti/internal/check"
+	"tutti/internal/proof/check"
 	"tutti/internal/resp"
 )
 

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"tutti/internal/check"
+	"tutti/internal/proof/check"
 )
 
 // What etcd is asked for must mean what Redis answers: the list model of the

@@ -13,7 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"tutti/internal/netfault"
+	"tutti/internal/proof/netfault"
 )
 
 // figuresReport is the JSON file of `faults`; README.md describes it.

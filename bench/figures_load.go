@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"tutti/internal/check"
+	"tutti/internal/proof/check"
 )
 
 // rollingRestart stops and starts every node in turn, the next when all take

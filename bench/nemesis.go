@@ -14,8 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"tutti/internal/check"
-	pages "tutti/internal/check/report"
+	"tutti/internal/proof/check"
+	pages "tutti/internal/proof/check/report"
 )
 
 // roundMax is how long the faults of one round last. Every round has a fresh

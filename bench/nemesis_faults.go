@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"tutti/internal/check"
-	"tutti/internal/netfault"
+	"tutti/internal/proof/check"
+	"tutti/internal/proof/netfault"
 )
 
 // nemesis makes faults. All of its chance comes from its seed, so the schedule

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"tutti/internal/check"
+	"tutti/internal/proof/check"
 )
 
 // Bounds of the workload. What a checker can search is small: a key is replaced

@@ -16,7 +16,7 @@ import (
 )
 
 // image mounts a file system of its own, an ext4 of that many MiB in a file. It
-// skips the test where that can't be done; internal/sim then has the same
+// skips the test where that can't be done; internal/proof/sim then has the same
 // faults on simulated disks.
 func image(t *testing.T, mib int64) string {
 	t.Helper()

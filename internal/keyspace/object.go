@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"math"
 
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 )
 
 // Type is the Redis type of a key.

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"tutti/internal/check"
 	"tutti/internal/node/nodetest"
+	"tutti/internal/proof/check"
 )
 
 // forms are commands of each model; % is a value not used before, # a small

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 	"tutti/internal/shard"
 )
 

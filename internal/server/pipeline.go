@@ -5,7 +5,7 @@ import (
 
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 	"tutti/internal/router"
 	"tutti/internal/shard"
 	"tutti/internal/store"

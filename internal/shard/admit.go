@@ -3,7 +3,7 @@ package shard
 import (
 	"go.etcd.io/raft/v3"
 
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 )
 
 type groupID struct{ session, seq uint64 }

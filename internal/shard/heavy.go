@@ -8,7 +8,7 @@ import (
 
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 

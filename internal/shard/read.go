@@ -5,8 +5,8 @@ import (
 
 	"go.etcd.io/raft/v3"
 
-	"tutti/internal/mutant"
 	"tutti/internal/peer"
+	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tutti/internal/keyspace"
-	"tutti/internal/mutant"
 	"tutti/internal/peer"
+	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 

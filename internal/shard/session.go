@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"tutti/internal/keyspace"
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 

@@ -11,7 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 )
 
 // ErrDamaged says that the stored data lacks or garbles what had been made

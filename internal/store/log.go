@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 )
 
 // Log is the log store of a node: raft entries and hard states of all shards.

@@ -9,7 +9,7 @@ import (
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 )
 
 // cacheBytesMax bounds the newest entries of a shard kept in memory. Followers

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tutti/internal/keyspace"
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 )
 
 // State is the state store of a node: the applied state of all its shards. It

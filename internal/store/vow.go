@@ -11,7 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"tutti/internal/mutant"
+	"tutti/internal/proof/mutant"
 )
 
 // A vow says, in a file of its own, what the log store of a node must still

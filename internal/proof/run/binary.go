@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"tutti/internal/mutant"
-	"tutti/internal/proof"
+	"tutti/internal/proof/modes"
+	"tutti/internal/proof/mutant"
 )
 
 // binaries are the test binaries of packages, each built once.
@@ -45,7 +45,7 @@ type ran struct {
 }
 
 // times runs a test count times.
-func (b *binaries) times(ctx context.Context, count int, t proof.Test, under string, limit time.Duration) ran {
+func (b *binaries) times(ctx context.Context, count int, t modes.Test, under string, limit time.Duration) ran {
 	all := ran{passed: true}
 	for range count {
 		r := b.once(ctx, t, under, limit)
@@ -65,7 +65,7 @@ func (b *binaries) times(ctx context.Context, count int, t proof.Test, under str
 // killGrace is what a test gets beyond its limit to say where it stands.
 const killGrace = 10 * time.Second
 
-func (b *binaries) once(ctx context.Context, t proof.Test, under string, limit time.Duration) ran {
+func (b *binaries) once(ctx context.Context, t modes.Test, under string, limit time.Duration) ran {
 	name, err := b.of(ctx, t.Dir)
 	if err != nil {
 		return ran{broken: true, said: err.Error()}

@@ -14,7 +14,7 @@ import (
 	"regexp"
 	"syscall"
 
-	"tutti/internal/proof"
+	"tutti/internal/proof/modes"
 )
 
 func main() {
@@ -44,7 +44,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	results, err := proof.Load(proof.ResultsFile)
+	results, err := modes.Load(modes.ResultsFile)
 	if err != nil {
 		return err
 	}
@@ -69,26 +69,26 @@ func run(ctx context.Context, o options) error {
 }
 
 // keep writes the results and the document that shows them.
-func keep(results proof.Results) error {
-	c, err := proof.LoadComparison(".")
+func keep(results modes.Results) error {
+	c, err := modes.LoadComparison(".")
 	if err != nil {
 		return err
 	}
-	return errors.Join(results.Save(proof.ResultsFile), os.WriteFile(proof.DocFile, proof.Markdown(results, c), 0o644))
+	return errors.Join(results.Save(modes.ResultsFile), os.WriteFile(modes.DocFile, modes.Markdown(results, c), 0o644))
 }
 
 // scenarios runs every test of a failure mode once, however many modes it is
 // for.
-func scenarios(ctx context.Context, b *binaries, match *regexp.Regexp, count int, results proof.Results) (failures []error) {
-	done := make(map[proof.Test]bool)
-	for _, m := range proof.Modes() {
+func scenarios(ctx context.Context, b *binaries, match *regexp.Regexp, count int, results modes.Results) (failures []error) {
+	done := make(map[modes.Test]bool)
+	for _, m := range modes.Modes() {
 		for _, t := range m.Tests {
 			if done[t] || !match.MatchString(t.String()) || ctx.Err() != nil {
 				continue
 			}
 			done[t] = true
-			r := b.times(ctx, count, t, "", proof.ScenarioMax)
-			results.Tests[t.String()] = proof.Result{Date: proof.Today(), Passed: r.passed, Seconds: r.seconds, Said: r.said}
+			r := b.times(ctx, count, t, "", modes.ScenarioMax)
+			results.Tests[t.String()] = modes.Result{Date: modes.Today(), Passed: r.passed, Seconds: r.seconds, Said: r.said}
 			verdict := "passed"
 			if !r.passed {
 				verdict = "FAILED"
@@ -102,20 +102,20 @@ func scenarios(ctx context.Context, b *binaries, match *regexp.Regexp, count int
 
 // mutants runs every killer without its mutant, which it must pass, and with
 // it, which it must not.
-func mutants(ctx context.Context, b *binaries, match *regexp.Regexp, count int, results proof.Results) (failures []error) {
-	healthy := make(map[proof.Test]ran)
-	for _, k := range proof.Killers() {
+func mutants(ctx context.Context, b *binaries, match *regexp.Regexp, count int, results modes.Results) (failures []error) {
+	healthy := make(map[modes.Test]ran)
+	for _, k := range modes.Killers() {
 		if !match.MatchString(k.Mutant.String()) || ctx.Err() != nil {
 			continue
 		}
 		plain, ok := healthy[k.Test]
 		if !ok {
-			plain = b.times(ctx, count, k.Test, "", proof.KillMax)
+			plain = b.times(ctx, count, k.Test, "", modes.KillMax)
 			healthy[k.Test] = plain
 		}
-		r := b.times(ctx, count, k.Test, k.Mutant.String(), proof.KillMax)
+		r := b.times(ctx, count, k.Test, k.Mutant.String(), modes.KillMax)
 		killed := plain.passed && r.failed == count && !r.broken
-		results.Mutants[k.Mutant.String()] = proof.Result{Date: proof.Today(), Passed: killed, Seconds: r.seconds, Said: r.said}
+		results.Mutants[k.Mutant.String()] = modes.Result{Date: modes.Today(), Passed: killed, Seconds: r.seconds, Said: r.said}
 		verdict := "killed"
 		switch {
 		case !plain.passed:

@@ -1,0 +1,109 @@
+package house_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"tutti/internal/proof/modes"
+	"tutti/internal/proof/mutant"
+)
+
+var update = flag.Bool("update", false, "write docs/FAULTS.md")
+
+// The document is what its sources say: the tables of internal/proof, the
+// results of the last run, and those of bench.
+func TestFaultsDocumentIsUpToDate(t *testing.T) {
+	results, err := modes.Load(filepath.Join(root, modes.ResultsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	comparison, err := modes.LoadComparison(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, want := filepath.Join(root, modes.DocFile), modes.Markdown(results, comparison)
+	if *update {
+		if err := os.WriteFile(name, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is stale: go test ./internal/proof/house -run Faults -update", modes.DocFile)
+	}
+}
+
+// Every failure mode has its number, and a test or a reason why not.
+func TestFaultsAreComplete(t *testing.T) {
+	const modeCount = 46
+	for i, m := range modes.Modes() {
+		if m.Number != i+1 || m.Mode == "" || len(m.Tests) == 0 && m.Open == "" || len(m.Tests) > 0 && m.Scenario == "" {
+			t.Errorf("row %d: %+v", i+1, m)
+		}
+		for _, test := range m.Tests {
+			wantTest(t, test)
+		}
+	}
+	if n := len(modes.Modes()); n != modeCount {
+		t.Errorf("%d failure modes, not %d", n, modeCount)
+	}
+}
+
+// Every mutant has a killer, and a place in the product.
+func TestMutantsAreComplete(t *testing.T) {
+	var have []mutant.Mutant
+	for _, k := range modes.Killers() {
+		have = append(have, k.Mutant)
+		wantTest(t, k.Test)
+	}
+	if !slices.Equal(have, mutant.All()) {
+		t.Errorf("killers of %v, mutants are %v", have, mutant.All())
+	}
+	used := make(map[string]bool)
+	for _, f := range sources(t) {
+		if !f.test && slices.Contains(f.imports, module+"/internal/proof/mutant") {
+			for _, use := range usesOf(t, f.path, "mutant") {
+				used[use.name] = true
+			}
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(root, "internal/proof/mutant/mutant.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, names, _ := strings.Cut(string(text), "None Mutant = iota")
+	names, _, _ = strings.Cut(names, "\n\tend\n")
+	for line := range strings.Lines(names) {
+		if name := strings.TrimSpace(line); name != "" && !strings.HasPrefix(name, "//") && !used[name] {
+			t.Errorf("nothing asks for mutant.%s", name)
+		}
+	}
+}
+
+// wantTest checks that a test is there.
+func wantTest(t *testing.T, test modes.Test) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(root, test.Dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text string
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(b)
+	}
+	if !strings.Contains(text, "\nfunc "+test.Name+"(t *testing.T) {") {
+		t.Errorf("%s does not exist", test)
+	}
+}

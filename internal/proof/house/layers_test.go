@@ -1,0 +1,164 @@
+package house_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers lists, top to bottom, which packages of this module a package may
+// import: a request walks downwards, and upwards go only return values,
+// channels given in a request, and functions given at construction. A new
+// package gets a line here, with its place thought about.
+var layers = []struct {
+	pkg  string
+	may  []string
+	duty string
+}{
+	{"cmd/tutti", []string{"internal/node", "internal/resp", "internal/trust", "internal/command"}, "the one binary"},
+	{"internal/proof/sim", []string{"internal/proof/check", "internal/proof/check/report", "internal/node", "internal/router", "internal/resp", "internal/trust", "internal/store"}, "whole clusters on virtual time"},
+	{"internal/node/nodetest", []string{"internal/node", "internal/resp"}, "clusters inside a test"},
+	{"internal/node", []string{"internal/server", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
+	{"internal/server", []string{"internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/resp", "internal/proof/mutant"}, "the front door: connections and the order of replies"},
+	{"internal/router", []string{"internal/shard", "internal/command", "internal/keyspace", "internal/peer", "internal/proof/mutant"}, "brings commands to their shards"},
+	{"internal/shard", []string{"internal/command", "internal/store", "internal/keyspace", "internal/peer", "internal/proof/mutant"}, "one Raft group"},
+	{"internal/command", []string{"internal/keyspace", "internal/resp", "internal/rdb"}, "what each command means"},
+	{"internal/store", []string{"internal/keyspace", "internal/proof/mutant"}, "the disk"},
+	{"internal/keyspace", []string{"internal/proof/mutant"}, "keys and values as rows, transactions over them"},
+	{"internal/peer", []string{"internal/trust"}, "links between nodes"},
+	{"internal/proof/check/report", []string{"internal/proof/check"}, "draws a run that failed"},
+	{"internal/proof/check", []string{"internal/resp"}, "judges what clients were told"},
+	{"internal/resp", nil, "the wire format"},
+	{"internal/rdb", nil, "values of the DUMP format of Redis"},
+	{"internal/trust", nil, "the identity of nodes"},
+	{"internal/proof/run", []string{"internal/proof/modes", "internal/proof/mutant"}, "runs the scenarios and the mutants"},
+	{"internal/proof/modes", []string{"internal/proof/mutant"}, "what the tests are to show"},
+	{"internal/proof/mutant", nil, "safeguards that a test build can leave out"},
+	{"internal/proof/netfault", nil, "faults in TCP between processes; for bench and the demo"},
+	{"internal/proof/house", nil, "the tests of the house rules"},
+	{"conformance", nil, "speaks with tutti over RESP only, as any outsider"},
+}
+
+func TestPackagesImportOnlyWhatLiesBelowThem(t *testing.T) {
+	allowed := map[string][]string{}
+	for _, l := range layers {
+		allowed[l.pkg] = l.may
+	}
+	for _, f := range sources(t) {
+		may, known := allowed[f.pkg]
+		if !known {
+			t.Errorf("%s: package %s has no line in the table of layers", f.path, f.pkg)
+			continue
+		}
+		if f.test {
+			continue // a test may use whatever sets its stage; Go itself refuses cycles
+		}
+		for _, imported := range f.imports {
+			inside, ok := strings.CutPrefix(imported, module+"/")
+			if ok && !slices.Contains(may, inside) {
+				t.Errorf("%s imports %s; %s may import %v", f.path, inside, f.pkg, may)
+			}
+		}
+	}
+}
+
+// The table itself must stand in order: what a package may import comes after
+// it, so no cycle can be allowed by mistake.
+func TestLayersAreInOrder(t *testing.T) {
+	place := map[string]int{}
+	for i, l := range layers {
+		place[l.pkg] = i
+	}
+	for i, l := range layers {
+		for _, m := range l.may {
+			if j, ok := place[m]; !ok || j <= i {
+				t.Errorf("%s may import %s, which does not stand below it", l.pkg, m)
+			}
+		}
+	}
+}
+
+// forbidden are imports that stay out of the product, with the reason. Paths
+// below a path are meant too.
+var forbidden = []struct{ path, reason string }{
+	{"C", "one static binary without cgo, built for any machine from any machine"},
+	{"plugin", "needs cgo and the exact same toolchain"},
+	{"encoding/gob", "describes Go types on the wire; records here are drawn in a package doc and versioned"},
+	{"expvar", "registers a handler on the global mux; metrics are a struct given in a Config"},
+	{"net/http/pprof", "registers handlers on the global mux, on whatever listener uses it"},
+	{"log", "log/slog with typed attributes, given in a Config"},
+	{"math/rand", "math/rand/v2, and given in a Config where a simulation must repeat it"},
+	{"io/ioutil", "deprecated"},
+	{"go.etcd.io/etcd", "etcd is a peer in bench, not a part; only its raft library is"},
+	{"github.com/hashicorp/raft", "one consensus library: go.etcd.io/raft/v3"},
+	{"go.etcd.io/bbolt", "one storage engine: Pebble"},
+	{"github.com/dgraph-io/badger", "one storage engine: Pebble"},
+	{"google.golang.org/grpc", "nodes speak length-bounded frames over mutual TLS; gRPC costs more CPU than a SET"},
+	{"github.com/redis/go-redis", "a client library; inside, RESP is internal/resp"},
+	{"github.com/gomodule/redigo", "a client library; inside, RESP is internal/resp"},
+	{"go.uber.org/zap", "log/slog"},
+	{"github.com/sirupsen/logrus", "log/slog"},
+	{"github.com/pkg/errors", "fmt.Errorf with %w"},
+	{"github.com/stretchr/testify", "tests say what they want in Go; no second language for it"},
+}
+
+func TestForbiddenDependencies(t *testing.T) {
+	for _, f := range sources(t) {
+		for _, imported := range f.imports {
+			for _, no := range forbidden {
+				if imported == no.path || (strings.Contains(no.path, ".") && within(imported, no.path)) {
+					t.Errorf("%s imports %s: %s", f.path, imported, no.reason)
+				}
+			}
+		}
+	}
+}
+
+// pure lists what may not reach into the outside world, so that the same input
+// always gives the same result: the simulation replays it, and a follower never
+// decides anything.
+var pure = []struct {
+	where   string // a package, or one file
+	without []string
+}{
+	{"internal/resp", outside},
+	{"internal/keyspace", outside},
+	{"internal/command", outside},
+	{"internal/shard/core.go", append(slices.Clone(outside), "sync", "context")},
+}
+
+// outside is the world: clock, chance, network, disk. "time" itself is allowed
+// for Duration; TestPureFilesReadNoClock looks at its use.
+var outside = []string{"crypto/rand", "math/rand", "net", "os", "os/exec", "syscall"}
+
+func TestPurePackagesStayPure(t *testing.T) {
+	for _, f := range sources(t) {
+		for _, p := range pure {
+			if f.test || (f.pkg != p.where && f.path != p.where) {
+				continue
+			}
+			for _, imported := range f.imports {
+				if slices.Contains(p.without, imported) {
+					t.Errorf("%s imports %s, but %s must be pure", f.path, imported, p.where)
+				}
+			}
+		}
+	}
+}
+
+func TestPureFilesReadNoClock(t *testing.T) {
+	calls := []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
+	for _, f := range sources(t) {
+		for _, p := range pure {
+			if f.test || (f.pkg != p.where && f.path != p.where) || !slices.Contains(f.imports, "time") {
+				continue
+			}
+			for _, use := range usesOf(t, f.path, "time") {
+				if slices.Contains(calls, use.name) {
+					t.Errorf("%s calls time.%s, but %s must be pure", fmt.Sprintf("%s:%d", f.path, use.line), use.name, p.where)
+				}
+			}
+		}
+	}
+}
