@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
 )
 
@@ -24,7 +25,7 @@ func (tuttiSystem) place(b *bed) error {
 	var members []node.Member
 	var dirs []string
 	for i, n := range b.nodes {
-		members = append(members, node.Member{ID: uint64(i + 1), Client: n.addr, Peer: n.peer})
+		members = append(members, node.Member{ID: cluster.NodeID(i + 1), Client: n.addr, Peer: n.peer})
 		dirs = append(dirs, n.dir)
 		n.args = []string{"start", "--dir", n.dir, "--log", "warn"}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
 )
 
@@ -127,7 +128,7 @@ func (d *demoRun) start(ctx context.Context, dir string) error {
 	}
 	form := node.Formation{Cluster: "demo", Shards: 1, Small: true}
 	for i := range demoNodes {
-		form.Members = append(form.Members, node.Member{ID: uint64(i + 1), Client: loopback(ports[2*i]), Peer: loopback(ports[2*i+1])})
+		form.Members = append(form.Members, node.Member{ID: cluster.NodeID(i + 1), Client: loopback(ports[2*i]), Peer: loopback(ports[2*i+1])})
 	}
 	d.cluster = newLocalCluster(dir, "info", form.Members)
 	d.addrs = d.cluster.addrs()

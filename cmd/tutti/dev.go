@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
 )
 
@@ -143,7 +144,7 @@ func devMembers(o devOptions) ([]node.Member, error) {
 	}
 	var members []node.Member
 	for i := range o.nodes {
-		members = append(members, node.Member{ID: uint64(i + 1),
+		members = append(members, node.Member{ID: cluster.NodeID(i + 1),
 			Client: net.JoinHostPort(host, strconv.Itoa(base+i)), Peer: net.JoinHostPort(host, strconv.Itoa(base+i+peerPortOffset))})
 	}
 	return members, nil

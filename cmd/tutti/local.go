@@ -50,7 +50,7 @@ type process struct {
 func newLocalCluster(dir, level string, members []node.Member) *localCluster {
 	c := &localCluster{dir: dir, level: level, members: members, procs: make([]*process, len(members))}
 	for _, m := range members {
-		c.dirs = append(c.dirs, filepath.Join(dir, nodeFolder(m.ID)))
+		c.dirs = append(c.dirs, filepath.Join(dir, nodeFolder(uint64(m.ID))))
 	}
 	return c
 }

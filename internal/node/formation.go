@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 	"tutti/internal/shard"
 	"tutti/internal/store"
@@ -20,19 +21,19 @@ import (
 
 // Formation is what a node knows of its cluster before it has spoken to it.
 type Formation struct {
-	Format  int      `json:"format"`
-	Cluster string   `json:"cluster"`
-	Node    uint64   `json:"node"`
-	Members []Member `json:"members"`
-	Shards  int      `json:"shards"` // the slots are divided evenly
-	Small   bool     `json:"small"`
+	Format  int            `json:"format"`
+	Cluster string         `json:"cluster"`
+	Node    cluster.NodeID `json:"node"`
+	Members []Member       `json:"members"`
+	Shards  int            `json:"shards"` // the slots are divided evenly
+	Small   bool           `json:"small"`
 }
 
 // Member is one node of the cluster.
 type Member struct {
-	ID     uint64 `json:"id"`
-	Peer   string `json:"peer"`   // host:port for nodes
-	Client string `json:"client"` // host:port for clients
+	ID     cluster.NodeID `json:"id"`
+	Peer   string         `json:"peer"`   // host:port for nodes
+	Client string         `json:"client"` // host:port for clients
 }
 
 const (
@@ -58,8 +59,8 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 		return err
 	}
 	for _, m := range f.Members {
-		if m.ID == 0 || m.ID > shard.NodeMax {
-			return fmt.Errorf("node id %d is not between 1 and %d", m.ID, shard.NodeMax)
+		if m.ID == 0 || m.ID > cluster.NodeMax {
+			return fmt.Errorf("node id %d is not between 1 and %d", m.ID, cluster.NodeMax)
 		}
 	}
 	for i, dir := range dirs {
@@ -97,7 +98,7 @@ func formStores(fs vfs.FS, dir string, f Formation) error {
 	}
 	conf := &pb.ConfState{}
 	for _, m := range f.Members {
-		conf.Voters = append(conf.Voters, m.ID)
+		conf.Voters = append(conf.Voters, uint64(m.ID))
 	}
 	return makeStores(fs, dir, f, store.Applied{Index: firstIndex, Term: firstTerm}, conf)
 }
@@ -107,7 +108,7 @@ func (f Formation) shards() []shard.Shard {
 	n := max(f.Shards, 1)
 	list := make([]shard.Shard, n)
 	for i := range list {
-		list[i] = shard.Shard{ID: uint64(i + 1), Slots: store.SlotRange{First: i * keyspace.Slots / n, End: (i + 1) * keyspace.Slots / n}}
+		list[i] = shard.Shard{ID: cluster.ShardID(i + 1), Slots: store.SlotRange{First: i * keyspace.Slots / n, End: (i + 1) * keyspace.Slots / n}}
 	}
 	return list
 }
@@ -138,7 +139,7 @@ func ReadFormation(fs vfs.FS, dir string) (Formation, error) {
 }
 
 // nodes lists the ids of the members.
-func (f Formation) nodes() (ids []uint64) {
+func (f Formation) nodes() (ids []cluster.NodeID) {
 	for _, m := range f.Members {
 		ids = append(ids, m.ID)
 	}
@@ -155,9 +156,9 @@ func (f Formation) check() error {
 	case len(f.Members) == 0 || len(f.Members) > membersMax:
 		return fmt.Errorf("%d members, want 1 to %d", len(f.Members), membersMax)
 	}
-	seen := make(map[uint64]bool)
+	seen := make(map[cluster.NodeID]bool)
 	for _, m := range f.Members {
-		if m.ID == 0 || m.ID > shard.NodeMax || seen[m.ID] {
+		if m.ID == 0 || m.ID > cluster.NodeMax || seen[m.ID] {
 			return fmt.Errorf("node %d among the members, or twice", m.ID)
 		}
 		seen[m.ID] = true
@@ -168,7 +169,7 @@ func (f Formation) check() error {
 	return nil
 }
 
-func (f Formation) member(id uint64) (Member, bool) {
+func (f Formation) member(id cluster.NodeID) (Member, bool) {
 	for _, m := range f.Members {
 		if m.ID == id {
 			return m, true

@@ -18,6 +18,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/peer"
 	"tutti/internal/router"
@@ -42,7 +43,7 @@ type Config struct {
 	ListenClients func(addr string) (net.Listener, error)
 	ListenPeers   func(addr string) (net.Listener, error)
 	DialPeer      func(ctx context.Context, to Member) (net.Conn, error)
-	SecurePeer    func(ctx context.Context, c net.Conn) (net.Conn, uint64, error)
+	SecurePeer    func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error)
 	Debug         bool // allow the DEBUG command
 	Tick          time.Duration
 	LogBytesMax   int64
@@ -202,9 +203,9 @@ func (n *Node) openLinks(l net.Listener) error {
 	cfg := peer.Config{
 		Node: n.form.Node, Incarnation: n.count.Incarnation, Nonce: binary.BigEndian.Uint64(nonce[:]), Cluster: n.form.Cluster, Listener: l,
 		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello, Room: n.room,
-		Frame:   func(from uint64, kind peer.Kind, b []byte) { n.host.Frame(from, kind, b) },
-		Stream:  func(from uint64, s *peer.Conn) { n.host.Stream(from, s) },
-		Changed: func(node uint64, up bool) { n.host.LinkChanged(node, up) },
+		Frame:   func(from cluster.NodeID, kind peer.Kind, b []byte) { n.host.Frame(from, kind, b) },
+		Stream:  func(from cluster.NodeID, s *peer.Conn) { n.host.Stream(from, s) },
+		Changed: func(node cluster.NodeID, up bool) { n.host.LinkChanged(node, up) },
 	}
 	dial, secure := n.cfg.DialPeer, n.cfg.SecurePeer
 	if dial == nil || secure == nil {
@@ -218,7 +219,7 @@ func (n *Node) openLinks(l net.Listener) error {
 		dial, secure = n.tlsDial(id), n.tlsSecure(id)
 	}
 	cfg.Secure = secure
-	cfg.Dial = func(ctx context.Context, node uint64) (net.Conn, error) {
+	cfg.Dial = func(ctx context.Context, node cluster.NodeID) (net.Conn, error) {
 		m, _ := n.form.member(node)
 		return dial(ctx, m)
 	}
@@ -244,12 +245,12 @@ func (n *Node) tlsDial(id *trust.Identity) func(ctx context.Context, to Member) 
 	}
 }
 
-func (n *Node) tlsSecure(id *trust.Identity) func(ctx context.Context, c net.Conn) (net.Conn, uint64, error) {
-	cfg := trust.ServerConfig(id, func(node uint64) bool {
+func (n *Node) tlsSecure(id *trust.Identity) func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
+	cfg := trust.ServerConfig(id, func(node cluster.NodeID) bool {
 		_, ok := n.form.member(node)
 		return ok
 	})
-	return func(ctx context.Context, c net.Conn) (net.Conn, uint64, error) {
+	return func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
 		t := tls.Server(c, cfg)
 		if err := t.HandshakeContext(ctx); err != nil {
 			return nil, 0, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tutti/internal/cluster"
 	"tutti/internal/store"
 )
 
@@ -32,7 +33,7 @@ func formed(t *testing.T, nodes int) (*vfs.MemFS, Config) {
 	f := Formation{Cluster: "test", Shards: 1, Small: true}
 	var dirs []string
 	for i := range nodes {
-		f.Members = append(f.Members, Member{ID: uint64(i + 1), Peer: "p:1", Client: "c:1"})
+		f.Members = append(f.Members, Member{ID: cluster.NodeID(i + 1), Peer: "p:1", Client: "c:1"})
 		dirs = append(dirs, fmt.Sprint("/n", i+1))
 	}
 	if err := Form(fs, dirs, f); err != nil {
@@ -44,7 +45,7 @@ func formed(t *testing.T, nodes int) (*vfs.MemFS, Config) {
 	}
 	return fs, Config{Dir: "/n1", FS: fs, ListenClients: listen, ListenPeers: listen,
 		DialPeer:   func(context.Context, Member) (net.Conn, error) { return nil, errors.New("nobody is there") },
-		SecurePeer: func(context.Context, net.Conn) (net.Conn, uint64, error) { return nil, 0, errors.New("nobody") }}
+		SecurePeer: func(context.Context, net.Conn) (net.Conn, cluster.NodeID, error) { return nil, 0, errors.New("nobody") }}
 }
 
 // cutLog takes all that is in the write-ahead log of node 1.
@@ -153,16 +154,16 @@ func TestMarkOnlyDamage(t *testing.T) {
 func TestVerdict(t *testing.T) {
 	for _, c := range []struct {
 		up, clean, all int
-		rebuilding     []uint64
+		rebuilding     []cluster.NodeID
 		led            bool
 		want           string
 	}{
 		{3, 3, 3, nil, true, "Healthy. Survives the loss of any 1 of 3 nodes."},
 		{2, 2, 3, nil, true, "Available, but survives no further loss: 2 of 3 nodes are up."},
-		{3, 2, 3, []uint64{3}, true, "Available: the data of node 3 is being made anew from the others; survives the loss of 0 more of 3 nodes."},
-		{5, 3, 5, []uint64{2, 3}, true, "Available: the data of nodes 2, 3 is being made anew from the others; survives the loss of 0 more of 5 nodes."},
-		{3, 2, 3, []uint64{3}, false, "Not available: 3 of 3 nodes are up and no leader is known."},
-		{3, 1, 3, []uint64{2, 3}, false, "Not available: the data of nodes 2, 3 is damaged"},
+		{3, 2, 3, []cluster.NodeID{3}, true, "Available: the data of node 3 is being made anew from the others; survives the loss of 0 more of 3 nodes."},
+		{5, 3, 5, []cluster.NodeID{2, 3}, true, "Available: the data of nodes 2, 3 is being made anew from the others; survives the loss of 0 more of 5 nodes."},
+		{3, 2, 3, []cluster.NodeID{3}, false, "Not available: 3 of 3 nodes are up and no leader is known."},
+		{3, 1, 3, []cluster.NodeID{2, 3}, false, "Not available: the data of nodes 2, 3 is damaged"},
 		{1, 1, 1, nil, true, "One copy decides"},
 	} {
 		if got := verdict(c.up, c.clean, c.all, c.rebuilding, c.led); !strings.HasPrefix(got, c.want) {

@@ -8,16 +8,17 @@ import (
 	"slices"
 	"strings"
 
+	"tutti/internal/cluster"
 	"tutti/internal/peer"
 	"tutti/internal/shard"
 )
 
 // Status is what TUTTI.STATUS answers.
 type Status struct {
-	Cluster string `json:"cluster"`
-	Node    uint64 `json:"node"`
-	Version string `json:"version"`
-	Starts  uint64 `json:"starts"`
+	Cluster string         `json:"cluster"`
+	Node    cluster.NodeID `json:"node"`
+	Version string         `json:"version"`
+	Starts  uint64         `json:"starts"`
 	// Generation counts how often the node's data was made anew.
 	Generation uint64       `json:"generation"`
 	Nodes      []NodeStatus `json:"nodes"`
@@ -30,20 +31,20 @@ type Status struct {
 
 // NodeStatus is a node as another sees it.
 type NodeStatus struct {
-	ID         uint64 `json:"id"`
-	PID        int    `json:"pid,omitempty"` // of the node that answers
-	Client     string `json:"client"`
-	Peer       string `json:"peer"`
-	Up         bool   `json:"up"`
-	Full       bool   `json:"disk_full"`
-	Rebuilding bool   `json:"rebuilding,omitempty"` // its data is being made anew
+	ID         cluster.NodeID `json:"id"`
+	PID        int            `json:"pid,omitempty"` // of the node that answers
+	Client     string         `json:"client"`
+	Peer       string         `json:"peer"`
+	Up         bool           `json:"up"`
+	Full       bool           `json:"disk_full"`
+	Rebuilding bool           `json:"rebuilding,omitempty"` // its data is being made anew
 }
 
 func (n *Node) status(ctx context.Context) ([]byte, error) {
 	s := Status{Cluster: n.form.Cluster, Node: n.form.Node, Version: Version,
 		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: n.asideText()}
 	led := true
-	var rebuilding []uint64
+	var rebuilding []cluster.NodeID
 	for _, sh := range n.router.Shards() {
 		info, err := n.host.Replica(ctx, sh.ID)
 		if err != nil {
@@ -89,7 +90,7 @@ func (n *Node) asideText() string {
 
 // verdict says in one sentence whether the cluster is safe now. Of all nodes, up
 // are up, of which clean have their data; rebuilding lists those that have not.
-func verdict(up, clean, all int, rebuilding []uint64, led bool) string {
+func verdict(up, clean, all int, rebuilding []cluster.NodeID, led bool) string {
 	spare := clean - (all/2 + 1)
 	switch {
 	case !led && len(rebuilding) > (all-1)/2:
@@ -111,7 +112,7 @@ func verdict(up, clean, all int, rebuilding []uint64, led bool) string {
 
 // fullDisks names the nodes that need room, for the end of the verdict.
 func fullDisks(nodes []NodeStatus) string {
-	var full []uint64
+	var full []cluster.NodeID
 	for _, ns := range nodes {
 		if ns.Full {
 			full = append(full, ns.ID)
@@ -126,7 +127,7 @@ func fullDisks(nodes []NodeStatus) string {
 	return " No room on the disk of " + idText(full) + "."
 }
 
-func idText(ids []uint64) string {
+func idText(ids []cluster.NodeID) string {
 	text := strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ", "), "[]")
 	if len(ids) == 1 {
 		return "node " + text

@@ -3,6 +3,8 @@ package peer
 import (
 	"slices"
 	"sync"
+
+	"tutti/internal/cluster"
 )
 
 // clocks keeps what the wall clocks of the peers were ahead of this node's
@@ -12,14 +14,14 @@ import (
 // nothing more.
 type clocks struct {
 	mu    sync.Mutex // guards ahead
-	ahead map[uint64]int64
+	ahead map[cluster.NodeID]int64
 }
 
-func (c *clocks) sample(node uint64, ahead int64) {
+func (c *clocks) sample(node cluster.NodeID, ahead int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ahead == nil {
-		c.ahead = make(map[uint64]int64)
+		c.ahead = make(map[cluster.NodeID]int64)
 	}
 	c.ahead[node] = ahead
 }
@@ -28,7 +30,7 @@ func (c *clocks) sample(node uint64, ahead int64) {
 // members it has heard of, now, in milliseconds (of two middle ones the lower:
 // time must not run ahead); ok is false unless a majority of the members is
 // known.
-func (l *Links) MedianWall(members []uint64) (wall int64, ok bool) {
+func (l *Links) MedianWall(members []cluster.NodeID) (wall int64, ok bool) {
 	var known []int64
 	mono := l.cfg.Mono().Milliseconds()
 	l.clocks.mu.Lock()

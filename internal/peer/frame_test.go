@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"tutti/internal/cluster"
 )
 
 func frame(kind Kind, payload []byte) []byte {
@@ -118,22 +120,22 @@ func FuzzDecodeHello(f *testing.F) {
 func TestMedianWall(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		members []uint64
-		heard   map[uint64]int64 // what peers' clocks show; this node 1 shows 100
+		members []cluster.NodeID
+		heard   map[cluster.NodeID]int64 // what peers' clocks show; this node 1 shows 100
 		want    int64
 		ok      bool
 	}{
-		{"alone", []uint64{1}, nil, 100, true},
+		{"alone", []cluster.NodeID{1}, nil, 100, true},
 		{"nobody", nil, nil, 0, false},
-		{"one of three", []uint64{1, 2, 3}, nil, 0, false},
-		{"two of three: the lower", []uint64{1, 2, 3}, map[uint64]int64{2: 150}, 100, true},
-		{"two of three, the other lower", []uint64{1, 2, 3}, map[uint64]int64{3: 50}, 50, true},
-		{"three, this one fast", []uint64{1, 2, 3}, map[uint64]int64{2: 20, 3: 30}, 30, true},
-		{"three, another fast", []uint64{1, 2, 3}, map[uint64]int64{2: 3_600_000, 3: 101}, 101, true},
-		{"two of four", []uint64{1, 2, 3, 4}, map[uint64]int64{2: 1}, 0, false},
-		{"three of four", []uint64{1, 2, 3, 4}, map[uint64]int64{2: 1, 4: 2}, 2, true},
-		{"strangers do not count", []uint64{1, 2, 3}, map[uint64]int64{7: 1, 8: 1}, 0, false},
-		{"not a member itself", []uint64{2, 3, 4}, map[uint64]int64{2: 5, 3: 6}, 5, true},
+		{"one of three", []cluster.NodeID{1, 2, 3}, nil, 0, false},
+		{"two of three: the lower", []cluster.NodeID{1, 2, 3}, map[cluster.NodeID]int64{2: 150}, 100, true},
+		{"two of three, the other lower", []cluster.NodeID{1, 2, 3}, map[cluster.NodeID]int64{3: 50}, 50, true},
+		{"three, this one fast", []cluster.NodeID{1, 2, 3}, map[cluster.NodeID]int64{2: 20, 3: 30}, 30, true},
+		{"three, another fast", []cluster.NodeID{1, 2, 3}, map[cluster.NodeID]int64{2: 3_600_000, 3: 101}, 101, true},
+		{"two of four", []cluster.NodeID{1, 2, 3, 4}, map[cluster.NodeID]int64{2: 1}, 0, false},
+		{"three of four", []cluster.NodeID{1, 2, 3, 4}, map[cluster.NodeID]int64{2: 1, 4: 2}, 2, true},
+		{"strangers do not count", []cluster.NodeID{1, 2, 3}, map[cluster.NodeID]int64{7: 1, 8: 1}, 0, false},
+		{"not a member itself", []cluster.NodeID{2, 3, 4}, map[cluster.NodeID]int64{2: 5, 3: 6}, 5, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := New(Config{Node: 1, Wall: func() int64 { return 100 }, Mono: func() time.Duration { return 7 * time.Millisecond }})

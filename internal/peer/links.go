@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tutti/internal/cluster"
 )
 
 // Class is what a connection is for.
@@ -41,33 +43,33 @@ var queueMax = [classes]int{Control: 4 << 20, Bulk: 64 << 20}
 
 // Config says who this node is and how it reaches its peers.
 type Config struct {
-	Node        uint64
+	Node        cluster.NodeID
 	Incarnation uint64 // number of starts of the node
 	Nonce       uint64 // of this start
 	Cluster     string
 	Listener    net.Listener
 	// Dial connects to a peer; the connection is secured and has been verified
 	// to end at that peer.
-	Dial func(ctx context.Context, node uint64) (net.Conn, error)
+	Dial func(ctx context.Context, node cluster.NodeID) (net.Conn, error)
 	// Secure turns an accepted connection into a verified one and says whose
 	// it is.
-	Secure func(ctx context.Context, conn net.Conn) (net.Conn, uint64, error)
+	Secure func(ctx context.Context, conn net.Conn) (net.Conn, cluster.NodeID, error)
 	// Wall is the wall clock in milliseconds.
 	Wall func() int64
 	// Mono is a clock that never jumps. Nil: the machine's.
 	Mono func() time.Duration
 	// Frame takes a frame from a peer; the payload is its own. It must not
 	// block: it runs on the goroutine that reads the connection.
-	Frame func(from uint64, kind Kind, payload []byte)
+	Frame func(from cluster.NodeID, kind Kind, payload []byte)
 	// Stream takes a stream a peer opened; it is closed on return.
-	Stream func(from uint64, s *Conn)
+	Stream func(from cluster.NodeID, s *Conn)
 	// Room is what peers are told of this node's disk. Nil: plenty.
 	Room func() Room
 	// Hello may refuse a peer, for instance one that has been restored from an
 	// old image. Nil accepts all.
 	Hello func(h Hello) error
 	// Changed is called when the link to a peer went up or down. Nil: nobody asks.
-	Changed func(node uint64, up bool)
+	Changed func(node cluster.NodeID, up bool)
 	Logger  *slog.Logger
 }
 
@@ -79,11 +81,11 @@ type Links struct {
 	wg     sync.WaitGroup
 
 	// links is replaced as a whole, so that finding one takes no lock.
-	links atomic.Pointer[map[uint64]*link]
+	links atomic.Pointer[map[cluster.NodeID]*link]
 
-	mu      sync.Mutex            // guards conns, streams, closed, and changes of links
-	conns   map[net.Conn]struct{} // accepted ones, to be closed at the end
-	streams map[net.Conn]uint64   // opened ones and their peers
+	mu      sync.Mutex                  // guards conns, streams, closed, and changes of links
+	conns   map[net.Conn]struct{}       // accepted ones, to be closed at the end
+	streams map[net.Conn]cluster.NodeID // opened ones and their peers
 	closed  bool
 
 	clocks clocks
@@ -92,7 +94,7 @@ type Links struct {
 
 // link is what this node sends to one peer.
 type link struct {
-	node  uint64
+	node  cluster.NodeID
 	heard atomic.Int64  // when something last came from the peer, in ns of a monotonic clock
 	room  atomic.Uint32 // Room on the peer's disk, by its last ping
 	lanes [classes]*lane
@@ -127,8 +129,8 @@ func New(cfg Config) *Links {
 		start := time.Now()
 		cfg.Mono = func() time.Duration { return time.Since(start) }
 	}
-	l := &Links{cfg: cfg, ctx: ctx, cancel: cancel, conns: make(map[net.Conn]struct{}), streams: make(map[net.Conn]uint64)}
-	l.links.Store(&map[uint64]*link{})
+	l := &Links{cfg: cfg, ctx: ctx, cancel: cancel, conns: make(map[net.Conn]struct{}), streams: make(map[net.Conn]cluster.NodeID)}
+	l.links.Store(&map[cluster.NodeID]*link{})
 	return l
 }
 
@@ -136,7 +138,7 @@ func New(cfg Config) *Links {
 func (l *Links) Start() { l.wg.Go(l.accept) }
 
 // Connect starts to keep connections to a peer.
-func (l *Links) Connect(node uint64) {
+func (l *Links) Connect(node cluster.NodeID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || node == l.cfg.Node || l.link(node) != nil {
@@ -166,11 +168,11 @@ func (l *Links) Close() {
 	l.wg.Wait()
 }
 
-func (l *Links) link(node uint64) *link { return (*l.links.Load())[node] }
+func (l *Links) link(node cluster.NodeID) *link { return (*l.links.Load())[node] }
 
 // Send queues a frame whose payload build appends, and reports whether it was
 // queued. It never blocks.
-func (l *Links) Send(to uint64, class Class, kind Kind, build func(dst []byte) []byte) bool {
+func (l *Links) Send(to cluster.NodeID, class Class, kind Kind, build func(dst []byte) []byte) bool {
 	q := l.queue(to, class, kind, build)
 	if q == nil {
 		return false
@@ -180,11 +182,11 @@ func (l *Links) Send(to uint64, class Class, kind Kind, build func(dst []byte) [
 }
 
 // Queue is Send for an event loop that calls Flush at the end of its cycle.
-func (l *Links) Queue(to uint64, class Class, kind Kind, build func(dst []byte) []byte) bool {
+func (l *Links) Queue(to cluster.NodeID, class Class, kind Kind, build func(dst []byte) []byte) bool {
 	return l.queue(to, class, kind, build) != nil
 }
 
-func (l *Links) queue(to uint64, class Class, kind Kind, build func(dst []byte) []byte) *lane {
+func (l *Links) queue(to cluster.NodeID, class Class, kind Kind, build func(dst []byte) []byte) *lane {
 	k := l.link(to)
 	if k == nil {
 		return nil
@@ -275,7 +277,7 @@ func (q *lane) put(conn net.Conn, buf []byte) error {
 }
 
 // Up reports whether both connections to a peer stand.
-func (l *Links) Up(node uint64) bool {
+func (l *Links) Up(node cluster.NodeID) bool {
 	k := l.link(node)
 	if k == nil {
 		return false
@@ -309,7 +311,7 @@ func (l *Links) send(k *link, class Class) {
 		if l.ctx.Err() != nil {
 			return
 		}
-		l.cfg.Logger.Debug("peer connection ended", slog.Uint64("peer", k.node), slog.Any("error", err))
+		l.cfg.Logger.Debug("peer connection ended", slog.Uint64("peer", uint64(k.node)), slog.Any("error", err))
 		select {
 		case <-l.ctx.Done():
 		case <-time.After(pause):
@@ -342,7 +344,7 @@ func (l *Links) setConn(k *link, class Class, conn net.Conn) {
 	}
 }
 
-func (l *Links) dial(node uint64, class Class) (net.Conn, error) {
+func (l *Links) dial(node cluster.NodeID, class Class) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, helloTimeout)
 	defer cancel()
 	conn, err := l.cfg.Dial(ctx, node)
@@ -486,7 +488,7 @@ func (l *Links) serve(raw net.Conn) error {
 	return l.receive(from, conn, r)
 }
 
-func (l *Links) receive(from uint64, conn net.Conn, r *bufio.Reader) error {
+func (l *Links) receive(from cluster.NodeID, conn net.Conn, r *bufio.Reader) error {
 	for {
 		_ = conn.SetReadDeadline(time.Now().Add(silenceMax))
 		kind, payload, err := readFrame(r)

@@ -11,20 +11,22 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tutti/internal/cluster"
 )
 
 // testNet joins nodes by pipes.
 type testNet struct {
 	mu    sync.Mutex
-	nodes map[uint64]*testPeer
-	down  map[uint64]bool
+	nodes map[cluster.NodeID]*testPeer
+	down  map[cluster.NodeID]bool
 	conns []net.Conn
 }
 
 // pipe is one end of a connection that knows who dialed.
 type pipe struct {
 	net.Conn
-	from uint64
+	from cluster.NodeID
 }
 
 func (p pipe) RemoteAddr() net.Addr { return &net.TCPAddr{} }
@@ -32,7 +34,7 @@ func (p pipe) RemoteAddr() net.Addr { return &net.TCPAddr{} }
 // testPeer is a node with links, and what it has seen.
 type testPeer struct {
 	net    *testNet
-	id     uint64
+	id     cluster.NodeID
 	links  *Links
 	accept chan net.Conn
 	closed chan struct{}
@@ -57,7 +59,7 @@ func (p *testPeer) Accept() (net.Conn, error) {
 func (p *testPeer) Close() error   { close(p.closed); return nil }
 func (p *testPeer) Addr() net.Addr { return &net.TCPAddr{} }
 
-func (n *testNet) dial(ctx context.Context, from, to uint64) (net.Conn, error) {
+func (n *testNet) dial(ctx context.Context, from, to cluster.NodeID) (net.Conn, error) {
 	n.mu.Lock()
 	p, down := n.nodes[to], n.down[to] || n.down[from]
 	n.mu.Unlock()
@@ -88,17 +90,17 @@ func (n *testNet) cut() {
 	n.conns = nil
 }
 
-func (n *testNet) start(id, incarnation uint64) *testPeer {
+func (n *testNet) start(id cluster.NodeID, incarnation uint64) *testPeer {
 	p := &testPeer{net: n, id: id, accept: make(chan net.Conn), closed: make(chan struct{}), frames: make(chan string, 10_000)}
 	p.wall.Store(1000 * int64(id))
 	p.links = New(Config{Node: id, Incarnation: incarnation, Cluster: "c", Listener: p,
-		Dial:   func(ctx context.Context, to uint64) (net.Conn, error) { return n.dial(ctx, id, to) },
-		Secure: func(_ context.Context, c net.Conn) (net.Conn, uint64, error) { return c, c.(pipe).from, nil },
+		Dial:   func(ctx context.Context, to cluster.NodeID) (net.Conn, error) { return n.dial(ctx, id, to) },
+		Secure: func(_ context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) { return c, c.(pipe).from, nil },
 		Wall:   p.wall.Load,
-		Frame: func(from uint64, kind Kind, payload []byte) {
+		Frame: func(from cluster.NodeID, kind Kind, payload []byte) {
 			p.frames <- fmt.Sprintf("%d: %d %.20s", from, kind, payload)
 		},
-		Stream: func(from uint64, s *Conn) {
+		Stream: func(from cluster.NodeID, s *Conn) {
 			kind, payload, err := s.ReadFrame()
 			p.frames <- fmt.Sprintf("stream of %d: %d %s %v", from, kind, payload, err)
 			_ = s.WriteFrame(kind+1, func(dst []byte) []byte { return append(dst, "thanks"...) })
@@ -109,7 +111,7 @@ func (n *testNet) start(id, incarnation uint64) *testPeer {
 			p.seen = append(p.seen, h)
 			return p.hello
 		},
-		Changed: func(node uint64, up bool) {
+		Changed: func(node cluster.NodeID, up bool) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.ups = append(p.ups, fmt.Sprint(node, up))
@@ -123,7 +125,7 @@ func (n *testNet) start(id, incarnation uint64) *testPeer {
 }
 
 func newTestNet() *testNet {
-	return &testNet{nodes: make(map[uint64]*testPeer), down: make(map[uint64]bool)}
+	return &testNet{nodes: make(map[cluster.NodeID]*testPeer), down: make(map[cluster.NodeID]bool)}
 }
 
 // pair starts two nodes that know each other.
@@ -233,8 +235,8 @@ func TestReconnect(t *testing.T) {
 func TestClocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := pair(t)
-		both := []uint64{1, 2}
-		if wall, ok := a.links.MedianWall([]uint64{2}); wall != 2000 || !ok {
+		both := []cluster.NodeID{1, 2}
+		if wall, ok := a.links.MedianWall([]cluster.NodeID{2}); wall != 2000 || !ok {
 			t.Errorf("node 2 shows %d, %v", wall, ok)
 		}
 		if wall, ok := b.links.MedianWall(both); wall != 1000 || !ok {

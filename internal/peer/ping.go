@@ -1,6 +1,10 @@
 package peer
 
-import "fmt"
+import (
+	"fmt"
+
+	"tutti/internal/cluster"
+)
 
 // Room says how much room a node has on its disk.
 type Room uint8
@@ -43,7 +47,7 @@ func (l *Links) ping() ping {
 }
 
 // pinged takes over what a peer tells of itself.
-func (l *Links) pinged(from uint64, p ping) {
+func (l *Links) pinged(from cluster.NodeID, p ping) {
 	l.clocks.sample(from, p.wall-l.cfg.Mono().Milliseconds())
 	if k := l.link(from); k != nil {
 		k.room.Store(uint32(p.room))
@@ -52,7 +56,7 @@ func (l *Links) pinged(from uint64, p ping) {
 
 // Room returns how much room a peer had when it last told, about a second ago
 // at most while its link is up.
-func (l *Links) Room(node uint64) Room {
+func (l *Links) Room(node cluster.NodeID) Room {
 	k := l.link(node)
 	if k == nil {
 		return RoomPlenty

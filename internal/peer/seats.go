@@ -3,6 +3,8 @@ package peer
 import (
 	"fmt"
 	"sync"
+
+	"tutti/internal/cluster"
 )
 
 // seats is which start of each peer is connected. Two processes with one
@@ -11,7 +13,7 @@ import (
 // when its connections break, after silenceMax at the latest.
 type seats struct {
 	mu    sync.Mutex // guards taken
-	taken map[uint64]*seat
+	taken map[cluster.NodeID]*seat
 }
 
 type seat struct {
@@ -23,7 +25,7 @@ func (s *seats) take(h Hello) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken == nil {
-		s.taken = make(map[uint64]*seat)
+		s.taken = make(map[cluster.NodeID]*seat)
 	}
 	had := s.taken[h.Node]
 	if had == nil {

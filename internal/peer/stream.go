@@ -5,6 +5,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"tutti/internal/cluster"
 )
 
 // streamTimeout bounds the wait for one frame of a stream.
@@ -24,7 +26,7 @@ type Conn struct {
 // OpenStream opens a stream to a peer. The caller closes it. It breaks when the
 // link to the peer does: a peer that lost its power in the middle is missed
 // long before streamTimeout.
-func (l *Links) OpenStream(node uint64) (*Conn, error) {
+func (l *Links) OpenStream(node cluster.NodeID) (*Conn, error) {
 	conn, err := l.dial(node, Stream)
 	if err != nil {
 		return nil, err
@@ -42,7 +44,7 @@ func (l *Links) OpenStream(node uint64) (*Conn, error) {
 	return &Conn{c: conn, r: bufio.NewReaderSize(conn, 64<<10), stop: stop}, nil
 }
 
-func (l *Links) breakStreams(node uint64) {
+func (l *Links) breakStreams(node cluster.NodeID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for conn, to := range l.streams {

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"tutti/internal/cluster"
 	"tutti/internal/proof/mutant"
 	"tutti/internal/shard"
 )
@@ -12,7 +13,7 @@ import (
 // until it is answered.
 type stream struct {
 	r       *Router
-	id      uint64 // of the shard
+	id      cluster.ShardID // of the shard
 	session uint64
 	onReply func(shard.Reply)
 
@@ -49,7 +50,7 @@ const (
 	resendAfter = time.Second
 )
 
-func newStream(r *Router, id uint64) *stream {
+func newStream(r *Router, id cluster.ShardID) *stream {
 	s := &stream{r: r, id: id, session: shard.SessionID(r.cfg.Node, r.cfg.Incarnation), open: make(map[uint64]*call)}
 	s.room = sync.NewCond(&s.mu)
 	s.onReply = s.reply

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 	"tutti/internal/resp"
 )
@@ -24,8 +25,8 @@ const errTopology = "ERR CLUSTER subcommands that change nodes or slots are not 
 // clusterReplies keeps the replies about slots until a leader changes: clients
 // of big clusters ask for them all at once.
 type clusterReplies struct {
-	mu      sync.Mutex // guards all below
-	leaders []uint64   // of the shards in order, when the replies were made
+	mu      sync.Mutex       // guards all below
+	leaders []cluster.NodeID // of the shards in order, when the replies were made
 	replies map[string][]byte
 }
 
@@ -55,8 +56,8 @@ func clusterHandlers() map[string]handler {
 
 // nodeName is what CLUSTER commands call a node: 40 hexadecimal digits. 0
 // stands for the cluster itself.
-func (s *Server) nodeName(id uint64) string {
-	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(s.cfg.Node.Cluster), id))
+func (s *Server) nodeName(id cluster.NodeID) string {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(s.cfg.Node.Cluster), uint64(id)))
 	return hex.EncodeToString(sum[:20])
 }
 
@@ -68,8 +69,8 @@ func splitAddr(addr string) (host, port string) {
 	return host, port
 }
 
-func (s *Server) leaders() []uint64 {
-	var leaders []uint64
+func (s *Server) leaders() []cluster.NodeID {
+	var leaders []cluster.NodeID
 	for _, sh := range s.cfg.Router.Shards() {
 		leaders = append(leaders, s.cfg.Router.Lead(sh.ID).Node)
 	}
@@ -97,7 +98,7 @@ func (c *conn) cached(name string, write func(c *conn)) {
 }
 
 // ranked lists the nodes, the leader first.
-func (s *Server) ranked(leader uint64) []Peer {
+func (s *Server) ranked(leader cluster.NodeID) []Peer {
 	peers := slices.Clone(s.cfg.Node.Peers)
 	slices.SortStableFunc(peers, func(a, b Peer) int {
 		switch {
@@ -179,7 +180,7 @@ func (c *conn) shardNode(p Peer, leads bool) {
 func (c *conn) nodes() {
 	shards, leaders := c.s.cfg.Router.Shards(), c.s.leaders()
 	first := c.s.cfg.Node.ID
-	if i := slices.IndexFunc(leaders, func(l uint64) bool { return l != 0 }); i >= 0 {
+	if i := slices.IndexFunc(leaders, func(l cluster.NodeID) bool { return l != 0 }); i >= 0 {
 		first = leaders[i]
 	}
 	var text strings.Builder

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"tutti/internal/cluster"
 	"tutti/internal/shard"
 	"tutti/internal/store"
 )
@@ -14,7 +15,7 @@ const glanceMax = 200 * time.Millisecond
 // glance returns a view of a shard for people to look at: a confirmed one if a
 // majority answers soon, else what is here, so that INFO works best when things
 // don't. It is nil if the node is stopping; otherwise it is to be released.
-func (s *Server) glance(id uint64) *store.View {
+func (s *Server) glance(id cluster.ShardID) *store.View {
 	if v := s.view(&shard.Read{Shard: id}, glanceMax); v != nil {
 		return v
 	}

@@ -303,7 +303,7 @@ func infoTutti(c *conn, w *infoWriter) {
 	w.field("tutti_nodes", len(c.s.cfg.Node.Peers))
 	var leaders []string
 	for _, s := range c.s.cfg.Router.Shards() {
-		leaders = append(leaders, strconv.FormatUint(c.s.cfg.Router.Lead(s.ID).Node, 10))
+		leaders = append(leaders, strconv.FormatUint(uint64(c.s.cfg.Router.Lead(s.ID).Node), 10))
 	}
 	w.field("tutti_shards", len(leaders))
 	w.field("tutti_leader", strings.Join(leaders, ","))

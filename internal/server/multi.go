@@ -3,6 +3,7 @@ package server
 import (
 	"time"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
 	"tutti/internal/proof/mutant"
@@ -20,7 +21,7 @@ type multi struct {
 // watched is a key that WATCH remembers.
 type watched struct {
 	shard.Watch
-	shard uint64
+	shard cluster.ShardID
 }
 
 // multiBytesMax bounds what one connection may queue.
@@ -168,7 +169,7 @@ func exec(c *conn, _ [][]byte) {
 
 // plan follows the databases that SELECT chooses within the transaction and
 // picks the commands with keys; ok is false if they live in several shards.
-func (c *conn) plan(m *multi) (keyed []pending, id uint64, ok bool) {
+func (c *conn) plan(m *multi) (keyed []pending, id cluster.ShardID, ok bool) {
 	db := c.db
 	for i := range m.queue {
 		p := &m.queue[i]
@@ -193,7 +194,7 @@ func (c *conn) plan(m *multi) (keyed []pending, id uint64, ok bool) {
 
 // transact evaluates the commands as one; failed says that a watched key
 // changed, text is an error.
-func (c *conn) transact(id uint64, keyed []pending, watches []watched) (failed bool, text string) {
+func (c *conn) transact(id cluster.ShardID, keyed []pending, watches []watched) (failed bool, text string) {
 	writes := c.s.cfg.Router.Away(id) // it then is evaluated where writes are
 	for i := range keyed {
 		writes = writes || keyed[i].cmd.Flags&command.Write != 0

@@ -3,6 +3,7 @@ package server
 import (
 	"time"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
 	"tutti/internal/proof/mutant"
@@ -16,7 +17,7 @@ type pending struct {
 	cmd   *command.Command
 	args  [][]byte
 	db    uint8
-	shard uint64
+	shard cluster.ShardID
 	reply []byte
 	done  bool // there is a reply
 }
@@ -55,7 +56,7 @@ func (c *conn) add(cmd *command.Command, args [][]byte) {
 }
 
 // shardOf returns the shard of a command; ok is false if there are several.
-func (s *Server) shardOf(cmd *command.Command, args [][]byte) (id uint64, ok bool) {
+func (s *Server) shardOf(cmd *command.Command, args [][]byte) (id cluster.ShardID, ok bool) {
 	if id, ok = s.cfg.Router.Single(); ok {
 		return id, true
 	}
@@ -109,7 +110,7 @@ func (c *conn) flush() {
 	c.pending, c.bytes = c.pending[:0], 0
 }
 
-func sameShard(all []pending) (id uint64, one bool) {
+func sameShard(all []pending) (id cluster.ShardID, one bool) {
 	for i := range all {
 		if all[i].shard != all[0].shard {
 			return 0, false
@@ -120,8 +121,8 @@ func sameShard(all []pending) (id uint64, one bool) {
 
 // runMany executes commands for several shards: a group for each, at once.
 func (c *conn) runMany(all []pending) {
-	parts := make(map[uint64][]pending)
-	where := make(map[uint64][]int)
+	parts := make(map[cluster.ShardID][]pending)
+	where := make(map[cluster.ShardID][]int)
 	for i, p := range all {
 		if !p.done { // by an earlier round
 			parts[p.shard] = append(parts[p.shard], p)
@@ -156,7 +157,7 @@ func (c *conn) runMany(all []pending) {
 // reads behind it over a view that has seen that write. A node that can't
 // follow has no such view: there all go to the loop. Of the reads it leaves those
 // undone that come behind outMax of replies.
-func (c *conn) run(id uint64, list []pending) {
+func (c *conn) run(id cluster.ShardID, list []pending) {
 	writes := len(list)
 	for writes > 0 && list[writes-1].cmd.Flags&command.Write == 0 {
 		writes--
@@ -198,7 +199,7 @@ func (c *conn) run(id uint64, list []pending) {
 }
 
 // group sends a group of commands that has its other fields set, and waits.
-func (c *conn) group(id uint64, g *shard.Group, list []pending) router.Result {
+func (c *conn) group(id cluster.ShardID, g *shard.Group, list []pending) router.Result {
 	g.Cmds = make([]shard.Command, len(list))
 	for i := range list {
 		g.Cmds[i] = shard.Command{DB: list[i].db, Args: list[i].args}
@@ -217,7 +218,7 @@ func errorReply(text string) []byte { return []byte("-" + text + "\r\n") }
 // ReadIndex round if minIndex is 0. If f's outcome depends on a time that the
 // shard has not recorded yet, it is evaluated again once it has: else a later
 // leader with a slower clock might show an expired key again.
-func (c *conn) read(id, minIndex uint64, now int64, f func(tx *keyspace.Tx), fail func(text string)) {
+func (c *conn) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx *keyspace.Tx), fail func(text string)) {
 	q := &shard.Read{Shard: id, MinIndex: minIndex, Now: now, Done: func(v *store.View, now int64, err error) { c.views <- viewed{v, now, err} }}
 	for {
 		c.s.cfg.Router.Read(q)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/router"
 )
@@ -33,7 +34,7 @@ type Config struct {
 
 // NodeInfo is what the server tells of its node.
 type NodeInfo struct {
-	ID      uint64
+	ID      cluster.NodeID
 	Cluster string
 	Version string
 	Dir     string
@@ -43,7 +44,7 @@ type NodeInfo struct {
 
 // Peer is a node as clients see it.
 type Peer struct {
-	ID   uint64
+	ID   cluster.NodeID
 	Addr string // host:port for clients
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
 	"tutti/internal/proof/mutant"
@@ -46,7 +47,7 @@ type batch struct {
 // reads, the time and the randomness are given to it, so a recorded input
 // replays exactly.
 type core struct {
-	shard    uint64
+	shard    cluster.ShardID
 	table    *command.Table
 	sessions *sessions
 	newID    func() uint64

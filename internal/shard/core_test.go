@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
 	"tutti/internal/store"
@@ -270,7 +271,7 @@ func TestCoreReplay(t *testing.T) {
 			c.now += int64(r.IntN(20))
 			var list []*Group
 			for range 1 + r.IntN(6) {
-				session := SessionID(uint64(1+r.IntN(5)), 1)
+				session := SessionID(cluster.NodeID(1+r.IntN(5)), 1)
 				if session != testSession && (c.core.sessions.byID[session] == nil || r.IntN(30) == 0) {
 					list = append(list, &Group{Session: SessionID(sessionNode(session), 1+uint64(r.IntN(2))), Open: true})
 					continue

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"tutti/internal/cluster"
 	"tutti/internal/peer"
 	"tutti/internal/store"
 )
@@ -29,13 +30,13 @@ type hashes struct {
 
 // comparison is what a leader asked the voters about, and what they told.
 type comparison struct {
-	index uint64            // 0: nothing
-	told  map[uint64]uint64 // node -> hash
+	index uint64                    // 0: nothing
+	told  map[cluster.NodeID]uint64 // node -> hash
 }
 
 // odd returns the nodes that differ from a majority of the voters. tie says that
 // all have told and there is no majority.
-func (c *comparison) odd(voters int) (nodes []uint64, majority uint64, tie bool) {
+func (c *comparison) odd(voters int) (nodes []cluster.NodeID, majority uint64, tie bool) {
 	votes := make(map[uint64]int)
 	most := 0
 	for _, hash := range c.told {
@@ -74,7 +75,7 @@ func (r *Replica) compareHashes() {
 	if !ok {
 		return
 	}
-	r.hashes.asked = comparison{index: r.applied.Index, told: map[uint64]uint64{r.host.cfg.Node: hash}}
+	r.hashes.asked = comparison{index: r.applied.Index, told: map[cluster.NodeID]uint64{r.host.cfg.Node: hash}}
 	for _, node := range r.voters {
 		if node != r.host.cfg.Node {
 			r.sendHash(node, kindHashAsk, r.applied.Index, 0)
@@ -82,16 +83,16 @@ func (r *Replica) compareHashes() {
 	}
 }
 
-func (r *Replica) sendHash(node uint64, kind peer.Kind, index, hash uint64) {
+func (r *Replica) sendHash(node cluster.NodeID, kind peer.Kind, index, hash uint64) {
 	r.host.cfg.Links.Queue(node, peer.Bulk, kind, func(dst []byte) []byte {
-		dst = be.AppendUint64(dst, r.id)
+		dst = be.AppendUint64(dst, uint64(r.id))
 		return be.AppendUint64(be.AppendUint64(dst, index), hash)
 	})
 }
 
 // hashFrame takes a frame of a comparison. A follower that has not come to the
 // index yet does not answer; the next comparison finds it.
-func (r *Replica) hashFrame(from uint64, kind peer.Kind, index, hash uint64) {
+func (r *Replica) hashFrame(from cluster.NodeID, kind peer.Kind, index, hash uint64) {
 	switch kind {
 	case kindHashAsk:
 		if own, ok := r.hashes.at(index); ok && index <= r.applied.Index {
@@ -120,7 +121,7 @@ func (r *Replica) judge(c *comparison, kind peer.Kind) {
 		r.host.fatal(fmt.Errorf("shard %d: the replicas differ at entry %d and no majority agrees: %x. Nobody can say which is right; keep all folders", r.id, c.index, c.told))
 	}
 	for _, node := range odd {
-		r.host.cfg.Logger.Error("a replica has diverged", slog.Uint64("shard", r.id), slog.Uint64("node", node), slog.Uint64("index", c.index))
+		r.host.cfg.Logger.Error("a replica has diverged", slog.Uint64("shard", uint64(r.id)), slog.Uint64("node", uint64(node)), slog.Uint64("index", c.index))
 		if node == r.host.cfg.Node {
 			r.hashFrame(node, kind, c.index, majority)
 		} else {
@@ -132,7 +133,7 @@ func (r *Replica) judge(c *comparison, kind peer.Kind) {
 // hashMsg is a frame of a comparison in the inbox.
 type hashMsg struct {
 	r           *Replica
-	from        uint64
+	from        cluster.NodeID
 	kind        peer.Kind
 	index, hash uint64
 }

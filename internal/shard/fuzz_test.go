@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"tutti/internal/cluster"
 	"tutti/internal/peer"
 	"tutti/internal/store"
 )
@@ -15,7 +16,7 @@ import (
 // deafHost takes frames for a shard whose loop does not run: what has been
 // taken lies in the inbox.
 func deafHost() (*Host, *loop) {
-	h := &Host{cfg: Config{Node: 2, Logger: nil}, replicas: make(map[uint64]*Replica)}
+	h := &Host{cfg: Config{Node: 2, Logger: nil}, replicas: make(map[cluster.ShardID]*Replica)}
 	l := newLoop(h)
 	h.replicas[testShard] = &Replica{host: h, loop: l, id: testShard, self: 2, slots: store.AllSlots}
 	return h, l
@@ -47,7 +48,7 @@ func FuzzFrame(f *testing.F) {
 		taken := h.replicas[testShard].frame(1, peer.Kind(kind), b)
 		if taken && len(l.inbox) == 0 && peer.Kind(kind) == kindRaft {
 			m := &pb.Message{}
-			if err := proto.Unmarshal(b, m); err != nil || m.GetTo() == 2 || replicaNode(m.GetTo()) != 2 {
+			if err := proto.Unmarshal(b, m); err != nil || m.GetTo() == 2 || replicaNode(cluster.ReplicaID(m.GetTo())) != 2 {
 				t.Errorf("a message to %d is not for a lost replica: %v", m.GetTo(), err)
 			}
 			return
@@ -60,7 +61,7 @@ func FuzzFrame(f *testing.F) {
 		}
 		switch x := l.inbox[0].(type) {
 		case received:
-			if replicaNode(x.m.GetFrom()) != 1 || x.m.GetTo() != 2 || x.m.GetType() == pb.MsgSnap {
+			if replicaNode(cluster.ReplicaID(x.m.GetFrom())) != 1 || x.m.GetTo() != 2 || x.m.GetType() == pb.MsgSnap {
 				t.Errorf("taken from node 1: %v", x.m)
 			}
 		case hashMsg:
@@ -72,7 +73,7 @@ func FuzzFrame(f *testing.F) {
 				t.Errorf("taken: %+v", x)
 			}
 		case rejoinMsg:
-			if x.node != 1 || replicaNode(x.id) != 1 || replicaGeneration(x.id) == 0 {
+			if x.node != 1 || replicaNode(cluster.ReplicaID(x.id)) != 1 || replicaGeneration(cluster.ReplicaID(x.id)) == 0 {
 				t.Errorf("taken: %+v", x)
 			}
 		case steppedDown:
@@ -124,13 +125,13 @@ func FuzzSessionRows(f *testing.F) {
 	f.Add(byte('r'), be.AppendUint64(id, 77), appendRecorded(appendRecorded(nil, 7, [][]byte{[]byte(":1\r\n")}), 8, nil))
 	f.Add(byte('r'), id, []byte{})
 	f.Fuzz(func(t *testing.T, kind byte, key, val []byte) {
-		s := &sessions{shard: testShard, byID: make(map[uint64]*session), nodes: make(map[uint64]uint64)}
+		s := &sessions{shard: testShard, byID: make(map[uint64]*session), nodes: make(map[cluster.NodeID]uint64)}
 		if err := s.load(kind, key, val); err != nil {
 			return
 		}
 		switch kind {
 		case 'n':
-			if !bytes.Equal(be.AppendUint64(nil, s.nodes[be.Uint64(key)]), val) {
+			if !bytes.Equal(be.AppendUint64(nil, s.nodes[cluster.NodeID(be.Uint64(key))]), val) {
 				t.Errorf("%x %x is loaded as %v", key, val, s.nodes)
 			}
 		case 's', 'r':

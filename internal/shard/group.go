@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 )
 
@@ -40,7 +41,7 @@ type Watch struct {
 // Group is commands of one connection for one shard, evaluated together. Its
 // sequence number within the session identifies it through all retries.
 type Group struct {
-	Shard   uint64
+	Shard   cluster.ShardID
 	Session uint64
 	Seq     uint64
 	Attempt uint32
@@ -91,12 +92,12 @@ const (
 
 // Reply answers one attempt of a group.
 type Reply struct {
-	Shard   uint64
+	Shard   cluster.ShardID
 	Session uint64
 	Seq     uint64
 	Attempt uint32
 	Status  Status
-	Leader  uint64 // node, with NotLeader; 0: unknown
+	Leader  cluster.NodeID // node, with NotLeader; 0: unknown
 	Term    uint64
 	Index   uint64   // applied index from which the effects are visible
 	Time    int64    // shard time of the evaluation
@@ -106,7 +107,7 @@ type Reply struct {
 var errGroup = errors.New("malformed group")
 
 func (g *Group) encode(b []byte) []byte {
-	b = be.AppendUint64(b, g.Shard)
+	b = be.AppendUint64(b, uint64(g.Shard))
 	b = be.AppendUint64(b, g.Session)
 	b = be.AppendUint64(b, g.Seq)
 	b = be.AppendUint32(b, g.Attempt)
@@ -151,7 +152,7 @@ func decodeGroup(b []byte) (*Group, error) {
 	if len(b) < groupFixed {
 		return nil, errGroup
 	}
-	g := &Group{Shard: be.Uint64(b), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]),
+	g := &Group{Shard: cluster.ShardID(be.Uint64(b)), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]),
 		Term: be.Uint64(b[28:]), Floor: be.Uint64(b[36:]), Open: b[44]&1 != 0, Atomic: b[44]&2 != 0, Proto: b[45], size: len(b)}
 	d := decoder{b: b[groupFixed:]}
 	for range d.count(argsMax) {
@@ -185,12 +186,12 @@ func decodeGroup(b []byte) (*Group, error) {
 }
 
 func (r *Reply) encode(b []byte) []byte {
-	b = be.AppendUint64(b, r.Shard)
+	b = be.AppendUint64(b, uint64(r.Shard))
 	b = be.AppendUint64(b, r.Session)
 	b = be.AppendUint64(b, r.Seq)
 	b = be.AppendUint32(b, r.Attempt)
 	b = append(b, byte(r.Status))
-	b = be.AppendUint64(b, r.Leader)
+	b = be.AppendUint64(b, uint64(r.Leader))
 	b = be.AppendUint64(b, r.Term)
 	b = be.AppendUint64(b, r.Index)
 	b = be.AppendUint64(b, uint64(r.Time))
@@ -211,8 +212,8 @@ func decodeReply(b []byte) (Reply, error) {
 	if len(b) < replyFixed {
 		return Reply{}, errGroup
 	}
-	r := Reply{Shard: be.Uint64(b), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]), Status: Status(b[28]),
-		Leader: be.Uint64(b[29:]), Term: be.Uint64(b[37:]), Index: be.Uint64(b[45:]), Time: int64(be.Uint64(b[53:]))}
+	r := Reply{Shard: cluster.ShardID(be.Uint64(b)), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]), Status: Status(b[28]),
+		Leader: cluster.NodeID(be.Uint64(b[29:])), Term: be.Uint64(b[37:]), Index: be.Uint64(b[45:]), Time: int64(be.Uint64(b[53:]))}
 	var err error
 	r.Replies, err = decodeReplies(b[replyFixed:])
 	return r, err

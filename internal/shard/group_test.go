@@ -6,12 +6,14 @@ import (
 	"reflect"
 	"runtime"
 	"testing"
+
+	"tutti/internal/cluster"
 )
 
 func randomBytes(r *rand.Rand) []byte { return bytes.Repeat([]byte{byte(r.IntN(256))}, r.IntN(300)) }
 
 func randomGroup(r *rand.Rand) *Group {
-	g := &Group{Shard: r.Uint64(), Session: r.Uint64(), Seq: r.Uint64(), Attempt: r.Uint32(), Term: r.Uint64(), Floor: r.Uint64(),
+	g := &Group{Shard: cluster.ShardID(r.Uint64()), Session: r.Uint64(), Seq: r.Uint64(), Attempt: r.Uint32(), Term: r.Uint64(), Floor: r.Uint64(),
 		Proto: uint8(2 + r.IntN(2)), Open: r.IntN(2) == 0, Atomic: r.IntN(2) == 0}
 	for range r.IntN(3) {
 		g.Watches = append(g.Watches, Watch{DB: uint8(r.IntN(16)), Key: randomBytes(r), Version: r.Uint64(), Exists: r.IntN(2) == 0})
@@ -63,8 +65,8 @@ func TestGroupRefused(t *testing.T) {
 func TestReplyCodec(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for range 200 {
-		reply := Reply{Shard: r.Uint64(), Session: r.Uint64(), Seq: r.Uint64(), Attempt: r.Uint32(), Status: Status(r.IntN(8)),
-			Leader: r.Uint64(), Term: r.Uint64(), Index: r.Uint64(), Time: r.Int64(), Replies: [][]byte{}}
+		reply := Reply{Shard: cluster.ShardID(r.Uint64()), Session: r.Uint64(), Seq: r.Uint64(), Attempt: r.Uint32(), Status: Status(r.IntN(8)),
+			Leader: cluster.NodeID(r.Uint64()), Term: r.Uint64(), Index: r.Uint64(), Time: r.Int64(), Replies: [][]byte{}}
 		for range r.IntN(5) {
 			reply.Replies = append(reply.Replies, randomBytes(r))
 		}

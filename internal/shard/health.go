@@ -4,6 +4,8 @@ import (
 	"log/slog"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/cluster"
 )
 
 // A leader leaves a slow disk.
@@ -29,11 +31,11 @@ type health struct {
 
 // entryTimes follows one entry, the latest that was proposed and measured.
 type entryTimes struct {
-	index    uint64 // 0: none
-	proposed uint64 // tick
-	durable  bool   // here
-	first    uint64 // tick at which the first follower held it
-	by       uint64 // that follower's replica; 0: none yet
+	index    uint64            // 0: none
+	proposed uint64            // tick
+	durable  bool              // here
+	first    uint64            // tick at which the first follower held it
+	by       cluster.ReplicaID // that follower's replica; 0: none yet
 }
 
 const (
@@ -62,9 +64,9 @@ func (h *health) propose(index, tick uint64) {
 }
 
 // held notes that a follower holds the log up to index.
-func (h *health) held(node, index, tick uint64) {
+func (h *health) held(by cluster.ReplicaID, index, tick uint64) {
 	if e := &h.entry; e.index != 0 && index >= e.index && e.by == 0 {
-		e.first, e.by = tick, node
+		e.first, e.by = tick, by
 	}
 }
 
@@ -107,7 +109,7 @@ func (r *Replica) watchHealth() {
 		return
 	}
 	quickest := r.health.entry.by
-	r.host.cfg.Logger.Warn("the disk here is slow, leadership moves", slog.Uint64("shard", r.id), slog.Uint64("to", replicaNode(quickest)))
+	r.host.cfg.Logger.Warn("the disk here is slow, leadership moves", slog.Uint64("shard", uint64(r.id)), slog.Uint64("to", uint64(replicaNode(quickest))))
 	r.health.begin(r.ticks) // judged anew, should nobody take it
 	r.transfer(quickest, r.hasRoom)
 }
@@ -115,6 +117,6 @@ func (r *Replica) watchHealth() {
 // noteAck takes what a follower's answer tells about the log it holds.
 func (r *Replica) noteAck(m *pb.Message) {
 	if m.GetType() == pb.MsgAppResp && !m.GetReject() {
-		r.health.held(m.GetFrom(), m.GetIndex(), r.ticks)
+		r.health.held(cluster.ReplicaID(m.GetFrom()), m.GetIndex(), r.ticks)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/peer"
 	"tutti/internal/store"
@@ -37,12 +38,12 @@ const (
 
 // Config gives a Host what it needs.
 type Config struct {
-	Node        uint64
+	Node        cluster.NodeID
 	Incarnation uint64
 	// Generation counts how often the node's data was made anew. Replicas of
 	// another generation than 0 that no configuration knows ask to join.
 	Generation uint64
-	Nodes      []uint64 // of the cluster
+	Nodes      []cluster.NodeID // of the cluster
 	Shards     []Shard
 	Log        *store.Log
 	State      *store.State
@@ -66,10 +67,10 @@ type Config struct {
 	Space *store.Space
 	// LeadChanged is told of every change of leader that a replica here learns
 	// of, on the replica's loop; it must not block.
-	LeadChanged func(shard uint64, l Lead)
+	LeadChanged func(shard cluster.ShardID, l Lead)
 	// Reply takes replies to groups that were forwarded with Forward, on the
 	// goroutine that reads the connection.
-	Reply func(from uint64, r Reply)
+	Reply func(from cluster.NodeID, r Reply)
 	// Settled is called once, when all replicas here are voters; it must not
 	// block. Nil: nobody asks.
 	Settled func()
@@ -86,7 +87,7 @@ const logBytesDefault = 64 << 20
 
 // Shard says which slots a shard owns.
 type Shard struct {
-	ID    uint64
+	ID    cluster.ShardID
 	Slots store.SlotRange
 }
 
@@ -94,7 +95,7 @@ type Shard struct {
 type Host struct {
 	cfg      Config
 	loops    []*loop
-	replicas map[uint64]*Replica // immutable after Open
+	replicas map[cluster.ShardID]*Replica // immutable after Open
 	wg       sync.WaitGroup
 	stopping atomic.Bool
 	settled  sync.Once
@@ -116,7 +117,7 @@ func Open(cfg Config) (*Host, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{cfg: cfg, replicas: make(map[uint64]*Replica), scrubPiece: scrubPieceDefault}
+	h := &Host{cfg: cfg, replicas: make(map[cluster.ShardID]*Replica), scrubPiece: scrubPieceDefault}
 	for range max(cfg.Loops, 1) {
 		h.loops = append(h.loops, newLoop(h))
 	}
@@ -214,7 +215,7 @@ func (h *Host) fatal(err error) {
 }
 
 // Lead returns who leads a shard, as far as this node knows.
-func (h *Host) Lead(shard uint64) Lead { return *h.replicas[shard].lead.Load() }
+func (h *Host) Lead(shard cluster.ShardID) Lead { return *h.replicas[shard].lead.Load() }
 
 // Submit hands a group to the replica here; its Done is called exactly once
 // unless the host closes.
@@ -237,7 +238,7 @@ func groupSize(g *Group) int {
 
 // Forward sends a group to another node's replica. Its reply comes to
 // Config.Reply; it reports whether the group was sent.
-func (h *Host) Forward(node uint64, g *Group) bool {
+func (h *Host) Forward(node cluster.NodeID, g *Group) bool {
 	return h.cfg.Links.Send(node, peer.Bulk, kindGroup, g.encode)
 }
 
@@ -245,7 +246,7 @@ func (h *Host) Forward(node uint64, g *Group) bool {
 func (h *Host) Read(q *Read) { h.replicas[q.Shard].loop.post(q) }
 
 // Frame takes a frame from a peer.
-func (h *Host) Frame(from uint64, kind peer.Kind, b []byte) {
+func (h *Host) Frame(from cluster.NodeID, kind peer.Kind, b []byte) {
 	switch kind {
 	case kindGroup:
 		h.groupFrame(from, b)
@@ -259,17 +260,17 @@ func (h *Host) Frame(from uint64, kind peer.Kind, b []byte) {
 		if len(b) < 8 {
 			break
 		}
-		if r := h.replicas[be.Uint64(b)]; r != nil && r.frame(from, kind, b[8:]) {
+		if r := h.replicas[cluster.ShardID(be.Uint64(b))]; r != nil && r.frame(from, kind, b[8:]) {
 			return
 		}
 	}
-	h.cfg.Logger.Warn("frame dropped", slog.Uint64("from", from), slog.Int("kind", int(kind)), slog.Int("bytes", len(b)))
+	h.cfg.Logger.Warn("frame dropped", slog.Uint64("from", uint64(from)), slog.Int("kind", int(kind)), slog.Int("bytes", len(b)))
 }
 
-func (h *Host) groupFrame(from uint64, b []byte) {
+func (h *Host) groupFrame(from cluster.NodeID, b []byte) {
 	g, err := decodeGroup(b)
 	if err != nil || h.replicas[g.Shard] == nil || sessionNode(g.Session) != from {
-		h.cfg.Logger.Warn("group dropped", slog.Uint64("from", from), slog.Any("error", err))
+		h.cfg.Logger.Warn("group dropped", slog.Uint64("from", uint64(from)), slog.Any("error", err))
 		return
 	}
 	g.Done = func(r Reply) {
@@ -282,18 +283,18 @@ func (h *Host) groupFrame(from uint64, b []byte) {
 }
 
 // frame takes what a peer's replica sent to this one.
-func (r *Replica) frame(from uint64, kind peer.Kind, b []byte) bool {
+func (r *Replica) frame(from cluster.NodeID, kind peer.Kind, b []byte) bool {
 	switch {
 	case kind == kindRaft:
 		m := &pb.Message{}
-		if err := proto.Unmarshal(b, m); err != nil || replicaNode(m.GetFrom()) != from || replicaNode(m.GetTo()) != r.host.cfg.Node || m.GetType() == pb.MsgSnap {
+		if err := proto.Unmarshal(b, m); err != nil || replicaNode(cluster.ReplicaID(m.GetFrom())) != from || replicaNode(cluster.ReplicaID(m.GetTo())) != r.host.cfg.Node || m.GetType() == pb.MsgSnap {
 			return false
 		}
-		if m.GetTo() == r.self { // else it is for a replica that this node has lost
+		if cluster.ReplicaID(m.GetTo()) == r.self { // else it is for a replica that this node has lost
 			r.loop.post(received{r, m})
 		}
 	case kind == kindRejoin && len(b) == 8:
-		if id := be.Uint64(b); replicaNode(id) != from || replicaGeneration(id) == 0 {
+		if id := be.Uint64(b); replicaNode(cluster.ReplicaID(id)) != from || replicaGeneration(cluster.ReplicaID(id)) == 0 {
 			return false
 		}
 		r.loop.post(rejoinMsg{r, from, be.Uint64(b)})
@@ -314,7 +315,7 @@ func (r *Replica) frame(from uint64, kind peer.Kind, b []byte) bool {
 }
 
 // LinkChanged tells the replicas that the link to a node went up or down.
-func (h *Host) LinkChanged(node uint64, up bool) {
+func (h *Host) LinkChanged(node cluster.NodeID, up bool) {
 	if up {
 		return
 	}
@@ -330,7 +331,7 @@ func (r *Replica) stepDown() {
 	for _, node := range r.voters {
 		if node != r.host.cfg.Node {
 			r.host.cfg.Links.Queue(node, peer.Control, kindStepDown, func(dst []byte) []byte {
-				return be.AppendUint64(be.AppendUint64(dst, r.id), r.term)
+				return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), r.term)
 			})
 		}
 	}
@@ -339,7 +340,7 @@ func (r *Replica) stepDown() {
 // leaderGone starts an election at once when the connection to the leader
 // broke: a killed process is noticed long before it is missed. Pre-vote keeps
 // this harmless if the leader is alive: the others still hear it.
-func (r *Replica) leaderGone(node uint64) {
+func (r *Replica) leaderGone(node cluster.NodeID) {
 	if r.lead.Load().Node != node || node == r.host.cfg.Node {
 		return
 	}
@@ -396,7 +397,7 @@ func (r *Replica) campaignAgain(refusal *pb.Message) {
 		}
 		r.loop.touch(r)
 		if err := r.raft.Campaign(); err != nil {
-			r.host.cfg.Logger.Debug("campaign", slog.Uint64("shard", r.id), slog.Any("error", err))
+			r.host.cfg.Logger.Debug("campaign", slog.Uint64("shard", uint64(r.id)), slog.Any("error", err))
 		}
 	})
 }
@@ -415,7 +416,7 @@ func (l *loop) after(d time.Duration, f func()) {
 }
 
 // Call runs f on the goroutine of the shard's loop and waits for it.
-func (h *Host) call(ctx context.Context, shard uint64, f func(r *Replica)) error {
+func (h *Host) call(ctx context.Context, shard cluster.ShardID, f func(r *Replica)) error {
 	r := h.replicas[shard]
 	if r == nil {
 		return fmt.Errorf("no replica of shard %d here", shard)
@@ -434,25 +435,25 @@ func (h *Host) call(ctx context.Context, shard uint64, f func(r *Replica)) error
 
 // Info is what a replica knows of itself.
 type Info struct {
-	Shard      uint64            `json:"id"`
-	First      int               `json:"first_slot"`
-	End        int               `json:"end_slot"`
-	Leader     uint64            `json:"leader"`
-	Term       uint64            `json:"term"`
-	Applied    uint64            `json:"applied"`
-	LastIndex  uint64            `json:"last_index"`
-	FirstIndex uint64            `json:"first_index"`
-	ShardTime  int64             `json:"shard_time_ms"`
-	Hash       string            `json:"hash"`
-	Voters     []uint64          `json:"voters"`               // nodes
-	Learners   []uint64          `json:"learners,omitempty"`   // nodes whose replica is being made anew
-	Asking     []uint64          `json:"asking,omitempty"`     // nodes that have lost their replica and ask to come back
-	Rebuilding bool              `json:"rebuilding,omitempty"` // this replica is no voter yet
-	Match      map[uint64]uint64 `json:"match,omitempty"`      // at the leader: node -> index it holds
+	Shard      cluster.ShardID           `json:"id"`
+	First      int                       `json:"first_slot"`
+	End        int                       `json:"end_slot"`
+	Leader     cluster.NodeID            `json:"leader"`
+	Term       uint64                    `json:"term"`
+	Applied    uint64                    `json:"applied"`
+	LastIndex  uint64                    `json:"last_index"`
+	FirstIndex uint64                    `json:"first_index"`
+	ShardTime  int64                     `json:"shard_time_ms"`
+	Hash       string                    `json:"hash"`
+	Voters     []cluster.NodeID          `json:"voters"`               // nodes
+	Learners   []cluster.NodeID          `json:"learners,omitempty"`   // nodes whose replica is being made anew
+	Asking     []cluster.NodeID          `json:"asking,omitempty"`     // nodes that have lost their replica and ask to come back
+	Rebuilding bool                      `json:"rebuilding,omitempty"` // this replica is no voter yet
+	Match      map[cluster.NodeID]uint64 `json:"match,omitempty"`      // at the leader: node -> index it holds
 }
 
 // Replica describes the replica of a shard here.
-func (h *Host) Replica(ctx context.Context, shard uint64) (Info, error) {
+func (h *Host) Replica(ctx context.Context, shard cluster.ShardID) (Info, error) {
 	var s Info
 	err := h.call(ctx, shard, func(r *Replica) { s = r.info() })
 	return s, err
@@ -466,9 +467,10 @@ func (r *Replica) info() Info {
 		Hash: fmt.Sprintf("%016x", r.applied.Hash), Voters: r.voters,
 		Learners: replicaNodes(r.conf.GetLearners()), Asking: r.asking(), Rebuilding: !r.settled.Load()}
 	if l.Self {
-		s.Match = make(map[uint64]uint64)
-		newest := make(map[uint64]uint64)
-		for id, p := range r.raft.Status().Progress {
+		s.Match = make(map[cluster.NodeID]uint64)
+		newest := make(map[cluster.NodeID]cluster.ReplicaID)
+		for raftID, p := range r.raft.Status().Progress {
+			id := cluster.ReplicaID(raftID)
 			if node := replicaNode(id); id >= newest[node] { // a node may have an older replica, lost
 				newest[node], s.Match[node] = id, p.Match
 			}

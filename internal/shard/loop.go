@@ -8,6 +8,7 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
@@ -61,8 +62,9 @@ type (
 		m *pb.Message
 	}
 	readAsk struct {
-		r        *Replica
-		node, id uint64
+		r    *Replica
+		node cluster.NodeID
+		id   uint64
 	}
 	readTell struct {
 		r         *Replica
@@ -73,10 +75,11 @@ type (
 		r *Replica
 		t int64
 	}
-	linkDown    struct{ node uint64 }
+	linkDown    struct{ node cluster.NodeID }
 	steppedDown struct { // a leader says that it does not lead any more
-		r          *Replica
-		node, term uint64
+		r    *Replica
+		node cluster.NodeID
+		term uint64
 	}
 	call struct{ f func() } // administration and tests
 )

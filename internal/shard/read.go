@@ -5,6 +5,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 
+	"tutti/internal/cluster"
 	"tutti/internal/peer"
 	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
@@ -21,7 +22,7 @@ var ErrUnavailable = errors.New("no majority answered in time")
 
 // Read asks for a view to read from.
 type Read struct {
-	Shard uint64
+	Shard cluster.ShardID
 	// MinIndex, if not 0, is an applied index that is recent enough: the reader
 	// has seen an entry with it being applied after its request began. No
 	// ReadIndex round is needed then, and Now is the time that belongs to it.
@@ -40,9 +41,9 @@ type Read struct {
 
 // asker is one who waits for a round.
 type asker struct {
-	read  *Read  // a reader here
-	batch *batch // a batch without effects
-	node  uint64 // a follower's round
+	read  *Read          // a reader here
+	batch *batch         // a batch without effects
+	node  cluster.NodeID // a follower's round
 	id    uint64
 }
 
@@ -113,7 +114,7 @@ func (r *Replica) startRound() {
 		return
 	}
 	r.host.cfg.Links.Queue(lead.Node, peer.Control, kindReadAsk, func(dst []byte) []byte {
-		return be.AppendUint64(be.AppendUint64(dst, r.id), q.id)
+		return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), q.id)
 	})
 }
 
@@ -142,7 +143,7 @@ func (r *Replica) endRound(index uint64, now int64) {
 			}
 		default:
 			r.host.cfg.Links.Queue(a.node, peer.Control, kindReadTell, func(dst []byte) []byte {
-				dst = be.AppendUint64(be.AppendUint64(dst, r.id), a.id)
+				dst = be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), a.id)
 				return be.AppendUint64(be.AppendUint64(dst, index), uint64(now))
 			})
 		}
@@ -155,7 +156,7 @@ func (r *Replica) endRound(index uint64, now int64) {
 }
 
 // asked takes the round of a follower.
-func (r *Replica) asked(node, id uint64) {
+func (r *Replica) asked(node cluster.NodeID, id uint64) {
 	if r.leading() {
 		r.ask(asker{node: node, id: id})
 	}
@@ -205,7 +206,7 @@ func (r *Replica) wantTime(q *Read) {
 		r.tickTime(q.MinTime)
 	default:
 		r.host.cfg.Links.Queue(lead.Node, peer.Control, kindTick, func(dst []byte) []byte {
-			return be.AppendUint64(be.AppendUint64(dst, r.id), uint64(q.MinTime))
+			return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), uint64(q.MinTime))
 		})
 	}
 }

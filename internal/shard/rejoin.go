@@ -7,6 +7,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"go.etcd.io/raft/v3/tracker"
 
+	"tutti/internal/cluster"
 	"tutti/internal/peer"
 )
 
@@ -37,7 +38,7 @@ type request struct {
 func (r *Replica) setConf(conf *pb.ConfState) {
 	r.conf = conf
 	r.voters = replicaNodes(conf.GetVoters())
-	r.settled.Store(slices.Contains(conf.GetVoters(), r.self) && !joint(conf))
+	r.settled.Store(slices.Contains(conf.GetVoters(), uint64(r.self)) && !joint(conf))
 }
 
 func joint(conf *pb.ConfState) bool { return len(conf.GetVotersOutgoing()) > 0 }
@@ -60,13 +61,13 @@ func (r *Replica) receiveMsg(m *pb.Message) {
 
 // askToJoin sends the request of a replica that is no voter yet.
 func (r *Replica) askToJoin() {
-	if r.ticks%rejoinTicks != 0 || replicaGeneration(r.self) == 0 || slices.Contains(r.conf.GetVoters(), r.self) {
+	if r.ticks%rejoinTicks != 0 || replicaGeneration(r.self) == 0 || slices.Contains(r.conf.GetVoters(), uint64(r.self)) {
 		return
 	}
 	for _, node := range r.host.cfg.Nodes {
 		if node != r.host.cfg.Node {
 			r.host.cfg.Links.Queue(node, peer.Control, kindRejoin, func(dst []byte) []byte {
-				return be.AppendUint64(be.AppendUint64(dst, r.id), r.self)
+				return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), uint64(r.self))
 			})
 		}
 	}
@@ -75,20 +76,20 @@ func (r *Replica) askToJoin() {
 // rejoinMsg is a request in the inbox.
 type rejoinMsg struct {
 	r    *Replica
-	node uint64
+	node cluster.NodeID
 	id   uint64
 }
 
 // joinAsked takes the request of another node's replica.
-func (r *Replica) joinAsked(node, id uint64) {
+func (r *Replica) joinAsked(node cluster.NodeID, id uint64) {
 	r.joining[node] = request{id, r.ticks}
 	r.joinLook = true
 	r.loop.touch(r)
 }
 
 // asking lists the nodes that ask to join, in order.
-func (r *Replica) asking() []uint64 {
-	var nodes []uint64
+func (r *Replica) asking() []cluster.NodeID {
+	var nodes []cluster.NodeID
 	for node, q := range r.joining {
 		if r.ticks-q.tick <= rejoinHeardTicks {
 			nodes = append(nodes, node)
@@ -112,7 +113,7 @@ func (r *Replica) proposeConf() bool {
 		if change == nil {
 			continue
 		}
-		log := r.host.cfg.Logger.With(slog.Uint64("shard", r.id), slog.Uint64("node", node), slog.Uint64("generation", replicaGeneration(id)))
+		log := r.host.cfg.Logger.With(slog.Uint64("shard", uint64(r.id)), slog.Uint64("node", uint64(node)), slog.Uint64("generation", replicaGeneration(cluster.ReplicaID(id))))
 		if err := r.raft.ProposeConfChange(change); err != nil {
 			log.Debug("change of replicas dropped", slog.Any("error", err))
 			return false
@@ -172,7 +173,7 @@ func planRejoin(conf *pb.ConfState, id uint64, caughtUp bool) *pb.ConfChangeV2 {
 // that there is a newer one, so id is of the past.
 func older(ids []uint64, id uint64) (list []uint64, newer bool) {
 	for _, o := range ids {
-		if replicaNode(o) == replicaNode(id) && o != id {
+		if replicaNode(cluster.ReplicaID(o)) == replicaNode(cluster.ReplicaID(id)) && o != id {
 			list = append(list, o)
 			newer = newer || o > id
 		}

@@ -11,18 +11,24 @@ import (
 	"go.etcd.io/raft/v3/confchange"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"go.etcd.io/raft/v3/tracker"
+
+	"tutti/internal/cluster"
 )
 
 func TestReplicaID(t *testing.T) {
-	for _, c := range []struct{ node, generation, id uint64 }{
-		{1, 0, 1}, {3, 1, 1<<16 | 3}, {NodeMax, 0, 65535}, {NodeMax, 1 << 40, 1<<56 | 65535},
+	for _, c := range []struct {
+		node       cluster.NodeID
+		generation uint64
+		id         cluster.ReplicaID
+	}{
+		{1, 0, 1}, {3, 1, 1<<16 | 3}, {cluster.NodeMax, 0, 65535}, {cluster.NodeMax, 1 << 40, 1<<56 | 65535},
 	} {
 		id := replicaID(c.node, c.generation)
 		if id != c.id || replicaNode(id) != c.node || replicaGeneration(id) != c.generation {
 			t.Errorf("node %d generation %d: %x is node %d generation %d", c.node, c.generation, id, replicaNode(id), replicaGeneration(id))
 		}
 	}
-	if got := replicaNodes([]uint64{replicaID(3, 1), 2, 3, 1}); !slices.Equal(got, []uint64{1, 2, 3}) {
+	if got := replicaNodes([]uint64{uint64(replicaID(3, 1)), 2, 3, 1}); !slices.Equal(got, []cluster.NodeID{1, 2, 3}) {
 		t.Errorf("nodes %v", got)
 	}
 }
@@ -36,17 +42,17 @@ func TestPlanRejoin(t *testing.T) {
 		caughtUp                   bool
 		want                       string // node.generation
 	}{
-		{"first asks", []uint64{1, 2, 3}, nil, nil, g(3, 1), false, "+learner 3.1"},
-		{"learner lags", []uint64{1, 2, 3}, nil, []uint64{g(3, 1)}, g(3, 1), false, ""},
-		{"learner caught up", []uint64{1, 2, 3}, nil, []uint64{g(3, 1)}, g(3, 1), true, "-3.0 +voter 3.1"},
-		{"joint", []uint64{1, 2, g(3, 1)}, []uint64{1, 2, 3}, nil, g(2, 1), true, ""},
-		{"is a voter", []uint64{1, 2, g(3, 1)}, nil, nil, g(3, 1), true, ""},
-		{"lost again as a learner", []uint64{1, 2, 3}, nil, []uint64{g(3, 1)}, g(3, 2), false, "-3.1 +learner 3.2"},
-		{"lost again as a voter", []uint64{1, 2, g(3, 1)}, nil, nil, g(3, 2), false, "+learner 3.2"},
-		{"beside another learner", []uint64{1, 2, 3, 4, 5}, nil, []uint64{g(3, 1)}, g(2, 1), false, "+learner 2.1"},
-		{"of the past, a newer learner", []uint64{1, 2, 3}, nil, []uint64{g(3, 2)}, g(3, 1), true, ""},
-		{"of the past, a newer voter", []uint64{1, 2, g(3, 2)}, nil, nil, g(3, 1), true, ""},
-		{"unknown node", []uint64{1, 2, 3}, nil, nil, g(4, 1), true, ""},
+		{"first asks", []uint64{1, 2, 3}, nil, nil, uint64(g(3, 1)), false, "+learner 3.1"},
+		{"learner lags", []uint64{1, 2, 3}, nil, []uint64{uint64(g(3, 1))}, uint64(g(3, 1)), false, ""},
+		{"learner caught up", []uint64{1, 2, 3}, nil, []uint64{uint64(g(3, 1))}, uint64(g(3, 1)), true, "-3.0 +voter 3.1"},
+		{"joint", []uint64{1, 2, uint64(g(3, 1))}, []uint64{1, 2, 3}, nil, uint64(g(2, 1)), true, ""},
+		{"is a voter", []uint64{1, 2, uint64(g(3, 1))}, nil, nil, uint64(g(3, 1)), true, ""},
+		{"lost again as a learner", []uint64{1, 2, 3}, nil, []uint64{uint64(g(3, 1))}, uint64(g(3, 2)), false, "-3.1 +learner 3.2"},
+		{"lost again as a voter", []uint64{1, 2, uint64(g(3, 1))}, nil, nil, uint64(g(3, 2)), false, "+learner 3.2"},
+		{"beside another learner", []uint64{1, 2, 3, 4, 5}, nil, []uint64{uint64(g(3, 1))}, uint64(g(2, 1)), false, "+learner 2.1"},
+		{"of the past, a newer learner", []uint64{1, 2, 3}, nil, []uint64{uint64(g(3, 2))}, uint64(g(3, 1)), true, ""},
+		{"of the past, a newer voter", []uint64{1, 2, uint64(g(3, 2))}, nil, nil, uint64(g(3, 1)), true, ""},
+		{"unknown node", []uint64{1, 2, 3}, nil, nil, uint64(g(4, 1)), true, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conf := &pb.ConfState{Voters: c.voters, VotersOutgoing: c.outgoing, Learners: c.learners}
@@ -63,7 +69,7 @@ func changeText(c *pb.ConfChangeV2) (text string) {
 		if text != "" {
 			text += " "
 		}
-		text += fmt.Sprintf("%s%d.%d", sign[s.GetType()], replicaNode(s.GetNodeId()), replicaGeneration(s.GetNodeId()))
+		text += fmt.Sprintf("%s%d.%d", sign[s.GetType()], replicaNode(cluster.ReplicaID(s.GetNodeId())), replicaGeneration(cluster.ReplicaID(s.GetNodeId())))
 	}
 	return text
 }
@@ -74,11 +80,12 @@ func changeText(c *pb.ConfChangeV2) (text string) {
 func TestPlanRejoinEnds(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
 	for range 300 {
-		nodes := []uint64{1, 2, 3, 4, 5}[:3+2*r.IntN(2)]
-		conf := &pb.ConfState{Voters: slices.Clone(nodes)}
-		newest := make(map[uint64]uint64)
+		nodes := []cluster.NodeID{1, 2, 3, 4, 5}[:3+2*r.IntN(2)]
+		conf := &pb.ConfState{}
+		newest := make(map[cluster.NodeID]cluster.ReplicaID)
 		for _, n := range nodes {
-			newest[n] = n
+			newest[n] = replicaID(n, 0)
+			conf.Voters = append(conf.Voters, uint64(newest[n]))
 		}
 		for step := range 200 {
 			if step < 100 && r.IntN(4) == 0 {
@@ -86,7 +93,7 @@ func TestPlanRejoinEnds(t *testing.T) {
 				newest[n] = replicaID(n, replicaGeneration(newest[n])+1)
 			}
 			n := nodes[r.IntN(len(nodes))]
-			id := newest[n]
+			id := uint64(newest[n])
 			change := planRejoin(conf, id, slices.Contains(conf.GetLearners(), id) && r.IntN(2) == 0)
 			if change == nil && joint(conf) {
 				change = &pb.ConfChangeV2{} // raft's own
@@ -98,7 +105,11 @@ func TestPlanRejoinEnds(t *testing.T) {
 				t.Fatalf("voters of the nodes %v after %s", got, changeText(change))
 			}
 		}
-		want := slices.Sorted(maps.Values(newest))
+		var want []uint64
+		for id := range maps.Values(newest) {
+			want = append(want, uint64(id))
+		}
+		slices.Sort(want)
 		if got := slices.Sorted(slices.Values(conf.GetVoters())); !slices.Equal(got, want) || len(conf.GetLearners()) > 0 || joint(conf) {
 			t.Fatalf("at the end %v, want voters %x", conf, want)
 		}
@@ -176,20 +187,20 @@ func TestConfChangesAmongBatches(t *testing.T) {
 func TestComparison(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		told   map[uint64]uint64
+		told   map[cluster.NodeID]uint64
 		voters int
-		odd    []uint64
+		odd    []cluster.NodeID
 		tie    bool
 	}{
-		{"nobody yet", map[uint64]uint64{1: 7}, 3, nil, false},
-		{"all equal", map[uint64]uint64{1: 7, 2: 7, 3: 7}, 3, nil, false},
-		{"two differ, the third has not told", map[uint64]uint64{1: 7, 2: 8}, 3, nil, false},
-		{"one is odd", map[uint64]uint64{1: 7, 2: 8, 3: 8}, 3, []uint64{1}, false},
-		{"two are odd", map[uint64]uint64{1: 7, 2: 8, 3: 8, 4: 9, 5: 8}, 5, []uint64{1, 4}, false},
-		{"all differ", map[uint64]uint64{1: 7, 2: 8, 3: 9}, 3, nil, true},
-		{"half and half", map[uint64]uint64{1: 7, 2: 8}, 2, nil, true},
-		{"alone", map[uint64]uint64{1: 7}, 1, nil, false},
-		{"a plurality is no majority", map[uint64]uint64{1: 7, 2: 7, 3: 8, 4: 9, 5: 10}, 5, nil, true},
+		{"nobody yet", map[cluster.NodeID]uint64{1: 7}, 3, nil, false},
+		{"all equal", map[cluster.NodeID]uint64{1: 7, 2: 7, 3: 7}, 3, nil, false},
+		{"two differ, the third has not told", map[cluster.NodeID]uint64{1: 7, 2: 8}, 3, nil, false},
+		{"one is odd", map[cluster.NodeID]uint64{1: 7, 2: 8, 3: 8}, 3, []cluster.NodeID{1}, false},
+		{"two are odd", map[cluster.NodeID]uint64{1: 7, 2: 8, 3: 8, 4: 9, 5: 8}, 5, []cluster.NodeID{1, 4}, false},
+		{"all differ", map[cluster.NodeID]uint64{1: 7, 2: 8, 3: 9}, 3, nil, true},
+		{"half and half", map[cluster.NodeID]uint64{1: 7, 2: 8}, 2, nil, true},
+		{"alone", map[cluster.NodeID]uint64{1: 7}, 1, nil, false},
+		{"a plurality is no majority", map[cluster.NodeID]uint64{1: 7, 2: 7, 3: 8, 4: 9, 5: 10}, 5, nil, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := comparison{index: 1, told: c.told}

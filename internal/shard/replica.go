@@ -13,6 +13,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 	"tutti/internal/peer"
 	"tutti/internal/proof/mutant"
@@ -24,8 +25,8 @@ import (
 type Replica struct {
 	host  *Host
 	loop  *loop
-	id    uint64 // of the shard
-	self  uint64 // this replica in raft, see replicaID
+	id    cluster.ShardID
+	self  cluster.ReplicaID // this replica in raft, see replicaID
 	slots store.SlotRange
 	raft  *raft.RawNode
 	log   *store.ShardLog
@@ -53,15 +54,15 @@ type Replica struct {
 	vote   uint64
 	commit uint64
 
-	conf     *pb.ConfState // applied; see setConf
-	voters   []uint64      // the nodes of its voters
-	viewConf *pb.ConfState // that of view
+	conf     *pb.ConfState    // applied; see setConf
+	voters   []cluster.NodeID // the nodes of its voters
+	viewConf *pb.ConfState    // that of view
 	// settled says, for everybody, that this replica is a voter.
 	settled   atomic.Bool
-	splitTerm uint64             // whose vote was split
-	confIndex uint64             // of the newest change proposed here in this term
-	joining   map[uint64]request // node -> its wish to join
-	joinLook  bool               // a wish has come
+	splitTerm uint64                     // whose vote was split
+	confIndex uint64                     // of the newest change proposed here in this term
+	joining   map[cluster.NodeID]request // node -> its wish to join
+	joinLook  bool                       // a wish has come
 
 	early    []*Group           // for this term, but the replica can't evaluate yet
 	queue    []*Group           // admitted, to be evaluated
@@ -91,7 +92,7 @@ type Replica struct {
 
 // Lead says who leads a shard.
 type Lead struct {
-	Node uint64 // 0: nobody known
+	Node cluster.NodeID // 0: nobody known
 	Term uint64
 	Self bool // this node leads and has applied an entry of its term
 }
@@ -109,9 +110,9 @@ const (
 	queueGroupsMax   = 1 << 16
 )
 
-func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica, error) {
+func (h *Host) openReplica(l *loop, id cluster.ShardID, slots store.SlotRange) (*Replica, error) {
 	r := &Replica{host: h, loop: l, id: id, self: replicaID(h.cfg.Node, h.cfg.Generation), slots: slots,
-		pending: make(map[groupID]*Group), joining: make(map[uint64]request)}
+		pending: make(map[groupID]*Group), joining: make(map[cluster.NodeID]request)}
 	// An answer to a round of an earlier start must not pass for one of this.
 	r.reads.count = h.cfg.Incarnation << 32
 	r.core = core{shard: id, table: h.cfg.Table, newID: h.cfg.NewID, rand: h.cfg.Rand}
@@ -141,7 +142,7 @@ func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica,
 	r.term, r.vote, r.commit = hs.GetTerm(), hs.GetVote(), hs.GetCommit()
 	r.saved = ballot{r.term, r.vote}
 	cfg := &raft.Config{
-		ID:                        r.self,
+		ID:                        uint64(r.self),
 		ElectionTick:              electionTicks,
 		HeartbeatTick:             heartbeatTicks,
 		Storage:                   r.log,
@@ -155,7 +156,7 @@ func (h *Host) openReplica(l *loop, id uint64, slots store.SlotRange) (*Replica,
 		PreVote:                   true,
 		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,
-		Logger:                    raftLogger{h.cfg.Logger.With(slog.Uint64("shard", id))},
+		Logger:                    raftLogger{h.cfg.Logger.With(slog.Uint64("shard", uint64(id)))},
 	}
 	if mutant.On(mutant.LeaseRead) {
 		cfg.ReadOnlyOption = raft.ReadOnlyLeaseBased
@@ -229,7 +230,7 @@ func (r *Replica) step(m *pb.Message) {
 	}
 	r.noteAck(m)
 	if err := r.raft.Step(m); err != nil {
-		r.host.cfg.Logger.Debug("raft refused a message", slog.Uint64("shard", r.id), slog.Any("type", m.GetType()), slog.Any("error", err))
+		r.host.cfg.Logger.Debug("raft refused a message", slog.Uint64("shard", uint64(r.id)), slog.Any("type", m.GetType()), slog.Any("error", err))
 	}
 }
 
@@ -353,7 +354,7 @@ func (r *Replica) appendDone(m *pb.Message, epoch uint64) {
 
 func (r *Replica) respond(m *pb.Message) {
 	for _, resp := range m.GetResponses() {
-		if resp.GetTo() == r.self {
+		if cluster.ReplicaID(resp.GetTo()) == r.self {
 			r.step(resp)
 		} else {
 			r.send(resp)
@@ -391,8 +392,8 @@ func (r *Replica) sendHeld() {
 }
 
 func (r *Replica) transmit(m *pb.Message, class peer.Class) {
-	sent := r.host.cfg.Links.Queue(replicaNode(m.GetTo()), class, kindRaft, func(dst []byte) []byte {
-		out, err := proto.MarshalOptions{}.MarshalAppend(be.AppendUint64(dst, r.id), m)
+	sent := r.host.cfg.Links.Queue(replicaNode(cluster.ReplicaID(m.GetTo())), class, kindRaft, func(dst []byte) []byte {
+		out, err := proto.MarshalOptions{}.MarshalAppend(be.AppendUint64(dst, uint64(r.id)), m)
 		if err != nil {
 			panic(fmt.Sprintf("shard: marshal %v: %v", m.GetType(), err))
 		}
@@ -405,8 +406,8 @@ func (r *Replica) transmit(m *pb.Message, class peer.Class) {
 
 // roleChanged takes over a new role or term.
 func (r *Replica) roleChanged(s *raft.SoftState) {
-	r.host.cfg.Logger.Info("raft role", slog.Uint64("shard", r.id), slog.String("role", s.RaftState.String()),
-		slog.Uint64("leader", replicaNode(s.Lead)), slog.Uint64("term", r.term))
+	r.host.cfg.Logger.Info("raft role", slog.Uint64("shard", uint64(r.id)), slog.String("role", s.RaftState.String()),
+		slog.Uint64("leader", uint64(replicaNode(cluster.ReplicaID(s.Lead)))), slog.Uint64("term", r.term))
 	if r.state == raft.StateLeader && s.RaftState == raft.StateFollower && s.Lead == raft.None && r.lead.Load().Term == r.term {
 		r.stepDown() // in the same term: no majority answers
 	}
@@ -414,7 +415,7 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.core.sessions = nil // anew at the first applied entry of the term, see startLeading
 	r.sweep = nil
 	r.confIndex = 0
-	r.setLead(Lead{Node: replicaNode(s.Lead), Term: r.term})
+	r.setLead(Lead{Node: replicaNode(cluster.ReplicaID(s.Lead)), Term: r.term})
 	r.dropGroups()
 	r.readsTermChanged()
 	if mutant.On(mutant.EvaluateBeforeOwnTerm) && r.state == raft.StateLeader {
@@ -514,7 +515,7 @@ func (r *Replica) propose() error {
 	if err := r.raft.Propose(b.data); err != nil {
 		// Dropped before raft took it, during a transfer of leadership for
 		// instance: the queue stays, and the next cycle evaluates it again.
-		r.host.cfg.Logger.Debug("proposal dropped", slog.Uint64("shard", r.id), slog.Any("error", err))
+		r.host.cfg.Logger.Debug("proposal dropped", slog.Uint64("shard", uint64(r.id)), slog.Any("error", err))
 		r.sweep.dropped()
 		return nil
 	}

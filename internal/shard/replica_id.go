@@ -1,6 +1,10 @@
 package shard
 
-import "slices"
+import (
+	"slices"
+
+	"tutti/internal/cluster"
+)
 
 // A replica's id in its Raft group is generation<<16 | node. The generation
 // counts how often the node's data was lost and made anew: who has forgotten
@@ -9,19 +13,21 @@ import "slices"
 
 const nodeBits = 16
 
-// NodeMax is the greatest id of a node.
-const NodeMax = 1<<nodeBits - 1
+func replicaID(node cluster.NodeID, generation uint64) cluster.ReplicaID {
+	return cluster.ReplicaID(generation<<nodeBits | uint64(node))
+}
 
-func replicaID(node, generation uint64) uint64 { return generation<<nodeBits | node }
+func replicaNode(id cluster.ReplicaID) cluster.NodeID {
+	return cluster.NodeID(id) & cluster.NodeMax
+}
 
-func replicaNode(id uint64) uint64       { return id & NodeMax }
-func replicaGeneration(id uint64) uint64 { return id >> nodeBits }
+func replicaGeneration(id cluster.ReplicaID) uint64 { return uint64(id >> nodeBits) }
 
-// replicaNodes returns the nodes of replicas, in order.
-func replicaNodes(ids []uint64) []uint64 {
-	nodes := make([]uint64, 0, len(ids))
+// replicaNodes returns the nodes of replicas, as raft lists them, in order.
+func replicaNodes(ids []uint64) []cluster.NodeID {
+	nodes := make([]cluster.NodeID, 0, len(ids))
 	for _, id := range ids {
-		nodes = append(nodes, replicaNode(id))
+		nodes = append(nodes, replicaNode(cluster.ReplicaID(id)))
 	}
 	slices.Sort(nodes)
 	return slices.Compact(nodes)

@@ -8,6 +8,7 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/store"
 )
 
@@ -66,7 +67,7 @@ func TestEmptyBatchOfAnotherTerm(t *testing.T) {
 		app.Entries = []*pb.Entry{n.entry(last+1, n.term+1, "SET a new")}
 		n.call(func(r *Replica) {
 			r.step(app)
-			r.host.cfg.LeadChanged = func(_ uint64, l Lead) {
+			r.host.cfg.LeadChanged = func(_ cluster.ShardID, l Lead) {
 				if l.Node == 1 && second == nil { // leads, but has not applied its own entry
 					n.term = l.Term
 					again := group(n.session, 2, "GET a")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"tutti/internal/cluster"
 	"tutti/internal/store"
 )
 
@@ -85,7 +86,7 @@ func (r *Replica) scrubMarked(index uint64) {
 	s := &r.scrub
 	s.mark, s.began = false, r.ticks
 	s.due = r.ticks + max(scrubWaitTicks, r.scrubEvery())
-	s.round = comparison{index: index, told: make(map[uint64]uint64)}
+	s.round = comparison{index: index, told: make(map[cluster.NodeID]uint64)}
 }
 
 // scrubView hashes the piece that the entry just applied asks for.
@@ -209,7 +210,7 @@ func (r *Replica) scrubDone(done scrubbed) {
 
 // scrubTold takes the result of a voter, at the leader. Once all have told, the
 // next piece can begin.
-func (r *Replica) scrubTold(node, index, hash uint64) {
+func (r *Replica) scrubTold(node cluster.NodeID, index, hash uint64) {
 	s := &r.scrub
 	if !r.leading() || s.round.index != index || !slices.Contains(r.voters, node) {
 		return
@@ -221,7 +222,7 @@ func (r *Replica) scrubTold(node, index, hash uint64) {
 	}
 	s.due = r.ticks
 	if s.done.next == nil {
-		r.host.cfg.Logger.Debug("scrubbed", slog.Uint64("shard", r.id), slog.Uint64("index", index))
+		r.host.cfg.Logger.Debug("scrubbed", slog.Uint64("shard", uint64(r.id)), slog.Uint64("index", index))
 		s.due = s.began + r.scrubEvery()
 	}
 }

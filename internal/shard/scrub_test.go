@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tutti/internal/cluster"
 	"tutti/internal/store"
 )
 
@@ -17,7 +18,7 @@ func scrubAlone(t *testing.T, n *testNode, tell func(hash uint64) uint64) (piece
 	t.Helper()
 	n.call(func(r *Replica) {
 		r.host.scrubPiece = 300
-		r.voters = []uint64{1, 2}
+		r.voters = []cluster.NodeID{1, 2}
 	})
 	var seen uint64
 	n.wait("end of the scrub", func() (end bool) {

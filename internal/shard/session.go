@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
@@ -29,18 +30,20 @@ import (
 const replyKeepMax = 64 << 10
 
 // SessionID names the session of an entry node's incarnation.
-func SessionID(node, incarnation uint64) uint64 { return node<<48 | incarnation&(1<<48-1) }
+func SessionID(node cluster.NodeID, incarnation uint64) uint64 {
+	return uint64(node)<<48 | incarnation&(1<<48-1)
+}
 
-func sessionNode(id uint64) uint64        { return id >> 48 }
-func sessionIncarnation(id uint64) uint64 { return id & (1<<48 - 1) }
+func sessionNode(id uint64) cluster.NodeID { return cluster.NodeID(id >> 48) }
+func sessionIncarnation(id uint64) uint64  { return id & (1<<48 - 1) }
 
 // sessions is the leader's picture of the session rows, built when it starts
 // to lead. It holds applied state only, plus the outcomes without effects of
 // this term.
 type sessions struct {
-	shard uint64
+	shard cluster.ShardID
 	byID  map[uint64]*session
-	nodes map[uint64]uint64 // node -> newest incarnation
+	nodes map[cluster.NodeID]uint64 // node -> newest incarnation
 }
 
 type session struct {
@@ -61,8 +64,8 @@ type outcome struct {
 type replyRow struct{ index, maxSeq uint64 }
 
 // loadSessions reads the session rows.
-func loadSessions(shard uint64, r *store.View) (*sessions, error) {
-	t := &sessions{shard: shard, byID: make(map[uint64]*session), nodes: make(map[uint64]uint64)}
+func loadSessions(shard cluster.ShardID, r *store.View) (*sessions, error) {
+	t := &sessions{shard: shard, byID: make(map[uint64]*session), nodes: make(map[cluster.NodeID]uint64)}
 	if err := r.LocalRows(t.load); err != nil {
 		return nil, fmt.Errorf("load sessions of shard %d: %w", shard, err)
 	}
@@ -89,7 +92,7 @@ func (t *sessions) load(kind byte, key, val []byte) error {
 	}
 	switch id := be.Uint64(key); kind {
 	case 'n':
-		t.nodes[id] = be.Uint64(val)
+		t.nodes[cluster.NodeID(id)] = be.Uint64(val)
 	case 's':
 		t.session(id).setFloor(be.Uint64(val))
 	case 'r':
@@ -166,7 +169,7 @@ func eachRecorded(b []byte, f func(seq uint64, body []byte)) error {
 }
 
 // recorded finds the reply of a sequence in the row of its entry.
-func recorded(r keyspace.Reader, shard, session, index, seq uint64) (Reply, error) {
+func recorded(r keyspace.Reader, shard cluster.ShardID, session, index, seq uint64) (Reply, error) {
 	reply := Reply{Session: session, Seq: seq, Status: Dropped, Index: index}
 	val, ok, err := r.Get(store.RepliesRow(shard, session, index), nil)
 	if err != nil {

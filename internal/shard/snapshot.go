@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"tutti/internal/cluster"
 	"tutti/internal/peer"
 	"tutti/internal/store"
 )
@@ -47,7 +48,7 @@ func (r *Replica) sendSnapshot(m *pb.Message) {
 		err := r.stream(v, m)
 		v.Release()
 		status := raft.SnapshotFinish
-		log := r.host.cfg.Logger.With(slog.Uint64("shard", r.id), slog.Uint64("to", replicaNode(m.GetTo())), slog.Uint64("index", v.Index))
+		log := r.host.cfg.Logger.With(slog.Uint64("shard", uint64(r.id)), slog.Uint64("to", uint64(replicaNode(cluster.ReplicaID(m.GetTo())))), slog.Uint64("index", v.Index))
 		if err != nil {
 			status = raft.SnapshotFailure
 			log.Warn("send snapshot", slog.Any("error", err))
@@ -65,7 +66,7 @@ type snapshotSent struct {
 }
 
 func (r *Replica) stream(v *store.View, m *pb.Message) error {
-	s, err := r.host.cfg.Links.OpenStream(replicaNode(m.GetTo()))
+	s, err := r.host.cfg.Links.OpenStream(replicaNode(cluster.ReplicaID(m.GetTo())))
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (r *Replica) stream(v *store.View, m *pb.Message) error {
 		return err
 	}
 	if err := s.WriteFrame(snapHead, func(dst []byte) []byte {
-		dst = be.AppendUint64(dst, r.id)
+		dst = be.AppendUint64(dst, uint64(r.id))
 		dst = be.AppendUint32(be.AppendUint32(dst, uint32(r.slots.First)), uint32(r.slots.End))
 		return append(dst, msg...)
 	}); err != nil {
@@ -112,13 +113,13 @@ func (r *Replica) stream(v *store.View, m *pb.Message) error {
 }
 
 // Stream receives a snapshot; peer calls it for every stream a node opens.
-func (h *Host) Stream(from uint64, s *peer.Conn) {
+func (h *Host) Stream(from cluster.NodeID, s *peer.Conn) {
 	if err := h.receive(from, s); err != nil {
-		h.cfg.Logger.Warn("receive snapshot", slog.Uint64("from", from), slog.Any("error", err))
+		h.cfg.Logger.Warn("receive snapshot", slog.Uint64("from", uint64(from)), slog.Any("error", err))
 	}
 }
 
-func (h *Host) receive(from uint64, s *peer.Conn) error {
+func (h *Host) receive(from cluster.NodeID, s *peer.Conn) error {
 	kind, head, err := s.ReadFrame()
 	if err != nil {
 		return err
@@ -152,17 +153,17 @@ func (h *Host) receive(from uint64, s *peer.Conn) error {
 }
 
 // snapshotHead reads the head of a snapshot stream.
-func (h *Host) snapshotHead(from uint64, head []byte) (*Replica, *pb.Message, error) {
+func (h *Host) snapshotHead(from cluster.NodeID, head []byte) (*Replica, *pb.Message, error) {
 	if len(head) < 16 {
 		return nil, nil, peer.ErrFrame
 	}
-	r := h.replicas[be.Uint64(head)]
+	r := h.replicas[cluster.ShardID(be.Uint64(head))]
 	m := &pb.Message{}
 	if err := proto.Unmarshal(head[16:], m); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", peer.ErrFrame, err)
 	}
 	slots := store.SlotRange{First: int(be.Uint32(head[8:])), End: int(be.Uint32(head[12:]))}
-	if r == nil || slots != r.slots || m.GetType() != pb.MsgSnap || replicaNode(m.GetFrom()) != from || m.GetTo() != r.self || raft.IsEmptySnap(m.GetSnapshot()) {
+	if r == nil || slots != r.slots || m.GetType() != pb.MsgSnap || replicaNode(cluster.ReplicaID(m.GetFrom())) != from || cluster.ReplicaID(m.GetTo()) != r.self || raft.IsEmptySnap(m.GetSnapshot()) {
 		return nil, nil, fmt.Errorf("%w: snapshot of shard %d from node %d", peer.ErrFrame, be.Uint64(head), from)
 	}
 	return r, m, nil
@@ -244,7 +245,7 @@ func (r *Replica) install(m *pb.Message) error {
 	r.view = nil
 	r.publish()
 	r.receiving.Store(false)
-	r.host.cfg.Logger.Info("snapshot installed", slog.Uint64("shard", r.id), slog.Uint64("index", applied.Index))
+	r.host.cfg.Logger.Info("snapshot installed", slog.Uint64("shard", uint64(r.id)), slog.Uint64("index", applied.Index))
 	if len(m.GetEntries()) > 0 {
 		// Entries behind the snapshot came within the same step; the commit index
 		// may lie among them.

@@ -3,6 +3,7 @@ package shard
 import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/peer"
 )
 
@@ -32,8 +33,8 @@ type shortage struct {
 
 // yielding is a round of attempts to leave a full disk.
 type yielding struct {
-	since uint64   // tick of the first
-	asked []uint64 // nodes
+	since uint64 // tick of the first
+	asked []cluster.NodeID
 }
 
 // room is the shortage for the next batch; moving says that there should be
@@ -92,7 +93,7 @@ func (r *Replica) yield() bool {
 	if len(y.asked) == 0 || r.ticks-y.since >= yieldTicks {
 		*y = yielding{since: r.ticks}
 	}
-	to := r.transfer(0, func(node uint64) bool {
+	to := r.transfer(0, func(node cluster.NodeID) bool {
 		tries := 0
 		for _, asked := range y.asked {
 			if asked == node {
@@ -104,12 +105,12 @@ func (r *Replica) yield() bool {
 	if to == 0 {
 		return false
 	}
-	y.asked = append(y.asked, to)
+	y.asked = append(y.asked, cluster.NodeID(to))
 	return true
 }
 
 // hasRoom reports whether another node has room, as far as it is known here.
-func (r *Replica) hasRoom(node uint64) bool {
+func (r *Replica) hasRoom(node cluster.NodeID) bool {
 	return r.host.cfg.Links.Room(node) == peer.RoomPlenty
 }
 
@@ -133,4 +134,4 @@ func (r *Replica) noRoomFor(m *pb.Message) bool {
 
 // Away reports whether the replica of a shard here does not follow its leader,
 // for want of room.
-func (h *Host) Away(shard uint64) bool { return h.replicas[shard].away.Load() }
+func (h *Host) Away(shard cluster.ShardID) bool { return h.replicas[shard].away.Load() }

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"go.etcd.io/raft/v3/tracker"
+
+	"tutti/internal/cluster"
 )
 
 // Resign hands leadership of all shards that this node leads to the follower
@@ -56,23 +58,24 @@ func (r *Replica) handOver() {
 		return
 	}
 	if r.transfer(0, r.hasRoom) == 0 {
-		r.transfer(0, func(uint64) bool { return true })
+		r.transfer(0, func(cluster.NodeID) bool { return true })
 	}
 }
 
 // transfer hands leadership to the follower that is furthest among those whose
 // nodes may have it, of those equally far to the preferred replica. It returns
 // the node that is to take it, 0 if there is none.
-func (r *Replica) transfer(preferred uint64, may func(node uint64) bool) uint64 {
+func (r *Replica) transfer(preferred cluster.ReplicaID, may func(node cluster.NodeID) bool) cluster.NodeID {
 	if !r.leading() {
 		return 0
 	}
 	st := r.raft.Status()
 	if st.LeadTransferee != 0 {
-		return replicaNode(st.LeadTransferee)
+		return replicaNode(cluster.ReplicaID(st.LeadTransferee))
 	}
-	best, match := uint64(0), uint64(0)
-	for id, p := range st.Progress {
+	best, match := cluster.ReplicaID(0), uint64(0)
+	for raftID, p := range st.Progress {
+		id := cluster.ReplicaID(raftID)
 		if id == r.self || p.IsLearner || p.State != tracker.StateReplicate || !r.host.cfg.Links.Up(replicaNode(id)) || !may(replicaNode(id)) {
 			continue
 		}
@@ -82,7 +85,7 @@ func (r *Replica) transfer(preferred uint64, may func(node uint64) bool) uint64 
 	}
 	if best != 0 {
 		r.loop.touch(r)
-		r.raft.TransferLeader(best)
+		r.raft.TransferLeader(uint64(best))
 	}
 	return replicaNode(best)
 }

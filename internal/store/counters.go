@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/cluster"
 )
 
 // Counters is what a node must never count twice: its starts, the ids of
@@ -24,7 +26,7 @@ type Counters struct {
 	Generation uint64
 
 	mu    sync.Mutex // guards what follows
-	node  uint64
+	node  cluster.NodeID
 	next  uint64 // next id's counter
 	limit uint64 // reserved on disk up to here
 }
@@ -40,7 +42,7 @@ const (
 
 // OpenCounters counts a start, durably. create makes the file of a new node;
 // otherwise a missing file is an error: whoever lost it lost more.
-func OpenCounters(cfg Config, node uint64, create bool) (*Counters, error) {
+func OpenCounters(cfg Config, node cluster.NodeID, create bool) (*Counters, error) {
 	cfg.fill()
 	c := &Counters{fs: cfg.FS, dir: cfg.Dir, fatal: cfg.Fatal, node: node}
 	name := c.fs.PathJoin(c.dir, "counters")
@@ -137,5 +139,5 @@ func (c *Counters) NewID() uint64 {
 		}
 	}
 	c.next++
-	return c.node<<idCounterBits | c.next
+	return uint64(c.node)<<idCounterBits | c.next
 }

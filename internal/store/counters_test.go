@@ -21,7 +21,7 @@ func TestIDs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := c.node << idCounterBits
+	last := uint64(c.node) << idCounterBits
 	for start := range uint64(6) {
 		if c.Incarnation != start {
 			t.Errorf("start %d is counted as %d", start, c.Incarnation)

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 )
 
@@ -59,7 +60,7 @@ func FuzzDecodeApplied(f *testing.F) {
 }
 
 func FuzzDecodeStarts(f *testing.F) {
-	f.Add(encodeStarts(map[uint64]Start{1: {2, 3}, 4: {5, 6}})[4:])
+	f.Add(encodeStarts(map[cluster.NodeID]Start{1: {2, 3}, 4: {5, 6}})[4:])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		b := sealed(body)

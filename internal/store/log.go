@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/proof/mutant"
 )
 
@@ -32,8 +33,8 @@ type Log struct {
 	done    chan struct{}
 
 	// The rest belongs to the writer goroutine after OpenLog.
-	last map[uint64]uint64        // shard -> index of its last entry on disk
-	hard map[uint64]*pb.HardState // commits not yet written, folded into the next append
+	last map[cluster.ShardID]uint64        // shard -> index of its last entry on disk
+	hard map[cluster.ShardID]*pb.HardState // commits not yet written, folded into the next append
 	// unsynced says that something was written since the last fsync.
 	unsynced bool
 	shedder
@@ -41,7 +42,7 @@ type Log struct {
 
 // Append is one write to the log of a shard.
 type Append struct {
-	Shard   uint64
+	Shard   cluster.ShardID
 	Entries []*pb.Entry   // contiguous; those already there from the first index on are replaced
 	Hard    *pb.HardState // nil: unchanged
 	// Truncate, if not 0, removes the entries up to and including it; its term
@@ -69,11 +70,11 @@ const (
 	appendQueue = 1 << 14 // more waiting appends than loops can produce
 )
 
-func logRow(dst []byte, shard uint64, kind byte) []byte {
-	return append(be.AppendUint64(dst, shard), kind)
+func logRow(dst []byte, shard cluster.ShardID, kind byte) []byte {
+	return append(be.AppendUint64(dst, uint64(shard)), kind)
 }
 
-func entryRow(dst []byte, shard, index uint64) []byte {
+func entryRow(dst []byte, shard cluster.ShardID, index uint64) []byte {
 	return be.AppendUint64(logRow(dst, shard, rowEntry), index)
 }
 
@@ -97,7 +98,7 @@ func OpenLog(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{cfg: cfg, db: db, vow: v, wake: make(chan struct{}, 1), done: make(chan struct{}),
-		last: make(map[uint64]uint64), hard: make(map[uint64]*pb.HardState)}
+		last: make(map[cluster.ShardID]uint64), hard: make(map[cluster.ShardID]*pb.HardState)}
 	go l.run()
 	return l, nil
 }
@@ -178,7 +179,7 @@ func (l *Log) do(a *Append) {
 // before a configuration change is applied: raft does not ask for a fsync of a
 // commit index, but a configuration that was applied and is forgotten in a
 // crash would let two majorities exist.
-func (l *Log) SyncCommit(shard uint64, hs *pb.HardState) {
+func (l *Log) SyncCommit(shard cluster.ShardID, hs *pb.HardState) {
 	if mutant.On(mutant.SkipCommitFsync) {
 		return
 	}
@@ -439,7 +440,7 @@ func encodePosition(p position) []byte {
 	return sealed(be.AppendUint64(be.AppendUint64(nil, p.index), p.term))
 }
 
-func (l *Log) readHard(shard uint64) (*pb.HardState, error) {
+func (l *Log) readHard(shard cluster.ShardID) (*pb.HardState, error) {
 	b, err := l.read(logRow(nil, shard, rowHard), 24)
 	if b == nil || err != nil {
 		return &pb.HardState{}, err
@@ -447,7 +448,7 @@ func (l *Log) readHard(shard uint64) (*pb.HardState, error) {
 	return &pb.HardState{Term: new(be.Uint64(b)), Vote: new(be.Uint64(b[8:])), Commit: new(be.Uint64(b[16:]))}, nil
 }
 
-func (l *Log) readPosition(shard uint64, kind byte) (position, bool, error) {
+func (l *Log) readPosition(shard cluster.ShardID, kind byte) (position, bool, error) {
 	b, err := l.read(logRow(nil, shard, kind), 16)
 	if b == nil || err != nil {
 		return position{}, false, err

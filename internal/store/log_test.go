@@ -12,6 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/cluster"
 )
 
 // testLog is a log store with one shard open, on a disk that can crash.
@@ -182,16 +184,16 @@ func TestLog(t *testing.T) {
 func TestLogManyWaiters(t *testing.T) {
 	l := newTestLog(t)
 	const shards, each = 9, 50
-	done := make(chan uint64, shards*each)
+	done := make(chan cluster.ShardID, shards*each)
 	for i := range uint64(each) {
-		for shard := uint64(100); shard < 100+shards; shard++ {
+		for shard := cluster.ShardID(100); shard < 100+shards; shard++ {
 			l.log.Append(&Append{Shard: shard, Entries: entriesFrom(i+1, i+1, 1), Done: func() { done <- shard }})
 		}
 	}
 	for range shards * each {
 		<-done
 	}
-	for shard := uint64(100); shard < 100+shards; shard++ {
+	for shard := cluster.ShardID(100); shard < 100+shards; shard++ {
 		s, err := l.log.Shard(shard, 0, 0, nil)
 		if err != nil || s.last != each {
 			t.Errorf("shard %d ends at %d, %v", shard, s.last, err)

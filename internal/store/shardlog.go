@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/proof/mutant"
 )
 
@@ -22,7 +23,7 @@ const cacheBytesMax = 4 << 20
 // storage has an ABA hole if storage runs ahead of what raft has been told.)
 type ShardLog struct {
 	log   *Log
-	shard uint64
+	shard cluster.ShardID
 
 	hard  *pb.HardState
 	conf  *pb.ConfState
@@ -39,7 +40,7 @@ type ShardLog struct {
 // Shard opens the log of a shard. applied and conf come from the state store.
 // It verifies every entry: a torn tail past the vow is cut off, anything wrong
 // below it is ErrDamaged.
-func (l *Log) Shard(shard uint64, applied, appliedTerm uint64, conf *pb.ConfState) (*ShardLog, error) {
+func (l *Log) Shard(shard cluster.ShardID, applied, appliedTerm uint64, conf *pb.ConfState) (*ShardLog, error) {
 	s, err := l.verify(shard)
 	if err != nil {
 		return nil, fmt.Errorf("open log of shard %d: %w", shard, err)
@@ -62,7 +63,7 @@ func (l *Log) Shard(shard uint64, applied, appliedTerm uint64, conf *pb.ConfStat
 }
 
 // verify reads what the log holds of a shard and compares it with the vow.
-func (l *Log) verify(shard uint64) (*ShardLog, error) {
+func (l *Log) verify(shard cluster.ShardID) (*ShardLog, error) {
 	hard, err := l.readHard(shard)
 	if err != nil {
 		return nil, err
@@ -295,7 +296,7 @@ func (s *ShardLog) Installed(index, term uint64, hard *pb.HardState) {
 // already holds the snapshot (applied is at or past it) the log is reset, else
 // the marker is dropped and the old state, untouched by the single ingest,
 // goes on.
-func (l *Log) FinishInstall(shard, applied, appliedTerm uint64) error {
+func (l *Log) FinishInstall(shard cluster.ShardID, applied, appliedTerm uint64) error {
 	p, ok, err := l.readPosition(shard, rowInstall)
 	if err != nil || !ok {
 		return err
@@ -320,7 +321,7 @@ func (l *Log) FinishInstall(shard, applied, appliedTerm uint64) error {
 
 // Create writes the first log of a replica: empty, starting behind a position
 // that all replicas of the shard agree on. It refuses to overwrite.
-func (l *Log) Create(shard, index, term uint64) error {
+func (l *Log) Create(shard cluster.ShardID, index, term uint64) error {
 	_, ok, err := l.readPosition(shard, rowFront)
 	if err != nil {
 		return err

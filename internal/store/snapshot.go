@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 )
 
@@ -30,8 +31,8 @@ func (r SlotRange) bounds() (lower, upper []byte) {
 	return keyspace.SlotPrefix(nil, r.First), keyspace.SlotPrefix(nil, r.End)
 }
 
-func localBounds(shard uint64) (lower, upper []byte) {
-	return be.AppendUint64([]byte{localPrefix}, shard), be.AppendUint64([]byte{localPrefix}, shard+1)
+func localBounds(shard cluster.ShardID) (lower, upper []byte) {
+	return be.AppendUint64([]byte{localPrefix}, uint64(shard)), be.AppendUint64([]byte{localPrefix}, uint64(shard)+1)
 }
 
 // Rows calls f with every row of the view: first the shard-local ones, then
@@ -102,7 +103,7 @@ func (v *View) rows(lower, upper []byte, f func(row, val []byte) error) error {
 // is handed to Install.
 type Incoming struct {
 	s        *State
-	shard    uint64
+	shard    cluster.ShardID
 	slots    SlotRange
 	local    *tableWriter
 	data     *tableWriter
@@ -112,7 +113,7 @@ type Incoming struct {
 
 // Receive starts to receive a snapshot into folder name below the data folder,
 // replacing what an interrupted one left there.
-func (s *State) Receive(shard uint64, slots SlotRange) (*Incoming, error) {
+func (s *State) Receive(shard cluster.ShardID, slots SlotRange) (*Incoming, error) {
 	fs := s.cfg.FS
 	dir := fs.PathJoin(s.cfg.Dir, fmt.Sprintf("incoming-%d", shard))
 	if err := errors.Join(fs.RemoveAll(dir), fs.MkdirAll(dir, 0o755)); err != nil {

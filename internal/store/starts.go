@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+
+	"tutti/internal/cluster"
 )
 
 // Start is one start of a node.
@@ -23,7 +25,7 @@ type Starts struct {
 	cfg Config
 
 	mu    sync.Mutex // guards known, and orders writes of the file
-	known map[uint64]Start
+	known map[cluster.NodeID]Start
 }
 
 // ErrOldStart says that a peer's start is not its newest.
@@ -37,7 +39,7 @@ const (
 // OpenStarts reads what is known. A new node knows nothing.
 func OpenStarts(cfg Config) (*Starts, error) {
 	cfg.fill()
-	s := &Starts{cfg: cfg, known: make(map[uint64]Start)}
+	s := &Starts{cfg: cfg, known: make(map[cluster.NodeID]Start)}
 	name := cfg.FS.PathJoin(cfg.Dir, startsFile)
 	b, err := readFile(cfg.FS, name)
 	if errors.Is(err, os.ErrNotExist) {
@@ -55,7 +57,7 @@ func OpenStarts(cfg Config) (*Starts, error) {
 // Accept takes note of a peer's start, durably before it returns, or refuses
 // it. A refused start was lower than a known one, or has its count and is
 // another.
-func (s *Starts) Accept(node uint64, start Start) error {
+func (s *Starts) Accept(node cluster.NodeID, start Start) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	had := s.known[node]
@@ -74,17 +76,17 @@ func (s *Starts) Accept(node uint64, start Start) error {
 	return nil
 }
 
-func encodeStarts(known map[uint64]Start) []byte {
+func encodeStarts(known map[cluster.NodeID]Start) []byte {
 	var body []byte
 	for _, node := range slices.Sorted(maps.Keys(known)) {
-		for _, n := range [...]uint64{node, known[node].Count, known[node].Nonce} {
+		for _, n := range [...]uint64{uint64(node), known[node].Count, known[node].Nonce} {
 			body = be.AppendUint64(body, n)
 		}
 	}
 	return sealed(body)
 }
 
-func decodeStarts(b []byte) (map[uint64]Start, error) {
+func decodeStarts(b []byte) (map[cluster.NodeID]Start, error) {
 	body, err := unseal(b, max(len(b)-4, 0))
 	if err != nil {
 		return nil, err
@@ -92,9 +94,9 @@ func decodeStarts(b []byte) (map[uint64]Start, error) {
 	if len(body)%startBytes != 0 {
 		return nil, fmt.Errorf("%d bytes of starts: %w", len(body), ErrFormat)
 	}
-	known := make(map[uint64]Start)
-	for last := uint64(0); len(body) > 0; body = body[startBytes:] {
-		node := be.Uint64(body)
+	known := make(map[cluster.NodeID]Start)
+	for last := cluster.NodeID(0); len(body) > 0; body = body[startBytes:] {
+		node := cluster.NodeID(be.Uint64(body))
 		if len(known) > 0 && node <= last {
 			return nil, fmt.Errorf("node %d after %d: %w", node, last, ErrFormat)
 		}

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/cluster"
 )
 
 // What has been accepted must survive a power cut at once: the promise that is
@@ -24,7 +26,7 @@ func TestStartsAreDurable(t *testing.T) {
 	}
 	s := open()
 	for _, c := range []struct {
-		node    uint64
+		node    cluster.NodeID
 		start   Start
 		refused bool
 	}{
@@ -48,7 +50,7 @@ func TestStartsAreDurable(t *testing.T) {
 }
 
 func TestStartsRefuseDamage(t *testing.T) {
-	good := encodeStarts(map[uint64]Start{2: {1, 2}, 9: {3, 4}})
+	good := encodeStarts(map[cluster.NodeID]Start{2: {1, 2}, 9: {3, 4}})
 	for name, b := range map[string][]byte{"empty": nil, "short": good[:len(good)-1], "flipped": append([]byte{good[0] ^ 1}, good[1:]...),
 		"no whole row": sealed(make([]byte, startBytes+1)), "doubled": sealed(make([]byte, 2*startBytes))} {
 		if known, err := decodeStarts(b); err == nil {

@@ -11,6 +11,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 	"tutti/internal/proof/mutant"
 )
@@ -86,35 +87,37 @@ func (s *State) Close() (err error) {
 // localRowLen is the length of a row of which a shard has one.
 const localRowLen = 10
 
-func localRow(shard uint64, kind byte) []byte {
-	return append(be.AppendUint64([]byte{localPrefix}, shard), kind)
+func localRow(shard cluster.ShardID, kind byte) []byte {
+	return append(be.AppendUint64([]byte{localPrefix}, uint64(shard)), kind)
 }
 
 // DatabasesRow is the row of a shard that holds its databases.
-func DatabasesRow(shard uint64) []byte { return localRow(shard, localDBs) }
+func DatabasesRow(shard cluster.ShardID) []byte { return localRow(shard, localDBs) }
 
 // AppliedRow is the row that says how far a shard has been applied.
-func AppliedRow(shard uint64) []byte { return localRow(shard, localApplied) }
+func AppliedRow(shard cluster.ShardID) []byte { return localRow(shard, localApplied) }
 
 // CountRow is the row that counts the keys of a physical database.
-func CountRow(shard uint64, pdb uint32) []byte {
+func CountRow(shard cluster.ShardID, pdb uint32) []byte {
 	return be.AppendUint32(localRow(shard, localCount), pdb)
 }
 
 // ScrubRow is the row whose writing asks the replicas to hash their rows as they
 // are then; its value is the row to begin with.
-func ScrubRow(shard uint64) []byte { return localRow(shard, localScrub) }
+func ScrubRow(shard cluster.ShardID) []byte { return localRow(shard, localScrub) }
 
 // NodeRow is the row that remembers the newest incarnation of an entry node.
-func NodeRow(shard, node uint64) []byte { return be.AppendUint64(localRow(shard, localNode), node) }
+func NodeRow(shard cluster.ShardID, node cluster.NodeID) []byte {
+	return be.AppendUint64(localRow(shard, localNode), uint64(node))
+}
 
 // SessionRow is the row of a session.
-func SessionRow(shard, session uint64) []byte {
+func SessionRow(shard cluster.ShardID, session uint64) []byte {
 	return be.AppendUint64(localRow(shard, localSession), session)
 }
 
 // RepliesRow is the row of the replies that the entry at index gave to a session.
-func RepliesRow(shard, session, index uint64) []byte {
+func RepliesRow(shard cluster.ShardID, session, index uint64) []byte {
 	return be.AppendUint64(be.AppendUint64(localRow(shard, localReplies), session), index)
 }
 
@@ -160,13 +163,13 @@ func (s *State) read(row []byte, durable bool) ([]byte, error) {
 }
 
 // Applied returns how far a shard has been applied, zero for an unknown shard.
-func (s *State) Applied(shard uint64) (Applied, error) { return s.applied(shard, false) }
+func (s *State) Applied(shard cluster.ShardID) (Applied, error) { return s.applied(shard, false) }
 
 // DurablyApplied returns how far a shard would have been applied after a crash
 // now. The log may be truncated up to there.
-func (s *State) DurablyApplied(shard uint64) (Applied, error) { return s.applied(shard, true) }
+func (s *State) DurablyApplied(shard cluster.ShardID) (Applied, error) { return s.applied(shard, true) }
 
-func (s *State) applied(shard uint64, durable bool) (Applied, error) {
+func (s *State) applied(shard cluster.ShardID, durable bool) (Applied, error) {
 	b, err := s.read(AppliedRow(shard), durable)
 	if b == nil || err != nil {
 		return Applied{}, err
@@ -175,7 +178,7 @@ func (s *State) applied(shard uint64, durable bool) (Applied, error) {
 }
 
 // Conf returns the applied raft configuration of a shard.
-func (s *State) Conf(shard uint64) (*pb.ConfState, error) {
+func (s *State) Conf(shard cluster.ShardID) (*pb.ConfState, error) {
 	b, err := s.read(localRow(shard, localConf), false)
 	if err != nil {
 		return nil, err
@@ -189,7 +192,7 @@ func (s *State) Conf(shard uint64) (*pb.ConfState, error) {
 
 // Create writes the state of a new shard: empty, at a position that all its
 // replicas agree on, with conf as its members. It is durable on return.
-func (s *State) Create(shard uint64, at Applied, conf *pb.ConfState) error {
+func (s *State) Create(shard cluster.ShardID, at Applied, conf *pb.ConfState) error {
 	b := s.db.NewBatch()
 	defer b.Close()
 	enc, err := proto.Marshal(conf)
@@ -225,7 +228,7 @@ func (s *State) NewBatch() *Batch { return &Batch{s: s, b: s.db.NewBatch()} }
 
 // Apply adds a write set; at is the shard's position before, and the position
 // after is returned. Empty data, as raft's own entries have, only advances it.
-func (b *Batch) Apply(shard uint64, at Applied, index, term uint64, data []byte) (Applied, error) {
+func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, data []byte) (Applied, error) {
 	if index != at.Index+1 {
 		panic(fmt.Sprintf("store: shard %d: entry %d applied after %d", shard, index, at.Index))
 	}
@@ -269,7 +272,7 @@ func chain(hash uint64, data []byte) uint64 {
 }
 
 // SetConf adds the configuration that a change at the entry just applied led to.
-func (b *Batch) SetConf(shard uint64, conf *pb.ConfState) error {
+func (b *Batch) SetConf(shard cluster.ShardID, conf *pb.ConfState) error {
 	enc, err := proto.Marshal(conf)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 )
 
@@ -13,7 +14,7 @@ import (
 // readers, closed when the last one releases it. It implements keyspace.Reader.
 type View struct {
 	Applied
-	Shard     uint64
+	Shard     cluster.ShardID
 	Databases *keyspace.Databases
 
 	snap   *pebble.Snapshot
@@ -24,7 +25,7 @@ type View struct {
 // View opens the newest state. Called by the shard's loop, which passes what it
 // knows of that state; the caller holds one reference. closed is called when
 // the last one is released.
-func (s *State) View(shard uint64, at Applied, dbs *keyspace.Databases, closed func()) *View {
+func (s *State) View(shard cluster.ShardID, at Applied, dbs *keyspace.Databases, closed func()) *View {
 	v := &View{Applied: at, Shard: shard, Databases: dbs, snap: s.db.NewSnapshot(), closed: closed}
 	v.refs.Store(1)
 	return v
@@ -60,9 +61,9 @@ func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 func (v *View) Keys(pdb uint32) int64 { return readCount(v, v.Shard, pdb) }
 
 // Keys returns the number of keys of a physical database of a shard.
-func (s *State) Keys(shard uint64, pdb uint32) int64 { return readCount(s, shard, pdb) }
+func (s *State) Keys(shard cluster.ShardID, pdb uint32) int64 { return readCount(s, shard, pdb) }
 
-func readCount(r keyspace.Reader, shard uint64, pdb uint32) int64 {
+func readCount(r keyspace.Reader, shard cluster.ShardID, pdb uint32) int64 {
 	b, ok, err := r.Get(CountRow(shard, pdb), nil)
 	if err != nil || !ok || len(b) != 8 {
 		return 0

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tutti/internal/cluster"
 	"tutti/internal/proof/mutant"
 )
 
@@ -33,7 +34,7 @@ type vow struct {
 	fatal func(error)
 
 	mu    sync.Mutex // guards state
-	state map[uint64]promise
+	state map[cluster.ShardID]promise
 
 	writing sync.Mutex // guards seq and the file
 	seq     uint64
@@ -62,7 +63,7 @@ func openVow(fs vfs.FS, name string, fatal func(error)) (*vow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
-	v := &vow{file: f, fatal: fatal, state: make(map[uint64]promise),
+	v := &vow{file: f, fatal: fatal, state: make(map[cluster.ShardID]promise),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	if err := v.load(); err != nil {
 		f.Close()
@@ -100,7 +101,7 @@ func (v *vow) load() error {
 	return nil
 }
 
-func decodeVow(b []byte) (seq uint64, state map[uint64]promise, ok bool) {
+func decodeVow(b []byte) (seq uint64, state map[cluster.ShardID]promise, ok bool) {
 	if len(b) < vowHead || be.Uint32(b) != vowMagic {
 		return 0, nil, false
 	}
@@ -109,14 +110,14 @@ func decodeVow(b []byte) (seq uint64, state map[uint64]promise, ok bool) {
 	if n > (vowRecord-vowHead)/vowShard || end > len(b) || crc32.Checksum(b[8:end], castagnoli) != be.Uint32(b[4:]) {
 		return 0, nil, false
 	}
-	state = make(map[uint64]promise, n)
+	state = make(map[cluster.ShardID]promise, n)
 	for b := b[vowHead:end]; len(b) > 0; b = b[vowShard:] {
-		state[be.Uint64(b)] = promise{be.Uint64(b[8:]), be.Uint64(b[16:]), be.Uint64(b[24:]), be.Uint64(b[32:])}
+		state[cluster.ShardID(be.Uint64(b))] = promise{be.Uint64(b[8:]), be.Uint64(b[16:]), be.Uint64(b[24:]), be.Uint64(b[32:])}
 	}
 	return be.Uint64(b[8:]), state, true
 }
 
-func (v *vow) get(shard uint64) (promise, bool) {
+func (v *vow) get(shard cluster.ShardID) (promise, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	p, ok := v.state[shard]
@@ -126,16 +127,16 @@ func (v *vow) get(shard uint64) (promise, bool) {
 	return p, ok
 }
 
-func (v *vow) index(shard uint64) uint64 {
+func (v *vow) index(shard cluster.ShardID) uint64 {
 	p, _ := v.get(shard)
 	return p.index
 }
 
 // promise returns the state of a shard; v.mu is held.
-func (v *vow) promise(shard uint64) promise { return v.state[shard] }
+func (v *vow) promise(shard cluster.ShardID) promise { return v.state[shard] }
 
 // lower makes a vow that ends at index durable before the log is cut there.
-func (v *vow) lower(shard, index uint64) error {
+func (v *vow) lower(shard cluster.ShardID, index uint64) error {
 	v.mu.Lock()
 	p := v.state[shard]
 	p.index, p.term = index, 0
@@ -181,7 +182,7 @@ func (v *vow) write() error {
 	body := be.AppendUint64(nil, v.seq+1)
 	body = be.AppendUint32(body, uint32(len(v.state)))
 	for shard, p := range v.state {
-		for _, n := range [...]uint64{shard, p.currentTerm, p.vote, p.index, p.term} {
+		for _, n := range [...]uint64{uint64(shard), p.currentTerm, p.vote, p.index, p.term} {
 			body = be.AppendUint64(body, n)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/cluster"
 )
 
 const vowName = "node/vow"
@@ -23,7 +25,7 @@ func newTestVow(t *testing.T, fs vfs.FS) *vow {
 	return v
 }
 
-func (v *vow) set(shard uint64, p promise) {
+func (v *vow) set(shard cluster.ShardID, p promise) {
 	v.mu.Lock()
 	v.state[shard] = p
 	v.mu.Unlock()
@@ -64,7 +66,7 @@ func TestVowAlternates(t *testing.T) {
 		if err := WriteFile(fs, vowName, torn); err != nil { // which may spoil torn
 			t.Fatal(err)
 		}
-		w := &vow{state: make(map[uint64]promise)}
+		w := &vow{state: make(map[cluster.ShardID]promise)}
 		if w.file, err = fs.OpenReadWrite(vowName, vfs.WriteCategoryUnspecified); err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +144,7 @@ func TestVowDamage(t *testing.T) {
 func FuzzDecodeVow(f *testing.F) {
 	fs := vfs.NewMem()
 	_ = fs.MkdirAll(testDir, 0o755)
-	v := &vow{state: map[uint64]promise{1: {1, 2, 3, 4}}}
+	v := &vow{state: map[cluster.ShardID]promise{1: {1, 2, 3, 4}}}
 	v.file, _ = fs.OpenReadWrite(vowName, vfs.WriteCategoryUnspecified)
 	_ = v.write()
 	data, _ := readFile(fs, vowName)

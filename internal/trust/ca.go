@@ -10,6 +10,8 @@ import (
 	"io"
 	"net/url"
 	"time"
+
+	"tutti/internal/cluster"
 )
 
 const (
@@ -61,7 +63,7 @@ func NewCA(cluster string, now time.Time, rand io.Reader) (*CA, error) {
 
 // IssueNode makes a key and a certificate for the node with the given id, which
 // is not 0. It does not know which ids are taken; the member list does.
-func (c *CA) IssueNode(id uint64, now time.Time, rand io.Reader) (*Identity, error) {
+func (c *CA) IssueNode(id cluster.NodeID, now time.Time, rand io.Reader) (*Identity, error) {
 	if id == 0 {
 		return nil, errors.New("trust: node id is 0")
 	}

@@ -5,13 +5,15 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+
+	"tutti/internal/cluster"
 )
 
 // ServerConfig returns the configuration of the peer port: it lets in the nodes
 // of the cluster for which isMember reports true. It is asked during each
 // handshake, from the goroutine of the connection. A connection that is already
 // open when its node is removed has to be closed by its owner.
-func ServerConfig(ident *Identity, isMember func(id uint64) bool) *tls.Config {
+func ServerConfig(ident *Identity, isMember func(id cluster.NodeID) bool) *tls.Config {
 	if isMember == nil {
 		panic("trust: no member list")
 	}
@@ -37,7 +39,7 @@ func ServerConfig(ident *Identity, isMember func(id uint64) bool) *tls.Config {
 // fails if another node answers, so an old address cannot mislead. With TLS 1.3
 // the refusal of the other side arrives with the first Read, not with the
 // handshake.
-func ClientConfig(ident *Identity, peerID uint64) *tls.Config {
+func ClientConfig(ident *Identity, peerID cluster.NodeID) *tls.Config {
 	config := ident.config()
 	// This switches off the checks of host name and period only to have them
 	// replaced: nodes are known by id, and VerifyConnection always runs.
@@ -57,7 +59,7 @@ func ClientConfig(ident *Identity, peerID uint64) *tls.Config {
 
 // PeerID returns the id of the node at the other end of a connection that was
 // made with ServerConfig or ClientConfig, and has checked it.
-func PeerID(state tls.ConnectionState) (uint64, error) {
+func PeerID(state tls.ConnectionState) (cluster.NodeID, error) {
 	if !state.HandshakeComplete || len(state.PeerCertificates) == 0 {
 		return 0, fmt.Errorf("%w: no certificate received", ErrNoIdentity)
 	}
@@ -85,7 +87,7 @@ func (i *Identity) config() *tls.Config {
 
 // verifyPeer returns the id of the peer if its certificate is one of a node of
 // our cluster.
-func (i *Identity) verifyPeer(state tls.ConnectionState, usage x509.ExtKeyUsage) (uint64, error) {
+func (i *Identity) verifyPeer(state tls.ConnectionState, usage x509.ExtKeyUsage) (cluster.NodeID, error) {
 	if len(state.PeerCertificates) == 0 {
 		return 0, fmt.Errorf("%w: no certificate received", ErrNoIdentity)
 	}

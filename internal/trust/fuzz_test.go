@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	"testing"
+
+	"tutti/internal/cluster"
 )
 
 // FuzzParsePEM reads any texts as the files of a node: what is taken belongs
@@ -13,7 +15,7 @@ func FuzzParsePEM(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	add := func(id uint64) (roots, node, key []byte) {
+	add := func(id cluster.NodeID) (roots, node, key []byte) {
 		i, err := ca.IssueNode(id, now, rand.Reader)
 		if err != nil {
 			f.Fatal(err)

@@ -35,6 +35,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"tutti/internal/cluster"
 )
 
 const (
@@ -60,7 +62,7 @@ var (
 // afterwards, so it may be shared by goroutines.
 type Identity struct {
 	Cluster string
-	NodeID  uint64
+	NodeID  cluster.NodeID
 
 	leaf  *x509.Certificate
 	key   *ecdsa.PrivateKey
@@ -91,7 +93,7 @@ func newIdentity(leaf *x509.Certificate, key *ecdsa.PrivateKey, roots []*x509.Ce
 // nodeName returns the cluster and the id that a certificate names. The
 // certificate must name exactly one thing, and spell it in the one form we
 // write: two names would let the checks and the log disagree on who it is.
-func nodeName(cert *x509.Certificate) (cluster string, id uint64, err error) {
+func nodeName(cert *x509.Certificate) (clusterID string, id cluster.NodeID, err error) {
 	names := len(cert.URIs) + len(cert.DNSNames) + len(cert.IPAddresses) + len(cert.EmailAddresses)
 	if len(cert.URIs) != 1 || names != 1 {
 		return "", 0, fmt.Errorf("%w: %d names, %d of them URIs", ErrNoIdentity, names, len(cert.URIs))
@@ -104,7 +106,8 @@ func nodeName(cert *x509.Certificate) (cluster string, id uint64, err error) {
 	if role != roleNode {
 		return "", 0, fmt.Errorf("%w: %q", ErrWrongRole, uri)
 	}
-	id, err = strconv.ParseUint(name, 10, 64)
+	number, err := strconv.ParseUint(name, 10, 64)
+	id = cluster.NodeID(number)
 	if err != nil || id == 0 || uri.String() != fmt.Sprintf(identityFormat, uri.Host, id) {
 		return "", 0, fmt.Errorf("%w: %q", ErrNoIdentity, uri)
 	}
@@ -112,8 +115,8 @@ func nodeName(cert *x509.Certificate) (cluster string, id uint64, err error) {
 }
 
 // nodeURI returns the URI of a node.
-func nodeURI(cluster string, id uint64) *url.URL {
-	return &url.URL{Scheme: uriScheme, Host: cluster, Path: "/" + roleNode + "/" + strconv.FormatUint(id, 10)}
+func nodeURI(clusterID string, id cluster.NodeID) *url.URL {
+	return &url.URL{Scheme: uriScheme, Host: clusterID, Path: "/" + roleNode + "/" + strconv.FormatUint(uint64(id), 10)}
 }
 
 // checkCluster refuses names that a URI would have to escape or that could be

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"tutti/internal/cluster"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -27,7 +29,7 @@ func newCA(t *testing.T, cluster string) *CA {
 }
 
 // issue returns the identity of a node.
-func issue(t *testing.T, ca *CA, id uint64, at time.Time) *Identity {
+func issue(t *testing.T, ca *CA, id cluster.NodeID, at time.Time) *Identity {
 	t.Helper()
 	ident, err := ca.IssueNode(id, at, rand.Reader)
 	if err != nil {
@@ -60,15 +62,15 @@ func forge(t *testing.T, ca *CA, uri string, change func(*x509.Certificate)) *Id
 }
 
 // members returns a member list.
-func members(ids ...uint64) func(uint64) bool {
-	return func(id uint64) bool { return slices.Contains(ids, id) }
+func members(ids ...cluster.NodeID) func(cluster.NodeID) bool {
+	return func(id cluster.NodeID) bool { return slices.Contains(ids, id) }
 }
 
 // handshake connects a server and a client and sends one byte, so that the
 // client sees a refusal. It returns what PeerID says on each side.
 //
 //nolint:staticcheck // ST1008: the errors of two sides are results like the ids, neither is the error of handshake
-func handshake(server, client *tls.Config) (serverErr, clientErr error, clientID, serverID uint64) {
+func handshake(server, client *tls.Config) (serverErr, clientErr error, clientID, serverID cluster.NodeID) {
 	serverEnd, clientEnd := net.Pipe()
 	accepted := make(chan error, 1) // room for the one result, so that the goroutine always ends
 	go func() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
 	"tutti/internal/resp"
 )
@@ -46,7 +47,7 @@ func Start(t testing.TB, opt Options) *Cluster {
 	c := &Cluster{t: t, opt: opt, nodes: make([]*node.Node, opt.Nodes), ready: make(map[string]net.Listener), fs: vfs.NewMem()}
 	c.form = node.Formation{Cluster: "test", Shards: opt.Shards, Small: true}
 	for i := range opt.Nodes {
-		c.form.Members = append(c.form.Members, node.Member{ID: uint64(i + 1), Peer: c.reserve(), Client: c.reserve()})
+		c.form.Members = append(c.form.Members, node.Member{ID: cluster.NodeID(uint64(i + 1)), Peer: c.reserve(), Client: c.reserve()})
 	}
 	var dirs []string
 	for i := range opt.Nodes {
@@ -128,25 +129,25 @@ func (c *Cluster) close() {
 }
 
 // dialPeer says who calls; between real nodes a certificate does.
-func dialPeer(ctx context.Context, from uint64, to node.Member) (net.Conn, error) {
+func dialPeer(ctx context.Context, from cluster.NodeID, to node.Member) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", to.Peer)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, from)); err != nil {
+	if _, err := conn.Write(binary.BigEndian.AppendUint64(nil, uint64(from))); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return conn, nil
 }
 
-func acceptPeer(_ context.Context, conn net.Conn) (net.Conn, uint64, error) {
+func acceptPeer(_ context.Context, conn net.Conn) (net.Conn, cluster.NodeID, error) {
 	var from [8]byte
 	if _, err := io.ReadFull(conn, from[:]); err != nil {
 		return nil, 0, err
 	}
-	return conn, binary.BigEndian.Uint64(from[:]), nil
+	return conn, cluster.NodeID(binary.BigEndian.Uint64(from[:])), nil
 }
 
 // readyMax is how long a cluster may take to elect its leaders.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
 )
 
@@ -52,7 +53,7 @@ func New(t testing.TB, opts Options) *Cluster {
 		m.dir = "/" + m.name
 		c.machines = append(c.machines, m)
 		dirs = append(dirs, m.dir)
-		f.Members = append(f.Members, node.Member{ID: uint64(i), Peer: m.name + ":7379", Client: m.name + ":6379"})
+		f.Members = append(f.Members, node.Member{ID: cluster.NodeID(i), Peer: m.name + ":7379", Client: m.name + ":6379"})
 	}
 	mem := vfs.NewCrashableMem()
 	if err := node.Form(mem, dirs, f); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
 )
 
@@ -93,10 +94,10 @@ func TestCloneIsRefused(t *testing.T) {
 		clone, err := node.Open(node.Config{Dir: m.dir, FS: disk.fs(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			ListenClients: func(string) (net.Listener, error) { return c.Net.Listen("clone:2") }, ListenPeers: elsewhere,
 			DialPeer: func(ctx context.Context, to node.Member) (net.Conn, error) { return c.Net.Dial(ctx, m.name, to.Peer) },
-			SecurePeer: func(_ context.Context, conn net.Conn) (net.Conn, uint64, error) {
+			SecurePeer: func(_ context.Context, conn net.Conn) (net.Conn, cluster.NodeID, error) {
 				var id uint64
 				_, err := fmt.Sscanf(conn.(*Conn).remote, "n%d", &id)
-				return conn, id, err
+				return conn, cluster.NodeID(id), err
 			},
 			Failed: func(err error) { t.Errorf("the clone failed: %v", err) }})
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
 	"tutti/internal/store"
 )
@@ -128,10 +129,10 @@ func (c *Cluster) config(m *machine, d *disk) node.Config {
 		Logger:        slog.New(slog.NewTextHandler(&m.log, &slog.HandlerOptions{Level: level})),
 		ListenClients: c.Net.Listen, ListenPeers: c.Net.Listen,
 		DialPeer: func(ctx context.Context, to node.Member) (net.Conn, error) { return c.Net.Dial(ctx, m.name, to.Peer) },
-		SecurePeer: func(_ context.Context, conn net.Conn) (net.Conn, uint64, error) {
+		SecurePeer: func(_ context.Context, conn net.Conn) (net.Conn, cluster.NodeID, error) {
 			var id uint64
 			_, err := fmt.Sscanf(conn.(*Conn).remote, "n%d", &id)
-			return conn, id, err
+			return conn, cluster.NodeID(id), err
 		},
 		Rand:   lockedRand(rand.NewPCG(c.opts.Seed, uint64(100+m.id))),
 		Failed: func(err error) { c.nodeFailed(m, d, err) },

@@ -40,7 +40,7 @@ func (c *Cluster) leader(shard int) (node int, term uint64) {
 		}
 		info := s.Shards[shard-1]
 		if l := int(info.Leader); l != 0 && c.Up(l) {
-			at := [2]uint64{info.Leader, info.Term}
+			at := [2]uint64{uint64(info.Leader), info.Term}
 			if votes[at]++; votes[at] > len(c.machines)/2 {
 				return l, info.Term
 			}
