@@ -5,7 +5,6 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -57,15 +56,10 @@ func TestFaultsAreComplete(t *testing.T) {
 	}
 }
 
-// Every mutant has a killer.
+// Every mutant has a killer. That it applies is a test of package mutant.
 func TestMutantsAreComplete(t *testing.T) {
-	var have []mutant.Mutant
-	for _, k := range modes.Killers() {
-		have = append(have, k.Mutant)
-		wantTest(t, k.Test)
-	}
-	if !slices.Equal(have, mutant.All()) {
-		t.Errorf("killers of %v, mutants are %v", have, mutant.All())
+	for _, m := range mutant.All() {
+		wantTest(t, modes.Test(m.Killer))
 	}
 }
 

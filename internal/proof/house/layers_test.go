@@ -35,7 +35,7 @@ var layers = []struct {
 	{"internal/cluster", nil, "who belongs to the cluster and what lives where"},
 	{"internal/proof/run", []string{"internal/proof/modes", "internal/proof/mutant"}, "runs the scenarios and the mutants"},
 	{"internal/proof/modes", []string{"internal/proof/mutant"}, "what the tests are to show"},
-	{"internal/proof/mutant", nil, "safeguards that a test build can leave out"},
+	{"internal/proof/mutant", nil, "safeguards to leave out of a test's build"},
 	{"internal/proof/netfault", nil, "faults in TCP between processes; for bench and the demo"},
 	{"internal/proof/house", nil, "the tests of the house rules"},
 	{"conformance", nil, "speaks with tutti over RESP only, as any outsider"},
@@ -75,6 +75,21 @@ func TestLayersAreInOrder(t *testing.T) {
 		for _, m := range l.may {
 			if j, ok := place[m]; !ok || j <= i {
 				t.Errorf("%s may import %s, which does not stand below it", l.pkg, m)
+			}
+		}
+	}
+}
+
+// The product must not know how it is proved: nothing in it asks a mutant, a
+// fault or a check of the harness.
+func TestProductKnowsNothingOfItsProof(t *testing.T) {
+	for _, f := range sources(t) {
+		if f.test || within(f.pkg, "internal/proof") {
+			continue
+		}
+		for _, imported := range f.imports {
+			if within(imported, module+"/internal/proof") {
+				t.Errorf("%s imports %s", f.path, imported)
 			}
 		}
 	}
