@@ -16,17 +16,17 @@ var layers = []struct {
 	may  []string
 	duty string
 }{
-	{"cmd/tutti", []string{"internal/node", "internal/cluster", "internal/resp", "internal/trust", "internal/command"}, "the one binary"},
-	{"internal/proof/sim", []string{"internal/cluster", "internal/proof/check", "internal/proof/check/report", "internal/node", "internal/router", "internal/resp", "internal/trust", "internal/store"}, "whole clusters on virtual time"},
+	{"cmd/tutti", []string{"internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
+	{"internal/proof/sim", []string{"internal/cluster", "internal/proof/check", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
 	{"internal/node/nodetest", []string{"internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
 	{"internal/server", []string{"internal/cluster", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},
-	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/command", "internal/keyspace", "internal/peer"}, "brings commands to their shards"},
+	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/keyspace"}, "brings commands to their shards"},
 	{"internal/shard", []string{"internal/cluster", "internal/command", "internal/store", "internal/keyspace", "internal/peer"}, "one Raft group"},
 	{"internal/command", []string{"internal/keyspace", "internal/resp", "internal/rdb"}, "what each command means"},
 	{"internal/store", []string{"internal/cluster", "internal/keyspace"}, "the disk"},
 	{"internal/keyspace", nil, "keys and values as rows, transactions over them"},
-	{"internal/peer", []string{"internal/cluster", "internal/trust"}, "links between nodes"},
+	{"internal/peer", []string{"internal/cluster"}, "links between nodes"},
 	{"internal/proof/check/report", []string{"internal/proof/check"}, "draws a run that failed"},
 	{"internal/proof/check", []string{"internal/resp"}, "judges what clients were told"},
 	{"internal/resp", nil, "the wire format"},
@@ -59,6 +59,25 @@ func TestPackagesImportOnlyWhatLiesBelowThem(t *testing.T) {
 			inside, ok := strings.CutPrefix(imported, module+"/")
 			if ok && !slices.Contains(may, inside) {
 				t.Errorf("%s imports %s; %s may import %v", f.path, inside, f.pkg, may)
+			}
+		}
+	}
+}
+
+// An edge that nobody uses is a door that somebody will use.
+func TestLayersAreUsed(t *testing.T) {
+	used := map[[2]string]bool{}
+	for _, f := range sources(t) {
+		for _, imported := range f.imports {
+			if inside, ok := strings.CutPrefix(imported, module+"/"); ok && !f.test {
+				used[[2]string{f.pkg, inside}] = true
+			}
+		}
+	}
+	for _, l := range layers {
+		for _, m := range l.may {
+			if !used[[2]string{l.pkg, m}] {
+				t.Errorf("%s may import %s, and does not", l.pkg, m)
 			}
 		}
 	}
