@@ -140,7 +140,7 @@ func (h *Host) Start() {
 	for _, l := range h.loops {
 		h.wg.Go(l.run)
 	}
-	h.wg.Go(func() { h.verifyTables(h.loops[0].quit) })
+	h.wg.Go(func() { h.verifyTables(h.loops[0].ctx) })
 }
 
 // checkSettled reports once that all replicas here are voters.
@@ -160,7 +160,7 @@ func (h *Host) checkSettled() {
 func (h *Host) Close() {
 	h.stopping.Store(true)
 	for _, l := range h.loops {
-		close(l.quit)
+		l.cancel()
 	}
 	h.wg.Wait()
 	for _, l := range h.loops {
@@ -410,7 +410,7 @@ func (l *loop) after(d time.Duration, f func()) {
 		select {
 		case <-t.C:
 			l.post(call{f})
-		case <-l.quit:
+		case <-l.ctx.Done():
 		}
 	})
 }
@@ -428,7 +428,7 @@ func (h *Host) call(ctx context.Context, shard cluster.ShardID, f func(r *Replic
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-r.loop.quit:
+	case <-r.loop.ctx.Done():
 		return errors.New("the node is stopping")
 	}
 }
