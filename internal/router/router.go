@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/shard"
 )
@@ -81,7 +82,7 @@ func (r *Router) LeadChanged(id cluster.ShardID, l shard.Lead) {
 }
 
 // Reply is to be called with replies from other nodes.
-func (r *Router) Reply(from cluster.NodeID, reply shard.Reply) {
+func (r *Router) Reply(from cluster.NodeID, reply group.Reply) {
 	for _, s := range r.streams {
 		if s.session == reply.Session && s.id == reply.Shard {
 			s.reply(reply)
@@ -92,14 +93,14 @@ func (r *Router) Reply(from cluster.NodeID, reply shard.Reply) {
 // Result is the outcome of a group: a reply, or the text of an error that
 // answers each of its commands.
 type Result struct {
-	Reply shard.Reply
+	Reply group.Reply
 	Err   string
 }
 
 // Write sends a group of commands to a shard; g needs Proto, Cmds, and for a
 // transaction Atomic and Watches. done is called once, on any goroutine, and
 // must not block. Write itself blocks while too many groups are unanswered.
-func (r *Router) Write(id cluster.ShardID, g *shard.Group, done func(Result)) {
+func (r *Router) Write(id cluster.ShardID, g *group.Group, done func(Result)) {
 	r.streams[id].write(g, done)
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/group"
 	"tutti/internal/shard"
 )
 
@@ -14,7 +15,7 @@ type stream struct {
 	r       *Router
 	id      cluster.ShardID // of the shard
 	session uint64
-	onReply func(shard.Reply)
+	onReply func(group.Reply)
 
 	mu     sync.Mutex // guards all below
 	room   *sync.Cond // signalled when the floor rises
@@ -29,7 +30,7 @@ type stream struct {
 
 // call is one group that is not answered yet.
 type call struct {
-	g       *shard.Group
+	g       *group.Group
 	done    func(Result)
 	end     time.Time // when to give up
 	sent    time.Time // of the last attempt; zero: none
@@ -50,13 +51,13 @@ const (
 )
 
 func newStream(r *Router, id cluster.ShardID) *stream {
-	s := &stream{r: r, id: id, session: shard.SessionID(r.cfg.Node, r.cfg.Incarnation), open: make(map[uint64]*call)}
+	s := &stream{r: r, id: id, session: group.SessionID(r.cfg.Node, r.cfg.Incarnation), open: make(map[uint64]*call)}
 	s.room = sync.NewCond(&s.mu)
 	s.onReply = s.reply
 	return s
 }
 
-func (s *stream) write(g *shard.Group, done func(Result)) {
+func (s *stream) write(g *group.Group, done func(Result)) {
 	g.Shard, g.Session, g.Done = s.id, s.session, s.onReply
 	now := time.Now()
 	c := &call{g: g, done: done, end: now.Add(s.r.cfg.Timeout), certain: true}
@@ -83,7 +84,7 @@ func (s *stream) write(g *shard.Group, done func(Result)) {
 // openSession sends the group that opens the session; it has sequence 0. s.mu
 // is held.
 func (s *stream) openSession(now time.Time) {
-	c := &call{g: &shard.Group{Shard: s.id, Session: s.session, Open: true, Done: s.onReply}, end: now.Add(s.r.cfg.Timeout), certain: true}
+	c := &call{g: &group.Group{Shard: s.id, Session: s.session, Open: true, Done: s.onReply}, end: now.Add(s.r.cfg.Timeout), certain: true}
 	s.open[0] = c
 	s.send(c, now)
 }
@@ -123,7 +124,7 @@ func (s *stream) resend(l shard.Lead) {
 }
 
 // reply takes the answer to an attempt; only the latest attempt's counts.
-func (s *stream) reply(reply shard.Reply) {
+func (s *stream) reply(reply group.Reply) {
 	s.mu.Lock()
 	c := s.open[reply.Seq]
 	if c == nil || c.g.Attempt != reply.Attempt {
@@ -132,18 +133,18 @@ func (s *stream) reply(reply shard.Reply) {
 	}
 	var result Result
 	switch reply.Status {
-	case shard.OK, shard.WatchFailed, shard.NoSpace:
-		if result.Reply = reply; reply.Status == shard.OK && len(reply.Replies) < len(c.g.Cmds) {
+	case group.OK, group.WatchFailed, group.NoSpace:
+		if result.Reply = reply; reply.Status == group.OK && len(reply.Replies) < len(c.g.Cmds) {
 			result.Err = s.r.errUncertain(s.id) // whoever sent that is broken
 		}
-	case shard.Dropped:
+	case group.Dropped:
 		result.Err = errDropped(s.id)
-	case shard.NotLeader, shard.Lost:
-		c.certain = c.before && reply.Status == shard.NotLeader
+	case group.NotLeader, group.Lost:
+		c.certain = c.before && reply.Status == group.NotLeader
 		s.again(c)
 		s.mu.Unlock()
 		return
-	case shard.Busy:
+	case group.Busy:
 		c.certain = c.before
 		if !c.certain {
 			s.again(c)
@@ -151,7 +152,7 @@ func (s *stream) reply(reply shard.Reply) {
 			return
 		}
 		result.Err = errBusy(s.id)
-	case shard.NoSession:
+	case group.NoSession:
 		s.opened = false
 		result.Err = s.r.errUncertain(s.id)
 	default:

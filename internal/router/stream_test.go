@@ -15,6 +15,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/command"
+	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/peer"
 	"tutti/internal/shard"
@@ -104,13 +105,13 @@ func (r *testRouter) close() {
 // write sends a group and returns where its result comes.
 func (r *testRouter) write(lines ...string) chan Result {
 	done := make(chan Result, 2)
-	g := &shard.Group{Proto: 2}
+	g := &group.Group{Proto: 2}
 	for _, line := range lines {
 		var args [][]byte
 		for _, word := range strings.Fields(line) {
 			args = append(args, []byte(word))
 		}
-		g.Cmds = append(g.Cmds, shard.Command{Args: args})
+		g.Cmds = append(g.Cmds, group.Command{Args: args})
 	}
 	r.router.Write(testShard, g, func(res Result) { done <- res })
 	return done
@@ -127,8 +128,8 @@ func (r *testRouter) attempt(seq uint64) uint32 {
 }
 
 // answer answers an attempt as the leader would.
-func (r *testRouter) answer(seq uint64, attempt uint32, status shard.Status) {
-	r.router.Reply(2, shard.Reply{Shard: testShard, Session: r.stream.session, Seq: seq, Attempt: attempt, Status: status, Replies: [][]byte{[]byte("+OK\r\n")}})
+func (r *testRouter) answer(seq uint64, attempt uint32, status group.Status) {
+	r.router.Reply(2, group.Reply{Shard: testShard, Session: r.stream.session, Seq: seq, Attempt: attempt, Status: status, Replies: [][]byte{[]byte("+OK\r\n")}})
 }
 
 func code(res Result) string {
@@ -221,7 +222,7 @@ func TestAttempts(t *testing.T) {
 		if r.attempt(0) != 1 || r.attempt(1) != 0 {
 			t.Errorf("attempts %d, %d: a group was sent before the session is open", r.attempt(0), r.attempt(1))
 		}
-		r.answer(0, 1, shard.OK)
+		r.answer(0, 1, group.OK)
 		if r.attempt(1) != 1 {
 			t.Errorf("attempt %d", r.attempt(1))
 		}
@@ -229,9 +230,9 @@ func TestAttempts(t *testing.T) {
 		if r.attempt(1) != 2 {
 			t.Errorf("attempt %d after no answer", r.attempt(1))
 		}
-		r.answer(1, 1, shard.OK) // of an attempt that is not the latest
+		r.answer(1, 1, group.OK) // of an attempt that is not the latest
 		wantNone(t, done)
-		r.answer(1, 2, shard.NotLeader)
+		r.answer(1, 2, group.NotLeader)
 		wantNone(t, done)
 		time.Sleep(2 * retryEvery)
 		if r.attempt(1) != 3 {
@@ -243,9 +244,9 @@ func TestAttempts(t *testing.T) {
 		if r.attempt(1) != 4 {
 			t.Errorf("attempt %d after a change of leader", r.attempt(1))
 		}
-		r.answer(1, 4, shard.OK)
+		r.answer(1, 4, group.OK)
 		want(t, done, `["+OK\r\n"]`)
-		r.answer(1, 4, shard.OK) // doubled by the network
+		r.answer(1, 4, group.OK) // doubled by the network
 		wantNone(t, done)
 		r.close()
 	})
@@ -258,9 +259,9 @@ func TestOlderAttemptIsIgnored(t *testing.T) {
 		r := newTestRouter(t, true)
 		r.leaderGone()
 		done := r.write("INCR a")
-		r.answer(0, 1, shard.OK)
+		r.answer(0, 1, group.OK)
 		time.Sleep(resendAfter + 2*retryEvery)
-		r.answer(1, 1, shard.OK)
+		r.answer(1, 1, group.OK)
 		wantNone(t, done)
 		r.close()
 	})
@@ -272,9 +273,9 @@ func TestAnswerThatIsTooShort(t *testing.T) {
 		r := newTestRouter(t, true)
 		r.leaderGone()
 		done := r.write("SET a 1", "GET a")
-		r.answer(0, 1, shard.OK)
+		r.answer(0, 1, group.OK)
 		synctest.Wait()
-		r.answer(1, 1, shard.OK) // with one reply
+		r.answer(1, 1, group.OK) // with one reply
 		want(t, done, "UNCERTAIN")
 		r.close()
 	})
@@ -284,19 +285,19 @@ func TestAnswerThatIsTooShort(t *testing.T) {
 func TestOutcomes(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		statuses []shard.Status // of the attempts, one after the other
+		statuses []group.Status // of the attempts, one after the other
 		want     string
 	}{
-		{"ok", []shard.Status{shard.OK}, `["+OK\r\n"]`},
-		{"watch failed", []shard.Status{shard.WatchFailed}, `["+OK\r\n"]`},
-		{"busy", []shard.Status{shard.Busy}, "BUSY"},
-		{"refused, then busy", []shard.Status{shard.NotLeader, shard.Busy}, "BUSY"},
-		{"lost, then busy, then ok", []shard.Status{shard.Lost, shard.Busy, shard.OK}, `["+OK\r\n"]`},
-		{"lost, then dropped", []shard.Status{shard.Lost, shard.Dropped}, "UNCERTAIN"},
-		{"no session", []shard.Status{shard.NoSession}, "UNCERTAIN"},
-		{"pruned", []shard.Status{shard.Pruned}, "UNCERTAIN"},
-		{"refused until the end", []shard.Status{shard.NotLeader, shard.NotLeader}, "CLUSTERDOWN"},
-		{"lost, then refused until the end", []shard.Status{shard.Lost, shard.NotLeader}, "UNCERTAIN"},
+		{"ok", []group.Status{group.OK}, `["+OK\r\n"]`},
+		{"watch failed", []group.Status{group.WatchFailed}, `["+OK\r\n"]`},
+		{"busy", []group.Status{group.Busy}, "BUSY"},
+		{"refused, then busy", []group.Status{group.NotLeader, group.Busy}, "BUSY"},
+		{"lost, then busy, then ok", []group.Status{group.Lost, group.Busy, group.OK}, `["+OK\r\n"]`},
+		{"lost, then dropped", []group.Status{group.Lost, group.Dropped}, "UNCERTAIN"},
+		{"no session", []group.Status{group.NoSession}, "UNCERTAIN"},
+		{"pruned", []group.Status{group.Pruned}, "UNCERTAIN"},
+		{"refused until the end", []group.Status{group.NotLeader, group.NotLeader}, "CLUSTERDOWN"},
+		{"lost, then refused until the end", []group.Status{group.Lost, group.NotLeader}, "UNCERTAIN"},
 		{"no answer", nil, "UNCERTAIN"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -304,8 +305,8 @@ func TestOutcomes(t *testing.T) {
 				r := newTestRouter(t, true)
 				r.leaderGone()
 				done := r.write("INCR a")
-				r.answer(0, 1, shard.OK)
-				refused := func() bool { return len(c.statuses) > 0 && c.statuses[len(c.statuses)-1] == shard.NotLeader }
+				r.answer(0, 1, group.OK)
+				refused := func() bool { return len(c.statuses) > 0 && c.statuses[len(c.statuses)-1] == group.NotLeader }
 				for i, status := range c.statuses {
 					if i > 0 {
 						time.Sleep(2 * retryEvery)
@@ -314,7 +315,7 @@ func TestOutcomes(t *testing.T) {
 				}
 				for refused() && len(done) == 0 { // and so on
 					time.Sleep(retryEvery / 2)
-					r.answer(1, r.attempt(1), shard.NotLeader)
+					r.answer(1, r.attempt(1), group.NotLeader)
 				}
 				want(t, done, c.want)
 				r.close()
@@ -329,15 +330,15 @@ func TestNewSession(t *testing.T) {
 		r := newTestRouter(t, true)
 		r.leaderGone()
 		first := r.write("INCR a")
-		r.answer(0, 1, shard.OK)
-		r.answer(1, 1, shard.NoSession)
+		r.answer(0, 1, group.OK)
+		r.answer(1, 1, group.NoSession)
 		want(t, first, "UNCERTAIN")
 		second := r.write("INCR a")
 		if r.attempt(0) != 1 || r.attempt(2) != 0 {
 			t.Errorf("attempts %d, %d", r.attempt(0), r.attempt(2))
 		}
-		r.answer(0, 1, shard.OK)
-		r.answer(2, 1, shard.OK)
+		r.answer(0, 1, group.OK)
+		r.answer(2, 1, group.OK)
 		want(t, second, `["+OK\r\n"]`)
 		r.close()
 	})
@@ -353,7 +354,7 @@ func TestFloor(t *testing.T) {
 		for range 4 {
 			list = append(list, r.write("INCR a"))
 		}
-		r.answer(0, 1, shard.OK)
+		r.answer(0, 1, group.OK)
 		floor := func() uint64 {
 			r.stream.mu.Lock()
 			defer r.stream.mu.Unlock()
@@ -361,7 +362,7 @@ func TestFloor(t *testing.T) {
 		}
 		var floors []uint64
 		for _, seq := range []uint64{2, 4, 1, 3} {
-			r.answer(seq, 1, shard.OK)
+			r.answer(seq, 1, group.OK)
 			<-list[seq-1]
 			floors = append(floors, floor())
 		}
@@ -378,13 +379,13 @@ func TestFloor(t *testing.T) {
 		if len(written) > 0 {
 			t.Error("not held back")
 		}
-		r.answer(5, 1, shard.OK)
+		r.answer(5, 1, group.OK)
 		<-oldest
 		done := <-written
 		if g := floor(); g != openMax+4 {
 			t.Errorf("floor %d", g)
 		}
-		r.answer(openMax+5, 1, shard.OK)
+		r.answer(openMax+5, 1, group.OK)
 		want(t, done, `["+OK\r\n"]`)
 		r.close()
 	})
@@ -396,10 +397,10 @@ func TestClose(t *testing.T) {
 		r := newTestRouter(t, true)
 		r.leaderGone()
 		done := r.write("INCR a")
-		r.answer(0, 1, shard.OK)
+		r.answer(0, 1, group.OK)
 		r.close()
 		want(t, done, "UNCERTAIN")
-		r.answer(1, 1, shard.OK)
+		r.answer(1, 1, group.OK)
 		time.Sleep(2 * TimeoutDefault)
 		wantNone(t, done)
 	})

@@ -10,15 +10,15 @@ import (
 	"time"
 
 	"tutti/internal/command"
+	"tutti/internal/group"
 	"tutti/internal/resp"
 	"tutti/internal/router"
-	"tutti/internal/shard"
 	"tutti/internal/store"
 )
 
 // Limits of a connection.
 const (
-	pipelineMax = shard.GroupCommandsMax
+	pipelineMax = group.CommandsMax
 	// frameTimeout is how long a command may take to arrive once it has begun:
 	// a client that sends a byte now and then must not hold memory for ever.
 	frameTimeout = 30 * time.Second

@@ -5,9 +5,9 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/resp"
-	"tutti/internal/shard"
 )
 
 // multi is an open MULTI.
@@ -19,7 +19,7 @@ type multi struct {
 
 // watched is a key that WATCH remembers.
 type watched struct {
-	shard.Watch
+	group.Watch
 	shard cluster.ShardID
 }
 
@@ -199,7 +199,7 @@ func (c *conn) transact(id cluster.ShardID, keyed []pending, watches []watched) 
 		writes = writes || keyed[i].cmd.Flags&command.Write != 0
 	}
 	if writes {
-		g := &shard.Group{Proto: uint8(c.proto), Atomic: true}
+		g := &group.Group{Proto: uint8(c.proto), Atomic: true}
 		for _, w := range watches {
 			g.Watches = append(g.Watches, w.Watch)
 		}
@@ -207,10 +207,10 @@ func (c *conn) transact(id cluster.ShardID, keyed []pending, watches []watched) 
 		for i, r := range result.Reply.Replies {
 			keyed[i].reply = r
 		}
-		if result.Reply.Status == shard.NoSpace {
-			return false, "EXECABORT Transaction discarded because of: " + shard.TextNoSpace
+		if result.Reply.Status == group.NoSpace {
+			return false, "EXECABORT Transaction discarded because of: " + group.TextNoSpace
 		}
-		return result.Reply.Status == shard.WatchFailed, result.Err
+		return result.Reply.Status == group.WatchFailed, result.Err
 	}
 	c.read(id, 0, 0, func(tx *keyspace.Tx) {
 		failed = false
@@ -222,8 +222,8 @@ func (c *conn) transact(id cluster.ShardID, keyed []pending, watches []watched) 
 		}
 		size := 0
 		for i := range keyed {
-			if size > shard.RepliesMax {
-				keyed[i].reply = errorReply(shard.TextReplies)
+			if size > group.RepliesMax {
+				keyed[i].reply = errorReply(group.TextReplies)
 				continue
 			}
 			keyed[i].reply = c.eval(tx, &keyed[i], nil)

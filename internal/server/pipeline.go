@@ -5,6 +5,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/router"
 	"tutti/internal/shard"
@@ -49,7 +50,7 @@ func (c *conn) add(cmd *command.Command, args [][]byte) {
 	}
 	c.pending = append(c.pending, pending{cmd: cmd, args: args, db: c.db, shard: id})
 	c.bytes += size
-	if len(c.pending) >= pipelineMax || c.bytes > shard.GroupBytesMax || c.quiet != replyOn {
+	if len(c.pending) >= pipelineMax || c.bytes > group.BytesMax || c.quiet != replyOn {
 		c.flush()
 	}
 }
@@ -167,7 +168,7 @@ func (c *conn) run(id cluster.ShardID, list []pending) {
 	var minIndex uint64
 	var now int64
 	if writes > 0 {
-		result := c.group(id, &shard.Group{Proto: uint8(c.proto)}, list[:writes])
+		result := c.group(id, &group.Group{Proto: uint8(c.proto)}, list[:writes])
 		if result.Err != "" {
 			for i := range list {
 				list[i].answer(errorReply(result.Err))
@@ -198,10 +199,10 @@ func (c *conn) run(id cluster.ShardID, list []pending) {
 }
 
 // group sends a group of commands that has its other fields set, and waits.
-func (c *conn) group(id cluster.ShardID, g *shard.Group, list []pending) router.Result {
-	g.Cmds = make([]shard.Command, len(list))
+func (c *conn) group(id cluster.ShardID, g *group.Group, list []pending) router.Result {
+	g.Cmds = make([]group.Command, len(list))
 	for i := range list {
-		g.Cmds[i] = shard.Command{DB: list[i].db, Args: list[i].args}
+		g.Cmds[i] = group.Command{DB: list[i].db, Args: list[i].args}
 	}
 	c.s.cfg.Router.Write(id, g, c.result)
 	result := <-c.results

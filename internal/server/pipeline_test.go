@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"tutti/internal/group"
 	"tutti/internal/node/nodetest"
 	"tutti/internal/resp"
-	"tutti/internal/shard"
 )
 
 // live is how many bytes of the heap are in use, without garbage.
@@ -80,10 +80,10 @@ func TestRepliesOfOneGroupAreBounded(t *testing.T) {
 	c := nodetest.Start(t, nodetest.Options{})
 	a := c.Dial(0)
 	a.Do("SET", "big", strings.Repeat("x", 8<<20))
-	fit := shard.RepliesMax >> 23 // the last one goes beyond, by its head
+	fit := group.RepliesMax >> 23 // the last one goes beyond, by its head
 	check := func(what string, at int, v string) {
 		t.Helper()
-		if want := "(error) " + shard.TextReplies; at >= fit && v != want || at < fit && strings.HasPrefix(v, "(error)") {
+		if want := "(error) " + group.TextReplies; at >= fit && v != want || at < fit && strings.HasPrefix(v, "(error)") {
 			t.Errorf("%s: reply %d is %.80s", what, at, v)
 		}
 	}

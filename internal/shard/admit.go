@@ -2,6 +2,8 @@ package shard
 
 import (
 	"go.etcd.io/raft/v3"
+
+	"tutti/internal/group"
 )
 
 type groupID struct{ session, seq uint64 }
@@ -11,24 +13,24 @@ type groupID struct{ session, seq uint64 }
 func (r *Replica) dropGroups() {
 	lead := r.lead.Load()
 	for _, g := range r.early {
-		g.refuse(NotLeader, lead)
+		g.Refuse(group.NotLeader, lead.Node, lead.Term)
 	}
 	r.early = nil
 	for _, g := range r.queue {
-		r.answer(g, Reply{Status: NotLeader, Leader: lead.Node, Term: lead.Term})
+		r.answer(g.Group, group.Reply{Status: group.NotLeader, Leader: lead.Node, Term: lead.Term})
 	}
 	clear(r.queue)
 	r.queue, r.bytes = r.queue[:0], 0
 	r.inflight = nil
 	r.dropHeavy()
 	for _, g := range r.pending {
-		r.answer(g, Reply{Status: Lost, Leader: lead.Node, Term: lead.Term})
+		r.answer(g, group.Reply{Status: group.Lost, Leader: lead.Node, Term: lead.Term})
 	}
 	clear(r.pending)
 }
 
 // answer sends a reply to the attempt that is now waiting for it.
-func (r *Replica) answer(g *Group, reply Reply) {
+func (r *Replica) answer(g *group.Group, reply group.Reply) {
 	id := groupID{g.Session, g.Seq}
 	if latest := r.pending[id]; latest != nil {
 		g = latest
@@ -39,14 +41,14 @@ func (r *Replica) answer(g *Group, reply Reply) {
 }
 
 // admit takes a group into the queue, or answers it at once.
-func (r *Replica) admit(g *Group) {
+func (r *Replica) admit(g *group.Group) {
 	lead := r.lead.Load()
 	if r.state == raft.StateLeader && g.Term == r.term && !r.leading() && len(r.early) < queueGroupsMax {
 		r.early = append(r.early, g)
 		return
 	}
 	if !r.leading() || g.Term != r.term {
-		g.refuse(NotLeader, lead)
+		g.Refuse(group.NotLeader, lead.Node, lead.Term)
 		return
 	}
 	id := groupID{g.Session, g.Seq}
@@ -62,33 +64,33 @@ func (r *Replica) admit(g *Group) {
 		return
 	}
 	if len(r.queue)+len(r.heavy.next) >= queueGroupsMax || r.bytes > queueBytesMax {
-		g.refuse(Busy, lead)
+		g.Refuse(group.Busy, lead.Node, lead.Term)
 		return
 	}
 	r.pending[id] = g
-	r.queue = append(r.queue, g)
-	r.bytes += g.size
+	r.queue = append(r.queue, waiting{Group: g})
+	r.bytes += g.Size()
 	r.loop.touch(r)
 }
 
 // known answers a group whose outcome needs no evaluation.
-func (r *Replica) known(g *Group) (Reply, bool) {
+func (r *Replica) known(g *group.Group) (group.Reply, bool) {
 	t := r.core.sessions
 	s := t.byID[g.Session]
 	switch {
-	case g.Open && sessionIncarnation(g.Session) < t.nodes[sessionNode(g.Session)]:
-		return Reply{Status: NoSession}, true
+	case g.Open && group.SessionIncarnation(g.Session) < t.nodes[group.SessionNode(g.Session)]:
+		return group.Reply{Status: group.NoSession}, true
 	case g.Open:
-		return Reply{Index: r.applied.Index}, s != nil
+		return group.Reply{Index: r.applied.Index}, s != nil
 	case s == nil:
-		return Reply{Status: NoSession}, true
+		return group.Reply{Status: group.NoSession}, true
 	case g.Seq <= s.acked:
-		return Reply{Status: Pruned}, true
+		return group.Reply{Status: group.Pruned}, true
 	}
 	s.ack(g.Floor)
 	o, done := s.open[g.Seq]
 	if !done {
-		return Reply{}, false
+		return group.Reply{}, false
 	}
 	if o.reply != nil {
 		return *o.reply, true
@@ -103,7 +105,7 @@ func (r *Replica) known(g *Group) (Reply, bool) {
 // took removes the first n groups from the queue.
 func (r *Replica) took(n int) {
 	for _, g := range r.queue[:n] {
-		r.bytes -= g.size
+		r.bytes -= g.Size()
 	}
 	m := copy(r.queue, r.queue[n:])
 	clear(r.queue[m:])

@@ -8,6 +8,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/store"
 )
@@ -20,9 +21,6 @@ const (
 	batchBytesMax = 1 << 20 // of effects, unless one command has more
 )
 
-// TextNoSpace is the error for commands that need room on a full disk.
-const TextNoSpace = "NOSPACE the disk of the leader or of too many other nodes is full. Not applied. Deletes and reads still work; make room on the disks."
-
 const errTight = "NOSPACE the disk of the leader or of too many other nodes is full to the last reserve. Not applied. Reads still work; make room on the disks."
 
 // batch is what one cycle evaluates into one entry.
@@ -31,8 +29,8 @@ type batch struct {
 	time        int64
 	data        store.WriteSet // nil: no effects
 	logged      bool           // seen in raft's log
-	groups      []*Group
-	replies     []Reply
+	groups      []*group.Group
+	replies     []group.Reply
 	dbs         *keyspace.Databases // nil: unchanged
 	opened      []uint64            // sessions opened
 	floors      map[uint64]uint64   // session -> floor raised to
@@ -40,6 +38,13 @@ type batch struct {
 	deadlines   []deadline          // added to the expiry index
 	trash       []trashed           // big collections deleted
 	tx          *keyspace.Tx        // what has its effects
+}
+
+// waiting is a group that waits for its evaluation.
+type waiting struct {
+	*group.Group
+	prepared *prepared // its evaluation beside the loop, see heavy.go
+	tries    int       // how often that came too late
 }
 
 // core evaluates. It has no goroutine, clock or I/O of its own: the state it
@@ -75,7 +80,7 @@ type input struct {
 // evaluate runs as many of groups as the budget allows and returns the batch
 // and how many it took. With keyspace.ErrHeavy, the group of that number is too
 // much for the loop: it is to be evaluated beside it, see prepare.
-func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
+func (c *core) evaluate(in input, groups []waiting) (*batch, int, error) {
 	env := keyspace.Env{Now: in.now, Applied: in.applied, Index: in.index,
 		Databases: in.databases, Keys: in.keys, NewID: c.newID, Rand: c.rand, Known: c.known}
 	if c.tx == nil {
@@ -85,7 +90,7 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 	}
 	tx := c.tx
 	if len(groups) > 0 && groups[0].prepared != nil {
-		if b, ok := c.take(in, groups[0]); ok {
+		if b, ok := c.take(in, &groups[0]); ok {
 			return b, 1, nil
 		}
 	}
@@ -99,9 +104,9 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 		}
 		before := tx.Writes()
 		tx.Allow(groups[n].stepsMax())
-		b.replies = append(b.replies, c.group(&ctx, b, groups[n], in))
+		b.replies = append(b.replies, c.group(&ctx, b, groups[n].Group, in))
 		wrote = append(wrote, tx.Writes() != before)
-		b.groups = append(b.groups, groups[n])
+		b.groups = append(b.groups, groups[n].Group)
 		if errors.Is(tx.Err(), keyspace.ErrHeavy) {
 			return nil, n, keyspace.ErrHeavy
 		}
@@ -121,10 +126,10 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 
 // group evaluates one group. The sessions have already been asked whether it
 // is a repetition.
-func (c *core) group(ctx *command.Ctx, b *batch, g *Group, in input) Reply {
-	r := Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.term, Index: b.index, Time: b.time}
+func (c *core) group(ctx *command.Ctx, b *batch, g *group.Group, in input) group.Reply {
+	r := group.Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.term, Index: b.index, Time: b.time}
 	if c.ended(b, g) {
-		r.Status = NoSession
+		r.Status = group.NoSession
 		return r
 	}
 	if g.Open {
@@ -132,11 +137,11 @@ func (c *core) group(ctx *command.Ctx, b *batch, g *Group, in input) Reply {
 		return r
 	}
 	if !unchanged(ctx.Tx, g.Watches) {
-		r.Status = WatchFailed
+		r.Status = group.WatchFailed
 		return r
 	}
 	if g.Atomic && c.refused(g, in.shortage) {
-		r.Status = NoSpace
+		r.Status = group.NoSpace
 		return r
 	}
 	r.Replies = c.commands(ctx, g, in.shortage)
@@ -156,7 +161,7 @@ func (c *core) finish(b *batch, in input, wrote []bool) {
 }
 
 // commands evaluates the commands of a group and returns their replies.
-func (c *core) commands(ctx *command.Ctx, g *Group, short shortage) [][]byte {
+func (c *core) commands(ctx *command.Ctx, g *group.Group, short shortage) [][]byte {
 	ctx.Proto = int(g.Proto)
 	began := len(ctx.Out)
 	replies := make([][]byte, len(g.Cmds))
@@ -166,10 +171,10 @@ func (c *core) commands(ctx *command.Ctx, g *Group, short shortage) [][]byte {
 		switch row, text := c.table.Lookup(cmd.Args); {
 		case row == nil || row.Run == nil:
 			ctx.Error("ERR the leader does not know this command (" + text + "). Not applied.")
-		case len(ctx.Out)-began > RepliesMax && !(g.Atomic && row.Flags&command.Write != 0):
-			ctx.Error(TextReplies) // a transaction is not left half done
+		case len(ctx.Out)-began > group.RepliesMax && !(g.Atomic && row.Flags&command.Write != 0):
+			ctx.Error(group.TextReplies) // a transaction is not left half done
 		case short.full && row.Flags&command.DenyOOM != 0:
-			ctx.Error(TextNoSpace)
+			ctx.Error(group.TextNoSpace)
 		case short.tight && row.Flags&command.Write != 0:
 			ctx.Error(errTight)
 		default:
@@ -182,7 +187,7 @@ func (c *core) commands(ctx *command.Ctx, g *Group, short shortage) [][]byte {
 
 // refused reports whether there is no room for some command of a transaction,
 // which is all or nothing.
-func (c *core) refused(g *Group, short shortage) bool {
+func (c *core) refused(g *group.Group, short shortage) bool {
 	var flags command.Flags
 	if short.full {
 		flags = command.DenyOOM
@@ -203,9 +208,9 @@ func (c *core) refused(g *Group, short shortage) bool {
 
 // ended reports whether a newer incarnation of its entry node has taken the
 // session of a group away while the group waited, in this batch even.
-func (c *core) ended(b *batch, g *Group) bool {
+func (c *core) ended(b *batch, g *group.Group) bool {
 	for _, id := range b.opened {
-		if sessionNode(id) == sessionNode(g.Session) && sessionIncarnation(id) > sessionIncarnation(g.Session) {
+		if group.SessionNode(id) == group.SessionNode(g.Session) && group.SessionIncarnation(id) > group.SessionIncarnation(g.Session) {
 			return true
 		}
 	}
@@ -260,7 +265,7 @@ func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
 	b.floors = make(map[uint64]uint64)
 	for i, g := range b.groups {
 		s := c.sessions.byID[g.Session]
-		if s == nil || g.Open || b.replies[i].Status == NoSession {
+		if s == nil || g.Open || b.replies[i].Status == group.NoSession {
 			continue
 		}
 		if wrote[i] {
@@ -288,13 +293,13 @@ func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
 
 // sealOpen opens a session and ends those of older incarnations of its node.
 func (c *core) sealOpen(w *store.WriteSet, id uint64) {
-	node := sessionNode(id)
-	w.Put(store.NodeRow(c.shard, node), be.AppendUint64(nil, sessionIncarnation(id)))
+	node := group.SessionNode(id)
+	w.Put(store.NodeRow(c.shard, node), be.AppendUint64(nil, group.SessionIncarnation(id)))
 	if c.sessions.byID[id] == nil {
 		w.Put(store.SessionRow(c.shard, id), make([]byte, 8))
 	}
 	for _, old := range slices.Sorted(maps.Keys(c.sessions.byID)) {
-		if sessionNode(old) != node || sessionIncarnation(old) >= sessionIncarnation(id) {
+		if group.SessionNode(old) != node || group.SessionIncarnation(old) >= group.SessionIncarnation(id) {
 			continue
 		}
 		w.Delete(store.SessionRow(c.shard, old))
@@ -309,11 +314,11 @@ func (c *core) sealOpen(w *store.WriteSet, id uint64) {
 func (c *core) applied(b *batch) {
 	for _, id := range b.opened {
 		for old := range c.sessions.byID {
-			if sessionNode(old) == sessionNode(id) && sessionIncarnation(old) < sessionIncarnation(id) {
+			if group.SessionNode(old) == group.SessionNode(id) && group.SessionIncarnation(old) < group.SessionIncarnation(id) {
 				delete(c.sessions.byID, old)
 			}
 		}
-		c.sessions.nodes[sessionNode(id)] = sessionIncarnation(id)
+		c.sessions.nodes[group.SessionNode(id)] = group.SessionIncarnation(id)
 		c.sessions.session(id)
 	}
 	for id, floor := range b.floors {

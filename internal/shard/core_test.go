@@ -13,6 +13,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/store"
 )
@@ -33,7 +34,7 @@ type testCore struct {
 	rand  *rand.Rand
 }
 
-var testSession = SessionID(1, 1)
+var testSession = group.SessionID(1, 1)
 
 // newTestCore returns the core of a leader that knows testSession.
 func newTestCore(t *testing.T) *testCore {
@@ -48,7 +49,7 @@ func newTestCore(t *testing.T) *testCore {
 		t.Fatal(err)
 	}
 	c.reign()
-	c.run(&Group{Session: testSession, Open: true})
+	c.run(&group.Group{Session: testSession, Open: true})
 	return c
 }
 
@@ -73,29 +74,43 @@ func (c *testCore) input() input {
 }
 
 // write returns a group of commands with the next sequence number.
-func (c *testCore) write(lines ...string) *Group {
+func (c *testCore) write(lines ...string) *group.Group {
 	c.seq++
-	return group(testSession, c.seq, lines...)
+	return newGroup(testSession, c.seq, lines...)
 }
 
-func group(session, seq uint64, lines ...string) *Group {
-	g := &Group{Shard: testShard, Session: session, Seq: seq, Attempt: 1, Proto: 2}
+func newGroup(session, seq uint64, lines ...string) *group.Group {
+	g := &group.Group{Shard: testShard, Session: session, Seq: seq, Attempt: 1, Proto: 2}
 	for _, line := range lines {
 		var args [][]byte
 		for _, word := range strings.Fields(line) {
 			args = append(args, []byte(word))
 		}
-		g.Cmds = append(g.Cmds, Command{Args: args})
+		g.Cmds = append(g.Cmds, group.Command{Args: args})
 	}
 	return g
 }
 
+// queue is groups as they wait for their first evaluation.
+func queue(groups ...*group.Group) []waiting {
+	var q []waiting
+	for _, g := range groups {
+		q = append(q, waiting{Group: g})
+	}
+	return q
+}
+
 // evaluate evaluates one batch of all groups.
-func (c *testCore) evaluate(in input, groups ...*Group) *batch {
+func (c *testCore) evaluate(in input, groups ...*group.Group) *batch {
 	c.t.Helper()
-	b, n, err := c.core.evaluate(in, groups)
-	if err != nil || n != len(groups) {
-		c.t.Fatalf("%d of %d groups evaluated, %v", n, len(groups), err)
+	return c.evaluateAll(in, queue(groups...))
+}
+
+func (c *testCore) evaluateAll(in input, q []waiting) *batch {
+	c.t.Helper()
+	b, n, err := c.core.evaluate(in, q)
+	if err != nil || n != len(q) {
+		c.t.Fatalf("%d of %d groups evaluated, %v", n, len(q), err)
 	}
 	return b
 }
@@ -119,9 +134,14 @@ func (c *testCore) apply(b *batch) {
 }
 
 // run evaluates and applies one batch and returns the replies as text.
-func (c *testCore) run(groups ...*Group) []string {
+func (c *testCore) run(groups ...*group.Group) []string {
 	c.t.Helper()
-	b := c.evaluate(c.input(), groups...)
+	return c.runAll(queue(groups...))
+}
+
+func (c *testCore) runAll(q []waiting) []string {
+	c.t.Helper()
+	b := c.evaluateAll(c.input(), q)
 	if b.data != nil {
 		c.apply(b)
 	}
@@ -132,8 +152,8 @@ func (c *testCore) run(groups ...*Group) []string {
 	return out
 }
 
-func text(r Reply) string {
-	if r.Status != OK {
+func text(r group.Reply) string {
+	if r.Status != group.OK {
 		return fmt.Sprint("status ", r.Status)
 	}
 	return strings.ReplaceAll(string(bytes.Join(r.Replies, nil)), "\r\n", " ")
@@ -189,11 +209,11 @@ func TestCoreFull(t *testing.T) {
 	c.run(c.write("SET a 1"))
 	full, tight := c.input(), c.input()
 	full.full, tight.tight = true, true
-	c.want([]string{text(c.evaluate(full, c.write("SET b 1", "GET a", "DEL a")).replies[0])}, "-"+TextNoSpace+" $1 1 :1 ")
+	c.want([]string{text(c.evaluate(full, c.write("SET b 1", "GET a", "DEL a")).replies[0])}, "-"+group.TextNoSpace+" $1 1 :1 ")
 	c.want([]string{text(c.evaluate(tight, c.write("SET b 1", "GET a", "DEL a")).replies[0])}, "-"+errTight+" $1 1 -"+errTight+" ")
 	g := c.write("GET a", "SET b 1")
 	g.Atomic = true
-	c.want([]string{text(c.evaluate(full, g).replies[0])}, fmt.Sprint("status ", NoSpace))
+	c.want([]string{text(c.evaluate(full, g).replies[0])}, fmt.Sprint("status ", group.NoSpace))
 }
 
 // TestCoreTime checks that a decision which depended on the time is recorded.
@@ -216,17 +236,17 @@ func TestCoreWatch(t *testing.T) {
 	c := newTestCore(t)
 	c.run(c.write("SET a 1"))
 	version := c.at.Index
-	exec := func(w Watch) *Group {
+	exec := func(w group.Watch) *group.Group {
 		g := c.write("INCR b")
-		g.Atomic, g.Watches = true, []Watch{w}
+		g.Atomic, g.Watches = true, []group.Watch{w}
 		return g
 	}
-	failed := fmt.Sprint("status ", WatchFailed)
-	c.want(c.run(exec(Watch{Key: []byte("a"), Version: version, Exists: true})), ":1 ")
-	c.want(c.run(exec(Watch{Key: []byte("a"), Version: version, Exists: false})), failed)
-	c.want(c.run(exec(Watch{Key: []byte("a"), Version: version + 1, Exists: true})), failed)
-	c.want(c.run(exec(Watch{Key: []byte("c")})), ":2 ")
-	c.want(c.run(c.write("SET a 2"), exec(Watch{Key: []byte("a"), Version: version, Exists: true})), "+OK ", failed)
+	failed := fmt.Sprint("status ", group.WatchFailed)
+	c.want(c.run(exec(group.Watch{Key: []byte("a"), Version: version, Exists: true})), ":1 ")
+	c.want(c.run(exec(group.Watch{Key: []byte("a"), Version: version, Exists: false})), failed)
+	c.want(c.run(exec(group.Watch{Key: []byte("a"), Version: version + 1, Exists: true})), failed)
+	c.want(c.run(exec(group.Watch{Key: []byte("c")})), ":2 ")
+	c.want(c.run(c.write("SET a 2"), exec(group.Watch{Key: []byte("a"), Version: version, Exists: true})), "+OK ", failed)
 	c.want(c.run(c.write("GET b")), "$1 2 ")
 }
 
@@ -235,11 +255,11 @@ func TestCoreWatch(t *testing.T) {
 func TestCoreBudget(t *testing.T) {
 	c := newTestCore(t)
 	big := strings.Repeat("x", batchBytesMax/4)
-	var writes, reads []*Group
+	var writes, reads []*group.Group
 	for i := range 12 {
 		writes = append(writes, c.write(fmt.Sprintf("SET k%d %s", i, big)))
 	}
-	b, n, err := c.core.evaluate(c.input(), writes)
+	b, n, err := c.core.evaluate(c.input(), queue(writes...))
 	if err != nil || n < 4 || n > 5 || len(b.data) > 2*batchBytesMax {
 		t.Errorf("%d writes of a quarter of a batch taken, %v", n, err)
 	}
@@ -251,11 +271,11 @@ func TestCoreBudget(t *testing.T) {
 	for range 12 {
 		reads = append(reads, c.write("LRANGE list 0 -1"))
 	}
-	if _, n, err = c.core.evaluate(c.input(), reads); err != nil || n > 6 {
+	if _, n, err = c.core.evaluate(c.input(), queue(reads...)); err != nil || n > 6 {
 		t.Errorf("%d reads of a quarter of a batch taken, %v", n, err)
 	}
 	line = strings.Replace(line, "list", "other", 1) + " " + strings.Repeat("y", 2*batchBytesMax)
-	if _, n, err = c.core.evaluate(c.input(), []*Group{c.write(line), c.write("SET z 1")}); err != nil || n != 1 {
+	if _, n, err = c.core.evaluate(c.input(), queue(c.write(line), c.write("SET z 1"))); err != nil || n != 1 {
 		t.Errorf("%d groups taken, %v", n, err)
 	}
 }
@@ -269,15 +289,15 @@ func TestCoreReplay(t *testing.T) {
 		seqs := map[uint64]uint64{}
 		for range 120 {
 			c.now += int64(r.IntN(20))
-			var list []*Group
+			var list []*group.Group
 			for range 1 + r.IntN(6) {
-				session := SessionID(cluster.NodeID(1+r.IntN(5)), 1)
+				session := group.SessionID(cluster.NodeID(1+r.IntN(5)), 1)
 				if session != testSession && (c.core.sessions.byID[session] == nil || r.IntN(30) == 0) {
-					list = append(list, &Group{Session: SessionID(sessionNode(session), 1+uint64(r.IntN(2))), Open: true})
+					list = append(list, &group.Group{Session: group.SessionID(group.SessionNode(session), 1+uint64(r.IntN(2))), Open: true})
 					continue
 				}
 				seqs[session]++
-				g := group(session, seqs[session], randomLine(r), randomLine(r))
+				g := newGroup(session, seqs[session], randomLine(r), randomLine(r))
 				for i := range g.Cmds {
 					g.Cmds[i].DB = uint8(r.IntN(4))
 				}

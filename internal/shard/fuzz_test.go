@@ -42,7 +42,7 @@ func FuzzFrame(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
 		if k := peer.Kind(kind); k == kindGroup || k == kindReply {
-			return // see FuzzDecodeGroup, FuzzDecodeReply
+			return // see package group
 		}
 		h, l := deafHost()
 		taken := h.replicas[testShard].frame(1, peer.Kind(kind), b)
@@ -154,6 +154,17 @@ func FuzzSessionRows(f *testing.F) {
 			if !reflect.DeepEqual(s.byID, map[uint64]*session{}) || len(s.nodes) > 0 {
 				t.Errorf("kind %q is loaded", kind)
 			}
+		}
+	})
+}
+
+func FuzzRecorded(f *testing.F) {
+	f.Add(appendRecorded(appendRecorded(nil, 7, [][]byte{[]byte(":1\r\n")}), 8, nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n := 0
+		_ = eachRecorded(b, func(_ uint64, body []byte) { n += 1 + len(body) })
+		if n > len(b) {
+			t.Fatalf("%d bytes in %d", n, len(b))
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"tutti/internal/command"
+	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/store"
 )
@@ -37,26 +38,26 @@ type prepared struct {
 	tx      *keyspace.Tx
 	replies [][]byte
 	dbs     *keyspace.Databases
-	reads   []Watch // the keys it looked at, as it found them
+	reads   []group.Watch // the keys it looked at, as it found them
 }
 
 // heavy is the heavy groups of a replica: one is evaluated at a time.
 type heavy struct {
 	stop *atomic.Bool // of the evaluation under way; nil: there is none
-	next []*Group     // oldest first
+	next []waiting    // oldest first
 }
 
 // evaluated brings a group back that was evaluated beside the loop.
 type evaluated struct {
 	r    *Replica
 	stop *atomic.Bool // which evaluation
-	g    *Group
+	g    waiting
 	p    *prepared // nil: it has to be evaluated again
 	err  error
 }
 
 // stepsMax is how many steps a group may take in the loop.
-func (g *Group) stepsMax() int {
+func (g *waiting) stepsMax() int {
 	if g.tries >= heavyTriesMax {
 		return 0
 	}
@@ -85,7 +86,7 @@ func (r *Replica) startHeavy() {
 	v := r.view.Acquire()
 	r.loop.wg.Go(func() {
 		defer v.Release()
-		p, err := r.core.prepare(v, now, g, stop)
+		p, err := r.core.prepare(v, now, g.Group, stop)
 		r.loop.post(evaluated{r, stop, g, p, err})
 	})
 }
@@ -119,7 +120,7 @@ func (r *Replica) dropHeavy() {
 // the core only what never changes. With an error nothing came of it; a group
 // whose watched keys have changed has no result either, which the loop finds
 // out by itself.
-func (c *core) prepare(v *store.View, now int64, g *Group, stop *atomic.Bool) (*prepared, error) {
+func (c *core) prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bool) (*prepared, error) {
 	env := keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases, Keys: v.Keys, NewID: c.newID, Rand: c.rand,
 		// The index of the entry is not known yet. Versions are only compared for
 		// being equal, and an object id equals no index: ids begin at 1<<48.
@@ -143,7 +144,7 @@ func (c *core) prepare(v *store.View, now int64, g *Group, stop *atomic.Bool) (*
 	}
 	p.reads = slices.Clone(g.Watches)
 	for k := range env.Touched {
-		w := Watch{DB: k.DB, Key: []byte(k.Key)}
+		w := group.Watch{DB: k.DB, Key: []byte(k.Key)}
 		w.Version, w.Exists = look.KeyVersion(w.DB, w.Key)
 		p.reads = append(p.reads, w)
 	}
@@ -163,7 +164,7 @@ func (p *prepared) refuse(v *store.View, env keyspace.Env) {
 
 // unchanged reports whether all keys are as they were when their versions were
 // taken.
-func unchanged(tx *keyspace.Tx, keys []Watch) bool {
+func unchanged(tx *keyspace.Tx, keys []group.Watch) bool {
 	for _, w := range keys {
 		if v, exists := tx.KeyVersion(w.DB, w.Key); v != w.Version || exists != w.Exists {
 			return false
@@ -174,17 +175,17 @@ func unchanged(tx *keyspace.Tx, keys []Watch) bool {
 
 // take makes a batch of a group that was evaluated beside the loop, if what it
 // saw still holds.
-func (c *core) take(in input, g *Group) (*batch, bool) {
+func (c *core) take(in input, g *waiting) (*batch, bool) {
 	p := g.prepared
 	g.prepared = nil
 	g.tries++
-	b := &batch{index: in.index, term: in.term, time: in.now, tx: p.tx, groups: []*Group{g}}
+	b := &batch{index: in.index, term: in.term, time: in.now, tx: p.tx, groups: []*group.Group{g.Group}}
 	now := keyspace.NewReadTx(in.state, keyspace.Env{Now: in.now, Applied: in.applied, Databases: in.databases})
-	if in.full || in.tight || p.dbs != in.databases || c.ended(b, g) || !unchanged(now, p.reads) || now.Err() != nil {
+	if in.full || in.tight || p.dbs != in.databases || c.ended(b, g.Group) || !unchanged(now, p.reads) || now.Err() != nil {
 		return nil, false
 	}
 	p.tx.Keys = in.keys
-	b.replies = []Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.term, Index: b.index, Time: b.time, Replies: p.replies}}
+	b.replies = []group.Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.term, Index: b.index, Time: b.time, Replies: p.replies}}
 	in.tick = in.tick || now.UsedNow()
 	c.finish(b, in, []bool{!p.tx.Empty()})
 	return b, true

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/store"
 )
@@ -36,9 +37,9 @@ func (c *testCore) bigSets() {
 func (c *testCore) view() *store.View { return c.state.View(testShard, c.at, c.dbs, func() {}) }
 
 // prepare evaluates a group beside the loop, after the loop has refused it.
-func (c *testCore) prepare(g *Group) {
+func (c *testCore) prepare(g *group.Group) []waiting {
 	c.t.Helper()
-	if _, n, err := c.core.evaluate(c.input(), []*Group{c.write("SET other 1"), g}); n != 1 || !errors.Is(err, keyspace.ErrHeavy) {
+	if _, n, err := c.core.evaluate(c.input(), queue(c.write("SET other 1"), g)); n != 1 || !errors.Is(err, keyspace.ErrHeavy) {
 		c.t.Fatalf("group %d: %v, want group 1 to be too heavy", n, err)
 	}
 	v := c.view()
@@ -47,19 +48,19 @@ func (c *testCore) prepare(g *Group) {
 	if err != nil || p == nil {
 		c.t.Fatalf("prepared %v, %v", p, err)
 	}
-	g.prepared = p
+	return []waiting{{Group: g, prepared: p}}
 }
 
 func TestHeavyCore(t *testing.T) {
 	c := newTestCore(t)
 	c.bigSets()
 	union := c.write("SUNIONSTORE u a b")
-	c.prepare(union)
+	q := c.prepare(union)
 	// What others do meanwhile to other keys, and that the key counts move, is
 	// no reason to evaluate again.
 	c.want(c.run(c.write("SET x 1", "SET y 2")), "+OK +OK ")
 	before := c.at.Index
-	c.want(c.run(union), ":18000 ")
+	c.want(c.runAll(q), ":18000 ")
 	if c.at.Index != before+1 {
 		t.Errorf("the result took %d entries", c.at.Index-before)
 	}
@@ -71,11 +72,11 @@ func TestHeavyCore(t *testing.T) {
 
 	for _, change := range []string{"SREM b m007000" + padding, "DEL b", "SET u x", "FLUSHDB", "PEXPIRE a 1"} {
 		g := c.write("SUNIONSTORE u a b", "SUNIONSTORE u a b")
-		c.prepare(g)
+		q := c.prepare(g)
 		c.run(c.write(change))
 		c.now += 2
-		_, n, err := c.core.evaluate(c.input(), []*Group{g})
-		if g.prepared != nil || g.tries != 1 {
+		_, n, err := c.core.evaluate(c.input(), q)
+		if q[0].prepared != nil || q[0].tries != 1 {
 			t.Errorf("after %q a result that came too late is still there", change)
 		}
 		if change != "FLUSHDB" && change != "DEL b" && (n != 0 || !errors.Is(err, keyspace.ErrHeavy)) {
@@ -86,9 +87,7 @@ func TestHeavyCore(t *testing.T) {
 	}
 
 	// After heavyTriesMax the loop takes it as it is.
-	g := c.write("SUNIONSTORE u a b")
-	g.tries = heavyTriesMax
-	c.want(c.run(g), ":18000 ")
+	c.want(c.runAll([]waiting{{Group: c.write("SUNIONSTORE u a b"), tries: heavyTriesMax}}), ":18000 ")
 }
 
 // TestHeavyWatch checks that a transaction's watched keys are part of what must
@@ -97,10 +96,10 @@ func TestHeavyWatch(t *testing.T) {
 	c := newTestCore(t)
 	c.bigSets()
 	g := c.write("SUNIONSTORE u a b")
-	g.Watches = []Watch{{Key: []byte("w")}}
-	c.prepare(g)
+	g.Watches = []group.Watch{{Key: []byte("w")}}
+	q := c.prepare(g)
 	c.run(c.write("SET w 1"))
-	c.want(c.run(g), fmt.Sprint("status ", WatchFailed))
+	c.want(c.runAll(q), fmt.Sprint("status ", group.WatchFailed))
 }
 
 // TestHeavyStopped ends an evaluation whose result nobody wants any more, and
@@ -130,17 +129,17 @@ func TestHeavyHost(t *testing.T) {
 		n.want(n.run("SCARD u", "GET n"), ":18000 $1 1 ")
 		// Many at once, against writers that change what they look at: each is
 		// answered, by what the loop gives it in the end if need be.
-		var heavy, light []chan Reply
+		var heavy, light []chan group.Reply
 		for i := range 8 {
 			n.seq++
-			heavy = append(heavy, n.submit(group(n.session, n.seq, fmt.Sprintf("SUNIONSTORE u%d a b", i), "INCR n")))
+			heavy = append(heavy, n.submit(newGroup(n.session, n.seq, fmt.Sprintf("SUNIONSTORE u%d a b", i), "INCR n")))
 			for range 5 {
 				n.seq++
-				light = append(light, n.submit(group(n.session, n.seq, "SADD a x", "SREM a x", "INCR n")))
+				light = append(light, n.submit(newGroup(n.session, n.seq, "SADD a x", "SREM a x", "INCR n")))
 			}
 		}
 		for _, ch := range light {
-			if r := <-ch; r.Status != OK {
+			if r := <-ch; r.Status != group.OK {
 				t.Errorf("light: %s", text(r))
 			}
 		}
@@ -152,11 +151,11 @@ func TestHeavyHost(t *testing.T) {
 		n.want(n.run("GET n"), "$2 49 ")
 		// A stop in the middle answers it as lost.
 		n.seq++
-		g := group(n.session, n.seq, "SUNIONSTORE u a b")
-		var done chan Reply
+		g := newGroup(n.session, n.seq, "SUNIONSTORE u a b")
+		var done chan group.Reply
 		n.call(func(*Replica) { done = n.submit(g) })
 		n.stop()
-		if r := <-done; r.Status != Lost && r.Status != OK && r.Status != NotLeader {
+		if r := <-done; r.Status != group.Lost && r.Status != group.OK && r.Status != group.NotLeader {
 			t.Errorf("stopped: %s", text(r))
 		}
 	})

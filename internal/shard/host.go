@@ -15,6 +15,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/group"
 	"tutti/internal/peer"
 	"tutti/internal/store"
 )
@@ -22,8 +23,8 @@ import (
 // Kinds of frames between nodes; see package peer.
 const (
 	kindRaft      peer.Kind = 16 + iota // shard:8 raftpb.Message
-	kindGroup                           // see group.go
-	kindReply                           // see group.go
+	kindGroup                           // see package group
+	kindReply                           // see package group
 	kindReadAsk                         // shard:8 id:8
 	kindReadTell                        // shard:8 id:8 index:8 now:8
 	kindTick                            // shard:8 time:8
@@ -70,7 +71,7 @@ type Config struct {
 	LeadChanged func(shard cluster.ShardID, l Lead)
 	// Reply takes replies to groups that were forwarded with Forward, on the
 	// goroutine that reads the connection.
-	Reply func(from cluster.NodeID, r Reply)
+	Reply func(from cluster.NodeID, r group.Reply)
 	// Settled is called once, when all replicas here are voters; it must not
 	// block. Nil: nobody asks.
 	Settled func()
@@ -187,8 +188,8 @@ func (l *loop) dropInbox() {
 
 func (l *loop) drop(x any) {
 	switch x := x.(type) {
-	case *Group:
-		x.refuse(NotLeader, &Lead{})
+	case *group.Group:
+		x.Refuse(group.NotLeader, 0, 0)
 	case *Read:
 		x.Done(nil, 0, ErrUnavailable)
 	case snapshotReceived:
@@ -219,27 +220,15 @@ func (h *Host) Lead(shard cluster.ShardID) Lead { return *h.replicas[shard].lead
 
 // Submit hands a group to the replica here; its Done is called exactly once
 // unless the host closes.
-func (h *Host) Submit(g *Group) {
-	if g.size == 0 {
-		g.size = groupSize(g)
-	}
+func (h *Host) Submit(g *group.Group) {
+	g.Size() // counted here, not in the loop
 	h.replicas[g.Shard].loop.post(g)
-}
-
-func groupSize(g *Group) int {
-	n := groupFixed
-	for _, c := range g.Cmds {
-		for _, a := range c.Args {
-			n += len(a) + 4
-		}
-	}
-	return n
 }
 
 // Forward sends a group to another node's replica. Its reply comes to
 // Config.Reply; it reports whether the group was sent.
-func (h *Host) Forward(node cluster.NodeID, g *Group) bool {
-	return h.cfg.Links.Send(node, peer.Bulk, kindGroup, g.encode)
+func (h *Host) Forward(node cluster.NodeID, g *group.Group) bool {
+	return h.cfg.Links.Send(node, peer.Bulk, kindGroup, g.Append)
 }
 
 // Read asks the replica here for a view.
@@ -252,10 +241,13 @@ func (h *Host) Frame(from cluster.NodeID, kind peer.Kind, b []byte) {
 		h.groupFrame(from, b)
 		return
 	case kindReply:
-		if reply, err := decodeReply(b); err == nil {
-			h.cfg.Reply(from, reply)
+		reply, err := group.DecodeReply(b)
+		if err != nil {
+			h.cfg.Logger.Warn("reply dropped", slog.Uint64("from", uint64(from)), slog.Any("error", err))
 			return
 		}
+		h.cfg.Reply(from, reply)
+		return
 	case kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged, kindScrubTell, kindScrubOdd, kindRejoin, kindStepDown:
 		if len(b) < 8 {
 			break
@@ -268,16 +260,16 @@ func (h *Host) Frame(from cluster.NodeID, kind peer.Kind, b []byte) {
 }
 
 func (h *Host) groupFrame(from cluster.NodeID, b []byte) {
-	g, err := decodeGroup(b)
-	if err != nil || h.replicas[g.Shard] == nil || sessionNode(g.Session) != from {
+	g, err := group.Decode(b)
+	if err != nil || h.replicas[g.Shard] == nil || group.SessionNode(g.Session) != from {
 		h.cfg.Logger.Warn("group dropped", slog.Uint64("from", uint64(from)), slog.Any("error", err))
 		return
 	}
-	g.Done = func(r Reply) {
-		if r.bytes() > peer.FrameMax/2 {
-			r.Status, r.Replies = Dropped, nil
+	g.Done = func(r group.Reply) {
+		if r.Size() > peer.FrameMax/2 {
+			r.Status, r.Replies = group.Dropped, nil
 		}
-		h.cfg.Links.Queue(from, peer.Bulk, kindReply, r.encode)
+		h.cfg.Links.Queue(from, peer.Bulk, kindReply, r.Append)
 	}
 	h.Submit(g)
 }

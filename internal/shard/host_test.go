@@ -15,6 +15,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/command"
+	"tutti/internal/group"
 	"tutti/internal/peer"
 	"tutti/internal/store"
 )
@@ -98,7 +99,7 @@ func (n *testNode) lead() {
 	n.t.Helper()
 	n.wait("leader", func() bool { return n.host.Lead(testShard).Self })
 	n.term = n.host.Lead(testShard).Term
-	if r := n.do(&Group{Open: true}); r.Status != OK {
+	if r := n.do(&group.Group{Open: true}); r.Status != group.OK {
 		n.t.Fatalf("opening the session: status %d", r.Status)
 	}
 }
@@ -114,19 +115,19 @@ func (n *testNode) wait(what string, ok func() bool) {
 }
 
 // submit hands a group to the node and returns where its reply comes.
-func (n *testNode) submit(g *Group) chan Reply {
-	done := make(chan Reply, 2)
-	g.Shard, g.Session, g.Term, g.Done = testShard, n.session, n.term, func(r Reply) { done <- r }
+func (n *testNode) submit(g *group.Group) chan group.Reply {
+	done := make(chan group.Reply, 2)
+	g.Shard, g.Session, g.Term, g.Done = testShard, n.session, n.term, func(r group.Reply) { done <- r }
 	n.host.Submit(g)
 	return done
 }
 
-func (n *testNode) do(g *Group) Reply { return <-n.submit(g) }
+func (n *testNode) do(g *group.Group) group.Reply { return <-n.submit(g) }
 
 // run evaluates one group of commands.
 func (n *testNode) run(lines ...string) string {
 	n.seq++
-	g := group(n.session, n.seq, lines...)
+	g := newGroup(n.session, n.seq, lines...)
 	g.Floor = n.seq - 1
 	return text(n.do(g))
 }
@@ -203,7 +204,7 @@ func TestHostCrash(t *testing.T) {
 		n.open()
 		n.start(2)
 		n.lead()
-		g := group(n.session, n.seq, "INCR a")
+		g := newGroup(n.session, n.seq, "INCR a")
 		g.Attempt = 2
 		n.want(text(n.do(g)), ":2 ")
 		n.want(n.run("GET a"), "$1 2 ")
@@ -216,35 +217,35 @@ func TestHostCrash(t *testing.T) {
 func TestAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newTestNode(t, 1)
-		early := n.do(group(n.session, 1, "INCR a"))
-		if early.Status != NotLeader {
+		early := n.do(newGroup(n.session, 1, "INCR a"))
+		if early.Status != group.NotLeader {
 			t.Errorf("before there is a leader: status %d", early.Status)
 		}
 		n.lead()
 		n.want(n.run("INCR a"), ":1 ")
-		n.want(text(n.do(group(n.session, 1, "INCR a"))), ":1 ")
+		n.want(text(n.do(newGroup(n.session, 1, "INCR a"))), ":1 ")
 		for _, term := range []uint64{n.term - 1, n.term + 1} {
 			n.term, term = term, n.term
-			if r := n.do(group(n.session, 2, "INCR a")); r.Status != NotLeader || r.Leader != 1 {
+			if r := n.do(newGroup(n.session, 2, "INCR a")); r.Status != group.NotLeader || r.Leader != 1 {
 				t.Errorf("meant for another term: %+v", r)
 			}
 			n.term = term
 		}
-		g := group(n.session, 3, "INCR a")
+		g := newGroup(n.session, 3, "INCR a")
 		g.Floor = 2
 		n.want(text(n.do(g)), ":2 ")
-		if r := n.do(group(n.session, 1, "INCR a")); r.Status != Pruned {
+		if r := n.do(newGroup(n.session, 1, "INCR a")); r.Status != group.Pruned {
 			t.Errorf("acknowledged: status %d", r.Status)
 		}
-		n.session = SessionID(9, 9)
-		if r := n.do(group(n.session, 1, "INCR a")); r.Status != NoSession {
+		n.session = group.SessionID(9, 9)
+		if r := n.do(newGroup(n.session, 1, "INCR a")); r.Status != group.NoSession {
 			t.Errorf("unknown session: status %d", r.Status)
 		}
 		n.session = testSession
 		// Two attempts under way: the later one gets the reply, the earlier none.
-		var first, second chan Reply
+		var first, second chan group.Reply
 		n.call(func(r *Replica) {
-			first, second = n.submit(group(n.session, 4, "INCR a")), n.submit(group(n.session, 4, "INCR a"))
+			first, second = n.submit(newGroup(n.session, 4, "INCR a")), n.submit(newGroup(n.session, 4, "INCR a"))
 		})
 		n.want(text(<-second), ":3 ")
 		synctest.Wait()
@@ -267,7 +268,7 @@ func TestUnconfirmed(t *testing.T) {
 		n.call(func(r *Replica) {
 			r.conf = r.raft.ApplyConfChange(&pb.ConfChange{Type: pb.ConfChangeAddNode.Enum(), NodeId: new(uint64(2))})
 		})
-		g, again := group(n.session, 2, "GET a"), group(n.session, 2, "GET a")
+		g, again := newGroup(n.session, 2, "GET a"), newGroup(n.session, 2, "GET a")
 		again.Attempt = 2
 		first := n.submit(g)
 		synctest.Wait()
@@ -276,7 +277,7 @@ func TestUnconfirmed(t *testing.T) {
 		if len(first)+len(second) != 0 {
 			t.Fatal("answered without a majority")
 		}
-		if r := <-second; r.Status != Lost || r.Attempt != 2 {
+		if r := <-second; r.Status != group.Lost || r.Attempt != 2 {
 			t.Errorf("at the end: %+v", r)
 		}
 		if _, _, err := n.view(&Read{}); !errors.Is(err, ErrUnavailable) {
@@ -529,13 +530,13 @@ func TestClockAcrossLeaders(t *testing.T) {
 func TestHostClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newTestNode(t, 1, 2) // which never has a majority
-		g := n.submit(group(n.session, 1, "SET a 1"))
+		g := n.submit(newGroup(n.session, 1, "SET a 1"))
 		failed := make(chan error, 2)
 		q := func() *Read {
 			return &Read{Shard: testShard, Done: func(_ *store.View, _ int64, err error) { failed <- err }}
 		}
 		n.host.Read(q())
-		if r := <-g; r.Status != NotLeader {
+		if r := <-g; r.Status != group.NotLeader {
 			t.Errorf("status %d", r.Status)
 		}
 		synctest.Wait()

@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
+	"tutti/internal/group"
 	"tutti/internal/store"
 )
 
@@ -98,7 +99,7 @@ func (l *loop) post(x any) {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
-		if _, group := x.(*Group); !group {
+		if _, ok := x.(*group.Group); !ok {
 			l.drop(x)
 		}
 		return
@@ -160,7 +161,7 @@ const cycleSlow = 100 * time.Millisecond
 // take gives one thing from the inbox to its replica.
 func (l *loop) take(x any) {
 	switch x := x.(type) {
-	case *Group:
+	case *group.Group:
 		l.host.replicas[x.Shard].admit(x)
 	case *Read:
 		l.host.replicas[x.Shard].read(x)

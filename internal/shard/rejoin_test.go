@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/raft/v3/tracker"
 
 	"tutti/internal/cluster"
+	"tutti/internal/group"
 )
 
 func TestReplicaID(t *testing.T) {
@@ -158,12 +159,12 @@ func TestConfChangesAmongBatches(t *testing.T) {
 			change := &pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{learner(typ, 2), learner(typ, 3)}} // joint, left by raft
 			// The change stands behind a batch, and more waits: once both are applied
 			// raft appends the entry that leaves the joint configuration.
-			replies := make(chan Reply, 2)
+			replies := make(chan group.Reply, 2)
 			n.call(func(r *Replica) {
 				for range 2 {
 					n.seq++
-					g := group(n.session, n.seq, "INCR a", "SETNX b 1")
-					g.Shard, g.Session, g.Term, g.Done = testShard, n.session, n.term, func(r Reply) { replies <- r }
+					g := newGroup(n.session, n.seq, "INCR a", "SETNX b 1")
+					g.Shard, g.Session, g.Term, g.Done = testShard, n.session, n.term, func(r group.Reply) { replies <- r }
 					r.admit(g)
 					if r.inflight == nil {
 						n.must(r.propose())

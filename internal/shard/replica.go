@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tutti/internal/cluster"
+	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/peer"
 	"tutti/internal/store"
@@ -63,13 +64,13 @@ type Replica struct {
 	joining   map[cluster.NodeID]request // node -> its wish to join
 	joinLook  bool                       // a wish has come
 
-	early    []*Group           // for this term, but the replica can't evaluate yet
-	queue    []*Group           // admitted, to be evaluated
-	bytes    int                // of queue
-	pending  map[groupID]*Group // queued, in flight or waiting for confirmation
-	inflight *batch             // proposed, not applied; nil: none
-	heavy    heavy              // groups that are evaluated beside the loop
-	tickTo   int64              // somebody waits for shard time to reach this
+	early    []*group.Group           // for this term, but the replica can't evaluate yet
+	queue    []waiting                // admitted, to be evaluated
+	bytes    int                      // of queue
+	pending  map[groupID]*group.Group // queued, in flight or waiting for confirmation
+	inflight *batch                   // proposed, not applied; nil: none
+	heavy    heavy                    // groups that are evaluated beside the loop
+	tickTo   int64                    // somebody waits for shard time to reach this
 	reads    reads
 	dirty    bool            // in the loop's list of replicas with work
 	incoming *store.Incoming // a received snapshot that raft has been told of
@@ -111,7 +112,7 @@ const (
 
 func (h *Host) openReplica(l *loop, id cluster.ShardID, slots store.SlotRange) (*Replica, error) {
 	r := &Replica{host: h, loop: l, id: id, self: replicaID(h.cfg.Node, h.cfg.Generation), slots: slots,
-		pending: make(map[groupID]*Group), joining: make(map[cluster.NodeID]request)}
+		pending: make(map[groupID]*group.Group), joining: make(map[cluster.NodeID]request)}
 	// An answer to a round of an earlier start must not pass for one of this.
 	r.reads.count = h.cfg.Incarnation << 32
 	r.core = core{shard: id, table: h.cfg.Table, newID: h.cfg.NewID, rand: h.cfg.Rand}

@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
+	"tutti/internal/group"
 	"tutti/internal/store"
 )
 
@@ -58,9 +59,9 @@ func TestEmptyBatchOfAnotherTerm(t *testing.T) {
 		n.want(n.run("SET a old"), "+OK ")
 		voter := &pb.ConfChange{Type: pb.ConfChangeAddNode.Enum(), NodeId: new(uint64(2))}
 		n.call(func(r *Replica) { r.conf = r.raft.ApplyConfChange(voter) })
-		first := n.submit(group(n.session, 2, "GET a"))
+		first := n.submit(newGroup(n.session, 2, "GET a"))
 		synctest.Wait()
-		var second chan Reply
+		var second chan group.Reply
 		app := n.message(pb.MsgApp, n.term+1)
 		last := n.info().LastIndex
 		app.Index, app.LogTerm, app.Commit = new(last), new(n.term), new(last+1)
@@ -70,13 +71,13 @@ func TestEmptyBatchOfAnotherTerm(t *testing.T) {
 			r.host.cfg.LeadChanged = func(_ cluster.ShardID, l Lead) {
 				if l.Node == 1 && second == nil { // leads, but has not applied its own entry
 					n.term = l.Term
-					again := group(n.session, 2, "GET a")
+					again := newGroup(n.session, 2, "GET a")
 					again.Attempt = 2
 					second = n.submit(again)
 				}
 			}
 		})
-		if r := <-first; r.Status != Lost {
+		if r := <-first; r.Status != group.Lost {
 			t.Errorf("the first attempt: %+v", r)
 		}
 		n.wait("entry of the other leader", func() bool { return n.info().Applied == last+1 })
@@ -171,7 +172,7 @@ func TestRetryKeepsItsReads(t *testing.T) {
 		n.open()
 		n.start(2)
 		n.lead()
-		n.want(text(n.do(group(n.session, n.seq, "GET a", "INCR a", "GET b", "SET b x"))), "$-1 :1 $-1 +OK ")
+		n.want(text(n.do(newGroup(n.session, n.seq, "GET a", "INCR a", "GET b", "SET b x"))), "$-1 :1 $-1 +OK ")
 		n.stop()
 	})
 }
@@ -182,11 +183,11 @@ func TestLatestAttemptIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newTestNode(t, 1)
 		n.lead()
-		var first, second chan Reply
+		var first, second chan group.Reply
 		n.call(func(*Replica) {
-			again := group(n.session, 1, "INCR a")
+			again := newGroup(n.session, 1, "INCR a")
 			again.Attempt = 2
-			first, second = n.submit(group(n.session, 1, "INCR a")), n.submit(again)
+			first, second = n.submit(newGroup(n.session, 1, "INCR a")), n.submit(again)
 		})
 		synctest.Wait()
 		if len(first) != 0 || len(second) != 1 {

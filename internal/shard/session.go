@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"tutti/internal/cluster"
+	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/store"
 )
@@ -28,14 +29,6 @@ import (
 // dropped".
 const replyKeepMax = 64 << 10
 
-// SessionID names the session of an entry node's incarnation.
-func SessionID(node cluster.NodeID, incarnation uint64) uint64 {
-	return uint64(node)<<48 | incarnation&(1<<48-1)
-}
-
-func sessionNode(id uint64) cluster.NodeID { return cluster.NodeID(id >> 48) }
-func sessionIncarnation(id uint64) uint64  { return id & (1<<48 - 1) }
-
 // sessions is the leader's picture of the session rows, built when it starts
 // to lead. It holds applied state only, plus the outcomes without effects of
 // this term.
@@ -57,7 +50,7 @@ type session struct {
 // memory if it had no effects.
 type outcome struct {
 	index uint64
-	reply *Reply
+	reply *group.Reply
 }
 
 type replyRow struct{ index, maxSeq uint64 }
@@ -69,7 +62,7 @@ func loadSessions(shard cluster.ShardID, r *store.View) (*sessions, error) {
 		return nil, fmt.Errorf("load sessions of shard %d: %w", shard, err)
 	}
 	for id := range t.byID {
-		if sessionIncarnation(id) < t.nodes[sessionNode(id)] {
+		if group.SessionIncarnation(id) < t.nodes[group.SessionNode(id)] {
 			delete(t.byID, id)
 		}
 	}
@@ -143,30 +136,32 @@ func appendRecorded(b []byte, seq uint64, replies [][]byte) []byte {
 	if size > replyKeepMax {
 		return append(b, 0)
 	}
-	body := appendReplies(make([]byte, 0, size), replies)
-	return appendString(b, body)
+	body := group.AppendReplies(make([]byte, 0, size), replies)
+	return append(binary.AppendUvarint(b, uint64(len(body))), body...)
 }
 
 func eachRecorded(b []byte, f func(seq uint64, body []byte)) error {
-	d := decoder{b: b}
-	for len(d.b) > 0 {
-		seq, w := binary.Uvarint(d.b)
+	for len(b) > 0 {
+		seq, w := binary.Uvarint(b)
 		if w <= 0 {
-			return errGroup
+			return errRecorded
 		}
-		d.b = d.b[w:]
-		body := d.string()
-		if d.bad {
-			return errGroup
+		n, v := binary.Uvarint(b[w:])
+		if b = b[w+max(v, 0):]; v <= 0 || n > uint64(len(b)) {
+			return errRecorded
 		}
-		f(seq, body)
+		f(seq, b[:n:n])
+		b = b[n:]
 	}
 	return nil
 }
 
+// errRecorded says that a row of replies is none.
+var errRecorded = fmt.Errorf("row of replies: %w", store.ErrFormat)
+
 // recorded finds the reply of a sequence in the row of its entry.
-func recorded(r keyspace.Reader, shard cluster.ShardID, session, index, seq uint64) (Reply, error) {
-	reply := Reply{Session: session, Seq: seq, Status: Dropped, Index: index}
+func recorded(r keyspace.Reader, shard cluster.ShardID, session, index, seq uint64) (group.Reply, error) {
+	reply := group.Reply{Session: session, Seq: seq, Status: group.Dropped, Index: index}
 	val, ok, err := r.Get(store.RepliesRow(shard, session, index), nil)
 	if err != nil {
 		return reply, err
@@ -177,8 +172,8 @@ func recorded(r keyspace.Reader, shard cluster.ShardID, session, index, seq uint
 	var derr error
 	err = eachRecorded(val, func(n uint64, body []byte) {
 		if n == seq && len(body) > 0 {
-			reply.Status = OK
-			reply.Replies, derr = decodeReplies(body)
+			reply.Status = group.OK
+			reply.Replies, derr = group.DecodeReplies(body)
 		}
 	})
 	if err == nil {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tutti/internal/group"
 )
 
 // outcomeOf is what a leader says of a sequence that comes again.
@@ -52,7 +54,7 @@ func TestSessionOutcomes(t *testing.T) {
 		}
 	}
 	check("same term", "+OK ", "$-1 ", ":1 $1 1 ", "long", ":0 ", ":2 ", "new")
-	dropped := fmt.Sprint("status ", Dropped)
+	dropped := fmt.Sprint("status ", group.Dropped)
 	c.reign()
 	check("next term", "+OK ", "new", ":1 $1 1 ", dropped, "new", ":2 ", "new")
 	c.core.sessions.byID[testSession].ack(3)
@@ -113,32 +115,32 @@ func TestSessionManyPruned(t *testing.T) {
 // TestSessionIncarnations ends a session by a newer one of its node, however
 // the two meet.
 func TestSessionIncarnations(t *testing.T) {
-	refused := fmt.Sprint("status ", NoSession)
-	second, other := SessionID(1, 2), SessionID(2, 1)
+	refused := fmt.Sprint("status ", group.NoSession)
+	second, other := group.SessionID(1, 2), group.SessionID(2, 1)
 	for _, c := range []struct {
 		name string
 		do   func(c *testCore)
 	}{
 		{"before", func(c *testCore) {
-			c.run(&Group{Session: second, Open: true})
-			c.want(c.run(group(testSession, 9, "INCR a")), refused)
+			c.run(&group.Group{Session: second, Open: true})
+			c.want(c.run(newGroup(testSession, 9, "INCR a")), refused)
 		}},
 		{"in the same batch", func(c *testCore) {
 			c.core.sessions.byID[testSession].ack(1)
-			c.want(c.run(&Group{Session: second, Open: true}, group(testSession, 9, "INCR a"), group(other, 2, "INCR b")), "", refused, ":2 ")
+			c.want(c.run(&group.Group{Session: second, Open: true}, newGroup(testSession, 9, "INCR a"), newGroup(other, 2, "INCR b")), "", refused, ":2 ")
 		}},
 		{"its own opening is late", func(c *testCore) {
-			c.want(c.run(&Group{Session: second, Open: true}, &Group{Session: testSession, Open: true}), "", refused)
+			c.want(c.run(&group.Group{Session: second, Open: true}, &group.Group{Session: testSession, Open: true}), "", refused)
 		}},
 		{"twice", func(c *testCore) {
-			c.run(&Group{Session: second, Open: true}, &Group{Session: second, Open: true})
+			c.run(&group.Group{Session: second, Open: true}, &group.Group{Session: second, Open: true})
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tc := newTestCore(t)
 			tc.run(tc.write("INCR n"))
-			tc.run(&Group{Session: other, Open: true})
-			tc.run(group(other, 1, "INCR b"))
+			tc.run(&group.Group{Session: other, Open: true})
+			tc.run(newGroup(other, 1, "INCR b"))
 			c.do(tc)
 			check := func(when string) {
 				t.Helper()
@@ -158,13 +160,6 @@ func TestSessionIncarnations(t *testing.T) {
 				t.Errorf("another node's outcome is %q", got)
 			}
 		})
-	}
-}
-
-func TestSessionID(t *testing.T) {
-	id := SessionID(5, 1<<48+7)
-	if sessionNode(id) != 5 || sessionIncarnation(id) != 7 {
-		t.Errorf("%x", id)
 	}
 }
 

@@ -20,9 +20,9 @@ func once() []Mutant {
 		{"accept-unknown-session", "a group of a session that nobody knows is executed", shard("TestAttempts"), []Edit{{
 			"internal/shard/admit.go", `
 			case s == nil:
-				return Reply{Status: NoSession}, true`, `
+				return group.Reply{Status: group.NoSession}, true`, `
 			case s == nil:
-				return Reply{Status: NoSession}, false`,
+				return group.Reply{Status: group.NoSession}, false`,
 		}, {
 			"internal/shard/core.go", `
 			return !g.Open && c.sessions.byID[g.Session] == nil`, `

@@ -40,8 +40,8 @@ func times() []Mutant {
 		}}},
 		{"believe-heavy-result", "what was evaluated beside the loop is applied whatever has changed since", shard("TestHeavyCore"), []Edit{{
 			"internal/shard/heavy.go", `
-			if in.full || in.tight || p.dbs != in.databases || c.ended(b, g) || !unchanged(now, p.reads) || now.Err() != nil {`, `
-			if in.full || in.tight || p.dbs != in.databases || c.ended(b, g) || now.Err() != nil {`,
+			if in.full || in.tight || p.dbs != in.databases || c.ended(b, g.Group) || !unchanged(now, p.reads) || now.Err() != nil {`, `
+			if in.full || in.tight || p.dbs != in.databases || c.ended(b, g.Group) || now.Err() != nil {`,
 		}}},
 	}
 }

@@ -1,0 +1,235 @@
+package group
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"tutti/internal/cluster"
+	"tutti/internal/keyspace"
+)
+
+// version is that of both encodings.
+const version = 1
+
+// argsMax bounds the numbers of things in an encoding.
+const argsMax = 1 << 20
+
+var be = binary.BigEndian
+
+// ErrMalformed says that bytes are no encoding of this version.
+var ErrMalformed = errors.New("malformed encoding of a group or a reply")
+
+// ErrVersion says that bytes are of a version that this program does not know.
+var ErrVersion = errors.New("unknown version of the encoding")
+
+// check looks at the version of an encoding with at least so many bytes.
+func check(b []byte, what string, fixed int) error {
+	if len(b) > 0 && b[0] != version {
+		return fmt.Errorf("a %s of version %d came, and this node speaks version %d: %w", what, b[0], version, ErrVersion)
+	}
+	if len(b) < fixed {
+		return ErrMalformed
+	}
+	return nil
+}
+
+// Append appends the encoding of a group to b.
+func (g *Group) Append(b []byte) []byte {
+	b = append(b, version)
+	b = be.AppendUint64(b, uint64(g.Shard))
+	b = be.AppendUint64(b, g.Session)
+	b = be.AppendUint64(b, g.Seq)
+	b = be.AppendUint32(b, g.Attempt)
+	b = be.AppendUint64(b, g.Term)
+	b = be.AppendUint64(b, g.Floor)
+	flags := byte(0)
+	if g.Open {
+		flags |= 1
+	}
+	if g.Atomic {
+		flags |= 2
+	}
+	b = append(b, flags, g.Proto)
+	b = binary.AppendUvarint(b, uint64(len(g.Watches)))
+	for _, w := range g.Watches {
+		b = append(b, w.DB, boolByte(w.Exists))
+		b = be.AppendUint64(b, w.Version)
+		b = appendString(b, w.Key)
+	}
+	b = binary.AppendUvarint(b, uint64(len(g.Cmds)))
+	for _, c := range g.Cmds {
+		b = append(b, c.DB)
+		b = binary.AppendUvarint(b, uint64(len(c.Args)))
+		for _, a := range c.Args {
+			b = appendString(b, a)
+		}
+	}
+	return b
+}
+
+func boolByte(v bool) byte {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+const groupFixed = 47
+
+// Decode decodes a group; it keeps slices of b.
+func Decode(b []byte) (*Group, error) {
+	if err := check(b, "group", groupFixed); err != nil {
+		return nil, err
+	}
+	size := len(b)
+	d := decoder{b: b[groupFixed:]}
+	b = b[1:]
+	g := &Group{Shard: cluster.ShardID(be.Uint64(b)), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]),
+		Term: be.Uint64(b[28:]), Floor: be.Uint64(b[36:]), Open: b[44]&1 != 0, Atomic: b[44]&2 != 0, Proto: b[45], size: size}
+	for range d.count(argsMax) {
+		w := Watch{DB: d.byte(), Exists: d.byte() == 1, Version: d.uint64()}
+		w.Key = d.string()
+		if d.bad || w.DB >= keyspace.LogicalDatabases {
+			return nil, ErrMalformed
+		}
+		g.Watches = append(g.Watches, w)
+	}
+	n := d.count(argsMax)
+	if n > 0 {
+		g.Cmds = make([]Command, 0, min(n, len(d.b)))
+	}
+	for range n {
+		c := Command{DB: d.byte()}
+		argc := d.count(argsMax)
+		c.Args = make([][]byte, 0, min(argc, len(d.b)))
+		for range argc {
+			c.Args = append(c.Args, d.string())
+		}
+		if argc == 0 || d.bad || c.DB >= keyspace.LogicalDatabases {
+			return nil, ErrMalformed
+		}
+		g.Cmds = append(g.Cmds, c)
+	}
+	if d.bad || len(d.b) > 0 {
+		return nil, ErrMalformed
+	}
+	return g, nil
+}
+
+// Append appends the encoding of a reply to b.
+func (r *Reply) Append(b []byte) []byte {
+	b = append(b, version)
+	b = be.AppendUint64(b, uint64(r.Shard))
+	b = be.AppendUint64(b, r.Session)
+	b = be.AppendUint64(b, r.Seq)
+	b = be.AppendUint32(b, r.Attempt)
+	b = append(b, byte(r.Status))
+	b = be.AppendUint64(b, uint64(r.Leader))
+	b = be.AppendUint64(b, r.Term)
+	b = be.AppendUint64(b, r.Index)
+	b = be.AppendUint64(b, uint64(r.Time))
+	return AppendReplies(b, r.Replies)
+}
+
+// Size is at least the length of the encoding.
+func (r *Reply) Size() int {
+	n := replyFixed
+	for _, p := range r.Replies {
+		n += len(p) + 5
+	}
+	return n
+}
+
+const replyFixed = 62
+
+// DecodeReply decodes a reply; it keeps slices of b.
+func DecodeReply(b []byte) (Reply, error) {
+	if err := check(b, "reply", replyFixed); err != nil {
+		return Reply{}, err
+	}
+	replies := b[replyFixed:]
+	b = b[1:]
+	r := Reply{Shard: cluster.ShardID(be.Uint64(b)), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]), Status: Status(b[28]),
+		Leader: cluster.NodeID(be.Uint64(b[29:])), Term: be.Uint64(b[37:]), Index: be.Uint64(b[45:]), Time: int64(be.Uint64(b[53:]))}
+	var err error
+	r.Replies, err = DecodeReplies(replies)
+	return r, err
+}
+
+// AppendReplies appends the encoding of the replies of one group to b.
+func AppendReplies(b []byte, replies [][]byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(replies)))
+	for _, p := range replies {
+		b = appendString(b, p)
+	}
+	return b
+}
+
+// DecodeReplies decodes what AppendReplies appended; the replies are slices of b.
+func DecodeReplies(b []byte) ([][]byte, error) {
+	d := decoder{b: b}
+	n := d.count(argsMax)
+	out := make([][]byte, 0, min(n, len(d.b)))
+	for range n {
+		out = append(out, d.string())
+	}
+	if d.bad || len(d.b) > 0 {
+		return nil, ErrMalformed
+	}
+	return out, nil
+}
+
+func appendString(b, s []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// decoder cuts fields from a frame; after a malformed one all are zero.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) byte() byte {
+	if len(d.b) < 1 {
+		d.bad = true
+		return 0
+	}
+	c := d.b[0]
+	d.b = d.b[1:]
+	return c
+}
+
+func (d *decoder) uint64() uint64 {
+	if len(d.b) < 8 {
+		d.bad = true
+		return 0
+	}
+	n := be.Uint64(d.b)
+	d.b = d.b[8:]
+	return n
+}
+
+// count reads a number of things that follow, each at least a byte long.
+func (d *decoder) count(limit uint64) int {
+	n, w := binary.Uvarint(d.b)
+	if w <= 0 || n > limit || n > uint64(len(d.b)-w) {
+		d.bad = true
+		d.b = nil
+		return 0
+	}
+	d.b = d.b[w:]
+	return int(n)
+}
+
+func (d *decoder) string() []byte {
+	n, w := binary.Uvarint(d.b)
+	if w <= 0 || n > uint64(len(d.b)-w) {
+		d.bad = true
+		d.b = nil
+		return nil
+	}
+	s := d.b[w : w+int(n) : w+int(n)]
+	d.b = d.b[w+int(n):]
+	return s
+}

@@ -1,0 +1,26 @@
+// Package group is what entry nodes and shards say to each other: groups of
+// commands one way, replies the other, and how both look in a frame.
+//
+// A group is the commands of one connection for one shard, evaluated together.
+// Who sends it again changes its attempt and term, never its sequence: by
+// session and sequence a shard finds what it has evaluated before.
+//
+// # Encodings
+//
+// Numbers with a width in bytes are big-endian; uvarint is that of
+// encoding/binary; text is its length as an uvarint and then its bytes. Both
+// begin with their version. Who meets one that it does not know refuses the
+// frame and names it: nothing of what follows can be read.
+//
+//	group: version:1=1 shard:8 session:8 seq:8 attempt:4 term:8 floor:8
+//	       flags:1 (1 open, 2 atomic) proto:1
+//	       watches:uvarint { db:1 exists:1 version:8 key:text }
+//	       commands:uvarint { db:1 arguments:uvarint { text } }
+//	reply: version:1=1 shard:8 session:8 seq:8 attempt:4 status:1 leader:8
+//	       term:8 index:8 time:8 replies
+//	replies: count:uvarint { text }
+//
+// The same encoding of replies stands in the rows from which a repetition is
+// answered. testdata holds one frame of each kind; they must
+// decode for as long as their version is spoken.
+package group

@@ -1,0 +1,100 @@
+package group
+
+import (
+	"fmt"
+
+	"tutti/internal/cluster"
+)
+
+// Limits of one group.
+const (
+	// CommandsMax is how many commands a group may have.
+	CommandsMax = 1024
+	// BytesMax is how large a group of more than one command may be.
+	BytesMax = 1 << 20
+	// RepliesMax is how large the replies of a group may become, so that they fit
+	// a frame. The command that goes beyond is the last one; those behind it are
+	// answered with TextReplies, of a transaction only those that read.
+	RepliesMax = 16 << 20
+)
+
+// Errors that a group's commands are answered with, whoever evaluates them.
+const (
+	// TextReplies answers commands that nobody executes because the replies of those
+	// before them, in a transaction or a pipeline, fill the memory that they may take.
+	TextReplies = "ERR the replies of the commands before this one exceed 16 MiB. Not applied. Send fewer commands at once."
+	// TextNoSpace answers commands that need room on a full disk.
+	TextNoSpace = "NOSPACE the disk of the leader or of too many other nodes is full. Not applied. Deletes and reads still work; make room on the disks."
+)
+
+// Command is one command of a group.
+type Command struct {
+	DB   uint8
+	Args [][]byte
+}
+
+// Watch is a key that must not have changed since WATCH.
+type Watch struct {
+	DB      uint8
+	Key     []byte
+	Version uint64
+	Exists  bool
+}
+
+// Group is commands of one connection for one shard, evaluated together. Its
+// sequence number within the session identifies it through all retries.
+type Group struct {
+	Shard   cluster.ShardID
+	Session uint64 // see SessionID
+	Seq     uint64
+	Attempt uint32
+	Term    uint64 // the leader's term this attempt is meant for
+	Floor   uint64 // all sequences up to it are answered
+	Proto   uint8
+	Open    bool // opens the session; carries no commands
+	Atomic  bool // MULTI/EXEC: evaluated only if no watched key changed
+	Watches []Watch
+	Cmds    []Command
+
+	// Done takes the reply, on the goroutine of the shard's loop. It must not
+	// block.
+	Done func(Reply)
+	size int
+}
+
+// Size is about how many bytes of memory the group takes. The first call counts
+// them; it belongs to the goroutine that sends the group.
+func (g *Group) Size() int {
+	if g.size == 0 {
+		n := groupFixed
+		for _, c := range g.Cmds {
+			for _, a := range c.Args {
+				n += len(a) + 4
+			}
+		}
+		g.size = n
+	}
+	return g.size
+}
+
+// Refuse answers the attempt without evaluating it; leader and term say whom to
+// try instead.
+func (g *Group) Refuse(status Status, leader cluster.NodeID, term uint64) {
+	g.Done(Reply{Shard: g.Shard, Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Status: status, Leader: leader, Term: term})
+}
+
+// String is for logs: it names the group without its values.
+func (g *Group) String() string {
+	return fmt.Sprintf("session %x seq %d attempt %d term %d", g.Session, g.Seq, g.Attempt, g.Term)
+}
+
+// SessionID names the session of an entry node's incarnation.
+func SessionID(node cluster.NodeID, incarnation uint64) uint64 {
+	return uint64(node)<<48 | incarnation&(1<<48-1)
+}
+
+// SessionNode is the entry node of a session.
+func SessionNode(id uint64) cluster.NodeID { return cluster.NodeID(id >> 48) }
+
+// SessionIncarnation is the incarnation of the entry node of a session.
+func SessionIncarnation(id uint64) uint64 { return id & (1<<48 - 1) }
