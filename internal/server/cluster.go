@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"tutti/internal/cluster"
+	"tutti/internal/eval"
 	"tutti/internal/keyspace"
 	"tutti/internal/resp"
 )
@@ -280,7 +281,7 @@ func clusterGetkeysinslot(c *conn, args [][]byte) {
 // they can't be read.
 func (c *conn) eachKey(slot int, f func(key []byte) bool, begin func()) (ok bool) {
 	ok = true
-	c.read(c.s.cfg.Router.Shard(uint16(slot)), 0, 0, func(tx *keyspace.Tx) {
+	c.read(c.s.cfg.Router.Shard(uint16(slot)), 0, 0, func(tx *eval.Reads) {
 		begin()
 		for cursor, more := uint64(0), true; more; more = more && cursor != 0 {
 			cursor = tx.ScanKeys(c.db, slot, slot+1, cursor, scanBatch, func(key []byte, _ keyspace.Type) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"tutti/internal/eval"
 	"tutti/internal/keyspace"
 	"tutti/internal/resp"
 )
@@ -65,7 +66,7 @@ func debugSleep(c *conn, arg []byte) {
 func debugObject(c *conn, key []byte) {
 	line, found := "", false
 	ok := true
-	c.read(c.s.cfg.Router.Shard(keyspace.Slot(key)), 0, 0, func(tx *keyspace.Tx) {
+	c.read(c.s.cfg.Router.Shard(keyspace.Slot(key)), 0, 0, func(tx *eval.Reads) {
 		line, found = "", false
 		if o := tx.Open(c.db, key); o != nil {
 			line, found = "Value at:0x0 refcount:1 encoding:"+o.Type.String()+" serializedlength:0 lru:0 lru_seconds_idle:0", true

@@ -5,6 +5,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/resp"
@@ -109,8 +110,8 @@ func (c *conn) watch(key []byte) bool {
 	w := watched{shard: c.s.cfg.Router.Shard(keyspace.Slot(key))}
 	w.DB, w.Key = c.db, append([]byte{}, key...)
 	good := true
-	c.read(w.shard, 0, 0, func(tx *keyspace.Tx) {
-		w.Version, w.Exists = tx.KeyVersion(w.DB, w.Key)
+	c.read(w.shard, 0, 0, func(r *eval.Reads) {
+		w.Version, w.Exists = r.KeyVersion(w.DB, w.Key)
 	}, func(text string) {
 		c.error(text)
 		good = false
@@ -212,13 +213,13 @@ func (c *conn) transact(id cluster.ShardID, keyed []pending, watches []watched) 
 		}
 		return result.Reply.Status == group.WatchFailed, result.Err
 	}
-	c.read(id, 0, 0, func(tx *keyspace.Tx) {
-		failed = false
-		for _, w := range watches {
-			if v, exists := tx.KeyVersion(w.DB, w.Key); v != w.Version || exists != w.Exists {
-				failed = true
-				return
-			}
+	keys := make([]group.Watch, 0, len(watches))
+	for _, w := range watches {
+		keys = append(keys, w.Watch)
+	}
+	c.read(id, 0, 0, func(r *eval.Reads) {
+		if failed = !r.Unchanged(keys); failed {
+			return
 		}
 		size := 0
 		for i := range keyed {
@@ -226,7 +227,7 @@ func (c *conn) transact(id cluster.ShardID, keyed []pending, watches []watched) 
 				keyed[i].reply = errorReply(group.TextReplies)
 				continue
 			}
-			keyed[i].reply = c.eval(tx, &keyed[i], nil)
+			keyed[i].reply = r.Run(keyed[i].cmd, keyed[i].db, c.proto, keyed[i].args)
 			size += len(keyed[i].reply)
 		}
 	}, func(t string) { text = t })

@@ -5,6 +5,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/router"
@@ -181,12 +182,12 @@ func (c *conn) run(id cluster.ShardID, list []pending) {
 		minIndex, now = result.Reply.Index, result.Reply.Time
 	}
 	if reads := list[writes:]; len(reads) > 0 {
-		c.read(id, minIndex, now, func(tx *keyspace.Tx) {
+		c.read(id, minIndex, now, func(r *eval.Reads) {
 			size := 0
 			for i := range reads {
 				reads[i].done = false // this may be another attempt
 				if size <= outMax {
-					reads[i].answer(c.eval(tx, &reads[i], nil))
+					reads[i].answer(r.Run(reads[i].cmd, reads[i].db, c.proto, reads[i].args))
 					size += len(reads[i].reply)
 				}
 			}
@@ -218,7 +219,7 @@ func errorReply(text string) []byte { return []byte("-" + text + "\r\n") }
 // ReadIndex round if minIndex is 0. If f's outcome depends on a time that the
 // shard has not recorded yet, it is evaluated again once it has: else a later
 // leader with a slower clock might show an expired key again.
-func (c *conn) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx *keyspace.Tx), fail func(text string)) {
+func (c *conn) read(id cluster.ShardID, minIndex uint64, now int64, f func(r *eval.Reads), fail func(text string)) {
 	q := &shard.Read{Shard: id, MinIndex: minIndex, Now: now, Done: func(v *store.View, now int64, err error) { c.views <- viewed{v, now, err} }}
 	for {
 		c.s.cfg.Router.Read(q)
@@ -239,17 +240,7 @@ func (c *conn) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx *k
 	}
 }
 
-func (c *conn) over(got viewed, f func(tx *keyspace.Tx)) (again bool, err error) {
+func (c *conn) over(got viewed, f func(r *eval.Reads)) (again bool, err error) {
 	defer got.v.Release()
-	tx := keyspace.NewReadTx(got.v, keyspace.Env{Now: got.now, Applied: got.v.Time, Index: got.v.Index,
-		Databases: got.v.Databases, Keys: got.v.Keys, Rand: c.s.cfg.Rand})
-	f(tx)
-	return tx.UsedNow(), tx.Err()
-}
-
-// eval evaluates one command and returns its reply, appended to out.
-func (c *conn) eval(tx *keyspace.Tx, p *pending, out []byte) []byte {
-	ctx := command.Ctx{Tx: tx, DB: p.db, Proto: c.proto, Args: p.args, Out: out}
-	ctx.Run(p.cmd)
-	return ctx.Out
+	return eval.Over(got.v, got.now, c.s.cfg.Rand, f)
 }

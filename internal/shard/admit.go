@@ -3,6 +3,7 @@ package shard
 import (
 	"go.etcd.io/raft/v3"
 
+	"tutti/internal/eval"
 	"tutti/internal/group"
 )
 
@@ -21,7 +22,7 @@ func (r *Replica) dropGroups() {
 	}
 	clear(r.queue)
 	r.queue, r.bytes = r.queue[:0], 0
-	r.inflight = nil
+	r.inflight = inflight{}
 	r.dropHeavy()
 	for _, g := range r.pending {
 		r.answer(g, group.Reply{Status: group.Lost, Leader: lead.Node, Term: lead.Term})
@@ -58,7 +59,9 @@ func (r *Replica) admit(g *group.Group) {
 		r.pending[id] = g
 		return
 	}
-	if reply, done := r.known(g); done {
+	if reply, done, err := r.core.Outcome(g, r.view); err != nil {
+		r.host.fatal(err)
+	} else if done {
 		reply.Shard, reply.Session, reply.Seq, reply.Attempt, reply.Term = r.id, g.Session, g.Seq, g.Attempt, r.term
 		g.Done(reply)
 		return
@@ -68,38 +71,9 @@ func (r *Replica) admit(g *group.Group) {
 		return
 	}
 	r.pending[id] = g
-	r.queue = append(r.queue, waiting{Group: g})
+	r.queue = append(r.queue, eval.Waiting{Group: g})
 	r.bytes += g.Size()
 	r.loop.touch(r)
-}
-
-// known answers a group whose outcome needs no evaluation.
-func (r *Replica) known(g *group.Group) (group.Reply, bool) {
-	t := r.core.sessions
-	s := t.byID[g.Session]
-	switch {
-	case g.Open && group.SessionIncarnation(g.Session) < t.nodes[group.SessionNode(g.Session)]:
-		return group.Reply{Status: group.NoSession}, true
-	case g.Open:
-		return group.Reply{Index: r.applied.Index}, s != nil
-	case s == nil:
-		return group.Reply{Status: group.NoSession}, true
-	case g.Seq <= s.acked:
-		return group.Reply{Status: group.Pruned}, true
-	}
-	s.ack(g.Floor)
-	o, done := s.open[g.Seq]
-	if !done {
-		return group.Reply{}, false
-	}
-	if o.reply != nil {
-		return *o.reply, true
-	}
-	reply, err := recorded(r.view, r.id, g.Session, o.index, g.Seq)
-	if err != nil {
-		r.host.fatal(err)
-	}
-	return reply, true
 }
 
 // took removes the first n groups from the queue.
@@ -115,8 +89,8 @@ func (r *Replica) took(n int) {
 	}
 }
 
-func (r *Replica) answerBatch(b *batch) {
-	for i, g := range b.groups {
-		r.answer(g, b.replies[i])
+func (r *Replica) answerBatch(b *eval.Batch) {
+	for i, g := range b.Groups {
+		r.answer(g, b.Replies[i])
 	}
 }

@@ -83,24 +83,24 @@ func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
 // applyDone runs after the loop's batch is visible.
 func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) error {
 	r.applied = at
-	done := r.inflight
+	done := r.inflight.batch
 	switch {
-	case done == nil || at.Index < done.index:
+	case done == nil || at.Index < done.Index:
 		done = nil
-	case !hasEntry(m.GetEntries(), done.index, done.term):
+	case !hasEntry(m.GetEntries(), done.Index, done.Term):
 		// Another leader's entry stands there. The role change that went with it
 		// has answered the groups.
-		r.inflight, done = nil, nil
+		r.inflight, done = inflight{}, nil
 	default:
-		r.inflight = nil
+		r.inflight = inflight{}
 	}
 	if databases { // of this shard or another one of the batch: it is rare
 		if err := r.loadDatabases(); err != nil {
 			return err
 		}
 	}
-	if done != nil && r.core.sessions != nil {
-		r.core.applied(done)
+	if done != nil && r.core != nil {
+		r.core.Applied(done)
 	}
 	r.publish()
 	if r.cut {
@@ -113,7 +113,7 @@ func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) err
 		r.answerBatch(done)
 	}
 	r.respond(m)
-	if r.state == raft.StateLeader && r.core.sessions == nil && at.Term == r.term {
+	if r.state == raft.StateLeader && r.core == nil && at.Term == r.term {
 		return r.startLeading()
 	}
 	r.loop.touch(r)

@@ -1,11 +1,10 @@
-// Package shard is one Raft group: it orders groups of commands, evaluates
-// them at the leader, replicates their effects, applies them everywhere, and
-// then lets the replies go.
+// Package shard is one Raft group: it orders groups of commands, has them
+// evaluated at the leader (package eval), replicates their effects, applies them
+// everywhere, and then lets the replies go.
 //
-// core.go is the pure part: groups in, write set and replies out, over a
-// reader it is given. replica.go is the life of one replica around etcd raft's
-// RawNode; loop.go drives the replicas that one event loop owns, on one
-// goroutine; host.go is the node's set of loops, and what others call.
+// host.go is the node's set of loops, and what others call; loop.go drives the
+// replicas that one event loop owns, on one goroutine; replica.go is the life of
+// one replica around etcd raft's RawNode.
 //
 // # The cycle of a leader
 //
@@ -19,5 +18,5 @@
 //
 // Every attempt of a group names the term it is meant for and is refused in
 // any other; the inbox is emptied at step-down. What a lost leader may have
-// proposed is found again by session and sequence, see session.go.
+// proposed is found again by session and sequence, see package eval.
 package shard

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,8 @@ import (
 	"tutti/internal/peer"
 	"tutti/internal/store"
 )
+
+var be = binary.BigEndian
 
 // Kinds of frames between nodes; see package peer.
 const (

@@ -15,6 +15,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/command"
+	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/peer"
 	"tutti/internal/store"
@@ -446,10 +447,10 @@ func TestSweepDropped(t *testing.T) {
 		n.run("SET a 1 PX 100", "SET b 1 PX 100")
 		n.call(func(r *Replica) {
 			time.Sleep(200 * time.Millisecond) // on the loop: nothing is swept meanwhile
-			in := input{state: r.host.cfg.State, databases: r.dbs, keys: func(pdb uint32) int64 { return 0 }, applied: r.applied.Time,
-				now: r.applied.Time + 200, index: r.lastIndex + 1, term: r.term, sweep: r.sweep.step(r.applied.Time + 200)}
-			b, _, err := r.core.evaluate(in, nil)
-			if err != nil || b.data == nil {
+			in := eval.Input{State: r.host.cfg.State, Databases: r.dbs, Keys: func(pdb uint32) int64 { return 0 }, Applied: r.applied.Time,
+				Now: r.applied.Time + 200, Index: r.lastIndex + 1, Term: r.term, Sweep: r.sweep.step(r.applied.Time + 200)}
+			b, _, err := r.core.Evaluate(in, nil)
+			if err != nil || b.Data == nil {
 				t.Errorf("nothing was swept, %v", err)
 			}
 			r.sweep.dropped()

@@ -189,7 +189,8 @@ func (l *loop) take(x any) {
 		x.r.tickTime(x.t)
 	case sweepFound:
 		if x.r.sweep != nil && x.r.term == x.term {
-			x.r.sweep.found(x)
+			x.r.sweep.work.Add(x.work)
+			x.r.sweep.look(nil)
 		}
 	case snapshotSent:
 		x.r.raft.ReportSnapshot(x.to, x.status)

@@ -6,6 +6,7 @@ import (
 	"go.etcd.io/raft/v3"
 
 	"tutti/internal/cluster"
+	"tutti/internal/eval"
 	"tutti/internal/peer"
 	"tutti/internal/store"
 )
@@ -41,7 +42,7 @@ type Read struct {
 // asker is one who waits for a round.
 type asker struct {
 	read  *Read          // a reader here
-	batch *batch         // a batch without effects
+	batch *eval.Batch    // a batch without effects
 	node  cluster.NodeID // a follower's round
 	id    uint64
 }
@@ -84,7 +85,7 @@ func (r *Replica) ask(a asker) {
 
 // confirm holds the replies of a batch without effects until a round that
 // begins now has shown that this node still leads.
-func (r *Replica) confirm(b *batch) { r.ask(asker{batch: b}) }
+func (r *Replica) confirm(b *eval.Batch) { r.ask(asker{batch: b}) }
 
 // startRound starts a round for all who wait, unless one is in flight.
 func (r *Replica) startRound() {
@@ -131,7 +132,7 @@ func (r *Replica) endRound(index uint64, now int64) {
 			a.read.Now = now
 			r.await(waiter{a.read, index})
 		case a.batch != nil:
-			if a.batch.term == r.term && r.leading() {
+			if a.batch.Term == r.term && r.leading() {
 				r.answerBatch(a.batch)
 			}
 		default:

@@ -166,7 +166,7 @@ func TestConfChangesAmongBatches(t *testing.T) {
 					g := newGroup(n.session, n.seq, "INCR a", "SETNX b 1")
 					g.Shard, g.Session, g.Term, g.Done = testShard, n.session, n.term, func(r group.Reply) { replies <- r }
 					r.admit(g)
-					if r.inflight == nil {
+					if r.inflight.batch == nil {
 						n.must(r.propose())
 						n.must(r.raft.ProposeConfChange(change))
 					}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tutti/internal/cluster"
+	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/peer"
@@ -30,7 +31,7 @@ type Replica struct {
 	slots store.SlotRange
 	raft  *raft.RawNode
 	log   *store.ShardLog
-	core  core
+	core  *eval.Core // nil unless leading
 	clock pacer
 	sweep *sweeper // nil unless leading
 
@@ -65,10 +66,10 @@ type Replica struct {
 	joinLook  bool                       // a wish has come
 
 	early    []*group.Group           // for this term, but the replica can't evaluate yet
-	queue    []waiting                // admitted, to be evaluated
+	queue    []eval.Waiting           // admitted, to be evaluated
 	bytes    int                      // of queue
 	pending  map[groupID]*group.Group // queued, in flight or waiting for confirmation
-	inflight *batch                   // proposed, not applied; nil: none
+	inflight inflight                 // proposed, not applied
 	heavy    heavy                    // groups that are evaluated beside the loop
 	tickTo   int64                    // somebody waits for shard time to reach this
 	reads    reads
@@ -76,8 +77,8 @@ type Replica struct {
 	incoming *store.Incoming // a received snapshot that raft has been told of
 	epoch    uint64          // counts installed snapshots
 	ticks    uint64
-	shortage shortage // as of the last tick
-	yielding yielding // in this term, see yield
+	shortage eval.Shortage // as of the last tick
+	yielding yielding      // in this term, see yield
 	// successor is closed when another node leads; nil: nobody waits for that.
 	successor chan struct{}
 	views     sync.WaitGroup // open views; a snapshot is installed when there is none
@@ -88,6 +89,12 @@ type Replica struct {
 	away      atomic.Bool // the last entries that came were dropped, see noRoomFor
 	// receiving is set while a snapshot comes in, by the goroutine that receives.
 	receiving atomic.Bool
+}
+
+// inflight is the batch that is proposed and not applied yet; nil: there is none.
+type inflight struct {
+	batch  *eval.Batch
+	logged bool // seen in the raft log
 }
 
 // Lead says who leads a shard.
@@ -115,7 +122,6 @@ func (h *Host) openReplica(l *loop, id cluster.ShardID, slots store.SlotRange) (
 		pending: make(map[groupID]*group.Group), joining: make(map[cluster.NodeID]request)}
 	// An answer to a round of an earlier start must not pass for one of this.
 	r.reads.count = h.cfg.Incarnation << 32
-	r.core = core{shard: id, table: h.cfg.Table, newID: h.cfg.NewID, rand: h.cfg.Rand}
 	r.clock = pacer{mono: h.cfg.Clock.Mono, median: r.medianWall}
 	applied, err := h.cfg.State.Applied(id)
 	if err != nil {
@@ -197,6 +203,7 @@ func (r *Replica) publish() {
 	old := r.view
 	r.views.Add(1)
 	r.view = r.host.cfg.State.View(r.id, r.applied, r.dbs, r.views.Done)
+	r.view.Slots = r.slots
 	r.viewConf = r.conf
 	if old != nil {
 		old.Release()
@@ -205,7 +212,7 @@ func (r *Replica) publish() {
 }
 
 func (r *Replica) leading() bool {
-	return r.state == raft.StateLeader && r.applied.Term == r.term && r.core.sessions != nil
+	return r.state == raft.StateLeader && r.applied.Term == r.term && r.core != nil
 }
 
 // step hands a message to raft.
@@ -405,7 +412,7 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 		r.stepDown() // in the same term: no majority answers
 	}
 	r.state = s.RaftState
-	r.core.sessions = nil // anew at the first applied entry of the term, see startLeading
+	r.core = nil // anew at the first applied entry of the term, see startLeading
 	r.sweep = nil
 	r.confIndex = 0
 	r.setLead(Lead{Node: replicaNode(cluster.ReplicaID(s.Lead)), Term: r.term})
@@ -429,11 +436,11 @@ func (r *Replica) setLead(l Lead) {
 // startLeading runs when the first entry of this node's term is applied: only
 // then does the applied state hold everything that earlier leaders committed.
 func (r *Replica) startLeading() error {
-	sessions, err := loadSessions(r.id, r.view)
-	if err != nil {
+	cfg := &r.host.cfg
+	var err error
+	if r.core, err = eval.New(eval.Config{Shard: r.id, Slots: r.slots, Table: cfg.Table, Known: keyspace.NewKnown(len(cfg.Shards)), NewID: cfg.NewID, Rand: cfg.Rand}, r.view); err != nil {
 		return err
 	}
-	r.core.sessions, r.core.known = sessions, keyspace.NewKnown(len(r.host.cfg.Shards))
 	r.clock.start(r.applied.Time)
 	r.health.begin(r.ticks)
 	r.yielding = yielding{}
@@ -451,7 +458,7 @@ func (r *Replica) startLeading() error {
 
 // propose evaluates the next batch and hands it to raft.
 func (r *Replica) propose() error {
-	if !r.leading() || r.inflight != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due() && !r.scrub.mark) {
+	if !r.leading() || r.inflight.batch != nil || (len(r.queue) == 0 && r.tickTo <= r.applied.Time && !r.sweep.due() && !r.scrub.mark) {
 		return nil
 	}
 	short, moving := r.room()
@@ -466,11 +473,11 @@ func (r *Replica) propose() error {
 	if len(r.queue) == 0 && now < r.tickTo && !r.sweep.due() && !r.scrub.mark {
 		return nil // to record an earlier time would help nobody
 	}
-	in := input{state: r.host.cfg.State, databases: r.dbs, applied: r.applied.Time, now: now, index: r.lastIndex + 1, term: r.term,
-		keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
-		tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
-		sweep: r.sweep.step(now), scrub: r.scrub.mark, from: r.scrub.from, shortage: short}
-	b, n, err := r.core.evaluate(in, r.queue)
+	in := eval.Input{State: r.host.cfg.State, Databases: r.dbs, Applied: r.applied.Time, Now: now, Index: r.lastIndex + 1, Term: r.term,
+		Keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
+		Tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
+		Sweep: r.sweep.step(now), Scrub: r.scrub.mark, From: r.scrub.from, Shortage: short}
+	b, n, err := r.core.Evaluate(in, r.queue)
 	if errors.Is(err, keyspace.ErrHeavy) {
 		r.sweep.dropped()
 		r.setAside(n)
@@ -479,32 +486,32 @@ func (r *Replica) propose() error {
 	if err != nil {
 		return fmt.Errorf("evaluate batch of shard %d: %w", r.id, err)
 	}
-	if b.data == nil {
+	if b.Data == nil {
 		r.took(n)
 		r.sweep.swept()
 		if n > 0 {
-			for i := range b.replies {
+			for i := range b.Replies {
 				// There is no entry at the index they were evaluated for: a read
 				// that follows such a group would wait for whoever writes next.
-				b.replies[i].Index = r.applied.Index
+				b.Replies[i].Index = r.applied.Index
 			}
-			r.core.remember(b)
+			r.core.Remember(b)
 			r.confirm(b)
 		}
 		return nil
 	}
-	if err := r.raft.Propose(b.data); err != nil {
+	if err := r.raft.Propose(b.Data); err != nil {
 		// Dropped before raft took it, during a transfer of leadership for
 		// instance: the queue stays, and the next cycle evaluates it again.
 		r.host.cfg.Logger.Debug("proposal dropped", slog.Uint64("shard", uint64(r.id)), slog.Any("error", err))
 		r.sweep.dropped()
 		return nil
 	}
-	r.health.propose(b.index, r.ticks)
+	r.health.propose(b.Index, r.ticks)
 	r.took(n)
-	r.inflight = b
-	if in.scrub {
-		r.scrubMarked(b.index)
+	r.inflight = inflight{batch: b}
+	if in.Scrub {
+		r.scrubMarked(b.Index)
 	}
 	r.loop.touch(r)
 	return nil
@@ -513,16 +520,16 @@ func (r *Replica) propose() error {
 // checkProposed makes sure that the batch in flight became the entry it was
 // evaluated for: its rows carry that index.
 func (r *Replica) checkProposed(entries []*pb.Entry) {
-	b := r.inflight
-	if b == nil || b.logged {
+	b := r.inflight.batch
+	if b == nil || r.inflight.logged {
 		return
 	}
 	for _, e := range entries {
-		if e.GetIndex() == b.index && e.GetTerm() == b.term && bytes.Equal(e.GetData(), b.data) {
-			b.logged = true
+		if e.GetIndex() == b.Index && e.GetTerm() == b.Term && bytes.Equal(e.GetData(), b.Data) {
+			r.inflight.logged = true
 			return
 		}
 	}
 	panic(fmt.Sprintf("shard %d: the batch for entry %d of term %d is not among the %d entries up to %d that raft has ready",
-		r.id, b.index, b.term, len(entries), r.lastIndex))
+		r.id, b.Index, b.Term, len(entries), r.lastIndex))
 }

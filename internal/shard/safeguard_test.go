@@ -24,10 +24,10 @@ func (n *testNode) message(typ pb.MessageType, term uint64) *pb.Message {
 // entry is one of another leader, which sets a.
 func (n *testNode) entry(index, term uint64, line string) *pb.Entry {
 	n.t.Helper()
-	src := newTestCore(n.t)
+	src := newSource(n.t)
 	src.now = n.info().ShardTime + 1
-	b := src.evaluate(src.input(), src.write(line))
-	return &pb.Entry{Index: &index, Term: &term, Type: pb.EntryNormal.Enum(), Data: b.data}
+	b := src.write(line)
+	return &pb.Entry{Index: &index, Term: &term, Type: pb.EntryNormal.Enum(), Data: b.Data}
 }
 
 // asked asks for a view and returns where it comes.
@@ -212,19 +212,4 @@ func TestTruncateKeepsUndurable(t *testing.T) {
 		}
 		n.stop()
 	})
-}
-
-// TestExpiredWithoutEffect finds a key expired by a command that fails, so
-// nothing is written: the time of that must be recorded all the same.
-func TestExpiredWithoutEffect(t *testing.T) {
-	c := newTestCore(t)
-	c.run(c.write("SET k v PX 100"))
-	c.now += 100
-	b := c.evaluate(c.input(), c.write("RENAME k {k}2"))
-	if got := text(b.replies[0]); got != "-ERR no such key " {
-		t.Errorf("the reply is %q", got)
-	}
-	if b.data == nil || b.data.Time() != c.now {
-		t.Error("no entry tells the time")
-	}
 }

@@ -15,18 +15,18 @@ import (
 func TestSnapshotWithEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newTestNode(t, 1, 2)
-		src := newTestCore(t)
+		src := newSource(t)
 		for range 30 {
-			src.run(src.write("INCR a"))
+			src.apply(src.write("INCR a"))
 		}
 		at := src.at
 		in, err := n.state.Receive(testShard, store.AllSlots)
 		n.must(err)
-		view := src.state.View(testShard, at, src.dbs, func() {})
+		view := src.view()
 		n.must(view.Rows(store.AllSlots, in.Add))
 		view.Release()
 		n.must(in.Finish())
-		next := src.evaluate(src.input(), src.write("INCR a"))
+		next := src.write("INCR a")
 		empty := &pb.Entry{Index: new(at.Index + 2), Term: new(at.Term), Type: pb.EntryNormal.Enum()}
 		head := func(typ pb.MessageType) *pb.Message {
 			return &pb.Message{Type: typ.Enum(), From: new(uint64(2)), To: new(uint64(1)), Term: new(at.Term)}
@@ -35,7 +35,7 @@ func TestSnapshotWithEntries(t *testing.T) {
 		snap.Snapshot = &pb.Snapshot{Data: []byte{}, Metadata: &pb.SnapshotMetadata{Index: new(at.Index), Term: new(at.Term),
 			ConfState: &pb.ConfState{Voters: []uint64{1, 2}}}}
 		app.Index, app.LogTerm, app.Commit = new(at.Index), new(at.Term), new(at.Index+2)
-		app.Entries = []*pb.Entry{{Index: new(at.Index + 1), Term: new(at.Term), Type: pb.EntryNormal.Enum(), Data: next.data}, empty}
+		app.Entries = []*pb.Entry{{Index: new(at.Index + 1), Term: new(at.Term), Type: pb.EntryNormal.Enum(), Data: next.Data}, empty}
 		n.call(func(r *Replica) {
 			r.receiving.Store(true)
 			r.offer(snapshotReceived{r, snap, in})

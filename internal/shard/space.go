@@ -4,6 +4,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
+	"tutti/internal/eval"
 	"tutti/internal/peer"
 )
 
@@ -25,12 +26,6 @@ const (
 	smallAppend = 4 << 10
 )
 
-// shortage is what the disks allow.
-type shortage struct {
-	full  bool // what needs room is refused
-	tight bool // every write is refused
-}
-
 // yielding is a round of attempts to leave a full disk.
 type yielding struct {
 	since uint64 // tick of the first
@@ -39,15 +34,15 @@ type yielding struct {
 
 // room is the shortage for the next batch; moving says that there should be
 // none, because another node takes over.
-func (r *Replica) room() (s shortage, moving bool) {
+func (r *Replica) room() (s eval.Shortage, moving bool) {
 	s = r.shortage
-	if r.host.cfg.Space.Full() && !s.full {
+	if r.host.cfg.Space.Full() && !s.Full {
 		if r.yield() {
 			return s, true
 		}
-		s.full = true
+		s.Full = true
 	}
-	s.tight = s.tight || r.host.cfg.Space.Tight()
+	s.Tight = s.Tight || r.host.cfg.Space.Tight()
 	return s, false
 }
 
@@ -74,8 +69,8 @@ func (r *Replica) countRoom() {
 		}
 	}
 	spare := len(r.voters) - (len(r.voters)/2 + 1) // a majority does without them
-	r.shortage = shortage{full: full > spare, tight: tight > spare}
-	if own != peer.RoomPlenty && !r.shortage.full {
+	r.shortage = eval.Shortage{Full: full > spare, Tight: tight > spare}
+	if own != peer.RoomPlenty && !r.shortage.Full {
 		r.yield()
 	}
 }

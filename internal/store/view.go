@@ -15,6 +15,7 @@ import (
 type View struct {
 	Applied
 	Shard     cluster.ShardID
+	Slots     SlotRange // what the shard owns; set by whoever makes the view
 	Databases *keyspace.Databases
 
 	snap   *pebble.Snapshot

@@ -20,9 +20,10 @@ var layers = []struct {
 	{"internal/proof/sim", []string{"internal/cluster", "internal/proof/check", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
 	{"internal/node/nodetest", []string{"internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
-	{"internal/server", []string{"internal/cluster", "internal/router", "internal/shard", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},
+	{"internal/server", []string{"internal/cluster", "internal/router", "internal/shard", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},
 	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/group", "internal/keyspace"}, "brings commands to their shards"},
-	{"internal/shard", []string{"internal/cluster", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/peer"}, "one Raft group"},
+	{"internal/shard", []string{"internal/cluster", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/peer"}, "one Raft group"},
+	{"internal/eval", []string{"internal/cluster", "internal/group", "internal/command", "internal/store", "internal/keyspace"}, "what a group of commands does to a shard's state"},
 	{"internal/group", []string{"internal/cluster", "internal/keyspace"}, "what entry nodes and shards say to each other"},
 	{"internal/command", []string{"internal/keyspace", "internal/resp", "internal/rdb"}, "what each command means"},
 	{"internal/store", []string{"internal/cluster", "internal/keyspace"}, "the disk"},
@@ -161,7 +162,8 @@ var pure = []struct {
 	{"internal/resp", outside},
 	{"internal/keyspace", outside},
 	{"internal/command", outside},
-	{"internal/shard/core.go", append(slices.Clone(outside), "sync", "context")},
+	{"internal/group", outside},
+	{"internal/eval", append(slices.Clone(outside), "sync", "context")},
 }
 
 // outside is the world: clock, chance, network, disk. "time" itself is allowed

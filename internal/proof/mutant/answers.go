@@ -4,8 +4,8 @@ func answers() []Mutant {
 	return []Mutant{
 		{"ack-before-commit", "a write is answered when it is proposed", sim("TestFault05UncommittedRead"), []Edit{{
 			"internal/shard/replica.go", `
-			r.inflight = b`, `
-			r.inflight = b
+			r.inflight = inflight{batch: b}`, `
+			r.inflight = inflight{batch: b}
 			r.answerBatch(b)`,
 		}}},
 		{"empty-without-readindex", "a batch without effects is answered without asking whether this node still leads", shard("TestUnconfirmed"), []Edit{{
@@ -15,7 +15,7 @@ func answers() []Mutant {
 		}}},
 		{"empty-of-another-term", "a batch without effects is answered by a ReadIndex of a later term", shard("TestEmptyBatchOfAnotherTerm"), []Edit{{
 			"internal/shard/read.go", `
-			if a.batch.term == r.term && r.leading() {`, `
+			if a.batch.Term == r.term && r.leading() {`, `
 			if true {`,
 		}, {
 			"internal/shard/read.go", `
@@ -46,14 +46,14 @@ func answers() []Mutant {
 		}}},
 		{"read-from-two-views", "the reads of one transaction are served from several views", sim("TestTransactionReadsOneState"), []Edit{{
 			"internal/server/multi.go", `
-			c.read(id, 0, 0, func(tx *keyspace.Tx) {
-				failed = false`, `
+			c.read(id, 0, 0, func(r *eval.Reads) {
+				if failed = !r.Unchanged(keys); failed {`, `
 			if len(keyed) > 1 {
 				_, _ = c.transact(id, keyed[:1], nil)
 				return c.transact(id, keyed[1:], watches)
 			}
-			c.read(id, 0, 0, func(tx *keyspace.Tx) {
-				failed = false`,
+			c.read(id, 0, 0, func(r *eval.Reads) {
+				if failed = !r.Unchanged(keys); failed {`,
 		}}},
 		{"lease-read", "reads rely on etcd raft's lease (ReadOnlyLeaseBased)", sim("TestLeaderBackFromPauseAnswersNothingOld"), []Edit{{
 			"internal/shard/replica.go", `
@@ -63,8 +63,8 @@ func answers() []Mutant {
 		}}},
 		{"evaluate-before-own-term", "a new leader evaluates before an entry of its own term is applied", shard("TestHostCrash"), []Edit{{
 			"internal/shard/replica.go", `
-			return r.state == raft.StateLeader && r.applied.Term == r.term && r.core.sessions != nil`, `
-			return r.state == raft.StateLeader && r.core.sessions != nil`,
+			return r.state == raft.StateLeader && r.applied.Term == r.term && r.core != nil`, `
+			return r.state == raft.StateLeader && r.core != nil`,
 		}, {
 			"internal/shard/replica.go", `
 			r.readsTermChanged()`, `

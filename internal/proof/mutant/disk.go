@@ -67,5 +67,6 @@ func disk() []Mutant {
 
 func sim(name string) Killer    { return Killer{"internal/proof/sim", name} }
 func shard(name string) Killer  { return Killer{"internal/shard", name} }
+func eval(name string) Killer   { return Killer{"internal/eval", name} }
 func router(name string) Killer { return Killer{"internal/router", name} }
 func store(name string) Killer  { return Killer{"internal/store", name} }

@@ -3,12 +3,12 @@ package mutant
 func once() []Mutant {
 	return []Mutant{
 		{"drop-session-table", "a new leader does not load the recorded replies", sim("TestRepliesLostThenSentAgainApplyOnce"), []Edit{{
-			"internal/shard/session.go", `
+			"internal/eval/session.go", `
 			return t.session(id).addRow(be.Uint64(key[8:]), val)`, `
 			return nil`,
 		}}},
-		{"prune-unacknowledged", "a raised floor removes replies above it, too", shard("TestSessionPrune"), []Edit{{
-			"internal/shard/core.go", `
+		{"prune-unacknowledged", "a raised floor removes replies above it, too", eval("TestSessionPrune"), []Edit{{
+			"internal/eval/seal.go", `
 			if row.maxSeq <= floor {`, `
 			if true {`,
 		}}},
@@ -18,37 +18,35 @@ func once() []Mutant {
 			if !r.leading() {`,
 		}}},
 		{"accept-unknown-session", "a group of a session that nobody knows is executed", shard("TestAttempts"), []Edit{{
-			"internal/shard/admit.go", `
+			"internal/eval/session.go", `
 			case s == nil:
-				return group.Reply{Status: group.NoSession}, true`, `
+				return group.Reply{Status: group.NoSession}, true, nil`, `
 			case s == nil:
-				return group.Reply{Status: group.NoSession}, false`,
+				return group.Reply{Status: group.NoSession}, false, nil`,
 		}, {
-			"internal/shard/core.go", `
+			"internal/eval/core.go", `
 			return !g.Open && c.sessions.byID[g.Session] == nil`, `
 			return false`,
 		}}},
 		{"reevaluate-reads", "the reads of a retried group are evaluated again, after its own writes", shard("TestRetryKeepsItsReads"), []Edit{{
-			"internal/shard/admit.go", `
+			"internal/eval/session.go", `
 			import (`, `
 			import (
 				"tutti/internal/command"
-				"tutti/internal/keyspace"
 				`,
 		}, {
-			"internal/shard/admit.go", `
-			return reply, true
+			"internal/eval/session.go", `
+			return reply, true, err
 			}`, `
-			tx := keyspace.NewReadTx(r.view, keyspace.Env{Now: r.applied.Time, Applied: r.applied.Time, Index: r.applied.Index,
-				Databases: r.view.Databases, Keys: r.view.Keys, Rand: r.host.cfg.Rand})
+			tx := keyspace.NewReadTx(v, keyspace.Env{Now: v.Time, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: c.cfg.Rand})
 			for i, cmd := range g.Cmds[:len(reply.Replies)] {
-				if row, _ := r.core.table.Lookup(cmd.Args); row.Flags&command.ReadOnly != 0 {
+				if row, _ := c.cfg.Table.Lookup(cmd.Args); row.Flags&command.ReadOnly != 0 {
 					ctx := command.Ctx{Tx: tx, DB: cmd.DB, Proto: int(g.Proto), Args: cmd.Args}
 					ctx.Run(row)
 					reply.Replies[i] = ctx.Out
 				}
 			}
-			return reply, true
+			return reply, true, err
 			}`,
 		}}},
 		{"take-older-attempt", "the entry node takes the reply of an attempt that it has given up", router("TestOlderAttemptIsIgnored"), []Edit{{

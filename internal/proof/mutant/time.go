@@ -19,13 +19,13 @@ func times() []Mutant {
 			if t := w.Time(); t < at.Time {`, `
 			if t := w.Time(); false {`,
 		}}},
-		{"leave-out-time", "a batch that found a key expired and wrote nothing leaves no record of the time", shard("TestExpiredWithoutEffect"), []Edit{{
-			"internal/shard/core.go", `
-			if tx.Empty() && !tx.UsedNow() && !in.tick && !in.scrub && len(b.opened) == 0 {`, `
-			if tx.Empty() && !in.tick && !in.scrub && len(b.opened) == 0 {`,
+		{"leave-out-time", "a batch that found a key expired and wrote nothing leaves no record of the time", eval("TestExpiredWithoutEffect"), []Edit{{
+			"internal/eval/core.go", `
+			if tx.Empty() && !tx.UsedNow() && !in.Tick && !in.Scrub && len(b.opened) == 0 {`, `
+			if tx.Empty() && !in.Tick && !in.Scrub && len(b.opened) == 0 {`,
 		}}},
 		{"read-unrecorded-expiry", "a read that found a key expired is answered before the time is recorded", sim("TestReadOfExpiryWaitsForItsRecord"), []Edit{{
-			"internal/server/pipeline.go", `
+			"internal/eval/read.go", `
 			return tx.UsedNow(), tx.Err()`, `
 			return false, tx.Err()`,
 		}}},
@@ -38,10 +38,10 @@ func times() []Mutant {
 			_, _ = gone, ok
 			return 0, false`,
 		}}},
-		{"believe-heavy-result", "what was evaluated beside the loop is applied whatever has changed since", shard("TestHeavyCore"), []Edit{{
-			"internal/shard/heavy.go", `
-			if in.full || in.tight || p.dbs != in.databases || c.ended(b, g.Group) || !unchanged(now, p.reads) || now.Err() != nil {`, `
-			if in.full || in.tight || p.dbs != in.databases || c.ended(b, g.Group) || now.Err() != nil {`,
+		{"believe-heavy-result", "what was evaluated beside the loop is applied whatever has changed since", eval("TestHeavyCore"), []Edit{{
+			"internal/eval/heavy.go", `
+			if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || !unchanged(c.cfg.Slots, now, p.reads) || now.Err() != nil {`, `
+			if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || now.Err() != nil {`,
 		}}},
 	}
 }

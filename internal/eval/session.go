@@ -1,4 +1,4 @@
-package shard
+package eval
 
 import (
 	"encoding/binary"
@@ -180,4 +180,32 @@ func recorded(r keyspace.Reader, shard cluster.ShardID, session, index, seq uint
 		err = derr
 	}
 	return reply, err
+}
+
+// Outcome answers a group whose outcome is known without evaluating it, from
+// what v shows, the newest applied state. It takes note of the replies that the
+// group's entry node has got.
+func (c *Core) Outcome(g *group.Group, v *store.View) (reply group.Reply, known bool, err error) {
+	t := c.sessions
+	s := t.byID[g.Session]
+	switch {
+	case g.Open && group.SessionIncarnation(g.Session) < t.nodes[group.SessionNode(g.Session)]:
+		return group.Reply{Status: group.NoSession}, true, nil
+	case g.Open:
+		return group.Reply{Index: v.Index}, s != nil, nil
+	case s == nil:
+		return group.Reply{Status: group.NoSession}, true, nil
+	case g.Seq <= s.acked:
+		return group.Reply{Status: group.Pruned}, true, nil
+	}
+	s.ack(g.Floor)
+	o, done := s.open[g.Seq]
+	if !done {
+		return group.Reply{}, false, nil
+	}
+	if o.reply != nil {
+		return *o.reply, true, nil
+	}
+	reply, err = recorded(v, c.cfg.Shard, g.Session, o.index, g.Seq)
+	return reply, true, err
 }

@@ -1,4 +1,4 @@
-package shard
+package eval
 
 import (
 	"bytes"
@@ -25,7 +25,7 @@ const testShard = 3
 type testCore struct {
 	t     *testing.T
 	state *store.State
-	core  core
+	core  *Core
 	at    store.Applied
 	dbs   *keyspace.Databases
 	now   int64
@@ -33,6 +33,8 @@ type testCore struct {
 	ids   uint64
 	rand  *rand.Rand
 }
+
+const testWall = 1_700_000_000_000
 
 var testSession = group.SessionID(1, 1)
 
@@ -59,18 +61,18 @@ func (c *testCore) reign() {
 	c.at.Term++
 	view := c.state.View(testShard, c.at, c.dbs, func() {})
 	defer view.Release()
-	sessions, err := loadSessions(testShard, view)
+	c.rand = rand.New(rand.NewPCG(1, 1))
+	var err error
+	c.core, err = New(Config{Shard: testShard, Slots: store.AllSlots, Table: command.NewTable(), Known: keyspace.NewKnown(1),
+		NewID: func() uint64 { c.ids++; return c.ids }, Rand: c.rand.Uint64N}, view)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.rand = rand.New(rand.NewPCG(1, 1))
-	c.core = core{shard: testShard, table: command.NewTable(), sessions: sessions, known: keyspace.NewKnown(1),
-		newID: func() uint64 { c.ids++; return c.ids }, rand: c.rand.Uint64N}
 }
 
-func (c *testCore) input() input {
-	return input{state: c.state, keys: func(pdb uint32) int64 { return c.state.Keys(testShard, pdb) }, databases: c.dbs,
-		applied: c.at.Time, now: c.now, index: c.at.Index + 1, term: c.at.Term}
+func (c *testCore) input() Input {
+	return Input{State: c.state, Keys: func(pdb uint32) int64 { return c.state.Keys(testShard, pdb) }, Databases: c.dbs,
+		Applied: c.at.Time, Now: c.now, Index: c.at.Index + 1, Term: c.at.Term}
 }
 
 // write returns a group of commands with the next sequence number.
@@ -92,34 +94,34 @@ func newGroup(session, seq uint64, lines ...string) *group.Group {
 }
 
 // queue is groups as they wait for their first evaluation.
-func queue(groups ...*group.Group) []waiting {
-	var q []waiting
+func queue(groups ...*group.Group) []Waiting {
+	var q []Waiting
 	for _, g := range groups {
-		q = append(q, waiting{Group: g})
+		q = append(q, Waiting{Group: g})
 	}
 	return q
 }
 
 // evaluate evaluates one batch of all groups.
-func (c *testCore) evaluate(in input, groups ...*group.Group) *batch {
+func (c *testCore) evaluate(in Input, groups ...*group.Group) *Batch {
 	c.t.Helper()
 	return c.evaluateAll(in, queue(groups...))
 }
 
-func (c *testCore) evaluateAll(in input, q []waiting) *batch {
+func (c *testCore) evaluateAll(in Input, q []Waiting) *Batch {
 	c.t.Helper()
-	b, n, err := c.core.evaluate(in, q)
+	b, n, err := c.core.Evaluate(in, q)
 	if err != nil || n != len(q) {
 		c.t.Fatalf("%d of %d groups evaluated, %v", n, len(q), err)
 	}
 	return b
 }
 
-func (c *testCore) apply(b *batch) {
+func (c *testCore) apply(b *Batch) {
 	c.t.Helper()
 	w := c.state.NewBatch()
 	var err error
-	if c.at, err = w.Apply(testShard, c.at, b.index, b.term, b.data); err != nil {
+	if c.at, err = w.Apply(testShard, c.at, b.Index, b.Term, b.Data); err != nil {
 		c.t.Fatal(err)
 	}
 	if err := w.Commit(); err != nil {
@@ -128,8 +130,8 @@ func (c *testCore) apply(b *batch) {
 	if b.dbs != nil {
 		c.dbs = b.dbs
 	}
-	if b.data != nil {
-		c.core.applied(b)
+	if b.Data != nil {
+		c.core.Applied(b)
 	}
 }
 
@@ -139,14 +141,14 @@ func (c *testCore) run(groups ...*group.Group) []string {
 	return c.runAll(queue(groups...))
 }
 
-func (c *testCore) runAll(q []waiting) []string {
+func (c *testCore) runAll(q []Waiting) []string {
 	c.t.Helper()
 	b := c.evaluateAll(c.input(), q)
-	if b.data != nil {
+	if b.Data != nil {
 		c.apply(b)
 	}
 	var out []string
-	for _, r := range b.replies {
+	for _, r := range b.Replies {
 		out = append(out, text(r))
 	}
 	return out
@@ -189,15 +191,15 @@ func TestCoreBatch(t *testing.T) {
 		"+OK $1 1 ", ":2 ", "-ERR the leader does not know this command (ERR unknown command 'NOSUCH', with args beginning with: 'x' ). Not applied. ")
 	before := c.at
 	b := c.evaluate(c.input(), c.write("GET a", "DEL nothing", "SETNX a 5"))
-	if b.data != nil {
+	if b.Data != nil {
 		t.Error("a batch without effects has an entry")
 	}
-	if c.at != before || text(b.replies[0]) != "$1 2 :0 :0 " {
-		t.Errorf("replies are %q", text(b.replies[0]))
+	if c.at != before || text(b.Replies[0]) != "$1 2 :0 :0 " {
+		t.Errorf("replies are %q", text(b.Replies[0]))
 	}
 	in := c.input()
-	in.tick = true
-	if b := c.evaluate(in); b.data == nil || b.data.Time() != c.now {
+	in.Tick = true
+	if b := c.evaluate(in); b.Data == nil || b.Data.Time() != c.now {
 		t.Error("a tick has no entry")
 	}
 }
@@ -208,12 +210,12 @@ func TestCoreFull(t *testing.T) {
 	c := newTestCore(t)
 	c.run(c.write("SET a 1"))
 	full, tight := c.input(), c.input()
-	full.full, tight.tight = true, true
-	c.want([]string{text(c.evaluate(full, c.write("SET b 1", "GET a", "DEL a")).replies[0])}, "-"+group.TextNoSpace+" $1 1 :1 ")
-	c.want([]string{text(c.evaluate(tight, c.write("SET b 1", "GET a", "DEL a")).replies[0])}, "-"+errTight+" $1 1 -"+errTight+" ")
+	full.Full, tight.Tight = true, true
+	c.want([]string{text(c.evaluate(full, c.write("SET b 1", "GET a", "DEL a")).Replies[0])}, "-"+group.TextNoSpace+" $1 1 :1 ")
+	c.want([]string{text(c.evaluate(tight, c.write("SET b 1", "GET a", "DEL a")).Replies[0])}, "-"+errTight+" $1 1 -"+errTight+" ")
 	g := c.write("GET a", "SET b 1")
 	g.Atomic = true
-	c.want([]string{text(c.evaluate(full, g).replies[0])}, fmt.Sprint("status ", group.NoSpace))
+	c.want([]string{text(c.evaluate(full, g).Replies[0])}, fmt.Sprint("status ", group.NoSpace))
 }
 
 // TestCoreTime checks that a decision which depended on the time is recorded.
@@ -221,13 +223,13 @@ func TestCoreTime(t *testing.T) {
 	c := newTestCore(t)
 	c.run(c.write("SET k v PX 100"))
 	c.now += 99
-	if b := c.evaluate(c.input(), c.write("GET k")); b.data != nil || text(b.replies[0]) != "$1 v " {
-		t.Errorf("too soon: %q", text(b.replies[0]))
+	if b := c.evaluate(c.input(), c.write("GET k")); b.Data != nil || text(b.Replies[0]) != "$1 v " {
+		t.Errorf("too soon: %q", text(b.Replies[0]))
 	}
 	c.now++
 	b := c.evaluate(c.input(), c.write("GET k"))
-	if b.data == nil || b.data.Time() != c.now || text(b.replies[0]) != "$-1 " {
-		t.Errorf("in time: %q", text(b.replies[0]))
+	if b.Data == nil || b.Data.Time() != c.now || text(b.Replies[0]) != "$-1 " {
+		t.Errorf("in time: %q", text(b.Replies[0]))
 	}
 }
 
@@ -259,8 +261,8 @@ func TestCoreBudget(t *testing.T) {
 	for i := range 12 {
 		writes = append(writes, c.write(fmt.Sprintf("SET k%d %s", i, big)))
 	}
-	b, n, err := c.core.evaluate(c.input(), queue(writes...))
-	if err != nil || n < 4 || n > 5 || len(b.data) > 2*batchBytesMax {
+	b, n, err := c.core.Evaluate(c.input(), queue(writes...))
+	if err != nil || n < 4 || n > 5 || len(b.Data) > 2*batchBytesMax {
 		t.Errorf("%d writes of a quarter of a batch taken, %v", n, err)
 	}
 	line := "RPUSH list"
@@ -271,11 +273,11 @@ func TestCoreBudget(t *testing.T) {
 	for range 12 {
 		reads = append(reads, c.write("LRANGE list 0 -1"))
 	}
-	if _, n, err = c.core.evaluate(c.input(), queue(reads...)); err != nil || n > 6 {
+	if _, n, err = c.core.Evaluate(c.input(), queue(reads...)); err != nil || n > 6 {
 		t.Errorf("%d reads of a quarter of a batch taken, %v", n, err)
 	}
 	line = strings.Replace(line, "list", "other", 1) + " " + strings.Repeat("y", 2*batchBytesMax)
-	if _, n, err = c.core.evaluate(c.input(), queue(c.write(line), c.write("SET z 1"))); err != nil || n != 1 {
+	if _, n, err = c.core.Evaluate(c.input(), queue(c.write(line), c.write("SET z 1"))); err != nil || n != 1 {
 		t.Errorf("%d groups taken, %v", n, err)
 	}
 }
@@ -307,12 +309,12 @@ func TestCoreReplay(t *testing.T) {
 				list = append(list, g)
 			}
 			b := c.evaluate(c.input(), list...)
-			line := fmt.Sprintf("%x", []byte(b.data))
-			for _, reply := range b.replies {
+			line := fmt.Sprintf("%x", []byte(b.Data))
+			for _, reply := range b.Replies {
 				line += fmt.Sprintf(" %q", text(reply))
 			}
 			out = append(out, line)
-			if b.data != nil {
+			if b.Data != nil {
 				c.apply(b)
 			}
 		}
@@ -372,7 +374,7 @@ func TestCoreCounts(t *testing.T) {
 	for !slices.Equal(c.dbs.Trash(), nil) {
 		in := c.input()
 		old := c.dbs.Trash()[0]
-		in.sweep = func(tx *keyspace.Tx) {
+		in.Sweep = func(tx *keyspace.Tx) {
 			for slot := range keyspace.Slots {
 				tx.Expire(uint16(slot), 10)
 			}
@@ -385,5 +387,20 @@ func TestCoreCounts(t *testing.T) {
 	}
 	if rows := c.rows("k"); len(rows) != 1 || !strings.HasSuffix(rows[0], "0000000000000001") {
 		t.Errorf("rows %q", rows)
+	}
+}
+
+// TestExpiredWithoutEffect finds a key expired by a command that fails, so
+// nothing is written: the time of that must be recorded all the same.
+func TestExpiredWithoutEffect(t *testing.T) {
+	c := newTestCore(t)
+	c.run(c.write("SET k v PX 100"))
+	c.now += 100
+	b := c.evaluate(c.input(), c.write("RENAME k {k}2"))
+	if got := text(b.Replies[0]); got != "-ERR no such key " {
+		t.Errorf("the reply is %q", got)
+	}
+	if b.Data == nil || b.Data.Time() != c.now {
+		t.Error("no entry tells the time")
 	}
 }

@@ -1,4 +1,4 @@
-package shard
+package eval
 
 import (
 	"fmt"
@@ -43,7 +43,7 @@ func TestSessionOutcomes(t *testing.T) {
 	c.run(c.write("SET a "+big), c.write("GET nothing"), c.write("INCR n", "GET n"))
 	c.run(c.write("GET a", "INCR n"))
 	none := c.evaluate(c.input(), c.write("DEL nothing"))
-	c.core.remember(none)
+	c.core.Remember(none)
 	c.run(c.write("LPUSH l a b"))
 	check := func(when string, want ...string) {
 		t.Helper()
@@ -82,7 +82,7 @@ func TestSessionPrune(t *testing.T) {
 	}
 	s.ack(3)
 	b := c.evaluate(c.input(), c.write("GET a"))
-	if b.data != nil {
+	if b.Data != nil {
 		t.Error("an acknowledgement alone makes an entry")
 	}
 	if n := count(); n != 4 {

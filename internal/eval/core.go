@@ -1,0 +1,260 @@
+package eval
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"tutti/internal/cluster"
+	"tutti/internal/command"
+	"tutti/internal/group"
+	"tutti/internal/keyspace"
+	"tutti/internal/store"
+)
+
+var be = binary.BigEndian
+
+// Budgets of one batch.
+const (
+	batchStepsMax = 20_000  // rows touched: about 5 ms
+	batchBytesMax = 1 << 20 // of effects, unless one command has more
+)
+
+const errTight = "NOSPACE the disk of the leader or of too many other nodes is full to the last reserve. Not applied. Reads still work; make room on the disks."
+
+// Batch is groups that were evaluated together: what they are answered, and the
+// entry that makes it true.
+type Batch struct {
+	Index   uint64 // of the entry
+	Term    uint64
+	Time    int64          // shard time of the evaluation
+	Data    store.WriteSet // nil: no effects, so no entry
+	Groups  []*group.Group
+	Replies []group.Reply // one per group
+
+	dbs       *keyspace.Databases // nil: unchanged
+	opened    []uint64            // sessions opened
+	floors    map[uint64]uint64   // session -> floor raised to
+	recorded  map[uint64]replyRow // session -> the row of this entry
+	deadlines []deadline          // added to the expiry index
+	trash     []trashed           // big collections deleted
+	tx        *keyspace.Tx        // what has its effects
+}
+
+// Waiting is a group that waits for its evaluation.
+type Waiting struct {
+	*group.Group
+	// Prepared is its evaluation beside the loop, if it was too much for a batch.
+	Prepared *Prepared
+	tries    int // how often that came too late
+}
+
+// Config is what the evaluation of a shard's groups depends on beside its state
+// and the time.
+type Config struct {
+	Shard cluster.ShardID
+	// Slots is what the shard owns. Commands for other slots are refused.
+	Slots store.SlotRange
+	Table *command.Table
+	// Known remembers keys that exist or do not.
+	Known *keyspace.Known
+	NewID func() uint64
+	Rand  func(n uint64) uint64
+}
+
+// Core evaluates. It has no goroutine, clock or I/O of its own: the state it
+// reads, the time and the randomness are given to it, so a recorded input
+// replays exactly. It lasts for one term of a leader.
+type Core struct {
+	cfg      Config
+	sessions *sessions
+	tx       *keyspace.Tx // its memory is used again for every batch
+	out      int          // bytes of replies of the last batch, the guess for the next
+}
+
+// New returns the core of a new leader, whose applied state is what v shows.
+func New(cfg Config, v *store.View) (*Core, error) {
+	s, err := loadSessions(cfg.Shard, v)
+	if err != nil {
+		return nil, err
+	}
+	return &Core{cfg: cfg, sessions: s}, nil
+}
+
+// Shortage is what the disks allow.
+type Shortage struct {
+	Full  bool // what needs room is refused
+	Tight bool // every write is refused
+}
+
+// Input is everything that the evaluation of a batch depends on beside the core
+// and the groups.
+type Input struct {
+	State     keyspace.Reader
+	Keys      func(pdb uint32) int64
+	Databases *keyspace.Databases
+	Applied   int64 // applied shard time
+	Now       int64
+	Index     uint64
+	Term      uint64
+	Sweep     func(tx *keyspace.Tx) // background work of the keyspace; nil: none
+	Tick      bool                  // the time must be recorded though nothing else is
+	Scrub     bool                  // the scrub row must be written
+	From      []byte                // with this value
+	Shortage                        // of room on the disks
+}
+
+// Evaluate runs as many of groups as the budget allows and returns the batch
+// and how many it took. With keyspace.ErrHeavy, the group of that number is too
+// much for the loop: it is to be evaluated beside it, see Prepare.
+func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
+	env := keyspace.Env{Now: in.Now, Applied: in.Applied, Index: in.Index,
+		Databases: in.Databases, Keys: in.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand, Known: c.cfg.Known}
+	if c.tx == nil {
+		c.tx = keyspace.NewTx(in.State, env)
+	} else {
+		c.tx.Reset(in.State, env)
+	}
+	tx := c.tx
+	if len(groups) > 0 && groups[0].Prepared != nil {
+		if b, ok := c.take(in, &groups[0]); ok {
+			return b, 1, nil
+		}
+	}
+	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: tx}
+	ctx := command.Ctx{Tx: tx, Out: make([]byte, 0, c.out+256)}
+	n := 0
+	wrote := make([]bool, 0, len(groups))
+	for ; n < len(groups); n++ {
+		if n > 0 && (tx.Steps() > batchStepsMax || tx.Size() > batchBytesMax || len(ctx.Out) > batchBytesMax) {
+			break
+		}
+		before := tx.Writes()
+		tx.Allow(groups[n].stepsMax())
+		b.Replies = append(b.Replies, c.group(&ctx, b, groups[n].Group, in))
+		wrote = append(wrote, tx.Writes() != before)
+		b.Groups = append(b.Groups, groups[n].Group)
+		if errors.Is(tx.Err(), keyspace.ErrHeavy) {
+			return nil, n, keyspace.ErrHeavy
+		}
+	}
+	tx.Allow(0)
+	if in.Sweep != nil && !in.Tight && tx.Steps() <= batchStepsMax {
+		tx.Mark()
+		in.Sweep(tx)
+	}
+	if err := tx.Err(); err != nil {
+		return nil, 0, err
+	}
+	c.out = min(len(ctx.Out), batchBytesMax)
+	c.finish(b, in, wrote)
+	return b, n, nil
+}
+
+// group evaluates one group. The sessions have already been asked whether it
+// is a repetition.
+func (c *Core) group(ctx *command.Ctx, b *Batch, g *group.Group, in Input) group.Reply {
+	r := group.Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.Term, Index: b.Index, Time: b.Time}
+	if c.ended(b, g) {
+		r.Status = group.NoSession
+		return r
+	}
+	if g.Open {
+		b.opened = append(b.opened, g.Session)
+		return r
+	}
+	if !unchanged(c.cfg.Slots, ctx.Tx, g.Watches) {
+		r.Status = group.WatchFailed
+		return r
+	}
+	if g.Atomic && c.refused(g, in.Shortage) {
+		r.Status = group.NoSpace
+		return r
+	}
+	r.Replies = c.commands(ctx, g, in.Shortage)
+	return r
+}
+
+// finish seals a batch if anything of it must be replicated.
+func (c *Core) finish(b *Batch, in Input, wrote []bool) {
+	tx := b.tx
+	if tx.Empty() && !tx.UsedNow() && !in.Tick && !in.Scrub && len(b.opened) == 0 {
+		return
+	}
+	c.seal(b, tx, in.Databases, wrote)
+	if in.Scrub {
+		b.Data.Put(store.ScrubRow(c.cfg.Shard), in.From)
+	}
+}
+
+// commands evaluates the commands of a group and returns their replies.
+func (c *Core) commands(ctx *command.Ctx, g *group.Group, short Shortage) [][]byte {
+	ctx.Proto = int(g.Proto)
+	began := len(ctx.Out)
+	replies := make([][]byte, len(g.Cmds))
+	foreign := g.Atomic && c.foreign(g) // a transaction is all or nothing
+	for i, cmd := range g.Cmds {
+		at := len(ctx.Out)
+		ctx.DB, ctx.Args = cmd.DB, cmd.Args
+		switch row, text := c.cfg.Table.Lookup(cmd.Args); {
+		case row == nil || row.Run == nil:
+			ctx.Error("ERR the leader does not know this command (" + text + "). Not applied.")
+		case foreign:
+			ctx.Error(TextForeign)
+		case len(ctx.Out)-began > group.RepliesMax && !(g.Atomic && row.Flags&command.Write != 0):
+			ctx.Error(group.TextReplies) // a transaction is not left half done
+		case short.Full && row.Flags&command.DenyOOM != 0:
+			ctx.Error(group.TextNoSpace)
+		case short.Tight && row.Flags&command.Write != 0:
+			ctx.Error(errTight)
+		default:
+			run(c.cfg.Slots, ctx, row)
+		}
+		replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]
+	}
+	return replies
+}
+
+// foreign reports whether a command of a group has keys that are not this shard's.
+func (c *Core) foreign(g *group.Group) bool {
+	if c.cfg.Slots == store.AllSlots {
+		return false
+	}
+	for _, cmd := range g.Cmds {
+		if row, _ := c.cfg.Table.Lookup(cmd.Args); row != nil && foreign(c.cfg.Slots, row, cmd.Args) {
+			return true
+		}
+	}
+	return false
+}
+
+// refused reports whether there is no room for some command of a transaction,
+// which is all or nothing.
+func (c *Core) refused(g *group.Group, short Shortage) bool {
+	var flags command.Flags
+	if short.Full {
+		flags = command.DenyOOM
+	}
+	if short.Tight {
+		flags |= command.Write
+	}
+	if flags == 0 {
+		return false
+	}
+	for _, cmd := range g.Cmds {
+		if row, _ := c.cfg.Table.Lookup(cmd.Args); row != nil && row.Flags&flags != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// ended reports whether a newer incarnation of its entry node has taken the
+// session of a group away while the group waited, in this batch even.
+func (c *Core) ended(b *Batch, g *group.Group) bool {
+	for _, id := range b.opened {
+		if group.SessionNode(id) == group.SessionNode(g.Session) && group.SessionIncarnation(id) > group.SessionIncarnation(g.Session) {
+			return true
+		}
+	}
+	return !g.Open && c.sessions.byID[g.Session] == nil
+}

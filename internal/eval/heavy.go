@@ -1,0 +1,111 @@
+package eval
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"tutti/internal/command"
+	"tutti/internal/group"
+	"tutti/internal/keyspace"
+	"tutti/internal/store"
+)
+
+// Heavy groups. What takes more steps than a batch may is evaluated beside the
+// loop, over a view, while the loop goes on with others. The evaluation notes
+// which keys it looked at. Its result comes back to the head of the queue, and
+// becomes an entry of its own if none of those keys has changed since: then it
+// is what an evaluation in the loop would have given. Otherwise it is evaluated
+// again, and after heavyTriesMax times in the loop, whatever that takes: among
+// clients that never rest it would never end.
+
+const (
+	// heavyTriesMax is how often a result may come too late.
+	heavyTriesMax = 3
+	// heavyStepsMax bounds one evaluation, to a few seconds: its view keeps
+	// what it shows from being compacted away.
+	heavyStepsMax = 10_000_000
+)
+
+var errTooHeavy = fmt.Sprintf("ERR the command touches more than %d rows. Not applied. Split it into smaller ones.", heavyStepsMax)
+
+// Prepared is the outcome of an evaluation over a view.
+type Prepared struct {
+	tx      *keyspace.Tx
+	replies [][]byte
+	dbs     *keyspace.Databases
+	reads   []group.Watch // the keys it looked at, as it found them
+}
+
+// stepsMax is how many steps a group may take in the loop.
+func (g *Waiting) stepsMax() int {
+	if g.tries >= heavyTriesMax {
+		return 0
+	}
+	return batchStepsMax
+}
+
+// Prepare evaluates a group over a view. It runs beside the loop and uses of
+// the core only what never changes. With an error nothing came of it; a group
+// whose watched keys have changed has no result either, which the loop finds
+// out by itself.
+func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bool) (*Prepared, error) {
+	env := keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases, Keys: v.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand,
+		// The index of the entry is not known yet. Versions are only compared for
+		// being equal, and an object id equals no index: ids begin at 1<<48.
+		Index:   c.cfg.NewID(),
+		Touched: make(map[keyspace.Touched]struct{}), Stop: stop}
+	p := &Prepared{dbs: v.Databases, tx: keyspace.NewTx(v, env)}
+	look := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases})
+	if !unchanged(c.cfg.Slots, look, g.Watches) {
+		return nil, look.Err()
+	}
+	p.tx.Allow(heavyStepsMax)
+	p.replies = c.commands(&command.Ctx{Tx: p.tx}, g, Shortage{})
+	switch err := p.tx.Err(); {
+	case errors.Is(err, keyspace.ErrStopped):
+		return nil, nil
+	case errors.Is(err, keyspace.ErrHeavy):
+		p.refuse(v, env)
+		return p, nil
+	case err != nil:
+		return nil, err
+	}
+	p.reads = slices.Clone(g.Watches)
+	for k := range env.Touched {
+		w := group.Watch{DB: k.DB, Key: []byte(k.Key)}
+		w.Version, w.Exists = look.KeyVersion(w.DB, w.Key)
+		p.reads = append(p.reads, w)
+	}
+	p.tx.Effects(func(_, _ []byte) {}, func([]byte) {}) // sorts them, here and not in the loop
+	return p, look.Err()
+}
+
+// refuse makes the outcome an error that depends on nothing.
+func (p *Prepared) refuse(v *store.View, env keyspace.Env) {
+	p.tx = keyspace.NewTx(v, env)
+	for i := range p.replies {
+		var c command.Ctx
+		c.Error(errTooHeavy)
+		p.replies[i] = c.Out
+	}
+}
+
+// take makes a batch of a group that was evaluated beside the loop, if what it
+// saw still holds.
+func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
+	p := g.Prepared
+	g.Prepared = nil
+	g.tries++
+	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: p.tx, Groups: []*group.Group{g.Group}}
+	now := keyspace.NewReadTx(in.State, keyspace.Env{Now: in.Now, Applied: in.Applied, Databases: in.Databases})
+	if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || !unchanged(c.cfg.Slots, now, p.reads) || now.Err() != nil {
+		return nil, false
+	}
+	p.tx.Keys = in.Keys
+	b.Replies = []group.Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.Term, Index: b.Index, Time: b.Time, Replies: p.replies}}
+	in.Tick = in.Tick || now.UsedNow()
+	c.finish(b, in, []bool{!p.tx.Empty()})
+	return b, true
+}

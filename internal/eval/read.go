@@ -1,0 +1,81 @@
+package eval
+
+import (
+	"tutti/internal/command"
+	"tutti/internal/group"
+	"tutti/internal/keyspace"
+	"tutti/internal/store"
+)
+
+// TextForeign answers a command whose keys are not the shard's. Who sends it has
+// another picture of who owns what.
+const TextForeign = "ERR the keys of this command do not belong to the shard that was asked. Not applied."
+
+// run evaluates a command on a shard that owns these slots, unless its keys are
+// others'. Every command that is evaluated comes through here, whether it
+// writes or reads.
+func run(owned store.SlotRange, ctx *command.Ctx, row *command.Command) {
+	if foreign(owned, row, ctx.Args) {
+		ctx.Error(TextForeign)
+		return
+	}
+	ctx.Run(row)
+}
+
+// foreign reports whether a key of a command lies outside of a range of slots.
+func foreign(owned store.SlotRange, row *command.Command, args [][]byte) bool {
+	if owned == store.AllSlots {
+		return false
+	}
+	var buf [8]int
+	for _, at := range row.KeyArgs(buf[:0], args) {
+		if !owns(owned, args[at]) {
+			return true
+		}
+	}
+	return false
+}
+
+func owns(owned store.SlotRange, key []byte) bool {
+	slot := int(keyspace.Slot(key))
+	return owned.First <= slot && slot < owned.End
+}
+
+// Reads evaluates commands that only read, over one view.
+type Reads struct {
+	*keyspace.Tx
+	owned store.SlotRange
+}
+
+// Over lets f read from a view at shard time now. again says that what f found
+// depends on a time that the shard has not recorded yet: it does not count, and
+// f is to be called over a view in which it has.
+func Over(v *store.View, now int64, rand func(n uint64) uint64, f func(r *Reads)) (again bool, err error) {
+	tx := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: rand})
+	f(&Reads{Tx: tx, owned: v.Slots})
+	return tx.UsedNow(), tx.Err()
+}
+
+// Run evaluates one command and returns its reply.
+func (r *Reads) Run(cmd *command.Command, db uint8, proto int, args [][]byte) []byte {
+	ctx := command.Ctx{Tx: r.Tx, DB: db, Proto: proto, Args: args}
+	run(r.owned, &ctx, cmd)
+	return ctx.Out
+}
+
+// Unchanged reports whether all keys are as they were when their versions were
+// taken.
+func (r *Reads) Unchanged(keys []group.Watch) bool { return unchanged(r.owned, r.Tx, keys) }
+
+// unchanged is Unchanged. A key of another shard has no version here.
+func unchanged(owned store.SlotRange, tx *keyspace.Tx, keys []group.Watch) bool {
+	for _, w := range keys {
+		if !owns(owned, w.Key) {
+			return false
+		}
+		if v, exists := tx.KeyVersion(w.DB, w.Key); v != w.Version || exists != w.Exists {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,152 @@
+package eval
+
+import (
+	"maps"
+	"slices"
+
+	"tutti/internal/group"
+	"tutti/internal/keyspace"
+	"tutti/internal/store"
+)
+
+// seal turns the effects of a batch into its write set, together with the
+// shard-local rows: sessions, replies, counts, databases.
+func (c *Core) seal(b *Batch, tx *keyspace.Tx, before *keyspace.Databases, wrote []bool) {
+	w := store.NewWriteSet(b.Time, tx.Size()+512)
+	c.sealSessions(b, &w, wrote)
+	deltas := tx.CountDeltas()
+	for _, pdb := range slices.Sorted(maps.Keys(deltas)) { // in order: a replay gives the same bytes
+		d := deltas[pdb]
+		switch n := tx.Keys(pdb) + d; {
+		case d == 0:
+		case n == 0:
+			w.Delete(store.CountRow(c.cfg.Shard, pdb))
+		default:
+			w.Put(store.CountRow(c.cfg.Shard, pdb), be.AppendUint64(nil, uint64(n)))
+		}
+	}
+	if tx.DatabasesChanged() {
+		b.dbs = tx.Databases
+		w.Put(store.DatabasesRow(c.cfg.Shard), b.dbs.Encode())
+		for _, pdb := range before.Trash() {
+			if !slices.Contains(b.dbs.Trash(), pdb) {
+				w.Delete(store.CountRow(c.cfg.Shard, pdb))
+			}
+		}
+	}
+	tx.Effects(func(row, val []byte) {
+		w.Put(row, val)
+		if slot, t, ok := keyspace.Deadline(row); ok {
+			b.deadlines = append(b.deadlines, deadline{slot, t})
+		} else if slot, id, ok := keyspace.Trash(row); ok {
+			b.trash = append(b.trash, trashed{slot, id})
+		}
+	}, w.Delete)
+	b.Data = w
+}
+
+// sealSessions records the replies of groups with effects, one row per session.
+// Groups without effects need none: evaluated again, they find what they would
+// have found if they had come later.
+func (c *Core) sealSessions(b *Batch, w *store.WriteSet, wrote []bool) {
+	for _, id := range b.opened {
+		c.sealOpen(w, id)
+	}
+	rows := make(map[uint64][]byte)
+	b.recorded = make(map[uint64]replyRow)
+	b.floors = make(map[uint64]uint64)
+	for i, g := range b.Groups {
+		s := c.sessions.byID[g.Session]
+		if s == nil || g.Open || b.Replies[i].Status == group.NoSession {
+			continue
+		}
+		if wrote[i] {
+			rows[g.Session] = appendRecorded(rows[g.Session], g.Seq, b.Replies[i].Replies)
+			row := b.recorded[g.Session]
+			b.recorded[g.Session] = replyRow{index: b.Index, maxSeq: max(row.maxSeq, g.Seq)}
+		}
+		if s.acked > s.floor {
+			b.floors[g.Session] = s.acked
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(rows)) {
+		w.Put(store.RepliesRow(c.cfg.Shard, id, b.Index), rows[id])
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.floors)) {
+		floor := b.floors[id]
+		w.Put(store.SessionRow(c.cfg.Shard, id), be.AppendUint64(nil, floor))
+		for _, row := range c.sessions.byID[id].rows {
+			if row.maxSeq <= floor {
+				w.Delete(store.RepliesRow(c.cfg.Shard, id, row.index))
+			}
+		}
+	}
+}
+
+// sealOpen opens a session and ends those of older incarnations of its node.
+func (c *Core) sealOpen(w *store.WriteSet, id uint64) {
+	node := group.SessionNode(id)
+	w.Put(store.NodeRow(c.cfg.Shard, node), be.AppendUint64(nil, group.SessionIncarnation(id)))
+	if c.sessions.byID[id] == nil {
+		w.Put(store.SessionRow(c.cfg.Shard, id), make([]byte, 8))
+	}
+	for _, old := range slices.Sorted(maps.Keys(c.sessions.byID)) {
+		if group.SessionNode(old) != node || group.SessionIncarnation(old) >= group.SessionIncarnation(id) {
+			continue
+		}
+		w.Delete(store.SessionRow(c.cfg.Shard, old))
+		for _, row := range c.sessions.byID[old].rows {
+			w.Delete(store.RepliesRow(c.cfg.Shard, old, row.index))
+		}
+	}
+}
+
+// Applied takes over into memory what the entry of b, now applied, did to the
+// session rows.
+func (c *Core) Applied(b *Batch) {
+	for _, id := range b.opened {
+		for old := range c.sessions.byID {
+			if group.SessionNode(old) == group.SessionNode(id) && group.SessionIncarnation(old) < group.SessionIncarnation(id) {
+				delete(c.sessions.byID, old)
+			}
+		}
+		c.sessions.nodes[group.SessionNode(id)] = group.SessionIncarnation(id)
+		c.sessions.session(id)
+	}
+	for id, floor := range b.floors {
+		s := c.sessions.byID[id]
+		if s == nil {
+			continue
+		}
+		s.setFloor(floor)
+		keep := s.rows[:0]
+		for _, row := range s.rows {
+			if row.maxSeq > floor {
+				keep = append(keep, row)
+			}
+		}
+		s.rows = keep
+	}
+	for id, row := range b.recorded {
+		if s := c.sessions.byID[id]; s != nil {
+			s.rows = append(s.rows, row)
+		}
+	}
+	// The effects are still those of b: nothing is evaluated while it is in
+	// flight.
+	if c.cfg.Known != nil {
+		b.tx.Effects(c.cfg.Known.Put, c.cfg.Known.Delete)
+	}
+	c.Remember(b)
+}
+
+// Remember notes the outcome of every group of b for repetitions in this term.
+func (c *Core) Remember(b *Batch) {
+	for i, g := range b.Groups {
+		s := c.sessions.byID[g.Session]
+		if s == nil || g.Open || g.Seq <= s.acked {
+			continue
+		}
+		s.open[g.Seq] = outcome{index: b.Index, reply: &b.Replies[i]}
+	}
+}

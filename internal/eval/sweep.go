@@ -1,0 +1,168 @@
+package eval
+
+import (
+	"container/heap"
+
+	"tutti/internal/keyspace"
+	"tutti/internal/store"
+)
+
+// Sweep is the leader's background work on its shard: it removes keys whose
+// deadline has passed and rows of what was deleted in one stroke. It works in
+// batches like any other write, so replicas agree on when a key is gone.
+type Sweep struct {
+	slots     store.SlotRange
+	deadlines deadlines
+	first     map[uint16]int64 // slot -> its earliest deadline in the heap
+	trash     []trashed
+	purge     int      // slot where purging the oldest flushed database goes on
+	busy      []uint16 // slots swept in the batch in flight
+	purged    int      // where purge goes on if the batch in flight is applied
+}
+
+type trashed struct {
+	slot uint16
+	id   uint64
+}
+
+const (
+	// sweepKeysMax and purgeRowsMax bound the work of one batch.
+	sweepKeysMax = 256
+	purgeRowsMax = 512
+)
+
+// NewSweep returns a sweep of the slots of a shard that has nothing to do yet.
+func NewSweep(slots store.SlotRange) *Sweep {
+	return &Sweep{slots: slots, first: make(map[uint16]int64)}
+}
+
+// Found is the work that a state holds.
+type Found struct {
+	deadlines []deadline
+	trash     []trashed
+}
+
+// Find looks through the state of a view for work, which takes long.
+func Find(v *store.View, slots store.SlotRange) (f Found, err error) {
+	err = keyspace.Pending(v, slots.First, slots.End,
+		func(slot uint16, t int64) { f.deadlines = append(f.deadlines, deadline{slot, t}) },
+		func(slot uint16, id uint64) { f.trash = append(f.trash, trashed{slot, id}) })
+	return f, err
+}
+
+// Add takes over work that was found.
+func (s *Sweep) Add(f Found) {
+	for _, d := range f.deadlines {
+		s.add(d.slot, d.t)
+	}
+	s.trash = append(s.trash, f.trash...)
+}
+
+func (s *Sweep) add(slot uint16, t int64) {
+	if old, ok := s.first[slot]; ok && old <= t {
+		return
+	}
+	s.first[slot] = t
+	heap.Push(&s.deadlines, deadline{slot, t})
+}
+
+// Garbage reports whether there are rows to be removed, of collections or of
+// flushed databases, at any time.
+func (s *Sweep) Garbage(flushed []uint32) bool { return len(s.trash) > 0 || len(flushed) > 0 }
+
+// Next is the earliest deadline; ok is false if there is none.
+func (s *Sweep) Next() (t int64, ok bool) {
+	if len(s.deadlines) == 0 {
+		return 0, false
+	}
+	return s.deadlines[0].t, true
+}
+
+// Step does a part of the work inside of a batch at time now. The next call of
+// Wrote, Swept or Dropped says what became of that.
+func (s *Sweep) Step(tx *keyspace.Tx, now int64, flushed []uint32) {
+	s.expire(tx, now)
+	if len(s.trash) > 0 {
+		tx.PurgeTrash(s.trash[0].slot, s.trash[0].id, purgeRowsMax)
+	}
+	if len(flushed) > 0 && !tx.DatabasesChanged() {
+		next, done := tx.PurgeDatabase(flushed[0], max(s.purge, s.slots.First), s.slots.End, sweepKeysMax)
+		if s.purged = next; done {
+			s.purged = 0
+			tx.SetDatabases(tx.Databases.Purged(flushed[0]))
+		}
+	}
+}
+
+func (s *Sweep) expire(tx *keyspace.Tx, now int64) {
+	n := 0
+	for len(s.deadlines) > 0 && s.deadlines[0].t <= now && n < sweepKeysMax {
+		d := heap.Pop(&s.deadlines).(deadline)
+		if s.first[d.slot] != d.t {
+			continue // superseded
+		}
+		delete(s.first, d.slot)
+		n += max(1, tx.Expire(d.slot, sweepKeysMax-n))
+		s.busy = append(s.busy, d.slot)
+	}
+}
+
+// Wrote learns from a batch that is applied now, in state.
+func (s *Sweep) Wrote(b *Batch, state keyspace.Reader) error {
+	for _, d := range b.deadlines {
+		s.add(d.slot, d.t)
+	}
+	s.trash = append(s.trash, b.trash...)
+	return s.Swept(state)
+}
+
+// Dropped takes back what the last step did: its effects will not be applied.
+func (s *Sweep) Dropped(state keyspace.Reader) error {
+	s.purged = s.purge
+	return s.Swept(state)
+}
+
+// Swept looks again at what the last step worked on, now that its effects are
+// in state (or that it had none).
+func (s *Sweep) Swept(state keyspace.Reader) error {
+	s.purge = s.purged
+	for _, slot := range s.busy {
+		t, ok, err := keyspace.NextDeadline(state, slot)
+		if err != nil {
+			return err
+		}
+		if ok {
+			s.add(slot, t)
+		}
+	}
+	s.busy = s.busy[:0]
+	if len(s.trash) > 0 {
+		_, ok, err := state.Get(keyspace.TrashRow(s.trash[0].slot, s.trash[0].id), nil)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			s.trash = s.trash[1:]
+		}
+	}
+	return nil
+}
+
+type deadline struct {
+	slot uint16
+	t    int64
+}
+
+// deadlines is a heap by time.
+type deadlines []deadline
+
+func (h deadlines) Len() int           { return len(h) }
+func (h deadlines) Less(i, j int) bool { return h[i].t < h[j].t }
+func (h deadlines) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *deadlines) Push(x any)        { *h = append(*h, x.(deadline)) }
+func (h *deadlines) Pop() any {
+	old := *h
+	d := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return d
+}
