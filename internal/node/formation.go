@@ -108,7 +108,7 @@ func (f Formation) shards() []shard.Shard {
 	n := max(f.Shards, 1)
 	list := make([]shard.Shard, n)
 	for i := range list {
-		list[i] = shard.Shard{ID: cluster.ShardID(i + 1), Slots: store.SlotRange{First: i * keyspace.Slots / n, End: (i + 1) * keyspace.Slots / n}}
+		list[i] = shard.Shard{ID: cluster.ShardID(i + 1), Slots: cluster.SlotRange{First: i * keyspace.Slots / n, End: (i + 1) * keyspace.Slots / n}}
 	}
 	return list
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
 	"tutti/internal/peer"
@@ -56,10 +57,10 @@ func newTestRouter(t *testing.T, start bool) *testRouter {
 	must(err)
 	state, err := store.OpenState(cfg)
 	must(err)
-	must(state.Create(testShard, store.Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{1}}))
-	must(log.Create(testShard, 10, 1))
+	must(state.Create(cluster.Descriptor{ID: testShard}, store.Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{1}}))
+	must(log.Create(testShard, 1, 10, 1))
 	clock := shard.SystemClock()
-	shards := []shard.Shard{{ID: testShard, Slots: store.AllSlots}}
+	shards := []shard.Shard{{ID: testShard, Slots: cluster.AllSlots}}
 	r := &testRouter{t: t, stores: []interface{ Close() error }{log, state}}
 	r.router = New(Config{Node: 1, Incarnation: 1, Shards: shards})
 	r.links = peer.New(peer.Config{Node: 1, Listener: nobody{make(chan struct{})}, Wall: clock.Wall})
@@ -429,11 +430,11 @@ func TestRead(t *testing.T) {
 
 // TestShards maps slots to shards.
 func TestShards(t *testing.T) {
-	r := New(Config{Shards: []shard.Shard{{ID: 1, Slots: store.SlotRange{First: 0, End: 100}}, {ID: 2, Slots: store.SlotRange{First: 100, End: keyspace.Slots}}}})
+	r := New(Config{Shards: []shard.Shard{{ID: 1, Slots: cluster.SlotRange{First: 0, End: 100}}, {ID: 2, Slots: cluster.SlotRange{First: 100, End: keyspace.Slots}}}})
 	if _, ok := r.Single(); ok || r.Shard(99) != 1 || r.Shard(100) != 2 || r.Shard(keyspace.Slots-1) != 2 {
 		t.Error("slots are at the wrong shard")
 	}
-	r = New(Config{Shards: []shard.Shard{{ID: 5, Slots: store.AllSlots}}})
+	r = New(Config{Shards: []shard.Shard{{ID: 5, Slots: cluster.AllSlots}}})
 	if id, ok := r.Single(); !ok || id != 5 {
 		t.Errorf("single shard %d, %v", id, ok)
 	}

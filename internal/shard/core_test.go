@@ -44,7 +44,7 @@ func newTestCore(t *testing.T) *testCore {
 	}
 	t.Cleanup(func() { state.Close() })
 	c := &testCore{t: t, state: state, at: store.Applied{Index: 10, Term: 1}, dbs: keyspace.NewDatabases(), now: testWall}
-	if err := state.Create(testShard, c.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
+	if err := state.Create(cluster.Descriptor{ID: testShard}, c.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
 		t.Fatal(err)
 	}
 	c.lead()

@@ -18,7 +18,7 @@ import (
 func deafHost() (*Host, *loop) {
 	h := &Host{cfg: Config{Node: 2, Logger: nil}, replicas: make(map[cluster.ShardID]*Replica)}
 	l := newLoop(h)
-	h.replicas[testShard] = &Replica{host: h, loop: l, id: testShard, self: 2, slots: store.AllSlots}
+	h.replicas[testShard] = &Replica{host: h, loop: l, id: testShard, self: 2, slots: cluster.AllSlots}
 	return h, l
 }
 
@@ -96,7 +96,7 @@ func FuzzSnapshotHead(f *testing.F) {
 			f.Fatal(err)
 		}
 		b := be.AppendUint64(nil, testShard)
-		b = be.AppendUint32(be.AppendUint32(b, uint32(store.AllSlots.First)), uint32(store.AllSlots.End))
+		b = be.AppendUint32(be.AppendUint32(b, uint32(cluster.AllSlots.First)), uint32(cluster.AllSlots.End))
 		return append(b, m...)
 	}
 	f.Add(head(1, 2, pb.MsgSnap, 9))

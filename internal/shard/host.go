@@ -88,7 +88,7 @@ const logBytesDefault = 64 << 20
 // Shard says which slots a shard owns.
 type Shard struct {
 	ID    cluster.ShardID
-	Slots store.SlotRange
+	Slots cluster.SlotRange
 }
 
 // Host is the shards of one node.

@@ -27,7 +27,7 @@ type Replica struct {
 	loop  *loop
 	id    cluster.ShardID
 	self  cluster.ReplicaID // this replica in raft, see replicaID
-	slots store.SlotRange
+	slots cluster.SlotRange
 	raft  *raft.RawNode
 	log   *store.ShardLog
 	core  core
@@ -110,7 +110,7 @@ const (
 	queueGroupsMax   = 1 << 16
 )
 
-func (h *Host) openReplica(l *loop, id cluster.ShardID, slots store.SlotRange) (*Replica, error) {
+func (h *Host) openReplica(l *loop, id cluster.ShardID, slots cluster.SlotRange) (*Replica, error) {
 	r := &Replica{host: h, loop: l, id: id, self: replicaID(h.cfg.Node, h.cfg.Generation), slots: slots,
 		pending: make(map[groupID]*Group), joining: make(map[cluster.NodeID]request)}
 	// An answer to a round of an earlier start must not pass for one of this.

@@ -124,7 +124,7 @@ func (r *Replica) stopScrub() {
 var errStopped = errors.New("stopped")
 
 // hashPiece hashes the rows of a piece, with pauses for everybody else.
-func hashPiece(v *store.View, slots store.SlotRange, from []byte, size int, pause func(bytes int) bool) (hash uint64, next []byte, err error) {
+func hashPiece(v *store.View, slots cluster.SlotRange, from []byte, size int, pause func(bytes int) bool) (hash uint64, next []byte, err error) {
 	var d xxhash.Digest
 	d.Reset()
 	var head [2 * binary.MaxVarintLen64]byte

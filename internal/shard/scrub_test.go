@@ -70,7 +70,7 @@ func TestScrubPieces(t *testing.T) {
 					v, _, err := n.view(&Read{})
 					n.must(err)
 					defer v.Release()
-					next, err = v.Piece(store.AllSlots, from, 300, func([]byte, []byte) error { count++; return nil })
+					next, err = v.Piece(cluster.AllSlots, from, 300, func([]byte, []byte) error { count++; return nil })
 					n.must(err)
 					return next, count
 				}

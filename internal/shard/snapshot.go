@@ -162,7 +162,7 @@ func (h *Host) snapshotHead(from cluster.NodeID, head []byte) (*Replica, *pb.Mes
 	if err := proto.Unmarshal(head[16:], m); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", peer.ErrFrame, err)
 	}
-	slots := store.SlotRange{First: int(be.Uint32(head[8:])), End: int(be.Uint32(head[12:]))}
+	slots := cluster.SlotRange{First: int(be.Uint32(head[8:])), End: int(be.Uint32(head[12:]))}
 	if r == nil || slots != r.slots || m.GetType() != pb.MsgSnap || replicaNode(cluster.ReplicaID(m.GetFrom())) != from || cluster.ReplicaID(m.GetTo()) != r.self || raft.IsEmptySnap(m.GetSnapshot()) {
 		return nil, nil, fmt.Errorf("%w: snapshot of shard %d from node %d", peer.ErrFrame, be.Uint64(head), from)
 	}

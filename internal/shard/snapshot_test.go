@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/store"
 )
 
@@ -20,10 +21,10 @@ func TestSnapshotWithEntries(t *testing.T) {
 			src.run(src.write("INCR a"))
 		}
 		at := src.at
-		in, err := n.state.Receive(testShard, store.AllSlots)
+		in, err := n.state.Receive(testShard, cluster.AllSlots)
 		n.must(err)
 		view := src.state.View(testShard, at, src.dbs, func() {})
-		n.must(view.Rows(store.AllSlots, in.Add))
+		n.must(view.Rows(cluster.AllSlots, in.Add))
 		view.Release()
 		n.must(in.Finish())
 		next := src.evaluate(src.input(), src.write("INCR a"))

@@ -145,6 +145,15 @@ func (v *vow) lower(shard cluster.ShardID, index uint64) error {
 	return v.write()
 }
 
+// forget takes back, durably, all that was vowed for a shard whose replica here
+// is dropped.
+func (v *vow) forget(shard cluster.ShardID) error {
+	v.mu.Lock()
+	delete(v.state, shard)
+	v.mu.Unlock()
+	return v.write()
+}
+
 func (v *vow) signal() {
 	select {
 	case v.wake <- struct{}{}:
