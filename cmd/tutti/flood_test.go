@@ -26,6 +26,8 @@ func victim(t *testing.T, addr, key string, lasts time.Duration) []time.Duration
 	k := newClients([]string{addr}, floodPatience)
 	defer k.close()
 	var took []time.Duration
+	pace := time.NewTicker(time.Millisecond)
+	defer pace.Stop()
 	for n, end := 0, time.Now().Add(lasts); time.Now().Before(end); n++ {
 		command := []string{"SET", key, fmt.Sprint(n)}
 		if n%2 == 1 {
@@ -37,9 +39,17 @@ func victim(t *testing.T, addr, key string, lasts time.Duration) []time.Duration
 			return took
 		}
 		took = append(took, time.Since(began))
-		time.Sleep(time.Millisecond)
+		<-pace.C
 	}
 	return took
+}
+
+// rest lets d pass, if nobody says stop before.
+func rest(stop <-chan struct{}, d time.Duration) {
+	select {
+	case <-stop:
+	case <-time.After(d):
+	}
 }
 
 // flood attacks one address in every way until stop is closed.
@@ -91,7 +101,7 @@ func flood(t *testing.T, addr string, stop chan struct{}) *sync.WaitGroup {
 				for !stopped() {
 					c := dial()
 					if c == nil {
-						time.Sleep(10 * time.Millisecond)
+						rest(stop, 10*time.Millisecond)
 						continue
 					}
 					for !stopped() {
@@ -101,7 +111,7 @@ func flood(t *testing.T, addr string, stop chan struct{}) *sync.WaitGroup {
 						}
 					}
 					c.Close()
-					time.Sleep(time.Millisecond)
+					rest(stop, time.Millisecond)
 				}
 			})
 		}

@@ -115,13 +115,13 @@ func (w *writers) run(i int, addrs []string, bytes int) {
 			w.mu.Unlock()
 		case err == nil && strings.HasPrefix(string(v[0].Str), "NOSPACE "):
 			w.refused.Add(1)
-			time.Sleep(time.Millisecond)
+			rest(w.stop, time.Millisecond)
 		default:
 			w.other.Add(1)
 			w.mu.Lock()
 			w.odd = fmt.Sprint(v, err)
 			w.mu.Unlock()
-			time.Sleep(time.Millisecond)
+			rest(w.stop, time.Millisecond)
 		}
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"tutti/internal/proof/mutant"
 )
 
 // Type is the Redis type of a key.
@@ -362,7 +360,7 @@ func (t *Tx) KeyVersion(db uint8, key []byte) (version uint64, exists bool) {
 	if o := t.Open(db, key); o != nil {
 		return o.Version, true
 	}
-	if !ok || mutant.On(mutant.AbsentVersionZero) {
+	if !ok {
 		return 0, false
 	}
 	return be.Uint64(gone), false

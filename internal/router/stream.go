@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
-	"tutti/internal/proof/mutant"
 	"tutti/internal/shard"
 )
 
@@ -127,7 +126,7 @@ func (s *stream) resend(l shard.Lead) {
 func (s *stream) reply(reply shard.Reply) {
 	s.mu.Lock()
 	c := s.open[reply.Seq]
-	if c == nil || c.g.Attempt != reply.Attempt && !mutant.On(mutant.TakeOlderAttempt) {
+	if c == nil || c.g.Attempt != reply.Attempt {
 		s.mu.Unlock()
 		return
 	}

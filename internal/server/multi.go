@@ -6,7 +6,6 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
-	"tutti/internal/proof/mutant"
 	"tutti/internal/resp"
 	"tutti/internal/shard"
 )
@@ -212,10 +211,6 @@ func (c *conn) transact(id cluster.ShardID, keyed []pending, watches []watched) 
 			return false, "EXECABORT Transaction discarded because of: " + shard.TextNoSpace
 		}
 		return result.Reply.Status == shard.WatchFailed, result.Err
-	}
-	if mutant.On(mutant.ReadFromTwoViews) && len(keyed) > 1 {
-		_, _ = c.transact(id, keyed[:1], nil)
-		return c.transact(id, keyed[1:], watches)
 	}
 	c.read(id, 0, 0, func(tx *keyspace.Tx) {
 		failed = false

@@ -6,7 +6,6 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
-	"tutti/internal/proof/mutant"
 	"tutti/internal/router"
 	"tutti/internal/shard"
 	"tutti/internal/store"
@@ -244,7 +243,7 @@ func (c *conn) over(got viewed, f func(tx *keyspace.Tx)) (again bool, err error)
 	tx := keyspace.NewReadTx(got.v, keyspace.Env{Now: got.now, Applied: got.v.Time, Index: got.v.Index,
 		Databases: got.v.Databases, Keys: got.v.Keys, Rand: c.s.cfg.Rand})
 	f(tx)
-	return tx.UsedNow() && !mutant.On(mutant.ReadUnrecordedExpiry), tx.Err()
+	return tx.UsedNow(), tx.Err()
 }
 
 // eval evaluates one command and returns its reply, appended to out.

@@ -2,8 +2,6 @@ package shard
 
 import (
 	"go.etcd.io/raft/v3"
-
-	"tutti/internal/proof/mutant"
 )
 
 type groupID struct{ session, seq uint64 }
@@ -47,7 +45,7 @@ func (r *Replica) admit(g *Group) {
 		r.early = append(r.early, g)
 		return
 	}
-	if !r.leading() || g.Term != r.term && !mutant.On(mutant.AcceptOtherTerm) {
+	if !r.leading() || g.Term != r.term {
 		g.refuse(NotLeader, lead)
 		return
 	}
@@ -55,9 +53,7 @@ func (r *Replica) admit(g *Group) {
 	if waiting := r.pending[id]; waiting != nil {
 		// A later attempt takes the reply. Its outcome may be known already, but
 		// not yet confirmed: it must wait like the first.
-		if !mutant.On(mutant.ReplyToOlderAttempt) {
-			r.pending[id] = g
-		}
+		r.pending[id] = g
 		return
 	}
 	if reply, done := r.known(g); done {
@@ -85,7 +81,7 @@ func (r *Replica) known(g *Group) (Reply, bool) {
 	case g.Open:
 		return Reply{Index: r.applied.Index}, s != nil
 	case s == nil:
-		return Reply{Status: NoSession}, !mutant.On(mutant.AcceptUnknownSession)
+		return Reply{Status: NoSession}, true
 	case g.Seq <= s.acked:
 		return Reply{Status: Pruned}, true
 	}
@@ -100,9 +96,6 @@ func (r *Replica) known(g *Group) (Reply, bool) {
 	reply, err := recorded(r.view, r.id, g.Session, o.index, g.Seq)
 	if err != nil {
 		r.host.fatal(err)
-	}
-	if mutant.On(mutant.ReevaluateReads) {
-		r.reevaluateReads(g, &reply)
 	}
 	return reply, true
 }

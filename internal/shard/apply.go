@@ -8,7 +8,6 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
-	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 
@@ -146,9 +145,6 @@ func (r *Replica) truncateLog() {
 	if err != nil {
 		r.host.fatal(err)
 		return
-	}
-	if mutant.On(mutant.TruncateUndurable) {
-		durable = r.applied
 	}
 	if durable.Index > first+keep {
 		if err := r.log.Truncate(durable.Index - keep); err != nil {

@@ -9,7 +9,6 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
-	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 
@@ -147,8 +146,7 @@ func (c *core) group(ctx *command.Ctx, b *batch, g *Group, in input) Reply {
 // finish seals a batch if anything of it must be replicated.
 func (c *core) finish(b *batch, in input, wrote []bool) {
 	tx := b.tx
-	usedNow := tx.UsedNow() && !mutant.On(mutant.LeaveOutTime)
-	if tx.Empty() && !usedNow && !in.tick && !in.scrub && len(b.opened) == 0 {
+	if tx.Empty() && !tx.UsedNow() && !in.tick && !in.scrub && len(b.opened) == 0 {
 		return
 	}
 	c.seal(b, tx, in.databases, wrote)
@@ -211,7 +209,7 @@ func (c *core) ended(b *batch, g *Group) bool {
 			return true
 		}
 	}
-	return !g.Open && c.sessions.byID[g.Session] == nil && !mutant.On(mutant.AcceptUnknownSession)
+	return !g.Open && c.sessions.byID[g.Session] == nil
 }
 
 // seal turns the effects of a batch into its write set, together with the
@@ -281,7 +279,7 @@ func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
 		floor := b.floors[id]
 		w.Put(store.SessionRow(c.shard, id), be.AppendUint64(nil, floor))
 		for _, row := range c.sessions.byID[id].rows {
-			if row.maxSeq <= floor || mutant.On(mutant.PruneUnacknowledged) {
+			if row.maxSeq <= floor {
 				w.Delete(store.RepliesRow(c.shard, id, row.index))
 			}
 		}

@@ -47,13 +47,13 @@ func newTestCore(t *testing.T) *testCore {
 	if err := state.Create(cluster.Descriptor{ID: testShard}, c.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
 		t.Fatal(err)
 	}
-	c.lead()
+	c.reign()
 	c.run(&Group{Session: testSession, Open: true})
 	return c
 }
 
-// lead starts to lead in a new term, with nothing but the applied state.
-func (c *testCore) lead() {
+// reign starts to lead in a new term, with nothing but the applied state.
+func (c *testCore) reign() {
 	c.t.Helper()
 	c.at.Term++
 	view := c.state.View(testShard, c.at, c.dbs, func() {})

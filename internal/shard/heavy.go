@@ -8,7 +8,6 @@ import (
 
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
-	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 
@@ -181,7 +180,7 @@ func (c *core) take(in input, g *Group) (*batch, bool) {
 	g.tries++
 	b := &batch{index: in.index, term: in.term, time: in.now, tx: p.tx, groups: []*Group{g}}
 	now := keyspace.NewReadTx(in.state, keyspace.Env{Now: in.now, Applied: in.applied, Databases: in.databases})
-	if in.full || in.tight || p.dbs != in.databases || c.ended(b, g) || !unchanged(now, p.reads) && !mutant.On(mutant.BelieveHeavyResult) || now.Err() != nil {
+	if in.full || in.tight || p.dbs != in.databases || c.ended(b, g) || !unchanged(now, p.reads) || now.Err() != nil {
 		return nil, false
 	}
 	p.tx.Keys = in.keys

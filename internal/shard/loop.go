@@ -9,7 +9,6 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
-	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 
@@ -310,11 +309,6 @@ func (l *loop) applyWaiting(b *store.Batch) error {
 // a change of the configuration or at its own, would take the batch's index.
 func (r *Replica) work(b *store.Batch) error {
 	for {
-		if mutant.On(mutant.EvaluateAmongReady) {
-			if err := r.propose(); err != nil {
-				return err
-			}
-		}
 		switch {
 		case r.raft.HasReady():
 			if err := r.handle(b); err != nil {

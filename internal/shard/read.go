@@ -7,7 +7,6 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/peer"
-	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 
@@ -79,10 +78,6 @@ func (r *Replica) read(q *Read) {
 }
 
 func (r *Replica) ask(a asker) {
-	if mutant.On(mutant.JoinRoundInFlight) && r.reads.id != 0 {
-		r.reads.round = append(r.reads.round, a)
-		return
-	}
 	r.reads.next = append(r.reads.next, a)
 	r.startRound()
 }
@@ -102,9 +97,7 @@ func (r *Replica) startRound() {
 	if lead.Node == 0 || self && !r.leading() {
 		return
 	}
-	if !mutant.On(mutant.ReuseReadContext) {
-		q.count++
-	}
+	q.count++
 	q.id, q.began = q.count, r.ticks
 	q.round, q.next = q.next, q.round[:0]
 	if self {
@@ -138,7 +131,7 @@ func (r *Replica) endRound(index uint64, now int64) {
 			a.read.Now = now
 			r.await(waiter{a.read, index})
 		case a.batch != nil:
-			if a.batch.term == r.term && r.leading() || mutant.On(mutant.EmptyOfAnotherTerm) {
+			if a.batch.term == r.term && r.leading() {
 				r.answerBatch(a.batch)
 			}
 		default:
@@ -178,7 +171,7 @@ func (r *Replica) await(w waiter) {
 }
 
 func (r *Replica) serve(w waiter) bool {
-	if r.applied.Index < w.index && !mutant.On(mutant.ReadBeforeApplied) || r.applied.Time < w.read.MinTime {
+	if r.applied.Index < w.index || r.applied.Time < w.read.MinTime {
 		return false
 	}
 	w.read.Done(r.view.Acquire(), max(w.read.Now, r.applied.Time), nil)
@@ -261,7 +254,7 @@ func (r *Replica) readsTermChanged() {
 	all := append(q.round, q.next...)
 	q.id, q.round, q.next = 0, nil, nil
 	for _, a := range all {
-		if a.read != nil || a.batch != nil && mutant.On(mutant.EmptyOfAnotherTerm) {
+		if a.read != nil {
 			q.next = append(q.next, a)
 		}
 	}

@@ -16,7 +16,6 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 	"tutti/internal/peer"
-	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 
@@ -158,9 +157,6 @@ func (h *Host) openReplica(l *loop, id cluster.ShardID, slots cluster.SlotRange)
 		StepDownOnRemoval:         true,
 		Logger:                    raftLogger{h.cfg.Logger.With(slog.Uint64("shard", uint64(id)))},
 	}
-	if mutant.On(mutant.LeaseRead) {
-		cfg.ReadOnlyOption = raft.ReadOnlyLeaseBased
-	}
 	if r.raft, err = raft.NewRawNode(cfg); err != nil {
 		return nil, fmt.Errorf("start raft of shard %d: %w", id, err)
 	}
@@ -184,9 +180,6 @@ func (r *Replica) loadDatabases() error {
 // other clocks is late by the time a frame takes, so within that error this
 // node's own clock is the better median.
 func (r *Replica) medianWall() (wall int64, ok bool) {
-	if mutant.On(mutant.ExpireByLocalClock) {
-		return r.host.cfg.Clock.Wall(), true
-	}
 	wall, ok = r.host.cfg.Links.MedianWall(r.voters)
 	if own := r.host.cfg.Clock.Wall(); ok && max(own-wall, wall-own) < clockNear {
 		wall = own
@@ -211,8 +204,7 @@ func (r *Replica) publish() {
 }
 
 func (r *Replica) leading() bool {
-	own := r.applied.Term == r.term || mutant.On(mutant.EvaluateBeforeOwnTerm)
-	return r.state == raft.StateLeader && own && r.core.sessions != nil
+	return r.state == raft.StateLeader && r.applied.Term == r.term && r.core.sessions != nil
 }
 
 // step hands a message to raft.
@@ -418,9 +410,6 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.setLead(Lead{Node: replicaNode(cluster.ReplicaID(s.Lead)), Term: r.term})
 	r.dropGroups()
 	r.readsTermChanged()
-	if mutant.On(mutant.EvaluateBeforeOwnTerm) && r.state == raft.StateLeader {
-		_ = r.startLeading() // a wrong leader need not say why it fails
-	}
 }
 
 func (r *Replica) setLead(l Lead) {
@@ -445,9 +434,6 @@ func (r *Replica) startLeading() error {
 	}
 	r.core.sessions, r.core.known = sessions, keyspace.NewKnown(len(r.host.cfg.Shards))
 	r.clock.start(r.applied.Time)
-	if mutant.On(mutant.TimeGoesBack) {
-		r.clock.start(r.host.cfg.Clock.Wall())
-	}
 	r.health.begin(r.ticks)
 	r.yielding = yielding{}
 	r.sweep = newSweeper(r)
@@ -475,9 +461,7 @@ func (r *Replica) propose() error {
 	if !ok {
 		return nil // too few clocks known to begin the shard's time; the next tick asks again
 	}
-	if !mutant.On(mutant.TimeGoesBack) {
-		now = max(now, r.applied.Time)
-	}
+	now = max(now, r.applied.Time)
 	if len(r.queue) == 0 && now < r.tickTo && !r.sweep.due() && !r.scrub.mark {
 		return nil // to record an earlier time would help nobody
 	}
@@ -504,10 +488,6 @@ func (r *Replica) propose() error {
 				b.replies[i].Index = r.applied.Index
 			}
 			r.core.remember(b)
-			if mutant.On(mutant.EmptyWithoutReadIndex) {
-				r.answerBatch(b)
-				return nil
-			}
 			r.confirm(b)
 		}
 		return nil
@@ -522,9 +502,6 @@ func (r *Replica) propose() error {
 	r.health.propose(b.index, r.ticks)
 	r.took(n)
 	r.inflight = b
-	if mutant.On(mutant.AckBeforeCommit) {
-		r.answerBatch(b)
-	}
 	if in.scrub {
 		r.scrubMarked(b.index)
 	}

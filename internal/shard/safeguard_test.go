@@ -13,7 +13,7 @@ import (
 )
 
 // The tests here each kill a mutant that no other test of this package would
-// notice; see package mutant.
+// notice; see package mutant in internal/proof.
 
 // message is one from node 2, which leads or wants to.
 func (n *testNode) message(typ pb.MessageType, term uint64) *pb.Message {

@@ -6,7 +6,6 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
-	"tutti/internal/proof/mutant"
 	"tutti/internal/store"
 )
 
@@ -96,9 +95,6 @@ func (t *sessions) load(kind byte, key, val []byte) error {
 	case 's':
 		t.session(id).setFloor(be.Uint64(val))
 	case 'r':
-		if mutant.On(mutant.DropSessionTable) {
-			return nil
-		}
 		return t.session(id).addRow(be.Uint64(key[8:]), val)
 	}
 	return nil

@@ -53,11 +53,11 @@ func TestSessionOutcomes(t *testing.T) {
 	}
 	check("same term", "+OK ", "$-1 ", ":1 $1 1 ", "long", ":0 ", ":2 ", "new")
 	dropped := fmt.Sprint("status ", Dropped)
-	c.lead()
+	c.reign()
 	check("next term", "+OK ", "new", ":1 $1 1 ", dropped, "new", ":2 ", "new")
 	c.core.sessions.byID[testSession].ack(3)
 	check("acknowledged", "pruned", "pruned", "pruned", dropped, "new", ":2 ")
-	c.lead()
+	c.reign()
 	check("an acknowledgement alone is not recorded", "+OK ", "new", ":1 $1 1 ")
 }
 
@@ -90,7 +90,7 @@ func TestSessionPrune(t *testing.T) {
 	if n := count(); n != 3 || s.floor != 3 || len(s.rows) != 3 {
 		t.Errorf("%d rows, %d in memory, floor %d", n, len(s.rows), s.floor)
 	}
-	c.lead()
+	c.reign()
 	s = c.core.sessions.byID[testSession]
 	if s.floor != 3 || s.acked != 3 || len(s.rows) != 3 || c.outcomeOf(testSession, 4) != ":4 " || c.outcomeOf(testSession, 3) != "pruned" {
 		t.Errorf("a later leader finds floor %d, %d rows, %q", s.floor, len(s.rows), c.outcomeOf(testSession, 4))
@@ -152,7 +152,7 @@ func TestSessionIncarnations(t *testing.T) {
 					t.Errorf("row %s is left", row)
 				}
 			}
-			tc.lead()
+			tc.reign()
 			check("later")
 			if got := tc.outcomeOf(other, 1); got != ":1 " {
 				t.Errorf("another node's outcome is %q", got)

@@ -10,8 +10,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"tutti/internal/proof/mutant"
 )
 
 // ErrDamaged says that the stored data lacks or garbles what had been made
@@ -120,7 +118,7 @@ func SetAside(fs vfs.FS, dir string, m Mark) error {
 			continue
 		}
 		move := func() error { return fs.Rename(from, to) }
-		if _, err := fs.Stat(to); err == nil || mutant.On(mutant.DestroyDamaged) {
+		if _, err := fs.Stat(to); err == nil {
 			move = func() error { return fs.RemoveAll(from) }
 		}
 		if err := move(); err != nil {

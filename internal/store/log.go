@@ -13,7 +13,6 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
-	"tutti/internal/proof/mutant"
 )
 
 // Log is the log store of a node: raft entries and hard states of all shards.
@@ -113,9 +112,6 @@ func OpenLog(cfg Config) (*Log, error) {
 // syncDir makes the entries of dir durable: a store whose parent folder was
 // never fsynced can vanish whole in a power cut.
 func syncDir(fs vfs.FS, dir string) error {
-	if mutant.On(mutant.ForgetParentFsync) {
-		return nil
-	}
 	d, err := fs.OpenDir(dir)
 	if err != nil {
 		return fmt.Errorf("open folder %s: %w", dir, err)
@@ -187,9 +183,6 @@ func (l *Log) do(a *Append) {
 // commit index, but a configuration that was applied and is forgotten in a
 // crash would let two majorities exist.
 func (l *Log) SyncCommit(shard cluster.ShardID, hs *pb.HardState) {
-	if mutant.On(mutant.SkipCommitFsync) {
-		return
-	}
 	l.do(&Append{Shard: shard, Hard: hs, Sync: true})
 }
 
@@ -260,7 +253,7 @@ func (l *Log) write(work []*Append, closing bool) error {
 	}
 	if !b.Empty() {
 		opt := pebble.NoSync
-		if sync && !mutant.On(mutant.SkipLogFsync) {
+		if sync {
 			opt = pebble.Sync
 		}
 		if err := b.Commit(opt); err != nil {
@@ -336,7 +329,7 @@ func (l *Log) addEntries(b *pebble.Batch, a *Append) error {
 	first := a.Entries[0].GetIndex()
 	// After a start the writer does not know yet where the log ends, and rows
 	// behind the new entries would come back at the next one.
-	if last, ok := l.last[a.Shard]; (!ok || first <= last) && !mutant.On(mutant.KeepReplacedTail) {
+	if last, ok := l.last[a.Shard]; !ok || first <= last {
 		if err := b.DeleteRange(entryRow(nil, a.Shard, first), entryRow(nil, a.Shard, math.MaxUint64), nil); err != nil {
 			return err
 		}
@@ -377,7 +370,7 @@ func (l *Log) lowerVow(a *Append) error {
 	default:
 		return nil
 	}
-	if keep >= l.vow.index(a.Shard) || mutant.On(mutant.KeepVowAboveCut) {
+	if keep >= l.vow.index(a.Shard) {
 		return nil
 	}
 	return l.vow.lower(a.Shard, keep)
@@ -404,7 +397,7 @@ func (l *Log) raiseVow(work []*Append) error {
 		l.vow.state[a.Shard] = p
 	}
 	l.vow.mu.Unlock()
-	if urgent && !mutant.On(mutant.SkipBallotVow) {
+	if urgent {
 		// Term and vote are vowed before they are answered: a second copy that
 		// keeps this replica from voting twice should the log store rot.
 		return l.vow.write()
@@ -430,7 +423,7 @@ func entrySum(index uint64, body []byte) uint32 {
 }
 
 func decodeEntry(index uint64, val []byte) (*pb.Entry, error) {
-	if len(val) < entryHead || be.Uint32(val) != entrySum(index, val[4:]) && !mutant.On(mutant.IgnoreEntryChecksum) {
+	if len(val) < entryHead || be.Uint32(val) != entrySum(index, val[4:]) {
 		return nil, fmt.Errorf("entry %d: wrong checksum", index)
 	}
 	typ := pb.EntryType(val[4])

@@ -9,7 +9,6 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
-	"tutti/internal/proof/mutant"
 )
 
 // cacheBytesMax bounds the newest entries of a shard kept in memory. Followers
@@ -109,7 +108,7 @@ func (s *ShardLog) scan() error {
 	if bad == nil {
 		return nil
 	}
-	if s.log.vow.index(s.shard) > s.last || mutant.On(mutant.TornTailIsDamage) {
+	if s.log.vow.index(s.shard) > s.last {
 		return fmt.Errorf("%w (vow: %d): %w", ErrDamaged, s.log.vow.index(s.shard), bad)
 	}
 	return s.log.db.DeleteRange(entryRow(nil, s.shard, s.last+1), entryRow(nil, s.shard, math.MaxUint64), pebble.Sync)
@@ -277,9 +276,6 @@ func (s *ShardLog) Snapshot() (*pb.Snapshot, error) {
 // From here on until Installed the state of the shard may be half of the old
 // and half of the new; opening finishes what it finds marked.
 func (s *ShardLog) StartInstall(index, term uint64) {
-	if mutant.On(mutant.IngestWithoutMarker) {
-		return
-	}
 	s.log.do(&Append{Shard: s.shard, mark: &position{index, term}})
 }
 

@@ -15,7 +15,6 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
-	"tutti/internal/proof/mutant"
 )
 
 // State is the state store of a node: the applied state of all its shards. It
@@ -300,15 +299,12 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 		); err != nil {
 			return at, fmt.Errorf("apply entry %d of shard %d: %w", index, shard, err)
 		}
-		if t := w.Time(); t < at.Time && !mutant.On(mutant.TimeGoesBack) {
+		if t := w.Time(); t < at.Time {
 			panic(fmt.Sprintf("store: shard %d: time goes back from %d to %d", shard, at.Time, t))
 		}
 		at.Time = w.Time()
 		at.Hash = chain(at.Hash, data)
 		b.n += len(data)
-	}
-	if mutant.On(mutant.ApplyWithoutIndex) {
-		return at, nil
 	}
 	return at, b.b.Set(AppliedRow(shard), at.encode(), nil)
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
-	"tutti/internal/proof/mutant"
 )
 
 // A vow says, in a file of its own, what the log store of a node must still
@@ -121,9 +120,6 @@ func (v *vow) get(shard cluster.ShardID) (promise, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	p, ok := v.state[shard]
-	if mutant.On(mutant.IgnoreVow) {
-		return promise{}, false
-	}
 	return p, ok
 }
 

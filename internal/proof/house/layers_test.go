@@ -16,17 +16,17 @@ var layers = []struct {
 	may  []string
 	duty string
 }{
-	{"cmd/tutti", []string{"internal/node", "internal/cluster", "internal/resp", "internal/trust", "internal/command"}, "the one binary"},
-	{"internal/proof/sim", []string{"internal/cluster", "internal/proof/check", "internal/proof/check/report", "internal/node", "internal/router", "internal/resp", "internal/trust", "internal/store"}, "whole clusters on virtual time"},
+	{"cmd/tutti", []string{"internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
+	{"internal/proof/sim", []string{"internal/cluster", "internal/proof/check", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
 	{"internal/node/nodetest", []string{"internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
-	{"internal/server", []string{"internal/cluster", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/resp", "internal/proof/mutant"}, "the front door: connections and the order of replies"},
-	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/command", "internal/keyspace", "internal/peer", "internal/proof/mutant"}, "brings commands to their shards"},
-	{"internal/shard", []string{"internal/cluster", "internal/command", "internal/store", "internal/keyspace", "internal/peer", "internal/proof/mutant"}, "one Raft group"},
+	{"internal/server", []string{"internal/cluster", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},
+	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/keyspace"}, "brings commands to their shards"},
+	{"internal/shard", []string{"internal/cluster", "internal/command", "internal/store", "internal/keyspace", "internal/peer"}, "one Raft group"},
 	{"internal/command", []string{"internal/keyspace", "internal/resp", "internal/rdb"}, "what each command means"},
-	{"internal/store", []string{"internal/cluster", "internal/keyspace", "internal/proof/mutant"}, "the disk"},
-	{"internal/keyspace", []string{"internal/proof/mutant"}, "keys and values as rows, transactions over them"},
-	{"internal/peer", []string{"internal/cluster", "internal/trust"}, "links between nodes"},
+	{"internal/store", []string{"internal/cluster", "internal/keyspace"}, "the disk"},
+	{"internal/keyspace", nil, "keys and values as rows, transactions over them"},
+	{"internal/peer", []string{"internal/cluster"}, "links between nodes"},
 	{"internal/proof/check/report", []string{"internal/proof/check"}, "draws a run that failed"},
 	{"internal/proof/check", []string{"internal/resp"}, "judges what clients were told"},
 	{"internal/resp", nil, "the wire format"},
@@ -35,7 +35,7 @@ var layers = []struct {
 	{"internal/cluster", nil, "who belongs to the cluster and what lives where"},
 	{"internal/proof/run", []string{"internal/proof/modes", "internal/proof/mutant"}, "runs the scenarios and the mutants"},
 	{"internal/proof/modes", []string{"internal/proof/mutant"}, "what the tests are to show"},
-	{"internal/proof/mutant", nil, "safeguards that a test build can leave out"},
+	{"internal/proof/mutant", nil, "safeguards to leave out of a test's build"},
 	{"internal/proof/netfault", nil, "faults in TCP between processes; for bench and the demo"},
 	{"internal/proof/house", nil, "the tests of the house rules"},
 	{"conformance", nil, "speaks with tutti over RESP only, as any outsider"},
@@ -64,6 +64,25 @@ func TestPackagesImportOnlyWhatLiesBelowThem(t *testing.T) {
 	}
 }
 
+// An edge that nobody uses is a door that somebody will use.
+func TestLayersAreUsed(t *testing.T) {
+	used := map[[2]string]bool{}
+	for _, f := range sources(t) {
+		for _, imported := range f.imports {
+			if inside, ok := strings.CutPrefix(imported, module+"/"); ok && !f.test {
+				used[[2]string{f.pkg, inside}] = true
+			}
+		}
+	}
+	for _, l := range layers {
+		for _, m := range l.may {
+			if !used[[2]string{l.pkg, m}] {
+				t.Errorf("%s may import %s, and does not", l.pkg, m)
+			}
+		}
+	}
+}
+
 // The table itself must stand in order: what a package may import comes after
 // it, so no cycle can be allowed by mistake.
 func TestLayersAreInOrder(t *testing.T) {
@@ -75,6 +94,21 @@ func TestLayersAreInOrder(t *testing.T) {
 		for _, m := range l.may {
 			if j, ok := place[m]; !ok || j <= i {
 				t.Errorf("%s may import %s, which does not stand below it", l.pkg, m)
+			}
+		}
+	}
+}
+
+// The product must not know how it is proved: nothing in it asks a mutant, a
+// fault or a check of the harness.
+func TestProductKnowsNothingOfItsProof(t *testing.T) {
+	for _, f := range sources(t) {
+		if f.test || within(f.pkg, "internal/proof") {
+			continue
+		}
+		for _, imported := range f.imports {
+			if within(imported, module+"/internal/proof") {
+				t.Errorf("%s imports %s", f.path, imported)
 			}
 		}
 	}

@@ -1,6 +1,6 @@
 // Package modes is the list of what the tests are to show: the failure modes
-// that stores like this one were found broken by, each with its scenarios, and
-// the mutants of package mutant, each with the test that kills it.
+// that stores like this one were found broken by, each with its scenarios. What
+// it writes tells of the mutants of package mutant, too.
 //
 //	go run ./internal/proof/run        all scenarios, all mutants
 //	go run ./internal/proof/run -mutants -only lease
@@ -18,7 +18,6 @@ type Test struct {
 // String is how documents and results name the test.
 func (t Test) String() string { return t.Dir + "." + t.Name }
 
-func sim(name string) Test    { return Test{"internal/proof/sim", name} }
-func shard(name string) Test  { return Test{"internal/shard", name} }
-func store(name string) Test  { return Test{"internal/store", name} }
-func router(name string) Test { return Test{"internal/router", name} }
+func sim(name string) Test   { return Test{"internal/proof/sim", name} }
+func shard(name string) Test { return Test{"internal/shard", name} }
+func store(name string) Test { return Test{"internal/store", name} }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"tutti/internal/proof/mutant"
 )
 
 // Markdown is DocFile.
@@ -45,21 +47,22 @@ nodes on virtual time in package sim, or one node, or real processes. "Last resu
 	fmt.Fprintf(&b, `
 ## Teeth
 
-A test that can't fail shows nothing. Each row is a safeguard that a build with the tag %s leaves out when %s names it
-(%s; a normal build holds nothing of it), and the test that fails then, and passes without: at most %v s each.
+A test that can't fail shows nothing. Each row is a safeguard that is left out by laying other lines over the sources when
+the test is built (%s in %s; the product itself knows nothing of it), and the test that fails then, and
+passes without: at most %v s each, without the build.
 
 | mutant | killed by | seconds |
 |---|---|---|
-`, code("mutants"), code("TUTTI_MUTANT"), code("internal/proof/mutant"), KillMax.Seconds())
-	for _, k := range Killers() {
+`, code("go test -overlay"), code("internal/proof/mutant"), KillMax.Seconds())
+	for _, m := range mutant.All() {
 		seconds := "not run"
-		if got, ok := r.Mutants[k.Mutant.String()]; ok {
+		if got, ok := r.Mutants[m.Name]; ok {
 			seconds = fmt.Sprintf("%.1f", got.Seconds)
 			if !got.Passed {
 				seconds = "**survived** " + got.Date
 			}
 		}
-		fmt.Fprintf(&b, "| %s: %s | %s (%s) | %s |\n", code(k.Mutant.String()), k.Mutant.Breaks(), code(k.Test.Name), k.Test.Dir, seconds)
+		fmt.Fprintf(&b, "| %s: %s | %s (%s) | %s |\n", code(m.Name), m.Breaks, code(m.Killer.Name), m.Killer.Dir, seconds)
 	}
 	c.markdown(&b)
 	return b.Bytes()

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"tutti/internal/proof/mutant"
 )
 
 // Files, from the root of the repository, and how long a test may take.
@@ -71,8 +73,8 @@ func (r Results) Save(name string) error {
 		}
 	}
 	clear(keep)
-	for _, k := range Killers() {
-		keep[k.Mutant.String()] = true
+	for _, m := range mutant.All() {
+		keep[m.Name] = true
 	}
 	for m := range r.Mutants {
 		if !keep[m] {

@@ -18,21 +18,52 @@ import (
 // binaries are the test binaries of packages, each built once.
 type binaries struct {
 	dir   string
-	tags  string
 	built map[string]string // folder of the package -> binary
 }
 
-func (b *binaries) of(ctx context.Context, dir string) (string, error) {
-	if name := b.built[dir]; name != "" {
-		return name, nil
+// plain runs a test of the product as it is.
+func (b *binaries) plain(ctx context.Context, count int, t modes.Test, limit time.Duration) ran {
+	name := b.built[t.Dir]
+	if name == "" {
+		name = filepath.Join(b.dir, strings.ReplaceAll(t.Dir, "/", "_")+".test")
+		if err := build(ctx, t.Dir, name); err != nil {
+			return ran{broken: true, said: err.Error()}
+		}
+		b.built[t.Dir] = name
 	}
-	name := filepath.Join(b.dir, strings.ReplaceAll(dir, "/", "_")+".test")
-	out, err := exec.CommandContext(ctx, "go", "test", "-c", "-tags", b.tags, "-o", name, "./"+dir).CombinedOutput()
+	r := times(ctx, count, name, t, limit)
+	return r
+}
+
+// mutated runs the killer of a mutant over the mutant's sources.
+func (b *binaries) mutated(ctx context.Context, count int, m mutant.Mutant, limit time.Duration) ran {
+	dir, start := filepath.Join(b.dir, m.Name), time.Now()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return ran{broken: true, said: err.Error()}
+	}
+	defer os.RemoveAll(dir)
+	overlay, err := m.Overlay(".", dir)
 	if err != nil {
-		return "", fmt.Errorf("build the tests of %s: %w\n%s", dir, err, out)
+		return ran{broken: true, said: err.Error()}
 	}
-	b.built[dir] = name
-	return name, nil
+	name := filepath.Join(dir, "killer.test")
+	if err := build(ctx, m.Killer.Dir, name, "-overlay", overlay); err != nil {
+		return ran{broken: true, said: err.Error()}
+	}
+	took := time.Since(start).Seconds()
+	r := times(ctx, count, name, modes.Test(m.Killer), limit)
+	r.build = took
+	return r
+}
+
+// build makes the test binary of the package in dir.
+func build(ctx context.Context, dir, name string, flags ...string) error {
+	args := append([]string{"test", "-c", "-ldflags=-w", "-o", name}, flags...) // no tables for a debugger: they are half of the link
+	out, err := exec.CommandContext(ctx, "go", append(args, "./"+dir)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build the tests of %s: %w\n%s", dir, err, out)
+	}
+	return nil
 }
 
 // ran is how runs of a test ended.
@@ -40,15 +71,16 @@ type ran struct {
 	passed  bool    // all
 	failed  int     // how many
 	broken  bool    // one could not be run at all, or ran nothing
+	build   float64 // seconds that building a mutant took
 	seconds float64 // of the longest
 	said    string  // by the first that failed
 }
 
-// times runs a test count times.
-func (b *binaries) times(ctx context.Context, count int, t modes.Test, under string, limit time.Duration) ran {
+// times runs a test of a binary count times.
+func times(ctx context.Context, count int, binary string, t modes.Test, limit time.Duration) ran {
 	all := ran{passed: true}
 	for range count {
-		r := b.once(ctx, t, under, limit)
+		r := once(ctx, binary, t, limit)
 		all.seconds = max(all.seconds, r.seconds)
 		all.broken = all.broken || r.broken
 		if !r.passed {
@@ -65,20 +97,15 @@ func (b *binaries) times(ctx context.Context, count int, t modes.Test, under str
 // killGrace is what a test gets beyond its limit to say where it stands.
 const killGrace = 10 * time.Second
 
-func (b *binaries) once(ctx context.Context, t modes.Test, under string, limit time.Duration) ran {
-	name, err := b.of(ctx, t.Dir)
-	if err != nil {
-		return ran{broken: true, said: err.Error()}
-	}
+func once(ctx context.Context, binary string, t modes.Test, limit time.Duration) ran {
 	within, cancel := context.WithTimeout(ctx, limit+killGrace)
 	defer cancel()
-	cmd := exec.CommandContext(within, name, "-test.v", "-test.run", "^"+t.Name+"$", "-test.timeout", limit.String())
+	cmd := exec.CommandContext(within, binary, "-test.v", "-test.run", "^"+t.Name+"$", "-test.timeout", limit.String())
 	cmd.Dir = t.Dir
-	cmd.Env = append(os.Environ(), mutant.Env+"="+under)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	start := time.Now()
-	err = cmd.Run()
+	err := cmd.Run()
 	r := ran{seconds: time.Since(start).Seconds()}
 	text := out.String()
 	exit, exited := errors.AsType[*exec.ExitError](err)

@@ -10,11 +10,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"regexp"
 	"syscall"
 
 	"tutti/internal/proof/modes"
+	"tutti/internal/proof/mutant"
 )
 
 func main() {
@@ -54,12 +54,11 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(tmp)
 	var failures []error
+	b := &binaries{dir: tmp, built: make(map[string]string)}
 	if !o.mutants {
-		b := &binaries{dir: filepath.Join(tmp, "plain"), built: make(map[string]string)}
 		failures = append(failures, scenarios(ctx, b, match, o.count, results)...)
 	}
 	if !o.scenarios {
-		b := &binaries{dir: filepath.Join(tmp, "mutants"), tags: "mutants", built: make(map[string]string)}
 		failures = append(failures, mutants(ctx, b, match, o.count, results)...)
 	}
 	if !o.dry && ctx.Err() == nil {
@@ -87,7 +86,7 @@ func scenarios(ctx context.Context, b *binaries, match *regexp.Regexp, count int
 				continue
 			}
 			done[t] = true
-			r := b.times(ctx, count, t, "", modes.ScenarioMax)
+			r := b.plain(ctx, count, t, modes.ScenarioMax)
 			results.Tests[t.String()] = modes.Result{Date: modes.Today(), Passed: r.passed, Seconds: r.seconds, Said: r.said}
 			verdict := "passed"
 			if !r.passed {
@@ -104,28 +103,32 @@ func scenarios(ctx context.Context, b *binaries, match *regexp.Regexp, count int
 // it, which it must not.
 func mutants(ctx context.Context, b *binaries, match *regexp.Regexp, count int, results modes.Results) (failures []error) {
 	healthy := make(map[modes.Test]ran)
-	for _, k := range modes.Killers() {
-		if !match.MatchString(k.Mutant.String()) || ctx.Err() != nil {
+	for _, m := range mutant.All() {
+		if !match.MatchString(m.Name) || ctx.Err() != nil {
 			continue
 		}
-		plain, ok := healthy[k.Test]
+		killer := modes.Test(m.Killer)
+		plain, ok := healthy[killer]
 		if !ok {
-			plain = b.times(ctx, count, k.Test, "", modes.KillMax)
-			healthy[k.Test] = plain
+			plain = b.plain(ctx, count, killer, modes.KillMax)
+			healthy[killer] = plain
 		}
-		r := b.times(ctx, count, k.Test, k.Mutant.String(), modes.KillMax)
+		r := b.mutated(ctx, count, m, modes.KillMax)
 		killed := plain.passed && r.failed == count && !r.broken
-		results.Mutants[k.Mutant.String()] = modes.Result{Date: modes.Today(), Passed: killed, Seconds: r.seconds, Said: r.said}
+		results.Mutants[m.Name] = modes.Result{Date: modes.Today(), Passed: killed, Seconds: r.seconds, Said: r.said}
 		verdict := "killed"
 		switch {
 		case !plain.passed:
 			verdict = "UNKNOWN"
-			failures = append(failures, fmt.Errorf("%s, the killer of %s, fails without it: %s", k.Test, k.Mutant, plain.said))
+			failures = append(failures, fmt.Errorf("%s, the killer of %s, fails without it: %s", killer, m.Name, plain.said))
+		case r.broken:
+			verdict = "UNKNOWN"
+			failures = append(failures, fmt.Errorf("%s, the killer of %s, can't be run: %s", killer, m.Name, r.said))
 		case !killed:
 			verdict = "SURVIVED"
-			failures = append(failures, fmt.Errorf("%s survived %s in %d of %d runs", k.Mutant, k.Test, count-r.failed, count))
+			failures = append(failures, fmt.Errorf("%s survived %s in %d of %d runs", m.Name, killer, count-r.failed, count))
 		}
-		fmt.Printf("%-8s %6.1f s  %-24s %s: %s\n", verdict, r.seconds, k.Mutant, k.Test, r.said)
+		fmt.Printf("%-8s %6.1f s, built in %4.1f s  %-24s %s: %s\n", verdict, r.seconds, r.build, m.Name, killer, r.said)
 	}
 	return failures
 }

@@ -37,9 +37,15 @@ type Cluster struct {
 	loads    []*Load
 }
 
+// bubbleYears is when time in bubbles, which begins in 2000, surely ends.
+const bubbleYears = 2020
+
 // New forms a cluster and starts all its nodes. The test's end stops them.
 func New(t testing.TB, opts Options) *Cluster {
 	t.Helper()
+	if time.Now().Year() > bubbleYears {
+		t.Fatal("a simulation outside a bubble of testing/synctest")
+	}
 	opts.Nodes, opts.Shards = max(opts.Nodes, 0), max(opts.Shards, 1)
 	if opts.Nodes == 0 {
 		opts.Nodes = 3

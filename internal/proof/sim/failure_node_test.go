@@ -328,13 +328,13 @@ func TestFault17SlowLossyLink(t *testing.T) {
 		lead := c.WaitLeader(1)
 		slow := lead%3 + 1
 		good := []int{lead, 6 - lead - slow}
-		before := rate(c, good, 5*time.Second)
+		before := perSecond(c, good, 5*time.Second)
 		for _, o := range apart(c, slow) {
 			for _, p := range [][2]string{{c.Name(slow), o}, {o, c.Name(slow)}} {
 				c.Net.Set(p[0], p[1], func(p *Path) { p.Loss, p.Delay, p.Jitter = 0.3, 30*time.Millisecond, 30*time.Millisecond })
 			}
 		}
-		during := rate(c, good, 10*time.Second)
+		during := perSecond(c, good, 10*time.Second)
 		if during < before*8/10 {
 			t.Errorf("%d commands a second, %d with a bad link", before, during)
 		}
@@ -347,8 +347,8 @@ func TestFault17SlowLossyLink(t *testing.T) {
 	})
 }
 
-// rate is how many commands a second two clients of some nodes get done.
-func rate(c *Cluster, nodes []int, d time.Duration) int {
+// perSecond is how many commands a second two clients of some nodes get done.
+func perSecond(c *Cluster, nodes []int, d time.Duration) int {
 	var wg sync.WaitGroup
 	counts := make([]int, len(nodes))
 	for i, at := range nodes {

@@ -1,0 +1,71 @@
+package mutant
+
+func disk() []Mutant {
+	return []Mutant{
+		{"skip-log-fsync", "the raft log is written without an fsync", shard("TestHostCrash"), []Edit{{
+			"internal/store/log.go", `
+			opt := pebble.NoSync
+			if sync {`, `
+			opt := pebble.NoSync
+			if false {`,
+		}}},
+		{"skip-commit-fsync", "a configuration change is applied before its commit is durable", shard("TestConfChangeIsDurable"), []Edit{{
+			"internal/store/log.go", `
+			l.do(&Append{Shard: shard, Hard: hs, Sync: true})`, ``,
+		}}},
+		{"forget-parent-fsync", "a folder in which files were made is not fsynced", store("TestCreateIsDurable"), []Edit{{
+			"internal/store/log.go", `
+			err = d.Sync()`, ``,
+		}}},
+		{"skip-ballot-vow", "a vote is answered before it is vowed for", store("TestVowKeepsVotes"), []Edit{{
+			"internal/store/log.go", `
+			if urgent {`, `
+			if false && urgent {`,
+		}}},
+		{"ignore-vow", "a log that lost what it had promised is opened all the same", store("TestDamage"), []Edit{{
+			"internal/store/vow.go", `
+			p, ok := v.state[shard]
+			return p, ok`, `
+			return promise{}, false`,
+		}}},
+		{"keep-vow-above-cut", "a log that a new leader makes shorter still owes what was cut: every shorter log is damaged", store("TestCrashAnywhere"), []Edit{{
+			"internal/store/log.go", `
+			return l.vow.lower(a.Shard, keep)`, `
+			return nil`,
+		}}},
+		{"torn-tail-is-damage", "a bad tail past the vow, a torn write, is taken for damage", store("TestDamage"), []Edit{{
+			"internal/store/shardlog.go", `
+			if s.log.vow.index(s.shard) > s.last {`, `
+			if true {`,
+		}}},
+		{"ignore-entry-checksum", "an entry of the log is believed whatever its checksum says", store("TestDamage"), []Edit{{
+			"internal/store/log.go", `
+			if len(val) < entryHead || be.Uint32(val) != entrySum(index, val[4:]) {`, `
+			if len(val) < entryHead {`,
+		}}},
+		{"keep-replaced-tail", "entries behind those that replace a part of the log stay on disk", store("TestStorageContract"), []Edit{{
+			"internal/store/log.go", `
+			if last, ok := l.last[a.Shard]; !ok || first <= last {`, `
+			if false {`,
+		}}},
+		{"apply-without-index", "a write set is applied without its applied index", store("TestCrashAnywhere"), []Edit{{
+			"internal/store/state.go", `
+			return at, b.b.Set(AppliedRow(shard), at.encode(), nil)`, `
+			return at, nil`,
+		}}},
+		{"ingest-without-marker", "a snapshot is ingested without the marker that lets a restart finish it", store("TestCrashAnywhere"), []Edit{{
+			"internal/store/shardlog.go", `
+			s.log.do(&Append{Shard: s.shard, mark: &position{index, term}})`, ``,
+		}}},
+		{"truncate-undurable", "the log drops what the state store has applied but not made durable", shard("TestTruncateKeepsUndurable"), []Edit{{
+			"internal/shard/apply.go", `
+			durable, err := r.host.cfg.State.DurablyApplied(r.id)`, `
+			durable, err := r.applied, error(nil)`,
+		}}},
+	}
+}
+
+func sim(name string) Killer    { return Killer{"internal/proof/sim", name} }
+func shard(name string) Killer  { return Killer{"internal/shard", name} }
+func router(name string) Killer { return Killer{"internal/router", name} }
+func store(name string) Killer  { return Killer{"internal/store", name} }
