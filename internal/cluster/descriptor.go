@@ -95,6 +95,11 @@ func (d Descriptor) Voters() []NodeID {
 	return d.nodes(func(r Replica) bool { return r.Part == Voter })
 }
 
+// Learners lists the nodes whose replicas learn, in order.
+func (d Descriptor) Learners() []NodeID {
+	return d.nodes(func(r Replica) bool { return r.Part == Learner })
+}
+
 func (d Descriptor) nodes(which func(Replica) bool) []NodeID {
 	nodes := make([]NodeID, 0, len(d.Replicas))
 	for _, r := range d.Replicas {

@@ -29,6 +29,8 @@ const (
 	// Conn marks commands that the connection's entry node answers by itself;
 	// they have no Run.
 	Conn
+	// MetaShard marks commands that run on the meta shard; they have no keys.
+	MetaShard
 	// WholeShard marks keyless commands about all keys: SCAN, DBSIZE, FLUSHALL.
 	WholeShard
 )
@@ -216,6 +218,6 @@ func numKeys(at int, before ...int) Keys {
 func families() [][]Command {
 	return [][]Command{
 		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands,
-		connectionCommands, serverCommands, clusterCommands, scriptingCommands, transactionCommands,
+		connectionCommands, serverCommands, metaCommands, clusterCommands, scriptingCommands, transactionCommands,
 	}
 }

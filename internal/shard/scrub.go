@@ -105,7 +105,7 @@ func (r *Replica) scrubView() {
 	v, size := r.view.Acquire(), r.host.scrubPiece
 	r.loop.wg.Go(func() {
 		done := scrubbed{r: r, index: v.Index}
-		done.hash, done.next, done.err = hashPiece(v, r.slots, from, size, scrubPace(r.loop.quit, stop))
+		done.hash, done.next, done.err = hashPiece(v, r.desc.Slots, from, size, scrubPace(r.loop.quit, stop))
 		v.Release()
 		r.loop.post(done)
 	})

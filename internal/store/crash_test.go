@@ -385,7 +385,7 @@ func snapshotAt(t *testing.T, index, term uint64) *View {
 }
 
 func receiveAll(t *testing.T, state *State, v *View) *Incoming {
-	in, err := state.Receive(testShard, cluster.AllSlots)
+	in, err := state.Receive(testShard, 1, cluster.AllSlots)
 	if err != nil {
 		t.Fatal(err)
 	}

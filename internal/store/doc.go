@@ -36,4 +36,3 @@
 //
 // See vow.go.
 package store
-

@@ -154,7 +154,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add(AppendRow(nil, localRow(2, localApplied), nil))
 	s := fuzzState(f)
 	f.Fuzz(func(t *testing.T, chunk []byte) {
-		in, err := s.Receive(1, cluster.AllSlots)
+		in, err := s.Receive(1, 1, cluster.AllSlots)
 		if err != nil {
 			t.Fatal(err)
 		}

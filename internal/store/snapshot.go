@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
@@ -105,11 +106,25 @@ type Incoming struct {
 	finished bool
 }
 
-// Receive starts to receive a snapshot into folder name below the data folder,
-// replacing what an interrupted one left there.
-func (s *State) Receive(shard cluster.ShardID, slots cluster.SlotRange) (*Incoming, error) {
+// incomingPrefix begins the names of the folders of snapshots being received.
+const incomingPrefix = "incoming-"
+
+// dropIncoming removes what interrupted snapshots have left.
+func (s *State) dropIncoming() error {
+	names, err := s.cfg.FS.List(s.cfg.Dir)
+	for _, name := range names {
+		if err == nil && strings.HasPrefix(name, incomingPrefix) {
+			err = s.cfg.FS.RemoveAll(s.cfg.FS.PathJoin(s.cfg.Dir, name))
+		}
+	}
+	return err
+}
+
+// Receive starts to receive a snapshot for a replica of a shard that owns slots
+// in it, into a folder of its own, replacing what an interrupted one left there.
+func (s *State) Receive(shard cluster.ShardID, replica cluster.ReplicaID, slots cluster.SlotRange) (*Incoming, error) {
 	fs := s.cfg.FS
-	dir := fs.PathJoin(s.cfg.Dir, fmt.Sprintf("incoming-%d", shard))
+	dir := fs.PathJoin(s.cfg.Dir, fmt.Sprint(incomingPrefix, shard, "-", replica))
 	if err := errors.Join(fs.RemoveAll(dir), fs.MkdirAll(dir, 0o755)); err != nil {
 		return nil, fmt.Errorf("make folder %s: %w", dir, err)
 	}

@@ -67,6 +67,9 @@ func OpenState(cfg Config) (*State, error) {
 		return nil, err
 	}
 	s := &State{cfg: cfg, db: db, cache: cache}
+	if err := s.dropIncoming(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	if cfg.Space != nil {
 		s.reclaimer.start(s)
 	}
@@ -192,11 +195,17 @@ func (s *State) Conf(shard cluster.ShardID) (*pb.ConfState, error) {
 	return conf, nil
 }
 
+// ErrNoShard says that a store holds nothing of a shard.
+var ErrNoShard = errors.New("no such shard here")
+
 // Descriptor returns what a shard knows of itself.
 func (s *State) Descriptor(shard cluster.ShardID) (cluster.Descriptor, error) {
 	b, err := s.read(localRow(shard, localShard), false)
 	if err != nil {
 		return cluster.Descriptor{}, err
+	}
+	if b == nil {
+		return cluster.Descriptor{}, fmt.Errorf("descriptor of shard %d: %w", shard, ErrNoShard)
 	}
 	d, err := cluster.DecodeDescriptor(b)
 	if err == nil && d.ID != shard {

@@ -221,7 +221,7 @@ func TestSnapshotRows(t *testing.T) {
 		{nil, false},
 		{[]byte{2}, false},
 	} {
-		in, err := s.Receive(testShard, slots)
+		in, err := s.Receive(testShard, 1, slots)
 		if err != nil {
 			t.Fatal(err)
 		}
