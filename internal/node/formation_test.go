@@ -3,9 +3,12 @@ package node
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,4 +116,38 @@ func FuzzReadFormation(f *testing.F) {
 			t.Errorf("%+v becomes %+v, %v", g, h, err)
 		}
 	})
+}
+
+// TestDamagedIdentity flips a bit of the certificate on a simulated disk: the
+// node says so and does not run.
+func TestDamagedIdentity(t *testing.T) {
+	fs, cfg := formed(t, 1)
+	name := fs.PathJoin(cfg.Dir, trust.NodeFile)
+	f, err := fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 1)
+	if _, err := f.ReadAt(b, 200); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 4
+	if _, err := f.WriteAt(b, 200); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := Open(cfg); !errors.Is(err, trust.ErrDamaged) || !strings.Contains(err.Error(), name) {
+		t.Errorf("opened: %v, %v", n != nil, err)
+	}
+}
+
+// TestEntropy opens a node whose numbers come from the source it was given.
+func TestEntropy(t *testing.T) {
+	_, cfg := formed(t, 1)
+	cfg.Entropy = strings.NewReader("short")
+	if n, err := Open(cfg); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("opened: %v, %v", n != nil, err)
+	}
 }
