@@ -212,8 +212,6 @@ func (n *Node) openLinks(l net.Listener) error {
 	cfg := peer.Config{
 		Node: n.form.Node, Incarnation: n.count.Incarnation, Nonce: binary.BigEndian.Uint64(nonce[:]), Cluster: n.form.Cluster, Listener: l,
 		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello, Room: n.room,
-		Frame:   func(from cluster.NodeID, kind peer.Kind, b []byte) { n.host.Frame(from, kind, b) },
-		Stream:  func(from cluster.NodeID, s *peer.Conn) { n.host.Stream(from, s) },
 		Changed: func(node cluster.NodeID, up bool) { n.host.LinkChanged(node, up) },
 	}
 	// Also where others secure the connections: a node whose identity is lost

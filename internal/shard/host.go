@@ -19,21 +19,22 @@ import (
 	"tutti/internal/store"
 )
 
-// Kinds of frames between nodes; see package peer.
+// Kinds of frames between nodes; see package peer for what a number promises.
+// Those of a snapshot's stream stand in snapshot.go.
 const (
-	kindRaft      peer.Kind = 16 + iota // shard:8 raftpb.Message
-	kindGroup                           // see group.go
-	kindReply                           // see group.go
-	kindReadAsk                         // shard:8 id:8
-	kindReadTell                        // shard:8 id:8 index:8 now:8
-	kindTick                            // shard:8 time:8
-	kindHashAsk                         // shard:8 index:8 hash:8
-	kindHashTell                        // shard:8 index:8 hash:8
-	kindDiverged                        // shard:8 index:8 hash:8
-	kindScrubTell                       // shard:8 index:8 hash:8
-	kindScrubOdd                        // shard:8 index:8 hash:8
-	kindRejoin                          // shard:8 replica:8
-	kindStepDown                        // shard:8 term:8
+	kindRaft      peer.Kind = 16 // shard:8 raftpb.Message
+	kindGroup     peer.Kind = 17 // see group.go
+	kindReply     peer.Kind = 18 // see group.go
+	kindReadAsk   peer.Kind = 19 // shard:8 id:8
+	kindReadTell  peer.Kind = 20 // shard:8 id:8 index:8 now:8
+	kindTick      peer.Kind = 21 // shard:8 time:8
+	kindHashAsk   peer.Kind = 22 // shard:8 index:8 hash:8
+	kindHashTell  peer.Kind = 23 // shard:8 index:8 hash:8
+	kindDiverged  peer.Kind = 24 // shard:8 index:8 hash:8
+	kindScrubTell peer.Kind = 25 // shard:8 index:8 hash:8
+	kindScrubOdd  peer.Kind = 26 // shard:8 index:8 hash:8
+	kindRejoin    peer.Kind = 27 // shard:8 replica:8
+	kindStepDown  peer.Kind = 28 // shard:8 term:8
 )
 
 // Config gives a Host what it needs.
@@ -103,7 +104,8 @@ type Host struct {
 	scrubPiece int
 }
 
-// Open opens the replicas. The frames of peers go to Frame and Stream.
+// Open opens the replicas and registers with the links, which have not started
+// yet, what takes the frames of peers.
 func Open(cfg Config) (*Host, error) {
 	if cfg.Tick == 0 {
 		cfg.Tick = TickDefault
@@ -131,6 +133,7 @@ func Open(cfg Config) (*Host, error) {
 		l.replicas = append(l.replicas, r)
 		h.replicas[s.ID] = r
 	}
+	h.takeFrames(cfg.Links)
 	return h, nil
 }
 
@@ -245,26 +248,34 @@ func (h *Host) Forward(node cluster.NodeID, g *Group) bool {
 // Read asks the replica here for a view.
 func (h *Host) Read(q *Read) { h.replicas[q.Shard].loop.post(q) }
 
-// Frame takes a frame from a peer.
-func (h *Host) Frame(from cluster.NodeID, kind peer.Kind, b []byte) {
-	switch kind {
-	case kindGroup:
-		h.groupFrame(from, b)
-		return
-	case kindReply:
-		if reply, err := decodeReply(b); err == nil {
-			h.cfg.Reply(from, reply)
-			return
-		}
-	case kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged, kindScrubTell, kindScrubOdd, kindRejoin, kindStepDown:
-		if len(b) < 8 {
-			break
-		}
+// takeFrames registers what takes the frames of peers.
+func (h *Host) takeFrames(links *peer.Links) {
+	links.Handle(kindGroup, h.groupFrame)
+	links.Handle(kindReply, h.replyFrame)
+	for _, kind := range []peer.Kind{kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged,
+		kindScrubTell, kindScrubOdd, kindRejoin, kindStepDown} {
+		links.Handle(kind, func(from cluster.NodeID, b []byte) { h.replicaFrame(from, kind, b) })
+	}
+	links.HandleStream(snapHead, h.receiveSnapshot)
+}
+
+// replicaFrame takes a frame for one replica, whose shard it names first.
+func (h *Host) replicaFrame(from cluster.NodeID, kind peer.Kind, b []byte) {
+	if len(b) >= 8 {
 		if r := h.replicas[cluster.ShardID(be.Uint64(b))]; r != nil && r.frame(from, kind, b[8:]) {
 			return
 		}
 	}
 	h.cfg.Logger.Warn("frame dropped", slog.Uint64("from", uint64(from)), slog.Int("kind", int(kind)), slog.Int("bytes", len(b)))
+}
+
+func (h *Host) replyFrame(from cluster.NodeID, b []byte) {
+	r, err := decodeReply(b)
+	if err != nil {
+		h.cfg.Logger.Warn("reply dropped", slog.Uint64("from", uint64(from)), slog.Any("error", err))
+		return
+	}
+	h.cfg.Reply(from, r)
 }
 
 func (h *Host) groupFrame(from cluster.NodeID, b []byte) {
