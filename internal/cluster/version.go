@@ -12,6 +12,8 @@ type Version uint64
 const (
 	// V1 is the first.
 	V1 Version = 1
+	// Oldest is the oldest that this program reads and writes.
+	Oldest = V1
 	// Newest is the newest that this program reads and writes.
 	Newest = V1
 )

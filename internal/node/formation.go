@@ -50,7 +50,9 @@ const (
 var ErrNoNode = errors.New("there is no tutti node in this folder")
 
 // Form creates the folders of all nodes of a new cluster: formation, identity,
-// and the empty stores. It is the only place that makes stores: a node that
+// the authority that signs the identities of nodes that join, and the empty
+// stores. It runs before there is a node, so the time and the keys are the
+// machine's. It is the only place that makes stores: a node that
 // starts and finds none has lost its data and must not take part as if it had
 // never promised anything.
 func Form(fs vfs.FS, dirs []string, f Formation) error {
@@ -72,10 +74,10 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 		if err != nil {
 			return err
 		}
-		if fs == vfs.Default {
-			if err := id.Save(dir); err != nil {
-				return err
-			}
+		// All of them, as any of them may be asked to sign when the others are
+		// gone; whoever holds the key is as powerful as the cluster.
+		if err := errors.Join(id.Save(fs, dir), ca.Save(fs, dir)); err != nil {
+			return err
 		}
 		if err := formStores(fs, dir, f); err != nil {
 			return fmt.Errorf("form node %d: %w", f.Node, err)

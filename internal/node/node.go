@@ -38,6 +38,10 @@ type Config struct {
 	Logger *slog.Logger
 	Clock  shard.Clock           // zero: the machine's
 	Rand   func(n uint64) uint64 // nil: math/rand/v2
+	// Entropy is where what must not be guessed or drawn twice comes from: the
+	// number that tells this start from that of a copy of the node. Nil: the
+	// machine's.
+	Entropy io.Reader
 	// Network. Nil fields listen and dial TCP with mutual TLS, at the addresses
 	// of the formation.
 	ListenClients func(addr string) (net.Listener, error)
@@ -91,6 +95,9 @@ func (c *Config) fill() {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Uint64N
+	}
+	if c.Entropy == nil {
+		c.Entropy = crand.Reader
 	}
 	if c.ListenClients == nil {
 		c.ListenClients = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
@@ -199,23 +206,25 @@ func (n *Node) openStores() (err error) {
 
 func (n *Node) openLinks(l net.Listener) error {
 	var nonce [8]byte
-	_, _ = crand.Read(nonce[:]) // it never fails
+	if _, err := io.ReadFull(n.cfg.Entropy, nonce[:]); err != nil {
+		return fmt.Errorf("draw the number of this start: %w", err)
+	}
 	cfg := peer.Config{
 		Node: n.form.Node, Incarnation: n.count.Incarnation, Nonce: binary.BigEndian.Uint64(nonce[:]), Cluster: n.form.Cluster, Listener: l,
 		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello, Room: n.room,
-		Frame:   func(from cluster.NodeID, kind peer.Kind, b []byte) { n.host.Frame(from, kind, b) },
-		Stream:  func(from cluster.NodeID, s *peer.Conn) { n.host.Stream(from, s) },
 		Changed: func(node cluster.NodeID, up bool) { n.host.LinkChanged(node, up) },
+	}
+	// Also where others secure the connections: a node whose identity is lost
+	// must not run.
+	id, err := trust.Load(n.cfg.FS, n.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if id.NodeID != n.form.Node || id.Cluster != n.form.Cluster {
+		return fmt.Errorf("%s: the certificate is that of %s, the formation says node %d of %s", n.cfg.Dir, id, n.form.Node, n.form.Cluster)
 	}
 	dial, secure := n.cfg.DialPeer, n.cfg.SecurePeer
 	if dial == nil || secure == nil {
-		id, err := trust.Load(n.cfg.Dir)
-		if err != nil {
-			return err
-		}
-		if id.NodeID != n.form.Node || id.Cluster != n.form.Cluster {
-			return fmt.Errorf("%s: the certificate is that of %s, the formation says node %d of %s", n.cfg.Dir, id, n.form.Node, n.form.Cluster)
-		}
 		dial, secure = n.tlsDial(id), n.tlsSecure(id)
 	}
 	cfg.Secure = secure
@@ -238,18 +247,21 @@ func (n *Node) room() peer.Room {
 	return peer.RoomPlenty
 }
 
+// isMember reports whether a node belongs to the cluster now.
+func (n *Node) isMember(node cluster.NodeID) bool {
+	_, ok := n.form.member(node)
+	return ok
+}
+
 func (n *Node) tlsDial(id *trust.Identity) func(ctx context.Context, to Member) (net.Conn, error) {
 	return func(ctx context.Context, to Member) (net.Conn, error) {
-		d := tls.Dialer{Config: trust.ClientConfig(id, to.ID)}
+		d := tls.Dialer{Config: trust.ClientConfig(id, to.ID, n.isMember)}
 		return d.DialContext(ctx, "tcp", to.Peer)
 	}
 }
 
 func (n *Node) tlsSecure(id *trust.Identity) func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
-	cfg := trust.ServerConfig(id, func(node cluster.NodeID) bool {
-		_, ok := n.form.member(node)
-		return ok
-	})
+	cfg := trust.ServerConfig(id, n.isMember)
 	return func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
 		t := tls.Server(c, cfg)
 		if err := t.HandshakeContext(ctx); err != nil {

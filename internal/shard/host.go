@@ -9,34 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/raft/v3"
-	pb "go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
-
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/peer"
 	"tutti/internal/store"
-)
-
-// Kinds of frames between nodes; see package peer.
-const (
-	kindRaft      peer.Kind = 16 + iota // shard:8 raftpb.Message
-	kindGroup                           // see group.go
-	kindReply                           // see group.go
-	kindReadAsk                         // shard:8 id:8
-	kindReadTell                        // shard:8 id:8 index:8 now:8
-	kindTick                            // shard:8 time:8
-	kindHashAsk                         // shard:8 index:8 hash:8
-	kindHashTell                        // shard:8 index:8 hash:8
-	kindDiverged                        // shard:8 index:8 hash:8
-	kindScrubTell                       // shard:8 index:8 hash:8
-	kindScrubOdd                        // shard:8 index:8 hash:8
-	kindAsk                             // shard:8 data:8
-	kindStepDown                        // shard:8 term:8
-	kindInvite                          // shard:8 replica:8 data:8 descriptor
-	kindWho                             // shard:8 replica:8
-	kindGone                            // shard:8 replica:8
 )
 
 // Config gives a Host what it needs.
@@ -110,7 +86,8 @@ type Host struct {
 	scrubPiece int
 }
 
-// Open opens the replicas. The frames of peers go to Frame and Stream.
+// Open opens the replicas and registers with the links, which have not started
+// yet, what takes the frames of peers.
 func Open(cfg Config) (*Host, error) {
 	if cfg.Tick == 0 {
 		cfg.Tick = TickDefault
@@ -133,6 +110,7 @@ func Open(cfg Config) (*Host, error) {
 		h.release()
 		return nil, err
 	}
+	h.takeFrames(cfg.Links)
 	return h, nil
 }
 
@@ -267,91 +245,6 @@ func (h *Host) Read(q *Read) {
 	q.Done(nil, 0, ErrUnavailable)
 }
 
-// Frame takes a frame from a peer.
-func (h *Host) Frame(from cluster.NodeID, kind peer.Kind, b []byte) {
-	switch kind {
-	case kindGroup:
-		h.groupFrame(from, b)
-		return
-	case kindReply:
-		if reply, err := decodeReply(b); err == nil {
-			h.cfg.Reply(from, reply)
-			return
-		}
-	default:
-		if len(b) < 8 {
-			break
-		}
-		if h.shardFrame(cluster.ShardID(be.Uint64(b)), from, kind, b[8:]) {
-			return
-		}
-	}
-	h.cfg.Logger.Warn("frame dropped", slog.Uint64("from", uint64(from)), slog.Int("kind", int(kind)), slog.Int("bytes", len(b)))
-}
-
-func (h *Host) groupFrame(from cluster.NodeID, b []byte) {
-	g, err := decodeGroup(b)
-	if err != nil || sessionNode(g.Session) != from {
-		h.cfg.Logger.Warn("group dropped", slog.Uint64("from", uint64(from)), slog.Any("error", err))
-		return
-	}
-	g.Done = func(r Reply) {
-		if r.bytes() > peer.FrameMax/2 {
-			r.Status, r.Replies = Dropped, nil
-		}
-		h.cfg.Links.Queue(from, peer.Bulk, kindReply, r.encode)
-	}
-	h.Submit(g)
-}
-
-// shardFrame takes what a peer sent about a shard. What is for a replica that is
-// not here is dropped: its sender says it again, or finds out.
-func (h *Host) shardFrame(shard cluster.ShardID, from cluster.NodeID, kind peer.Kind, b []byte) bool {
-	switch {
-	case kind == kindInvite && len(b) > 16:
-		d, err := cluster.DecodeDescriptor(b[16:])
-		if err != nil || d.ID != shard {
-			return false
-		}
-		h.invited(shard, cluster.ReplicaID(be.Uint64(b)), be.Uint64(b[8:]), d, from)
-		return true
-	case kind == kindGone && len(b) == 8:
-		h.heardGone(shard, cluster.ReplicaID(be.Uint64(b)))
-		return true
-	}
-	r := h.replica(shard)
-	return r == nil || r.frame(from, kind, b)
-}
-
-// frame takes what a peer's replica sent to this one.
-func (r *Replica) frame(from cluster.NodeID, kind peer.Kind, b []byte) bool {
-	switch {
-	case kind == kindRaft:
-		m := &pb.Message{}
-		if err := proto.Unmarshal(b, m); err != nil || m.GetType() == pb.MsgSnap {
-			return false
-		}
-		r.loop.post(received{r, from, m})
-	case kind == kindAsk && len(b) == 8:
-		r.loop.post(inLoop{r, func() { r.heardAsk(from, be.Uint64(b)) }})
-	case kind == kindWho && len(b) == 8:
-		r.loop.post(inLoop{r, func() { r.heardWho(from, cluster.ReplicaID(be.Uint64(b))) }})
-	case kind == kindReadAsk && len(b) == 8:
-		r.loop.post(readAsk{r, from, be.Uint64(b)})
-	case kind == kindReadTell && len(b) == 24:
-		r.loop.post(readTell{r, be.Uint64(b), be.Uint64(b[8:]), int64(be.Uint64(b[16:]))})
-	case kind == kindTick && len(b) == 8:
-		r.loop.post(tickAsk{r, int64(be.Uint64(b))})
-	case kind == kindStepDown && len(b) == 8:
-		r.loop.post(steppedDown{r, from, be.Uint64(b)})
-	case kind >= kindHashAsk && kind <= kindScrubOdd && len(b) == 16:
-		r.loop.post(hashMsg{r, from, kind, be.Uint64(b), be.Uint64(b[8:])})
-	default:
-		return false
-	}
-	return true
-}
-
 // LinkChanged tells the replicas that the link to a node went up or down.
 func (h *Host) LinkChanged(node cluster.NodeID, up bool) {
 	if up {
@@ -360,84 +253,6 @@ func (h *Host) LinkChanged(node cluster.NodeID, up bool) {
 	for _, l := range h.loops {
 		l.post(linkDown{node})
 	}
-}
-
-// stepDown tells the others that this node has given up leading: it hears no
-// majority. One that is only deaf would else have been obeyed until now and be
-// missed for another election time-out from now on.
-func (r *Replica) stepDown() {
-	for _, node := range r.voters {
-		if node != r.host.cfg.Node {
-			r.host.cfg.Links.Queue(node, peer.Control, kindStepDown, func(dst []byte) []byte {
-				return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), r.term)
-			})
-		}
-	}
-}
-
-// leaderGone starts an election at once when the connection to the leader
-// broke: a killed process is noticed long before it is missed. Pre-vote keeps
-// this harmless if the leader is alive: the others still hear it.
-func (r *Replica) leaderGone(node cluster.NodeID) {
-	if r.lead.Load().Node != node || node == r.host.cfg.Node {
-		return
-	}
-	r.loop.touch(r)
-	if err := r.raft.ForgetLeader(); err != nil {
-		return
-	}
-	r.campaignSoon(campaigns)
-}
-
-// campaigns is how often a replica tries after it lost its leader: the first
-// attempt may reach the others before they have noticed, and they then refuse.
-const campaigns = 5
-
-// campaignSoon campaigns unless another has been quicker: whoever runs against
-// an election that is under way makes both fail, as its vote is given and its
-// log may be behind.
-func (r *Replica) campaignSoon(left int) {
-	tick, term := r.host.cfg.Tick, r.term
-	pause := time.Duration(r.host.cfg.Rand(uint64(tick)))
-	if left < campaigns {
-		pause += tick
-	}
-	r.loop.after(pause, func() {
-		if r.lead.Load().Node != 0 || left == 0 || r.state == raft.StateCandidate {
-			return
-		}
-		if r.term != term {
-			r.campaignSoon(left - 1)
-			return
-		}
-		r.loop.touch(r)
-		if err := r.raft.Campaign(); err == nil {
-			r.campaignSoon(left - 1)
-		}
-	})
-}
-
-// campaignAgain ends a split vote: two replicas asked for votes in the same tick,
-// each has its own and refuses the other, and raft would let both wait for
-// another election time-out. Two to five ticks decide it. (Time-outs are drawn
-// from ten ticks, so of two followers that miss a leader at once one pair in ten
-// collides.) It takes a refusal: answers that are late come from slow disks, and
-// a new term would only have them begin again.
-func (r *Replica) campaignAgain(refusal *pb.Message) {
-	tick, term := r.host.cfg.Tick, r.term
-	if r.state != raft.StateCandidate || refusal.GetTerm() != term || r.splitTerm == term {
-		return
-	}
-	r.splitTerm = term
-	r.loop.after(2*tick+time.Duration(r.host.cfg.Rand(uint64(3*tick))), func() {
-		if r.state != raft.StateCandidate || r.term != term {
-			return
-		}
-		r.loop.touch(r)
-		if err := r.raft.Campaign(); err != nil {
-			r.host.cfg.Logger.Debug("campaign", slog.Uint64("shard", uint64(r.id)), slog.Any("error", err))
-		}
-	})
 }
 
 // after runs f on the loop's goroutine once d has passed, unless it stops.

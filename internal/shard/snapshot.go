@@ -19,10 +19,10 @@ import (
 //
 //	head: shard:8 length:4 descriptor raftpb.Message    chunk: rows    end: count:8    ok: (empty)
 const (
-	snapHead peer.Kind = 32 + iota
-	snapRows
-	snapEnd
-	snapOK
+	snapHead peer.Kind = 32
+	snapRows peer.Kind = 33
+	snapEnd  peer.Kind = 34
+	snapOK   peer.Kind = 35
 )
 
 const snapChunkBytes = 256 << 10
@@ -113,21 +113,14 @@ func (r *Replica) stream(to cluster.NodeID, v *store.View, d cluster.Descriptor,
 	return nil
 }
 
-// Stream receives a snapshot; peer calls it for every stream a node opens.
-func (h *Host) Stream(from cluster.NodeID, s *peer.Conn) {
-	if err := h.receive(from, s); err != nil {
+// receiveSnapshot takes a stream that a node opened to send a snapshot.
+func (h *Host) receiveSnapshot(from cluster.NodeID, head []byte, s *peer.Conn) {
+	if err := h.receive(from, head, s); err != nil {
 		h.cfg.Logger.Warn("receive snapshot", slog.Uint64("from", uint64(from)), slog.Any("error", err))
 	}
 }
 
-func (h *Host) receive(from cluster.NodeID, s *peer.Conn) error {
-	kind, head, err := s.ReadFrame()
-	if err != nil {
-		return err
-	}
-	if kind != snapHead {
-		return peer.ErrFrame
-	}
+func (h *Host) receive(from cluster.NodeID, head []byte, s *peer.Conn) error {
 	r, m, d, err := h.snapshotHead(head)
 	if err != nil {
 		return err

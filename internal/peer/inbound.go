@@ -1,0 +1,183 @@
+package peer
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"tutti/internal/cluster"
+)
+
+// inbound is an accepted connection.
+type inbound struct {
+	from cluster.NodeID // 0: it has not proved yet whose it is; guarded by Links.mu until then
+	gone atomic.Bool    // the peer was forgotten
+}
+
+var errForgotten = errors.New("the peer was forgotten")
+
+func (l *Links) accept() {
+	for {
+		conn, err := l.cfg.Listener.Accept()
+		if err != nil {
+			if l.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+				l.cfg.Logger.Warn("accept peer", slog.Any("error", err))
+				select {
+				case <-l.ctx.Done():
+				case <-time.After(redialMin): // out of descriptors, for instance
+				}
+				continue
+			}
+			return
+		}
+		in := &inbound{}
+		l.mu.Lock()
+		if l.closed {
+			l.mu.Unlock()
+			conn.Close()
+			return
+		}
+		l.conns[conn] = in
+		l.mu.Unlock()
+		l.wg.Go(func() {
+			err := l.serve(conn, in)
+			l.cfg.Logger.Debug("peer connection ended", slog.String("remote", conn.RemoteAddr().String()), slog.Any("error", err))
+			conn.Close()
+			l.mu.Lock()
+			delete(l.conns, conn)
+			l.mu.Unlock()
+		})
+	}
+}
+
+// serve reads one accepted connection to its end.
+func (l *Links) serve(raw net.Conn, in *inbound) error {
+	ctx, cancel := context.WithTimeout(l.ctx, helloTimeout)
+	defer cancel()
+	_ = raw.SetDeadline(time.Now().Add(helloTimeout))
+	conn, from, err := l.cfg.Secure(ctx, raw)
+	if err != nil {
+		return fmt.Errorf("secure: %w", err)
+	}
+	if !l.proved(in, from) {
+		return errForgotten
+	}
+	r := bufio.NewReaderSize(conn, 64<<10)
+	kind, payload, err := readFrame(r)
+	if err != nil {
+		return err
+	}
+	h, err := l.readHello(from, kind, payload)
+	if err != nil {
+		return l.refuse(from, err)
+	}
+	// First, so that what Hello notes is not of one who is then refused.
+	at, err := l.seats.take(h)
+	if err != nil {
+		return l.refuse(from, err)
+	}
+	defer l.seats.leave(from, at)
+	if l.cfg.Hello != nil {
+		if err := l.cfg.Hello(h); err != nil {
+			return err
+		}
+	}
+	l.accepted(from)
+	_ = raw.SetDeadline(time.Time{})
+	l.sample(in, h.Wall)
+	if h.Class == Stream {
+		return l.receiveStream(h, &Conn{c: conn, r: r})
+	}
+	if k := l.link(from); k != nil {
+		for _, q := range k.lanes {
+			select {
+			case q.knock <- struct{}{}:
+			default:
+			}
+		}
+	}
+	return l.receive(h, in, conn, r)
+}
+
+// proved notes whose a connection is, unless a peer was forgotten since it was
+// accepted.
+func (l *Links) proved(in *inbound, from cluster.NodeID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	in.from = from
+	return !in.gone.Load()
+}
+
+// refuse logs why a peer is refused, once until it is accepted or there is
+// another reason: it tries again every second.
+func (l *Links) refuse(from cluster.NodeID, err error) error {
+	l.mu.Lock()
+	was := l.refused[from]
+	l.refused[from] = err.Error()
+	l.mu.Unlock()
+	if was != err.Error() {
+		l.cfg.Logger.Warn("peer refused", slog.Uint64("peer", uint64(from)), slog.Any("error", err))
+	}
+	return err
+}
+
+func (l *Links) accepted(from cluster.NodeID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.refused, from)
+}
+
+func (l *Links) receive(h Hello, in *inbound, conn net.Conn, r *bufio.Reader) error {
+	told := false
+	for {
+		_ = conn.SetReadDeadline(time.Now().Add(silenceMax))
+		kind, payload, err := readFrame(r)
+		if err != nil {
+			return err
+		}
+		if in.gone.Load() {
+			return errForgotten
+		}
+		if k := l.link(h.Node); k != nil {
+			k.heard.Store(time.Now().UnixNano())
+		}
+		handle := l.mux.frames[kind]
+		switch {
+		case kind == kindPing:
+			p, err := decodePing(payload)
+			if err != nil {
+				return err
+			}
+			l.pinged(in, p)
+		case kind == kindHello:
+			return fmt.Errorf("%w: a second hello", ErrFrame)
+		case handle != nil:
+			handle(h.Node, payload)
+		case !told:
+			// A later version may send it. It is lost, as a network may lose a
+			// frame; the connection and what else it carries are not.
+			told = true
+			l.cfg.Logger.Warn("frames refused", slog.Any("error", l.unknown(h, kind)))
+		}
+	}
+}
+
+func (l *Links) receiveStream(h Hello, s *Conn) error {
+	kind, first, err := s.ReadFrame()
+	if err != nil {
+		return err
+	}
+	handle := l.mux.streams[kind]
+	if handle == nil {
+		err := l.unknown(h, kind)
+		l.cfg.Logger.Warn("stream refused", slog.Any("error", err))
+		return err
+	}
+	handle(h.Node, first, s)
+	return nil
+}
