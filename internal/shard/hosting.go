@@ -146,3 +146,14 @@ func (l *loop) remove(r *Replica) {
 		h.cfg.Logger.Info("a replica is gone", slog.Uint64("shard", uint64(r.id)), slog.Uint64("replica", uint64(r.self)))
 	})
 }
+
+// MapChanged makes leaders look whether their shards are to change.
+func (h *Host) MapChanged() {
+	for _, r := range *h.replicas.Load() {
+		r.loop.post(inLoop{r, func() {
+			r.settled.Store(r.inPlace())
+			r.look()
+		}})
+	}
+	h.checkSettled()
+}
