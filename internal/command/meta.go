@@ -14,21 +14,21 @@ import (
 // keys run on the shards of these, so they are as durable and as strict.
 
 var metaCommands = []Command{
-	{Name: "tutti.map", Arity: 1, Flags: ReadOnly | Admin | NoMulti | MetaShard, Group: "server", Since: "7.2.0",
+	{Name: "tutti.map", Arity: 1, Where: OnMeta, Flags: ReadOnly | Admin | NoMulti, Group: "server", Since: "7.2.0",
 		Doc: "Returns who belongs to the cluster and what lives where, as JSON, as the meta shard has it.", Run: tuttiMap},
 	{Name: "tutti.member", Arity: -2, Flags: Admin, Group: "server", Since: "7.2.0",
 		Doc: "Takes nodes in and out.",
 		Subs: []*Command{
-			{Name: "tutti.member|set", Arity: 10, Flags: Write | Admin | NoMulti | NoScript | MetaShard, Group: "server", Since: "7.2.0",
+			{Name: "tutti.member|set", Arity: 10, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
 				Syntax: "id name zone peer-address client-address role state version",
 				Doc:    "Takes a node in (id 0: it gets the next id) or changes what is known of it; returns its id.", Run: tuttiMemberSet},
-			{Name: "tutti.member|remove", Arity: 3, Flags: Write | Admin | NoMulti | NoScript | MetaShard, Group: "server", Since: "7.2.0",
+			{Name: "tutti.member|remove", Arity: 3, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
 				Syntax: "id", Doc: "Takes a node out that has no replicas.", Run: tuttiMemberRemove},
 		}},
-	{Name: "tutti.place", Arity: -2, Flags: Write | Admin | NoMulti | NoScript | MetaShard, Group: "server", Since: "7.2.0",
+	{Name: "tutti.place", Arity: -2, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
 		Syntax: "shard [node | node:learner ...]",
 		Doc:    "Plans on which nodes the replicas of a shard should be; without nodes: where they are.", Run: tuttiPlace},
-	{Name: "tutti.report", Arity: 2, Flags: Write | Admin | NoMulti | NoScript | MetaShard, Group: "server", Since: "7.2.0",
+	{Name: "tutti.report", Arity: 2, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
 		Syntax: "descriptor", Doc: "Tells the map what a shard says of itself; nodes send it.", Run: tuttiReport},
 }
 

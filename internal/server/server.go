@@ -53,7 +53,7 @@ const clientsMaxDefault = 10_000
 // Server serves the clients of one node.
 type Server struct {
 	cfg      Config
-	handlers map[string]handler
+	handlers map[*command.Command]handler
 	config   *config
 	started  time.Time
 	stats    stats
@@ -89,7 +89,7 @@ func New(cfg Config) *Server {
 	for len(s.runID) < 40 {
 		s.runID += fmt.Sprintf("%08x", cfg.Rand(1<<32))
 	}
-	s.handlers = handlers()
+	s.handlers = handlers(cfg.Table)
 	return s
 }
 
@@ -200,7 +200,7 @@ func (s *Server) Stop() {
 	s.closed = true
 	s.cancel()
 	for _, c := range s.conns {
-		c.nc.Close()
+		c.end(errStopped)
 	}
 }
 

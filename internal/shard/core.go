@@ -90,7 +90,8 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 		}
 	}
 	b := &batch{index: in.index, term: in.term, time: in.now, tx: tx}
-	ctx := command.Ctx{Tx: tx, Out: make([]byte, 0, c.out+256)}
+	ctx := command.Ctx{Tx: tx}
+	ctx.Out = make([]byte, 0, c.out+256)
 	n := 0
 	wrote := make([]bool, 0, len(groups))
 	for ; n < len(groups); n++ {
