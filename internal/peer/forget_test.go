@@ -308,7 +308,7 @@ func TestForgetDropsWhatWaits(t *testing.T) {
 		}
 		began := time.Now()
 		a.links.Forget(2)
-		k.senders.Wait() // not for the write that is stuck
+		<-k.ended // not for the write that is stuck
 		for _, q := range k.lanes {
 			if q.conn != nil || len(q.buf) > 0 {
 				t.Errorf("%d bytes wait still", len(q.buf))

@@ -64,7 +64,10 @@ func (l *Links) serve(raw net.Conn, in *inbound) error {
 	if err != nil {
 		return fmt.Errorf("secure: %w", err)
 	}
-	if !l.proved(in, from) {
+	l.mu.Lock()
+	in.from = from
+	l.mu.Unlock()
+	if in.gone.Load() { // it, or another: who it is was not known yet
 		return errForgotten
 	}
 	r := bufio.NewReaderSize(conn, 64<<10)
@@ -74,12 +77,14 @@ func (l *Links) serve(raw net.Conn, in *inbound) error {
 	}
 	h, err := l.readHello(from, kind, payload)
 	if err != nil {
-		return l.refuse(from, err)
+		l.refusals.tell(from, err, l.cfg.Logger)
+		return err
 	}
 	// First, so that what Hello notes is not of one who is then refused.
 	at, err := l.seats.take(h)
 	if err != nil {
-		return l.refuse(from, err)
+		l.refusals.tell(from, err, l.cfg.Logger)
+		return err
 	}
 	defer l.seats.leave(from, at)
 	if l.cfg.Hello != nil {
@@ -87,7 +92,7 @@ func (l *Links) serve(raw net.Conn, in *inbound) error {
 			return err
 		}
 	}
-	l.accepted(from)
+	l.refusals.end(from)
 	_ = raw.SetDeadline(time.Time{})
 	l.sample(in, h.Wall)
 	if h.Class == Stream {
@@ -102,34 +107,6 @@ func (l *Links) serve(raw net.Conn, in *inbound) error {
 		}
 	}
 	return l.receive(h, in, conn, r)
-}
-
-// proved notes whose a connection is, unless a peer was forgotten since it was
-// accepted.
-func (l *Links) proved(in *inbound, from cluster.NodeID) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	in.from = from
-	return !in.gone.Load()
-}
-
-// refuse logs why a peer is refused, once until it is accepted or there is
-// another reason: it tries again every second.
-func (l *Links) refuse(from cluster.NodeID, err error) error {
-	l.mu.Lock()
-	was := l.refused[from]
-	l.refused[from] = err.Error()
-	l.mu.Unlock()
-	if was != err.Error() {
-		l.cfg.Logger.Warn("peer refused", slog.Uint64("peer", uint64(from)), slog.Any("error", err))
-	}
-	return err
-}
-
-func (l *Links) accepted(from cluster.NodeID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.refused, from)
 }
 
 func (l *Links) receive(h Hello, in *inbound, conn net.Conn, r *bufio.Reader) error {
@@ -162,7 +139,7 @@ func (l *Links) receive(h Hello, in *inbound, conn net.Conn, r *bufio.Reader) er
 			// A later version may send it. It is lost, as a network may lose a
 			// frame; the connection and what else it carries are not.
 			told = true
-			l.cfg.Logger.Warn("frames refused", slog.Any("error", l.unknown(h, kind)))
+			l.cfg.Logger.Warn("frames refused", slog.Any("error", unknownKind(h, kind, l.cfg.Newest)))
 		}
 	}
 }
@@ -174,7 +151,7 @@ func (l *Links) receiveStream(h Hello, s *Conn) error {
 	}
 	handle := l.mux.streams[kind]
 	if handle == nil {
-		err := l.unknown(h, kind)
+		err := unknownKind(h, kind, l.cfg.Newest)
 		l.cfg.Logger.Warn("stream refused", slog.Any("error", err))
 		return err
 	}

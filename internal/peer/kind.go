@@ -66,8 +66,9 @@ func (m *mux) claim(kind Kind) {
 	}
 }
 
-// unknown is why a frame or stream is refused that nobody here takes.
-func (l *Links) unknown(h Hello, kind Kind) error {
+// unknownKind is why a frame or stream is refused that nobody here takes; newest
+// is the version of this node.
+func unknownKind(h Hello, kind Kind, newest cluster.Version) error {
 	return fmt.Errorf("%w: node %d, whose newest formats are of version %d, sent kind %d; those of this node are of version %d",
-		ErrKind, h.Node, h.Newest, kind, l.cfg.Newest)
+		ErrKind, h.Node, h.Newest, kind, newest)
 }

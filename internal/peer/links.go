@@ -82,15 +82,15 @@ type Links struct {
 
 	mux mux
 
-	mu      sync.Mutex                // guards what follows, and changes of links
-	conns   map[net.Conn]*inbound     // accepted ones, to be closed at the end
-	streams map[net.Conn]*link        // opened ones and their peers
-	parting map[cluster.NodeID]*link  // forgotten ones whose goroutines have not ended yet
-	refused map[cluster.NodeID]string // why a peer was refused last; see refuse
+	mu      sync.Mutex               // guards what follows, and changes of links
+	conns   map[net.Conn]*inbound    // accepted ones, to be closed at the end
+	streams map[net.Conn]*link       // opened ones and their peers
+	parting map[cluster.NodeID]*link // forgotten ones whose goroutines have not ended yet
 	closed  bool
 
-	clocks clocks
-	seats  seats
+	clocks   clocks
+	seats    seats
+	refusals refusals
 }
 
 // link is what this node sends to one peer, from Connect until Forget or Close.
@@ -98,7 +98,8 @@ type link struct {
 	node    cluster.NodeID
 	ctx     context.Context // of its goroutines
 	cancel  context.CancelFunc
-	senders sync.WaitGroup
+	senders atomic.Int32  // how many of its goroutines have not ended
+	ended   chan struct{} // closed when all have
 
 	heard atomic.Int64  // when something last came from the peer, in ns of a monotonic clock
 	room  atomic.Uint32 // Room on the peer's disk, by its last ping
@@ -138,7 +139,7 @@ func New(cfg Config) *Links {
 		cfg.Oldest, cfg.Newest = cluster.Oldest, cluster.Newest
 	}
 	l := &Links{cfg: cfg, ctx: ctx, cancel: cancel, conns: make(map[net.Conn]*inbound), streams: make(map[net.Conn]*link),
-		parting: make(map[cluster.NodeID]*link), refused: make(map[cluster.NodeID]string)}
+		parting: make(map[cluster.NodeID]*link)}
 	l.links.Store(&map[cluster.NodeID]*link{})
 	return l
 }
@@ -157,19 +158,21 @@ func (l *Links) Connect(node cluster.NodeID) {
 	if l.closed || node == l.cfg.Node || l.link(node) != nil {
 		return
 	}
-	k := &link{node: node}
+	k := &link{node: node, ended: make(chan struct{})}
+	k.senders.Store(int32(classes))
 	k.ctx, k.cancel = context.WithCancel(l.ctx)
 	k.heard.Store(time.Now().UnixNano())
 	before := l.parting[node]
 	for c := range classes {
 		k.lanes[c] = &lane{wake: make(chan struct{}, 1), knock: make(chan struct{}, 1), max: queueMax[c]}
-		k.senders.Add(1)
 		l.wg.Go(func() {
-			defer k.senders.Done()
 			if before != nil {
-				before.senders.Wait() // so that Changed is told in order
+				<-before.ended // so that Changed is told in order
 			}
 			l.send(k, c)
+			if k.senders.Add(-1) == 0 {
+				l.part(k)
+			}
 		})
 	}
 	links := maps.Clone(*l.links.Load())
@@ -197,14 +200,6 @@ func (l *Links) Forget(node cluster.NodeID) {
 		l.links.Store(&links)
 		k.cancel()
 		l.parting[node] = k
-		l.wg.Go(func() {
-			k.senders.Wait()
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			if l.parting[node] == k {
-				delete(l.parting, node)
-			}
-		})
 	}
 	for conn, in := range l.conns {
 		// Also who has not proved yet who he is: he may have been found on the
@@ -215,9 +210,19 @@ func (l *Links) Forget(node cluster.NodeID) {
 			conn.Close()
 		}
 	}
-	delete(l.refused, node)
+	l.refusals.end(node)
 	l.seats.forget(node)
 	l.clocks.forget(node)
+}
+
+// part notes that all goroutines of a link have ended.
+func (l *Links) part(k *link) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.parting[k.node] == k {
+		delete(l.parting, k.node)
+	}
+	close(k.ended)
 }
 
 // Close closes all connections and returns when all goroutines have ended.

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"tutti/internal/cluster"
@@ -55,4 +56,32 @@ func (s *seats) forget(node cluster.NodeID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.taken, node)
+}
+
+// refusals is why each peer was refused last, so that it is logged once and not
+// with each of its attempts.
+type refusals struct {
+	mu  sync.Mutex // guards why
+	why map[cluster.NodeID]string
+}
+
+// tell logs why a peer is refused, unless it is for what it was refused before.
+func (r *refusals) tell(node cluster.NodeID, err error, log *slog.Logger) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.why[node] == err.Error() {
+		return
+	}
+	if r.why == nil {
+		r.why = make(map[cluster.NodeID]string)
+	}
+	r.why[node] = err.Error()
+	log.Warn("peer refused", slog.Uint64("peer", uint64(node)), slog.Any("error", err))
+}
+
+// end notes that a peer is refused no more, or gone.
+func (r *refusals) end(node cluster.NodeID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.why, node)
 }
