@@ -8,6 +8,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/meta"
+	"tutti/internal/resp"
 )
 
 // Commands about the cluster itself. They run on the meta shard, as those about
@@ -16,8 +17,8 @@ import (
 var metaCommands = []Command{
 	{Name: "tutti.map", Arity: 1, Where: OnMeta, Flags: ReadOnly | Admin | NoMulti, Group: "server", Since: "7.2.0",
 		Doc: "Returns who belongs to the cluster and what lives where, as JSON, as the meta shard has it.", Run: tuttiMap},
-	{Name: "tutti.member", Arity: -2, Flags: Admin, Group: "server", Since: "7.2.0",
-		Doc: "Takes nodes in and out.",
+	{Name: "tutti.member", Arity: -2, Group: "server", Since: "7.2.0", Syntax: "subcommand",
+		Doc: "A container for commands about the nodes of the cluster.",
 		Subs: []*Command{
 			{Name: "tutti.member|set", Arity: 10, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
 				Syntax: "id name zone peer-address client-address role state version",
@@ -32,7 +33,7 @@ var metaCommands = []Command{
 		Syntax: "descriptor", Doc: "Tells the map what a shard says of itself; nodes send it.", Run: tuttiReport},
 }
 
-// begin reads the map, or answers the error.
+// beginMeta reads the map, or answers the error.
 func (c *Ctx) beginMeta() *meta.Change {
 	m, err := meta.Begin(c.Tx)
 	if err != nil {
@@ -83,9 +84,9 @@ func tuttiMap(c *Ctx) {
 
 // number parses argument i, which must be from 0 to most.
 func (c *Ctx) number(i int, most uint64) (n uint64, ok bool) {
-	v, ok := c.intFrom(i, 0, errNotInt)
+	v, ok := c.intFrom(i, 0, TextNotInt)
 	if ok && uint64(v) > most {
-		c.Error(errNotInt)
+		c.Error(TextNotInt)
 		return 0, false
 	}
 	return uint64(v), ok
@@ -139,7 +140,7 @@ func tuttiPlace(c *Ctx) {
 	var want []cluster.Placement
 	for _, a := range c.Args[2:] {
 		node, part, learner := strings.Cut(string(a), ":")
-		n, valid := parseInt([]byte(node))
+		n, valid := resp.ParseInt([]byte(node))
 		if !valid || n <= 0 || n > int64(cluster.NodeMax) || learner && part != "learner" {
 			c.Error(fmt.Sprintf("ERR '%.64s' is neither node nor node:learner. Not applied.", a))
 			return

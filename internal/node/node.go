@@ -350,7 +350,7 @@ func (n *Node) openShards() (err error) {
 
 func (n *Node) openServer(l net.Listener) {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
-	info.Map = n.maps
+	info.Map, info.Client = n.maps, n.self.Client
 	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, Debug: n.cfg.Debug, Status: n.status})
 	n.wg.Go(func() {

@@ -83,7 +83,7 @@ func bgsave(r *request, args [][]byte) {
 // sureReplicas is how many nodes beside one are sure to hold every write that
 // was acknowledged, on disk: a majority does. More may, and soon do, but nobody
 // waits for them, so WAIT does not count them.
-func (s *Server) sureReplicas() int64 { return int64(len(s.cfg.Node.Peers) / 2) }
+func (s *Server) sureReplicas() int64 { return int64(len(s.cfg.Node.peers()) / 2) }
 
 // wait answers at once, even if more replicas are asked for: the number would
 // not grow by waiting.

@@ -99,7 +99,7 @@ func (r *request) cached(name string, write func(r *request)) {
 
 // ranked lists the nodes, the leader first.
 func (s *Server) ranked(leader cluster.NodeID) []Peer {
-	peers := slices.Clone(s.cfg.Node.Peers)
+	peers := slices.Clone(s.cfg.Node.peers())
 	slices.SortStableFunc(peers, func(a, b Peer) int {
 		switch {
 		case a.ID == leader:
@@ -183,7 +183,7 @@ func (r *request) nodes() {
 		first = leaders[i]
 	}
 	var text strings.Builder
-	for _, p := range r.s.cfg.Node.Peers {
+	for _, p := range r.s.cfg.Node.peers() {
 		host, port := splitAddr(p.Addr)
 		flags, master := "master", "-"
 		if !slices.Contains(leaders, p.ID) && p.ID != first {
@@ -220,9 +220,9 @@ func clusterInfo(r *request, _ [][]byte) {
 	w.field("cluster_slots_ok", covered)
 	w.field("cluster_slots_pfail", 0)
 	w.field("cluster_slots_fail", keyspace.Slots-covered)
-	w.field("cluster_known_nodes", len(r.s.cfg.Node.Peers))
+	w.field("cluster_known_nodes", len(r.s.cfg.Node.peers()))
 	w.field("cluster_size", masters)
-	w.field("cluster_current_epoch", len(r.s.cfg.Node.Peers))
+	w.field("cluster_current_epoch", len(r.s.cfg.Node.peers()))
 	w.field("cluster_my_epoch", r.s.cfg.Node.ID)
 	w.field("cluster_stats_messages_sent", 0)
 	w.field("cluster_stats_messages_received", 0)

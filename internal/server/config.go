@@ -36,10 +36,8 @@ func newConfig(cfg Config, log *slowlog) *config {
 	if cfg.Debug {
 		c.values["enable-debug-command"] = "yes"
 	}
-	for _, p := range cfg.Node.Peers {
-		if host, port := splitAddr(p.Addr); p.ID == cfg.Node.ID {
-			c.values["bind"], c.values["port"] = host, port
-		}
+	if cfg.Node.Client != "" {
+		c.values["bind"], c.values["port"] = splitAddr(cfg.Node.Client)
 	}
 	c.limits.Store(&resp.Limits{})
 	c.apply(log)

@@ -3,6 +3,7 @@ package server
 import (
 	"testing"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 )
 
@@ -37,7 +38,7 @@ func TestHandlersMatchTheTable(t *testing.T) {
 func TestMetaCommandsGoToTheMetaShard(t *testing.T) {
 	s := &Server{}
 	id, ok := s.shardOf(&command.Command{Where: command.OnMeta}, nil)
-	if !ok || id != metaShard {
+	if !ok || id != cluster.Meta {
 		t.Errorf("shard %d, %v", id, ok)
 	}
 }

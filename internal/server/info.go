@@ -300,7 +300,7 @@ func infoTutti(s *Server, w *infoWriter) {
 	w.field("tutti_version", s.cfg.Node.Version)
 	w.field("tutti_cluster", s.cfg.Node.Cluster)
 	w.field("tutti_node", s.cfg.Node.ID)
-	w.field("tutti_nodes", len(s.cfg.Node.Peers))
+	w.field("tutti_nodes", len(s.cfg.Node.peers()))
 	var leaders []string
 	for _, sh := range s.cfg.Router.Shards() {
 		leaders = append(leaders, strconv.FormatUint(uint64(s.cfg.Router.Lead(sh.ID).Node), 10))

@@ -82,7 +82,7 @@ func argsBytes(args [][]byte) (n int) {
 // shardOf returns the shard of a command; ok is false if there are several.
 func (s *Server) shardOf(cmd *command.Command, args [][]byte) (id cluster.ShardID, ok bool) {
 	if cmd.Where == command.OnMeta {
-		return metaShard, true
+		return cluster.Meta, true
 	}
 	if id, ok = s.cfg.Router.Single(); ok {
 		return id, true
@@ -104,9 +104,6 @@ func (s *Server) shardOf(cmd *command.Command, args [][]byte) (id cluster.ShardI
 	}
 	return id, true
 }
-
-// metaShard is the shard with the rows of the cluster itself. It owns no slots.
-const metaShard cluster.ShardID = 0
 
 // flush executes the pending commands and appends their replies in order. If
 // they are large it writes what there is before it reads on: a few bytes of

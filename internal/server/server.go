@@ -38,8 +38,19 @@ type NodeInfo struct {
 	Cluster string
 	Version string
 	Dir     string
-	// Peers lists all nodes with their client addresses.
-	Peers []Peer
+	// Client is where the node serves clients, host:port.
+	Client string
+	// Map lists the nodes, and says where replicas are.
+	Map *cluster.Holder
+}
+
+// peers lists all nodes with their client addresses.
+func (n NodeInfo) peers() []Peer {
+	var list []Peer
+	for _, m := range n.Map.Map().Members {
+		list = append(list, Peer{ID: m.ID, Addr: m.Client})
+	}
+	return list
 }
 
 // Peer is a node as clients see it.

@@ -43,6 +43,15 @@ func (h *Host) openAll() error {
 	if err != nil {
 		return err
 	}
+	applied, err := h.cfg.State.Shards()
+	if err != nil {
+		return err
+	}
+	for _, id := range applied {
+		if here[id] == 0 && dropping[id] == 0 {
+			return fmt.Errorf("%w: there is state of shard %d, and its log is gone", store.ErrDamaged, id)
+		}
+	}
 	for id, replica := range dropping {
 		if err := h.drop(id, replica); err != nil {
 			return err

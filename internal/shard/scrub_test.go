@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
-	"tutti/internal/store"
 )
 
 // scrubAlone makes the node scrub although it is alone, and plays a second voter

@@ -21,7 +21,7 @@ func TestSnapshotWithEntries(t *testing.T) {
 			src.run(src.write("INCR a"))
 		}
 		at := src.at
-		in, err := n.state.Receive(testShard, cluster.AllSlots)
+		in, err := n.state.Receive(testShard, 1, cluster.AllSlots)
 		n.must(err)
 		view := src.state.View(testShard, at, src.dbs, func() {})
 		n.must(view.Rows(cluster.AllSlots, in.Add))
@@ -39,7 +39,7 @@ func TestSnapshotWithEntries(t *testing.T) {
 		app.Entries = []*pb.Entry{{Index: new(at.Index + 1), Term: new(at.Term), Type: pb.EntryNormal.Enum(), Data: next.data}, empty}
 		n.call(func(r *Replica) {
 			r.receiving.Store(true)
-			r.offer(snapshotReceived{r, snap, in})
+			r.offer(snapshotReceived{r, 2, snap, in})
 			r.step(app)
 		})
 		n.wait("entries", func() bool { return n.info().Applied == at.Index+2 })

@@ -71,7 +71,16 @@ func (l *Log) Replicas() (here, dropping map[cluster.ShardID]cluster.ReplicaID, 
 		}
 		ok = it.SeekGE(logRow(nil, shard+1, 0)[:8])
 	}
-	return here, dropping, damage(it.Error())
+	if err := it.Error(); err != nil {
+		return nil, nil, damage(err)
+	}
+	// What was vowed for has a row: it came before the vow, and goes after it.
+	for _, shard := range l.vow.shards() {
+		if here[shard] == 0 && dropping[shard] == 0 {
+			return nil, nil, fmt.Errorf("%w: there was a replica of shard %d, and its log is gone", ErrDamaged, shard)
+		}
+	}
+	return here, dropping, nil
 }
 
 // Drop removes a replica: its rows in both stores, its log, what was vowed for

@@ -217,6 +217,31 @@ func (s *State) Descriptor(shard cluster.ShardID) (cluster.Descriptor, error) {
 	return d, nil
 }
 
+// Shards lists the shards of which something has been applied.
+func (s *State) Shards() (ids []cluster.ShardID, err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{localPrefix}, UpperBound: []byte{localPrefix + 1}})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; {
+		if len(it.Key()) < localRowLen {
+			return nil, fmt.Errorf("%w: row %x of the state", ErrDamaged, it.Key())
+		}
+		id := cluster.ShardID(be.Uint64(it.Key()[1:]))
+		at, err := s.Applied(id)
+		if err != nil {
+			return nil, err
+		}
+		if at.Index > 0 {
+			ids = append(ids, id)
+		}
+		_, next := localBounds(id)
+		ok = it.SeekGE(next)
+	}
+	return ids, damage(it.Error())
+}
+
 // Row is a row of a store.
 type Row struct{ Key, Val []byte }
 

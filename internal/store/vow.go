@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -148,6 +150,13 @@ func (v *vow) forget(shard cluster.ShardID) error {
 	delete(v.state, shard)
 	v.mu.Unlock()
 	return v.write()
+}
+
+// shards lists those that something is vowed for.
+func (v *vow) shards() []cluster.ShardID {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Sorted(maps.Keys(v.state))
 }
 
 func (v *vow) signal() {
