@@ -15,6 +15,7 @@ const lookAfter = 50 * time.Millisecond
 type patience struct {
 	gone   <-chan struct{} // closed when the client is gone
 	client *lookout        // nil: somebody else looks
+	quiet  *quiet          // of the client's session
 	look   *time.Timer     // made by the first wait
 }
 
@@ -31,7 +32,8 @@ const (
 // client is gone.
 func receive[T any](w *patience, from <-chan T, expire <-chan time.Time) (value T, how outcome) {
 	var look <-chan time.Time
-	if w.client != nil {
+	// Who has CLIENT REPLY OFF may send all it has and go: that is executed.
+	if w.client != nil && *w.quiet != replyOff {
 		look = w.begin()
 		defer w.end()
 	}
