@@ -27,7 +27,7 @@ func TestWaitingClientIsSeenToGo(t *testing.T) {
 				for _, cmd := range sends {
 					if cmd == "" {
 						send(t, client, now...)
-						time.Sleep(2 * lookAfter)
+						time.Sleep(3 * patrolEvery)
 						now = nil
 						continue
 					}
@@ -39,10 +39,10 @@ func TestWaitingClientIsSeenToGo(t *testing.T) {
 					t.Fatalf("%d clients are held", n)
 				}
 				client.Close()
-				time.Sleep(lookAfter)
+				time.Sleep(2 * patrolEvery)
 				synctest.Wait()
 				if len(s.clients()) != 0 || s.stats.blocked.Load() != 0 {
-					t.Errorf("%d clients, of which %d are held, %v after it has gone", len(s.clients()), s.stats.blocked.Load(), lookAfter)
+					t.Errorf("%d clients, of which %d are held, %v after it has gone", len(s.clients()), s.stats.blocked.Load(), 2*patrolEvery)
 				}
 			})
 		})
@@ -60,7 +60,7 @@ func TestSentWhileWaiting(t *testing.T) {
 		for range 3 {
 			s.pause.begin(time.Now().Add(time.Second), true)
 			send(t, client, "PING 0")
-			time.Sleep(2 * lookAfter) // somebody looks by now
+			time.Sleep(3 * patrolEvery) // somebody looks by now
 			sent := make(chan struct{})
 			go func() {
 				send(t, client, "PING 1", "PING "+word, "PING 2", "PING "+word)
@@ -106,12 +106,12 @@ func TestLookoutComesLate(t *testing.T) {
 		send(t, client, "PING")
 		synctest.Wait()
 		before := runtime.NumGoroutine()
-		time.Sleep(lookAfter - 1)
+		time.Sleep(patrolEvery - 1)
 		synctest.Wait()
 		if n := runtime.NumGoroutine(); n != before {
 			t.Errorf("%d goroutines more", n-before)
 		}
-		time.Sleep(2)
+		time.Sleep(patrolEvery + 1)
 		synctest.Wait()
 		if n := runtime.NumGoroutine(); n != before+1 {
 			t.Errorf("%d goroutines more when it is time to look", n-before)
