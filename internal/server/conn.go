@@ -53,12 +53,12 @@ var (
 
 func newConn(s *Server, id uint64, nc net.Conn) *conn {
 	c := &conn{s: s, id: id, nc: nc, born: time.Now(), gone: make(chan struct{})}
+	client := &lookout{nc: nc, received: &s.stats.bytesIn, lost: c.end}
 	c.session.init(&c.face)
 	c.face.init(c.born)
-	c.in.init(s, nc, c.gone)
+	c.in.init(s, nc, client)
 	c.out.init(s, nc, c.end)
-	c.wait = patience{gone: c.gone, client: &lookout{nc: nc, received: &s.stats.bytesIn, lost: c.end}}
-	c.in.ahead = c.wait.client
+	c.wait = patience{gone: c.gone, patrol: &s.patrol, quiet: &c.session.quiet, client: client}
 	c.lane = newLane(s, &c.wait)
 	c.request = request{s: s, c: c}
 	return c
@@ -103,7 +103,6 @@ func (c *conn) close() {
 	c.goOnce.Do(func() { close(c.gone) })
 	c.nc.Close()
 	c.out.close()
-	c.wait.client.end()
 }
 
 // end ends the connection from any goroutine, without waiting: whatever waits on

@@ -27,7 +27,8 @@ type outBound struct {
 }
 
 // outBounds is the bounds of all classes, which CONFIG SET calls
-// client-output-buffer-limit normal and pubsub.
+// client-output-buffer-limit normal and pubsub. Of replies only the hard bound
+// counts: no more is made while a client takes those it has.
 type outBounds struct{ replies, pushes outBound }
 
 // parseOutBounds parses what the row of the setting has checked.
@@ -127,19 +128,26 @@ func (o *outbox) flush() error {
 
 // push adds a message, which must not change any more.
 func (o *outbox) push(message []byte) {
+	if !o.add(message) {
+		o.cut(errSlow)
+	}
+}
+
+// add reports whether the client still takes its messages.
+func (o *outbox) add(message []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
-		return
+		return true // who closed it has cut it off
 	}
 	o.pushes = append(o.pushes, message)
 	o.bytes += int64(len(message))
 	if o.exceeded(&o.s.config.outBounds.Load().pushes) {
 		o.stop()
-		o.cut(errSlow)
-		return
+		return false
 	}
 	o.startWriter()
+	return true
 }
 
 // exceeded reports whether too much waits. o.mu is held.
@@ -232,7 +240,9 @@ func (o *outbox) write(replies []byte, pushes [][]byte) error {
 	n, err := all.WriteTo(o.nc)
 	o.s.stats.bytesOut.Add(n)
 	o.mu.Lock()
-	o.bytes -= int64(size)
+	if o.bytes -= int64(size); o.bytes <= o.s.config.outBounds.Load().pushes.soft {
+		o.crowded = time.Time{}
+	}
 	o.mu.Unlock()
 	return err
 }

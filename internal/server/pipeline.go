@@ -161,12 +161,12 @@ func (c *conn) runMany(all []pending) {
 		c.lanes = append(c.lanes, newLane(c.s, &patience{gone: c.gone}))
 	}
 	ended := make(chan struct{}, len(parts))
-	lanes := c.lanes
+	lanes, proto := c.lanes, c.session.proto
 	for id, part := range parts {
 		l := lanes[0]
 		lanes = lanes[1:]
 		go func() {
-			l.run(id, c.session.proto, part)
+			l.run(id, proto, part)
 			ended <- struct{}{}
 		}()
 	}

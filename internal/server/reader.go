@@ -17,15 +17,14 @@ const frameTimeout = 30 * time.Second
 type reader struct {
 	s      *Server
 	nc     net.Conn
-	gone   <-chan struct{}
 	ahead  *lookout // holds what was read while a command waited
 	rd     *resp.Reader
 	limits *resp.Limits // those that rd has
 	timed  bool         // a read deadline is set
 }
 
-func (r *reader) init(s *Server, nc net.Conn, gone <-chan struct{}) {
-	r.s, r.nc, r.gone, r.limits = s, nc, gone, s.config.limits.Load()
+func (r *reader) init(s *Server, nc net.Conn, ahead *lookout) {
+	r.s, r.nc, r.ahead, r.limits = s, nc, ahead, s.config.limits.Load()
 	r.rd = resp.NewReader(r, *r.limits)
 }
 

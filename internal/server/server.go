@@ -71,6 +71,7 @@ type Server struct {
 	slowlog  slowlog
 	pause    pause
 	cluster  clusterReplies
+	patrol   patrol
 	runID    string // random, of this start
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -97,6 +98,7 @@ func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, started: time.Now(), conns: make(map[uint64]*conn), ctx: ctx, cancel: cancel}
 	s.config = newConfig(cfg, &s.slowlog)
 	s.stats.init(cfg.Table)
+	s.patrol.init()
 	for len(s.runID) < 40 {
 		s.runID += fmt.Sprintf("%08x", cfg.Rand(1<<32))
 	}
@@ -219,4 +221,5 @@ func (s *Server) Stop() {
 func (s *Server) Close() {
 	s.Stop()
 	s.wg.Wait()
+	s.patrol.close()
 }

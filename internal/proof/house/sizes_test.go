@@ -17,7 +17,6 @@ const (
 var tooLarge = map[string]struct{ fields, methods int }{
 	"internal/shard.Replica":     {54, 94},
 	"internal/shard.Config":      {22, 0},
-	"internal/server.conn":       {34, 70},
 	"internal/command.Ctx":       {6, 114}, // helpers of all command families
 	"internal/keyspace.Object":   {17, 75}, // one method per operation on each type
 	"internal/keyspace.Tx":       {22, 45},
