@@ -46,7 +46,7 @@ func (n *Node) status(ctx context.Context) ([]byte, error) {
 	led := true
 	var rebuilding []cluster.NodeID
 	m := n.maps.Map()
-	for _, sh := range m.Shards {
+	for _, sh := range shardsInOrder(m) {
 		info, err := n.shardInfo(ctx, sh)
 		if err != nil {
 			return nil, err
@@ -79,6 +79,16 @@ func (n *Node) status(ctx context.Context) ([]byte, error) {
 	return json.Marshal(s)
 }
 
+// shardsInOrder lists the shards as status shows them: those with slots, in the
+// order of these, then meta.
+func shardsInOrder(m *cluster.Map) []cluster.Shard {
+	list := m.Data()
+	if s, ok := m.Shard(cluster.Meta); ok {
+		list = append(list, s)
+	}
+	return list
+}
+
 // shardInfo describes a shard: by the replica here, or by what the map says.
 func (n *Node) shardInfo(ctx context.Context, s cluster.Shard) (shard.Info, error) {
 	if n.host.Has(s.ID) {
@@ -86,7 +96,7 @@ func (n *Node) shardInfo(ctx context.Context, s cluster.Shard) (shard.Info, erro
 	}
 	lead := n.router.Lead(s.ID)
 	info := shard.Info{Shard: s.ID, First: s.Slots.First, End: s.Slots.End, Leader: lead.Node, Term: lead.Term,
-		Voters: s.Voters(), Learners: s.Learners()}
+		Voters: s.Voters(), Learners: s.Learners(), Asking: n.host.Asking(s.ID)}
 	_, info.Rebuilding = s.On(n.self.Node)
 	return info, nil
 }

@@ -79,6 +79,7 @@ type Host struct {
 	replicas atomic.Pointer[map[cluster.ShardID]*Replica]
 	mu       sync.Mutex               // orders changes of replicas; guards busy
 	busy     map[cluster.ShardID]bool // a replica is being made or removed
+	lost     lost
 	wg       sync.WaitGroup
 	stopping atomic.Bool
 	settled  sync.Once

@@ -2,6 +2,9 @@ package shard
 
 import (
 	"log/slog"
+	"slices"
+	"sync"
+	"time"
 
 	"tutti/internal/cluster"
 	"tutti/internal/peer"
@@ -64,6 +67,42 @@ func (h *Host) invited(shard cluster.ShardID, id cluster.ReplicaID, data uint64,
 		}
 		log.Info("a replica begins")
 	})
+}
+
+// lost is which nodes ask for a replica of a shard that is not here either: all
+// there is to know of a shard that has lost too many.
+type lost struct {
+	mu    sync.Mutex // guards asked
+	asked map[cluster.ShardID]map[cluster.NodeID]time.Duration
+}
+
+func (l *lost) note(shard cluster.ShardID, node cluster.NodeID, now time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.asked == nil || len(l.asked) > lostMax {
+		l.asked = make(map[cluster.ShardID]map[cluster.NodeID]time.Duration)
+	}
+	if l.asked[shard] == nil || len(l.asked[shard]) > cluster.MembersMax {
+		l.asked[shard] = make(map[cluster.NodeID]time.Duration)
+	}
+	l.asked[shard][node] = now
+}
+
+// lostMax is of how many shards is noted who asks; they ask again.
+const lostMax = 1024
+
+// Asking lists the nodes that have asked this one, which has no replica of the
+// shard, for another in the place of theirs.
+func (h *Host) Asking(shard cluster.ShardID) (nodes []cluster.NodeID) {
+	h.lost.mu.Lock()
+	defer h.lost.mu.Unlock()
+	for node, at := range h.lost.asked[shard] {
+		if h.cfg.Clock.Mono()-at <= askedTicks*h.cfg.Tick {
+			nodes = append(nodes, node)
+		}
+	}
+	slices.Sort(nodes)
+	return nodes
 }
 
 // ask asks nodes for a replica of a shard that is part of the data that this
