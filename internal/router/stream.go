@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/resp"
 	"tutti/internal/shard"
 )
 
@@ -192,8 +193,7 @@ func (s *stream) reply(reply shard.Reply) {
 		if result.Reply = reply; reply.Status == shard.OK && len(reply.Replies) < len(c.g.Cmds) {
 			result.Err = s.r.errUncertain(s.id) // whoever sent that is broken
 		}
-	case shard.Dropped:
-		result.Err = errDropped(s.id)
+		result.Reply.Replies = withDropped(reply.Replies, s.id)
 	case shard.NotLeader, shard.Lost:
 		s.said(reply)
 		c.certain = c.before && reply.Status == shard.NotLeader
@@ -222,6 +222,21 @@ func (s *stream) reply(reply shard.Reply) {
 	if c.done != nil {
 		c.done(result)
 	}
+}
+
+// withDropped puts an error in the place of each reply that was not kept.
+func withDropped(replies [][]byte, id cluster.ShardID) [][]byte {
+	dropped := func(p []byte) bool { return len(p) == 0 }
+	if !slices.ContainsFunc(replies, dropped) {
+		return replies
+	}
+	all := slices.Clone(replies) // the leader's, if it is here, keeps its own
+	for i, p := range all {
+		if dropped(p) {
+			all[i] = resp.AppendError(nil, errDropped(id))
+		}
+	}
+	return all
 }
 
 // again tries a refused call at once if a newer leader is known, else it waits

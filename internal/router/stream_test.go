@@ -283,6 +283,30 @@ func TestAnswerThatIsTooShort(t *testing.T) {
 	})
 }
 
+// TestDroppedReplies gives a retried group the replies that were kept, and an
+// error for each that was not.
+func TestDroppedReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		r.leaderGone()
+		done := r.write("GET a", "INCR n")
+		r.answer(0, 1, shard.OK)
+		r.answer(1, 1, shard.Lost)
+		synctest.Wait()
+		time.Sleep(2 * retryEvery)
+		kept := [][]byte{nil, []byte(":1\r\n")}
+		r.stream.reply(shard.Reply{Shard: testShard, Session: r.stream.session, Seq: 1, Attempt: r.attempt(1), Replies: kept})
+		result := <-done
+		if got := result.Reply.Replies; result.Err != "" || len(got) != 2 || string(got[0]) != "-"+errDropped(testShard)+"\r\n" || string(got[1]) != ":1\r\n" {
+			t.Errorf("%q, %q", result.Err, got)
+		}
+		if kept[0] != nil {
+			t.Error("the leader's record has changed")
+		}
+		r.close()
+	})
+}
+
 // TestOutcomes maps each status to what the client reads.
 func TestOutcomes(t *testing.T) {
 	for _, c := range []struct {
@@ -295,7 +319,6 @@ func TestOutcomes(t *testing.T) {
 		{"busy", []shard.Status{shard.Busy}, "BUSY"},
 		{"refused, then busy", []shard.Status{shard.NotLeader, shard.Busy}, "BUSY"},
 		{"lost, then busy, then ok", []shard.Status{shard.Lost, shard.Busy, shard.OK}, `["+OK\r\n"]`},
-		{"lost, then dropped", []shard.Status{shard.Lost, shard.Dropped}, "UNCERTAIN"},
 		{"no session", []shard.Status{shard.NoSession}, "UNCERTAIN"},
 		{"pruned", []shard.Status{shard.Pruned}, "UNCERTAIN"},
 		{"refused until the end", []shard.Status{shard.NotLeader, shard.NotLeader}, "CLUSTERDOWN"},

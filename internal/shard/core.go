@@ -257,6 +257,7 @@ func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
 		c.sealOpen(w, id)
 	}
 	rows := make(map[uint64][]byte)
+	keep := b.keepable(wrote)
 	b.recorded = make(map[uint64]replyRow)
 	b.floors = make(map[uint64]uint64)
 	for i, g := range b.groups {
@@ -265,7 +266,7 @@ func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
 			continue
 		}
 		if wrote[i] {
-			rows[g.Session] = appendRecorded(rows[g.Session], g.Seq, b.replies[i].Replies)
+			rows[g.Session] = appendRecorded(rows[g.Session], g.Seq, b.replies[i].Replies, keep)
 			row := b.recorded[g.Session]
 			b.recorded[g.Session] = replyRow{index: b.index, maxSeq: max(row.maxSeq, g.Seq)}
 		}

@@ -136,7 +136,13 @@ func text(r Reply) string {
 	if r.Status != OK {
 		return fmt.Sprint("status ", r.Status)
 	}
-	return strings.ReplaceAll(string(bytes.Join(r.Replies, nil)), "\r\n", " ")
+	replies := slices.Clone(r.Replies)
+	for i, p := range replies {
+		if len(p) == 0 {
+			replies[i] = []byte("dropped ")
+		}
+	}
+	return strings.ReplaceAll(string(bytes.Join(replies, nil)), "\r\n", " ")
 }
 
 func (c *testCore) want(got []string, want ...string) {

@@ -69,7 +69,7 @@ func (h *Host) groupFrame(from cluster.NodeID, b []byte) {
 	}
 	g.Done = func(r Reply) {
 		if r.bytes() > peer.FrameMax/2 {
-			r.Status, r.Replies = Dropped, nil
+			r.Replies = dropLarge(r.Replies, peer.FrameMax/2-replyFixed)
 		}
 		h.cfg.Links.Queue(from, peer.Bulk, kindReply, r.encode)
 	}
