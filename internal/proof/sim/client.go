@@ -15,7 +15,7 @@ import (
 type Client struct {
 	c    *Cluster
 	host string
-	at   int          // node
+	at   int              // node
 	conn *respclient.Conn // nil: none
 	// Timeout bounds a command, connecting included.
 	Timeout time.Duration
