@@ -17,7 +17,7 @@ var layers = []struct {
 	duty string
 }{
 	{"cmd/tutti", []string{"internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
-	{"internal/proof/sim", []string{"internal/cluster", "internal/proof/check", "internal/proof/respclient", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
+	{"internal/proof/sim", []string{"internal/cluster", "internal/proof/action", "internal/proof/check", "internal/proof/respclient", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
 	{"internal/node/nodetest", []string{"internal/proof/respclient", "internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
 	{"internal/server", []string{"internal/cluster", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},
@@ -38,6 +38,7 @@ var layers = []struct {
 	{"internal/proof/run", []string{"internal/proof/modes", "internal/proof/mutant"}, "runs the scenarios and the mutants"},
 	{"internal/proof/modes", []string{"internal/proof/mutant"}, "what the tests are to show"},
 	{"internal/proof/mutant", nil, "safeguards to leave out of a test's build"},
+	{"internal/proof/action", nil, "the vocabulary of faults; for sim and bench"},
 	{"internal/proof/netfault", nil, "faults in TCP between processes; for bench and the demo"},
 	{"internal/proof/house", nil, "the tests of the house rules"},
 }
