@@ -121,7 +121,7 @@ func (h *Host) Start() {
 	for _, l := range h.loops {
 		h.wg.Go(l.run)
 	}
-	h.wg.Go(func() { h.verifyTables(h.loops[0].quit) })
+	h.wg.Go(func() { h.verifyTables(h.loops[0].ctx) })
 }
 
 // checkSettled reports once that all replicas that the map gives to this node are
@@ -146,7 +146,7 @@ func (h *Host) Close() {
 	h.stopping.Store(true)
 	h.mu.Unlock()
 	for _, l := range h.loops {
-		close(l.quit)
+		l.cancel()
 	}
 	h.wg.Wait()
 	for _, l := range h.loops {
@@ -264,7 +264,7 @@ func (l *loop) after(d time.Duration, f func()) {
 		select {
 		case <-t.C:
 			l.post(call{f})
-		case <-l.quit:
+		case <-l.ctx.Done():
 		}
 	})
 }
@@ -282,7 +282,7 @@ func (h *Host) call(ctx context.Context, shard cluster.ShardID, f func(r *Replic
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-r.loop.quit:
+	case <-r.loop.ctx.Done():
 		return errors.New("the node is stopping")
 	}
 }

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -21,8 +22,9 @@ type loop struct {
 	mu     sync.Mutex // guards inbox, closed
 	inbox  []any
 	closed bool
-	wake   chan struct{} // capacity 1: a signal
-	quit   chan struct{}
+	wake   chan struct{}   // capacity 1: a signal
+	ctx    context.Context // ends when the loop is to end
+	cancel context.CancelFunc
 	wg     sync.WaitGroup // goroutines that work for the loop
 
 	dirty    []*Replica // with work for raft or for the next batch
@@ -90,7 +92,8 @@ type (
 )
 
 func newLoop(h *Host) *loop {
-	return &loop{host: h, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &loop{host: h, wake: make(chan struct{}, 1), ctx: ctx, cancel: cancel}
 }
 
 // post puts something into the inbox; it never blocks. Groups and reads are
@@ -128,7 +131,7 @@ func (l *loop) run() {
 	var spare []any
 	for {
 		select {
-		case <-l.quit:
+		case <-l.ctx.Done():
 			return
 		case <-l.wake:
 		case <-tick.C:

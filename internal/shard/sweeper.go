@@ -41,7 +41,7 @@ func newSweeper(r *Replica) *sweeper {
 	v, term := r.view.Acquire(), r.term
 	r.loop.wg.Go(func() {
 		found := sweepFound{r: r, term: term}
-		err := keyspace.Pending(v, r.desc.Slots.First, r.desc.Slots.End,
+		err := keyspace.Pending(v, v.Slots.First, v.Slots.End,
 			func(slot uint16, t int64) { found.deadlines = append(found.deadlines, deadline{slot, t}) },
 			func(slot uint16, id uint64) { found.trash = append(found.trash, trashed{slot, id}) })
 		v.Release()
