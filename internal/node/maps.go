@@ -37,8 +37,9 @@ type mapKeeper struct {
 	router *router.Router
 	log    *slog.Logger
 	fatal  func(error)
-	// applied is told after each change.
-	applied func(m *cluster.Map)
+	// changed is called after each change.
+	changed func()
+	linked  map[cluster.NodeID]bool // to whom; of the goroutine
 
 	mu      sync.Mutex // guards what follows
 	view    *store.View
@@ -46,26 +47,32 @@ type mapKeeper struct {
 	reports map[cluster.ShardID]cluster.Descriptor
 	closed  bool
 
-	wake chan struct{} // capacity 1: a signal
-	quit chan struct{}
-	done chan struct{}
+	wake    chan struct{} // capacity 1: a signal
+	quit    chan struct{}
+	done    chan struct{}
+	running bool // run was called
 }
 
 // ErrRemoved says that the node is not a member of its cluster any more.
 var ErrRemoved = errors.New("this node was removed from the cluster")
 
 func newMapKeeper(h *cluster.Holder, self Self, log *slog.Logger, fatal func(error)) *mapKeeper {
-	return &mapKeeper{holder: h, self: self, log: log, fatal: fatal, reports: make(map[cluster.ShardID]cluster.Descriptor),
+	return &mapKeeper{holder: h, self: self, log: log, fatal: fatal, reports: make(map[cluster.ShardID]cluster.Descriptor), linked: make(map[cluster.NodeID]bool),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
-// start begins to keep the map, with what was told before.
-func (k *mapKeeper) start(links *peer.Links, r *router.Router) {
+// open takes what the keeper speaks with, and registers what it hears.
+func (k *mapKeeper) open(links *peer.Links, r *router.Router) {
 	k.links, k.router = links, r
 	links.Handle(kindMap, func(_ cluster.NodeID, b []byte) { k.hear(b) })
 	links.Handle(kindMapAsk, k.asked)
+}
+
+// run begins to keep the map, once all that it uses has started.
+func (k *mapKeeper) run() {
+	k.running = true
 	k.signal()
-	go k.run()
+	go k.keep()
 }
 
 func (k *mapKeeper) close() {
@@ -76,11 +83,10 @@ func (k *mapKeeper) close() {
 		k.view = nil
 	}
 	k.mu.Unlock()
-	if k.links == nil {
-		return // never started
-	}
 	close(k.quit)
-	<-k.done
+	if k.running {
+		<-k.done
+	}
 }
 
 func (k *mapKeeper) signal() {
@@ -129,8 +135,24 @@ func (k *mapKeeper) asked(from cluster.NodeID, b []byte) {
 	}
 }
 
-// linked asks a peer whose link has come up whether it has a newer map.
-func (k *mapKeeper) linked(node cluster.NodeID) {
+// link links this node to the members of m and to nobody else.
+func (k *mapKeeper) link(m *cluster.Map) {
+	for _, x := range m.Members {
+		if x.ID != k.self.Node && !k.linked[x.ID] {
+			k.linked[x.ID] = true
+			k.links.Connect(x.ID)
+		}
+	}
+	for node := range k.linked {
+		if _, ok := m.Member(node); !ok {
+			delete(k.linked, node)
+			k.links.Forget(node)
+		}
+	}
+}
+
+// linkUp asks a peer whose link has come up whether it has a newer map.
+func (k *mapKeeper) linkUp(node cluster.NodeID) {
 	k.links.Send(node, peer.Control, kindMapAsk, func(dst []byte) []byte { return binary.BigEndian.AppendUint64(dst, k.holder.Map().Epoch) })
 }
 
@@ -147,8 +169,9 @@ func (k *mapKeeper) report(d cluster.Descriptor) {
 // retryEvery is how soon what meta did not take is told again.
 const retryEvery = 500 * time.Millisecond
 
-func (k *mapKeeper) run() {
+func (k *mapKeeper) keep() {
 	defer close(k.done)
+	k.link(k.holder.Map())
 	retry := time.NewTimer(retryEvery)
 	defer retry.Stop()
 	for {
@@ -209,7 +232,8 @@ func (k *mapKeeper) takeOver() error {
 			}
 		}
 	}
-	k.applied(m)
+	k.link(m)
+	k.changed()
 	if _, ok := m.Member(k.self.Node); !ok {
 		return ErrRemoved
 	}

@@ -185,29 +185,13 @@ func (n *Node) openMap() error {
 	name := n.cfg.FS.PathJoin(n.cfg.Dir, mapFile)
 	n.maps = cluster.NewHolder(m, func(record []byte) error { return store.WriteFile(n.cfg.FS, name, record) })
 	n.keeper = newMapKeeper(n.maps, n.self, n.cfg.Logger, n.fatal)
-	n.keeper.applied = n.mapChanged
 	return nil
-}
-
-// mapChanged links this node to the members of m and to nobody else.
-func (n *Node) mapChanged(m *cluster.Map) {
-	for _, x := range m.Members {
-		if x.ID != n.self.Node {
-			n.links.Connect(x.ID)
-		}
-	}
-	for _, node := range n.links.Peers() {
-		if _, ok := m.Member(node); !ok {
-			n.links.Forget(node)
-		}
-	}
-	n.host.MapChanged()
 }
 
 func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 	n.host.LinkChanged(node, up)
 	if up {
-		n.keeper.linked(node)
+		n.keeper.linkUp(node)
 	}
 }
 
@@ -341,10 +325,11 @@ func (n *Node) openShards() (err error) {
 		return err
 	}
 	n.router.Start(n.host)
-	n.keeper.start(n.links, n.router)
+	n.keeper.changed = n.host.MapChanged
+	n.keeper.open(n.links, n.router)
 	n.host.Start()
 	n.links.Start()
-	n.mapChanged(n.maps.Map())
+	n.keeper.run()
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -179,9 +178,6 @@ func (l *Links) Connect(node cluster.NodeID) {
 	links[node] = k
 	l.links.Store(&links)
 }
-
-// Peers lists the nodes that Connect was called for and Forget was not.
-func (l *Links) Peers() []cluster.NodeID { return slices.Sorted(maps.Keys(*l.links.Load())) }
 
 // Forget ends the link to a peer that is no member any more: frames that wait
 // for it are dropped, all connections with it are closed, those it has opened

@@ -24,7 +24,7 @@
 //
 //	version:1 PKCS#10
 //
-// of at most 4 KiB, signed with the key it asks a certificate for: ECDSA over
+// of at most 4096 bytes, signed with the key it asks a certificate for: ECDSA over
 // P-256 with SHA-256. It proves that the sender has the key, and nothing else;
 // names in it are ignored, since it is not the one who asks that decides who he
 // is.
