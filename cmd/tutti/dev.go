@@ -232,7 +232,11 @@ func (c *localCluster) formations() (found, size int, err error) {
 	var missing string
 	for i := range devNodesMax {
 		dir := filepath.Join(c.dir, nodeFolder(uint64(i+1)))
-		f, err := node.ReadFormation(vfs.Default, dir)
+		_, err := node.ReadSelf(vfs.Default, dir)
+		var m *cluster.Map
+		if err == nil {
+			m, err = node.ReadMap(vfs.Default, dir)
+		}
 		switch {
 		case errors.Is(err, node.ErrNoNode):
 			if missing == "" && (found == 0 || i < size) {
@@ -242,7 +246,7 @@ func (c *localCluster) formations() (found, size int, err error) {
 		case err != nil:
 			return 0, 0, notOpened(err)
 		}
-		found, size = found+1, len(f.Members)
+		found, size = found+1, len(m.Members)
 	}
 	if found > 0 && found < size {
 		return 0, 0, &exitError{code: exitFailed, what: fmt.Sprintf("the data of a node is gone: there is none in %s", missing),

@@ -52,8 +52,6 @@ type Waiting struct {
 // and the time.
 type Config struct {
 	Shard cluster.ShardID
-	// Slots is what the shard owns. Commands for other slots are refused.
-	Slots store.SlotRange
 	Table *command.Table
 	// Known remembers keys that exist or do not.
 	Known *keyspace.Known
@@ -90,6 +88,7 @@ type Shortage struct {
 // and the groups.
 type Input struct {
 	State     keyspace.Reader
+	Slots     cluster.SlotRange // what the shard owns; commands for others are refused
 	Keys      func(pdb uint32) int64
 	Databases *keyspace.Databases
 	Applied   int64 // applied shard time
@@ -121,7 +120,8 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		}
 	}
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: tx}
-	ctx := command.Ctx{Tx: tx, Out: make([]byte, 0, c.out+256)}
+	ctx := command.Ctx{Tx: tx}
+	ctx.Out = make([]byte, 0, c.out+256)
 	n := 0
 	wrote := make([]bool, 0, len(groups))
 	for ; n < len(groups); n++ {
@@ -162,7 +162,7 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *group.Group, in Input) group
 		b.opened = append(b.opened, g.Session)
 		return r
 	}
-	if !unchanged(c.cfg.Slots, ctx.Tx, g.Watches) {
+	if !allUnchanged(in.Slots, ctx.Tx, g.Watches) {
 		r.Status = group.WatchFailed
 		return r
 	}
@@ -170,7 +170,7 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *group.Group, in Input) group
 		r.Status = group.NoSpace
 		return r
 	}
-	r.Replies = c.commands(ctx, g, in.Shortage)
+	r.Replies = c.commands(ctx, g, in.Slots, in.Shortage)
 	return r
 }
 
@@ -187,11 +187,11 @@ func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 }
 
 // commands evaluates the commands of a group and returns their replies.
-func (c *Core) commands(ctx *command.Ctx, g *group.Group, short Shortage) [][]byte {
+func (c *Core) commands(ctx *command.Ctx, g *group.Group, slots cluster.SlotRange, short Shortage) [][]byte {
 	ctx.Proto = int(g.Proto)
 	began := len(ctx.Out)
 	replies := make([][]byte, len(g.Cmds))
-	foreign := g.Atomic && c.foreign(g) // a transaction is all or nothing
+	foreign := g.Atomic && c.foreign(slots, g) // a transaction is all or nothing
 	for i, cmd := range g.Cmds {
 		at := len(ctx.Out)
 		ctx.DB, ctx.Args = cmd.DB, cmd.Args
@@ -207,7 +207,7 @@ func (c *Core) commands(ctx *command.Ctx, g *group.Group, short Shortage) [][]by
 		case short.Tight && row.Flags&command.Write != 0:
 			ctx.Error(errTight)
 		default:
-			run(c.cfg.Slots, ctx, row)
+			run(slots, ctx, row)
 		}
 		replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]
 	}
@@ -215,12 +215,12 @@ func (c *Core) commands(ctx *command.Ctx, g *group.Group, short Shortage) [][]by
 }
 
 // foreign reports whether a command of a group has keys that are not this shard's.
-func (c *Core) foreign(g *group.Group) bool {
-	if c.cfg.Slots == store.AllSlots {
+func (c *Core) foreign(slots cluster.SlotRange, g *group.Group) bool {
+	if slots == cluster.AllSlots {
 		return false
 	}
 	for _, cmd := range g.Cmds {
-		if row, _ := c.cfg.Table.Lookup(cmd.Args); row != nil && foreign(c.cfg.Slots, row, cmd.Args) {
+		if row, _ := c.cfg.Table.Lookup(cmd.Args); row != nil && foreign(slots, row, cmd.Args) {
 			return true
 		}
 	}

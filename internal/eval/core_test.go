@@ -29,6 +29,7 @@ type testCore struct {
 	at    store.Applied
 	dbs   *keyspace.Databases
 	now   int64
+	slots cluster.SlotRange
 	seq   uint64
 	ids   uint64
 	rand  *rand.Rand
@@ -46,8 +47,8 @@ func newTestCore(t *testing.T) *testCore {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { state.Close() })
-	c := &testCore{t: t, state: state, at: store.Applied{Index: 10, Term: 1}, dbs: keyspace.NewDatabases(), now: testWall}
-	if err := state.Create(testShard, c.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
+	c := &testCore{t: t, slots: cluster.AllSlots, state: state, at: store.Applied{Index: 10, Term: 1}, dbs: keyspace.NewDatabases(), now: testWall}
+	if err := state.Create(cluster.Descriptor{ID: testShard}, c.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
 		t.Fatal(err)
 	}
 	c.reign()
@@ -63,7 +64,7 @@ func (c *testCore) reign() {
 	defer view.Release()
 	c.rand = rand.New(rand.NewPCG(1, 1))
 	var err error
-	c.core, err = New(Config{Shard: testShard, Slots: store.AllSlots, Table: command.NewTable(), Known: keyspace.NewKnown(1),
+	c.core, err = New(Config{Shard: testShard, Table: command.NewTable(), Known: keyspace.NewKnown(1),
 		NewID: func() uint64 { c.ids++; return c.ids }, Rand: c.rand.Uint64N}, view)
 	if err != nil {
 		c.t.Fatal(err)
@@ -71,7 +72,7 @@ func (c *testCore) reign() {
 }
 
 func (c *testCore) input() Input {
-	return Input{State: c.state, Keys: func(pdb uint32) int64 { return c.state.Keys(testShard, pdb) }, Databases: c.dbs,
+	return Input{State: c.state, Slots: c.slots, Keys: func(pdb uint32) int64 { return c.state.Keys(testShard, pdb) }, Databases: c.dbs,
 		Applied: c.at.Time, Now: c.now, Index: c.at.Index + 1, Term: c.at.Term}
 }
 
@@ -158,7 +159,13 @@ func text(r group.Reply) string {
 	if r.Status != group.OK {
 		return fmt.Sprint("status ", r.Status)
 	}
-	return strings.ReplaceAll(string(bytes.Join(r.Replies, nil)), "\r\n", " ")
+	replies := slices.Clone(r.Replies)
+	for i, p := range replies {
+		if len(p) == 0 {
+			replies[i] = []byte("dropped ")
+		}
+	}
+	return strings.ReplaceAll(string(bytes.Join(replies, nil)), "\r\n", " ")
 }
 
 func (c *testCore) want(got []string, want ...string) {

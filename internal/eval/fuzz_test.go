@@ -14,7 +14,7 @@ func FuzzSessionRows(f *testing.F) {
 	id := be.AppendUint64(nil, testSession)
 	f.Add(byte('n'), id, be.AppendUint64(nil, 4))
 	f.Add(byte('s'), id, be.AppendUint64(nil, 1<<63))
-	f.Add(byte('r'), be.AppendUint64(id, 77), appendRecorded(appendRecorded(nil, 7, [][]byte{[]byte(":1\r\n")}), 8, nil))
+	f.Add(byte('r'), be.AppendUint64(id, 77), appendRecorded(appendRecorded(nil, 7, [][]byte{[]byte(":1\r\n")}, ReplyKeepMax), 8, nil, 0))
 	f.Add(byte('r'), id, []byte{})
 	f.Fuzz(func(t *testing.T, kind byte, key, val []byte) {
 		s := &sessions{shard: testShard, byID: make(map[uint64]*session), nodes: make(map[cluster.NodeID]uint64)}
@@ -51,7 +51,7 @@ func FuzzSessionRows(f *testing.F) {
 }
 
 func FuzzRecorded(f *testing.F) {
-	f.Add(appendRecorded(appendRecorded(nil, 7, [][]byte{[]byte(":1\r\n")}), 8, nil))
+	f.Add(appendRecorded(appendRecorded(nil, 7, [][]byte{[]byte(":1\r\n")}, ReplyKeepMax), 8, nil, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := 0
 		_ = eachRecorded(b, func(_ uint64, body []byte) { n += 1 + len(body) })

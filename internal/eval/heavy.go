@@ -58,11 +58,11 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 		Touched: make(map[keyspace.Touched]struct{}), Stop: stop}
 	p := &Prepared{dbs: v.Databases, tx: keyspace.NewTx(v, env)}
 	look := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases})
-	if !unchanged(c.cfg.Slots, look, g.Watches) {
+	if !allUnchanged(v.Slots, look, g.Watches) {
 		return nil, look.Err()
 	}
 	p.tx.Allow(heavyStepsMax)
-	p.replies = c.commands(&command.Ctx{Tx: p.tx}, g, Shortage{})
+	p.replies = c.commands(&command.Ctx{Tx: p.tx}, g, v.Slots, Shortage{})
 	switch err := p.tx.Err(); {
 	case errors.Is(err, keyspace.ErrStopped):
 		return nil, nil
@@ -100,7 +100,7 @@ func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	g.tries++
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: p.tx, Groups: []*group.Group{g.Group}}
 	now := keyspace.NewReadTx(in.State, keyspace.Env{Now: in.Now, Applied: in.Applied, Databases: in.Databases})
-	if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || !unchanged(c.cfg.Slots, now, p.reads) || now.Err() != nil {
+	if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || !allUnchanged(in.Slots, now, p.reads) || now.Err() != nil {
 		return nil, false
 	}
 	p.tx.Keys = in.Keys

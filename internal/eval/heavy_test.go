@@ -33,7 +33,11 @@ func (c *testCore) bigSets() {
 	}
 }
 
-func (c *testCore) view() *store.View { return c.state.View(testShard, c.at, c.dbs, func() {}) }
+func (c *testCore) view() *store.View {
+	v := c.state.View(testShard, c.at, c.dbs, func() {})
+	v.Slots = c.slots
+	return v
+}
 
 // prepare evaluates a group beside the loop, after the loop has refused it.
 func (c *testCore) prepare(g *group.Group) []Waiting {

@@ -1,9 +1,11 @@
 package eval
 
 import (
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
+	"tutti/internal/resp"
 	"tutti/internal/store"
 )
 
@@ -14,7 +16,7 @@ const TextForeign = "ERR the keys of this command do not belong to the shard tha
 // run evaluates a command on a shard that owns these slots, unless its keys are
 // others'. Every command that is evaluated comes through here, whether it
 // writes or reads.
-func run(owned store.SlotRange, ctx *command.Ctx, row *command.Command) {
+func run(owned cluster.SlotRange, ctx *command.Ctx, row *command.Command) {
 	if foreign(owned, row, ctx.Args) {
 		ctx.Error(TextForeign)
 		return
@@ -23,8 +25,8 @@ func run(owned store.SlotRange, ctx *command.Ctx, row *command.Command) {
 }
 
 // foreign reports whether a key of a command lies outside of a range of slots.
-func foreign(owned store.SlotRange, row *command.Command, args [][]byte) bool {
-	if owned == store.AllSlots {
+func foreign(owned cluster.SlotRange, row *command.Command, args [][]byte) bool {
+	if owned == cluster.AllSlots {
 		return false
 	}
 	var buf [8]int
@@ -36,7 +38,7 @@ func foreign(owned store.SlotRange, row *command.Command, args [][]byte) bool {
 	return false
 }
 
-func owns(owned store.SlotRange, key []byte) bool {
+func owns(owned cluster.SlotRange, key []byte) bool {
 	slot := int(keyspace.Slot(key))
 	return owned.First <= slot && slot < owned.End
 }
@@ -44,7 +46,7 @@ func owns(owned store.SlotRange, key []byte) bool {
 // Reads evaluates commands that only read, over one view.
 type Reads struct {
 	*keyspace.Tx
-	owned store.SlotRange
+	owned cluster.SlotRange
 }
 
 // Over lets f read from a view at shard time now. again says that what f found
@@ -58,22 +60,27 @@ func Over(v *store.View, now int64, rand func(n uint64) uint64, f func(r *Reads)
 
 // Run evaluates one command and returns its reply.
 func (r *Reads) Run(cmd *command.Command, db uint8, proto int, args [][]byte) []byte {
-	ctx := command.Ctx{Tx: r.Tx, DB: db, Proto: proto, Args: args}
+	ctx := command.Ctx{Writer: resp.Writer{Proto: proto}, Tx: r.Tx, DB: db, Args: args}
 	run(r.owned, &ctx, cmd)
 	return ctx.Out
 }
 
-// Unchanged reports whether all keys are as they were when their versions were
-// taken.
-func (r *Reads) Unchanged(keys []group.Watch) bool { return unchanged(r.owned, r.Tx, keys) }
+// Unchanged reports whether a key is as it was when its version was taken.
+func (r *Reads) Unchanged(w *group.Watch) bool { return unchanged(r.owned, r.Tx, w) }
 
 // unchanged is Unchanged. A key of another shard has no version here.
-func unchanged(owned store.SlotRange, tx *keyspace.Tx, keys []group.Watch) bool {
-	for _, w := range keys {
-		if !owns(owned, w.Key) {
-			return false
-		}
-		if v, exists := tx.KeyVersion(w.DB, w.Key); v != w.Version || exists != w.Exists {
+func unchanged(owned cluster.SlotRange, tx *keyspace.Tx, w *group.Watch) bool {
+	if !owns(owned, w.Key) {
+		return false
+	}
+	v, exists := tx.KeyVersion(w.DB, w.Key)
+	return v == w.Version && exists == w.Exists
+}
+
+// allUnchanged is unchanged for several keys.
+func allUnchanged(owned cluster.SlotRange, tx *keyspace.Tx, keys []group.Watch) bool {
+	for i := range keys {
+		if !unchanged(owned, tx, &keys[i]) {
 			return false
 		}
 	}

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"testing"
 
+	"tutti/internal/cluster"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
-	"tutti/internal/store"
 )
 
 // TestForeignKeys refuses commands for slots that are another shard's, written or
@@ -15,8 +15,8 @@ func TestForeignKeys(t *testing.T) {
 	c := newTestCore(t)
 	c.run(c.write("SET a 1", "SET b 1"))
 	slot := int(keyspace.Slot([]byte("a")))
-	owned := store.SlotRange{First: slot, End: slot + 1}
-	c.core.cfg.Slots = owned
+	owned := cluster.SlotRange{First: slot, End: slot + 1}
+	c.slots = owned
 	no := "-" + TextForeign + " "
 	c.want(c.run(c.write("GET a", "SET b 2", "GET b", "MSET a 2 b 2", "DBSIZE")), "$1 1 "+no+no+no+":2 ")
 	exec := func(watch string, lines ...string) *group.Group {
@@ -43,7 +43,7 @@ func TestForeignKeys(t *testing.T) {
 		if got := r.Run(get, 0, 2, args("b")); !bytes.Equal(got, []byte("-"+TextForeign+"\r\n")) {
 			t.Errorf("read of another shard's key %q", got)
 		}
-		if r.Unchanged([]group.Watch{{Key: []byte("b"), Version: 1}}) || !r.Unchanged([]group.Watch{{Key: []byte("a"), Version: c.at.Index, Exists: true}}) {
+		if r.Unchanged(&group.Watch{Key: []byte("b")}) || !r.Unchanged(&group.Watch{Key: []byte("a"), Version: c.at.Index, Exists: true}) {
 			t.Error("watched keys")
 		}
 	})

@@ -53,6 +53,7 @@ func (c *Core) sealSessions(b *Batch, w *store.WriteSet, wrote []bool) {
 		c.sealOpen(w, id)
 	}
 	rows := make(map[uint64][]byte)
+	keep := b.keepable(wrote)
 	b.recorded = make(map[uint64]replyRow)
 	b.floors = make(map[uint64]uint64)
 	for i, g := range b.Groups {
@@ -61,7 +62,7 @@ func (c *Core) sealSessions(b *Batch, w *store.WriteSet, wrote []bool) {
 			continue
 		}
 		if wrote[i] {
-			rows[g.Session] = appendRecorded(rows[g.Session], g.Seq, b.Replies[i].Replies)
+			rows[g.Session] = appendRecorded(rows[g.Session], g.Seq, b.Replies[i].Replies, keep)
 			row := b.recorded[g.Session]
 			b.recorded[g.Session] = replyRow{index: b.Index, maxSeq: max(row.maxSeq, g.Seq)}
 		}

@@ -3,6 +3,7 @@ package eval
 import (
 	"container/heap"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 	"tutti/internal/store"
 )
@@ -11,7 +12,6 @@ import (
 // deadline has passed and rows of what was deleted in one stroke. It works in
 // batches like any other write, so replicas agree on when a key is gone.
 type Sweep struct {
-	slots     store.SlotRange
 	deadlines deadlines
 	first     map[uint16]int64 // slot -> its earliest deadline in the heap
 	trash     []trashed
@@ -31,10 +31,8 @@ const (
 	purgeRowsMax = 512
 )
 
-// NewSweep returns a sweep of the slots of a shard that has nothing to do yet.
-func NewSweep(slots store.SlotRange) *Sweep {
-	return &Sweep{slots: slots, first: make(map[uint16]int64)}
-}
+// NewSweep returns a sweep that has nothing to do yet.
+func NewSweep() *Sweep { return &Sweep{first: make(map[uint16]int64)} }
 
 // Found is the work that a state holds.
 type Found struct {
@@ -43,8 +41,8 @@ type Found struct {
 }
 
 // Find looks through the state of a view for work, which takes long.
-func Find(v *store.View, slots store.SlotRange) (f Found, err error) {
-	err = keyspace.Pending(v, slots.First, slots.End,
+func Find(v *store.View) (f Found, err error) {
+	err = keyspace.Pending(v, v.Slots.First, v.Slots.End,
 		func(slot uint16, t int64) { f.deadlines = append(f.deadlines, deadline{slot, t}) },
 		func(slot uint16, id uint64) { f.trash = append(f.trash, trashed{slot, id}) })
 	return f, err
@@ -78,15 +76,15 @@ func (s *Sweep) Next() (t int64, ok bool) {
 	return s.deadlines[0].t, true
 }
 
-// Step does a part of the work inside of a batch at time now. The next call of
-// Wrote, Swept or Dropped says what became of that.
-func (s *Sweep) Step(tx *keyspace.Tx, now int64, flushed []uint32) {
+// Step does a part of the work inside of a batch at time now, in the slots that
+// the shard owns. The next call of Wrote, Swept or Dropped says what became of it.
+func (s *Sweep) Step(tx *keyspace.Tx, now int64, slots cluster.SlotRange, flushed []uint32) {
 	s.expire(tx, now)
 	if len(s.trash) > 0 {
 		tx.PurgeTrash(s.trash[0].slot, s.trash[0].id, purgeRowsMax)
 	}
 	if len(flushed) > 0 && !tx.DatabasesChanged() {
-		next, done := tx.PurgeDatabase(flushed[0], max(s.purge, s.slots.First), s.slots.End, sweepKeysMax)
+		next, done := tx.PurgeDatabase(flushed[0], max(s.purge, slots.First), slots.End, sweepKeysMax)
 		if s.purged = next; done {
 			s.purged = 0
 			tx.SetDatabases(tx.Databases.Purged(flushed[0]))

@@ -1,6 +1,10 @@
 package group
 
-import "tutti/internal/cluster"
+import (
+	"slices"
+
+	"tutti/internal/cluster"
+)
 
 // Status is the outcome of one attempt.
 type Status uint8
@@ -26,8 +30,6 @@ const (
 	// NoSpace: the group is a transaction that needs room on a full disk, nothing
 	// was evaluated.
 	NoSpace
-	// Dropped: applied, but the reply was too large to keep for this retry.
-	Dropped
 )
 
 // Reply answers one attempt of a group.
@@ -39,7 +41,47 @@ type Reply struct {
 	Status  Status
 	Leader  cluster.NodeID // node, with NotLeader; 0: unknown
 	Term    uint64
-	Index   uint64   // applied index from which the effects are visible
-	Time    int64    // shard time of the evaluation
-	Replies [][]byte // one RESP reply per command
+	Index   uint64 // applied index from which the effects are visible
+	Time    int64  // shard time of the evaluation
+	// Replies is one RESP reply per command. One of no bytes is dropped: the
+	// command was applied, but its reply was too large to keep for this retry.
+	Replies [][]byte
+}
+
+// Shrink leaves out the largest replies, so that the encoding has at most max
+// bytes.
+func (r *Reply) Shrink(max int) {
+	if r.Size() <= max {
+		return
+	}
+	sizes := make([]int, len(r.Replies))
+	for i, p := range r.Replies {
+		sizes[i] = len(p)
+	}
+	keep := Fitting(sizes, max-replyFixed-5*len(sizes))
+	r.Replies = slices.Clone(r.Replies)
+	for i, p := range r.Replies {
+		if len(p) > keep {
+			r.Replies[i] = nil
+		}
+	}
+}
+
+// Fitting returns the size above which things must be left out so that the rest is
+// at most max together: the largest go first, so that as many as possible stay.
+func Fitting(sizes []int, max int) int {
+	slices.Sort(sizes)
+	sum := 0
+	for i, size := range sizes {
+		if sum += size; sum > max {
+			for i > 0 && sizes[i-1] == size { // of one size all go
+				i--
+			}
+			if i == 0 {
+				return 0
+			}
+			return sizes[i-1]
+		}
+	}
+	return max
 }

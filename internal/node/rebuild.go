@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	pb "go.etcd.io/raft/v3/raftpb"
-
+	"tutti/internal/cluster"
 	"tutti/internal/store"
 )
 
@@ -15,9 +13,21 @@ import (
 // while it runs must be opened again, and is rebuilt then.
 var ErrDamaged = store.ErrDamaged
 
-// rebuildMin is how many members a cluster must have for a damaged node to give
-// its data up: the others must be able to decide without it.
+// rebuildMin is how many voters a shard must have for a damaged node to give its
+// data up: the others must be able to decide without it.
 const rebuildMin = 3
+
+// voters returns how many nodes vote, in the shard of this node where that are
+// the fewest.
+func (n *Node) voters() int {
+	fewest := cluster.ReplicasMax
+	for _, s := range n.maps.Map().Shards {
+		if _, ok := s.On(n.self.Node); ok {
+			fewest = min(fewest, len(s.Voters()))
+		}
+	}
+	return fewest
+}
 
 // rebuild makes a node's data anew, empty, if a mark says that it is damaged.
 // The damaged data is set aside, not removed: should a majority of the nodes be
@@ -29,8 +39,8 @@ func (n *Node) rebuild() error {
 	if err != nil || !ok {
 		return err
 	}
-	if len(n.form.Members) < rebuildMin {
-		return fmt.Errorf("%s: %w: %s. A cluster of %d nodes can't rebuild one from the others", dir, store.ErrDamaged, mark.Why, len(n.form.Members))
+	if n.voters() < rebuildMin {
+		return fmt.Errorf("%s: %w: %s. Shards of %d replicas can't rebuild one from the others", dir, store.ErrDamaged, mark.Why, n.voters())
 	}
 	if err := n.count.RaiseGeneration(mark.Generation); err != nil {
 		return err
@@ -38,9 +48,8 @@ func (n *Node) rebuild() error {
 	if err := store.SetAside(fs, dir, mark); err != nil {
 		return err
 	}
-	// An empty configuration: the new replicas belong to none until a leader
-	// takes them in.
-	if err := makeStores(fs, dir, n.form, store.Applied{}, &pb.ConfState{}); err != nil {
+	// Without replicas: the leaders of its shards give it new ones.
+	if err := makeStores(store.Config{FS: fs, Dir: dir, Small: n.self.Small}, nil); err != nil {
 		return err
 	}
 	if err := store.Unmark(fs, dir); err != nil {
@@ -53,7 +62,7 @@ func (n *Node) rebuild() error {
 // markDamaged makes durable that err is about damaged data, so that the next
 // start rebuilds.
 func (n *Node) markDamaged(err error) error {
-	if !errors.Is(err, store.ErrDamaged) || n.count == nil || len(n.form.Members) < rebuildMin {
+	if !errors.Is(err, store.ErrDamaged) || n.count == nil || n.voters() < rebuildMin {
 		return err
 	}
 	if merr := n.count.Mark(err); merr != nil {
@@ -82,28 +91,4 @@ func (n *Node) settled() {
 			n.cfg.Logger.Info("the node is rebuilt; its damaged data is removed", slog.String("dir", a.Dir), slog.String("damage", a.Why))
 		}
 	})
-}
-
-// makeStores makes the stores of a node, with all shards at one position.
-func makeStores(fs vfs.FS, dir string, f Formation, at store.Applied, conf *pb.ConfState) (err error) {
-	cfg := store.Config{FS: fs, Dir: dir, Small: f.Small}
-	log, err := store.OpenLog(cfg)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	state, err := store.OpenState(cfg)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, state.Close()) }()
-	for _, s := range f.shards() {
-		if err := state.Create(s.ID, at, conf); err != nil {
-			return err
-		}
-		if err := log.Create(s.ID, at.Index, at.Term); err != nil {
-			return err
-		}
-	}
-	return nil
 }

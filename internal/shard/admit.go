@@ -59,9 +59,12 @@ func (r *Replica) admit(g *group.Group) {
 		r.pending[id] = g
 		return
 	}
-	if reply, done, err := r.core.Outcome(g, r.view); err != nil {
+	reply, done, err := r.core.Outcome(g, r.view)
+	if err != nil { // the node stops; another leader may know the answer
 		r.host.fatal(err)
-	} else if done {
+		return
+	}
+	if done {
 		reply.Shard, reply.Session, reply.Seq, reply.Attempt, reply.Term = r.id, g.Session, g.Seq, g.Attempt, r.term
 		g.Done(reply)
 		return

@@ -32,6 +32,7 @@ type loop struct {
 	applying []applying // in the state batch of this cycle
 	beside   *beside    // a large batch that is being committed; nil: none
 	waiting  []applying // to be applied after it; at is not set yet
+	ticks    uint64
 }
 
 // beside is a state batch that is committed beside the loop, which goes on with
@@ -60,8 +61,9 @@ type (
 		m  *pb.Message
 	}
 	received struct { // a raft message from a peer
-		r *Replica
-		m *pb.Message
+		r    *Replica
+		from cluster.NodeID
+		m    *pb.Message
 	}
 	readAsk struct {
 		r    *Replica
@@ -83,7 +85,11 @@ type (
 		node cluster.NodeID
 		term uint64
 	}
-	call struct{ f func() } // administration and tests
+	call   struct{ f func() } // administration and tests
+	inLoop struct {           // rare things about a replica
+		r *Replica
+		f func()
+	}
 )
 
 func newLoop(h *Host) *loop {
@@ -130,9 +136,7 @@ func (l *loop) run() {
 			return
 		case <-l.wake:
 		case <-tick.C:
-			for _, r := range l.replicas {
-				r.tick()
-			}
+			l.tick()
 		}
 		began := l.host.cfg.Clock.Mono()
 		l.mu.Lock()
@@ -158,17 +162,38 @@ func (l *loop) run() {
 // half an election time-out is near.
 const cycleSlow = 100 * time.Millisecond
 
+func (l *loop) tick() {
+	for _, r := range l.replicas {
+		r.tick()
+	}
+	if l.ticks++; l == l.host.loops[0] && l.ticks%changeTicks == 0 {
+		l.host.askForLost()
+	}
+}
+
 // take gives one thing from the inbox to its replica.
 func (l *loop) take(x any) {
+	if r := about(x); r != nil && r.gone {
+		l.drop(x)
+		return
+	}
 	switch x := x.(type) {
 	case *group.Group:
-		l.host.replicas[x.Shard].admit(x)
+		if r := l.host.replica(x.Shard); r != nil && r.loop == l {
+			r.admit(x)
+			return
+		}
+		l.drop(x)
 	case *Read:
-		l.host.replicas[x.Shard].read(x)
+		if r := l.host.replica(x.Shard); r != nil && r.loop == l {
+			r.read(x)
+			return
+		}
+		l.drop(x)
 	case appended:
 		x.r.appendDone(x.m, x.epoch)
 	case received:
-		x.r.receiveMsg(x.m)
+		x.r.receiveMsg(x.from, x.m)
 	case readAsk:
 		x.r.asked(x.node, x.id)
 	case readTell:
@@ -181,8 +206,6 @@ func (l *loop) take(x any) {
 		}
 	case evaluated:
 		x.r.evaluatedHeavy(x)
-	case rejoinMsg:
-		x.r.joinAsked(x.node, x.id)
 	case scrubbed:
 		x.r.scrubDone(x)
 	case tickAsk:
@@ -205,11 +228,46 @@ func (l *loop) take(x any) {
 		for _, r := range l.replicas {
 			r.leaderGone(x.node)
 		}
+	case inLoop:
+		x.f()
 	case call:
 		x.f()
 	default:
 		panic(fmt.Sprintf("shard: %T in the inbox", x))
 	}
+}
+
+// about returns the replica that something from the inbox is about.
+func about(x any) *Replica {
+	switch x := x.(type) {
+	case appended:
+		return x.r
+	case received:
+		return x.r
+	case readAsk:
+		return x.r
+	case readTell:
+		return x.r
+	case hashMsg:
+		return x.r
+	case evaluated:
+		return x.r
+	case scrubbed:
+		return x.r
+	case tickAsk:
+		return x.r
+	case sweepFound:
+		return x.r
+	case snapshotSent:
+		return x.r
+	case snapshotReceived:
+		return x.r
+	case steppedDown:
+		return x.r
+	case inLoop:
+		return x.r
+	}
+	return nil
 }
 
 // cycle works until no replica has anything left to do. All entries that become
@@ -257,7 +315,7 @@ func (l *loop) committed(err error, b *store.Batch, done []applying) error {
 		return fmt.Errorf("apply: %w", err)
 	}
 	for _, a := range done {
-		if err := a.r.applyDone(a.at, a.m, b.Databases); err != nil {
+		if err := a.r.applyDone(a.at, a.m, b.Databases, b.Meta); err != nil {
 			return err
 		}
 	}
@@ -319,7 +377,7 @@ func (r *Replica) work(b *store.Batch) error {
 			if err := r.handle(b); err != nil {
 				return err
 			}
-		case r.proposeConf():
+		case r.proposeChange():
 		default:
 			r.dropOffer()
 			if err := r.propose(); err != nil {

@@ -27,8 +27,7 @@ type Replica struct {
 	host  *Host
 	loop  *loop
 	id    cluster.ShardID
-	self  cluster.ReplicaID // this replica in raft, see replicaID
-	slots store.SlotRange
+	self  cluster.ReplicaID // this replica in raft
 	raft  *raft.RawNode
 	log   *store.ShardLog
 	core  *eval.Core // nil unless leading
@@ -59,11 +58,17 @@ type Replica struct {
 	voters   []cluster.NodeID // the nodes of its voters
 	viewConf *pb.ConfState    // that of view
 	// settled says, for everybody, that this replica is a voter.
-	settled   atomic.Bool
-	splitTerm uint64                     // whose vote was split
-	confIndex uint64                     // of the newest change proposed here in this term
-	joining   map[cluster.NodeID]request // node -> its wish to join
-	joinLook  bool                       // a wish has come
+	settled atomic.Bool
+	// member says, for everybody, that it knows of a configuration: it has been
+	// told the state of the shard.
+	member     atomic.Bool
+	desc       cluster.Descriptor
+	strangers  map[cluster.ReplicaID]cluster.NodeID // see meet
+	splitTerm  uint64                               // whose vote was split
+	confIndex  uint64                               // of the newest change proposed here in this term
+	asks       map[cluster.NodeID]asked             // by nodes that have lost their data
+	changeLook bool                                 // there may be a next change
+	gone       bool                                 // it has left the loop
 
 	early    []*group.Group           // for this term, but the replica can't evaluate yet
 	queue    []eval.Waiting           // admitted, to be evaluated
@@ -117,9 +122,8 @@ const (
 	queueGroupsMax   = 1 << 16
 )
 
-func (h *Host) openReplica(l *loop, id cluster.ShardID, slots store.SlotRange) (*Replica, error) {
-	r := &Replica{host: h, loop: l, id: id, self: replicaID(h.cfg.Node, h.cfg.Generation), slots: slots,
-		pending: make(map[groupID]*group.Group), joining: make(map[cluster.NodeID]request)}
+func (h *Host) openReplica(l *loop, id cluster.ShardID, self cluster.ReplicaID) (*Replica, error) {
+	r := &Replica{host: h, loop: l, id: id, self: self, pending: make(map[groupID]*group.Group)}
 	// An answer to a round of an earlier start must not pass for one of this.
 	r.reads.count = h.cfg.Incarnation << 32
 	r.clock = pacer{mono: h.cfg.Clock.Mono, median: r.medianWall}
@@ -134,7 +138,14 @@ func (h *Host) openReplica(l *loop, id cluster.ShardID, slots store.SlotRange) (
 	if err != nil {
 		return nil, err
 	}
-	r.setConf(conf)
+	desc, err := h.cfg.State.Descriptor(id)
+	if errors.Is(err, store.ErrNoShard) { // its rows came before its log
+		err = fmt.Errorf("%w: there is a log of shard %d, and its state is gone", store.ErrDamaged, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.setConf(conf, desc)
 	if r.log, err = h.cfg.Log.Shard(id, applied.Index, applied.Term, r.conf); err != nil {
 		return nil, err
 	}
@@ -169,6 +180,7 @@ func (h *Host) openReplica(l *loop, id cluster.ShardID, slots store.SlotRange) (
 	}
 	r.lead.Store(&Lead{Term: r.term})
 	r.publish()
+	r.metaChanged()
 	return r, nil
 }
 
@@ -203,12 +215,19 @@ func (r *Replica) publish() {
 	old := r.view
 	r.views.Add(1)
 	r.view = r.host.cfg.State.View(r.id, r.applied, r.dbs, r.views.Done)
-	r.view.Slots = r.slots
+	r.view.Slots = r.desc.Slots
 	r.viewConf = r.conf
 	if old != nil {
 		old.Release()
 	}
 	r.serveReads()
+}
+
+// metaChanged hands the newest state of the map on.
+func (r *Replica) metaChanged() {
+	if f := r.host.cfg.MetaChanged; r.id == cluster.Meta && f != nil {
+		f(r.view.Acquire())
+	}
 }
 
 func (r *Replica) leading() bool {
@@ -239,7 +258,7 @@ func (r *Replica) tick() {
 	r.ticks++
 	r.raft.Tick()
 	r.tickReads()
-	r.askToJoin()
+	r.tickChange()
 	r.compareHashes()
 	r.scrubTick()
 	r.truncateLog()
@@ -392,7 +411,7 @@ func (r *Replica) sendHeld() {
 }
 
 func (r *Replica) transmit(m *pb.Message, class peer.Class) {
-	sent := r.host.cfg.Links.Queue(replicaNode(cluster.ReplicaID(m.GetTo())), class, kindRaft, func(dst []byte) []byte {
+	sent := r.host.cfg.Links.Queue(r.nodeOf(m.GetTo()), class, kindRaft, func(dst []byte) []byte {
 		out, err := proto.MarshalOptions{}.MarshalAppend(be.AppendUint64(dst, uint64(r.id)), m)
 		if err != nil {
 			panic(fmt.Sprintf("shard: marshal %v: %v", m.GetType(), err))
@@ -407,7 +426,7 @@ func (r *Replica) transmit(m *pb.Message, class peer.Class) {
 // roleChanged takes over a new role or term.
 func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.host.cfg.Logger.Info("raft role", slog.Uint64("shard", uint64(r.id)), slog.String("role", s.RaftState.String()),
-		slog.Uint64("leader", uint64(replicaNode(cluster.ReplicaID(s.Lead)))), slog.Uint64("term", r.term))
+		slog.Uint64("leader", uint64(r.nodeOf(s.Lead))), slog.Uint64("term", r.term))
 	if r.state == raft.StateLeader && s.RaftState == raft.StateFollower && s.Lead == raft.None && r.lead.Load().Term == r.term {
 		r.stepDown() // in the same term: no majority answers
 	}
@@ -415,7 +434,7 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.core = nil // anew at the first applied entry of the term, see startLeading
 	r.sweep = nil
 	r.confIndex = 0
-	r.setLead(Lead{Node: replicaNode(cluster.ReplicaID(s.Lead)), Term: r.term})
+	r.setLead(Lead{Node: r.nodeOf(s.Lead), Term: r.term})
 	r.dropGroups()
 	r.readsTermChanged()
 }
@@ -436,9 +455,9 @@ func (r *Replica) setLead(l Lead) {
 // startLeading runs when the first entry of this node's term is applied: only
 // then does the applied state hold everything that earlier leaders committed.
 func (r *Replica) startLeading() error {
-	cfg := &r.host.cfg
+	cfg, known := &r.host.cfg, keyspace.NewKnown(max(1, len(*r.host.replicas.Load())))
 	var err error
-	if r.core, err = eval.New(eval.Config{Shard: r.id, Slots: r.slots, Table: cfg.Table, Known: keyspace.NewKnown(len(cfg.Shards)), NewID: cfg.NewID, Rand: cfg.Rand}, r.view); err != nil {
+	if r.core, err = eval.New(eval.Config{Shard: r.id, Table: cfg.Table, Known: known, NewID: cfg.NewID, Rand: cfg.Rand}, r.view); err != nil {
 		return err
 	}
 	r.clock.start(r.applied.Time)
@@ -473,7 +492,7 @@ func (r *Replica) propose() error {
 	if len(r.queue) == 0 && now < r.tickTo && !r.sweep.due() && !r.scrub.mark {
 		return nil // to record an earlier time would help nobody
 	}
-	in := eval.Input{State: r.host.cfg.State, Databases: r.dbs, Applied: r.applied.Time, Now: now, Index: r.lastIndex + 1, Term: r.term,
+	in := eval.Input{State: r.host.cfg.State, Slots: r.desc.Slots, Databases: r.dbs, Applied: r.applied.Time, Now: now, Index: r.lastIndex + 1, Term: r.term,
 		Keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
 		Tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
 		Sweep: r.sweep.step(now), Scrub: r.scrub.mark, From: r.scrub.from, Shortage: short}

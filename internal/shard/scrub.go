@@ -107,7 +107,7 @@ func (r *Replica) scrubView() {
 	v, size := r.view.Acquire(), r.host.scrubPiece
 	r.loop.wg.Go(func() {
 		done := scrubbed{r: r, index: v.Index}
-		done.hash, done.next, done.err = hashPiece(v, r.slots, from, size, scrubPace(ctx))
+		done.hash, done.next, done.err = hashPiece(v, v.Slots, from, size, scrubPace(ctx))
 		v.Release()
 		r.loop.post(done)
 	})
@@ -126,7 +126,7 @@ func (r *Replica) stopScrub() {
 var errStopped = errors.New("stopped")
 
 // hashPiece hashes the rows of a piece, with pauses for everybody else.
-func hashPiece(v *store.View, slots store.SlotRange, from []byte, size int, pause func(bytes int) bool) (hash uint64, next []byte, err error) {
+func hashPiece(v *store.View, slots cluster.SlotRange, from []byte, size int, pause func(bytes int) bool) (hash uint64, next []byte, err error) {
 	var d xxhash.Digest
 	d.Reset()
 	var head [2 * binary.MaxVarintLen64]byte

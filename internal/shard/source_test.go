@@ -3,12 +3,14 @@ package shard
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/eval"
 	"tutti/internal/group"
@@ -38,7 +40,13 @@ func text(r group.Reply) string {
 	if r.Status != group.OK {
 		return fmt.Sprint("status ", r.Status)
 	}
-	return strings.ReplaceAll(string(bytes.Join(r.Replies, nil)), "\r\n", " ")
+	replies := slices.Clone(r.Replies)
+	for i, p := range replies {
+		if len(p) == 0 {
+			replies[i] = []byte("dropped ")
+		}
+	}
+	return strings.ReplaceAll(string(bytes.Join(replies, nil)), "\r\n", " ")
 }
 
 // source is another leader of the shard, of whom there is nothing but what it
@@ -62,13 +70,13 @@ func newSource(t *testing.T) *source {
 	}
 	t.Cleanup(func() { state.Close() })
 	s := &source{t: t, state: state, at: store.Applied{Index: 10, Term: 1}, now: testWall}
-	if err := state.Create(testShard, s.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
+	if err := state.Create(cluster.Descriptor{ID: testShard}, s.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
 		t.Fatal(err)
 	}
 	s.at.Term = 2
 	view := s.view()
 	defer view.Release()
-	if s.core, err = eval.New(eval.Config{Shard: testShard, Slots: store.AllSlots, Table: command.NewTable(), Known: keyspace.NewKnown(1),
+	if s.core, err = eval.New(eval.Config{Shard: testShard, Table: command.NewTable(), Known: keyspace.NewKnown(1),
 		NewID: func() uint64 { s.ids++; return s.ids }, Rand: func(uint64) uint64 { return 0 }}, view); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +97,7 @@ func (s *source) write(line string) *eval.Batch {
 
 func (s *source) evaluate(g *group.Group) *eval.Batch {
 	s.t.Helper()
-	b, _, err := s.core.Evaluate(eval.Input{State: s.state, Keys: func(pdb uint32) int64 { return s.state.Keys(testShard, pdb) },
+	b, _, err := s.core.Evaluate(eval.Input{State: s.state, Slots: cluster.AllSlots, Keys: func(pdb uint32) int64 { return s.state.Keys(testShard, pdb) },
 		Databases: keyspace.NewDatabases(), Applied: s.at.Time, Now: s.now, Index: s.at.Index + 1, Term: s.at.Term}, []eval.Waiting{{Group: g}})
 	if err != nil || b.Data == nil {
 		s.t.Fatalf("no entry, %v", err)

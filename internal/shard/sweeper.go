@@ -20,10 +20,10 @@ const sweepEvery = 10 * time.Millisecond
 // newSweeper starts with nothing to do and learns in the background what the
 // state holds: looking through it must not delay a new leader.
 func newSweeper(r *Replica) *sweeper {
-	s := &sweeper{r: r, work: eval.NewSweep(r.slots)}
+	s := &sweeper{r: r, work: eval.NewSweep()}
 	v, term := r.view.Acquire(), r.term
 	r.loop.wg.Go(func() {
-		found, err := eval.Find(v, r.slots)
+		found, err := eval.Find(v)
 		v.Release()
 		if err != nil {
 			r.host.fatal(err)
@@ -64,7 +64,7 @@ func (s *sweeper) step(now int64) func(tx *keyspace.Tx) {
 	}
 	return func(tx *keyspace.Tx) {
 		s.last = s.r.clock.mono()
-		s.work.Step(tx, now, s.r.dbs.Trash())
+		s.work.Step(tx, now, s.r.desc.Slots, s.r.dbs.Trash())
 	}
 }
 

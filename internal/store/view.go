@@ -15,8 +15,9 @@ import (
 type View struct {
 	Applied
 	Shard     cluster.ShardID
-	Slots     SlotRange // what the shard owns; set by whoever makes the view
 	Databases *keyspace.Databases
+	// Slots are those that the shard owns in this state.
+	Slots cluster.SlotRange
 
 	snap   *pebble.Snapshot
 	closed func()

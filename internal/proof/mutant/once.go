@@ -33,6 +33,7 @@ func once() []Mutant {
 			import (`, `
 			import (
 				"tutti/internal/command"
+				"tutti/internal/resp"
 				`,
 		}, {
 			"internal/eval/session.go", `
@@ -41,7 +42,7 @@ func once() []Mutant {
 			tx := keyspace.NewReadTx(v, keyspace.Env{Now: v.Time, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: c.cfg.Rand})
 			for i, cmd := range g.Cmds[:len(reply.Replies)] {
 				if row, _ := c.cfg.Table.Lookup(cmd.Args); row.Flags&command.ReadOnly != 0 {
-					ctx := command.Ctx{Tx: tx, DB: cmd.DB, Proto: int(g.Proto), Args: cmd.Args}
+					ctx := command.Ctx{Writer: resp.Writer{Proto: int(g.Proto)}, Tx: tx, DB: cmd.DB, Args: cmd.Args}
 					ctx.Run(row)
 					reply.Replies[i] = ctx.Out
 				}

@@ -40,7 +40,7 @@ func times() []Mutant {
 		}}},
 		{"believe-heavy-result", "what was evaluated beside the loop is applied whatever has changed since", eval("TestHeavyCore"), []Edit{{
 			"internal/eval/heavy.go", `
-			if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || !unchanged(c.cfg.Slots, now, p.reads) || now.Err() != nil {`, `
+			if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || !allUnchanged(in.Slots, now, p.reads) || now.Err() != nil {`, `
 			if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || now.Err() != nil {`,
 		}}},
 	}
