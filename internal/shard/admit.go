@@ -1,99 +1,118 @@
 package shard
 
 import (
-	"go.etcd.io/raft/v3"
-
 	"tutti/internal/eval"
 	"tutti/internal/group"
 )
 
 type groupID struct{ session, seq uint64 }
 
-// dropGroups answers everything that waits: this node does not lead any more,
-// or leads in another term.
-func (r *Replica) dropGroups() {
-	lead := r.lead.Load()
-	for _, g := range r.early {
-		g.Refuse(group.NotLeader, lead.Node, lead.Term)
-	}
-	r.early = nil
-	for _, g := range r.queue {
-		r.answer(g.Group, group.Reply{Status: group.NotLeader, Leader: lead.Node, Term: lead.Term})
-	}
-	clear(r.queue)
-	r.queue, r.bytes = r.queue[:0], 0
-	r.inflight = inflight{}
-	r.dropHeavy()
-	for _, g := range r.pending {
-		r.answer(g, group.Reply{Status: group.Lost, Leader: lead.Node, Term: lead.Term})
-	}
-	clear(r.pending)
+// queue is the groups that wait at a leader, from their arrival to their answer.
+type queue struct {
+	l       *leadership
+	early   []*group.Group           // for this term, but the leader can't evaluate yet
+	groups  []eval.Waiting           // admitted, to be evaluated
+	bytes   int                      // of groups
+	pending map[groupID]*group.Group // queued, in flight or waiting for confirmation
 }
 
-// answer sends a reply to the attempt that is now waiting for it.
-func (r *Replica) answer(g *group.Group, reply group.Reply) {
-	id := groupID{g.Session, g.Seq}
-	if latest := r.pending[id]; latest != nil {
-		g = latest
-		delete(r.pending, id)
+const (
+	queueBytesMax  = 64 << 20
+	queueGroupsMax = 1 << 16
+)
+
+// admit takes a group to the queue of the leader it is meant for, or refuses it.
+func (r *Replica) admit(g *group.Group) {
+	if l := r.leader; l != nil && g.Term == r.term {
+		l.queue.admit(g)
+		return
 	}
-	reply.Shard, reply.Session, reply.Seq, reply.Attempt = r.id, g.Session, g.Seq, g.Attempt
-	g.Done(reply)
+	r.refuse(g, group.NotLeader)
+}
+
+func (r *Replica) refuse(g *group.Group, status group.Status) {
+	lead := r.lead.Load()
+	g.Refuse(status, lead.Node, lead.Term)
 }
 
 // admit takes a group into the queue, or answers it at once.
-func (r *Replica) admit(g *group.Group) {
-	lead := r.lead.Load()
-	if r.state == raft.StateLeader && g.Term == r.term && !r.leading() && len(r.early) < queueGroupsMax {
-		r.early = append(r.early, g)
-		return
-	}
-	if !r.leading() || g.Term != r.term {
-		g.Refuse(group.NotLeader, lead.Node, lead.Term)
+func (q *queue) admit(g *group.Group) {
+	if !q.l.r.leading() {
+		if len(q.early) < queueGroupsMax {
+			q.early = append(q.early, g)
+		} else {
+			q.l.r.refuse(g, group.NotLeader)
+		}
 		return
 	}
 	id := groupID{g.Session, g.Seq}
-	if waiting := r.pending[id]; waiting != nil {
+	if waiting := q.pending[id]; waiting != nil {
 		// A later attempt takes the reply. Its outcome may be known already, but
 		// not yet confirmed: it must wait like the first.
-		r.pending[id] = g
+		q.pending[id] = g
 		return
 	}
-	reply, done, err := r.core.Outcome(g, r.view)
+	reply, done, err := q.l.core.Outcome(g, q.l.r.machine.view)
 	if err != nil { // the node stops; another leader may know the answer
-		r.host.fatal(err)
+		q.l.r.host.fatal(err)
 		return
 	}
 	if done {
-		reply.Shard, reply.Session, reply.Seq, reply.Attempt, reply.Term = r.id, g.Session, g.Seq, g.Attempt, r.term
+		reply.Shard, reply.Session, reply.Seq, reply.Attempt, reply.Term = q.l.r.id, g.Session, g.Seq, g.Attempt, q.l.r.term
 		g.Done(reply)
 		return
 	}
-	if len(r.queue)+len(r.heavy.next) >= queueGroupsMax || r.bytes > queueBytesMax {
-		g.Refuse(group.Busy, lead.Node, lead.Term)
+	if len(q.groups)+len(q.l.heavy.next) >= queueGroupsMax || q.bytes > queueBytesMax {
+		q.l.r.refuse(g, group.Busy)
 		return
 	}
-	r.pending[id] = g
-	r.queue = append(r.queue, eval.Waiting{Group: g})
-	r.bytes += g.Size()
-	r.loop.touch(r)
+	q.pending[id] = g
+	q.groups = append(q.groups, eval.Waiting{Group: g})
+	q.bytes += g.Size()
+	q.l.r.loop.touch(q.l.r)
 }
 
 // took removes the first n groups from the queue.
-func (r *Replica) took(n int) {
-	for _, g := range r.queue[:n] {
-		r.bytes -= g.Size()
+func (q *queue) took(n int) {
+	for _, g := range q.groups[:n] {
+		q.bytes -= g.Size()
 	}
-	m := copy(r.queue, r.queue[n:])
-	clear(r.queue[m:])
-	r.queue = r.queue[:m]
+	m := copy(q.groups, q.groups[n:])
+	clear(q.groups[m:])
+	q.groups = q.groups[:m]
 	if m > 0 {
-		r.loop.touch(r)
+		q.l.r.loop.touch(q.l.r)
 	}
 }
 
-func (r *Replica) answerBatch(b *eval.Batch) {
+func (q *queue) answerBatch(b *eval.Batch) {
 	for i, g := range b.Groups {
-		r.answer(g, b.Replies[i])
+		q.answer(g, b.Replies[i])
 	}
+}
+
+// answer sends a reply to the attempt that is now waiting for it.
+func (q *queue) answer(g *group.Group, reply group.Reply) {
+	id := groupID{g.Session, g.Seq}
+	if latest := q.pending[id]; latest != nil {
+		g = latest
+		delete(q.pending, id)
+	}
+	reply.Shard, reply.Session, reply.Seq, reply.Attempt = q.l.r.id, g.Session, g.Seq, g.Attempt
+	g.Done(reply)
+}
+
+// drop answers all groups: the term is over.
+func (q *queue) drop() {
+	lead := q.l.r.lead.Load()
+	for _, g := range q.early {
+		q.l.r.refuse(g, group.NotLeader)
+	}
+	for _, g := range q.groups {
+		q.answer(g.Group, group.Reply{Status: group.NotLeader, Leader: lead.Node, Term: lead.Term})
+	}
+	for _, g := range q.pending {
+		q.answer(g, group.Reply{Status: group.Lost, Leader: lead.Node, Term: lead.Term})
+	}
+	q.early, q.groups, q.bytes = nil, nil, 0
 }

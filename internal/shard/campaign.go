@@ -14,14 +14,22 @@ import (
 // Who leads next. raft elects when a leader has been silent; here is what makes
 // it sooner.
 
+// elections is this replica's part in deciding who leads next.
+type elections struct {
+	r         *Replica
+	splitTerm uint64 // whose vote was split
+	// successor is closed when another node leads; nil: nobody waits for that.
+	successor chan struct{}
+}
+
 // stepDown tells the others that this node has given up leading: it hears no
 // majority. One that is only deaf would else have been obeyed until now and be
 // missed for another election time-out from now on.
-func (r *Replica) stepDown() {
-	for _, node := range r.voters {
-		if node != r.host.cfg.Node {
-			r.host.cfg.Links.Queue(node, peer.Control, kindStepDown, func(dst []byte) []byte {
-				return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), r.term)
+func (e *elections) stepDown() {
+	for _, node := range e.r.members.voters {
+		if node != e.r.host.cfg.Node {
+			e.r.host.cfg.Links.Queue(node, peer.Control, kindStepDown, func(dst []byte) []byte {
+				return be.AppendUint64(be.AppendUint64(dst, uint64(e.r.id)), e.r.term)
 			})
 		}
 	}
@@ -30,15 +38,15 @@ func (r *Replica) stepDown() {
 // leaderGone starts an election at once when the connection to the leader
 // broke: a killed process is noticed long before it is missed. Pre-vote keeps
 // this harmless if the leader is alive: the others still hear it.
-func (r *Replica) leaderGone(node cluster.NodeID) {
-	if r.lead.Load().Node != node || node == r.host.cfg.Node {
+func (e *elections) leaderGone(node cluster.NodeID) {
+	if e.r.lead.Load().Node != node || node == e.r.host.cfg.Node {
 		return
 	}
-	r.loop.touch(r)
-	if err := r.raft.ForgetLeader(); err != nil {
+	e.r.loop.touch(e.r)
+	if err := e.r.raft.ForgetLeader(); err != nil {
 		return
 	}
-	r.campaignSoon(campaigns)
+	e.campaignSoon(campaigns)
 }
 
 // campaigns is how often a replica tries after it lost its leader: the first
@@ -48,23 +56,23 @@ const campaigns = 5
 // campaignSoon campaigns unless another has been quicker: whoever runs against
 // an election that is under way makes both fail, as its vote is given and its
 // log may be behind.
-func (r *Replica) campaignSoon(left int) {
-	tick, term := r.host.cfg.Tick, r.term
-	pause := time.Duration(r.host.cfg.Rand(uint64(tick)))
+func (e *elections) campaignSoon(left int) {
+	tick, term := e.r.host.cfg.Tick, e.r.term
+	pause := time.Duration(e.r.host.cfg.Rand(uint64(tick)))
 	if left < campaigns {
 		pause += tick
 	}
-	r.loop.after(pause, func() {
-		if r.lead.Load().Node != 0 || left == 0 || r.state == raft.StateCandidate {
+	e.r.loop.after(pause, func() {
+		if e.r.lead.Load().Node != 0 || left == 0 || e.r.state == raft.StateCandidate {
 			return
 		}
-		if r.term != term {
-			r.campaignSoon(left - 1)
+		if e.r.term != term {
+			e.campaignSoon(left - 1)
 			return
 		}
-		r.loop.touch(r)
-		if err := r.raft.Campaign(); err == nil {
-			r.campaignSoon(left - 1)
+		e.r.loop.touch(e.r)
+		if err := e.r.raft.Campaign(); err == nil {
+			e.campaignSoon(left - 1)
 		}
 	})
 }
@@ -75,19 +83,19 @@ func (r *Replica) campaignSoon(left int) {
 // from ten ticks, so of two followers that miss a leader at once one pair in ten
 // collides.) It takes a refusal: answers that are late come from slow disks, and
 // a new term would only have them begin again.
-func (r *Replica) campaignAgain(refusal *pb.Message) {
-	tick, term := r.host.cfg.Tick, r.term
-	if r.state != raft.StateCandidate || refusal.GetTerm() != term || r.splitTerm == term {
+func (e *elections) campaignAgain(refusal *pb.Message) {
+	tick, term := e.r.host.cfg.Tick, e.r.term
+	if e.r.state != raft.StateCandidate || refusal.GetTerm() != term || e.splitTerm == term {
 		return
 	}
-	r.splitTerm = term
-	r.loop.after(2*tick+time.Duration(r.host.cfg.Rand(uint64(3*tick))), func() {
-		if r.state != raft.StateCandidate || r.term != term {
+	e.splitTerm = term
+	e.r.loop.after(2*tick+time.Duration(e.r.host.cfg.Rand(uint64(3*tick))), func() {
+		if e.r.state != raft.StateCandidate || e.r.term != term {
 			return
 		}
-		r.loop.touch(r)
-		if err := r.raft.Campaign(); err != nil {
-			r.host.cfg.Logger.Debug("campaign", slog.Uint64("shard", uint64(r.id)), slog.Any("error", err))
+		e.r.loop.touch(e.r)
+		if err := e.r.raft.Campaign(); err != nil {
+			e.r.host.cfg.Logger.Debug("campaign", slog.Uint64("shard", uint64(e.r.id)), slog.Any("error", err))
 		}
 	})
 }

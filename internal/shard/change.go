@@ -26,6 +26,13 @@ const (
 	changeLag = 64
 )
 
+// changes is how a leader changes who belongs to the group.
+type changes struct {
+	l         *leadership
+	confIndex uint64 // of the newest change proposed in this term
+	look      bool   // there may be a next change
+}
+
 // asked is the newest word from a node that has lost its data.
 type asked struct {
 	data uint64 // the generation that it has now
@@ -34,29 +41,31 @@ type asked struct {
 
 // heardAsk takes the request of a node for a replica that is part of its data
 // of a generation.
-func (r *Replica) heardAsk(node cluster.NodeID, data uint64) {
-	if r.asks == nil {
-		r.asks = make(map[cluster.NodeID]asked)
+func (m *members) heardAsk(node cluster.NodeID, data uint64) {
+	if m.asks == nil {
+		m.asks = make(map[cluster.NodeID]asked)
 	}
-	if old, ok := r.asks[node]; !ok && len(r.asks) >= cluster.MembersMax || data < old.data {
+	if old, ok := m.asks[node]; !ok && len(m.asks) >= cluster.MembersMax || data < old.data {
 		return
 	}
-	r.asks[node] = asked{data, r.ticks}
-	r.look()
+	m.asks[node] = asked{data, m.r.ticks}
+	m.r.look()
 }
 
 // look makes the leader look for the next change.
 func (r *Replica) look() {
-	r.changeLook = true
+	if r.leader != nil {
+		r.leader.changes.look = true
+	}
 	r.loop.touch(r)
 }
 
 // asking lists the nodes that have lost their replica and ask for another, in
 // order.
-func (r *Replica) asking() []cluster.NodeID {
+func (m *members) asking() []cluster.NodeID {
 	var nodes []cluster.NodeID
-	for node, a := range r.asks {
-		if r.ticks-a.tick <= askedTicks {
+	for node, a := range m.asks {
+		if m.r.ticks-a.tick <= askedTicks {
 			nodes = append(nodes, node)
 		}
 	}
@@ -66,19 +75,19 @@ func (r *Replica) asking() []cluster.NodeID {
 
 // goals returns what the replicas should become: what the map plans, or the
 // same nodes as now; on a node that lost its data, as part of the new data.
-func (r *Replica) goals() []cluster.Goal {
-	s, _ := r.host.cfg.Map.Map().Shard(r.id)
+func (ch *changes) goals() []cluster.Goal {
+	s, _ := ch.l.r.host.cfg.Map.Map().Shard(ch.l.r.id)
 	want := s.Want
 	if len(want) == 0 {
-		want = asNow(r.desc)
+		want = asNow(ch.l.r.members.desc)
 	}
 	goals := make([]cluster.Goal, 0, len(want))
 	for _, p := range want {
 		g := cluster.Goal{Placement: p}
-		if x, ok := r.desc.On(p.Node); ok {
+		if x, ok := ch.l.r.members.desc.On(p.Node); ok {
 			g.Data = x.Data
 		}
-		if a, ok := r.asks[p.Node]; ok && r.ticks-a.tick <= askedTicks {
+		if a, ok := ch.l.r.members.asks[p.Node]; ok && ch.l.r.ticks-a.tick <= askedTicks {
 			g.Data = max(g.Data, a.data)
 		}
 		goals = append(goals, g)
@@ -101,29 +110,29 @@ func asNow(d cluster.Descriptor) (want []cluster.Placement) {
 
 // proposeChange takes the next step, if there is one, and reports whether raft
 // got something. The raft node has nothing ready, see work.
-func (r *Replica) proposeChange() bool {
-	look := r.changeLook
-	r.changeLook = false
-	if !look || !r.leading() || r.confIndex > r.applied.Index {
+func (ch *changes) propose() bool {
+	look := ch.look
+	ch.look = false
+	if !look || ch.confIndex > ch.l.r.machine.applied.Index {
 		return false
 	}
-	c := cluster.NextChange(cluster.Group{Descriptor: r.desc, Leader: r.self, Joint: joint(r.conf), CaughtUp: r.caughtUp()}, r.goals())
+	c := cluster.NextChange(cluster.Group{Descriptor: ch.l.r.members.desc, Leader: ch.l.r.self, Joint: joint(ch.l.r.members.conf), CaughtUp: ch.caughtUp()}, ch.goals())
 	switch {
 	case c.Nothing():
 		return false
 	case c.Lead != 0:
-		if r.raft.BasicStatus().LeadTransferee == 0 {
-			r.raft.TransferLeader(uint64(c.Lead))
+		if ch.l.r.raft.BasicStatus().LeadTransferee == 0 {
+			ch.l.r.raft.TransferLeader(uint64(c.Lead))
 		}
 		return false
 	}
 	change := confChange(c)
-	log := r.host.cfg.Logger.With(slog.Uint64("shard", uint64(r.id)), slog.String("changes", pb.ConfChangesToString(change.GetChanges())))
-	if err := r.raft.ProposeConfChange(change); err != nil {
+	log := ch.l.r.host.cfg.Logger.With(slog.Uint64("shard", uint64(ch.l.r.id)), slog.String("changes", pb.ConfChangesToString(change.GetChanges())))
+	if err := ch.l.r.raft.ProposeConfChange(change); err != nil {
 		log.Debug("change of replicas dropped", slog.Any("error", err))
 		return false
 	}
-	r.confIndex = r.lastIndex + 1
+	ch.confIndex = ch.l.r.appends.lastIndex + 1
 	log.Info("the replicas change")
 	return true
 }
@@ -151,32 +160,26 @@ func confChange(c cluster.Change) *pb.ConfChangeV2 {
 }
 
 // caughtUp returns, at the leader, who has nearly all that is committed.
-func (r *Replica) caughtUp() func(cluster.ReplicaID) bool {
-	progress := r.raft.Status().Progress
+func (ch *changes) caughtUp() func(cluster.ReplicaID) bool {
+	progress := ch.l.r.raft.Status().Progress
 	return func(id cluster.ReplicaID) bool {
 		p, found := progress[uint64(id)]
-		return found && p.State == tracker.StateReplicate && p.Match+changeLag >= r.commit
+		return found && p.State == tracker.StateReplicate && p.Match+changeLag >= ch.l.r.appends.commit
 	}
 }
 
-// tickChange runs every tick.
-func (r *Replica) tickChange() {
-	if r.ticks%changeTicks != 0 {
-		return
-	}
-	switch {
-	case r.leading():
-		r.look()
-		r.invite()
-		r.report()
-	case r.lead.Load().Node == 0:
-		r.askWhetherGone()
+// tick runs every tick.
+func (ch *changes) tick() {
+	if ch.l.r.ticks%changeTicks == 0 {
+		ch.l.r.look()
+		ch.invite()
+		ch.report()
 	}
 }
 
 // report tells who keeps the map that it has an old descriptor of this shard.
-func (r *Replica) report() {
-	if s, ok := r.host.cfg.Map.Map().Shard(r.id); (!ok || s.Generation < r.desc.Generation) && r.host.cfg.Report != nil {
-		r.host.cfg.Report(r.desc)
+func (ch *changes) report() {
+	if s, ok := ch.l.r.host.cfg.Map.Map().Shard(ch.l.r.id); (!ok || s.Generation < ch.l.r.members.desc.Generation) && ch.l.r.host.cfg.Report != nil {
+		ch.l.r.host.cfg.Report(ch.l.r.members.desc)
 	}
 }

@@ -1,6 +1,8 @@
 package shard
 
-import "time"
+import (
+	"time"
+)
 
 // Clock is the time that a node sees. Both run on the injected source, so
 // tests can make them jump and drift.

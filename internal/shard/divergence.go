@@ -24,8 +24,7 @@ const hashTicks = 333
 const hashRing = 4096
 
 type hashes struct {
-	ring  [hashRing]struct{ index, hash uint64 }
-	asked comparison // by this leader
+	ring [hashRing]struct{ index, hash uint64 }
 }
 
 // comparison is what a leader asked the voters about, and what they told.
@@ -66,66 +65,68 @@ func (h *hashes) at(index uint64) (hash uint64, ok bool) {
 	return e.hash, e.index == index && index != 0
 }
 
-// compareHashes starts a comparison, at the leader.
-func (r *Replica) compareHashes() {
-	if !r.leading() || r.ticks%hashTicks != 0 || joint(r.conf) {
+// compare starts a comparison, at the leader.
+func (u *audits) compare() {
+	if u.l.r.ticks%hashTicks != 0 || joint(u.l.r.members.conf) {
 		return
 	}
-	hash, ok := r.hashes.at(r.applied.Index)
+	hash, ok := u.l.r.audit.hashes.at(u.l.r.machine.applied.Index)
 	if !ok {
 		return
 	}
-	r.hashes.asked = comparison{index: r.applied.Index, told: map[cluster.NodeID]uint64{r.host.cfg.Node: hash}}
-	for _, node := range r.voters {
-		if node != r.host.cfg.Node {
-			r.sendHash(node, kindHashAsk, r.applied.Index, 0)
+	u.question = comparison{index: u.l.r.machine.applied.Index, told: map[cluster.NodeID]uint64{u.l.r.host.cfg.Node: hash}}
+	for _, node := range u.l.r.members.voters {
+		if node != u.l.r.host.cfg.Node {
+			u.l.r.audit.tell(node, kindHashAsk, u.l.r.machine.applied.Index, 0)
 		}
 	}
 }
 
-func (r *Replica) sendHash(node cluster.NodeID, kind peer.Kind, index, hash uint64) {
-	r.host.cfg.Links.Queue(node, peer.Bulk, kind, func(dst []byte) []byte {
-		dst = be.AppendUint64(dst, uint64(r.id))
+func (u *auditor) tell(node cluster.NodeID, kind peer.Kind, index, hash uint64) {
+	u.r.host.cfg.Links.Queue(node, peer.Bulk, kind, func(dst []byte) []byte {
+		dst = be.AppendUint64(dst, uint64(u.r.id))
 		return be.AppendUint64(be.AppendUint64(dst, index), hash)
 	})
 }
 
-// hashFrame takes a frame of a comparison. A follower that has not come to the
+// heard takes a frame of a comparison. A follower that has not come to the
 // index yet does not answer; the next comparison finds it.
-func (r *Replica) hashFrame(from cluster.NodeID, kind peer.Kind, index, hash uint64) {
+func (u *auditor) heard(from cluster.NodeID, kind peer.Kind, index, hash uint64) {
 	switch kind {
 	case kindHashAsk:
-		if own, ok := r.hashes.at(index); ok && index <= r.applied.Index {
-			r.sendHash(from, kindHashTell, index, own)
+		if own, ok := u.hashes.at(index); ok && index <= u.r.machine.applied.Index {
+			u.tell(from, kindHashTell, index, own)
 		}
 	case kindHashTell:
-		if r.leading() && index == r.hashes.asked.index && slices.Contains(r.voters, from) {
-			r.hashes.asked.told[from] = hash
-			r.judge(&r.hashes.asked, kindDiverged)
+		if u.r.leading() && index == u.r.leader.audits.question.index && slices.Contains(u.r.members.voters, from) {
+			u.r.leader.audits.question.told[from] = hash
+			u.r.leader.audits.judge(&u.r.leader.audits.question, kindDiverged)
 		}
 	case kindDiverged:
-		if own, ok := r.hashes.at(index); ok && own != hash {
-			r.host.fatal(fmt.Errorf("shard %d: %w: this replica has diverged at entry %d: its state is %016x, that of the majority %016x", r.id, store.ErrDamaged, index, own, hash))
+		if own, ok := u.hashes.at(index); ok && own != hash {
+			u.r.host.fatal(fmt.Errorf("shard %d: %w: this replica has diverged at entry %d: its state is %016x, that of the majority %016x", u.r.id, store.ErrDamaged, index, own, hash))
 		}
 	case kindScrubTell:
-		r.scrubTold(from, index, hash)
+		if u.r.leading() {
+			u.r.leader.audits.told(from, index, hash)
+		}
 	case kindScrubOdd:
-		r.scrubOdd(index, hash)
+		u.odd(index, hash)
 	}
 }
 
 // judge tells those who differ from a majority.
-func (r *Replica) judge(c *comparison, kind peer.Kind) {
-	odd, majority, tie := c.odd(len(r.voters))
+func (u *audits) judge(c *comparison, kind peer.Kind) {
+	odd, majority, tie := c.odd(len(u.l.r.members.voters))
 	if tie {
-		r.host.fatal(fmt.Errorf("shard %d: the replicas differ at entry %d and no majority agrees: %x. Nobody can say which is right; keep all folders", r.id, c.index, c.told))
+		u.l.r.host.fatal(fmt.Errorf("shard %d: the replicas differ at entry %d and no majority agrees: %x. Nobody can say which is right; keep all folders", u.l.r.id, c.index, c.told))
 	}
 	for _, node := range odd {
-		r.host.cfg.Logger.Error("a replica has diverged", slog.Uint64("shard", uint64(r.id)), slog.Uint64("node", uint64(node)), slog.Uint64("index", c.index))
-		if node == r.host.cfg.Node {
-			r.hashFrame(node, kind, c.index, majority)
+		u.l.r.host.cfg.Logger.Error("a replica has diverged", slog.Uint64("shard", uint64(u.l.r.id)), slog.Uint64("node", uint64(node)), slog.Uint64("index", c.index))
+		if node == u.l.r.host.cfg.Node {
+			u.l.r.audit.heard(node, kind, c.index, majority)
 		} else {
-			r.sendHash(node, kind, c.index, majority)
+			u.l.r.audit.tell(node, kind, c.index, majority)
 		}
 	}
 }

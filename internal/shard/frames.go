@@ -110,9 +110,9 @@ func (r *Replica) frame(from cluster.NodeID, kind peer.Kind, b []byte) bool {
 		}
 		r.loop.post(received{r, from, m})
 	case kind == kindAsk && len(b) == 8:
-		r.loop.post(inLoop{r, func() { r.heardAsk(from, be.Uint64(b)) }})
+		r.loop.post(inLoop{r, func() { r.members.heardAsk(from, be.Uint64(b)) }})
 	case kind == kindWho && len(b) == 8:
-		r.loop.post(inLoop{r, func() { r.heardWho(from, cluster.ReplicaID(be.Uint64(b))) }})
+		r.loop.post(inLoop{r, func() { r.members.heardWho(from, cluster.ReplicaID(be.Uint64(b))) }})
 	case kind == kindReadAsk && len(b) == 8:
 		r.loop.post(readAsk{r, from, be.Uint64(b)})
 	case kind == kindReadTell && len(b) == 24:

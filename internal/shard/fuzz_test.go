@@ -15,7 +15,7 @@ import (
 func deafHost() (*Host, *loop) {
 	h := &Host{cfg: Config{Node: 2, Logger: nil}}
 	l := newLoop(h)
-	h.replicas.Store(&map[cluster.ShardID]*Replica{testShard: {host: h, loop: l, id: testShard, self: 2, desc: testDescriptor(1, 2)}})
+	h.replicas.Store(&map[cluster.ShardID]*Replica{testShard: {host: h, loop: l, id: testShard, self: 2, members: members{desc: testDescriptor(1, 2)}}})
 	return h, l
 }
 

@@ -103,20 +103,20 @@ func (h *health) leave(tick uint64) bool {
 	return spent >= leaveTicks
 }
 
-// watchHealth hands leadership over if this node's disk is the slow one.
-func (r *Replica) watchHealth() {
-	if !r.leading() || !r.health.leave(r.ticks) {
+// watchDisk hands leadership over if this node's disk is the slow one.
+func (l *leadership) watchDisk() {
+	if !l.health.leave(l.r.ticks) {
 		return
 	}
-	quickest := r.health.entry.by
-	r.host.cfg.Logger.Warn("the disk here is slow, leadership moves", slog.Uint64("shard", uint64(r.id)), slog.Uint64("to", uint64(r.nodeOf(uint64(quickest)))))
-	r.health.begin(r.ticks) // judged anew, should nobody take it
-	r.transfer(quickest, r.hasRoom)
+	quickest := l.health.entry.by
+	l.r.host.cfg.Logger.Warn("the disk here is slow, leadership moves", slog.Uint64("shard", uint64(l.r.id)), slog.Uint64("to", uint64(l.r.members.nodeOf(uint64(quickest)))))
+	l.health.begin(l.r.ticks) // judged anew, should nobody take it
+	l.r.elections.transfer(quickest, l.r.hasRoom)
 }
 
-// noteAck takes what a follower's answer tells about the log it holds.
-func (r *Replica) noteAck(m *pb.Message) {
+// heardAck takes what a follower's answer tells about the log it holds.
+func (l *leadership) heardAck(m *pb.Message) {
 	if m.GetType() == pb.MsgAppResp && !m.GetReject() {
-		r.health.held(cluster.ReplicaID(m.GetFrom()), m.GetIndex(), r.ticks)
+		l.health.held(cluster.ReplicaID(m.GetFrom()), m.GetIndex(), l.r.ticks)
 	}
 }

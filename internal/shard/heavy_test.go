@@ -9,9 +9,9 @@ import (
 	"tutti/internal/group"
 )
 
-// members is a SADD of n members, long enough for a union of 18,000 to be
+// sadd is a SADD of n members, long enough for a union of 18,000 to be
 // committed beside the loop too.
-func members(key string, from, n int) string {
+func sadd(key string, from, n int) string {
 	var b strings.Builder
 	b.WriteString("SADD " + key)
 	for i := range n {
@@ -28,8 +28,8 @@ func TestHeavyHost(t *testing.T) {
 		n := newTestNode(t, 1)
 		n.lead()
 		for i := range 6 {
-			n.run(members("a", i*2000, 2000))
-			n.run(members("b", (i+3)*2000, 2000))
+			n.run(sadd("a", i*2000, 2000))
+			n.run(sadd("b", (i+3)*2000, 2000))
 		}
 		n.want(n.run("SUNIONSTORE u a b", "INCR n"), ":18000 :1 ")
 		n.want(n.run("SCARD u", "GET n"), ":18000 $1 1 ")

@@ -130,7 +130,7 @@ func (h *Host) Start() {
 func (h *Host) checkSettled() {
 	for _, s := range h.cfg.Map.Map().Shards {
 		if _, ok := s.On(h.cfg.Node); ok {
-			if r := h.replica(s.ID); r == nil || !r.settled.Load() {
+			if r := h.replica(s.ID); r == nil || !r.members.settled.Load() {
 				return
 			}
 		}
@@ -152,8 +152,10 @@ func (h *Host) Close() {
 	h.wg.Wait()
 	for _, l := range h.loops {
 		for _, r := range l.replicas {
-			r.dropGroups()
-			r.dropReads()
+			if r.leader != nil {
+				r.leader.drop()
+			}
+			r.reads.drop()
 		}
 		l.wg.Wait()
 		l.dropInbox()
@@ -187,7 +189,8 @@ func (l *loop) drop(x any) {
 
 func (h *Host) release() {
 	for _, r := range *h.replicas.Load() {
-		r.view.Release()
+		r.machine.release()
+		r.snapshots.drop()
 	}
 }
 
@@ -305,17 +308,17 @@ func (h *Host) Replica(ctx context.Context, shard cluster.ShardID) (Info, error)
 
 func (r *Replica) info() Info {
 	l := r.lead.Load()
-	first, _ := r.log.FirstIndex()
-	s := Info{Shard: r.id, Replica: r.self, First: r.desc.Slots.First, End: r.desc.Slots.End, Leader: l.Node, Term: l.Term,
-		Applied: r.applied.Index, LastIndex: r.lastIndex, FirstIndex: first, ShardTime: r.applied.Time,
-		Hash: fmt.Sprintf("%016x", r.applied.Hash), Voters: r.voters,
-		Learners: r.desc.Learners(), Asking: r.asking(), Rebuilding: !r.settled.Load()}
+	first, _ := r.appends.log.FirstIndex()
+	s := Info{Shard: r.id, Replica: r.self, First: r.members.desc.Slots.First, End: r.members.desc.Slots.End, Leader: l.Node, Term: l.Term,
+		Applied: r.machine.applied.Index, LastIndex: r.appends.lastIndex, FirstIndex: first, ShardTime: r.machine.applied.Time,
+		Hash: fmt.Sprintf("%016x", r.machine.applied.Hash), Voters: r.members.voters,
+		Learners: r.members.desc.Learners(), Asking: r.members.asking(), Rebuilding: !r.members.settled.Load()}
 	if l.Self {
 		s.Match = make(map[cluster.NodeID]uint64)
 		for id, p := range r.raft.Status().Progress {
 			// A node may have an older replica too, lost.
-			if x, ok := r.desc.Replica(cluster.ReplicaID(id)); ok {
-				if newest, _ := r.desc.On(x.Node); newest.ID == x.ID {
+			if x, ok := r.members.desc.Replica(cluster.ReplicaID(id)); ok {
+				if newest, _ := r.members.desc.On(x.Node); newest.ID == x.ID {
 					s.Match[x.Node] = p.Match
 				}
 			}
@@ -324,16 +327,16 @@ func (r *Replica) info() Info {
 	return s
 }
 
-func (r *Replica) dropReads() {
-	for _, list := range [][]asker{r.reads.round, r.reads.next} {
+func (rd *reads) drop() {
+	for _, list := range [][]asker{rd.round, rd.next} {
 		for _, a := range list {
 			if a.read != nil {
 				a.read.Done(nil, 0, ErrUnavailable)
 			}
 		}
 	}
-	for _, w := range r.reads.waiting {
+	for _, w := range rd.waiting {
 		w.read.Done(nil, 0, ErrUnavailable)
 	}
-	r.reads = reads{}
+	rd.next, rd.round, rd.waiting, rd.id = nil, nil, nil, 0
 }

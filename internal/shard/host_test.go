@@ -292,7 +292,7 @@ func TestUnconfirmed(t *testing.T) {
 		// From here on a second voter, who is not there, has to agree; this node
 		// still leads until it notices.
 		n.call(func(r *Replica) {
-			r.conf = r.raft.ApplyConfChange(&pb.ConfChange{Type: pb.ConfChangeAddNode.Enum(), NodeId: new(uint64(2))})
+			r.members.conf = r.raft.ApplyConfChange(&pb.ConfChange{Type: pb.ConfChangeAddNode.Enum(), NodeId: new(uint64(2))})
 		})
 		g, again := newGroup(n.session, 2, "GET a"), newGroup(n.session, 2, "GET a")
 		again.Attempt = 2
@@ -332,12 +332,14 @@ func TestConfChangeIsDurable(t *testing.T) {
 		} {
 			var index uint64
 			n.call(func(r *Replica) {
-				index = r.lastIndex + 1
+				index = r.appends.lastIndex + 1
 				n.must(r.raft.ProposeConfChange(c.change))
 				r.loop.touch(r)
 			})
 			applied := func() (done bool) {
-				n.call(func(r *Replica) { done = len(r.conf.GetLearners()) == c.learners && joint(r.conf) == c.joint })
+				n.call(func(r *Replica) {
+					done = len(r.members.conf.GetLearners()) == c.learners && joint(r.members.conf) == c.joint
+				})
 				return done
 			}
 			n.wait("configuration", applied)
@@ -363,7 +365,7 @@ func TestConfChangeIsDurable(t *testing.T) {
 }
 
 func (n *testNode) conf() (learners []uint64) {
-	n.call(func(r *Replica) { learners = r.conf.GetLearners() })
+	n.call(func(r *Replica) { learners = r.members.conf.GetLearners() })
 	return learners
 }
 
@@ -450,7 +452,7 @@ func TestSweepTrash(t *testing.T) {
 			t.Errorf("%d rows are left of a flushed database", got)
 		}
 		var trash []uint32
-		n.call(func(r *Replica) { trash = r.dbs.Trash() })
+		n.call(func(r *Replica) { trash = r.machine.dbs.Trash() })
 		if len(trash) != 0 {
 			t.Errorf("databases %v are still to be purged", trash)
 		}
@@ -472,13 +474,12 @@ func TestSweepDropped(t *testing.T) {
 		n.run("SET a 1 PX 100", "SET b 1 PX 100")
 		n.call(func(r *Replica) {
 			time.Sleep(200 * time.Millisecond) // on the loop: nothing is swept meanwhile
-			in := eval.Input{State: r.host.cfg.State, Databases: r.dbs, Keys: func(pdb uint32) int64 { return 0 }, Applied: r.applied.Time,
-				Now: r.applied.Time + 200, Index: r.lastIndex + 1, Term: r.term, Sweep: r.sweep.step(r.applied.Time + 200)}
-			b, _, err := r.core.Evaluate(in, nil)
+			in := r.leader.input(r.machine.applied.Time+200, eval.Shortage{})
+			b, _, err := r.leader.core.Evaluate(in, nil)
 			if err != nil || b.Data == nil {
 				t.Errorf("nothing was swept, %v", err)
 			}
-			r.sweep.dropped()
+			r.leader.sweep.dropped()
 		})
 		time.Sleep(time.Second)
 		if got := n.keys(); got != 0 {

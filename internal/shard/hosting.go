@@ -135,15 +135,20 @@ func (l *loop) remove(r *Replica) {
 	l.replicas = slices.DeleteFunc(l.replicas, func(x *Replica) bool { return x == r })
 	l.dirty = slices.DeleteFunc(l.dirty, func(x *Replica) bool { return x == r })
 	r.lead.Store(&Lead{})
-	r.dropGroups()
-	r.dropReads()
-	r.dropOffer()
-	r.stopScrub()
-	r.view.Release()
-	r.succeeded()
+	if r.leader != nil {
+		r.leader.drop()
+		r.leader = nil
+	}
+	r.reads.drop()
+	r.snapshots.drop()
+	r.audit.stop()
+	r.machine.release()
+	r.elections.succeeded()
+	unread := make(chan struct{}) // a reader holds a view for the evaluation of its commands
+	r.snapshots.views.whenNone(func() { close(unread) })
 	l.wg.Go(func() {
 		h := l.host
-		r.views.Wait() // a reader holds one for the evaluation of its commands
+		<-unread
 		err := h.drop(r.id, r.self)
 		if err != nil {
 			h.fatal(err)
@@ -160,7 +165,7 @@ func (l *loop) remove(r *Replica) {
 func (h *Host) MapChanged() {
 	for _, r := range *h.replicas.Load() {
 		r.loop.post(inLoop{r, func() {
-			r.settled.Store(r.inPlace())
+			r.members.settled.Store(r.members.inPlace())
 			r.look()
 		}})
 	}

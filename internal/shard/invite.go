@@ -22,15 +22,15 @@ import (
 //     it is gone. One that has no leader asks whether it is.
 
 // invite tells the nodes of replicas that have nothing yet about them.
-func (r *Replica) invite() {
-	for id, p := range r.raft.Status().Progress {
-		x, ok := r.desc.Replica(cluster.ReplicaID(id))
-		if p.Match > 0 || !ok || x.ID == r.self {
+func (ch *changes) invite() {
+	for id, p := range ch.l.r.raft.Status().Progress {
+		x, ok := ch.l.r.members.desc.Replica(cluster.ReplicaID(id))
+		if p.Match > 0 || !ok || x.ID == ch.l.r.self {
 			continue
 		}
-		r.host.cfg.Links.Queue(x.Node, peer.Control, kindInvite, func(dst []byte) []byte {
-			dst = be.AppendUint64(be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), uint64(x.ID)), x.Data)
-			return r.desc.Encode(dst)
+		ch.l.r.host.cfg.Links.Queue(x.Node, peer.Control, kindInvite, func(dst []byte) []byte {
+			dst = be.AppendUint64(be.AppendUint64(be.AppendUint64(dst, uint64(ch.l.r.id)), uint64(x.ID)), x.Data)
+			return ch.l.r.members.desc.Encode(dst)
 		})
 	}
 }
@@ -132,31 +132,31 @@ func (h *Host) askForLost() {
 
 // askWhetherGone asks those who may know whether this replica was removed while
 // it did not listen.
-func (r *Replica) askWhetherGone() {
-	s, _ := r.host.cfg.Map.Map().Shard(r.id)
-	asked := map[cluster.NodeID]bool{r.host.cfg.Node: true}
-	for _, node := range append(s.Nodes(), r.desc.Nodes()...) {
+func (m *members) askWhetherGone() {
+	s, _ := m.r.host.cfg.Map.Map().Shard(m.r.id)
+	asked := map[cluster.NodeID]bool{m.r.host.cfg.Node: true}
+	for _, node := range append(s.Nodes(), m.desc.Nodes()...) {
 		if asked[node] {
 			continue
 		}
 		asked[node] = true
-		r.host.cfg.Links.Queue(node, peer.Control, kindWho, func(dst []byte) []byte {
-			return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), uint64(r.self))
+		m.r.host.cfg.Links.Queue(node, peer.Control, kindWho, func(dst []byte) []byte {
+			return be.AppendUint64(be.AppendUint64(dst, uint64(m.r.id)), uint64(m.r.self))
 		})
 	}
 }
 
 // heardWho answers whether a replica is gone. Ids are never handed out twice and
 // what was applied stays, so whoever has applied the removal knows it for sure.
-func (r *Replica) heardWho(from cluster.NodeID, id cluster.ReplicaID) {
-	if r.desc.Gone(id) {
-		r.sendGone(from, id)
+func (m *members) heardWho(from cluster.NodeID, id cluster.ReplicaID) {
+	if m.desc.Gone(id) {
+		m.sendGone(from, id)
 	}
 }
 
-func (r *Replica) sendGone(node cluster.NodeID, id cluster.ReplicaID) {
-	r.host.cfg.Links.Queue(node, peer.Control, kindGone, func(dst []byte) []byte {
-		return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), uint64(id))
+func (m *members) sendGone(node cluster.NodeID, id cluster.ReplicaID) {
+	m.r.host.cfg.Links.Queue(node, peer.Control, kindGone, func(dst []byte) []byte {
+		return be.AppendUint64(be.AppendUint64(dst, uint64(m.r.id)), uint64(id))
 	})
 }
 

@@ -186,47 +186,51 @@ func (l *loop) take(x any) {
 		l.drop(x)
 	case *Read:
 		if r := l.host.replica(x.Shard); r != nil && r.loop == l {
-			r.read(x)
+			r.reads.read(x)
 			return
 		}
 		l.drop(x)
 	case appended:
-		x.r.appendDone(x.m, x.epoch)
+		x.r.appends.done(x.m, x.epoch)
 	case received:
 		x.r.receiveMsg(x.from, x.m)
 	case readAsk:
-		x.r.asked(x.node, x.id)
+		x.r.reads.asked(x.node, x.id)
 	case readTell:
-		x.r.told(x.id, x.index, x.now)
+		x.r.reads.told(x.id, x.index, x.now)
 	case hashMsg:
-		x.r.hashFrame(x.from, x.kind, x.index, x.hash)
+		x.r.audit.heard(x.from, x.kind, x.index, x.hash)
 	case *beside:
 		if err := l.settle(x); err != nil {
 			l.host.fatal(err)
 		}
 	case evaluated:
-		x.r.evaluatedHeavy(x)
+		if x.l == x.l.r.leader { // else of a term that has ended
+			x.l.heavy.evaluated(x)
+		}
 	case scrubbed:
-		x.r.scrubDone(x)
+		x.r.audit.hashed(x)
 	case tickAsk:
-		x.r.tickTime(x.t)
+		if l := x.r.leader; l != nil {
+			l.tickTime(x.t)
+		}
 	case sweepFound:
-		if x.r.sweep != nil && x.r.term == x.term {
-			x.r.sweep.work.Add(x.work)
-			x.r.sweep.look(nil)
+		if x.l == x.l.r.leader {
+			x.l.sweep.work.Add(x.work)
+			x.l.sweep.look(nil)
 		}
 	case snapshotSent:
 		x.r.raft.ReportSnapshot(x.to, x.status)
 		l.touch(x.r)
 	case snapshotReceived:
-		x.r.offer(x)
+		x.r.snapshots.offer(x)
 	case steppedDown:
 		if x.r.lead.Load().Term == x.term {
-			x.r.leaderGone(x.node)
+			x.r.elections.leaderGone(x.node)
 		}
 	case linkDown:
 		for _, r := range l.replicas {
-			r.leaderGone(x.node)
+			r.elections.leaderGone(x.node)
 		}
 	case inLoop:
 		x.f()
@@ -251,13 +255,13 @@ func about(x any) *Replica {
 	case hashMsg:
 		return x.r
 	case evaluated:
-		return x.r
+		return x.l.r
 	case scrubbed:
 		return x.r
 	case tickAsk:
 		return x.r
 	case sweepFound:
-		return x.r
+		return x.l.r
 	case snapshotSent:
 		return x.r
 	case snapshotReceived:
@@ -297,7 +301,7 @@ func (l *loop) cycle() error {
 		}
 	}
 	for _, r := range l.replicas {
-		r.sendHeld()
+		r.outbox.flush()
 	}
 	l.host.cfg.Links.Flush()
 	return nil
@@ -315,7 +319,7 @@ func (l *loop) committed(err error, b *store.Batch, done []applying) error {
 		return fmt.Errorf("apply: %w", err)
 	}
 	for _, a := range done {
-		if err := a.r.applyDone(a.at, a.m, b.Databases, b.Meta); err != nil {
+		if err := a.r.machine.done(a.at, a.m, b.Databases, b.Meta); err != nil {
 			return err
 		}
 	}
@@ -360,7 +364,7 @@ func (l *loop) applyWaiting(b *store.Batch) error {
 	list := l.waiting
 	l.waiting = nil
 	for _, a := range list {
-		if err := a.r.apply(b, a.m); err != nil {
+		if err := a.r.machine.apply(b, a.m); err != nil {
 			return err
 		}
 	}
@@ -377,11 +381,13 @@ func (r *Replica) work(b *store.Batch) error {
 			if err := r.handle(b); err != nil {
 				return err
 			}
-		case r.proposeChange():
+		case r.leading() && r.leader.changes.propose():
 		default:
-			r.dropOffer()
-			if err := r.propose(); err != nil {
-				return err
+			r.snapshots.dropOffer()
+			if r.leading() {
+				if err := r.leader.propose(); err != nil {
+					return err
+				}
 			}
 			if !r.raft.HasReady() {
 				return nil

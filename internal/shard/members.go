@@ -3,6 +3,7 @@ package shard
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -15,29 +16,51 @@ import (
 // own log hands out; between nodes a node's id is the address. The descriptor,
 // a row that changes together with raft's configuration, tells which is where.
 
-// setConf takes over the applied configuration and the descriptor that goes
+// members is who belongs to the group, as far as this replica has applied it.
+type members struct {
+	r      *Replica
+	conf   *pb.ConfState // see set
+	desc   cluster.Descriptor
+	voters []cluster.NodeID // the nodes of its voters
+	// settled says, for everybody, that this replica is what it is to become.
+	settled atomic.Bool
+	// member says, for everybody, that it knows of a configuration: it has been
+	// told the state of the shard.
+	member    atomic.Bool
+	strangers map[cluster.ReplicaID]cluster.NodeID // see meet
+	asks      map[cluster.NodeID]asked             // by nodes that have lost their data
+}
+
+// tick runs every tick at a replica that does not lead.
+func (m *members) tick() {
+	if m.r.ticks%changeTicks == 0 && m.r.lead.Load().Node == 0 {
+		m.askWhetherGone()
+	}
+}
+
+// set takes over the applied configuration and the descriptor that goes
 // with it.
-func (r *Replica) setConf(conf *pb.ConfState, d cluster.Descriptor) {
-	r.conf, r.desc = conf, d
-	r.voters = d.Voters()
-	for id := range r.strangers {
+func (m *members) set(conf *pb.ConfState, d cluster.Descriptor) {
+	m.conf, m.desc = conf, d
+	m.voters = d.Voters()
+	for id := range m.strangers {
 		if _, in := d.Replica(id); in || d.Gone(id) {
-			delete(r.strangers, id)
+			delete(m.strangers, id)
 		}
 	}
-	r.settled.Store(r.inPlace())
-	r.member.Store(len(conf.GetVoters()) > 0)
+	m.settled.Store(m.inPlace())
+	m.member.Store(len(conf.GetVoters()) > 0)
 }
 
 // inPlace reports whether this replica is what it is to become.
-func (r *Replica) inPlace() bool {
-	if joint(r.conf) {
+func (m *members) inPlace() bool {
+	if joint(m.conf) {
 		return false
 	}
-	me, in := r.desc.Replica(r.self)
+	me, in := m.desc.Replica(m.r.self)
 	if in && me.Part == cluster.Learner {
-		s, _ := r.host.cfg.Map.Map().Shard(r.id)
-		return slices.Contains(s.Want, cluster.Placement{Node: r.host.cfg.Node, Learner: true})
+		s, _ := m.r.host.cfg.Map.Map().Shard(m.r.id)
+		return slices.Contains(s.Want, cluster.Placement{Node: m.r.host.cfg.Node, Learner: true})
 	}
 	return in && me.Part == cluster.Voter
 }
@@ -45,81 +68,81 @@ func (r *Replica) inPlace() bool {
 func joint(conf *pb.ConfState) bool { return len(conf.GetVotersOutgoing()) > 0 }
 
 // nodeOf returns the node of a replica, 0 if nobody knows it here.
-func (r *Replica) nodeOf(id uint64) cluster.NodeID {
-	if x, ok := r.desc.Replica(cluster.ReplicaID(id)); ok {
+func (m *members) nodeOf(id uint64) cluster.NodeID {
+	if x, ok := m.desc.Replica(cluster.ReplicaID(id)); ok {
 		return x.Node
 	}
-	return r.strangers[cluster.ReplicaID(id)]
+	return m.strangers[cluster.ReplicaID(id)]
 }
 
 // meet notes where a replica is that the descriptor here does not name: it is
 // newer than what has been applied, as all are to a replica that begins. It
 // reports false for one that is elsewhere, or gone for ever.
-func (r *Replica) meet(id cluster.ReplicaID, node cluster.NodeID) bool {
-	if x, ok := r.desc.Replica(id); ok {
+func (m *members) meet(id cluster.ReplicaID, node cluster.NodeID) bool {
+	if x, ok := m.desc.Replica(id); ok {
 		return x.Node == node
 	}
-	if r.desc.Gone(id) {
-		r.sendGone(node, id)
+	if m.desc.Gone(id) {
+		m.sendGone(node, id)
 		return false
 	}
-	if len(r.strangers) >= cluster.ReplicasMax && r.strangers[id] == 0 {
-		clear(r.strangers) // those that matter are heard again
+	if len(m.strangers) >= cluster.ReplicasMax && m.strangers[id] == 0 {
+		clear(m.strangers) // those that matter are heard again
 	}
-	if r.strangers == nil {
-		r.strangers = make(map[cluster.ReplicaID]cluster.NodeID)
+	if m.strangers == nil {
+		m.strangers = make(map[cluster.ReplicaID]cluster.NodeID)
 	}
-	r.strangers[id] = node
+	m.strangers[id] = node
 	return true
 }
 
 // receiveMsg takes a raft message from a peer. A replica that knows of no
 // configuration does not vote and does not campaign.
 func (r *Replica) receiveMsg(from cluster.NodeID, m *pb.Message) {
-	if cluster.ReplicaID(m.GetTo()) != r.self || !r.meet(cluster.ReplicaID(m.GetFrom()), from) {
+	if cluster.ReplicaID(m.GetTo()) != r.self || !r.members.meet(cluster.ReplicaID(m.GetFrom()), from) {
 		return // to one that this node has lost, or from one that the shard has
 	}
 	switch m.GetType() {
 	case pb.MsgVote, pb.MsgPreVote, pb.MsgTimeoutNow:
-		if len(r.conf.GetVoters()) == 0 {
+		if len(r.members.conf.GetVoters()) == 0 {
 			return
 		}
 	case pb.MsgVoteResp:
 		if m.GetReject() {
-			r.campaignAgain(m)
+			r.elections.campaignAgain(m)
 		}
 	}
 	r.step(m)
 }
 
-// applyConf applies a configuration change, after making sure that the commit
+// apply applies a configuration change, after making sure that the commit
 // that lets it is durable.
-func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
+func (m *members) apply(b *store.Batch, e *pb.Entry) error {
 	c := &pb.ConfChangeV2{}
 	if e.GetType() == pb.EntryConfChange {
-		return fmt.Errorf("entry %d of shard %d is a change of the old form: %w", e.GetIndex(), r.id, store.ErrFormat)
+		return fmt.Errorf("entry %d of shard %d is a change of the old form: %w", e.GetIndex(), m.r.id, store.ErrFormat)
 	}
 	if err := proto.Unmarshal(e.GetData(), c); err != nil {
-		return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), r.id, err)
+		return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), m.r.id, err)
 	}
 	add, err := decodeAdded(c.GetContext())
 	if err != nil {
-		return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), r.id, err)
+		return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), m.r.id, err)
 	}
-	r.host.cfg.Log.SyncCommit(r.id, &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(max(r.commit, e.GetIndex()))})
-	if !handedOut(r.desc, add) {
+	m.r.host.cfg.Log.SyncCommit(m.r.id, &pb.HardState{Term: new(m.r.term), Vote: new(m.r.appends.vote), Commit: new(max(m.r.appends.commit, e.GetIndex()))})
+	if !handedOut(m.desc, add) {
 		// Ids are handed out in the order of the log. The leader that proposed this
 		// had not applied all of it; raft lets none do that.
 		c, add = &pb.ConfChangeV2{}, nil
 	}
-	conf := r.raft.ApplyConfChange(c)
-	r.setConf(conf, changed(r.desc, conf, add))
-	r.changeLook = true
-	r.host.checkSettled()
-	if r.desc.Gone(r.self) {
-		r.host.removeSoon(r)
+	conf := m.r.raft.ApplyConfChange(c)
+	m.set(conf, changed(m.desc, conf, add))
+	m.r.look()
+	m.r.host.checkSettled()
+	if m.desc.Gone(m.r.self) {
+		m.r.host.removeSoon(m.r)
 	}
-	return b.SetConf(r.desc, r.conf)
+	return b.SetConf(m.desc, m.conf)
 }
 
 // handedOut reports whether the ids of add are the next ones of d.

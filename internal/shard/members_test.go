@@ -98,8 +98,8 @@ func TestConfChangesAmongBatches(t *testing.T) {
 					g := newGroup(n.session, n.seq, "INCR a", "SETNX b 1")
 					g.Shard, g.Session, g.Term, g.Done = testShard, n.session, n.term, func(r group.Reply) { replies <- r }
 					r.admit(g)
-					if r.inflight.batch == nil {
-						n.must(r.propose())
+					if r.leader.inflight.batch == nil {
+						n.must(r.leader.propose())
 						n.must(r.raft.ProposeConfChange(change))
 					}
 				}
@@ -108,7 +108,7 @@ func TestConfChangesAmongBatches(t *testing.T) {
 				n.want(text(<-replies)[:1], ":")
 			}
 			n.wait("end of the joint configuration", func() (ok bool) {
-				n.call(func(r *Replica) { ok = !joint(r.conf) && len(r.conf.GetLearners()) == 2*((i+1)%2) })
+				n.call(func(r *Replica) { ok = !joint(r.members.conf) && len(r.members.conf.GetLearners()) == 2*((i+1)%2) })
 				return ok
 			})
 		}

@@ -47,7 +47,9 @@ type asker struct {
 	id    uint64
 }
 
+// reads is who waits for a view.
 type reads struct {
+	r       *Replica
 	next    []asker
 	round   []asker
 	id      uint64 // of the round; 0: none in flight
@@ -69,175 +71,173 @@ const (
 	readMaxTicks = 300
 )
 
-func (r *Replica) read(q *Read) {
-	q.born = r.ticks
+func (rd *reads) read(q *Read) {
+	q.born = rd.r.ticks
 	if q.MinIndex > 0 {
-		r.await(waiter{q, q.MinIndex})
+		rd.await(waiter{q, q.MinIndex})
 		return
 	}
-	r.ask(asker{read: q})
+	rd.ask(asker{read: q})
 }
 
-func (r *Replica) ask(a asker) {
-	r.reads.next = append(r.reads.next, a)
-	r.startRound()
+func (rd *reads) ask(a asker) {
+	rd.next = append(rd.next, a)
+	rd.startRound()
 }
 
 // confirm holds the replies of a batch without effects until a round that
 // begins now has shown that this node still leads.
-func (r *Replica) confirm(b *eval.Batch) { r.ask(asker{batch: b}) }
+func (rd *reads) confirm(b *eval.Batch) { rd.ask(asker{batch: b}) }
 
 // startRound starts a round for all who wait, unless one is in flight.
-func (r *Replica) startRound() {
-	q := &r.reads
-	if q.id != 0 || len(q.next) == 0 {
+func (rd *reads) startRound() {
+	if rd.id != 0 || len(rd.next) == 0 {
 		return
 	}
-	lead := r.lead.Load()
-	self := lead.Node == r.host.cfg.Node
-	if lead.Node == 0 || self && !r.leading() {
+	lead := rd.r.lead.Load()
+	self := lead.Node == rd.r.host.cfg.Node
+	if lead.Node == 0 || self && !rd.r.leading() {
 		return
 	}
-	q.count++
-	q.id, q.began = q.count, r.ticks
-	q.round, q.next = q.next, q.round[:0]
+	rd.count++
+	rd.id, rd.began = rd.count, rd.r.ticks
+	rd.round, rd.next = rd.next, rd.round[:0]
 	if self {
-		ctx := be.AppendUint64(nil, r.host.cfg.Incarnation)
-		r.raft.ReadIndex(be.AppendUint64(ctx, q.id))
-		r.loop.touch(r)
+		ctx := be.AppendUint64(nil, rd.r.host.cfg.Incarnation)
+		rd.r.raft.ReadIndex(be.AppendUint64(ctx, rd.id))
+		rd.r.loop.touch(rd.r)
 		return
 	}
-	r.host.cfg.Links.Queue(lead.Node, peer.Control, kindReadAsk, func(dst []byte) []byte {
-		return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), q.id)
+	rd.r.host.cfg.Links.Queue(lead.Node, peer.Control, kindReadAsk, func(dst []byte) []byte {
+		return be.AppendUint64(be.AppendUint64(dst, uint64(rd.r.id)), rd.id)
 	})
 }
 
-// readConfirmed ends a round at the leader.
-func (r *Replica) readConfirmed(rs raft.ReadState) {
-	q := &r.reads
-	if len(rs.RequestCtx) != 16 || be.Uint64(rs.RequestCtx) != r.host.cfg.Incarnation || be.Uint64(rs.RequestCtx[8:]) != q.id || !r.leading() {
+// confirmed ends a round at the leader.
+func (rd *reads) confirmed(rs raft.ReadState) {
+	if len(rs.RequestCtx) != 16 || be.Uint64(rs.RequestCtx) != rd.r.host.cfg.Incarnation || be.Uint64(rs.RequestCtx[8:]) != rd.id || !rd.r.leading() {
 		return
 	}
-	now, _ := r.clock.now()
-	r.endRound(rs.Index, max(now, r.applied.Time))
+	now, _ := rd.r.leader.clock.now()
+	rd.endRound(rs.Index, max(now, rd.r.machine.applied.Time))
 }
 
-func (r *Replica) endRound(index uint64, now int64) {
-	q := &r.reads
-	done := q.round
-	q.id, q.round = 0, nil
+func (rd *reads) endRound(index uint64, now int64) {
+	done := rd.round
+	rd.id, rd.round = 0, nil
 	for _, a := range done {
 		switch {
 		case a.read != nil:
 			a.read.Now = now
-			r.await(waiter{a.read, index})
+			rd.await(waiter{a.read, index})
 		case a.batch != nil:
-			if a.batch.Term == r.term && r.leading() {
-				r.answerBatch(a.batch)
+			if a.batch.Term == rd.r.term && rd.r.leading() {
+				rd.r.leader.queue.answerBatch(a.batch)
 			}
 		default:
-			r.host.cfg.Links.Queue(a.node, peer.Control, kindReadTell, func(dst []byte) []byte {
-				dst = be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), a.id)
+			rd.r.host.cfg.Links.Queue(a.node, peer.Control, kindReadTell, func(dst []byte) []byte {
+				dst = be.AppendUint64(be.AppendUint64(dst, uint64(rd.r.id)), a.id)
 				return be.AppendUint64(be.AppendUint64(dst, index), uint64(now))
 			})
 		}
 	}
 	clear(done)
-	if q.round == nil {
-		q.round = done[:0]
+	if rd.round == nil {
+		rd.round = done[:0]
 	}
-	r.startRound()
+	rd.startRound()
 }
 
 // asked takes the round of a follower.
-func (r *Replica) asked(node cluster.NodeID, id uint64) {
-	if r.leading() {
-		r.ask(asker{node: node, id: id})
+func (rd *reads) asked(node cluster.NodeID, id uint64) {
+	if rd.r.leading() {
+		rd.ask(asker{node: node, id: id})
 	}
 }
 
 // told takes the leader's answer to this follower's round.
-func (r *Replica) told(id, index uint64, now int64) {
-	if id == r.reads.id && r.state != raft.StateLeader {
-		r.endRound(index, now)
+func (rd *reads) told(id, index uint64, now int64) {
+	if id == rd.id && rd.r.state != raft.StateLeader {
+		rd.endRound(index, now)
 	}
 }
 
 // await serves a read as soon as the applied state is recent enough.
-func (r *Replica) await(w waiter) {
-	if !r.serve(w) {
-		r.reads.waiting = append(r.reads.waiting, w)
-		r.wantTime(w.read)
+func (rd *reads) await(w waiter) {
+	if !rd.serve(w) {
+		rd.waiting = append(rd.waiting, w)
+		rd.wantTime(w.read)
 	}
 }
 
-func (r *Replica) serve(w waiter) bool {
-	if r.applied.Index < w.index || r.applied.Time < w.read.MinTime {
+func (rd *reads) serve(w waiter) bool {
+	if rd.r.machine.view == nil || rd.r.machine.applied.Index < w.index || rd.r.machine.applied.Time < w.read.MinTime {
 		return false
 	}
-	w.read.Done(r.view.Acquire(), max(w.read.Now, r.applied.Time), nil)
+	w.read.Done(rd.r.machine.view.Acquire(), max(w.read.Now, rd.r.machine.applied.Time), nil)
 	return true
 }
 
-func (r *Replica) serveReads() {
-	keep := r.reads.waiting[:0]
-	for _, w := range r.reads.waiting {
-		if !r.serve(w) {
+func (rd *reads) serveAll() {
+	keep := rd.waiting[:0]
+	for _, w := range rd.waiting {
+		if !rd.serve(w) {
 			keep = append(keep, w)
 		}
 	}
-	clear(r.reads.waiting[len(keep):])
-	r.reads.waiting = keep
+	clear(rd.waiting[len(keep):])
+	rd.waiting = keep
 }
 
 // wantTime makes the leader record a shard time that a reader waits for: one
 // entry for all who wait.
-func (r *Replica) wantTime(q *Read) {
-	lead := r.lead.Load()
+func (rd *reads) wantTime(q *Read) {
+	lead := rd.r.lead.Load()
 	switch {
-	case r.applied.Time >= q.MinTime || lead.Node == 0:
-	case lead.Node == r.host.cfg.Node:
-		r.tickTime(q.MinTime)
+	case rd.r.machine.applied.Time >= q.MinTime || lead.Node == 0:
+	case lead.Node == rd.r.host.cfg.Node:
+		if l := rd.r.leader; l != nil {
+			l.tickTime(q.MinTime)
+		}
 	default:
-		r.host.cfg.Links.Queue(lead.Node, peer.Control, kindTick, func(dst []byte) []byte {
-			return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), uint64(q.MinTime))
+		rd.r.host.cfg.Links.Queue(lead.Node, peer.Control, kindTick, func(dst []byte) []byte {
+			return be.AppendUint64(be.AppendUint64(dst, uint64(rd.r.id)), uint64(q.MinTime))
 		})
 	}
 }
 
-func (r *Replica) tickTime(t int64) {
-	r.tickTo = max(r.tickTo, t)
-	r.loop.touch(r)
+func (l *leadership) tickTime(t int64) {
+	l.tickTo = max(l.tickTo, t)
+	l.r.loop.touch(l.r)
 }
 
-// tickReads asks again what may have been lost and gives up what is too old.
-func (r *Replica) tickReads() {
-	q := &r.reads
-	if q.id != 0 && r.ticks-q.began >= readRetryTicks {
-		q.next, q.round, q.id = append(q.round, q.next...), nil, 0
-		r.startRound()
+// tick asks again what may have been lost and gives up what is too old.
+func (rd *reads) tick() {
+	if rd.id != 0 && rd.r.ticks-rd.began >= readRetryTicks {
+		rd.next, rd.round, rd.id = append(rd.round, rd.next...), nil, 0
+		rd.startRound()
 	}
-	q.next = r.expireAskers(q.next)
-	keep := q.waiting[:0]
-	for _, w := range q.waiting {
-		if r.ticks-w.read.born > readMaxTicks {
+	rd.next = rd.expire(rd.next)
+	keep := rd.waiting[:0]
+	for _, w := range rd.waiting {
+		if rd.r.ticks-w.read.born > readMaxTicks {
 			w.read.Done(nil, 0, ErrUnavailable)
 			continue
 		}
 		keep = append(keep, w)
-		if r.ticks%readRetryTicks == 0 {
-			r.wantTime(w.read)
+		if rd.r.ticks%readRetryTicks == 0 {
+			rd.wantTime(w.read)
 		}
 	}
-	clear(q.waiting[len(keep):])
-	q.waiting = keep
-	r.startRound()
+	clear(rd.waiting[len(keep):])
+	rd.waiting = keep
+	rd.startRound()
 }
 
-func (r *Replica) expireAskers(list []asker) []asker {
+func (rd *reads) expire(list []asker) []asker {
 	keep := list[:0]
 	for _, a := range list {
-		if a.read != nil && r.ticks-a.read.born > readMaxTicks {
+		if a.read != nil && rd.r.ticks-a.read.born > readMaxTicks {
 			a.read.Done(nil, 0, ErrUnavailable)
 			continue
 		}
@@ -247,17 +247,16 @@ func (r *Replica) expireAskers(list []asker) []asker {
 	return keep
 }
 
-// readsTermChanged puts the readers of the round in flight back in line; what
+// termChanged puts the readers of the round in flight back in line; what
 // only the leader of the old term could answer is dropped: the groups of its
 // batches have been answered, and followers ask again.
-func (r *Replica) readsTermChanged() {
-	q := &r.reads
-	all := append(q.round, q.next...)
-	q.id, q.round, q.next = 0, nil, nil
+func (rd *reads) termChanged() {
+	all := append(rd.round, rd.next...)
+	rd.id, rd.round, rd.next = 0, nil, nil
 	for _, a := range all {
 		if a.read != nil {
-			q.next = append(q.next, a)
+			rd.next = append(rd.next, a)
 		}
 	}
-	r.startRound()
+	rd.startRound()
 }

@@ -60,7 +60,7 @@ func TestEmptyBatchOfAnotherTerm(t *testing.T) {
 		n.lead()
 		n.want(n.run("SET a old"), "+OK ")
 		voter := &pb.ConfChange{Type: pb.ConfChangeAddNode.Enum(), NodeId: new(uint64(2))}
-		n.call(func(r *Replica) { r.conf = r.raft.ApplyConfChange(voter) })
+		n.call(func(r *Replica) { r.members.conf = r.raft.ApplyConfChange(voter) })
 		first := n.submit(newGroup(n.session, 2, "GET a"))
 		synctest.Wait()
 		var second chan group.Reply
@@ -84,7 +84,7 @@ func TestEmptyBatchOfAnotherTerm(t *testing.T) {
 		}
 		n.wait("entry of the other leader", func() bool { return n.info().Applied == last+1 })
 		voter.Type = pb.ConfChangeRemoveNode.Enum()
-		n.call(func(r *Replica) { r.conf = r.raft.ApplyConfChange(voter) })
+		n.call(func(r *Replica) { r.members.conf = r.raft.ApplyConfChange(voter) })
 		n.wait("leader", func() bool { return n.host.Lead(testShard).Self })
 		n.want(text(<-second), "$3 new ")
 		n.stop()
@@ -105,7 +105,7 @@ func (n *testNode) round() (id uint64) {
 }
 
 // tell answers a round as the leader does.
-func (n *testNode) tell(id, index uint64) { n.call(func(r *Replica) { r.told(id, index, 0) }) }
+func (n *testNode) tell(id, index uint64) { n.call(func(r *Replica) { r.reads.told(id, index, 0) }) }
 
 // TestAnswerToOneRoundOnly answers a follower's ReadIndex round twice: the
 // second answer says nothing of the round that is under way then.

@@ -37,17 +37,24 @@ const (
 	scrubWaitTicks = 333
 )
 
-// scrub is a replica's part in scrubbing.
-type scrub struct {
-	cancel func() // ends the hashing that runs here; nil: none does
-	done   scrubbed
+// audits is how a leader has the replicas compared.
+type audits struct {
+	l        *leadership
+	question comparison // of chained hashes
 
-	// The rest is the leader's.
-	due   uint64 // tick of the next mark
-	began uint64 // tick of the newest one
-	mark  bool   // the next batch writes the scrub row
-	from  []byte // with this
-	round comparison
+	due   uint64     // tick of the next mark of the scrub
+	began uint64     // tick of the newest one
+	mark  bool       // the next batch writes the scrub row
+	from  []byte     // with this
+	round comparison // of the hashes of a piece
+}
+
+// auditor is what a replica does to be compared.
+type auditor struct {
+	r      *Replica
+	hashes hashes
+	cancel func() // ends the hashing of a piece that runs here; nil: none does
+	piece  scrubbed
 }
 
 // scrubbed is the hash of a piece.
@@ -59,66 +66,63 @@ type scrubbed struct {
 	err   error
 }
 
-// scrubTick begins the next piece, at the leader.
-func (r *Replica) scrubTick() {
-	s := &r.scrub
-	if !r.leading() || len(r.voters) < 2 || joint(r.conf) || s.mark || r.ticks < s.due {
+// tick begins the next piece, at the leader.
+func (u *audits) tick() {
+	if len(u.l.r.members.voters) < 2 || joint(u.l.r.members.conf) || u.mark || u.l.r.ticks < u.due {
 		return
 	}
-	if s.round.index != 0 && s.done.index == s.round.index {
-		s.from = s.done.next // whether all have told in time or not
+	if u.round.index != 0 && u.l.r.audit.piece.index == u.round.index {
+		u.from = u.l.r.audit.piece.next // whether all have told in time or not
 	}
-	s.mark = true
-	r.loop.touch(r)
+	u.mark = true
+	u.l.r.loop.touch(u.l.r)
 }
 
-// scrubEvery is the pause between two scrubs in ticks.
-func (r *Replica) scrubEvery() uint64 {
-	return uint64(r.host.cfg.ScrubEvery / r.host.cfg.Tick)
+// every is the pause between two scrubs in ticks.
+func (u *audits) every() uint64 {
+	return uint64(u.l.r.host.cfg.ScrubEvery / u.l.r.host.cfg.Tick)
 }
 
-// scrubLead starts anew with a new leader.
-func (r *Replica) scrubLead() {
-	r.scrub.mark, r.scrub.from, r.scrub.round = false, nil, comparison{}
-	r.scrub.due = r.ticks + r.scrubEvery()
+// begin leaves a new leader some time.
+func (u *audits) begin() {
+	u.due = u.l.r.ticks + u.every()
 }
 
-// scrubMarked notes that the scrub row was proposed at index.
-func (r *Replica) scrubMarked(index uint64) {
-	s := &r.scrub
-	s.mark, s.began = false, r.ticks
-	s.due = r.ticks + max(scrubWaitTicks, r.scrubEvery())
-	s.round = comparison{index: index, told: make(map[cluster.NodeID]uint64)}
+// marked notes that the scrub row was proposed at index.
+func (u *audits) marked(index uint64) {
+	u.mark, u.began = false, u.l.r.ticks
+	u.due = u.l.r.ticks + max(scrubWaitTicks, u.every())
+	u.round = comparison{index: index, told: make(map[cluster.NodeID]uint64)}
 }
 
-// scrubView hashes the piece that the entry just applied asks for.
-func (r *Replica) scrubView() {
-	r.stopScrub()
-	if !r.settled.Load() {
+// hash hashes the piece that the entry just applied asks for.
+func (u *auditor) hash() {
+	u.stop()
+	if !u.r.members.settled.Load() {
 		return
 	}
-	from, _, err := r.view.Get(store.ScrubRow(r.id), nil)
+	from, _, err := u.r.machine.view.Get(store.ScrubRow(u.r.id), nil)
 	if err != nil {
-		r.host.fatal(err)
+		u.r.host.fatal(err)
 		return
 	}
-	ctx, cancel := context.WithCancel(r.loop.ctx)
-	r.scrub.cancel = cancel
-	v, size := r.view.Acquire(), r.host.scrubPiece
-	r.loop.wg.Go(func() {
-		done := scrubbed{r: r, index: v.Index}
+	ctx, cancel := context.WithCancel(u.r.loop.ctx)
+	u.cancel = cancel
+	v, size := u.r.machine.view.Acquire(), u.r.host.scrubPiece
+	u.r.loop.wg.Go(func() {
+		done := scrubbed{r: u.r, index: v.Index}
 		done.hash, done.next, done.err = hashPiece(v, v.Slots, from, size, scrubPace(ctx))
 		v.Release()
-		r.loop.post(done)
+		u.r.loop.post(done)
 	})
 }
 
-// stopScrub ends the hashing that runs, if one does: its view is in the way, or
+// stop ends the hashing that runs, if one does: its view is in the way, or
 // its result of no use.
-func (r *Replica) stopScrub() {
-	if r.scrub.cancel != nil {
-		r.scrub.cancel()
-		r.scrub.cancel = nil
+func (u *auditor) stop() {
+	if u.cancel != nil {
+		u.cancel()
+		u.cancel = nil
 	}
 }
 
@@ -184,45 +188,44 @@ func (h *Host) scrubFailed(err error) {
 	h.cfg.Logger.Error("scrub", slog.Any("error", err))
 }
 
-// scrubDone takes over the result of this replica.
-func (r *Replica) scrubDone(done scrubbed) {
+// hashed takes over the result of this replica.
+func (u *auditor) hashed(done scrubbed) {
 	switch {
 	case errors.Is(done.err, errStopped):
 		return
 	case done.err != nil:
-		r.host.scrubFailed(fmt.Errorf("scrub of shard %d: %w", r.id, done.err))
+		u.r.host.scrubFailed(fmt.Errorf("scrub of shard %d: %w", u.r.id, done.err))
 		return
 	}
-	r.scrub.done = done
-	if r.leading() {
-		r.scrubTold(r.host.cfg.Node, done.index, done.hash)
-	} else if lead := r.lead.Load().Node; lead != 0 {
-		r.sendHash(lead, kindScrubTell, done.index, done.hash)
+	u.piece = done
+	if u.r.leading() {
+		u.r.leader.audits.told(u.r.host.cfg.Node, done.index, done.hash)
+	} else if lead := u.r.lead.Load().Node; lead != 0 {
+		u.tell(lead, kindScrubTell, done.index, done.hash)
 	}
 }
 
-// scrubTold takes the result of a voter, at the leader. Once all have told, the
+// told takes the result of a voter, at the leader. Once all have told, the
 // next piece can begin.
-func (r *Replica) scrubTold(node cluster.NodeID, index, hash uint64) {
-	s := &r.scrub
-	if !r.leading() || s.round.index != index || !slices.Contains(r.voters, node) {
+func (u *audits) told(node cluster.NodeID, index, hash uint64) {
+	if u.round.index != index || !slices.Contains(u.l.r.members.voters, node) {
 		return
 	}
-	s.round.told[node] = hash
-	r.judge(&s.round, kindScrubOdd)
-	if len(s.round.told) < len(r.voters) || s.done.index != index {
+	u.round.told[node] = hash
+	u.judge(&u.round, kindScrubOdd)
+	if len(u.round.told) < len(u.l.r.members.voters) || u.l.r.audit.piece.index != index {
 		return
 	}
-	s.due = r.ticks
-	if s.done.next == nil {
-		r.host.cfg.Logger.Debug("scrubbed", slog.Uint64("shard", uint64(r.id)), slog.Uint64("index", index))
-		s.due = s.began + r.scrubEvery()
+	u.due = u.l.r.ticks
+	if u.l.r.audit.piece.next == nil {
+		u.l.r.host.cfg.Logger.Debug("scrubbed", slog.Uint64("shard", uint64(u.l.r.id)), slog.Uint64("index", index))
+		u.due = u.began + u.every()
 	}
 }
 
-// scrubOdd is told that this replica's piece differs from that of the majority.
-func (r *Replica) scrubOdd(index, hash uint64) {
-	if own := r.scrub.done; own.index == index && own.hash != hash {
-		r.host.fatal(fmt.Errorf("shard %d: %w: the rows at entry %d hash to %016x, those of the majority to %016x", r.id, store.ErrDamaged, index, own.hash, hash))
+// odd is told that this replica's piece differs from that of the majority.
+func (u *auditor) odd(index, hash uint64) {
+	if own := u.piece; own.index == index && own.hash != hash {
+		u.r.host.fatal(fmt.Errorf("shard %d: %w: the rows at entry %d hash to %016x, those of the majority to %016x", u.r.id, store.ErrDamaged, index, own.hash, hash))
 	}
 }

@@ -17,19 +17,19 @@ func scrubAlone(t *testing.T, n *testNode, tell func(hash uint64) uint64) (piece
 	t.Helper()
 	n.call(func(r *Replica) {
 		r.host.scrubPiece = 300
-		r.voters = []cluster.NodeID{1, 2}
+		r.members.voters = []cluster.NodeID{1, 2}
 	})
 	var seen uint64
 	n.wait("end of the scrub", func() (end bool) {
 		n.call(func(r *Replica) {
-			done := r.scrub.done
-			if done.index == seen || done.index != r.scrub.round.index {
+			done := r.audit.piece
+			if done.index == seen || done.index != r.leader.audits.round.index {
 				return
 			}
 			seen = done.index
 			pieces = append(pieces, done)
 			if hash := tell(done.hash); hash != 0 {
-				r.scrubTold(2, done.index, hash)
+				r.leader.audits.told(2, done.index, hash)
 			}
 			end = done.next == nil
 		})

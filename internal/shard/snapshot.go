@@ -3,6 +3,7 @@ package shard
 import (
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -27,35 +28,48 @@ const (
 
 const snapChunkBytes = 256 << 10
 
-// makeSnapshot describes the newest applied state; raft sends it to a follower
-// that needs entries the log no longer has.
-func (r *Replica) makeSnapshot() (*pb.Snapshot, error) {
-	at := r.view
-	return &pb.Snapshot{Data: []byte{}, Metadata: &pb.SnapshotMetadata{
-		Index: new(at.Index), Term: new(at.Term), ConfState: proto.Clone(r.viewConf).(*pb.ConfState)}}, nil
+// snapshots is the replica's part in sending and receiving whole states.
+type snapshots struct {
+	r        *Replica
+	views    views           // that are open
+	incoming *store.Incoming // a received snapshot that raft has been told of
+	// installing is a snapshot that raft has taken and that waits until no view is
+	// open; behind is what raft has given to the log since.
+	installing *store.Incoming
+	behind     []*pb.Message
+	// receiving is set while a snapshot comes in, by the goroutine that receives.
+	receiving atomic.Bool
 }
 
-// sendSnapshot streams the view that raft's message describes.
-func (r *Replica) sendSnapshot(m *pb.Message) {
-	r.loop.touch(r)
-	if r.view.Index != m.GetSnapshot().GetMetadata().GetIndex() {
-		r.raft.ReportSnapshot(m.GetTo(), raft.SnapshotFailure)
+// describe describes the newest applied state; raft sends it to a follower
+// that needs entries the log no longer has.
+func (sn *snapshots) describe() (*pb.Snapshot, error) {
+	at := sn.r.machine.view
+	return &pb.Snapshot{Data: []byte{}, Metadata: &pb.SnapshotMetadata{
+		Index: new(at.Index), Term: new(at.Term), ConfState: proto.Clone(sn.r.machine.viewConf).(*pb.ConfState)}}, nil
+}
+
+// send streams the view that raft's message describes.
+func (sn *snapshots) send(m *pb.Message) {
+	sn.r.loop.touch(sn.r)
+	if sn.r.machine.view.Index != m.GetSnapshot().GetMetadata().GetIndex() {
+		sn.r.raft.ReportSnapshot(m.GetTo(), raft.SnapshotFailure)
 		return
 	}
-	v, d, to := r.view.Acquire(), r.desc, r.nodeOf(m.GetTo())
-	r.loop.wg.Go(func() {
+	v, d, to := sn.r.machine.view.Acquire(), sn.r.members.desc, sn.r.members.nodeOf(m.GetTo())
+	sn.r.loop.wg.Go(func() {
 		start := time.Now()
-		err := r.stream(to, v, d, m)
+		err := sn.stream(to, v, d, m)
 		v.Release()
 		status := raft.SnapshotFinish
-		log := r.host.cfg.Logger.With(slog.Uint64("shard", uint64(r.id)), slog.Uint64("to", uint64(to)), slog.Uint64("index", v.Index))
+		log := sn.r.host.cfg.Logger.With(slog.Uint64("shard", uint64(sn.r.id)), slog.Uint64("to", uint64(to)), slog.Uint64("index", v.Index))
 		if err != nil {
 			status = raft.SnapshotFailure
 			log.Warn("send snapshot", slog.Any("error", err))
 		} else {
 			log.Info("snapshot sent", slog.Duration("took", time.Since(start)))
 		}
-		r.loop.post(snapshotSent{r, m.GetTo(), status})
+		sn.r.loop.post(snapshotSent{sn.r, m.GetTo(), status})
 	})
 }
 
@@ -65,8 +79,8 @@ type snapshotSent struct {
 	status raft.SnapshotStatus
 }
 
-func (r *Replica) stream(to cluster.NodeID, v *store.View, d cluster.Descriptor, m *pb.Message) error {
-	s, err := r.host.cfg.Links.OpenStream(to)
+func (sn *snapshots) stream(to cluster.NodeID, v *store.View, d cluster.Descriptor, m *pb.Message) error {
+	s, err := sn.r.host.cfg.Links.OpenStream(to)
 	if err != nil {
 		return err
 	}
@@ -76,7 +90,7 @@ func (r *Replica) stream(to cluster.NodeID, v *store.View, d cluster.Descriptor,
 		return err
 	}
 	if err := s.WriteFrame(snapHead, func(dst []byte) []byte {
-		dst = be.AppendUint64(dst, uint64(r.id))
+		dst = be.AppendUint64(dst, uint64(sn.r.id))
 		desc := d.Encode(nil)
 		dst = append(be.AppendUint32(dst, uint32(len(desc))), desc...)
 		return append(dst, msg...)
@@ -87,7 +101,7 @@ func (r *Replica) stream(to cluster.NodeID, v *store.View, d cluster.Descriptor,
 	count := uint64(0)
 	flush := func() error {
 		defer func() { chunk = chunk[:0] }()
-		if r.host.closing() {
+		if sn.r.host.closing() {
 			return peer.ErrClosed
 		}
 		return s.WriteFrame(snapRows, func(dst []byte) []byte { return append(dst, chunk...) })
@@ -125,7 +139,7 @@ func (h *Host) receive(from cluster.NodeID, head []byte, s *peer.Conn) error {
 	if err != nil {
 		return err
 	}
-	if !r.receiving.CompareAndSwap(false, true) {
+	if !r.snapshots.receiving.CompareAndSwap(false, true) {
 		return fmt.Errorf("shard %d already receives a snapshot", r.id)
 	}
 	in, err := h.cfg.State.Receive(r.id, r.self, d.Slots)
@@ -136,7 +150,7 @@ func (h *Host) receive(from cluster.NodeID, head []byte, s *peer.Conn) error {
 		if in != nil {
 			_ = in.Discard()
 		}
-		r.receiving.Store(false)
+		r.snapshots.receiving.Store(false)
 		return err
 	}
 	if err := s.WriteFrame(snapOK, func(dst []byte) []byte { return dst }); err != nil {
@@ -199,77 +213,96 @@ type snapshotReceived struct {
 
 // offer tells raft of a received snapshot. raft takes it, and install follows
 // within this cycle, or it is of no use any more.
-func (r *Replica) offer(f snapshotReceived) {
-	r.incoming = f.in
-	r.receiveMsg(f.from, f.m)
-	r.loop.touch(r)
+func (sn *snapshots) offer(f snapshotReceived) {
+	sn.incoming = f.in
+	sn.r.receiveMsg(f.from, f.m)
+	sn.r.loop.touch(sn.r)
 }
 
-// install replaces the state by the received snapshot, in the order that
-// survives a crash between any two steps: marker, ingest, log reset.
-func (r *Replica) install(m *pb.Message) error {
-	meta := m.GetSnapshot().GetMetadata()
-	in := r.incoming
-	if in == nil {
-		return fmt.Errorf("shard %d: raft restores snapshot %d, but none was received", r.id, meta.GetIndex())
+// install begins to replace the state by the received snapshot. Its excision
+// would change what older views show, so it waits until nobody has one: readers
+// hold one for the evaluation of their commands. The loop goes on meanwhile;
+// what raft gives to the log in that time waits behind the snapshot.
+func (sn *snapshots) install(m *pb.Message) error {
+	if sn.incoming == nil {
+		return fmt.Errorf("shard %d: raft restores snapshot %d, but none was received", sn.r.id, m.GetSnapshot().GetMetadata().GetIndex())
 	}
-	r.incoming = nil
-	r.epoch++
-	if err := r.loop.settleAll(); err != nil {
+	sn.installing, sn.incoming = sn.incoming, nil
+	if err := sn.r.loop.settleAll(); err != nil {
 		return err
 	}
-	r.log.StartInstall(meta.GetIndex(), meta.GetTerm())
-	// Excision would change what older views show. Readers hold one for the
-	// evaluation of their commands only.
-	r.stopScrub()
-	r.view.Release()
-	r.views.Wait()
-	applied, err := in.Install()
+	sn.r.audit.stop()
+	sn.r.machine.view.Release()
+	sn.r.machine.view = nil
+	sn.views.whenNone(func() {
+		sn.r.loop.post(inLoop{sn.r, func() {
+			if err := sn.finish(m); err != nil {
+				sn.r.host.fatal(err)
+			}
+		}})
+	})
+	return nil
+}
+
+// finish installs the snapshot, in the order that survives a crash between any
+// two steps: marker, ingest, log reset.
+func (sn *snapshots) finish(m *pb.Message) error {
+	r, meta := sn.r, m.GetSnapshot().GetMetadata()
+	r.appends.epoch++
+	r.appends.log.StartInstall(meta.GetIndex(), meta.GetTerm())
+	applied, err := sn.installing.Install()
 	if err != nil {
 		return err
 	}
 	if applied.Index != meta.GetIndex() {
 		return fmt.Errorf("shard %d: snapshot %d holds the state at %d", r.id, meta.GetIndex(), applied.Index)
 	}
-	hs := &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(applied.Index)}
-	r.log.Installed(applied.Index, applied.Term, hs)
-	r.applied, r.next, r.lastIndex = applied, applied, max(r.lastIndex, applied.Index)
-	conf, err := r.host.cfg.State.Conf(r.id)
-	if err != nil {
+	r.appends.installed(applied)
+	if err := r.machine.installed(applied); err != nil {
 		return err
 	}
-	desc, err := r.host.cfg.State.Descriptor(r.id)
-	if err != nil {
-		return err
-	}
-	r.setConf(conf, desc)
-	r.host.checkSettled()
-	if err := r.loadDatabases(); err != nil {
-		return err
-	}
-	r.view = nil
-	r.publish()
-	r.metaChanged()
-	r.receiving.Store(false)
+	behind := sn.behind
+	sn.installing, sn.behind = nil, nil
+	sn.receiving.Store(false)
 	r.host.cfg.Logger.Info("snapshot installed", slog.Uint64("shard", uint64(r.id)), slog.Uint64("index", applied.Index))
+	r.loop.touch(r)
 	if len(m.GetEntries()) > 0 {
 		// Entries behind the snapshot came within the same step; the commit index
 		// may lie among them.
-		return r.append(&pb.Message{Entries: m.GetEntries(), Responses: m.GetResponses(),
-			Term: new(r.term), Vote: new(r.vote), Commit: new(r.commit)})
+		m = &pb.Message{Entries: m.GetEntries(), Responses: m.GetResponses(),
+			Term: new(r.term), Vote: new(r.appends.vote), Commit: new(r.appends.commit)}
+		if err := r.appends.append(m); err != nil {
+			return err
+		}
+	} else {
+		r.respond(m)
 	}
-	r.respond(m)
+	for _, m := range behind {
+		if err := r.appends.append(m); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
+// drop forgets a snapshot that raft did not take, or that is not installed yet
+// when the replica ends.
+func (sn *snapshots) drop() {
+	sn.dropOffer()
+	if sn.installing != nil {
+		sn.incoming, sn.installing, sn.behind = sn.installing, nil, nil
+		sn.dropOffer()
+	}
+}
+
 // dropOffer forgets a snapshot that raft did not take.
-func (r *Replica) dropOffer() {
-	if r.incoming == nil {
+func (sn *snapshots) dropOffer() {
+	if sn.incoming == nil {
 		return
 	}
-	if err := r.incoming.Discard(); err != nil {
-		r.host.cfg.Logger.Warn("discard snapshot", slog.Any("error", err))
+	if err := sn.incoming.Discard(); err != nil {
+		sn.r.host.cfg.Logger.Warn("discard snapshot", slog.Any("error", err))
 	}
-	r.incoming = nil
-	r.receiving.Store(false)
+	sn.incoming = nil
+	sn.receiving.Store(false)
 }

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 
@@ -10,6 +11,28 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/store"
 )
+
+// receivedSnapshot is a snapshot of another leader's state that has been received and
+// not been offered to raft yet.
+func (n *testNode) receivedSnapshot(src *source) (*pb.Message, *store.Incoming) {
+	n.t.Helper()
+	in, err := n.state.Receive(testShard, 1, cluster.AllSlots)
+	n.must(err)
+	view := src.view()
+	n.must(view.Rows(cluster.AllSlots, in.Add))
+	view.Release()
+	n.must(in.Finish())
+	snap := n.message(pb.MsgSnap, src.at.Term)
+	snap.Snapshot = &pb.Snapshot{Data: []byte{}, Metadata: &pb.SnapshotMetadata{Index: new(src.at.Index), Term: new(src.at.Term),
+		ConfState: &pb.ConfState{Voters: []uint64{1, 2}}}}
+	return snap, in
+}
+
+// offer tells raft of a received snapshot, on the loop.
+func offer(r *Replica, snap *pb.Message, in *store.Incoming) {
+	r.snapshots.receiving.Store(true)
+	r.snapshots.offer(snapshotReceived{r, 2, snap, in})
+}
 
 // TestSnapshotWithEntries lets a snapshot and the entries behind it arrive in
 // one cycle: both must be there, also after a crash.
@@ -21,25 +44,14 @@ func TestSnapshotWithEntries(t *testing.T) {
 			src.apply(src.write("INCR a"))
 		}
 		at := src.at
-		in, err := n.state.Receive(testShard, 1, cluster.AllSlots)
-		n.must(err)
-		view := src.view()
-		n.must(view.Rows(cluster.AllSlots, in.Add))
-		view.Release()
-		n.must(in.Finish())
+		snap, in := n.receivedSnapshot(src)
 		next := src.write("INCR a")
 		empty := &pb.Entry{Index: new(at.Index + 2), Term: new(at.Term), Type: pb.EntryNormal.Enum()}
-		head := func(typ pb.MessageType) *pb.Message {
-			return &pb.Message{Type: typ.Enum(), From: new(uint64(2)), To: new(uint64(1)), Term: new(at.Term)}
-		}
-		snap, app := head(pb.MsgSnap), head(pb.MsgApp)
-		snap.Snapshot = &pb.Snapshot{Data: []byte{}, Metadata: &pb.SnapshotMetadata{Index: new(at.Index), Term: new(at.Term),
-			ConfState: &pb.ConfState{Voters: []uint64{1, 2}}}}
+		app := n.message(pb.MsgApp, at.Term)
 		app.Index, app.LogTerm, app.Commit = new(at.Index), new(at.Term), new(at.Index+2)
 		app.Entries = []*pb.Entry{{Index: new(at.Index + 1), Term: new(at.Term), Type: pb.EntryNormal.Enum(), Data: next.Data}, empty}
 		n.call(func(r *Replica) {
-			r.receiving.Store(true)
-			r.offer(snapshotReceived{r, 2, snap, in})
+			offer(r, snap, in)
 			r.step(app)
 		})
 		n.wait("entries", func() bool { return n.info().Applied == at.Index+2 })
@@ -56,6 +68,69 @@ func TestSnapshotWithEntries(t *testing.T) {
 		v.Release()
 		if i := n.info(); i.FirstIndex != at.Index+1 || i.LastIndex != at.Index+2 {
 			t.Errorf("log is [%d, %d]", i.FirstIndex, i.LastIndex)
+		}
+		n.stop()
+	})
+}
+
+// TestSnapshotWaitsForReaders lets a reader keep its view while a snapshot is to
+// be installed: the reader sees what it saw, the loop goes on, what comes behind
+// the snapshot waits with it, and all is there once the view is released.
+func TestSnapshotWaitsForReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1, 2)
+		src := newSource(t)
+		for range 30 {
+			src.apply(src.write("INCR a"))
+		}
+		at := src.at
+		snap, in := n.receivedSnapshot(src)
+		next := src.write("INCR a")
+		app := n.message(pb.MsgApp, at.Term)
+		app.Index, app.LogTerm, app.Commit = new(at.Index), new(at.Term), new(at.Index+1)
+		app.Entries = []*pb.Entry{{Index: new(at.Index + 1), Term: new(at.Term), Type: pb.EntryNormal.Enum(), Data: next.Data}}
+		before, _, err := n.view(&Read{MinIndex: 1})
+		n.must(err)
+		n.call(func(r *Replica) { offer(r, snap, in) })
+		late := make(chan *store.View, 1)
+		n.host.Read(&Read{Shard: testShard, MinIndex: 1, Done: func(v *store.View, _ int64, _ error) { late <- v }})
+		n.call(func(r *Replica) { r.step(app) }) // the loop is there
+		synctest.Wait()
+		if got := n.info().Applied; got != before.Index || len(late) != 0 {
+			t.Errorf("%d is applied under a view at %d, and %d views were handed out", got, before.Index, len(late))
+		}
+		if got := before.Keys(0); got != 0 {
+			t.Errorf("the old view shows %d keys", got)
+		}
+		before.Release()
+		n.wait("entries", func() bool { return n.info().Applied == at.Index+1 })
+		v := <-late
+		if got := v.Keys(0); got != 1 || v.Index < at.Index {
+			t.Errorf("%d keys at %d", got, v.Index)
+		}
+		v.Release()
+		n.stop()
+	})
+}
+
+// TestSnapshotGivenUp stops the node while a reader keeps a snapshot waiting.
+func TestSnapshotGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1, 2)
+		src := newSource(t)
+		src.apply(src.write("INCR a"))
+		snap, in := n.receivedSnapshot(src)
+		before, _, err := n.view(&Read{MinIndex: 1})
+		n.must(err)
+		n.call(func(r *Replica) { offer(r, snap, in) })
+		n.links.Close()
+		n.host.Close()
+		before.Release()
+		n.must(errors.Join(n.log.Close(), n.state.Close()))
+		n.open()
+		n.start(2)
+		if got := n.info().Applied; got != 10 {
+			t.Errorf("applied %d", got)
 		}
 		n.stop()
 	})

@@ -32,34 +32,41 @@ type yielding struct {
 	asked []cluster.NodeID
 }
 
-// room is the shortage for the next batch; moving says that there should be
+// room is what a leader knows of the disks.
+type room struct {
+	l        *leadership
+	shortage eval.Shortage // as of the last tick
+	yielding yielding
+}
+
+// forBatch is the shortage for the next batch; moving says that there should be
 // none, because another node takes over.
-func (r *Replica) room() (s eval.Shortage, moving bool) {
-	s = r.shortage
-	if r.host.cfg.Space.Full() && !s.Full {
-		if r.yield() {
+func (m *room) forBatch() (s eval.Shortage, moving bool) {
+	s = m.shortage
+	if m.l.r.host.cfg.Space.Full() && !s.Full {
+		if m.yield() {
 			return s, true
 		}
 		s.Full = true
 	}
-	s.Tight = s.Tight || r.host.cfg.Space.Tight()
+	s.Tight = s.Tight || m.l.r.host.cfg.Space.Tight()
 	return s, false
 }
 
-// countRoom counts the voters with room. It runs every tick.
-func (r *Replica) countRoom() {
+// count counts the voters with room. It runs every tick.
+func (m *room) count() {
 	own := peer.RoomPlenty
-	switch space := r.host.cfg.Space; {
+	switch space := m.l.r.host.cfg.Space; {
 	case space.Tight():
 		own = peer.RoomTight
 	case space.Full():
 		own = peer.RoomFull
 	}
 	full, tight := 0, 0
-	for _, node := range r.voters {
+	for _, node := range m.l.r.members.voters {
 		room := own
-		if node != r.host.cfg.Node {
-			room = r.host.cfg.Links.Room(node)
+		if node != m.l.r.host.cfg.Node {
+			room = m.l.r.host.cfg.Links.Room(node)
 		}
 		if room != peer.RoomPlenty {
 			full++
@@ -68,34 +75,31 @@ func (r *Replica) countRoom() {
 			tight++
 		}
 	}
-	spare := len(r.voters) - (len(r.voters)/2 + 1) // a majority does without them
-	r.shortage = eval.Shortage{Full: full > spare, Tight: tight > spare}
-	if own != peer.RoomPlenty && !r.shortage.Full {
-		r.yield()
+	spare := len(m.l.r.members.voters) - (len(m.l.r.members.voters)/2 + 1) // a majority does without them
+	m.shortage = eval.Shortage{Full: full > spare, Tight: tight > spare}
+	if own != peer.RoomPlenty && !m.shortage.Full {
+		m.yield()
 	}
 }
 
 // yield hands leadership to a node whose disk has room, and reports whether
 // that is under way.
-func (r *Replica) yield() bool {
-	if !r.leading() {
-		return false
-	}
-	if r.raft.BasicStatus().LeadTransferee != 0 {
+func (m *room) yield() bool {
+	if m.l.r.raft.BasicStatus().LeadTransferee != 0 {
 		return true
 	}
-	y := &r.yielding
-	if len(y.asked) == 0 || r.ticks-y.since >= yieldTicks {
-		*y = yielding{since: r.ticks}
+	y := &m.yielding
+	if len(y.asked) == 0 || m.l.r.ticks-y.since >= yieldTicks {
+		*y = yielding{since: m.l.r.ticks}
 	}
-	to := r.transfer(0, func(node cluster.NodeID) bool {
+	to := m.l.r.elections.transfer(0, func(node cluster.NodeID) bool {
 		tries := 0
 		for _, asked := range y.asked {
 			if asked == node {
 				tries++
 			}
 		}
-		return r.hasRoom(node) && tries < yieldTries
+		return m.l.r.hasRoom(node) && tries < yieldTries
 	})
 	if to == 0 {
 		return false
@@ -123,7 +127,7 @@ func (r *Replica) noRoomFor(m *pb.Message) bool {
 		}
 		away = n > smallAppend || space.Exhausted()
 	}
-	r.away.Store(away)
+	r.appends.away.Store(away)
 	return away
 }
 
@@ -131,12 +135,12 @@ func (r *Replica) noRoomFor(m *pb.Message) bool {
 // leader: there is none, or none with room.
 func (h *Host) Away(shard cluster.ShardID) bool {
 	r := h.replica(shard)
-	return r == nil || r.away.Load() || !r.member.Load()
+	return r == nil || r.appends.away.Load() || !r.members.member.Load()
 }
 
 // Follows reports whether the replica of a shard here belongs to its group, as
 // far as it knows, and so will learn who leads.
 func (h *Host) Follows(shard cluster.ShardID) bool {
 	r := h.replica(shard)
-	return r != nil && r.member.Load()
+	return r != nil && r.members.member.Load()
 }

@@ -9,7 +9,7 @@ import (
 
 // sweeper paces the leader's background work on its shard, see eval.Sweep.
 type sweeper struct {
-	r    *Replica
+	l    *leadership
 	work *eval.Sweep
 	last time.Duration // when it last took part in a batch
 }
@@ -19,9 +19,9 @@ const sweepEvery = 10 * time.Millisecond
 
 // newSweeper starts with nothing to do and learns in the background what the
 // state holds: looking through it must not delay a new leader.
-func newSweeper(r *Replica) *sweeper {
-	s := &sweeper{r: r, work: eval.NewSweep()}
-	v, term := r.view.Acquire(), r.term
+func newSweeper(l *leadership) *sweeper {
+	s, r := &sweeper{l: l, work: eval.NewSweep()}, l.r
+	v := r.machine.view.Acquire()
 	r.loop.wg.Go(func() {
 		found, err := eval.Find(v)
 		v.Release()
@@ -29,30 +29,29 @@ func newSweeper(r *Replica) *sweeper {
 			r.host.fatal(err)
 			return
 		}
-		r.loop.post(sweepFound{r, term, found})
+		r.loop.post(sweepFound{l, found})
 	})
 	return s
 }
 
 type sweepFound struct {
-	r    *Replica
-	term uint64
+	l    *leadership
 	work eval.Found
 }
 
 // due reports whether there is work now and the last was long enough ago.
 func (s *sweeper) due() bool {
-	if s.r.clock.mono()-s.last < sweepEvery {
+	if s.l.clock.mono()-s.last < sweepEvery {
 		return false
 	}
-	if s.work.Garbage(s.r.dbs.Trash()) {
+	if s.work.Garbage(s.l.r.machine.dbs.Trash()) {
 		return true
 	}
 	t, some := s.work.Next()
 	if !some {
 		return false
 	}
-	now, ok := s.r.clock.now()
+	now, ok := s.l.clock.now()
 	return ok && t <= now
 }
 
@@ -63,27 +62,27 @@ func (s *sweeper) step(now int64) func(tx *keyspace.Tx) {
 		return nil
 	}
 	return func(tx *keyspace.Tx) {
-		s.last = s.r.clock.mono()
-		s.work.Step(tx, now, s.r.desc.Slots, s.r.dbs.Trash())
+		s.last = s.l.clock.mono()
+		s.work.Step(tx, now, s.l.r.members.desc.Slots, s.l.r.machine.dbs.Trash())
 	}
 }
 
 // wrote learns from an applied batch.
-func (s *sweeper) wrote(b *eval.Batch) { s.look(s.work.Wrote(b, s.r.view)) }
+func (s *sweeper) wrote(b *eval.Batch) { s.look(s.work.Wrote(b, s.l.r.machine.view)) }
 
 // dropped takes back what the last step did: its effects will not be applied.
-func (s *sweeper) dropped() { s.look(s.work.Dropped(s.r.view)) }
+func (s *sweeper) dropped() { s.look(s.work.Dropped(s.l.r.machine.view)) }
 
 // swept knows that the last step had no effects.
-func (s *sweeper) swept() { s.look(s.work.Swept(s.r.view)) }
+func (s *sweeper) swept() { s.look(s.work.Swept(s.l.r.machine.view)) }
 
 // look goes on if there is more to do.
 func (s *sweeper) look(err error) {
 	if err != nil {
-		s.r.host.fatal(err)
+		s.l.r.host.fatal(err)
 		return
 	}
 	if s.due() {
-		s.r.loop.touch(s.r)
+		s.l.r.loop.touch(s.l.r)
 	}
 }

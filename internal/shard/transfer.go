@@ -18,7 +18,7 @@ func (h *Host) Resign(ctx context.Context) error {
 			continue
 		}
 		led := make(chan struct{})
-		if err := h.call(ctx, id, func(r *Replica) { r.resign(led) }); err != nil {
+		if err := h.call(ctx, id, func(r *Replica) { r.elections.resign(led) }); err != nil {
 			return err
 		}
 		successors = append(successors, led)
@@ -34,49 +34,49 @@ func (h *Host) Resign(ctx context.Context) error {
 }
 
 // resign hands leadership over until another leads; led is closed then.
-func (r *Replica) resign(led chan struct{}) {
-	r.successor = led
-	if l := r.lead.Load(); l.Node != 0 && l.Node != r.host.cfg.Node {
-		r.succeeded()
+func (e *elections) resign(led chan struct{}) {
+	e.successor = led
+	if l := e.r.lead.Load(); l.Node != 0 && l.Node != e.r.host.cfg.Node {
+		e.succeeded()
 	}
-	r.handOver()
+	e.handOver()
 }
 
 // succeeded tells who waits for it that another node leads.
-func (r *Replica) succeeded() {
-	if r.successor != nil {
-		close(r.successor)
-		r.successor = nil
+func (e *elections) succeeded() {
+	if e.successor != nil {
+		close(e.successor)
+		e.successor = nil
 	}
 }
 
 // handOver makes an attempt if one is due. It runs every tick too: a follower
 // may not have been able to take over. It prefers a node with room: another
 // would hand leadership on at once.
-func (r *Replica) handOver() {
-	if r.successor == nil {
+func (e *elections) handOver() {
+	if e.successor == nil {
 		return
 	}
-	if r.transfer(0, r.hasRoom) == 0 {
-		r.transfer(0, func(cluster.NodeID) bool { return true })
+	if e.transfer(0, e.r.hasRoom) == 0 {
+		e.transfer(0, func(cluster.NodeID) bool { return true })
 	}
 }
 
 // transfer hands leadership to the follower that is furthest among those whose
 // nodes may have it, of those equally far to the preferred replica. It returns
 // the node that is to take it, 0 if there is none.
-func (r *Replica) transfer(preferred cluster.ReplicaID, may func(node cluster.NodeID) bool) cluster.NodeID {
-	if !r.leading() {
+func (e *elections) transfer(preferred cluster.ReplicaID, may func(node cluster.NodeID) bool) cluster.NodeID {
+	if !e.r.leading() {
 		return 0
 	}
-	st := r.raft.Status()
+	st := e.r.raft.Status()
 	if st.LeadTransferee != 0 {
-		return r.nodeOf(st.LeadTransferee)
+		return e.r.members.nodeOf(st.LeadTransferee)
 	}
 	best, match := cluster.ReplicaID(0), uint64(0)
 	for raftID, p := range st.Progress {
 		id := cluster.ReplicaID(raftID)
-		if id == r.self || p.IsLearner || p.State != tracker.StateReplicate || !r.host.cfg.Links.Up(r.nodeOf(raftID)) || !may(r.nodeOf(raftID)) {
+		if id == e.r.self || p.IsLearner || p.State != tracker.StateReplicate || !e.r.host.cfg.Links.Up(e.r.members.nodeOf(raftID)) || !may(e.r.members.nodeOf(raftID)) {
 			continue
 		}
 		if best == 0 || p.Match > match || p.Match == match && id == preferred {
@@ -84,8 +84,8 @@ func (r *Replica) transfer(preferred cluster.ReplicaID, may func(node cluster.No
 		}
 	}
 	if best != 0 {
-		r.loop.touch(r)
-		r.raft.TransferLeader(uint64(best))
+		e.r.loop.touch(e.r)
+		e.r.raft.TransferLeader(uint64(best))
 	}
-	return r.nodeOf(uint64(best))
+	return e.r.members.nodeOf(uint64(best))
 }

@@ -3,20 +3,20 @@ package mutant
 func answers() []Mutant {
 	return []Mutant{
 		{"ack-before-commit", "a write is answered when it is proposed", sim("TestFault05UncommittedRead"), []Edit{{
-			"internal/shard/replica.go", `
-			r.inflight = inflight{batch: b}`, `
-			r.inflight = inflight{batch: b}
-			r.answerBatch(b)`,
+			"internal/shard/leadership.go", `
+			l.inflight = inflight{batch: b}`, `
+			l.inflight = inflight{batch: b}
+			l.queue.answerBatch(b)`,
 		}}},
 		{"empty-without-readindex", "a batch without effects is answered without asking whether this node still leads", shard("TestUnconfirmed"), []Edit{{
-			"internal/shard/replica.go", `
-			r.confirm(b)`, `
-			r.answerBatch(b)`,
+			"internal/shard/leadership.go", `
+			l.r.reads.confirm(b)`, `
+			l.queue.answerBatch(b)`,
 		}}},
 		{"empty-of-another-term", "a batch without effects is answered by a ReadIndex of a later term", shard("TestEmptyBatchOfAnotherTerm"), []Edit{{
 			"internal/shard/read.go", `
-			if a.batch.Term == r.term && r.leading() {`, `
-			if true {`,
+			if a.batch.Term == rd.r.term && rd.r.leading() {`, `
+			if rd.r.leading() {`,
 		}, {
 			"internal/shard/read.go", `
 			for _, a := range all {
@@ -26,23 +26,23 @@ func answers() []Mutant {
 		}}},
 		{"reuse-read-context", "all ReadIndex rounds of a replica have one context", shard("TestAnswerToOneRoundOnly"), []Edit{{
 			"internal/shard/read.go", `
-			q.count++`, ``,
+			rd.count++`, ``,
 		}}},
 		{"join-round-in-flight", "a read joins the ReadIndex round that began before it came", shard("TestReadJoinsNextRound"), []Edit{{
 			"internal/shard/read.go", `
-			r.reads.next = append(r.reads.next, a)
-			r.startRound()`, `
-			if r.reads.id != 0 {
-				r.reads.round = append(r.reads.round, a)
+			rd.next = append(rd.next, a)
+			rd.startRound()`, `
+			if rd.id != 0 {
+				rd.round = append(rd.round, a)
 				return
 			}
-			r.reads.next = append(r.reads.next, a)
-			r.startRound()`,
+			rd.next = append(rd.next, a)
+			rd.startRound()`,
 		}}},
 		{"read-before-applied", "a read is served before the state has reached its ReadIndex", shard("TestReadWaitsForItsIndex"), []Edit{{
 			"internal/shard/read.go", `
-			if r.applied.Index < w.index || r.applied.Time < w.read.MinTime {`, `
-			if r.applied.Time < w.read.MinTime {`,
+			if rd.r.machine.view == nil || rd.r.machine.applied.Index < w.index || rd.r.machine.applied.Time < w.read.MinTime {`, `
+			if rd.r.machine.applied.Time < w.read.MinTime {`,
 		}}},
 		{"read-from-two-views", "the reads of one transaction are served from several views", sim("TestTransactionReadsOneState"), []Edit{{
 			"internal/server/multi.go", `
@@ -63,14 +63,14 @@ func answers() []Mutant {
 		}}},
 		{"evaluate-before-own-term", "a new leader evaluates before an entry of its own term is applied", shard("TestHostCrash"), []Edit{{
 			"internal/shard/replica.go", `
-			return r.state == raft.StateLeader && r.applied.Term == r.term && r.core != nil`, `
-			return r.state == raft.StateLeader && r.core != nil`,
+			return r.leader != nil && r.machine.applied.Term == r.term && r.leader.core != nil`, `
+			return r.leader != nil && r.leader.core != nil`,
 		}, {
 			"internal/shard/replica.go", `
-			r.readsTermChanged()`, `
-			r.readsTermChanged()
-			if r.state == raft.StateLeader {
-				_ = r.startLeading() // a wrong leader need not say why it fails
+			r.reads.termChanged()`, `
+			r.reads.termChanged()
+			if r.leader != nil {
+				_ = r.leader.start() // a wrong leader need not say why it fails
 			}`,
 		}}},
 	}

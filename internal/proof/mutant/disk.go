@@ -58,9 +58,9 @@ func disk() []Mutant {
 			s.log.do(&Append{Shard: s.shard, mark: &position{index, term}})`, ``,
 		}}},
 		{"truncate-undurable", "the log drops what the state store has applied but not made durable", shard("TestTruncateKeepsUndurable"), []Edit{{
-			"internal/shard/apply.go", `
-			durable, err := r.host.cfg.State.DurablyApplied(r.id)`, `
-			durable, err := r.applied, error(nil)`,
+			"internal/shard/appends.go", `
+			durable, err := ap.r.host.cfg.State.DurablyApplied(ap.r.id)`, `
+			durable, err := ap.r.machine.applied, error(nil)`,
 		}}},
 	}
 }

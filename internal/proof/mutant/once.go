@@ -14,8 +14,8 @@ func once() []Mutant {
 		}}},
 		{"accept-other-term", "an attempt meant for another term is evaluated", shard("TestAttempts"), []Edit{{
 			"internal/shard/admit.go", `
-			if !r.leading() || g.Term != r.term {`, `
-			if !r.leading() {`,
+			if l := r.leader; l != nil && g.Term == r.term {`, `
+			if l := r.leader; l != nil {`,
 		}}},
 		{"accept-unknown-session", "a group of a session that nobody knows is executed", shard("TestAttempts"), []Edit{{
 			"internal/eval/session.go", `
@@ -57,7 +57,7 @@ func once() []Mutant {
 		}}},
 		{"reply-to-older-attempt", "of two attempts under way the leader answers the first", shard("TestLatestAttemptIsAnswered"), []Edit{{
 			"internal/shard/admit.go", `
-			r.pending[id] = g
+			q.pending[id] = g
 			return`, `
 			return`,
 		}}},

@@ -6,8 +6,10 @@ func repair() []Mutant {
 			"internal/shard/loop.go", `
 			switch {
 			case r.raft.HasReady():`, `
-			if err := r.propose(); err != nil {
-				return err
+			if r.leading() {
+				if err := r.leader.propose(); err != nil {
+					return err
+				}
 			}
 			switch {
 			case r.raft.HasReady():`,

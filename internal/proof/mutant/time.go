@@ -3,17 +3,17 @@ package mutant
 func times() []Mutant {
 	return []Mutant{
 		{"expire-by-local-clock", "the leader's own wall clock decides what has expired", sim("TestClockAnHourOffFiresNothing"), []Edit{{
-			"internal/shard/replica.go", `
-			wall, ok = r.host.cfg.Links.MedianWall(r.voters)`, `
-			wall, ok = r.host.cfg.Clock.Wall(), true`,
+			"internal/shard/leadership.go", `
+			wall, ok = l.r.host.cfg.Links.MedianWall(l.r.members.voters)`, `
+			wall, ok = l.r.host.cfg.Clock.Wall(), true`,
 		}}},
 		{"time-goes-back", "a new leader's shard time starts at its own clock, even if that is earlier", shard("TestClockAcrossLeaders"), []Edit{{
-			"internal/shard/replica.go", `
-			r.clock.start(r.applied.Time)`, `
-			r.clock.start(r.host.cfg.Clock.Wall())`,
+			"internal/shard/leadership.go", `
+			l.clock.start(l.r.machine.applied.Time)`, `
+			l.clock.start(l.r.host.cfg.Clock.Wall())`,
 		}, {
-			"internal/shard/replica.go", `
-			now = max(now, r.applied.Time)`, ``,
+			"internal/shard/leadership.go", `
+			now = max(now, l.r.machine.applied.Time)`, ``,
 		}, {
 			"internal/store/state.go", `
 			if t := w.Time(); t < at.Time {`, `

@@ -1,0 +1,201 @@
+package shard
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/eval"
+	"tutti/internal/group"
+	"tutti/internal/keyspace"
+)
+
+// leadership is everything that a replica knows and does only while it leads. It
+// is made when raft makes this replica the leader of a term, and dropped whole
+// when that ends: nothing of one term is found in another.
+type leadership struct {
+	r        *Replica
+	core     *eval.Core // nil until an entry of the term is applied, see start
+	clock    pacer
+	queue    queue
+	inflight inflight
+	heavy    heavy
+	sweep    *sweeper
+	tickTo   int64 // somebody waits for shard time to reach this
+	room     room
+	health   health
+	audits   audits
+	changes  changes
+}
+
+// inflight is the batch that is proposed and not applied yet; nil: there is none.
+type inflight struct {
+	batch  *eval.Batch
+	logged bool // seen in the raft log
+}
+
+func newLeadership(r *Replica) *leadership {
+	l := &leadership{r: r}
+	l.clock = pacer{mono: r.host.cfg.Clock.Mono, median: l.medianWall}
+	l.queue = queue{l: l, pending: make(map[groupID]*group.Group)}
+	l.heavy.l, l.room.l, l.audits.l = l, l, l
+	l.changes = changes{l: l, look: true}
+	return l
+}
+
+// drop answers everything that waits: this node does not lead any more, or leads
+// in another term. What has been proposed may be applied by whoever leads next.
+func (l *leadership) drop() {
+	l.heavy.drop()
+	l.queue.drop()
+}
+
+// tick runs every tick once the leader may evaluate.
+func (l *leadership) tick() {
+	l.changes.tick()
+	l.audits.compare()
+	l.audits.tick()
+	l.watchDisk()
+	l.room.count()
+}
+
+// start runs when the first entry of this node's term is applied: only
+// then does the applied state hold everything that earlier leaders committed.
+func (l *leadership) start() error {
+	cfg, known := &l.r.host.cfg, keyspace.NewKnown(max(1, len(*l.r.host.replicas.Load())))
+	var err error
+	if l.core, err = eval.New(eval.Config{Shard: l.r.id, Table: cfg.Table, Known: known, NewID: cfg.NewID, Rand: cfg.Rand}, l.r.machine.view); err != nil {
+		return err
+	}
+	l.clock.start(l.r.machine.applied.Time)
+	l.health.begin(l.r.ticks)
+	l.room.count()
+	l.sweep = newSweeper(l)
+	l.audits.begin()
+	l.r.setLead(Lead{Node: l.r.host.cfg.Node, Term: l.r.term, Self: true})
+	early := l.queue.early
+	l.queue.early = nil
+	for _, g := range early {
+		l.queue.admit(g)
+	}
+	l.r.reads.startRound()
+	return nil
+}
+
+// propose evaluates the next batch and hands it to raft.
+func (l *leadership) propose() error {
+	if l.inflight.batch != nil || (len(l.queue.groups) == 0 && l.tickTo <= l.r.machine.applied.Time && !l.sweep.due() && !l.audits.mark) {
+		return nil
+	}
+	short, moving := l.room.forBatch()
+	if moving {
+		return nil // what waits is the next leader's
+	}
+	now, ok := l.clock.now()
+	if !ok {
+		return nil // too few clocks known to begin the shard's time; the next tick asks again
+	}
+	now = max(now, l.r.machine.applied.Time)
+	if len(l.queue.groups) == 0 && now < l.tickTo && !l.sweep.due() && !l.audits.mark {
+		return nil // to record an earlier time would help nobody
+	}
+	in := l.input(now, short)
+	b, n, err := l.core.Evaluate(in, l.queue.groups)
+	if errors.Is(err, keyspace.ErrHeavy) {
+		l.sweep.dropped()
+		l.heavy.setAside(n)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("evaluate batch of shard %d: %w", l.r.id, err)
+	}
+	if b.Data == nil {
+		l.queue.took(n)
+		l.sweep.swept()
+		if n > 0 {
+			for i := range b.Replies {
+				// There is no entry at the index they were evaluated for: a read
+				// that follows such a group would wait for whoever writes next.
+				b.Replies[i].Index = l.r.machine.applied.Index
+			}
+			l.core.Remember(b)
+			l.r.reads.confirm(b)
+		}
+		return nil
+	}
+	if err := l.r.raft.Propose(b.Data); err != nil {
+		// Dropped before raft took it, during a transfer of leadership for
+		// instance: the queue stays, and the next cycle evaluates it again.
+		l.r.host.cfg.Logger.Debug("proposal dropped", slog.Uint64("shard", uint64(l.r.id)), slog.Any("error", err))
+		l.sweep.dropped()
+		return nil
+	}
+	l.health.propose(b.Index, l.r.ticks)
+	l.queue.took(n)
+	l.inflight = inflight{batch: b}
+	if in.Scrub {
+		l.audits.marked(b.Index)
+	}
+	l.r.loop.touch(l.r)
+	return nil
+}
+
+// input is what the next batch depends on.
+func (l *leadership) input(now int64, short eval.Shortage) eval.Input {
+	r := l.r
+	return eval.Input{State: r.host.cfg.State, Slots: r.members.desc.Slots, Databases: r.machine.dbs, Applied: r.machine.applied.Time, Now: now,
+		Index: r.appends.lastIndex + 1, Term: r.term,
+		Keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
+		Tick:  l.tickTo > r.machine.applied.Time && l.tickTo <= now,
+		Sweep: l.sweep.step(now), Scrub: l.audits.mark, From: l.audits.from, Shortage: short}
+}
+
+// checkProposed makes sure that the batch in flight became the entry it was
+// evaluated for: its rows carry that index.
+func (l *leadership) checkProposed(entries []*pb.Entry) {
+	b := l.inflight.batch
+	if b == nil || l.inflight.logged {
+		return
+	}
+	for _, e := range entries {
+		if e.GetIndex() == b.Index && e.GetTerm() == b.Term && bytes.Equal(e.GetData(), b.Data) {
+			l.inflight.logged = true
+			return
+		}
+	}
+	panic(fmt.Sprintf("shard %d: the batch for entry %d of term %d is not among the %d entries up to %d that raft has ready",
+		l.r.id, b.Index, b.Term, len(entries), l.r.appends.lastIndex))
+}
+
+// applied takes the batch in flight out if these entries, which end at index, are
+// applied and have it; nil: they do not.
+func (l *leadership) applied(index uint64, entries []*pb.Entry) *eval.Batch {
+	b := l.inflight.batch
+	if b == nil || index < b.Index {
+		return nil
+	}
+	l.inflight = inflight{}
+	if !hasEntry(entries, b.Index, b.Term) {
+		return nil // another leader's entry stands there
+	}
+	l.core.Applied(b)
+	return b
+}
+
+// medianWall is the wall time that shard time is drawn to. What is known of the
+// other clocks is late by the time a frame takes, so within that error this
+// node's own clock is the better median.
+func (l *leadership) medianWall() (wall int64, ok bool) {
+	wall, ok = l.r.host.cfg.Links.MedianWall(l.r.members.voters)
+	if own := l.r.host.cfg.Clock.Wall(); ok && max(own-wall, wall-own) < clockNear {
+		wall = own
+	}
+	return wall, ok
+}
+
+// clockNear is the difference in milliseconds up to which clocks count as
+// agreeing.
+const clockNear = 100

@@ -1,0 +1,59 @@
+package shard
+
+import (
+	"fmt"
+	"slices"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"tutti/internal/peer"
+)
+
+// outbox sends raft's messages to other replicas.
+type outbox struct {
+	r    *Replica
+	held []*pb.Message // until the end of the cycle, one per replica
+}
+
+func (o *outbox) send(m *pb.Message) {
+	class := peer.Bulk
+	switch m.GetType() {
+	case pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgPreVote, pb.MsgPreVoteResp,
+		pb.MsgTimeoutNow, pb.MsgReadIndex, pb.MsgReadIndexResp:
+		class = peer.Control
+	case pb.MsgSnap:
+		o.r.snapshots.send(m)
+		return
+	case pb.MsgApp:
+		// A message that only tells a new commit index waits for the end of the
+		// cycle: the next entry, proposed in the same cycle, tells it too.
+		o.held = slices.DeleteFunc(o.held, func(h *pb.Message) bool { return h.GetTo() == m.GetTo() })
+		if len(m.GetEntries()) == 0 {
+			o.held = append(o.held, m)
+			return
+		}
+	}
+	o.transmit(m, class)
+}
+
+func (o *outbox) flush() {
+	for _, m := range o.held {
+		o.transmit(m, peer.Bulk)
+	}
+	clear(o.held)
+	o.held = o.held[:0]
+}
+
+func (o *outbox) transmit(m *pb.Message, class peer.Class) {
+	sent := o.r.host.cfg.Links.Queue(o.r.members.nodeOf(m.GetTo()), class, kindRaft, func(dst []byte) []byte {
+		out, err := proto.MarshalOptions{}.MarshalAppend(be.AppendUint64(dst, uint64(o.r.id)), m)
+		if err != nil {
+			panic(fmt.Sprintf("shard: marshal %v: %v", m.GetType(), err))
+		}
+		return out
+	})
+	if !sent && m.GetType() == pb.MsgApp {
+		o.r.raft.ReportUnreachable(m.GetTo())
+	}
+}
