@@ -82,7 +82,7 @@ func (ap *appends) done(m *pb.Message, epoch uint64) {
 		ap.log.Appended(m.GetEntries())
 	}
 	if n := len(m.GetEntries()); n > 0 && ap.r.leader != nil {
-		ap.r.leader.health.appended(m.GetEntries()[n-1].GetIndex(), ap.r.ticks)
+		ap.r.leader.health.Appended(m.GetEntries()[n-1].GetIndex(), ap.r.ticks)
 	}
 	ap.appending--
 	ap.r.respond(m)

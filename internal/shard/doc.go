@@ -2,9 +2,22 @@
 // evaluated at the leader (package eval), replicates their effects, applies them
 // everywhere, and then lets the replies go.
 //
-// host.go is the node's set of loops, and what others call; loop.go drives the
-// replicas that one event loop owns, on one goroutine; replica.go is the life of
-// one replica around etcd raft's RawNode.
+// Who follows a write through it reads, in this order:
+//
+//	host.go        what others call: Submit, Read
+//	frames.go      the same from other nodes
+//	loop.go        one goroutine that owns replicas; all comes through its inbox
+//	admit.go       the queue of a leader: other terms refused, repetitions answered
+//	leadership.go  all that lasts for one term of a leader; it has the queue evaluated
+//	replica.go     the replica's life around etcd raft's RawNode
+//	appends.go     what raft gives to the log; outbox.go what it sends
+//	machine.go     what is committed is applied, seen, and answered
+//	read.go        who waits for a view, or for a majority
+//
+// Beside that way lie what a leader does on the side (heavy.go, sweeper.go,
+// space.go, audits.go, change.go), what every replica does (auditor.go,
+// snapshot.go, members.go, invite.go, campaign.go, transfer.go), and how
+// replicas come to a node and leave it (hosting.go).
 //
 // # The cycle of a leader
 //

@@ -8,6 +8,7 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/audit"
 	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
@@ -26,7 +27,7 @@ type leadership struct {
 	sweep    *sweeper
 	tickTo   int64 // somebody waits for shard time to reach this
 	room     room
-	health   health
+	health   audit.Health
 	audits   audits
 	changes  changes
 }
@@ -71,7 +72,7 @@ func (l *leadership) start() error {
 		return err
 	}
 	l.clock.start(l.r.machine.applied.Time)
-	l.health.begin(l.r.ticks)
+	l.health.Begin(l.r.ticks)
 	l.room.count()
 	l.sweep = newSweeper(l)
 	l.audits.begin()
@@ -133,7 +134,7 @@ func (l *leadership) propose() error {
 		l.sweep.dropped()
 		return nil
 	}
-	l.health.propose(b.Index, l.r.ticks)
+	l.health.Propose(b.Index, l.r.ticks)
 	l.queue.took(n)
 	l.inflight = inflight{batch: b}
 	if in.Scrub {

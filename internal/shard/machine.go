@@ -41,7 +41,7 @@ func (mc *machine) apply(b *store.Batch, m *pb.Message) error {
 		if at, err = b.Apply(mc.r.id, at, e.GetIndex(), e.GetTerm(), data); err != nil {
 			return err
 		}
-		mc.r.audit.hashes.note(at.Index, at.Hash)
+		mc.r.audit.hashes.Note(at.Index, at.Hash)
 		if e.GetType() != pb.EntryNormal {
 			if err := mc.r.members.apply(b, e); err != nil {
 				return err

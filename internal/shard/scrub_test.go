@@ -23,7 +23,7 @@ func scrubAlone(t *testing.T, n *testNode, tell func(hash uint64) uint64) (piece
 	n.wait("end of the scrub", func() (end bool) {
 		n.call(func(r *Replica) {
 			done := r.audit.piece
-			if done.index == seen || done.index != r.leader.audits.round.index {
+			if done.index == seen || done.index != r.leader.audits.round.Index {
 				return
 			}
 			seen = done.index

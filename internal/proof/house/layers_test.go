@@ -22,7 +22,8 @@ var layers = []struct {
 	{"internal/node", []string{"internal/meta", "internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/group", "internal/command", "internal/store", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
 	{"internal/server", []string{"internal/cluster", "internal/router", "internal/shard", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},
 	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/group", "internal/resp"}, "brings commands to their shards"},
-	{"internal/shard", []string{"internal/cluster", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/peer"}, "one Raft group"},
+	{"internal/shard", []string{"internal/cluster", "internal/audit", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/peer"}, "one Raft group"},
+	{"internal/audit", []string{"internal/cluster", "internal/store"}, "what replicas are judged by"},
 	{"internal/eval", []string{"internal/cluster", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "what a group of commands does to a shard's state"},
 	{"internal/group", []string{"internal/cluster", "internal/keyspace"}, "what entry nodes and shards say to each other"},
 	{"internal/command", []string{"internal/meta", "internal/cluster", "internal/keyspace", "internal/resp", "internal/rdb"}, "what each command means"},
@@ -166,6 +167,7 @@ var pure = []struct {
 	{"internal/keyspace", outside},
 	{"internal/command", outside},
 	{"internal/group", outside},
+	{"internal/audit", outside},
 	{"internal/eval", append(slices.Clone(outside), "sync", "context")},
 }
 

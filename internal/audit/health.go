@@ -1,10 +1,6 @@
-package shard
+package audit
 
 import (
-	"log/slog"
-
-	pb "go.etcd.io/raft/v3/raftpb"
-
 	"tutti/internal/cluster"
 )
 
@@ -22,8 +18,8 @@ import (
 // which a paused process or a starved machine does not see: neither takes its
 // own absence for a slow disk.
 
-// health is what a leader knows of its disk in this term.
-type health struct {
+// Health is what a leader knows of its disk in this term.
+type Health struct {
 	since uint64 // tick at which the term's first entry was applied here
 	entry entryTimes
 	spent uint64 // ticks lost to entries that only this disk was slow for, in a row
@@ -52,26 +48,26 @@ const (
 	stayTicks = 100
 )
 
-// begin starts the judgement of a term.
-func (h *health) begin(tick uint64) { *h = health{since: tick} }
+// Begin starts the judgement of a term.
+func (h *Health) Begin(tick uint64) { *h = Health{since: tick} }
 
-// propose notes that an entry is on its way. An entry that is still being
+// Propose notes that an entry is on its way. An entry that is still being
 // written goes on being measured instead: it is the older one.
-func (h *health) propose(index, tick uint64) {
+func (h *Health) Propose(index, tick uint64) {
 	if h.entry.index == 0 || h.entry.durable {
 		h.entry = entryTimes{index: index, proposed: tick}
 	}
 }
 
-// held notes that a follower holds the log up to index.
-func (h *health) held(by cluster.ReplicaID, index, tick uint64) {
+// Held notes that a follower holds the log up to index.
+func (h *Health) Held(by cluster.ReplicaID, index, tick uint64) {
 	if e := &h.entry; e.index != 0 && index >= e.index && e.by == 0 {
 		e.first, e.by = tick, by
 	}
 }
 
-// appended notes that this node's own log is durable up to index.
-func (h *health) appended(index, tick uint64) {
+// Appended notes that this node's own log is durable up to index.
+func (h *Health) Appended(index, tick uint64) {
 	e := &h.entry
 	if e.index == 0 || e.durable || index < e.index {
 		return
@@ -91,8 +87,8 @@ func (e *entryTimes) lags(tick uint64) bool {
 	return took >= slowTicks && e.by != 0 && (e.first-e.proposed)*slowFactor <= took
 }
 
-// leave reports whether leadership should move away from this disk.
-func (h *health) leave(tick uint64) bool {
+// Leave reports whether leadership should move away from this disk.
+func (h *Health) Leave(tick uint64) bool {
 	if tick-h.since < stayTicks {
 		return false
 	}
@@ -103,20 +99,6 @@ func (h *health) leave(tick uint64) bool {
 	return spent >= leaveTicks
 }
 
-// watchDisk hands leadership over if this node's disk is the slow one.
-func (l *leadership) watchDisk() {
-	if !l.health.leave(l.r.ticks) {
-		return
-	}
-	quickest := l.health.entry.by
-	l.r.host.cfg.Logger.Warn("the disk here is slow, leadership moves", slog.Uint64("shard", uint64(l.r.id)), slog.Uint64("to", uint64(l.r.members.nodeOf(uint64(quickest)))))
-	l.health.begin(l.r.ticks) // judged anew, should nobody take it
-	l.r.elections.transfer(quickest, l.r.hasRoom)
-}
-
-// heardAck takes what a follower's answer tells about the log it holds.
-func (l *leadership) heardAck(m *pb.Message) {
-	if m.GetType() == pb.MsgAppResp && !m.GetReject() {
-		l.health.held(cluster.ReplicaID(m.GetFrom()), m.GetIndex(), l.r.ticks)
-	}
-}
+// Quickest is the replica that was the first to hold the entry measured last; 0:
+// none has yet.
+func (h *Health) Quickest() cluster.ReplicaID { return h.entry.by }

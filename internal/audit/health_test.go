@@ -1,4 +1,4 @@
-package shard
+package audit
 
 import "testing"
 
@@ -27,20 +27,20 @@ func TestHealth(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var h health
-			h.begin(100)
+			var h Health
+			h.Begin(100)
 			for i, s := range tt.steps {
 				index := uint64(i + 1)
-				h.propose(index, s.proposed)
-				h.held(2, index-1, s.proposed) // of the entry before: says nothing
+				h.Propose(index, s.proposed)
+				h.Held(2, index-1, s.proposed) // of the entry before: says nothing
 				if s.held != 0 {
-					h.held(2, index, s.held)
+					h.Held(2, index, s.held)
 				}
 				if s.durable != 0 {
-					h.appended(index, s.durable)
+					h.Appended(index, s.durable)
 				}
 			}
-			if got := h.leave(tt.at); got != tt.leave {
+			if got := h.Leave(tt.at); got != tt.leave {
 				t.Errorf("leave = %v, want %v; %+v", got, tt.leave, h)
 			}
 		})
@@ -50,12 +50,12 @@ func TestHealth(t *testing.T) {
 // A follower's answer to a later entry is one to this entry too, and the first
 // one counts.
 func TestHealthFirstFollower(t *testing.T) {
-	var h health
-	h.begin(0)
-	h.propose(7, 200)
-	h.held(3, 6, 200)
-	h.held(2, 8, 201)
-	h.held(3, 7, 202)
+	var h Health
+	h.Begin(0)
+	h.Propose(7, 200)
+	h.Held(3, 6, 200)
+	h.Held(2, 8, 201)
+	h.Held(3, 7, 202)
 	if h.entry.by != 2 || h.entry.first != 201 {
 		t.Errorf("%+v", h.entry)
 	}

@@ -1,4 +1,4 @@
-package shard
+package audit
 
 import (
 	"slices"
@@ -26,8 +26,8 @@ func TestComparison(t *testing.T) {
 		{"a plurality is no majority", map[cluster.NodeID]uint64{1: 7, 2: 7, 3: 8, 4: 9, 5: 10}, 5, nil, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			q := comparison{index: 1, told: c.told}
-			odd, _, tie := q.odd(c.voters)
+			q := Comparison{Index: 1, Told: c.told}
+			odd, _, tie := q.Odd(c.voters)
 			if !slices.Equal(odd, c.odd) || tie != c.tie {
 				t.Errorf("odd %v, tie %v", odd, tie)
 			}
