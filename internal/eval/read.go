@@ -52,21 +52,21 @@ type Reads struct {
 // Over lets f read from a view at shard time now. again says that what f found
 // depends on a time that the shard has not recorded yet: it does not count, and
 // f is to be called over a view in which it has.
-func Over(v *store.View, now int64, rand func(n uint64) uint64, f func(r *Reads)) (again bool, err error) {
+func Over(v *store.View, now int64, rand func(n uint64) uint64, f func(r Reads)) (again bool, err error) {
 	tx := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: rand})
-	f(&Reads{Tx: tx, owned: v.Slots})
+	f(Reads{Tx: tx, owned: v.Slots})
 	return tx.UsedNow(), tx.Err()
 }
 
 // Run evaluates one command and returns its reply.
-func (r *Reads) Run(cmd *command.Command, db uint8, proto int, args [][]byte) []byte {
+func (r Reads) Run(cmd *command.Command, db uint8, proto int, args [][]byte) []byte {
 	ctx := command.Ctx{Writer: resp.Writer{Proto: proto}, Tx: r.Tx, DB: db, Args: args}
 	run(r.owned, &ctx, cmd)
 	return ctx.Out
 }
 
 // Unchanged reports whether a key is as it was when its version was taken.
-func (r *Reads) Unchanged(w *group.Watch) bool { return unchanged(r.owned, r.Tx, w) }
+func (r Reads) Unchanged(w *group.Watch) bool { return unchanged(r.owned, r.Tx, w) }
 
 // unchanged is Unchanged. A key of another shard has no version here.
 func unchanged(owned cluster.SlotRange, tx *keyspace.Tx, w *group.Watch) bool {

@@ -57,7 +57,7 @@ func (w *views) releaseLate() {
 // shard has not recorded yet, it is evaluated again once it has: else a later
 // leader with a slower clock might show an expired key again. What it returns is
 // the text of an error, or "".
-func (l *lane) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx *eval.Reads)) (text string) {
+func (l *lane) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx eval.Reads)) (text string) {
 	q := &shard.Read{Shard: id, MinIndex: minIndex, Now: now, Done: l.onView}
 	for {
 		l.router.Read(q)
@@ -81,14 +81,14 @@ func (l *lane) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx *e
 }
 
 // over evaluates f over a view and releases it.
-func over(got viewed, rand func(n uint64) uint64, f func(tx *eval.Reads)) (again bool, err error) {
+func over(got viewed, rand func(n uint64) uint64, f func(tx eval.Reads)) (again bool, err error) {
 	defer got.v.Release()
 	return eval.Over(got.v, got.now, rand, f)
 }
 
 // evaluateSome answers reads until their replies have outMax bytes, and leaves
 // the others undone.
-func evaluateSome(tx *eval.Reads, proto int, reads []pending) {
+func evaluateSome(tx eval.Reads, proto int, reads []pending) {
 	size := 0
 	for i := range reads {
 		reads[i].done = false // this may be another attempt

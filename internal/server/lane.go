@@ -68,7 +68,7 @@ func (l *lane) run(id cluster.ShardID, proto int, list []pending) {
 		minIndex, now = result.Reply.Index, result.Reply.Time
 	}
 	if reads := list[writes:]; len(reads) > 0 {
-		text := l.read(id, minIndex, now, func(tx *eval.Reads) { evaluateSome(tx, proto, reads) })
+		text := l.read(id, minIndex, now, func(tx eval.Reads) { evaluateSome(tx, proto, reads) })
 		if text != "" {
 			for i := range reads {
 				reads[i].answer(errorReply(text))

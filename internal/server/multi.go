@@ -86,7 +86,7 @@ func (r *request) watch(key []byte) (ok bool) {
 	}
 	w := watched{shard: r.s.cfg.Router.Shard(keyspace.Slot(key))}
 	w.DB, w.Key = s.db, append([]byte{}, key...)
-	ok = r.view(w.shard, func(tx *eval.Reads) {
+	ok = r.view(w.shard, func(tx eval.Reads) {
 		w.Version, w.Exists = tx.KeyVersion(w.DB, w.Key)
 	})
 	if ok {
@@ -200,12 +200,12 @@ func (l *lane) transact(t transaction) (failed bool, text string) {
 		}
 		return result.Reply.Status == group.WatchFailed, result.Err
 	}
-	text = l.read(t.shard, 0, 0, func(tx *eval.Reads) { failed = t.evaluate(tx) })
+	text = l.read(t.shard, 0, 0, func(tx eval.Reads) { failed = t.evaluate(tx) })
 	return failed, text
 }
 
 // evaluate evaluates a transaction that only reads.
-func (t *transaction) evaluate(tx *eval.Reads) (failed bool) {
+func (t *transaction) evaluate(tx eval.Reads) (failed bool) {
 	for i := range t.watches {
 		if !tx.Unchanged(&t.watches[i].Watch) {
 			return true

@@ -73,7 +73,7 @@ func (r *request) handle(cmd *command.Command, args [][]byte) {
 }
 
 // view evaluates f over a view of a shard, see lane.read, or answers the error.
-func (r *request) view(id cluster.ShardID, f func(tx *eval.Reads)) (ok bool) {
+func (r *request) view(id cluster.ShardID, f func(tx eval.Reads)) (ok bool) {
 	text := r.c.lane.read(id, 0, 0, f)
 	if text != "" {
 		r.Error(text)

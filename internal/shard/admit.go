@@ -37,11 +37,12 @@ func (r *Replica) refuse(g *group.Group, status group.Status) {
 
 // admit takes a group into the queue, or answers it at once.
 func (q *queue) admit(g *group.Group) {
-	if !q.l.r.leading() {
+	r := q.l.r
+	if !r.leading() {
 		if len(q.early) < queueGroupsMax {
 			q.early = append(q.early, g)
 		} else {
-			q.l.r.refuse(g, group.NotLeader)
+			r.refuse(g, group.NotLeader)
 		}
 		return
 	}
@@ -52,24 +53,24 @@ func (q *queue) admit(g *group.Group) {
 		q.pending[id] = g
 		return
 	}
-	reply, done, err := q.l.core.Outcome(g, q.l.r.machine.view)
+	reply, done, err := q.l.core.Outcome(g, r.machine.view)
 	if err != nil { // the node stops; another leader may know the answer
-		q.l.r.host.fatal(err)
+		r.host.fatal(err)
 		return
 	}
 	if done {
-		reply.Shard, reply.Session, reply.Seq, reply.Attempt, reply.Term = q.l.r.id, g.Session, g.Seq, g.Attempt, q.l.r.term
+		reply.Shard, reply.Session, reply.Seq, reply.Attempt, reply.Term = r.id, g.Session, g.Seq, g.Attempt, r.term
 		g.Done(reply)
 		return
 	}
 	if len(q.groups)+len(q.l.heavy.next) >= queueGroupsMax || q.bytes > queueBytesMax {
-		q.l.r.refuse(g, group.Busy)
+		r.refuse(g, group.Busy)
 		return
 	}
 	q.pending[id] = g
 	q.groups = append(q.groups, eval.Waiting{Group: g})
 	q.bytes += g.Size()
-	q.l.r.loop.touch(q.l.r)
+	r.loop.touch(r)
 }
 
 // took removes the first n groups from the queue.

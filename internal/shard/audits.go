@@ -52,14 +52,15 @@ type audits struct {
 
 // tick begins the next piece, at the leader.
 func (u *audits) tick() {
-	if len(u.l.r.members.voters) < 2 || joint(u.l.r.members.conf) || u.mark || u.l.r.ticks < u.due {
+	r := u.l.r
+	if len(r.members.voters) < 2 || joint(r.members.conf) || u.mark || r.ticks < u.due {
 		return
 	}
-	if u.round.Index != 0 && u.l.r.audit.piece.index == u.round.Index {
-		u.from = u.l.r.audit.piece.next // whether all have told in time or not
+	if u.round.Index != 0 && r.audit.piece.index == u.round.Index {
+		u.from = r.audit.piece.next // whether all have told in time or not
 	}
 	u.mark = true
-	u.l.r.loop.touch(u.l.r)
+	r.loop.touch(r)
 }
 
 // every is the pause between two scrubs in ticks.
@@ -82,51 +83,54 @@ func (u *audits) marked(index uint64) {
 // told takes the result of a voter, at the leader. Once all have told, the
 // next piece can begin.
 func (u *audits) told(node cluster.NodeID, index, hash uint64) {
-	if u.round.Index != index || !slices.Contains(u.l.r.members.voters, node) {
+	r := u.l.r
+	if u.round.Index != index || !slices.Contains(r.members.voters, node) {
 		return
 	}
 	u.round.Told[node] = hash
 	u.judge(&u.round, kindScrubOdd)
-	if len(u.round.Told) < len(u.l.r.members.voters) || u.l.r.audit.piece.index != index {
+	if len(u.round.Told) < len(r.members.voters) || r.audit.piece.index != index {
 		return
 	}
-	u.due = u.l.r.ticks
-	if u.l.r.audit.piece.next == nil {
-		u.l.r.host.cfg.Logger.Debug("scrubbed", slog.Uint64("shard", uint64(u.l.r.id)), slog.Uint64("index", index))
+	u.due = r.ticks
+	if r.audit.piece.next == nil {
+		r.host.cfg.Logger.Debug("scrubbed", slog.Uint64("shard", uint64(r.id)), slog.Uint64("index", index))
 		u.due = u.began + u.every()
 	}
 }
 
 // compare starts a comparison, at the leader.
 func (u *audits) compare() {
-	if u.l.r.ticks%hashTicks != 0 || joint(u.l.r.members.conf) {
+	r := u.l.r
+	if r.ticks%hashTicks != 0 || joint(r.members.conf) {
 		return
 	}
-	hash, ok := u.l.r.audit.hashes.At(u.l.r.machine.applied.Index)
+	hash, ok := r.audit.hashes.At(r.machine.applied.Index)
 	if !ok {
 		return
 	}
-	u.question = audit.Compare(u.l.r.machine.applied.Index)
-	u.question.Told[u.l.r.host.cfg.Node] = hash
-	for _, node := range u.l.r.members.voters {
-		if node != u.l.r.host.cfg.Node {
-			u.l.r.audit.tell(node, kindHashAsk, u.l.r.machine.applied.Index, 0)
+	u.question = audit.Compare(r.machine.applied.Index)
+	u.question.Told[r.host.cfg.Node] = hash
+	for _, node := range r.members.voters {
+		if node != r.host.cfg.Node {
+			r.audit.tell(node, kindHashAsk, r.machine.applied.Index, 0)
 		}
 	}
 }
 
 // judge tells those who differ from a majority.
 func (u *audits) judge(c *audit.Comparison, kind peer.Kind) {
-	odd, majority, tie := c.Odd(len(u.l.r.members.voters))
+	r := u.l.r
+	odd, majority, tie := c.Odd(len(r.members.voters))
 	if tie {
-		u.l.r.host.fatal(fmt.Errorf("shard %d: the replicas differ at entry %d and no majority agrees: %x. Nobody can say which is right; keep all folders", u.l.r.id, c.Index, c.Told))
+		r.host.fatal(fmt.Errorf("shard %d: the replicas differ at entry %d and no majority agrees: %x. Nobody can say which is right; keep all folders", r.id, c.Index, c.Told))
 	}
 	for _, node := range odd {
-		u.l.r.host.cfg.Logger.Error("a replica has diverged", slog.Uint64("shard", uint64(u.l.r.id)), slog.Uint64("node", uint64(node)), slog.Uint64("index", c.Index))
-		if node == u.l.r.host.cfg.Node {
-			u.l.r.audit.heard(node, kind, c.Index, majority)
+		r.host.cfg.Logger.Error("a replica has diverged", slog.Uint64("shard", uint64(r.id)), slog.Uint64("node", uint64(node)), slog.Uint64("index", c.Index))
+		if node == r.host.cfg.Node {
+			r.audit.heard(node, kind, c.Index, majority)
 		} else {
-			u.l.r.audit.tell(node, kind, c.Index, majority)
+			r.audit.tell(node, kind, c.Index, majority)
 		}
 	}
 }

@@ -76,18 +76,19 @@ func (m *members) asking() []cluster.NodeID {
 // goals returns what the replicas should become: what the map plans, or the
 // same nodes as now; on a node that lost its data, as part of the new data.
 func (ch *changes) goals() []cluster.Goal {
-	s, _ := ch.l.r.host.cfg.Map.Map().Shard(ch.l.r.id)
+	r := ch.l.r
+	s, _ := r.host.cfg.Map.Map().Shard(r.id)
 	want := s.Want
 	if len(want) == 0 {
-		want = asNow(ch.l.r.members.desc)
+		want = asNow(r.members.desc)
 	}
 	goals := make([]cluster.Goal, 0, len(want))
 	for _, p := range want {
 		g := cluster.Goal{Placement: p}
-		if x, ok := ch.l.r.members.desc.On(p.Node); ok {
+		if x, ok := r.members.desc.On(p.Node); ok {
 			g.Data = x.Data
 		}
-		if a, ok := ch.l.r.members.asks[p.Node]; ok && ch.l.r.ticks-a.tick <= askedTicks {
+		if a, ok := r.members.asks[p.Node]; ok && r.ticks-a.tick <= askedTicks {
 			g.Data = max(g.Data, a.data)
 		}
 		goals = append(goals, g)
@@ -108,31 +109,32 @@ func asNow(d cluster.Descriptor) (want []cluster.Placement) {
 	return want
 }
 
-// proposeChange takes the next step, if there is one, and reports whether raft
+// propose takes the next step, if there is one, and reports whether raft
 // got something. The raft node has nothing ready, see work.
 func (ch *changes) propose() bool {
+	r := ch.l.r
 	look := ch.look
 	ch.look = false
-	if !look || ch.confIndex > ch.l.r.machine.applied.Index {
+	if !look || ch.confIndex > r.machine.applied.Index {
 		return false
 	}
-	c := cluster.NextChange(cluster.Group{Descriptor: ch.l.r.members.desc, Leader: ch.l.r.self, Joint: joint(ch.l.r.members.conf), CaughtUp: ch.caughtUp()}, ch.goals())
+	c := cluster.NextChange(cluster.Group{Descriptor: r.members.desc, Leader: r.self, Joint: joint(r.members.conf), CaughtUp: ch.caughtUp()}, ch.goals())
 	switch {
 	case c.Nothing():
 		return false
 	case c.Lead != 0:
-		if ch.l.r.raft.BasicStatus().LeadTransferee == 0 {
-			ch.l.r.raft.TransferLeader(uint64(c.Lead))
+		if r.raft.BasicStatus().LeadTransferee == 0 {
+			r.raft.TransferLeader(uint64(c.Lead))
 		}
 		return false
 	}
 	change := confChange(c)
-	log := ch.l.r.host.cfg.Logger.With(slog.Uint64("shard", uint64(ch.l.r.id)), slog.String("changes", pb.ConfChangesToString(change.GetChanges())))
-	if err := ch.l.r.raft.ProposeConfChange(change); err != nil {
+	log := r.host.cfg.Logger.With(slog.Uint64("shard", uint64(r.id)), slog.String("changes", pb.ConfChangesToString(change.GetChanges())))
+	if err := r.raft.ProposeConfChange(change); err != nil {
 		log.Debug("change of replicas dropped", slog.Any("error", err))
 		return false
 	}
-	ch.confIndex = ch.l.r.appends.lastIndex + 1
+	ch.confIndex = r.appends.lastIndex + 1
 	log.Info("the replicas change")
 	return true
 }
@@ -179,7 +181,8 @@ func (ch *changes) tick() {
 
 // report tells who keeps the map that it has an old descriptor of this shard.
 func (ch *changes) report() {
-	if s, ok := ch.l.r.host.cfg.Map.Map().Shard(ch.l.r.id); (!ok || s.Generation < ch.l.r.members.desc.Generation) && ch.l.r.host.cfg.Report != nil {
-		ch.l.r.host.cfg.Report(ch.l.r.members.desc)
+	r := ch.l.r
+	if s, ok := r.host.cfg.Map.Map().Shard(r.id); (!ok || s.Generation < r.members.desc.Generation) && r.host.cfg.Report != nil {
+		r.host.cfg.Report(r.members.desc)
 	}
 }

@@ -34,6 +34,7 @@ func (h *heavy) setAside(n int) {
 
 // start starts the next evaluation unless one is under way.
 func (h *heavy) start() {
+	r := h.l.r
 	if h.stop != nil || len(h.next) == 0 {
 		return
 	}
@@ -41,26 +42,27 @@ func (h *heavy) start() {
 	h.next = slices.Delete(h.next, 0, 1)
 	h.stop = stop
 	now, _ := h.l.clock.now() // known, or nothing would have been evaluated before
-	now = max(now, h.l.r.machine.applied.Time)
-	core, v := h.l.core, h.l.r.machine.view.Acquire()
-	h.l.r.loop.wg.Go(func() {
+	now = max(now, r.machine.applied.Time)
+	core, v := h.l.core, r.machine.view.Acquire()
+	r.loop.wg.Go(func() {
 		defer v.Release()
 		p, err := core.Prepare(v, now, g.Group, stop)
-		h.l.r.loop.post(evaluated{h.l, g, p, err})
+		r.loop.post(evaluated{h.l, g, p, err})
 	})
 }
 
 // evaluated takes the result of an evaluation.
 func (h *heavy) evaluated(e evaluated) {
+	r := h.l.r
 	h.stop = nil
 	if e.err != nil {
-		h.l.r.host.fatal(fmt.Errorf("evaluate a group of shard %d: %w", h.l.r.id, e.err))
+		r.host.fatal(fmt.Errorf("evaluate a group of shard %d: %w", r.id, e.err))
 		return
 	}
 	e.g.Prepared = e.p
 	h.l.queue.groups = slices.Insert(h.l.queue.groups, 0, e.g)
 	h.start()
-	h.l.r.loop.touch(h.l.r)
+	r.loop.touch(r)
 }
 
 // drop forgets all heavy groups; what waits for them has been answered.

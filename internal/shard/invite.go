@@ -23,14 +23,15 @@ import (
 
 // invite tells the nodes of replicas that have nothing yet about them.
 func (ch *changes) invite() {
-	for id, p := range ch.l.r.raft.Status().Progress {
-		x, ok := ch.l.r.members.desc.Replica(cluster.ReplicaID(id))
-		if p.Match > 0 || !ok || x.ID == ch.l.r.self {
+	r := ch.l.r
+	for id, p := range r.raft.Status().Progress {
+		x, ok := r.members.desc.Replica(cluster.ReplicaID(id))
+		if p.Match > 0 || !ok || x.ID == r.self {
 			continue
 		}
-		ch.l.r.host.cfg.Links.Queue(x.Node, peer.Control, kindInvite, func(dst []byte) []byte {
-			dst = be.AppendUint64(be.AppendUint64(be.AppendUint64(dst, uint64(ch.l.r.id)), uint64(x.ID)), x.Data)
-			return ch.l.r.members.desc.Encode(dst)
+		r.host.cfg.Links.Queue(x.Node, peer.Control, kindInvite, func(dst []byte) []byte {
+			dst = be.AppendUint64(be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), uint64(x.ID)), x.Data)
+			return r.members.desc.Encode(dst)
 		})
 	}
 }

@@ -73,7 +73,6 @@ func (l *leadership) start() error {
 	}
 	l.clock.start(l.r.machine.applied.Time)
 	l.health.Begin(l.r.ticks)
-	l.room.count()
 	l.sweep = newSweeper(l)
 	l.audits.begin()
 	l.r.setLead(Lead{Node: l.r.host.cfg.Node, Term: l.r.term, Self: true})
@@ -82,6 +81,7 @@ func (l *leadership) start() error {
 	for _, g := range early {
 		l.queue.admit(g)
 	}
+	l.room.count()
 	l.r.reads.startRound()
 	return nil
 }

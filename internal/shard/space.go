@@ -55,18 +55,19 @@ func (m *room) forBatch() (s eval.Shortage, moving bool) {
 
 // count counts the voters with room. It runs every tick.
 func (m *room) count() {
+	r := m.l.r
 	own := peer.RoomPlenty
-	switch space := m.l.r.host.cfg.Space; {
+	switch space := r.host.cfg.Space; {
 	case space.Tight():
 		own = peer.RoomTight
 	case space.Full():
 		own = peer.RoomFull
 	}
 	full, tight := 0, 0
-	for _, node := range m.l.r.members.voters {
+	for _, node := range r.members.voters {
 		room := own
-		if node != m.l.r.host.cfg.Node {
-			room = m.l.r.host.cfg.Links.Room(node)
+		if node != r.host.cfg.Node {
+			room = r.host.cfg.Links.Room(node)
 		}
 		if room != peer.RoomPlenty {
 			full++
@@ -75,7 +76,7 @@ func (m *room) count() {
 			tight++
 		}
 	}
-	spare := len(m.l.r.members.voters) - (len(m.l.r.members.voters)/2 + 1) // a majority does without them
+	spare := len(r.members.voters) - (len(r.members.voters)/2 + 1) // a majority does without them
 	m.shortage = eval.Shortage{Full: full > spare, Tight: tight > spare}
 	if own != peer.RoomPlenty && !m.shortage.Full {
 		m.yield()
@@ -85,21 +86,22 @@ func (m *room) count() {
 // yield hands leadership to a node whose disk has room, and reports whether
 // that is under way.
 func (m *room) yield() bool {
-	if m.l.r.raft.BasicStatus().LeadTransferee != 0 {
+	r := m.l.r
+	if r.raft.BasicStatus().LeadTransferee != 0 {
 		return true
 	}
 	y := &m.yielding
-	if len(y.asked) == 0 || m.l.r.ticks-y.since >= yieldTicks {
-		*y = yielding{since: m.l.r.ticks}
+	if len(y.asked) == 0 || r.ticks-y.since >= yieldTicks {
+		*y = yielding{since: r.ticks}
 	}
-	to := m.l.r.elections.transfer(0, func(node cluster.NodeID) bool {
+	to := r.elections.transfer(0, func(node cluster.NodeID) bool {
 		tries := 0
 		for _, asked := range y.asked {
 			if asked == node {
 				tries++
 			}
 		}
-		return m.l.r.hasRoom(node) && tries < yieldTries
+		return r.hasRoom(node) && tries < yieldTries
 	})
 	if to == 0 {
 		return false

@@ -78,11 +78,12 @@ func (s *sweeper) swept() { s.look(s.work.Swept(s.l.r.machine.view)) }
 
 // look goes on if there is more to do.
 func (s *sweeper) look(err error) {
+	r := s.l.r
 	if err != nil {
-		s.l.r.host.fatal(err)
+		r.host.fatal(err)
 		return
 	}
 	if s.due() {
-		s.l.r.loop.touch(s.l.r)
+		r.loop.touch(r)
 	}
 }
