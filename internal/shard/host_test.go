@@ -313,6 +313,11 @@ func TestUnconfirmed(t *testing.T) {
 	})
 }
 
+// added is the context of a change that adds the replica n on node n.
+func added(n uint64) []byte {
+	return encodeAdded([]cluster.Replica{{ID: cluster.ReplicaID(n), Node: cluster.NodeID(n)}})
+}
+
 // TestConfChangeIsDurable crashes once a configuration change is applied: that
 // it was committed must not be forgotten.
 func TestConfChangeIsDurable(t *testing.T) {
@@ -320,13 +325,13 @@ func TestConfChangeIsDurable(t *testing.T) {
 		n := newTestNode(t, 1)
 		n.lead()
 		for _, c := range []struct {
-			change   pb.ConfChangeI
+			change   *pb.ConfChangeV2
 			learners int // then
 			joint    bool
 		}{
-			{&pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{{Type: pb.ConfChangeAddLearnerNode.Enum(), NodeId: new(uint64(2))}}}, 1, false},
-			{&pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{{Type: pb.ConfChangeAddLearnerNode.Enum(), NodeId: new(uint64(3))}}}, 2, false},
-			{&pb.ConfChangeV2{Transition: pb.ConfChangeTransitionJointExplicit.Enum(),
+			{&pb.ConfChangeV2{Context: added(2), Changes: []*pb.ConfChangeSingle{{Type: pb.ConfChangeAddLearnerNode.Enum(), NodeId: new(uint64(2))}}}, 1, false},
+			{&pb.ConfChangeV2{Context: added(3), Changes: []*pb.ConfChangeSingle{{Type: pb.ConfChangeAddLearnerNode.Enum(), NodeId: new(uint64(3))}}}, 2, false},
+			{&pb.ConfChangeV2{Context: added(4), Transition: pb.ConfChangeTransitionJointExplicit.Enum(),
 				Changes: []*pb.ConfChangeSingle{{Type: pb.ConfChangeAddLearnerNode.Enum(), NodeId: new(uint64(4))}}}, 3, true},
 			{&pb.ConfChangeV2{}, 3, false},
 		} {

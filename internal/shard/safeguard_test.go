@@ -60,7 +60,7 @@ func TestEmptyBatchOfAnotherTerm(t *testing.T) {
 		n.lead()
 		n.want(n.run("SET a old"), "+OK ")
 		voter := &pb.ConfChange{Type: pb.ConfChangeAddNode.Enum(), NodeId: new(uint64(2))}
-		n.call(func(r *Replica) { r.members.conf = r.raft.ApplyConfChange(voter) })
+		n.call(func(r *Replica) { r.members.set(r.raft.ApplyConfChange(voter), testDescriptor(1, 2)) })
 		first := n.submit(newGroup(n.session, 2, "GET a"))
 		synctest.Wait()
 		var second chan group.Reply
