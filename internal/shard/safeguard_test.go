@@ -235,3 +235,40 @@ func TestTruncateKeepsUndurable(t *testing.T) {
 		n.stop()
 	})
 }
+
+// TestLostRecordAnswersNothing repeats a group whose recorded reply can't be
+// found: the node stops, and says neither that it was applied nor applies it
+// again.
+func TestLostRecordAnswersNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		n.want(n.run("INCR a"), ":1 ")
+		n.stop()
+		n.open()
+		n.start(2)
+		n.lead()
+		var failed error
+		n.fatal = func(err error) { failed = err }
+		other := newSource(t).view() // which does not have it
+		var again chan group.Reply
+		n.call(func(r *Replica) {
+			view := r.machine.view
+			r.machine.view = other
+			g := newGroup(n.session, n.seq, "INCR a")
+			again = make(chan group.Reply, 1)
+			g.Term, g.Done = n.term, func(reply group.Reply) { again <- reply }
+			r.admit(g)
+			r.machine.view = view
+			if len(r.leader.queue.groups) != 0 {
+				t.Error("it is to be evaluated again")
+			}
+		})
+		other.Release()
+		synctest.Wait()
+		if len(again) != 0 || failed == nil {
+			t.Errorf("%d answers, %v", len(again), failed)
+		}
+		n.stop()
+	})
+}
