@@ -14,8 +14,9 @@ var (
 	goFile = regexp.MustCompile(`[\w./-]*\w\.go\b`)
 	// dotted is what looks like Go's pkg.Name or Type.method.
 	dotted = regexp.MustCompile(`\b([A-Za-z]\w*)\.([A-Za-z]\w*)\b`)
-	// dataFile is one that a node writes.
-	dataFile = regexp.MustCompile(`\b\w+\.(json|pem|key|md)\b`)
+	// elsewhere is what is written like Go but is not: files that a node writes,
+	// and units.
+	elsewhere = regexp.MustCompile(`\b\w+\.(json|pem|key|md)\b|\b[KMGT]iB\b`)
 	// camel is what only Go writes so: CheckQuorum, readIndex.
 	camel = regexp.MustCompile(`\b[A-Za-z][a-z0-9]+[A-Z]\w*\b`)
 	// ticked is what stands in backticks in a document.
@@ -114,7 +115,7 @@ func namesIn(files []parsedFile) names {
 
 // unknown are the names in a text that look like Go and that nothing declares.
 func unknown(text string, known names) (missing []string) {
-	text = dataFile.ReplaceAllString(goFile.ReplaceAllString(text, ""), "")
+	text = elsewhere.ReplaceAllString(goFile.ReplaceAllString(text, ""), "")
 	for _, m := range dotted.FindAllStringSubmatch(text, -1) {
 		for _, of := range []map[string]map[string]bool{known.packages, known.members} {
 			if has := of[m[1]]; has != nil && !has[m[2]] && !known.members[m[1]][m[2]] && !known.packages[m[1]][m[2]] {
