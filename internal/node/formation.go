@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -19,9 +18,9 @@ import (
 	"tutti/internal/trust"
 )
 
-// Formation is what a node knows of its cluster before it has spoken to it.
+// Formation is what a node knows of its cluster before it has spoken to it. File
+// "node.json", in two copies (see package store, twice.go), version 1: JSON.
 type Formation struct {
-	Format  int            `json:"format"`
 	Cluster string         `json:"cluster"`
 	Node    cluster.NodeID `json:"node"`
 	Members []Member       `json:"members"`
@@ -37,8 +36,8 @@ type Member struct {
 }
 
 const (
-	formationFormat = 1
-	formationFile   = "node.json"
+	formationFile    = "node.json"
+	formationVersion = 1
 	// firstIndex is where the logs of a new shard begin: above 1, so that raft
 	// takes the members from the state and not from entries.
 	firstIndex = 10
@@ -64,7 +63,7 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 		}
 	}
 	for i, dir := range dirs {
-		f.Format, f.Node = formationFormat, f.Members[i].ID
+		f.Node = f.Members[i].ID
 		if err := store.MakeDir(fs, dir); err != nil {
 			return err
 		}
@@ -80,12 +79,8 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 		if err := formStores(fs, dir, f); err != nil {
 			return fmt.Errorf("form node %d: %w", f.Node, err)
 		}
-		b, err := json.MarshalIndent(f, "", "  ")
-		if err != nil {
-			return err
-		}
 		// Last: a folder without it is no node yet.
-		if err := store.WriteFile(fs, fs.PathJoin(dir, formationFile), append(b, '\n')); err != nil {
+		if err := f.write(fs, dir); err != nil {
 			return err
 		}
 	}
@@ -113,30 +108,49 @@ func (f Formation) shards() []shard.Shard {
 	return list
 }
 
-// ReadFormation reads the formation of the node in dir.
+// write replaces the formation in dir, durably.
+func (f Formation) write(fs vfs.FS, dir string) error {
+	b, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return store.WriteTwice(fs, dir, formationFile, formationVersion, append(b, '\n'))
+}
+
+// ReadFormation reads the formation of the node in dir, and changes nothing.
 func ReadFormation(fs vfs.FS, dir string) (Formation, error) {
+	return readFormation(fs, dir, store.ReadTwice)
+}
+
+// openFormation is ReadFormation for whoever holds the lock of the folder: a
+// damaged copy is written again.
+func openFormation(fs vfs.FS, dir string) (Formation, error) {
+	return readFormation(fs, dir, store.MendTwice)
+}
+
+func readFormation(fs vfs.FS, dir string, read func(fs vfs.FS, dir, name string, newest uint32) (store.Twice, error)) (Formation, error) {
 	var f Formation
-	name := fs.PathJoin(dir, formationFile)
-	file, err := fs.Open(name)
+	t, err := read(fs, dir, formationFile, formationVersion)
 	if errors.Is(err, os.ErrNotExist) {
 		return f, fmt.Errorf("%s: %w", dir, ErrNoNode)
 	}
-	if err != nil {
-		return f, fmt.Errorf("open %s: %w", name, err)
+	if lost, of := errors.AsType[*store.LostError](err); of {
+		return f, fmt.Errorf("%w, and nothing else says who this node is: %s", lost, restoreFormation)
 	}
-	defer file.Close()
-	b, err := io.ReadAll(file)
 	if err == nil {
-		err = json.Unmarshal(b, &f)
+		err = json.Unmarshal(t.Body, &f)
 	}
 	if err == nil {
 		err = f.check()
 	}
 	if err != nil {
-		return f, fmt.Errorf("read %s: %w", name, err)
+		return f, fmt.Errorf("read %s: %w", fs.PathJoin(dir, formationFile), err)
 	}
 	return f, nil
 }
+
+// restoreFormation is what helps when both copies are damaged.
+const restoreFormation = "put either copy back from a backup, it never grows old; without one remove the node and add a new one"
 
 // nodes lists the ids of the members.
 func (f Formation) nodes() (ids []cluster.NodeID) {
@@ -149,8 +163,6 @@ func (f Formation) nodes() (ids []cluster.NodeID) {
 // check refuses what Form does not write.
 func (f Formation) check() error {
 	switch {
-	case f.Format != formationFormat:
-		return fmt.Errorf("format %d is unknown to this version", f.Format)
 	case f.Shards < 0 || f.Shards > keyspace.Slots:
 		return fmt.Errorf("%d shards of %d slots", f.Shards, keyspace.Slots)
 	case len(f.Members) == 0 || len(f.Members) > membersMax:
@@ -192,11 +204,7 @@ func Readdress(fs vfs.FS, dirs []string, members []Member) error {
 			}
 		}
 		f.Members = members
-		b, err := json.MarshalIndent(f, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := store.WriteFile(fs, fs.PathJoin(dir, formationFile), append(b, '\n')); err != nil {
+		if err := f.write(fs, dir); err != nil {
 			return err
 		}
 	}

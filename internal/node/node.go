@@ -120,7 +120,7 @@ func Open(cfg Config) (*Node, error) {
 func open(cfg Config) (_ *Node, err error) {
 	n := &Node{cfg: cfg}
 	if n.form, err = ReadFormation(cfg.FS, cfg.Dir); err != nil {
-		return nil, err
+		return nil, err // and nothing is made in a folder that holds no node
 	}
 	if n.lock, err = cfg.FS.Lock(cfg.FS.PathJoin(cfg.Dir, "LOCK")); err != nil {
 		if _, ok := errors.AsType[*os.PathError](err); ok {
@@ -134,6 +134,9 @@ func open(cfg Config) (_ *Node, err error) {
 			err = errors.Join(n.markDamaged(err), n.Close())
 		}
 	}()
+	if n.form, err = openFormation(cfg.FS, cfg.Dir); err != nil {
+		return nil, err
+	}
 	me, ok := n.form.member(n.form.Node)
 	if !ok {
 		return nil, fmt.Errorf("%s: node %d is not among its own members", cfg.Dir, n.form.Node)
@@ -167,25 +170,23 @@ func open(cfg Config) (_ *Node, err error) {
 
 func (n *Node) openStores() (err error) {
 	cfg := store.Config{FS: n.cfg.FS, Dir: n.cfg.Dir, Logger: n.cfg.Logger, Small: n.form.Small, MemtableBytes: n.cfg.MemtableBytes, Fatal: n.fatal}
-	if _, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, "counters")); err == nil {
-		if n.count, err = store.OpenCounters(cfg, n.form.Node, false); err != nil {
-			return err
-		}
-		if err := n.rebuild(); err != nil {
-			return err
-		}
+	if err := n.gone(store.HasTwice(n.cfg.FS, n.cfg.Dir, store.CountersFile), store.CountersFile); err != nil {
+		return err
 	}
-	for _, name := range []string{"log", "state", "vow", "counters"} {
-		if _, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, name)); err != nil {
-			return fmt.Errorf("%s: the data of node %d is gone (%w). It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.form.Node, err)
+	if err := n.openCounters(cfg); err != nil {
+		return err
+	}
+	if err := n.rebuild(); err != nil {
+		return err
+	}
+	for _, name := range []string{"log", "state", "vow"} {
+		if err := n.gone(n.has(name), name); err != nil {
+			return err
 		}
 	}
 	cfg.Space = store.WatchSpace(cfg)
 	n.space = cfg.Space
 	if n.aside, err = store.ListAside(n.cfg.FS, n.cfg.Dir); err != nil {
-		return err
-	}
-	if n.starts, err = store.OpenStarts(cfg); err != nil {
 		return err
 	}
 	if n.log, err = store.OpenLog(cfg); err != nil {
@@ -194,7 +195,22 @@ func (n *Node) openStores() (err error) {
 	if n.state, err = store.OpenState(cfg); err != nil {
 		return err
 	}
-	return nil
+	n.starts, err = store.OpenStarts(cfg, n.remembered)
+	return err
+}
+
+// has reports whether a file or folder of the node is there.
+func (n *Node) has(name string) bool {
+	_, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, name))
+	return err == nil
+}
+
+// gone is an error if a part of the node's data is not there.
+func (n *Node) gone(there bool, name string) error {
+	if there {
+		return nil
+	}
+	return fmt.Errorf("%s: the data of node %d is gone, there is no %s. It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.form.Node, name)
 }
 
 func (n *Node) openLinks(l net.Listener) error {

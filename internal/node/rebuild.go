@@ -8,6 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
+	"tutti/internal/shard"
 	"tutti/internal/store"
 )
 
@@ -25,7 +27,7 @@ const rebuildMin = 3
 // may be interrupted; the next start goes on. count has been opened.
 func (n *Node) rebuild() error {
 	fs, dir := n.cfg.FS, n.cfg.Dir
-	mark, ok, err := store.ReadMark(fs, dir)
+	mark, ok, err := n.count.Marked()
 	if err != nil || !ok {
 		return err
 	}
@@ -48,6 +50,75 @@ func (n *Node) rebuild() error {
 	}
 	n.cfg.Logger.Warn("the data of this node is made anew from the other nodes", slog.Uint64("generation", mark.Generation), slog.String("damage", mark.Why))
 	return nil
+}
+
+// openCounters counts this start. If the counters are lost they are replaced by
+// higher ones, and the data of the node is made anew: its replicas carry the
+// generation, and nobody can tell any more of which one the data was.
+func (n *Node) openCounters(cfg store.Config) (err error) {
+	n.count, err = store.OpenCounters(cfg, n.form.Node, false)
+	lost, of := errors.AsType[*store.LostError](err)
+	if !of {
+		return err
+	}
+	if len(n.form.Members) < rebuildMin {
+		return fmt.Errorf("%w, and a cluster of %d nodes can't make a node's data anew from the others: put either copy back from the newest backup of this folder", lost, len(n.form.Members))
+	}
+	known, err := n.known(cfg)
+	if err != nil {
+		n.cfg.Logger.Warn("the state tells nothing of the lost counters", slog.Any("error", err))
+	}
+	if err := store.RenewCounters(cfg, n.form.Node, known, n.cfg.Rand, lost); err != nil {
+		return err
+	}
+	n.count, err = store.OpenCounters(cfg, n.form.Node, false)
+	return err
+}
+
+// known is what this node's shards remember of its counters. What can't be read
+// tells nothing: the data is given up in any case.
+func (n *Node) known(cfg store.Config) (known store.Known, err error) {
+	asides, err := store.ListAside(n.cfg.FS, n.cfg.Dir)
+	if err != nil {
+		return known, err
+	}
+	for _, a := range asides {
+		known.Generation = max(known.Generation, a.Generation+1)
+	}
+	cfg.Fatal = func(err error) { n.cfg.Logger.Warn("look for lost counters", slog.Any("error", err)) }
+	if !n.has("state") {
+		return known, nil // it was set aside
+	}
+	state, err := store.OpenState(cfg)
+	if err != nil {
+		return known, err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	for _, s := range n.form.shards() {
+		counts, err1 := state.Starts(s.ID)
+		conf, err2 := state.Conf(s.ID)
+		if err := errors.Join(err1, err2); err != nil {
+			return known, err
+		}
+		known.Incarnation = max(known.Incarnation, counts[n.form.Node])
+		known.Generation = max(known.Generation, shard.NewestGeneration(conf, n.form.Node))
+	}
+	return known, nil
+}
+
+// remembered is what this node's shards know of the starts of all nodes.
+func (n *Node) remembered() (map[cluster.NodeID]uint64, error) {
+	newest := make(map[cluster.NodeID]uint64)
+	for _, s := range n.form.shards() {
+		counts, err := n.state.Starts(s.ID)
+		if err != nil {
+			return nil, err
+		}
+		for node, count := range counts {
+			newest[node] = max(newest[node], count)
+		}
+	}
+	return newest, nil
 }
 
 // markDamaged makes durable that err is about damaged data, so that the next

@@ -3,6 +3,8 @@ package shard
 import (
 	"slices"
 
+	pb "go.etcd.io/raft/v3/raftpb"
+
 	"tutti/internal/cluster"
 )
 
@@ -22,6 +24,19 @@ func replicaNode(id cluster.ReplicaID) cluster.NodeID {
 }
 
 func replicaGeneration(id cluster.ReplicaID) uint64 { return uint64(id >> nodeBits) }
+
+// NewestGeneration returns the highest generation of a node's replicas in a
+// configuration, 0 if it has none.
+func NewestGeneration(conf *pb.ConfState, node cluster.NodeID) (newest uint64) {
+	for _, ids := range [][]uint64{conf.GetVoters(), conf.GetVotersOutgoing(), conf.GetLearners(), conf.GetLearnersNext()} {
+		for _, id := range ids {
+			if id := cluster.ReplicaID(id); replicaNode(id) == node {
+				newest = max(newest, replicaGeneration(id))
+			}
+		}
+	}
+	return newest
+}
 
 // replicaNodes returns the nodes of replicas, as raft lists them, in order.
 func replicaNodes(ids []uint64) []cluster.NodeID {

@@ -29,6 +29,10 @@ const (
 	categorySnapshot   vfs.DiskWriteCategory = "tutti-snapshot"
 )
 
+// isFull reports whether err says that the disk, or what this user may take of
+// it, is full.
+func isFull(err error) bool { return vfs.IsNoSpaceError(err) || errors.Is(err, syscall.EDQUOT) }
+
 // stores returns the file system for the stores of a node.
 func (c *Config) stores() vfs.FS {
 	if c.Space == nil {

@@ -324,7 +324,7 @@ func (n *Nemesis) bitRot() *plan {
 	if i == 0 {
 		return nil
 	}
-	on := []string{"wal", "wal", "vow", "table", "table", "manifest", "counters"}[n.c.Rand.IntN(7)]
+	on := []string{"wal", "wal", "vow", "table", "table", "manifest", "counters", "starts", "node.json"}[n.c.Rand.IntN(9)]
 	begin := []string{fmt.Sprint("stop ", i), fmt.Sprintf("flip %d on=%s seed=%d", i, on, n.seed())}
 	return &plan{begin: begin, end: []string{fmt.Sprint("start ", i)}, nodes: []int{i}}
 }
