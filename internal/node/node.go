@@ -387,6 +387,9 @@ func (n *Node) Close() error {
 	if n.links != nil {
 		n.links.Close()
 	}
+	if n.space != nil {
+		n.space.Close() // or a loop may wait for room for ever
+	}
 	if n.host != nil {
 		n.host.Close() // answers the reads that connections wait for
 	}
@@ -395,9 +398,6 @@ func (n *Node) Close() error {
 	}
 	n.wg.Wait()
 	var err error
-	if n.space != nil {
-		n.space.Close()
-	}
 	if n.log != nil {
 		err = n.log.Close()
 	}
