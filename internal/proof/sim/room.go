@@ -50,14 +50,11 @@ func (r *room) made() bool {
 const recount = 16
 
 // Room makes the disk of node i one with that many bytes left.
-func (c *Cluster) Room(i int, left int64) { c.setRoom(i, left, false) }
+func (c *Cluster) Room(i int, left int64) { c.machine(i).setRoom(left, false) }
 
-// Quota lets node i write that many bytes more, of which its disk says nothing:
-// it says that there is plenty.
-func (c *Cluster) Quota(i int, left int64) { c.setRoom(i, left, true) }
-
-func (c *Cluster) setRoom(i int, left int64, quota bool) {
-	m := c.machine(i)
+// setRoom lets that many bytes more be written. A quota is one of which the disk
+// says nothing: it says that there is plenty.
+func (m *machine) setRoom(left int64, quota bool) {
 	m.room.mu.Lock()
 	defer m.room.mu.Unlock()
 	m.room.used = bytesBelow(m.disk.mem, "/")

@@ -180,7 +180,7 @@ func TestQuotaReached(t *testing.T) {
 		k.Must("MSET", "a", "1", "b", "2", "d", "4")
 		roomy(c)
 		for i := 1; i <= 3; i++ {
-			c.Quota(i, 0)
+			c.machine(i).setRoom(0, true)
 		}
 		k.Must("SET", "c", "3") // goes into the room of the ballast
 		time.Sleep(3 * time.Second)
@@ -217,7 +217,7 @@ func TestQuotaOfTheLeader(t *testing.T) {
 	h := bubbleLoad(t, Options{Seed: 96}, LoadOptions{Clients: 2}, func(c *Cluster) {
 		roomy(c)
 		full := c.WaitLeader(1)
-		c.Quota(full, 0)
+		c.machine(full).setRoom(0, true)
 		time.Sleep(5 * time.Second)
 		if next := c.WaitLeader(1); next == full {
 			t.Errorf("node %d still leads with its quota used up", full)
