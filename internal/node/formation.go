@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -202,6 +203,9 @@ func Readdress(fs vfs.FS, dirs []string, members []Member) error {
 			if m.ID != members[i].ID {
 				return fmt.Errorf("%s: member %d is not %d", dir, m.ID, members[i].ID)
 			}
+		}
+		if slices.Equal(f.Members, members) {
+			continue
 		}
 		f.Members = members
 		if err := f.write(fs, dir); err != nil {
