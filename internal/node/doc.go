@@ -3,8 +3,11 @@
 //
 // A node's folder holds:
 //
-//	node.json            who it is and who the members are (formation)
+//	node.json node.json.2      who it is and who the members are (formation)
 //	ca.pem node.pem node.key   its identity, see package trust
-//	counters vow log/ state/   its data, see package store
-//	LOCK                 held while it runs
+//	counters counters.2 vow log/ state/   its data, see package store
+//	starts starts.2            the newest start of each peer, see package store
+//	damaged damaged.2 damaged-N/   while its data is made anew, see package store
+//	ballast spare trial        nothing but room, see package store
+//	LOCK                       held while it runs
 package node

@@ -45,7 +45,9 @@ const (
 )
 
 const (
-	// idBlock is how many ids are reserved at once: one fsync for a million of
+	// idFirst is how many ids a start reserves, whether it needs them or not.
+	idFirst = 1 << 16
+	// idBlock is how many are reserved at once later: few fsyncs for a million of
 	// them.
 	idBlock = 1 << 20
 	// idEarly is how many ids are left when more are reserved. A disk may be
@@ -74,8 +76,8 @@ func OpenCounters(cfg Config, node cluster.NodeID, create bool) (*Counters, erro
 		c.Incarnation++
 	}
 	c.next = c.limit
-	c.limit += idBlock
-	c.again = c.limit - idEarly
+	c.limit += idFirst
+	c.again = c.limit - idFirst/2
 	if err := c.save(); err != nil {
 		return nil, err
 	}
@@ -126,8 +128,9 @@ const (
 	lostIncarnation = 1 << 31
 	// lostStarts is more than a node starts without anybody remembering one.
 	lostStarts = 1 << 24
-	// lostIDs are the ids of objects for each start that is left out.
-	lostIDs = 1 << 16
+	// lostIDs are the ids of objects for each start that is left out. No start
+	// takes more unless it makes objects.
+	lostIDs = idFirst
 	// lostGenerations is more than how often a node is made anew in its life.
 	lostGenerations = 1 << 32
 )

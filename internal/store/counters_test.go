@@ -198,7 +198,7 @@ func TestIDsWhileTheDiskIsFull(t *testing.T) {
 	}
 	full = true
 	first := c.NewID()
-	for range idBlock - 1 {
+	for range idFirst - 1 {
 		c.NewID()
 	}
 	if fatal != nil {

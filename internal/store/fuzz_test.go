@@ -90,7 +90,7 @@ func FuzzCounters(f *testing.F) {
 		}
 		id := c.NewID()
 		c, err = OpenCounters(cfg, 1, false)
-		if used := be.Uint64(b[8:]) + idBlock; errors.Is(err, ErrFormat) && (used >= 1<<idCounterBits-idBlock || be.Uint64(b)+1 >= incarnationMax) {
+		if used := be.Uint64(b[8:]) + idFirst; errors.Is(err, ErrFormat) && (used >= 1<<idCounterBits-idBlock || be.Uint64(b)+1 >= incarnationMax) {
 			return // the last block of ids, or the last start
 		}
 		if err != nil || c.NewID() == id {
