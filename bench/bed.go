@@ -314,6 +314,14 @@ func (b *bed) others(i int) (list []int) {
 	return list
 }
 
+// hosts are those of all nodes but i.
+func (b *bed) hosts(i int) (list []string) {
+	for _, o := range b.others(i) {
+		list = append(list, b.host(o))
+	}
+	return list
+}
+
 func (b *bed) host(i int) string { return b.nodes[i].host }
 
 // leaderNow asks for the leader until there is one, at most 30 s.

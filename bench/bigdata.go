@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tutti/internal/proof/respclient"
 )
 
 const (
@@ -191,7 +193,7 @@ func (r *bigdataReport) work(ctx context.Context, c *tuttiCluster, units int, lo
 func (r *bigdataReport) load(ctx context.Context, c *tuttiCluster, units int, longest time.Duration) error {
 	end := time.Now().Add(longest)
 	var next atomic.Int64
-	ops, err := r.Load.measure(ctx, c, loadClients, func(client *respClient, node int, p *phase) (int, error) {
+	ops, err := r.Load.measure(ctx, c, loadClients, func(nodes *respNodes, node int, p *phase) (int, error) {
 		from := int(next.Add(loadDepth)) - loadDepth
 		if from >= units {
 			return 0, nil
@@ -208,7 +210,7 @@ func (r *bigdataReport) load(ctx context.Context, c *tuttiCluster, units int, lo
 		again := false
 		for try := 1; ; try++ {
 			n := from
-			err := client.pipeline(ctx, node, commands, to-from, func(reply string) {
+			err := nodes.pipeline(ctx, node, commands, to-from, func(reply string) {
 				// What was sent again may have been there already.
 				if want := unitOf(n).written(); reply != want && !again {
 					p.Wrong++
@@ -238,12 +240,13 @@ func (r *bigdataReport) read(ctx context.Context, c *tuttiCluster, units int, re
 	end := time.Now().Add(reading)
 	var first atomic.Pointer[error]
 	var size atomic.Int64
-	_, err := r.Read.measure(ctx, c, readClients, func(client *respClient, node int, p *phase) (int, error) {
+	_, err := r.Read.measure(ctx, c, readClients, func(nodes *respNodes, node int, p *phase) (int, error) {
 		if time.Now().After(end) {
 			return 0, nil
 		}
 		command, want := unitOf(rand.IntN(units)).read(rand.IntN(unitParts))
-		got, err := client.call(ctx, node, command...)
+		v, err := nodes.ask(ctx, node, command...)
+		got := respclient.Text(v)
 		if err == nil && got != want {
 			p.Wrong++
 			err := wrongValue(command, node, got, want)
@@ -262,7 +265,7 @@ func (r *bigdataReport) read(ctx context.Context, c *tuttiCluster, units int, re
 // measure runs clients in a closed loop, each step through a random node,
 // until a step says it did nothing.
 func (p *phase) measure(ctx context.Context, c *tuttiCluster, clients int,
-	step func(client *respClient, node int, p *phase) (int, error)) (int, error) {
+	step func(nodes *respNodes, node int, p *phase) (int, error)) (int, error) {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
@@ -273,13 +276,13 @@ func (p *phase) measure(ctx context.Context, c *tuttiCluster, clients int,
 	start := time.Now()
 	for range clients {
 		wg.Go(func() {
-			client := newRESPClient(c.addrs)
-			defer client.close()
+			nodes := newRESPNodes(c.addrs)
+			defer nodes.close()
 			var own phase
 			var ownTimes histogram
 			for ctx.Err() == nil {
 				node, begin := rand.IntN(nodeCount), time.Now()
-				done, err := step(client, node, &own)
+				done, err := step(nodes, node, &own)
 				if err != nil {
 					cancel(fmt.Errorf("through node %d: %w", node+1, err))
 				}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+
+	"tutti/internal/resp"
 )
 
 // The data set of bigdata: strings, hashes and sorted sets, written in units of
@@ -75,20 +77,20 @@ func (u unit) appendWrite(dst []byte) []byte {
 	key := u.key()
 	switch u.kind {
 	case kindString:
-		return appendCommand(dst, "SET", key, string(value(key, 0, unitBytes)))
+		return resp.AppendCommandStrings(dst, "SET", key, string(value(key, 0, unitBytes)))
 	case kindHash:
 		args := []string{"HSET", key}
 		for i := range unitParts {
 			args = append(args, strconv.Itoa(u.part(i)), string(value(key, u.part(i), partBytes)))
 		}
-		return appendCommand(dst, args...)
+		return resp.AppendCommandStrings(dst, args...)
 	}
 	args := []string{"ZADD", key}
 	for i := range unitParts {
 		member := value(key, u.part(i), partBytes)
 		args = append(args, score(member), string(member))
 	}
-	return appendCommand(dst, args...)
+	return resp.AppendCommandStrings(dst, args...)
 }
 
 // written is what the unit's write answers the first time.

@@ -16,7 +16,7 @@ import (
 
 // failoverCluster is a cluster whose leader can be killed and brought back.
 type failoverCluster interface {
-	cluster
+	contender
 	// leader fails until all nodes are up and agree.
 	leader(ctx context.Context) (int, error)
 	// strike sends a node a signal and returns the moment before it. After

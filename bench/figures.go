@@ -13,7 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"tutti/internal/proof/netfault"
+	"tutti/internal/proof/action"
 )
 
 // figuresReport is the JSON file of `faults`; README.md describes it.
@@ -81,13 +81,13 @@ const faultLasts = 4 * time.Second
 func scenarios() []scenario {
 	const gap = "longest gap between acknowledged writes"
 	return []scenario{
-		{name: "leader killed", what: gap, goalMs: 500, goalOf: "max", run: outageOf(killLeader)},
-		{name: "leader paused", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(pauseLeader)},
-		{name: "leader deaf", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(linksOfLeader(nil, cut))},
-		{name: "leader mute", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(linksOfLeader(cut, nil))},
-		{name: "leader isolated", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(linksOfLeader(cut, cut))},
-		{name: "bridge at leader", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(bridgeAt(0))},
-		{name: "bridge of followers", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(bridgeAt(1))},
+		{name: "leader killed", what: gap, goalMs: 500, goalOf: "max", run: outageOf(planned(killed))},
+		{name: "leader paused", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(planned(paused))},
+		{name: "leader deaf", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(planned(cutOff(action.Deaf)))},
+		{name: "leader mute", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(planned(cutOff(action.Mute)))},
+		{name: "leader isolated", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(planned(cutOff(action.Isolate)))},
+		{name: "bridge at leader", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(planned(bridgeAt(0)))},
+		{name: "bridge of followers", what: gap, goalMs: 1000, goalOf: "max", movesGoal: 1, run: outageOf(planned(bridgeAt(1)))},
 		{name: "leader stopped (SIGTERM)", what: gap + " until its process has ended", goalMs: 10, goalOf: "median", movesGoal: 1, gentle: true, run: handOver},
 		{name: "all killed", what: "from kill -9 and restart of all to the first acknowledged write", goalMs: 5000, goalOf: "max", run: outageOf(killEverything)},
 		{name: "rolling restart", what: "operations that failed, of all", goalOf: "max", run: rollingRestart},
@@ -225,7 +225,7 @@ func outageOf(h hurt) func(context.Context, *measuring, *figure) (float64, error
 // end of the process. What else happens until a second after its return, a
 // slow fsync for instance, is noted.
 func handOver(ctx context.Context, m *measuring, f *figure) (float64, error) {
-	gap, later, err := m.gaps(ctx, f, stopLeader, m.acks.next)
+	gap, later, err := m.gaps(ctx, f, planned(stopped), m.acks.next)
 	m.worst = max(m.worst, ms(later))
 	f.Note = fmt.Sprintf("until a second after its return %.1f at most", m.worst)
 	return ms(gap), err
@@ -295,20 +295,18 @@ const (
 	watchPatience = 200 * time.Millisecond
 )
 
-func killLeader(b *bed, leader int) func() error {
-	b.kill(leader)
-	return func() error { return b.start(leader) }
+// planned begins a fault of the nemesis, and ends it.
+func planned(plan func(b *bed, leader int) *action.Plan) hurt {
+	return func(b *bed, leader int) func() error {
+		p := plan(b, leader)
+		err := b.doAll(p.Begin)
+		return func() error { return errors.Join(err, b.doAll(p.End)) }
+	}
 }
 
-func pauseLeader(b *bed, leader int) func() error {
-	b.halt(leader)
-	return func() error { b.resume(leader); return nil }
-}
-
-func stopLeader(b *bed, leader int) func() error {
-	b.terminate(leader)
-	return func() error { return b.start(leader) }
-}
+func killed(_ *bed, leader int) *action.Plan  { return action.Halt("kill", leader+1) }
+func paused(_ *bed, leader int) *action.Plan  { return action.Pause(leader + 1) }
+func stopped(_ *bed, leader int) *action.Plan { return action.Halt("stop", leader+1) }
 
 // killEverything has no end: all nodes are started again at once.
 func killEverything(b *bed, _ int) func() error {
@@ -322,21 +320,17 @@ func killEverything(b *bed, _ int) func() error {
 	return func() error { return errors.Join(errs...) }
 }
 
-func linksOfLeader(from, to func(p *netfault.Path)) hurt {
-	return func(b *bed, leader int) func() error {
-		n := &nemesis{b: b}
-		n.paths(leader, from, to)
-		return func() error { b.net.Heal(); return nil }
-	}
+// cutOff cuts the leader from all others in some way.
+func cutOff(cut func(host string, others ...string) *action.Plan) func(b *bed, leader int) *action.Plan {
+	return func(b *bed, leader int) *action.Plan { return cut(b.host(leader), b.hosts(leader)...) }
 }
 
 // bridgeAt cuts two nodes from each other that both reach the third: the
 // leader and a follower (0), or the followers (1).
-func bridgeAt(first int) hurt {
-	return func(b *bed, leader int) func() error {
-		pair := append([]int{leader}, b.others(leader)...)[first : first+2]
-		b.net.Cut(b.host(pair[0]), b.host(pair[1]))
-		return func() error { b.net.Heal(); return nil }
+func bridgeAt(first int) func(b *bed, leader int) *action.Plan {
+	return func(b *bed, leader int) *action.Plan {
+		pair := append([]string{b.host(leader)}, b.hosts(leader)...)[first : first+2]
+		return action.Isolate(pair[0], pair[1])
 	}
 }
 

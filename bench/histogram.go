@@ -1,63 +1,41 @@
 package main
 
 import (
-	"math"
-	"math/bits"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 const (
-	subBits    = 6 // 64 steps per power of two: 1.6 % resolution
-	bucketsMax = (64 - subBits) << subBits
+	// latencyMax is the longest that is told from what is longer.
+	latencyMax = time.Hour
+	// latencyDigits are the decimal digits that are kept: a value is at most 1 %
+	// off.
+	latencyDigits = 2
 )
 
-// histogram counts durations in buckets whose width grows with the value, so
-// adding costs a few instructions and the load generator stays cheap.
-type histogram struct {
-	count   uint64
-	longest time.Duration
-	buckets [bucketsMax]uint32
-}
+// histogram counts durations. The zero value is empty.
+type histogram struct{ counts *hdrhistogram.Histogram }
 
 func (h *histogram) add(d time.Duration) { h.addN(d, 1) }
 
 // addN counts n operations that took the same time (those of one pipeline).
 func (h *histogram) addN(d time.Duration, n int) {
-	h.count += uint64(n)
-	h.longest = max(h.longest, d)
-	h.buckets[bucketOf(uint64(max(d, 0)))] += uint32(n)
+	d = min(max(d, 1), latencyMax)
+	_ = h.made().RecordValues(int64(d), int64(n)) // fails only beyond latencyMax
 }
 
 // merge adds what other counted.
-func (h *histogram) merge(other *histogram) {
-	h.count += other.count
-	h.longest = max(h.longest, other.longest)
-	for i, n := range other.buckets {
-		h.buckets[i] += n
-	}
-}
+func (h *histogram) merge(other *histogram) { h.made().Merge(other.made()) }
 
-// quantile returns the upper end of the bucket that holds the q-quantile.
+// quantile returns the q-quantile; 0 of none.
 func (h *histogram) quantile(q float64) time.Duration {
-	rank := uint64(math.Ceil(q * float64(h.count)))
-	var seen uint64
-	for i, n := range h.buckets {
-		if seen += uint64(n); n > 0 && seen >= rank {
-			return min(time.Duration(bucketEnd(i)), h.longest)
-		}
-	}
-	return h.longest
+	return time.Duration(h.made().ValueAtQuantile(100 * q))
 }
 
-func bucketOf(v uint64) int {
-	shift := max(0, bits.Len64(v)-subBits-1)
-	return shift<<subBits + int(v>>shift)
-}
-
-func bucketEnd(i int) uint64 {
-	if i < 2<<subBits {
-		return uint64(i)
+func (h *histogram) made() *hdrhistogram.Histogram {
+	if h.counts == nil {
+		h.counts = hdrhistogram.New(1, int64(latencyMax), latencyDigits)
 	}
-	shift := i>>subBits - 1
-	return (uint64(i-shift<<subBits)+1)<<shift - 1
+	return h.counts
 }

@@ -1,33 +1,29 @@
 package main
 
 import (
-	"slices"
 	"testing"
 	"time"
 )
 
-func TestHistogramQuantileIsWithinOneBucket(t *testing.T) {
-	var h histogram
-	var values []time.Duration
-	for v := time.Duration(1); v < 20*time.Second; v += v/50 + 1 {
-		h.add(v)
-		values = append(values, v)
+func TestHistogram(t *testing.T) {
+	var all histogram
+	if got := all.quantile(0.99); got != 0 {
+		t.Errorf("of nothing: %v", got)
 	}
-	slices.Sort(values)
-	for _, q := range []float64{0.01, 0.5, 0.9, 0.99, 1} {
-		want := values[min(len(values)-1, int(q*float64(len(values))))]
-		got := h.quantile(q)
-		if diff := float64(got-want) / float64(want); diff < -0.05 || diff > 0.05 {
-			t.Errorf("quantile(%v) = %v, want about %v", q, got, want)
+	for i := range 2 { // two clients, the odd and the even
+		var own histogram
+		for v := 1 + i; v <= 1000; v += 2 {
+			own.addN(time.Duration(v)*time.Millisecond, 3)
 		}
+		all.merge(&own)
 	}
-}
-
-func TestHistogramBucketsCoverEveryValue(t *testing.T) {
-	for _, v := range []uint64{0, 1, 63, 64, 127, 128, 129, 1 << 20, 1<<62 + 12345} {
-		i := bucketOf(v)
-		if v > bucketEnd(i) || (i > 0 && v <= bucketEnd(i-1)) {
-			t.Errorf("value %d is in bucket %d (%d, %d]", v, i, bucketEnd(i-1), bucketEnd(i))
+	all.add(2 * latencyMax)
+	for _, tt := range []struct {
+		q    float64
+		want time.Duration
+	}{{0.01, 10 * time.Millisecond}, {0.5, 500 * time.Millisecond}, {0.99, 990 * time.Millisecond}, {1, latencyMax}} {
+		if got := all.quantile(tt.q); max(got-tt.want, tt.want-got) > tt.want/100 {
+			t.Errorf("quantile %v is %v, want %v or 1 %% off", tt.q, got, tt.want)
 		}
 	}
 }

@@ -57,8 +57,8 @@ type sample struct {
 	Seconds     float64 `json:"seconds"`
 }
 
-// cluster is one running system of three nodes.
-type cluster interface {
+// contender is one running system of three nodes.
+type contender interface {
 	// fill writes all keys once, so that reads hit and writes replace.
 	fill(ctx context.Context, keys int) error
 	load(ctx context.Context, j job, w window) (*tally, error)
@@ -68,15 +68,15 @@ type cluster interface {
 }
 
 // starters by the names that --peers takes.
-var starters = map[string]func(ctx context.Context, l *lab) (cluster, error){
-	"tutti":      func(ctx context.Context, l *lab) (cluster, error) { return startTutti(ctx, l) },
-	"redis":      func(ctx context.Context, l *lab) (cluster, error) { return startRedis(ctx, l) },
-	"etcd":       func(ctx context.Context, l *lab) (cluster, error) { return startEtcd(ctx, l, "etcd") },
-	"etcd-tuned": func(ctx context.Context, l *lab) (cluster, error) { return startEtcd(ctx, l, "etcd-tuned") },
+var starters = map[string]func(ctx context.Context, l *lab) (contender, error){
+	"tutti":      func(ctx context.Context, l *lab) (contender, error) { return startTutti(ctx, l) },
+	"redis":      func(ctx context.Context, l *lab) (contender, error) { return startRedis(ctx, l) },
+	"etcd":       func(ctx context.Context, l *lab) (contender, error) { return startEtcd(ctx, l, "etcd") },
+	"etcd-tuned": func(ctx context.Context, l *lab) (contender, error) { return startEtcd(ctx, l, "etcd-tuned") },
 }
 
 // measureCase runs one job and puts time, operations and CPU together.
-func measureCase(ctx context.Context, c cluster, j job) (sample, error) {
+func measureCase(ctx context.Context, c contender, j job) (sample, error) {
 	pids := c.pids()
 	var server, client [2]time.Duration
 	var cpuErr error

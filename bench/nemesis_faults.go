@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
+	"tutti/internal/proof/action"
 	"tutti/internal/proof/check"
-	"tutti/internal/proof/netfault"
 )
 
 // nemesis makes faults. All of its chance comes from its seed, so the schedule
@@ -30,20 +31,18 @@ type fault struct {
 	name   string
 	weight int // how often, compared with the others
 	fits   func(t traits) bool
-	// begin begins the fault at some node and returns in words what it did, how
-	// long that lasts, and how to end it. A nil end: it could not begin now.
-	begin func(ctx context.Context, n *nemesis, node int) (text string, lasts time.Duration, end func())
+	// plan is the fault at some node, and how long that lasts.
+	plan func(n *nemesis, node int) (*action.Plan, time.Duration)
 	// alone faults hit all nodes; nothing else goes on meanwhile.
 	alone bool
 }
 
 type activeFault struct {
 	name  string
-	text  string
+	plan  *action.Plan
 	node  int
 	from  time.Duration // since the history's start
 	until time.Time
-	end   func()
 }
 
 // activeMax is how many faults may overlap.
@@ -51,22 +50,23 @@ const activeMax = 2
 
 func always(traits) bool { return true }
 
-// faultKinds are the faults that are drawn from.
+// faultKinds are the faults that are drawn from, with the names and the actions
+// that they have in the simulation.
 func faultKinds() []fault {
 	return []fault{
-		{name: "kill -9", weight: 4, fits: always, begin: killOne},
-		{name: "kill -9 of all", weight: 1, fits: always, begin: killAll, alone: true},
-		{name: "pause", weight: 4, fits: always, begin: pauseOne},
-		{name: "graceful stop", weight: 2, fits: always, begin: stopOne},
-		{name: "rolling restart", weight: 1, fits: always, begin: roll, alone: true},
-		{name: "deaf", weight: 2, fits: always, begin: deaf},
-		{name: "mute", weight: 2, fits: always, begin: mute},
-		{name: "isolated", weight: 2, fits: always, begin: isolate},
-		{name: "bridge", weight: 2, fits: always, begin: bridge},
-		{name: "replies cut", weight: 2, fits: always, begin: cutReplies},
-		{name: "slow links", weight: 2, fits: always, begin: slowLinks},
-		{name: "resets", weight: 2, fits: always, begin: resets},
-		{name: "tampering", weight: 2, fits: func(t traits) bool { return t.tls }, begin: tamper},
+		{name: "kill", weight: 4, fits: always, plan: halt("kill", 4*time.Second)},
+		{name: "kill of all", weight: 1, fits: always, plan: killAll, alone: true},
+		{name: "pause", weight: 4, fits: always, plan: pause},
+		{name: "stop", weight: 2, fits: always, plan: halt("stop", 2*time.Second)},
+		{name: "rolling restart", weight: 1, fits: always, plan: roll, alone: true},
+		{name: "deaf", weight: 2, fits: always, plan: oneWay(action.Deaf)},
+		{name: "mute", weight: 2, fits: always, plan: oneWay(action.Mute)},
+		{name: "isolate", weight: 2, fits: always, plan: isolate},
+		{name: "bridge", weight: 2, fits: always, plan: bridge},
+		{name: "client cut", weight: 2, fits: always, plan: cutReplies},
+		{name: "slow link", weight: 2, fits: always, plan: slowLinks},
+		{name: "reset", weight: 2, fits: always, plan: resets},
+		{name: "corruption", weight: 2, fits: func(t traits) bool { return t.tls }, plan: tamper},
 	}
 }
 
@@ -82,40 +82,38 @@ func (n *nemesis) run(ctx context.Context, d time.Duration) error {
 		if err := sleep(ctx, n.between(100*time.Millisecond, 1200*time.Millisecond)); err != nil {
 			return err
 		}
-		n.expire(time.Now())
+		n.expire(ctx, time.Now())
 		n.revive()
 		f := kinds[n.rand.IntN(len(kinds))]
 		node := n.target(ctx)
 		if len(n.active) >= activeMax || f.alone && len(n.active) > 0 || n.busy(node) {
 			continue
 		}
-		from := n.rec.Now()
-		text, lasts, undo := f.begin(ctx, n, node)
-		if undo == nil {
-			continue
-		}
+		plan, lasts := f.plan(n, node)
 		n.counts[f.name]++
-		n.say("%-15s %s", f.name, text)
-		n.active = append(n.active, &activeFault{f.name, text, node, from, time.Now().Add(lasts), undo})
+		n.say("%-15s %s", f.name, strings.Join(plan.Begin, ", "))
+		from := n.rec.Now()
+		n.do(ctx, plan.Begin)
+		n.active = append(n.active, &activeFault{f.name, plan, node, from, time.Now().Add(lasts)})
 		if f.alone {
 			if err := sleep(ctx, lasts); err != nil {
 				return err
 			}
-			n.expire(time.Time{})
+			n.expire(ctx, time.Time{})
 		}
 	}
-	n.expire(time.Time{})
+	n.expire(ctx, time.Time{})
 	return nil
 }
 
 // expire ends the faults that are due, all for the zero time.
-func (n *nemesis) expire(now time.Time) {
+func (n *nemesis) expire(ctx context.Context, now time.Time) {
 	n.active = slices.DeleteFunc(n.active, func(a *activeFault) bool {
 		if !now.IsZero() && a.until.After(now) {
 			return false
 		}
-		a.end()
-		n.rec.Fault(a.name+" "+a.text, a.from)
+		n.do(ctx, a.plan.End)
+		n.rec.Fault(a.name+": "+strings.Join(a.plan.Begin, ", "), a.from)
 		return true
 	})
 }
@@ -157,117 +155,77 @@ func (n *nemesis) started(err error) {
 	}
 }
 
-func killOne(_ context.Context, n *nemesis, node int) (string, time.Duration, func()) {
-	n.b.kill(node)
-	return n.b.host(node), n.between(100*time.Millisecond, 4*time.Second), func() { n.started(n.b.start(node)) }
-}
-
-func killAll(_ context.Context, n *nemesis, _ int) (string, time.Duration, func()) {
-	for i := range n.b.nodes {
-		n.b.kill(i)
-	}
-	return "", n.between(50*time.Millisecond, time.Second), func() {
-		for i := range n.b.nodes {
-			n.started(n.b.start(i))
+// do does actions. One that fails is a problem: each plan undoes what it does.
+func (n *nemesis) do(ctx context.Context, lines []string) {
+	for _, line := range lines {
+		if err := n.b.do(ctx, line); err != nil && ctx.Err() == nil {
+			n.problem("%s: %v", line, err)
 		}
 	}
 }
 
-func pauseOne(_ context.Context, n *nemesis, node int) (string, time.Duration, func()) {
-	n.b.halt(node)
-	return n.b.host(node), n.between(200*time.Millisecond, 5*time.Second), func() { n.b.resume(node) }
+// halt ends the process of a node in some way, for at most a time.
+func halt(how string, most time.Duration) func(n *nemesis, node int) (*action.Plan, time.Duration) {
+	return func(n *nemesis, node int) (*action.Plan, time.Duration) {
+		return action.Halt(how, node+1), n.between(100*time.Millisecond, most)
+	}
 }
 
-func stopOne(_ context.Context, n *nemesis, node int) (string, time.Duration, func()) {
-	n.b.terminate(node)
-	return n.b.host(node), n.between(100*time.Millisecond, 2*time.Second), func() { n.started(n.b.start(node)) }
+func killAll(n *nemesis, _ int) (*action.Plan, time.Duration) {
+	all := &action.Plan{}
+	for i := range n.b.nodes {
+		one := action.Halt("kill", i+1)
+		all.Begin, all.End = append(all.Begin, one.Begin...), append(all.End, one.End...)
+	}
+	return all, n.between(50*time.Millisecond, time.Second)
+}
+
+func pause(n *nemesis, node int) (*action.Plan, time.Duration) {
+	return action.Pause(node + 1), n.between(200*time.Millisecond, 5*time.Second)
 }
 
 // roll stops and starts one node after the other, each when all are there.
-func roll(ctx context.Context, n *nemesis, first int) (string, time.Duration, func()) {
+func roll(n *nemesis, first int) (*action.Plan, time.Duration) {
+	all := &action.Plan{}
 	for i := range n.b.nodes {
-		node := (first + i) % len(n.b.nodes)
-		n.b.terminate(node)
-		n.started(n.b.start(node))
-		if err := n.b.ready(ctx); err != nil && ctx.Err() == nil {
-			n.problem("rolling restart: %v", err)
-		}
+		one := action.Halt("stop", (first+i)%len(n.b.nodes)+1)
+		all.Begin = append(append(append(all.Begin, one.Begin...), one.End...), "ready")
 	}
-	return fmt.Sprintf("from %s on", n.b.host(first)), 0, func() {}
+	return all, 0
 }
 
-// paths changes all directions from or to a node, towards its peers.
-func (n *nemesis) paths(node int, from, to func(p *netfault.Path)) {
-	for _, o := range n.b.others(node) {
-		if from != nil {
-			n.b.net.Set(n.b.host(node), n.b.host(o), from)
-		}
-		if to != nil {
-			n.b.net.Set(n.b.host(o), n.b.host(node), to)
-		}
+func oneWay(cut func(host string, others ...string) *action.Plan) func(n *nemesis, node int) (*action.Plan, time.Duration) {
+	return func(n *nemesis, node int) (*action.Plan, time.Duration) {
+		return cut(n.b.host(node), n.b.hosts(node)...), n.between(200*time.Millisecond, 4*time.Second)
 	}
 }
 
-func cut(p *netfault.Path)    { p.Cut = true }
-func mend(p *netfault.Path)   { p.Cut = false }
-func quick(p *netfault.Path)  { p.Delay, p.Jitter, p.BytesPerSecond = 0, 0, 0 }
-func honest(p *netfault.Path) { p.TamperBytes = 0 }
-
-func deaf(_ context.Context, n *nemesis, node int) (string, time.Duration, func()) {
-	n.paths(node, nil, cut)
-	return n.b.host(node), n.between(200*time.Millisecond, 4*time.Second), func() { n.paths(node, nil, mend) }
-}
-
-func mute(_ context.Context, n *nemesis, node int) (string, time.Duration, func()) {
-	n.paths(node, cut, nil)
-	return n.b.host(node), n.between(200*time.Millisecond, 4*time.Second), func() { n.paths(node, mend, nil) }
-}
-
-func isolate(_ context.Context, n *nemesis, node int) (string, time.Duration, func()) {
-	n.paths(node, cut, cut)
-	return n.b.host(node), n.between(200*time.Millisecond, 6*time.Second), func() { n.paths(node, mend, mend) }
+func isolate(n *nemesis, node int) (*action.Plan, time.Duration) {
+	return action.Isolate(n.b.host(node), n.b.hosts(node)...), n.between(200*time.Millisecond, 6*time.Second)
 }
 
 // bridge cuts a node from one other: both still reach the rest.
-func bridge(_ context.Context, n *nemesis, node int) (string, time.Duration, func()) {
-	others := n.b.others(node)
-	a, b := n.b.host(node), n.b.host(others[n.rand.IntN(len(others))])
-	both := func(f func(p *netfault.Path)) {
-		n.b.net.Set(a, b, f)
-		n.b.net.Set(b, a, f)
-	}
-	both(cut)
-	return a + " and " + b, n.between(300*time.Millisecond, 6*time.Second), func() { both(mend) }
+func bridge(n *nemesis, node int) (*action.Plan, time.Duration) {
+	others := n.b.hosts(node)
+	return action.Isolate(n.b.host(node), others[n.rand.IntN(len(others))]), n.between(300*time.Millisecond, 6*time.Second)
 }
 
 // cutReplies loses what a node says to clients: what they asked for is done.
-func cutReplies(_ context.Context, n *nemesis, node int) (string, time.Duration, func()) {
-	n.b.net.Set(n.b.host(node), clientHost, cut)
-	return "from " + n.b.host(node), n.between(200*time.Millisecond, 2*time.Second), func() {
-		n.b.net.Set(n.b.host(node), clientHost, mend)
-	}
+func cutReplies(n *nemesis, node int) (*action.Plan, time.Duration) {
+	return action.Mute(n.b.host(node), clientHost), n.between(200*time.Millisecond, 2*time.Second)
 }
 
-func slowLinks(_ context.Context, n *nemesis, node int) (string, time.Duration, func()) {
-	delay := n.between(5*time.Millisecond, 150*time.Millisecond)
-	rate := int64(64<<10) << n.rand.IntN(6)
-	slow := func(p *netfault.Path) { p.Delay, p.Jitter, p.BytesPerSecond = delay, delay/2, rate }
-	n.paths(node, slow, slow)
-	return fmt.Sprintf("of %s: %v, %d KiB/s", n.b.host(node), delay.Round(time.Millisecond), rate>>10),
-		n.between(500*time.Millisecond, 5*time.Second), func() { n.paths(node, quick, quick) }
+func slowLinks(n *nemesis, node int) (*action.Plan, time.Duration) {
+	delay := n.between(5*time.Millisecond, 150*time.Millisecond).Round(time.Millisecond)
+	settings := fmt.Sprintf("delay=%v jitter=%v rate=%d", delay, delay/2, int64(64<<10)<<n.rand.IntN(6))
+	return action.Link(settings, n.b.host(node), n.b.hosts(node)...), n.between(500*time.Millisecond, 5*time.Second)
 }
 
-func resets(_ context.Context, n *nemesis, node int) (string, time.Duration, func()) {
-	for _, o := range n.b.others(node) {
-		n.b.net.Reset(n.b.host(node), n.b.host(o))
-	}
-	return n.b.host(node), 0, func() {}
+func resets(n *nemesis, node int) (*action.Plan, time.Duration) {
+	return action.Reset(n.b.host(node), n.b.hosts(node)...), 0
 }
 
-func tamper(_ context.Context, n *nemesis, node int) (string, time.Duration, func()) {
-	mean := int64(4<<10) << n.rand.IntN(6)
-	bad := func(p *netfault.Path) { p.TamperBytes = mean }
-	n.paths(node, bad, bad)
-	return fmt.Sprintf("of %s: a bit in %d KiB", n.b.host(node), mean>>10),
-		n.between(300*time.Millisecond, 3*time.Second), func() { n.paths(node, honest, honest) }
+func tamper(n *nemesis, node int) (*action.Plan, time.Duration) {
+	settings := fmt.Sprintf("tamper=%d", int64(4<<10)<<n.rand.IntN(6))
+	return action.Link(settings, n.b.host(node), n.b.hosts(node)...), n.between(300*time.Millisecond, 3*time.Second)
 }

@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"time"
 )
 
 // redisCluster is one primary and two replicas, each of which fsyncs every
@@ -108,42 +103,4 @@ func (c *redisCluster) load(ctx context.Context, j job, w window) (*tally, error
 		addrs = c.addrs
 	}
 	return runRESP(ctx, addrs, j, true, w)
-}
-
-// respCall sends one command on a connection of its own and returns the reply
-// as text. An error reply is an error.
-func respCall(addr string, args ...string) (string, error) {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(15 * time.Second)); err != nil {
-		return "", err
-	}
-	if _, err := conn.Write(appendCommand(nil, args...)); err != nil {
-		return "", err
-	}
-	return readText(bufio.NewReader(conn))
-}
-
-// readText reads one reply that is not an array.
-func readText(in *bufio.Reader) (string, error) {
-	var data []byte
-	for {
-		line, err := in.ReadSlice('\n')
-		if err != nil {
-			return "", err
-		}
-		data = append(data, line...)
-		r, _, err := parseReply(data)
-		switch {
-		case err == nil && r.kind == '-':
-			return "", fmt.Errorf("%s", r.text)
-		case err == nil:
-			return strings.Clone(string(r.text)), nil
-		case !errors.Is(err, errIncomplete):
-			return "", err
-		}
-	}
 }

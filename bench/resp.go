@@ -50,21 +50,6 @@ func parseReply(data []byte) (reply, int, error) {
 	return reply{}, 0, fmt.Errorf("unexpected reply type %q", r.kind)
 }
 
-// appendCommand appends a command in wire form.
-func appendCommand(dst []byte, args ...string) []byte {
-	dst = append(dst, '*')
-	dst = strconv.AppendInt(dst, int64(len(args)), 10)
-	dst = append(dst, '\r', '\n')
-	for _, a := range args {
-		dst = append(dst, '$')
-		dst = strconv.AppendInt(dst, int64(len(a)), 10)
-		dst = append(dst, '\r', '\n')
-		dst = append(dst, a...)
-		dst = append(dst, '\r', '\n')
-	}
-	return dst
-}
-
 const (
 	keyLen   = len("key:000000000000")
 	valueLen = 100

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"tutti/internal/proof/respclient"
 )
 
 // opener starts a server in a fresh state whose data lies in dir.
@@ -164,22 +165,16 @@ func (s *server) output() string {
 
 // ping asks for a write, which a cluster without a leader refuses.
 func ping(addr string) error {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	c, err := respclient.Dial(context.Background(), addr, time.Now().Add(5*time.Second))
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	defer c.Close()
+	v, err := c.Do("DEL", "conformance:ready")
+	if err != nil {
 		return err
 	}
-	if _, err := conn.Write([]byte("*2\r\n$3\r\nDEL\r\n$17\r\nconformance:ready\r\n")); err != nil {
-		return err
-	}
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err == nil && !strings.HasPrefix(line, ":") {
-		err = errors.New(strings.TrimSpace(line))
-	}
-	return err
+	return respclient.Err(v)
 }
 
 // freePorts returns the first of n consecutive free ports on loopback.

@@ -185,14 +185,3 @@ func TestHistoryKeepsNoPasswords(t *testing.T) {
 		t.Errorf("got %q, %v", b, err)
 	}
 }
-
-func TestDistance(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"stats", "status", 1}, {"stats", "start", 2}, {"cil", "cli", 2}, {"", "dev", 3}, {"demo", "demo", 0}} {
-		if got := distance(tt.a, tt.b); got != tt.want {
-			t.Errorf("%s %s: got %d, want %d", tt.a, tt.b, got, tt.want)
-		}
-	}
-}

@@ -238,14 +238,18 @@ func (c *localCluster) formations() (good []string, size int, bad error) {
 	var missing error
 	for i := range devNodesMax {
 		dir := filepath.Join(c.dir, nodeFolder(uint64(i+1)))
-		f, err := node.ReadFormation(vfs.Default, dir)
+		_, err := node.ReadSelf(vfs.Default, dir)
+		var m *cluster.Map
+		if err == nil {
+			m, err = node.ReadMap(vfs.Default, dir)
+		}
 		switch {
 		case errors.Is(err, node.ErrNoNode):
 			missing = cmp.Or(missing, err)
 		case err != nil:
 			bad = cmp.Or(bad, err)
 		default:
-			good, size = append(good, dir), len(f.Members)
+			good, size = append(good, dir), len(m.Members)
 		}
 	}
 	if len(good) > 0 { // else there never were any

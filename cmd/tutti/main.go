@@ -13,9 +13,6 @@ import (
 	"tutti/internal/node"
 )
 
-// suggestDistance is how many letters a misspelt subcommand may be off.
-const suggestDistance = 2
-
 func main() {
 	os.Exit(run(os.Args[1:]))
 }
@@ -45,6 +42,8 @@ func rootCommand(args []string) *cobra.Command {
 		// Errors are printed once, by run, in the form of errors.go.
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		// How many letters a misspelt subcommand may be off.
+		SuggestionsMinimumDistance: 2,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCommand(), devCommand(), startCommand(), statusCommand(), cliCommand(), versionCommand())
@@ -59,38 +58,15 @@ func noSuchCommand(root *cobra.Command, args []string) error {
 		return nil
 	}
 	e := usageError(fmt.Sprintf("there is no command %q", args[0]), "tutti")
-	best, letters := "", suggestDistance+1
-	for _, c := range root.Commands() {
-		if d := distance(args[0], c.Name()); d < letters && !c.Hidden {
-			best, letters = c.Name(), d
-		}
-	}
-	if best != "" {
-		e.what += fmt.Sprintf("; did you mean %q?", best)
-		e.do = "tutti " + best + " --help"
+	switch meant := root.SuggestionsFor(args[0]); len(meant) {
+	case 0:
+	case 1:
+		e.what += fmt.Sprintf("; did you mean %q?", meant[0])
+		e.do = "tutti " + meant[0] + " --help"
+	default:
+		e.what += fmt.Sprintf("; did you mean one of %q?", meant)
 	}
 	return e
-}
-
-// distance counts the letters to insert, remove or replace to make a into b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1) // distances of the letters of a so far to each beginning of b
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := corner
-			if a[i] != b[j] {
-				replace++
-			}
-			corner = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // begin is what tutti alone does: it shows the cluster that runs here, or how

@@ -280,7 +280,8 @@ func TestUsage(t *testing.T) {
 		code  int
 		words []string
 	}{
-		{[]string{"stats"}, exitUsage, []string{`there is no command "stats"; did you mean "status"?`, "tutti status --help"}},
+		{[]string{"statsu"}, exitUsage, []string{`there is no command "statsu"; did you mean "status"?`, "tutti status --help"}},
+		{[]string{"stats"}, exitUsage, []string{`there is no command "stats"; did you mean one of ["start" "status"]?`, "tutti --help"}},
 		{[]string{"frobnicate"}, exitUsage, []string{`there is no command "frobnicate"`}},
 		{[]string{"dev", "--nods", "3"}, exitUsage, []string{"unknown flag: --nods", "tutti dev --help"}},
 		{[]string{"dev", "extra"}, exitUsage, []string{"extra"}},

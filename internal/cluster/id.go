@@ -1,8 +1,4 @@
-// Package cluster says who belongs to a cluster and what lives where: its
-// nodes, its shards, and the replicas that make the shards.
 package cluster
-
-import "slices"
 
 // NodeID names a node within its cluster; it is never given to another one.
 // 0: nobody.
@@ -14,13 +10,11 @@ const NodeMax NodeID = 1<<16 - 1
 // ShardID names a shard within its cluster; it is never given to another one.
 type ShardID uint64
 
-// ReplicaID names a copy of a shard within the shard's Raft group; it is never
-// given to another one: who has forgotten what it promised comes back under a
-// new id, as somebody who never promised anything. 0: nobody.
-type ReplicaID uint64
+// Meta is the shard that holds the map itself. It owns no slots.
+const Meta ShardID = 0
 
-// Sorted returns ids in order, each once.
-func Sorted[ID NodeID | ShardID | ReplicaID](ids []ID) []ID {
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
+// ReplicaID names a copy of a shard within the shard's Raft group. The shard's
+// log hands them out, in order, and never one twice: who has forgotten what it
+// promised comes back under a new id, as somebody who never promised anything.
+// 0: nobody.
+type ReplicaID uint64

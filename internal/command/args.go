@@ -1,5 +1,7 @@
 package command
 
+import "tutti/internal/resp"
+
 // Argument checks that several families share.
 
 const (
@@ -9,7 +11,7 @@ const (
 
 // intFrom parses argument i as an integer of at least low, or answers text.
 func (c *Ctx) intFrom(i int, low int64, text string) (n int64, ok bool) {
-	if n, ok = parseInt(c.Args[i]); !ok || n < low {
+	if n, ok = resp.ParseInt(c.Args[i]); !ok || n < low {
 		c.Error(text)
 		return 0, false
 	}
@@ -29,7 +31,7 @@ func (c *Ctx) signedCount(i int) (n int64, ok bool) {
 // wrongArity answers the error for a number of arguments that the table's
 // arity lets pass.
 func (c *Ctx) wrongArity() {
-	c.Error("ERR wrong number of arguments for '" + string(appendLower(nil, c.Args[0])) + "' command")
+	c.Error(TextArity(string(appendLower(nil, c.Args[0]))))
 }
 
 // clampRange turns the inclusive range [start, stop] of a collection of n

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"tutti/internal/keyspace"
+	"tutti/internal/resp"
 )
 
 // overflow says what happens to an integer that doesn't fit its width.
@@ -144,7 +145,7 @@ func (c *Ctx) bitfieldOps() (ops []bitfieldOp, ok bool) {
 			i += 2
 			continue
 		default:
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return nil, false
 		}
 		if op.typ, ok = c.bitInt(i + 1); !ok {
@@ -182,7 +183,7 @@ func (c *Ctx) overflow(i int) (mode overflow, ok bool) {
 func (c *Ctx) bitInt(i int) (t bitInt, ok bool) {
 	if arg := c.Args[i]; len(arg) > 0 && (arg[0] == 'i' || arg[0] == 'u') {
 		t.signed = arg[0] == 'i'
-		t.width, ok = parseInt(arg[1:])
+		t.width, ok = resp.ParseInt(arg[1:])
 		if ok && t.width >= 1 && (t.width <= 63 || t.signed && t.width == 64) {
 			return t, true
 		}
@@ -198,7 +199,7 @@ func (c *Ctx) bitfieldOffset(i int, width int64) (offset int64, ok bool) {
 	if len(arg) == 0 || arg[0] != '#' {
 		return c.bitOffset(i)
 	}
-	offset, ok = parseInt(arg[1:])
+	offset, ok = resp.ParseInt(arg[1:])
 	if !ok || offset < 0 || offset > math.MaxInt64/width || offset*width/8 >= stringLenMax {
 		c.Error(errBitOffset)
 		return 0, false

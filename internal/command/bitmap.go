@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"tutti/internal/keyspace"
+	"tutti/internal/resp"
 )
 
 // A bitmap is a string; bit 0 is the highest of its first byte.
@@ -31,7 +32,7 @@ const errBitOffset = "ERR bit offset is not an integer or out of range"
 
 // bitOffset parses argument i as the position of a bit.
 func (c *Ctx) bitOffset(i int) (offset int64, ok bool) {
-	offset, ok = parseInt(c.Args[i])
+	offset, ok = resp.ParseInt(c.Args[i])
 	if !ok || offset < 0 || offset/8 >= stringLenMax {
 		c.Error(errBitOffset)
 		return 0, false
@@ -44,7 +45,7 @@ func setbit(c *Ctx) {
 	if !ok {
 		return
 	}
-	on, ok := parseInt(c.Args[3])
+	on, ok := resp.ParseInt(c.Args[3])
 	if !ok || on != 0 && on != 1 {
 		c.Error("ERR bit is not an integer or out of range")
 		return
@@ -100,7 +101,7 @@ func (c *Ctx) bitUnit(i int) (unit int64, ok bool) {
 	case c.is(i, "BIT"):
 		return 1, true
 	}
-	c.Error(errSyntax)
+	c.Error(TextSyntax)
 	return 0, false
 }
 
@@ -140,7 +141,7 @@ func bitcount(c *Ctx) {
 			}
 		}
 	default:
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return
 	}
 	val, ok := c.stringAt(c.Args[1])
@@ -206,7 +207,7 @@ func bitpos(c *Ctx) {
 func (c *Ctx) bitposRange() (r bitRange, ok bool) {
 	r = bitRange{end: -1, unit: 8}
 	if len(c.Args) > 6 {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return r, false
 	}
 	if len(c.Args) > 3 {
@@ -254,7 +255,7 @@ func findBit(val []byte, from, to, bit int64) int64 {
 func bitop(c *Ctx) {
 	op := string(appendLower(nil, c.Args[1]))
 	if !slices.Contains([]string{"and", "or", "xor", "not"}, op) {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return
 	}
 	if op == "not" && len(c.Args) != 4 {

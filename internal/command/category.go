@@ -23,7 +23,7 @@ var Categories = []string{
 // ACLCategories lists the categories of c: those of its row and those that its
 // group and its flags imply, in the order of Categories.
 func (c *Command) ACLCategories() []string {
-	if len(c.Subs) > 0 && c.Flags == 0 {
+	if c.Container() {
 		return []string{"slow"} // a container does nothing by itself
 	}
 	in := slices.Clone(c.Categories)

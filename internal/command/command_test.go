@@ -100,7 +100,7 @@ func (b *bench) eval(tx *keyspace.Tx, line string) string {
 	if cmd == nil {
 		return "(error) " + text
 	}
-	c := &Ctx{Tx: tx, DB: b.logic, Proto: b.proto, Args: args}
+	c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, DB: b.logic, Args: args}
 	c.Run(cmd)
 	v, err := resp.ReadValue(bufio.NewReader(bytes.NewReader(c.Out)))
 	if err != nil {
@@ -121,7 +121,7 @@ func (b *bench) endEarly(line string) {
 	for n := 1; n < 200; n++ {
 		tx := b.begin()
 		tx.Allow(n)
-		c := &Ctx{Tx: tx, DB: b.logic, Proto: b.proto, Args: args}
+		c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, DB: b.logic, Args: args}
 		c.Run(cmd)
 		switch over := tx.Steps() > n; {
 		case !over && tx.Err() == nil:
@@ -272,5 +272,31 @@ func TestTable(t *testing.T) {
 				t.Errorf("%s: keys %+v find nothing", r.Name, r.Keys)
 			}
 		}
+	}
+}
+
+// A row that contradicts itself does not get into the table.
+func TestRowsThatContradictThemselves(t *testing.T) {
+	run := func(*Ctx) {}
+	for name, row := range map[string]Command{
+		"a shard without Run":     {Name: "x", Where: OnShard, Flags: Write},
+		"meta without Run":        {Name: "x", Where: OnMeta, Flags: Write},
+		"a node with Run":         {Name: "x", Where: OnNode, Run: run},
+		"a connection with Run":   {Name: "x", Where: OnConnection, Run: run},
+		"a shard at once":         {Name: "x", Where: OnShard, Flags: Write | AtOnce, Run: run},
+		"a subcommand of a shard": {Name: "x", Subs: []*Command{{Name: "x|y", Flags: Write}}},
+		"two rows":                {Name: "x", Run: run, Subs: []*Command{{Name: "x", Run: run}}},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s was accepted", name)
+				}
+			}()
+			newTable([]Command{row})
+		}()
+	}
+	if c := newTable([]Command{{Name: "x", Where: OnMeta, Run: run}}).Find([]byte("x")); c == nil || !c.Where.Evaluated() {
+		t.Error("a row of the meta shard was not accepted")
 	}
 }

@@ -3,63 +3,63 @@ package command
 // The flags that most commands share that the entry node answers by itself:
 // anybody may call them, only administrators, or they print help.
 const (
-	ownFlags   = Conn | NoScript | Loading | Stale
+	ownFlags   = NoScript | Loading | Stale
 	adminFlags = ownFlags | Admin
-	helpFlags  = Conn | Loading | Stale
+	helpFlags  = Loading | Stale
 )
 
 const helpDoc = "Lists the subcommands."
 
 var connectionCommands = []Command{
-	{Name: "ping", Arity: -1, Flags: Conn | Fast, Group: "connection", Since: "1.0.0",
+	{Name: "ping", Arity: -1, Where: OnConnection, Flags: Fast, Group: "connection", Since: "1.0.0",
 		Syntax: "[message]", Doc: "Answers PONG, or the message."},
-	{Name: "echo", Arity: 2, Flags: Conn | Fast | Loading | Stale, Group: "connection", Since: "1.0.0",
+	{Name: "echo", Arity: 2, Where: OnConnection, Flags: Fast | Loading | Stale, Group: "connection", Since: "1.0.0",
 		Syntax: "message", Doc: "Answers the message."},
-	{Name: "select", Arity: 2, Flags: Conn | Fast | Loading | Stale, Group: "connection", Since: "1.0.0",
+	{Name: "select", Arity: 2, Where: OnConnection, Flags: Fast | Loading | Stale, Group: "connection", Since: "1.0.0",
 		Syntax: "index", Doc: "Chooses the logical database of this connection."},
-	{Name: "quit", Arity: -1, Flags: ownFlags | NoAuth | Fast, Group: "connection", Since: "1.0.0",
+	{Name: "quit", Arity: -1, Where: OnConnection, Flags: AtOnce | ownFlags | NoAuth | Fast, Group: "connection", Since: "1.0.0",
 		Doc: "Closes the connection."},
-	{Name: "auth", Arity: -2, Flags: ownFlags | NoAuth | Fast, Group: "connection", Since: "1.0.0",
+	{Name: "auth", Arity: -2, Where: OnConnection, Flags: ownFlags | NoAuth | Fast, Group: "connection", Since: "1.0.0",
 		Syntax: "[username] password", Doc: "Logs in. There are no users yet but default, which needs no password."},
-	{Name: "hello", Arity: -1, Flags: ownFlags | NoAuth | Fast, Group: "connection", Since: "6.0.0",
+	{Name: "hello", Arity: -1, Where: OnConnection, Flags: ownFlags | NoAuth | Fast, Group: "connection", Since: "6.0.0",
 		Syntax: "[protover [AUTH username password] [SETNAME clientname]]", Doc: "Chooses RESP 2 or 3 and describes the server."},
-	{Name: "reset", Arity: 1, Flags: ownFlags | NoAuth | Fast, Group: "connection", Since: "6.2.0",
+	{Name: "reset", Arity: 1, Where: OnConnection, Flags: AtOnce | ownFlags | NoAuth | Fast, Group: "connection", Since: "6.2.0",
 		Doc: "Brings the connection back to how it began."},
 	{Name: "client", Arity: -2, Group: "connection", Since: "2.4.0", Syntax: "subcommand", Doc: "A container for commands about connections.",
 		Subs: clientCommands},
 }
 
 var clientCommands = []*Command{
-	{Name: "client|getname", Arity: 2, Flags: ownFlags, Group: "connection", Since: "2.6.9",
+	{Name: "client|getname", Arity: 2, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "2.6.9",
 		Doc: "Returns the name of this connection."},
-	{Name: "client|getredir", Arity: 2, Flags: ownFlags, Group: "connection", Since: "6.0.0",
+	{Name: "client|getredir", Arity: 2, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "6.0.0",
 		Doc: "Returns -1: client-side caching is not on."},
-	{Name: "client|help", Arity: 2, Flags: helpFlags, Group: "connection", Since: "5.0.0", Doc: helpDoc},
-	{Name: "client|id", Arity: 2, Flags: ownFlags, Group: "connection", Since: "5.0.0",
+	{Name: "client|help", Arity: 2, Where: OnNode, Flags: helpFlags, Group: "connection", Since: "5.0.0", Doc: helpDoc},
+	{Name: "client|id", Arity: 2, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "5.0.0",
 		Doc: "Returns the number of this connection, which this node gives to no other until it restarts."},
-	{Name: "client|info", Arity: 2, Flags: ownFlags, Group: "connection", Since: "6.2.0",
+	{Name: "client|info", Arity: 2, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "6.2.0",
 		Doc: "Describes this connection."},
-	{Name: "client|kill", Arity: -3, Flags: adminFlags, Group: "connection", Since: "2.4.0",
+	{Name: "client|kill", Arity: -3, Where: OnNode, Flags: adminFlags, Group: "connection", Since: "2.4.0",
 		Syntax: "ip:port | [ID client-id] [TYPE NORMAL | MASTER | SLAVE | REPLICA | PUBSUB] [USER username] [ADDR ip:port] [LADDR ip:port] [SKIPME yes/no] ...",
 		Doc:    "Closes connections of this node."},
-	{Name: "client|list", Arity: -2, Flags: adminFlags, Group: "connection", Since: "2.4.0",
+	{Name: "client|list", Arity: -2, Where: OnNode, Flags: adminFlags, Group: "connection", Since: "2.4.0",
 		Syntax: "[TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]]", Doc: "Describes the connections of this node."},
-	{Name: "client|no-evict", Arity: 3, Flags: adminFlags, Group: "connection", Since: "7.0.0",
+	{Name: "client|no-evict", Arity: 3, Where: OnConnection, Flags: adminFlags, Group: "connection", Since: "7.0.0",
 		Syntax: "ON | OFF", Doc: "Accepted; connections are never evicted."},
-	{Name: "client|no-touch", Arity: 3, Flags: ownFlags, Group: "connection", Since: "7.2.0",
+	{Name: "client|no-touch", Arity: 3, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "7.2.0",
 		Syntax: "ON | OFF", Doc: "Accepted; access times are not kept."},
-	{Name: "client|pause", Arity: -3, Flags: adminFlags, Group: "connection", Since: "2.9.50",
+	{Name: "client|pause", Arity: -3, Where: OnNode, Flags: adminFlags, Group: "connection", Since: "2.9.50",
 		Syntax: "timeout [WRITE | ALL]", Doc: "Makes the clients of this node wait, all or those that write."},
-	{Name: "client|reply", Arity: 3, Flags: ownFlags, Group: "connection", Since: "3.2.0",
+	{Name: "client|reply", Arity: 3, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "3.2.0",
 		Syntax: "ON | OFF | SKIP", Doc: "Says whether commands are answered."},
-	{Name: "client|setinfo", Arity: 4, Flags: ownFlags, Group: "connection", Since: "7.2.0",
+	{Name: "client|setinfo", Arity: 4, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "7.2.0",
 		Syntax: "LIB-NAME libname | LIB-VER libver", Doc: "Tells which client library this connection uses."},
-	{Name: "client|setname", Arity: 3, Flags: ownFlags, Group: "connection", Since: "2.6.9",
+	{Name: "client|setname", Arity: 3, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "2.6.9",
 		Syntax: "connection-name", Doc: "Names this connection."},
-	{Name: "client|trackinginfo", Arity: 2, Flags: ownFlags, Group: "connection", Since: "6.2.0",
+	{Name: "client|trackinginfo", Arity: 2, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "6.2.0",
 		Doc: "Tells that client-side caching is not on."},
-	{Name: "client|unblock", Arity: -3, Flags: adminFlags, Group: "connection", Since: "5.0.0",
+	{Name: "client|unblock", Arity: -3, Where: OnNode, Flags: adminFlags, Group: "connection", Since: "5.0.0",
 		Syntax: "client-id [TIMEOUT | ERROR]", Doc: "Ends the wait of a connection in a blocking command."},
-	{Name: "client|unpause", Arity: 2, Flags: adminFlags, Group: "connection", Since: "6.2.0",
+	{Name: "client|unpause", Arity: 2, Where: OnNode, Flags: adminFlags, Group: "connection", Since: "6.2.0",
 		Doc: "Ends CLIENT PAUSE."},
 }

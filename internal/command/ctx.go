@@ -11,10 +11,11 @@ import (
 	"tutti/internal/resp"
 )
 
-// Texts of errors that several families give, as Redis words them.
+// Texts of errors that several families give, as Redis words them. Those that
+// begin with Text are also given by the commands that a node answers by itself.
 const (
-	errSyntax    = "ERR syntax error"
-	errNotInt    = "ERR value is not an integer or out of range"
+	TextSyntax   = "ERR syntax error"
+	TextNotInt   = "ERR value is not an integer or out of range"
 	errNotFloat  = "ERR value is not a valid float"
 	errWrongType = "WRONGTYPE Operation against a key holding the wrong kind of value"
 	errNoKey     = "ERR no such key"
@@ -22,13 +23,16 @@ const (
 	errWriteSet  = "ERR the command would write more than 16 MiB at once. Not applied. Split it into smaller ones."
 )
 
+// TextArity is the error for a wrong number of arguments of a command, whose
+// name is as in the table.
+func TextArity(name string) string { return "ERR wrong number of arguments for '" + name + "' command" }
+
 // Ctx is one command under evaluation.
 type Ctx struct {
-	Tx    *keyspace.Tx
-	DB    uint8
-	Proto int      // 2 or 3: the RESP version of the reply
-	Args  [][]byte // Args[0] is the name. Not to be changed or kept.
-	Out   []byte   // replies are appended here
+	resp.Writer // takes the replies
+	Tx          *keyspace.Tx
+	DB          uint8
+	Args        [][]byte // Args[0] is the name. Not to be changed or kept.
 
 	failed bool
 }
@@ -57,47 +61,8 @@ func (c *Ctx) Failed() bool { return c.failed }
 // Error answers with an error and takes back what the command wrote.
 func (c *Ctx) Error(text string) {
 	c.failed = true
-	c.Out = resp.AppendError(c.Out, text)
+	c.Writer.Error(text)
 }
-
-// OK answers +OK.
-func (c *Ctx) OK() { c.Out = append(c.Out, "+OK\r\n"...) }
-
-// Simple answers with a simple string.
-func (c *Ctx) Simple(s string) { c.Out = resp.AppendSimple(c.Out, s) }
-
-// Int answers with an integer.
-func (c *Ctx) Int(n int64) { c.Out = resp.AppendInt(c.Out, n) }
-
-// Bool answers 1 or 0.
-func (c *Ctx) Bool(b bool) {
-	if b {
-		c.Int(1)
-	} else {
-		c.Int(0)
-	}
-}
-
-// Bulk answers with a string.
-func (c *Ctx) Bulk(b []byte) { c.Out = resp.AppendBulk(c.Out, b) }
-
-// Null answers with the null of the protocol version.
-func (c *Ctx) Null() { c.Out = resp.AppendNull(c.Out, c.Proto) }
-
-// NullArray answers with the null array of RESP2 or the null of RESP3.
-func (c *Ctx) NullArray() { c.Out = resp.AppendNullArray(c.Out, c.Proto) }
-
-// Array starts an array of n replies.
-func (c *Ctx) Array(n int) { c.Out = resp.AppendArray(c.Out, n) }
-
-// Map starts a map of n pairs, in RESP2 an array of 2n replies.
-func (c *Ctx) Map(n int) { c.Out = resp.AppendMap(c.Out, c.Proto, n) }
-
-// Set starts a set of n replies, in RESP2 an array.
-func (c *Ctx) Set(n int) { c.Out = resp.AppendSet(c.Out, c.Proto, n) }
-
-// Double answers with a float, in RESP2 as a string.
-func (c *Ctx) Double(f float64) { c.Out = resp.AppendDouble(c.Out, c.Proto, f) }
 
 // open returns the object at key if it is absent (nil) or of type typ;
 // otherwise it answers WRONGTYPE and ok is false.
@@ -120,8 +85,8 @@ func (c *Ctx) create(key []byte, typ keyspace.Type) (o *keyspace.Object, ok bool
 
 // int parses argument i as a 64-bit integer or answers the error.
 func (c *Ctx) int(i int) (n int64, ok bool) {
-	if n, ok = parseInt(c.Args[i]); !ok {
-		c.Error(errNotInt)
+	if n, ok = resp.ParseInt(c.Args[i]); !ok {
+		c.Error(TextNotInt)
 	}
 	return n, ok
 }
@@ -135,27 +100,7 @@ func (c *Ctx) float(i int) (f float64, ok bool) {
 }
 
 // is reports whether argument i is the word, in any case; word is upper case.
-func (c *Ctx) is(i int, word string) bool { return isWord(c.Args[i], word) }
-
-func isWord(arg []byte, word string) bool {
-	return len(arg) == len(word) && strings.EqualFold(string(arg), word)
-}
-
-// parseInt accepts what Redis accepts: no plus sign, no leading zeros or blanks.
-func parseInt(b []byte) (int64, bool) {
-	if len(b) == 0 || len(b) > 20 {
-		return 0, false
-	}
-	digits := b
-	if b[0] == '-' {
-		digits = b[1:]
-	}
-	if len(digits) == 0 || digits[0] < '0' || digits[0] > '9' || digits[0] == '0' && len(b) > 1 {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(string(b), 10, 64)
-	return n, err == nil
-}
+func (c *Ctx) is(i int, word string) bool { return resp.IsWord(c.Args[i], word) }
 
 // parseFloat accepts what strtod does, without blanks ahead, but for NaN and
 // numbers that no float64 comes near to: too big for one, or only 0 in one.

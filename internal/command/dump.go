@@ -84,7 +84,7 @@ func (c *Ctx) restoreOptions() (opt restoreOptions, ok bool) {
 				return opt, false
 			}
 		default:
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return opt, false
 		}
 	}

@@ -1,6 +1,9 @@
 package command
 
-import "tutti/internal/keyspace"
+import (
+	"tutti/internal/keyspace"
+	"tutti/internal/resp"
+)
 
 var flushCommands = []Command{
 	{Name: "flushdb", Arity: -1, Flags: Write | WholeShard, Group: "server", Categories: []string{"keyspace", "dangerous"}, Since: "1.0.0",
@@ -15,7 +18,7 @@ var flushCommands = []Command{
 // same: the database is empty at once, at no cost that depends on its size.
 func (c *Ctx) flushOptions() bool {
 	if len(c.Args) > 2 || len(c.Args) == 2 && !c.is(1, "ASYNC") && !c.is(1, "SYNC") {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return false
 	}
 	return true
@@ -58,7 +61,7 @@ func swapdb(c *Ctx) {
 
 // databaseIndex parses argument i, in any range that C's int has.
 func (c *Ctx) databaseIndex(i int, text string) (n int64, ok bool) {
-	if n, ok = parseInt(c.Args[i]); !ok || n != int64(int32(n)) {
+	if n, ok = resp.ParseInt(c.Args[i]); !ok || n != int64(int32(n)) {
 		c.Error(text)
 		return 0, false
 	}

@@ -70,7 +70,7 @@ func FuzzCommands(f *testing.F) {
 			if cmd == nil || cmd.Run == nil {
 				continue
 			}
-			c := &Ctx{Tx: tx, Proto: 2, Args: args}
+			c := &Ctx{Writer: resp.Writer{Proto: 2}, Tx: tx, Args: args}
 			if three {
 				c.Proto = 3
 			}
@@ -112,7 +112,7 @@ func FuzzRestore(f *testing.F) {
 	f.Add(z)
 	b := newBench(f)
 	run := func(t *testing.T, tx *keyspace.Tx, args ...string) *Ctx {
-		c := &Ctx{Tx: tx, Proto: 2}
+		c := &Ctx{Writer: resp.Writer{Proto: 2}, Tx: tx}
 		for _, a := range args {
 			c.Args = append(c.Args, []byte(a))
 		}

@@ -150,7 +150,7 @@ func copyKey(c *Ctx) {
 				return
 			}
 		default:
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return
 		}
 	}

@@ -67,7 +67,7 @@ func objectRefcount(c *Ctx) {
 }
 
 func objectHelp(c *Ctx) {
-	c.help("ENCODING <key>",
+	c.Help("OBJECT", []string{"ENCODING <key>",
 		"    Return the kind of internal representation used in order to store the value",
 		"    associated with a <key>.",
 		"FREQ <key>",
@@ -78,7 +78,7 @@ func objectHelp(c *Ctx) {
 		"    seconds elapsed since the last access to the key.",
 		"REFCOUNT <key>",
 		"    Return the number of references of the value associated with the specified",
-		"    <key>.")
+		"    <key>."})
 }
 
 // The thresholds up to which Redis 7.2 uses its compact encodings by default.
@@ -124,7 +124,7 @@ func encodingOf(o *keyspace.Object) string {
 }
 
 func stringEncoding(val []byte) string {
-	if _, ok := parseInt(val); ok {
+	if _, ok := resp.ParseInt(val); ok {
 		return "int"
 	}
 	if len(val) <= embstrLenMax {
@@ -150,7 +150,7 @@ func setEncoding(o *keyspace.Object) string {
 	ints := n <= setIntsetLenMax
 	if ints {
 		o.EachField(func(member, _ []byte) bool {
-			_, ints = parseInt(member)
+			_, ints = resp.ParseInt(member)
 			return ints
 		})
 	}
@@ -184,7 +184,7 @@ func memoryUsage(c *Ctx) {
 	samples := int64(samplesDefault)
 	for i := 3; i < len(c.Args); i += 2 {
 		if !c.is(i, "SAMPLES") || i+1 == len(c.Args) {
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return
 		}
 		var ok bool
@@ -192,7 +192,7 @@ func memoryUsage(c *Ctx) {
 			return
 		}
 		if samples < 0 {
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return
 		}
 	}
@@ -226,13 +226,13 @@ func valueSize(o *keyspace.Object, samples int64) int64 {
 }
 
 func memoryDoctor(c *Ctx) {
-	c.Out = resp.AppendVerbatim(c.Out, c.Proto, "txt", "Hi Sam, I can't find any memory issue in your instance. I can only account for what occurs on this base.\n")
+	c.Verbatim("Hi Sam, I can't find any memory issue in your instance. I can only account for what occurs on this base.\n")
 }
 
 func memoryHelp(c *Ctx) {
-	c.help("DOCTOR",
+	c.Help("MEMORY", []string{"DOCTOR",
 		"    Return memory problems reports.",
 		"USAGE <key> [SAMPLES <count>]",
 		"    Return memory in bytes used by <key> and its value. Nested values are",
-		"    sampled up to <count> times (default: 5, 0 means sample all).")
+		"    sampled up to <count> times (default: 5, 0 means sample all)."})
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"tutti/internal/keyspace"
+	"tutti/internal/resp"
 )
 
 var sortCommands = []Command{
@@ -25,11 +26,11 @@ func sortKeys(args [][]byte) []int {
 	keys := []int{1}
 	for i := 2; i < len(args); i++ {
 		switch {
-		case isWord(args[i], "LIMIT"):
+		case resp.IsWord(args[i], "LIMIT"):
 			i += 2
-		case isWord(args[i], "GET"), isWord(args[i], "BY"):
+		case resp.IsWord(args[i], "GET"), resp.IsWord(args[i], "BY"):
 			i++
-		case isWord(args[i], "STORE") && i+1 < len(args):
+		case resp.IsWord(args[i], "STORE") && i+1 < len(args):
 			keys = append(keys[:1], i+1)
 		}
 	}
@@ -75,7 +76,7 @@ func (c *Ctx) sortOptions(storable bool) (opt sortOptions, ok bool) {
 			i++
 			opt.gets = append(opt.gets, c.Args[i])
 		default:
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return opt, false
 		}
 	}

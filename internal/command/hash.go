@@ -182,7 +182,7 @@ func hincrby(c *Ctx) {
 	}
 	var n int64
 	if val, exists := o.Field(c.Args[2], nil); exists {
-		if n, ok = parseInt(val); !ok {
+		if n, ok = resp.ParseInt(val); !ok {
 			c.Error("ERR hash value is not an integer")
 			return
 		}
@@ -248,7 +248,7 @@ func hrandfield(c *Ctx) {
 	}
 	values := len(c.Args) == 4 && c.is(3, "WITHVALUES")
 	if len(c.Args) > 3 && !values {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return
 	}
 	if count < -randomCountMax || values && count > math.MaxInt64/2 {

@@ -187,7 +187,7 @@ func ltrim(c *Ctx) {
 func linsert(c *Ctx) {
 	after := c.is(2, "AFTER")
 	if !after && !c.is(2, "BEFORE") {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return
 	}
 	o, ok := c.open(c.Args[1], keyspace.TypeList)
@@ -277,7 +277,7 @@ func (c *Ctx) posOptions(i int) (opt posOptions, ok bool) {
 		case more && c.is(i, "MAXLEN"):
 			opt.maxLen, ok = c.intFrom(i+1, 0, "ERR MAXLEN can't be negative")
 		default:
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			ok = false
 		}
 		if !ok {

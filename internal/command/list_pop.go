@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"tutti/internal/keyspace"
+	"tutti/internal/resp"
 )
 
 // listEnd is the end of a list at which a command works.
@@ -22,7 +23,7 @@ func (c *Ctx) listEnd(i int) (end listEnd, ok bool) {
 	case c.is(i, "RIGHT"):
 		return listTail, true
 	}
-	c.Error(errSyntax)
+	c.Error(TextSyntax)
 	return 0, false
 }
 
@@ -104,7 +105,7 @@ func (c *Ctx) listPop(at int) (p listPop, ok bool) {
 		return p, false
 	}
 	if n > int64(len(c.Args)-at-2) {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return p, false
 	}
 	where := at + 1 + int(n)
@@ -115,12 +116,12 @@ func (c *Ctx) listPop(at int) (p listPop, ok bool) {
 	switch rest := c.Args[where+1:]; {
 	case len(rest) == 0:
 		return p, true
-	case len(rest) < 2 || !isWord(rest[0], "COUNT"):
-		c.Error(errSyntax)
+	case len(rest) < 2 || !resp.IsWord(rest[0], "COUNT"):
+		c.Error(TextSyntax)
 		return p, false
 	}
 	if p.count, ok = c.intFrom(where+2, 1, "ERR count should be greater than 0"); ok && len(c.Args) > where+3 {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return p, false
 	}
 	return p, ok

@@ -3,6 +3,8 @@ package command
 import (
 	"bytes"
 	"math/big"
+
+	"tutti/internal/resp"
 )
 
 // INCRBYFLOAT and HINCRBYFLOAT count in C's long double, which has 64 bits of
@@ -26,7 +28,7 @@ func parseLongDouble(b []byte) (*big.Float, bool) {
 		digits = b[1:]
 	}
 	f := new(big.Float).SetPrec(longDoubleBits)
-	if isWord(digits, "INF") || isWord(digits, "INFINITY") {
+	if resp.IsWord(digits, "INF") || resp.IsWord(digits, "INFINITY") {
 		return f.SetInf(b[0] == '-'), true
 	}
 	base, exponent := 10, "eE"

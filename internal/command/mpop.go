@@ -16,14 +16,14 @@ func (c *Ctx) popArgs(at int, first, second string) (p popArgs, ok bool) {
 		return p, false
 	}
 	if n > int64(len(c.Args)-at-2) {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return p, false
 	}
 	end := at + 1 + int(n)
 	p.keys, p.second, p.count = c.Args[at+1:end], c.is(end, second), 1
 	more := len(c.Args) - end - 1
 	if !p.second && !c.is(end, first) || more > 0 && !(more >= 2 && c.is(end+1, "COUNT")) {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return p, false
 	}
 	if more > 0 {
@@ -32,7 +32,7 @@ func (c *Ctx) popArgs(at int, first, second string) (p popArgs, ok bool) {
 		}
 	}
 	if more > 2 {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return p, false
 	}
 	return p, true

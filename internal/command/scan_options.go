@@ -31,7 +31,7 @@ func (c *Ctx) scanOptions(at int) (opt scanOptions, ok bool) {
 				return opt, false
 			}
 			if n < 1 {
-				c.Error(errSyntax)
+				c.Error(TextSyntax)
 				return opt, false
 			}
 			opt.count = int(n)
@@ -42,7 +42,7 @@ func (c *Ctx) scanOptions(at int) (opt scanOptions, ok bool) {
 		case more && at == 1 && c.is(i, "TYPE"):
 			opt.typ, opt.typed = string(appendLower(nil, c.Args[i+1])), true
 		default:
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return opt, false
 		}
 	}

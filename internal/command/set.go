@@ -131,7 +131,7 @@ func smove(c *Ctx) {
 
 func spop(c *Ctx) {
 	if len(c.Args) > 3 {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return
 	}
 	if len(c.Args) == 3 {
@@ -178,7 +178,7 @@ func (c *Ctx) popMembers() {
 
 func srandmember(c *Ctx) {
 	if len(c.Args) > 3 {
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return
 	}
 	counted := len(c.Args) == 3
@@ -225,7 +225,7 @@ func sintercard(c *Ctx) {
 	end, limit := 2+int(n), int64(0)
 	for i := end; i < len(c.Args); i += 2 {
 		if !c.is(i, "LIMIT") || i+1 == len(c.Args) {
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return
 		}
 		if limit, ok = c.intFrom(i+1, 0, "ERR LIMIT can't be negative"); !ok {

@@ -108,7 +108,7 @@ func (c *Ctx) setOptions() (opt setOptions, ok bool) {
 		case opt.time(c, i):
 			i++
 		default:
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return opt, false
 		}
 	}
@@ -123,7 +123,7 @@ func (c *Ctx) getexOptions() (opt setOptions, ok bool) {
 		case opt.time(c, i):
 			i++
 		default:
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return opt, false
 		}
 	}

@@ -72,7 +72,7 @@ func (c *Ctx) lcsOptions() (opt lcsOptions, ok bool) {
 				return opt, false
 			}
 		default:
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return opt, false
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"tutti/internal/keyspace"
+	"tutti/internal/resp"
 )
 
 var stringNumberCommands = []Command{
@@ -48,8 +49,8 @@ func (c *Ctx) incrBy(by int64) {
 	}
 	var n, expire int64
 	if o != nil {
-		if n, ok = parseInt(o.Bytes()); !ok {
-			c.Error(errNotInt)
+		if n, ok = resp.ParseInt(o.Bytes()); !ok {
+			c.Error(TextNotInt)
 			return
 		}
 		expire = o.Expire

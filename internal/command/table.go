@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"tutti/internal/resp"
 )
 
 // Flags describe a command, with the meaning that COMMAND INFO gives them.
@@ -26,12 +28,33 @@ const (
 	NoAuth
 	NoMulti
 	MovableKeys
-	// Conn marks commands that the connection's entry node answers by itself;
-	// they have no Run.
-	Conn
+	// AtOnce marks commands that MULTI does not queue: they begin, end or
+	// prepare a transaction, or end the connection.
+	AtOnce
 	// WholeShard marks keyless commands about all keys: SCAN, DBSIZE, FLUSHALL.
 	WholeShard
 )
+
+// Where says who executes a command.
+type Where uint8
+
+// The places.
+const (
+	// OnShard: Run evaluates it over a transaction of the shard with its keys.
+	OnShard Where = iota
+	// OnMeta: as OnShard, but over the meta shard, which has the rows of the
+	// cluster itself: its members, what lives where, its settings.
+	OnMeta
+	// OnNode: the node that the client is connected to answers by itself.
+	OnNode
+	// OnConnection: as OnNode; it is about the connection and what its client
+	// has chosen.
+	OnConnection
+)
+
+// Evaluated reports whether commands of this place have a Run, and not a
+// handler of the server.
+func (w Where) Evaluated() bool { return w == OnShard || w == OnMeta }
 
 var flagNames = []struct {
 	flag Flags
@@ -73,6 +96,7 @@ var (
 type Command struct {
 	Name  string // lower case; a subcommand is named "config|get"
 	Arity int    // arguments including the name; negative: at least that many
+	Where Where
 	Flags Flags
 	Keys  Keys
 	Group string // as in COMMAND DOCS: string, generic, hash, …
@@ -81,9 +105,14 @@ type Command struct {
 	Syntax     string // the arguments, as documentation shows them
 	Doc        string // one line, what it does
 	Since      string // version of Redis that has it first
-	Run        func(c *Ctx)
-	Subs       []*Command
+	// Run evaluates the command, if Where says that it is evaluated. The others
+	// are executed by handlers of the server, which has one for each.
+	Run  func(c *Ctx)
+	Subs []*Command
 }
+
+// Container reports whether c is nothing but the name before subcommands.
+func (c *Command) Container() bool { return len(c.Subs) > 0 && c.Flags == 0 && c.Run == nil }
 
 // Table finds commands by name. It is immutable.
 type Table struct {
@@ -93,25 +122,39 @@ type Table struct {
 
 // NewTable returns the table of all commands.
 func NewTable() *Table {
-	t := &Table{byName: make(map[string]*Command, 256)}
+	var rows []Command
 	for _, family := range families() {
-		for _, c := range family {
-			c := &c
-			if _, dup := t.byName[c.Name]; dup {
-				panic("command: two rows for " + c.Name)
-			}
-			if (c.Run == nil) != (c.Flags&Conn != 0) && len(c.Subs) == 0 {
-				panic("command: " + c.Name + " needs either Run or Conn")
-			}
-			t.byName[c.Name] = c
-			t.sorted = append(t.sorted, c)
-			for _, s := range c.Subs {
-				t.byName[s.Name] = s
-			}
+		rows = append(rows, family...)
+	}
+	return newTable(rows)
+}
+
+// newTable panics if a row contradicts itself or another.
+func newTable(rows []Command) *Table {
+	t := &Table{byName: make(map[string]*Command, 2*len(rows))}
+	for i := range rows {
+		c := &rows[i]
+		t.add(c)
+		t.sorted = append(t.sorted, c)
+		for _, s := range c.Subs {
+			t.add(s)
 		}
 	}
 	slices.SortFunc(t.sorted, func(a, b *Command) int { return cmp.Compare(a.Name, b.Name) })
 	return t
+}
+
+func (t *Table) add(c *Command) {
+	switch {
+	case t.byName[c.Name] != nil:
+		panic("command: two rows for " + c.Name)
+	case c.Container():
+	case (c.Run != nil) != c.Where.Evaluated():
+		panic("command: " + c.Name + " needs a Run if and only if a shard evaluates it")
+	case c.Flags&AtOnce != 0 && c.Where != OnConnection:
+		panic("command: " + c.Name + " can't be executed at once by a shard")
+	}
+	t.byName[c.Name] = c
 }
 
 // All lists the commands by name, without subcommands. Not to be changed.
@@ -142,7 +185,7 @@ func (t *Table) Lookup(args [][]byte) (*Command, string) {
 		c = sub
 	}
 	if c.Arity > 0 && len(args) != c.Arity || len(args) < -c.Arity {
-		return nil, "ERR wrong number of arguments for '" + c.Name + "' command"
+		return nil, TextArity(c.Name)
 	}
 	return c, ""
 }
@@ -202,7 +245,7 @@ func numKeys(at int, before ...int) Keys {
 	}
 	return Keys{First: first, Last: first, Step: step, Find: func(args [][]byte) []int {
 		keys := slices.Clone(before)
-		n, ok := parseInt(args[at])
+		n, ok := resp.ParseInt(args[at])
 		if !ok || n <= 0 || n > int64(len(args)-at-1) {
 			return keys
 		}
@@ -216,6 +259,6 @@ func numKeys(at int, before ...int) Keys {
 func families() [][]Command {
 	return [][]Command{
 		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands,
-		connectionCommands, serverCommands, clusterCommands, scriptingCommands, transactionCommands,
+		connectionCommands, serverCommands, metaCommands, clusterCommands, scriptingCommands, transactionCommands,
 	}
 }

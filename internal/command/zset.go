@@ -14,7 +14,7 @@ func zadd(c *Ctx) {
 	pairs := len(c.Args) - at
 	switch {
 	case pairs == 0 || pairs%2 != 0:
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 	case opt.nx && opt.xx:
 		c.Error("ERR XX and NX options at the same time are not compatible")
 	case opt.gt && opt.nx || opt.lt && opt.nx || opt.gt && opt.lt:
@@ -177,7 +177,7 @@ func (c *Ctx) rank(dir direction) {
 		c.wrongArity()
 		return
 	case withScore && !c.is(3, "WITHSCORE"):
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return
 	}
 	o, ok := c.open(c.Args[1], keyspace.TypeZSet)
@@ -233,7 +233,7 @@ func zrandmember(c *Ctx) {
 	withScores := len(c.Args) == 4 && c.is(3, "WITHSCORES")
 	switch {
 	case len(c.Args) > 3 && !withScores:
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return
 	case count < -randomCountMax || withScores && count > math.MaxInt64/2:
 		c.Error("ERR value is out of range")

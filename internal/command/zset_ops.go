@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tutti/internal/keyspace"
+	"tutti/internal/resp"
 )
 
 // Unions, intersections and differences of sorted sets and sets.
@@ -81,7 +82,7 @@ func (c *Ctx) zsetOp(at int, options setOpOptions) (op *zsetOp, ok bool) {
 		c.Error("ERR at least 1 input key is needed for '" + string(appendLower(nil, c.Args[0])) + "' command")
 		return nil, false
 	case n > int64(len(c.Args)-at-1):
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return nil, false
 	}
 	op = &zsetOp{sources: make([]zsetSource, n), combine: sumScores}
@@ -112,7 +113,7 @@ func (c *Ctx) zsetOpOptions(op *zsetOp, i int, options setOpOptions) (ok bool) {
 		case options&takesWeights != 0 && more >= 1 && c.is(i, "AGGREGATE"):
 			i++
 			if op.combine = aggregate(c.Args[i]); op.combine == nil {
-				c.Error(errSyntax)
+				c.Error(TextSyntax)
 				return false
 			}
 		case options&takesWithScores != 0 && c.is(i, "WITHSCORES"):
@@ -123,7 +124,7 @@ func (c *Ctx) zsetOpOptions(op *zsetOp, i int, options setOpOptions) (ok bool) {
 				return false
 			}
 		default:
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return false
 		}
 		i++
@@ -135,11 +136,11 @@ func (c *Ctx) zsetOpOptions(op *zsetOp, i int, options setOpOptions) (ok bool) {
 // or nil for an unknown word.
 func aggregate(word []byte) func(a, b float64) float64 {
 	switch {
-	case isWord(word, "SUM"):
+	case resp.IsWord(word, "SUM"):
 		return sumScores
-	case isWord(word, "MIN"):
+	case resp.IsWord(word, "MIN"):
 		return minScore
-	case isWord(word, "MAX"):
+	case resp.IsWord(word, "MAX"):
 		return maxScore
 	}
 	return nil

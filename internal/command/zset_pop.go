@@ -17,7 +17,7 @@ func (c *Ctx) zpop(dir direction) {
 	count, look := int64(1), flatScores
 	switch {
 	case len(c.Args) > 3:
-		c.Error(errSyntax)
+		c.Error(TextSyntax)
 		return
 	case len(c.Args) == 3:
 		var ok bool

@@ -138,7 +138,7 @@ func (c *Ctx) zrangeQuery(q *zrangeQuery, key int, options zrangeOptions) bool {
 		case c.is(i, "BYSCORE") && !typed:
 			q.kind, typed = byScore, true
 		default:
-			c.Error(errSyntax)
+			c.Error(TextSyntax)
 			return false
 		}
 	}

@@ -38,6 +38,10 @@ type Config struct {
 	Logger *slog.Logger
 	Clock  shard.Clock           // zero: the machine's
 	Rand   func(n uint64) uint64 // nil: math/rand/v2
+	// Entropy is where what must not be guessed or drawn twice comes from: the
+	// number that tells this start from that of a copy of the node. Nil: the
+	// machine's.
+	Entropy io.Reader
 	// Network. Nil fields listen and dial TCP with mutual TLS, at the addresses
 	// of the formation.
 	ListenClients func(addr string) (net.Listener, error)
@@ -58,7 +62,9 @@ type Config struct {
 // Node is a running node.
 type Node struct {
 	cfg    Config
-	form   Formation
+	self   Self
+	maps   *cluster.Holder
+	keeper *mapKeeper
 	lock   io.Closer
 	log    *store.Log
 	state  *store.State
@@ -92,6 +98,9 @@ func (c *Config) fill() {
 	if c.Rand == nil {
 		c.Rand = rand.Uint64N
 	}
+	if c.Entropy == nil {
+		c.Entropy = crand.Reader
+	}
 	if c.ListenClients == nil {
 		c.ListenClients = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
 	}
@@ -119,7 +128,7 @@ func Open(cfg Config) (*Node, error) {
 
 func open(cfg Config) (_ *Node, err error) {
 	n := &Node{cfg: cfg}
-	if n.form, err = ReadFormation(cfg.FS, cfg.Dir); err != nil {
+	if n.self, err = ReadSelf(cfg.FS, cfg.Dir); err != nil {
 		return nil, err // and nothing is made in a folder that holds no node
 	}
 	if n.lock, err = cfg.FS.Lock(cfg.FS.PathJoin(cfg.Dir, "LOCK")); err != nil {
@@ -134,23 +143,22 @@ func open(cfg Config) (_ *Node, err error) {
 			err = errors.Join(n.markDamaged(err), n.Close())
 		}
 	}()
-	if n.form, err = openFormation(cfg.FS, cfg.Dir); err != nil {
+	if n.self, err = readSelf(cfg.FS, cfg.Dir, store.MendTwice); err != nil {
 		return nil, err
 	}
-	me, ok := n.form.member(n.form.Node)
-	if !ok {
-		return nil, fmt.Errorf("%s: node %d is not among its own members", cfg.Dir, n.form.Node)
+	if err := n.openMap(); err != nil {
+		return nil, err
 	}
 	if err := n.openStores(); err != nil {
 		return nil, err
 	}
 	// Both ports are taken before anything runs: an occupied one is the most
 	// frequent mistake.
-	clients, err := cfg.ListenClients(me.Client)
+	clients, err := cfg.ListenClients(n.self.Client)
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
-	peers, err := cfg.ListenPeers(me.Peer)
+	peers, err := cfg.ListenPeers(n.self.Peer)
 	if err != nil {
 		clients.Close()
 		return nil, fmt.Errorf("listen for peers: %w", err)
@@ -168,8 +176,29 @@ func open(cfg Config) (_ *Node, err error) {
 	return n, nil
 }
 
+// openMap reads the map that the node had last.
+func (n *Node) openMap() error {
+	m, err := readMap(n.cfg.FS, n.cfg.Dir, store.MendTwice)
+	if err != nil {
+		return err
+	}
+	if m.Version > cluster.Newest {
+		return fmt.Errorf("%s: the cluster writes formats of version %d, this tutti reads %d: %w", n.cfg.Dir, m.Version, cluster.Newest, cluster.ErrVersion)
+	}
+	n.maps = cluster.NewHolder(m, func(record []byte) error { return writeMap(n.cfg.FS, n.cfg.Dir, record) })
+	n.keeper = newMapKeeper(n.maps, n.self, n.cfg.Logger, n.fatal)
+	return nil
+}
+
+func (n *Node) linkChanged(node cluster.NodeID, up bool) {
+	n.host.LinkChanged(node, up)
+	if up {
+		n.keeper.linkUp(node)
+	}
+}
+
 func (n *Node) openStores() (err error) {
-	cfg := store.Config{FS: n.cfg.FS, Dir: n.cfg.Dir, Logger: n.cfg.Logger, Small: n.form.Small, MemtableBytes: n.cfg.MemtableBytes, Fatal: n.fatal}
+	cfg := store.Config{FS: n.cfg.FS, Dir: n.cfg.Dir, Logger: n.cfg.Logger, Small: n.self.Small, MemtableBytes: n.cfg.MemtableBytes, Fatal: n.fatal}
 	if err := n.gone(store.HasTwice(n.cfg.FS, n.cfg.Dir, store.CountersFile), store.CountersFile); err != nil {
 		return err
 	}
@@ -210,33 +239,41 @@ func (n *Node) gone(there bool, name string) error {
 	if there {
 		return nil
 	}
-	return fmt.Errorf("%s: the data of node %d is gone, there is no %s. It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.form.Node, name)
+	return fmt.Errorf("%s: the data of node %d is gone, there is no %s. It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.self.Node, name)
 }
 
 func (n *Node) openLinks(l net.Listener) error {
 	var nonce [8]byte
-	_, _ = crand.Read(nonce[:]) // it never fails
+	if _, err := io.ReadFull(n.cfg.Entropy, nonce[:]); err != nil {
+		return fmt.Errorf("draw the number of this start: %w", err)
+	}
 	cfg := peer.Config{
-		Node: n.form.Node, Incarnation: n.count.Incarnation, Nonce: binary.BigEndian.Uint64(nonce[:]), Cluster: n.form.Cluster, Listener: l,
+		Node: n.self.Node, Incarnation: n.count.Incarnation, Nonce: binary.BigEndian.Uint64(nonce[:]), Cluster: n.self.Cluster, Listener: l,
 		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello, Room: n.room,
-		Frame:   func(from cluster.NodeID, kind peer.Kind, b []byte) { n.host.Frame(from, kind, b) },
-		Stream:  func(from cluster.NodeID, s *peer.Conn) { n.host.Stream(from, s) },
-		Changed: func(node cluster.NodeID, up bool) { n.host.LinkChanged(node, up) },
+		Changed: n.linkChanged,
+	}
+	// Also where others secure the connections: a node whose identity is lost
+	// must not run.
+	id, err := trust.Load(n.cfg.FS, n.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if id.NodeID != n.self.Node || id.Cluster != n.self.Cluster {
+		return fmt.Errorf("%s: the certificate is that of %s, the formation says node %d of %s", n.cfg.Dir, id, n.self.Node, n.self.Cluster)
 	}
 	dial, secure := n.cfg.DialPeer, n.cfg.SecurePeer
 	if dial == nil || secure == nil {
-		id, err := trust.Load(n.cfg.Dir)
-		if err != nil {
-			return err
-		}
-		if id.NodeID != n.form.Node || id.Cluster != n.form.Cluster {
-			return fmt.Errorf("%s: the certificate is that of %s, the formation says node %d of %s", n.cfg.Dir, id, n.form.Node, n.form.Cluster)
-		}
 		dial, secure = n.tlsDial(id), n.tlsSecure(id)
 	}
 	cfg.Secure = secure
 	cfg.Dial = func(ctx context.Context, node cluster.NodeID) (net.Conn, error) {
-		m, _ := n.form.member(node)
+		m, ok := n.maps.Map().Member(node)
+		if !ok {
+			return nil, fmt.Errorf("node %d is no member", node)
+		}
+		if via, ok := n.self.Via[node]; ok {
+			m.Peer = via
+		}
 		return dial(ctx, m)
 	}
 	n.links = peer.New(cfg)
@@ -254,18 +291,21 @@ func (n *Node) room() peer.Room {
 	return peer.RoomPlenty
 }
 
+// isMember reports whether a node belongs to the cluster now.
+func (n *Node) isMember(node cluster.NodeID) bool {
+	_, ok := n.maps.Map().Member(node)
+	return ok
+}
+
 func (n *Node) tlsDial(id *trust.Identity) func(ctx context.Context, to Member) (net.Conn, error) {
 	return func(ctx context.Context, to Member) (net.Conn, error) {
-		d := tls.Dialer{Config: trust.ClientConfig(id, to.ID)}
+		d := tls.Dialer{Config: trust.ClientConfig(id, to.ID, n.isMember)}
 		return d.DialContext(ctx, "tcp", to.Peer)
 	}
 }
 
 func (n *Node) tlsSecure(id *trust.Identity) func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
-	cfg := trust.ServerConfig(id, func(node cluster.NodeID) bool {
-		_, ok := n.form.member(node)
-		return ok
-	})
+	cfg := trust.ServerConfig(id, n.isMember)
 	return func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
 		t := tls.Server(c, cfg)
 		if err := t.HandshakeContext(ctx); err != nil {
@@ -287,10 +327,9 @@ func (n *Node) hello(h peer.Hello) error {
 }
 
 func (n *Node) openShards() (err error) {
-	shards := n.form.shards()
-	n.router = router.New(router.Config{Node: n.form.Node, Incarnation: n.count.Incarnation, Shards: shards, Logger: n.cfg.Logger, Timeout: n.cfg.Timeout})
+	n.router = router.New(router.Config{Node: n.self.Node, Incarnation: n.count.Incarnation, Map: n.maps, Logger: n.cfg.Logger, Timeout: n.cfg.Timeout})
 	n.host, err = shard.Open(shard.Config{
-		Node: n.form.Node, Incarnation: n.count.Incarnation, Generation: n.count.Generation, Nodes: n.form.nodes(), Shards: shards,
+		Node: n.self.Node, Incarnation: n.count.Incarnation, Generation: n.count.Generation, Map: n.maps, Report: n.keeper.report, MetaChanged: n.keeper.tell,
 		Log: n.log, State: n.state, Links: n.links, Table: command.NewTable(),
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Tick: n.cfg.Tick, Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
@@ -301,19 +340,17 @@ func (n *Node) openShards() (err error) {
 		return err
 	}
 	n.router.Start(n.host)
+	n.keeper.changed = n.host.MapChanged
+	n.keeper.open(n.links, n.router)
 	n.host.Start()
 	n.links.Start()
-	for _, m := range n.form.Members {
-		n.links.Connect(m.ID)
-	}
+	n.keeper.run()
 	return nil
 }
 
 func (n *Node) openServer(l net.Listener) {
-	info := server.NodeInfo{ID: n.form.Node, Cluster: n.form.Cluster, Version: Version, Dir: n.cfg.Dir}
-	for _, m := range n.form.Members {
-		info.Peers = append(info.Peers, server.Peer{ID: m.ID, Addr: m.Client})
-	}
+	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
+	info.Map, info.Client = n.maps, n.self.Client
 	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, Debug: n.cfg.Debug, Status: n.status})
 	n.wg.Go(func() {
@@ -357,7 +394,7 @@ func (n *Node) opened(ok bool) error {
 // and closes the node.
 func (n *Node) Stop(ctx context.Context) error {
 	n.server.CloseListeners()
-	if len(n.form.Members) > 1 {
+	if len(n.maps.Map().Members) > 1 {
 		ctx, cancel := context.WithTimeout(ctx, resignTimeout)
 		defer cancel()
 		if err := n.host.Resign(ctx); err != nil {
@@ -380,6 +417,9 @@ const (
 func (n *Node) Close() error {
 	if n.router != nil {
 		n.router.Close()
+	}
+	if n.keeper != nil {
+		n.keeper.close()
 	}
 	if n.server != nil {
 		n.server.Stop()

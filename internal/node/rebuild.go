@@ -5,11 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	pb "go.etcd.io/raft/v3/raftpb"
-
 	"tutti/internal/cluster"
-	"tutti/internal/shard"
 	"tutti/internal/store"
 )
 
@@ -17,9 +13,21 @@ import (
 // while it runs must be opened again, and is rebuilt then.
 var ErrDamaged = store.ErrDamaged
 
-// rebuildMin is how many members a cluster must have for a damaged node to give
-// its data up: the others must be able to decide without it.
+// rebuildMin is how many voters a shard must have for a damaged node to give its
+// data up: the others must be able to decide without it.
 const rebuildMin = 3
+
+// voters returns how many nodes vote, in the shard of this node where that are
+// the fewest.
+func (n *Node) voters() int {
+	fewest := cluster.ReplicasMax
+	for _, s := range n.maps.Map().Shards {
+		if _, ok := s.On(n.self.Node); ok {
+			fewest = min(fewest, len(s.Voters()))
+		}
+	}
+	return fewest
+}
 
 // rebuild makes a node's data anew, empty, if a mark says that it is damaged.
 // The damaged data is set aside, not removed: should a majority of the nodes be
@@ -31,8 +39,8 @@ func (n *Node) rebuild() error {
 	if err != nil || !ok {
 		return err
 	}
-	if len(n.form.Members) < rebuildMin {
-		return fmt.Errorf("%s: %w: %s. A cluster of %d nodes can't rebuild one from the others", dir, store.ErrDamaged, mark.Why, len(n.form.Members))
+	if n.voters() < rebuildMin {
+		return fmt.Errorf("%s: %w: %s. Shards of %d replicas can't rebuild one from the others", dir, store.ErrDamaged, mark.Why, n.voters())
 	}
 	if err := n.count.RaiseGeneration(mark.Generation); err != nil {
 		return err
@@ -40,9 +48,8 @@ func (n *Node) rebuild() error {
 	if err := store.SetAside(fs, dir, mark); err != nil {
 		return err
 	}
-	// An empty configuration: the new replicas belong to none until a leader
-	// takes them in.
-	if err := makeStores(fs, dir, n.form, store.Applied{}, &pb.ConfState{}); err != nil {
+	// Without replicas: the leaders of its shards give it new ones.
+	if err := makeStores(store.Config{FS: fs, Dir: dir, Small: n.self.Small}, nil); err != nil {
 		return err
 	}
 	if err := store.Unmark(fs, dir); err != nil {
@@ -56,28 +63,31 @@ func (n *Node) rebuild() error {
 // higher ones, and the data of the node is made anew: its replicas carry the
 // generation, and nobody can tell any more of which one the data was.
 func (n *Node) openCounters(cfg store.Config) (err error) {
-	n.count, err = store.OpenCounters(cfg, n.form.Node, false)
+	n.count, err = store.OpenCounters(cfg, n.self.Node, false)
 	lost, of := errors.AsType[*store.LostError](err)
 	if !of {
 		return err
 	}
-	if len(n.form.Members) < rebuildMin {
-		return fmt.Errorf("%w, and a cluster of %d nodes can't make a node's data anew from the others: put either copy back from the newest backup of this folder", lost, len(n.form.Members))
+	if voters := n.voters(); voters < rebuildMin {
+		return fmt.Errorf("%w, and shards of %d replicas can't make a node's data anew from the others: put either copy back from the newest backup of this folder", lost, voters)
 	}
 	known, err := n.known(cfg)
 	if err != nil {
 		n.cfg.Logger.Warn("the state tells nothing of the lost counters", slog.Any("error", err))
 	}
-	if err := store.RenewCounters(cfg, n.form.Node, known, n.cfg.Rand, lost); err != nil {
+	if err := store.RenewCounters(cfg, n.self.Node, known, n.cfg.Rand, lost); err != nil {
 		return err
 	}
-	n.count, err = store.OpenCounters(cfg, n.form.Node, false)
+	n.count, err = store.OpenCounters(cfg, n.self.Node, false)
 	return err
 }
 
-// known is what this node's shards remember of its counters. What can't be read
+// known is what this node's map and shards remember of its counters. What can't be read
 // tells nothing: the data is given up in any case.
 func (n *Node) known(cfg store.Config) (known store.Known, err error) {
+	for _, s := range n.maps.Map().Shards {
+		known.Generation = max(known.Generation, newestData(s.Descriptor, n.self.Node))
+	}
 	asides, err := store.ListAside(n.cfg.FS, n.cfg.Dir)
 	if err != nil {
 		return known, err
@@ -94,22 +104,37 @@ func (n *Node) known(cfg store.Config) (known store.Known, err error) {
 		return known, err
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
-	for _, s := range n.form.shards() {
-		counts, err1 := state.Starts(s.ID)
-		conf, err2 := state.Conf(s.ID)
-		if err := errors.Join(err1, err2); err != nil {
+	for _, s := range n.maps.Map().Shards {
+		counts, err := state.Starts(s.ID)
+		if err != nil {
 			return known, err
 		}
-		known.Incarnation = max(known.Incarnation, counts[n.form.Node])
-		known.Generation = max(known.Generation, shard.NewestGeneration(conf, n.form.Node))
+		known.Incarnation = max(known.Incarnation, counts[n.self.Node])
+		d, err := state.Descriptor(s.ID)
+		switch {
+		case err == nil:
+			known.Generation = max(known.Generation, newestData(d, n.self.Node))
+		case !errors.Is(err, store.ErrNoShard):
+			return known, err
+		}
 	}
 	return known, nil
+}
+
+// newestData returns the newest generation of a node's data that a shard knows.
+func newestData(d cluster.Descriptor, node cluster.NodeID) (newest uint64) {
+	for _, r := range d.Replicas {
+		if r.Node == node {
+			newest = max(newest, r.Data)
+		}
+	}
+	return newest
 }
 
 // remembered is what this node's shards know of the starts of all nodes.
 func (n *Node) remembered() (map[cluster.NodeID]uint64, error) {
 	newest := make(map[cluster.NodeID]uint64)
-	for _, s := range n.form.shards() {
+	for _, s := range n.maps.Map().Shards {
 		counts, err := n.state.Starts(s.ID)
 		if err != nil {
 			return nil, err
@@ -124,7 +149,7 @@ func (n *Node) remembered() (map[cluster.NodeID]uint64, error) {
 // markDamaged makes durable that err is about damaged data, so that the next
 // start rebuilds.
 func (n *Node) markDamaged(err error) error {
-	if !errors.Is(err, store.ErrDamaged) || n.count == nil || len(n.form.Members) < rebuildMin {
+	if !errors.Is(err, store.ErrDamaged) || n.count == nil || n.voters() < rebuildMin {
 		return err
 	}
 	if merr := n.count.Mark(err); merr != nil {
@@ -153,28 +178,4 @@ func (n *Node) settled() {
 			n.cfg.Logger.Info("the node is rebuilt; its damaged data is removed", slog.String("dir", a.Dir), slog.String("damage", a.Why))
 		}
 	})
-}
-
-// makeStores makes the stores of a node, with all shards at one position.
-func makeStores(fs vfs.FS, dir string, f Formation, at store.Applied, conf *pb.ConfState) (err error) {
-	cfg := store.Config{FS: fs, Dir: dir, Small: f.Small}
-	log, err := store.OpenLog(cfg)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	state, err := store.OpenState(cfg)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, state.Close()) }()
-	for _, s := range f.shards() {
-		if err := state.Create(s.ID, at, conf); err != nil {
-			return err
-		}
-		if err := log.Create(s.ID, at.Index, at.Term); err != nil {
-			return err
-		}
-	}
-	return nil
 }

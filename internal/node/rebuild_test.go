@@ -146,7 +146,7 @@ func TestRottenCounters(t *testing.T) {
 				rot(t, fs, c.rotten...)
 				n, err := Open(cfg)
 				if c.refused {
-					if err == nil || !strings.Contains(err.Error(), "both copies of /n1/counters are damaged, and a cluster of 1 nodes can't") || exists(fs, "/n1/damaged") {
+					if err == nil || !strings.Contains(err.Error(), "both copies of /n1/counters are damaged, and shards of 1 replicas can't") || exists(fs, "/n1/damaged") {
 						t.Errorf("opening says %v", err)
 					}
 					return
@@ -168,12 +168,12 @@ func TestRottenCounters(t *testing.T) {
 	}
 }
 
-// TestRottenFormation opens a node whose node.json was hit: in one copy it is
+// TestRottenSelf opens a node whose node.json or map was hit: in one copy it is
 // written again, in both it says what helps.
-func TestRottenFormation(t *testing.T) {
+func TestRottenSelf(t *testing.T) {
 	fs, cfg := formed(t, 3)
 	for range 2 {
-		for _, name := range []string{"node.json", "node.json.2"} {
+		for _, name := range []string{"node.json", "map", "node.json.2", "map.2"} {
 			rot(t, fs, name)
 			n, err := Open(cfg)
 			if err != nil {
@@ -184,23 +184,26 @@ func TestRottenFormation(t *testing.T) {
 			}
 		}
 	}
-	rot(t, fs, "node.json", "node.json.2")
-	if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), "both copies of /n1/node.json are damaged") || !strings.Contains(err.Error(), restoreFormation) {
-		t.Errorf("opening says %v", err)
+	for name, helps := range map[string]string{"node.json": restoreSelf, "map": restoreMap} {
+		fs, cfg := formed(t, 3)
+		rot(t, fs, name, name+".2")
+		if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), "both copies of /n1/"+name+" are damaged") || !strings.Contains(err.Error(), helps) {
+			t.Errorf("opening says %v", err)
+		}
 	}
 }
 
 // TestLaterVersionIsNotDamage meets files of a later version: the node says so,
 // and leaves them as they are.
 func TestLaterVersionIsNotDamage(t *testing.T) {
-	for _, name := range []string{"counters", "starts", "node.json"} {
+	for _, name := range []string{"counters", "starts", "node.json", "map"} {
 		t.Run(name, func(t *testing.T) {
 			fs, cfg := formed(t, 3)
 			if err := store.WriteTwice(fs, "/n1", name, 2, []byte("what later versions write")); err != nil {
 				t.Fatal(err)
 			}
 			_, err := Open(cfg)
-			if !errors.Is(err, store.ErrVersion) || errors.Is(err, ErrDamaged) || exists(fs, "/n1/damaged") {
+			if !errors.Is(err, cluster.ErrVersion) || errors.Is(err, ErrDamaged) || exists(fs, "/n1/damaged") {
 				t.Errorf("opening says %v", err)
 			}
 			if got, err := store.ReadTwice(fs, "/n1", name, 2); err != nil || got.Version != 2 {

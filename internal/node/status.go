@@ -41,29 +41,30 @@ type NodeStatus struct {
 }
 
 func (n *Node) status(ctx context.Context) ([]byte, error) {
-	s := Status{Cluster: n.form.Cluster, Node: n.form.Node, Version: Version,
+	s := Status{Cluster: n.self.Cluster, Node: n.self.Node, Version: Version,
 		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: n.asideText()}
 	led := true
 	var rebuilding []cluster.NodeID
-	for _, sh := range n.router.Shards() {
-		info, err := n.host.Replica(ctx, sh.ID)
+	m := n.maps.Map()
+	for _, sh := range shardsInOrder(m) {
+		info, err := n.shardInfo(ctx, sh)
 		if err != nil {
 			return nil, err
 		}
 		led = led && info.Leader != 0
 		rebuilding = append(append(rebuilding, info.Learners...), info.Asking...)
 		if info.Rebuilding {
-			rebuilding = append(rebuilding, n.form.Node)
+			rebuilding = append(rebuilding, n.self.Node)
 		}
 		s.Shards = append(s.Shards, info)
 	}
 	slices.Sort(rebuilding)
 	rebuilding = slices.Compact(rebuilding)
 	up, clean := 0, 0
-	for _, m := range n.form.Members {
-		ns := NodeStatus{ID: m.ID, Client: m.Client, Peer: m.Peer, Up: m.ID == n.form.Node || n.links.Up(m.ID),
-			Full: n.links.Room(m.ID) != peer.RoomPlenty, Rebuilding: slices.Contains(rebuilding, m.ID)}
-		if m.ID == n.form.Node {
+	for _, x := range m.Members {
+		ns := NodeStatus{ID: x.ID, Client: x.Client, Peer: x.Peer, Up: x.ID == n.self.Node || n.links.Up(x.ID),
+			Full: n.links.Room(x.ID) != peer.RoomPlenty, Rebuilding: slices.Contains(rebuilding, x.ID)}
+		if x.ID == n.self.Node {
 			ns.PID, ns.Full = os.Getpid(), n.space.Full()
 		}
 		if ns.Up {
@@ -74,8 +75,30 @@ func (n *Node) status(ctx context.Context) ([]byte, error) {
 		}
 		s.Nodes = append(s.Nodes, ns)
 	}
-	s.Verdict = verdict(up, clean, len(n.form.Members), rebuilding, led) + fullDisks(s.Nodes)
+	s.Verdict = verdict(up, clean, len(m.Members), rebuilding, led) + fullDisks(s.Nodes)
 	return json.Marshal(s)
+}
+
+// shardsInOrder lists the shards as status shows them: those with slots, in the
+// order of these, then meta.
+func shardsInOrder(m *cluster.Map) []cluster.Shard {
+	list := m.Data()
+	if s, ok := m.Shard(cluster.Meta); ok {
+		list = append(list, s)
+	}
+	return list
+}
+
+// shardInfo describes a shard: by the replica here, or by what the map says.
+func (n *Node) shardInfo(ctx context.Context, s cluster.Shard) (shard.Info, error) {
+	if n.host.Has(s.ID) {
+		return n.host.Replica(ctx, s.ID)
+	}
+	lead := n.router.Lead(s.ID)
+	info := shard.Info{Shard: s.ID, First: s.Slots.First, End: s.Slots.End, Leader: lead.Node, Term: lead.Term,
+		Voters: s.Voters(), Learners: s.Learners(), Asking: n.host.Asking(s.ID)}
+	_, info.Rebuilding = s.On(n.self.Node)
+	return info, nil
 }
 
 func (n *Node) asideText() string {

@@ -26,6 +26,12 @@ func (c *clocks) sample(node cluster.NodeID, ahead int64) {
 	c.ahead[node] = ahead
 }
 
+func (c *clocks) forget(node cluster.NodeID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.ahead, node)
+}
+
 // MedianWall returns the median of the wall clocks of this node and of those
 // members it has heard of, now, in milliseconds (of two middle ones the lower:
 // time must not run ahead); ok is false unless a majority of the members is

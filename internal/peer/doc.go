@@ -16,6 +16,26 @@
 // that is too long, has a wrong checksum or comes out of turn closes the
 // connection: TLS has authenticated the peer, so it is a defect, not noise.
 //
+// # Kinds
+//
+// Each kind has one handler, registered before the links start. The first frame
+// of a stream says by its kind who takes the stream. Numbers are written out and
+// are for ever: another layout of a payload is another kind.
+//
+//	 0…15   this package: 1 hello, 2 ping
+//	16…31   frames of package shard, see there
+//	32…35   the frames of a snapshot's stream, see package shard
+//
+// # Versions
+//
+// The hello names the versions of the formats that its sender speaks, from the
+// oldest to the newest. Two nodes without a common one refuse each other, and
+// each says which of them is to be updated. What a version has brought is sent
+// once all members speak it, as with all formats (see cluster.Version), so a
+// kind that nobody here takes comes of a defect at the worst: it is refused with
+// a sentence that names it and the version of the peer, and the connection goes
+// on. It is never taken for damage.
+//
 // Sending never blocks: a frame is dropped when the peer's buffer is full or
 // the peer is unknown, as a network may drop it. Raft and the router send again.
 package peer

@@ -22,14 +22,6 @@ const (
 	chunkBytes = 1 << 20
 )
 
-// Kind says what a frame carries. Kinds below 16 belong to this package.
-type Kind byte
-
-const (
-	kindHello Kind = 1
-	kindPing  Kind = 2
-)
-
 // ErrFrame says that a connection carried something that is no frame.
 var ErrFrame = errors.New("malformed frame")
 

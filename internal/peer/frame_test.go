@@ -88,7 +88,7 @@ func FuzzReadFrame(f *testing.F) {
 }
 
 func TestHello(t *testing.T) {
-	h := Hello{Class: Stream, Node: 5, Incarnation: 1 << 40, Wall: -3, Cluster: "green"}
+	h := Hello{Class: Stream, Newest: 9, Oldest: 3, Node: 5, Incarnation: 1 << 40, Nonce: 1 << 63, Wall: -3, Cluster: "green"}
 	b := h.encode(nil)
 	if got, err := decodeHello(b); err != nil || got != h {
 		t.Errorf("%+v becomes %+v, %v", h, got, err)
@@ -100,16 +100,24 @@ func TestHello(t *testing.T) {
 	}
 	for name, bad := range map[string][]byte{
 		"empty": nil, "short": b[:helloFixed-1], "long": append(bytes.Clone(b), make([]byte, clusterMax)...), "other magic": with(0, 'x'),
-		"other version": with(4, 9), "class between": with(5, byte(classes)), "class beyond": with(5, 17),
+		"no prefix": b[:helloPrefix-1], "other layout without prefix": with(4, 9)[:helloPrefix-1],
+		"oldest above newest": with(21, 10), "oldest 0": with(21, 0), "class between": with(5, byte(classes)), "class beyond": with(5, 17),
 	} {
 		if _, err := decodeHello(bad); !errors.Is(err, ErrFrame) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for name, later := range map[string][]byte{"whole": with(4, 9), "prefix only": with(4, 9)[:helloPrefix]} {
+		got, err := decodeHello(later)
+		if !errors.Is(err, ErrVersion) || errors.Is(err, ErrFrame) || got.Newest != 9 || got.Oldest != 3 {
+			t.Errorf("%s of another layout: %+v, %v", name, got, err)
+		}
+	}
 }
 
 func FuzzDecodeHello(f *testing.F) {
-	f.Add(Hello{Class: Bulk, Node: 1, Cluster: "c"}.encode(nil))
+	f.Add(Hello{Class: Bulk, Newest: 1, Oldest: 1, Node: 1, Cluster: "c"}.encode(nil))
+	f.Add(Hello{Class: Stream, Newest: 1 << 63, Oldest: 2, Node: 1, Wall: -1}.encode(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if h, err := decodeHello(b); err == nil && !bytes.Equal(h.encode(nil), b) {
 			t.Errorf("%x is read as %+v", b, h)

@@ -1,10 +1,8 @@
 package peer
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -47,9 +45,12 @@ type Config struct {
 	Incarnation uint64 // number of starts of the node
 	Nonce       uint64 // of this start
 	Cluster     string
-	Listener    net.Listener
+	// Oldest and Newest are the versions of the formats that this node speaks.
+	// Zero: those of package cluster.
+	Oldest, Newest cluster.Version
+	Listener       net.Listener
 	// Dial connects to a peer; the connection is secured and has been verified
-	// to end at that peer.
+	// to end at that peer. Where a peer is now is for Dial to know.
 	Dial func(ctx context.Context, node cluster.NodeID) (net.Conn, error)
 	// Secure turns an accepted connection into a verified one and says whose
 	// it is.
@@ -58,11 +59,6 @@ type Config struct {
 	Wall func() int64
 	// Mono is a clock that never jumps. Nil: the machine's.
 	Mono func() time.Duration
-	// Frame takes a frame from a peer; the payload is its own. It must not
-	// block: it runs on the goroutine that reads the connection.
-	Frame func(from cluster.NodeID, kind Kind, payload []byte)
-	// Stream takes a stream a peer opened; it is closed on return.
-	Stream func(from cluster.NodeID, s *Conn)
 	// Room is what peers are told of this node's disk. Nil: plenty.
 	Room func() Room
 	// Hello may refuse a peer, for instance one that has been restored from an
@@ -83,18 +79,27 @@ type Links struct {
 	// links is replaced as a whole, so that finding one takes no lock.
 	links atomic.Pointer[map[cluster.NodeID]*link]
 
-	mu      sync.Mutex                  // guards conns, streams, closed, and changes of links
-	conns   map[net.Conn]struct{}       // accepted ones, to be closed at the end
-	streams map[net.Conn]cluster.NodeID // opened ones and their peers
+	mux mux
+
+	mu      sync.Mutex               // guards what follows, and changes of links
+	conns   map[net.Conn]*inbound    // accepted ones, to be closed at the end
+	streams map[net.Conn]*link       // opened ones and their peers
+	parting map[cluster.NodeID]*link // forgotten ones whose goroutines have not ended yet
 	closed  bool
 
-	clocks clocks
-	seats  seats
+	clocks   clocks
+	seats    seats
+	refusals refusals
 }
 
-// link is what this node sends to one peer.
+// link is what this node sends to one peer, from Connect until Forget or Close.
 type link struct {
-	node  cluster.NodeID
+	node    cluster.NodeID
+	ctx     context.Context // of its goroutines
+	cancel  context.CancelFunc
+	senders atomic.Int32  // how many of its goroutines have not ended
+	ended   chan struct{} // closed when all have
+
 	heard atomic.Int64  // when something last came from the peer, in ns of a monotonic clock
 	room  atomic.Uint32 // Room on the peer's disk, by its last ping
 	lanes [classes]*lane
@@ -129,13 +134,21 @@ func New(cfg Config) *Links {
 		start := time.Now()
 		cfg.Mono = func() time.Duration { return time.Since(start) }
 	}
-	l := &Links{cfg: cfg, ctx: ctx, cancel: cancel, conns: make(map[net.Conn]struct{}), streams: make(map[net.Conn]cluster.NodeID)}
+	if cfg.Newest == 0 {
+		cfg.Oldest, cfg.Newest = cluster.Oldest, cluster.Newest
+	}
+	l := &Links{cfg: cfg, ctx: ctx, cancel: cancel, conns: make(map[net.Conn]*inbound), streams: make(map[net.Conn]*link),
+		parting: make(map[cluster.NodeID]*link)}
 	l.links.Store(&map[cluster.NodeID]*link{})
 	return l
 }
 
-// Start starts to accept peers. Connect adds the peers to send to.
-func (l *Links) Start() { l.wg.Go(l.accept) }
+// Start starts to accept peers. What takes their frames has been registered with
+// Handle and HandleStream before. Connect adds the peers to send to.
+func (l *Links) Start() {
+	l.mux.started = true
+	l.wg.Go(l.accept)
+}
 
 // Connect starts to keep connections to a peer.
 func (l *Links) Connect(node cluster.NodeID) {
@@ -144,15 +157,68 @@ func (l *Links) Connect(node cluster.NodeID) {
 	if l.closed || node == l.cfg.Node || l.link(node) != nil {
 		return
 	}
-	k := &link{node: node}
+	k := &link{node: node, ended: make(chan struct{})}
+	k.senders.Store(int32(classes))
+	k.ctx, k.cancel = context.WithCancel(l.ctx)
 	k.heard.Store(time.Now().UnixNano())
+	before := l.parting[node]
 	for c := range classes {
 		k.lanes[c] = &lane{wake: make(chan struct{}, 1), knock: make(chan struct{}, 1), max: queueMax[c]}
-		l.wg.Go(func() { l.send(k, c) })
+		l.wg.Go(func() {
+			if before != nil {
+				<-before.ended // so that Changed is told in order
+			}
+			l.send(k, c)
+			if k.senders.Add(-1) == 0 {
+				l.part(k)
+			}
+		})
 	}
 	links := maps.Clone(*l.links.Load())
 	links[node] = k
 	l.links.Store(&links)
+}
+
+// Forget ends the link to a peer that is no member any more: frames that wait
+// for it are dropped, all connections with it are closed, those it has opened
+// too, and what it has told of itself is gone. The caller has changed the member
+// list before, which Secure and Dial ask, so none comes back. Connect makes a
+// link anew. Forget does not wait for goroutines, so handlers may call it.
+func (l *Links) Forget(node cluster.NodeID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	if k := l.link(node); k != nil {
+		links := maps.Clone(*l.links.Load())
+		delete(links, node)
+		l.links.Store(&links)
+		k.cancel()
+		l.parting[node] = k
+	}
+	for conn, in := range l.conns {
+		// Also who has not proved yet who he is: he may have been found on the
+		// member list before it was changed. The others dial again.
+		if in.from == node || in.from == 0 {
+			in.gone.Store(true)
+			delete(l.conns, conn)
+			conn.Close()
+		}
+	}
+	l.refusals.end(node)
+	l.seats.forget(node)
+	l.clocks.forget(node)
+}
+
+// part notes that all goroutines of a link have ended.
+func (l *Links) part(k *link) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.parting[k.node] == k {
+		delete(l.parting, k.node)
+	}
+	close(k.ended)
 }
 
 // Close closes all connections and returns when all goroutines have ended.
@@ -296,8 +362,8 @@ func (l *Links) Up(node cluster.NodeID) bool {
 // send keeps one connection to a peer and writes what waits for it.
 func (l *Links) send(k *link, class Class) {
 	pause := redialMin
-	for l.ctx.Err() == nil {
-		conn, err := l.dial(k.node, class)
+	for k.ctx.Err() == nil {
+		conn, err := l.dial(k, class)
 		if err == nil {
 			began := time.Now()
 			l.setConn(k, class, conn)
@@ -308,12 +374,12 @@ func (l *Links) send(k *link, class Class) {
 				pause = redialMin
 			}
 		}
-		if l.ctx.Err() != nil {
+		if k.ctx.Err() != nil {
 			return
 		}
 		l.cfg.Logger.Debug("peer connection ended", slog.Uint64("peer", uint64(k.node)), slog.Any("error", err))
 		select {
-		case <-l.ctx.Done():
+		case <-k.ctx.Done():
 		case <-time.After(pause):
 			pause = min(2*pause, redialMax)
 		case <-k.lanes[class].knock:
@@ -337,17 +403,17 @@ func (l *Links) setConn(k *link, class Class, conn net.Conn) {
 		return
 	}
 	if conn == nil {
-		l.breakStreams(k.node)
+		l.breakStreams(k)
 	}
 	if l.cfg.Changed != nil {
 		l.cfg.Changed(k.node, conn != nil)
 	}
 }
 
-func (l *Links) dial(node cluster.NodeID, class Class) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(l.ctx, helloTimeout)
+func (l *Links) dial(k *link, class Class) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(k.ctx, helloTimeout)
 	defer cancel()
-	conn, err := l.cfg.Dial(ctx, node)
+	conn, err := l.cfg.Dial(ctx, k.node)
 	if err != nil {
 		return nil, err
 	}
@@ -362,7 +428,7 @@ func (l *Links) dial(node cluster.NodeID, class Class) (net.Conn, error) {
 
 // write sends what waits until the connection fails or the peer falls silent.
 func (l *Links) write(k *link, q *lane, conn net.Conn) error {
-	stop := context.AfterFunc(l.ctx, func() { conn.Close() })
+	stop := context.AfterFunc(k.ctx, func() { conn.Close() })
 	defer stop()
 	k.heard.Store(time.Now().UnixNano())
 	ping := time.NewTicker(pingEvery)
@@ -376,8 +442,8 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 	})
 	for {
 		select {
-		case <-l.ctx.Done():
-			return l.ctx.Err()
+		case <-k.ctx.Done():
+			return k.ctx.Err()
 		case <-gone:
 			return errors.New("the peer closed the connection")
 		case <-q.wake:
@@ -402,113 +468,6 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 		q.mu.Unlock()
 		if err := q.put(conn, buf); err != nil {
 			return err
-		}
-	}
-}
-
-func (l *Links) accept() {
-	for {
-		conn, err := l.cfg.Listener.Accept()
-		if err != nil {
-			if l.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
-				l.cfg.Logger.Warn("accept peer", slog.Any("error", err))
-				select {
-				case <-l.ctx.Done():
-				case <-time.After(redialMin): // out of descriptors, for instance
-				}
-				continue
-			}
-			return
-		}
-		l.mu.Lock()
-		if l.closed {
-			l.mu.Unlock()
-			conn.Close()
-			return
-		}
-		l.conns[conn] = struct{}{}
-		l.mu.Unlock()
-		l.wg.Go(func() {
-			err := l.serve(conn)
-			l.cfg.Logger.Debug("peer connection ended", slog.String("remote", conn.RemoteAddr().String()), slog.Any("error", err))
-			conn.Close()
-			l.mu.Lock()
-			delete(l.conns, conn)
-			l.mu.Unlock()
-		})
-	}
-}
-
-// serve reads one accepted connection to its end.
-func (l *Links) serve(raw net.Conn) error {
-	ctx, cancel := context.WithTimeout(l.ctx, helloTimeout)
-	defer cancel()
-	_ = raw.SetDeadline(time.Now().Add(helloTimeout))
-	conn, from, err := l.cfg.Secure(ctx, raw)
-	if err != nil {
-		return fmt.Errorf("secure: %w", err)
-	}
-	r := bufio.NewReaderSize(conn, 64<<10)
-	kind, payload, err := readFrame(r)
-	if err != nil {
-		return err
-	}
-	h, err := decodeHello(payload)
-	switch {
-	case err != nil:
-		return err
-	case kind != kindHello || h.Node != from || h.Cluster != l.cfg.Cluster:
-		return fmt.Errorf("%w: hello of node %d of cluster %q from node %d", ErrFrame, h.Node, h.Cluster, from)
-	}
-	// First, so that what Hello notes is not of one who is then refused.
-	if err := l.seats.take(h); err != nil {
-		l.cfg.Logger.Warn("peer refused", slog.Any("error", err))
-		return err
-	}
-	defer l.seats.leave(h)
-	if l.cfg.Hello != nil {
-		if err := l.cfg.Hello(h); err != nil {
-			return err
-		}
-	}
-	_ = raw.SetDeadline(time.Time{})
-	l.clocks.sample(from, h.Wall-l.cfg.Mono().Milliseconds())
-	if h.Class == Stream {
-		l.cfg.Stream(from, &Conn{c: conn, r: r})
-		return nil
-	}
-	if k := l.link(from); k != nil {
-		for _, q := range k.lanes {
-			select {
-			case q.knock <- struct{}{}:
-			default:
-			}
-		}
-	}
-	return l.receive(from, conn, r)
-}
-
-func (l *Links) receive(from cluster.NodeID, conn net.Conn, r *bufio.Reader) error {
-	for {
-		_ = conn.SetReadDeadline(time.Now().Add(silenceMax))
-		kind, payload, err := readFrame(r)
-		if err != nil {
-			return err
-		}
-		if k := l.link(from); k != nil {
-			k.heard.Store(time.Now().UnixNano())
-		}
-		switch {
-		case kind == kindPing:
-			p, err := decodePing(payload)
-			if err != nil {
-				return err
-			}
-			l.pinged(from, p)
-		case kind < 16:
-			return fmt.Errorf("%w: kind %d", ErrFrame, kind)
-		default:
-			l.cfg.Frame(from, kind, payload)
 		}
 	}
 }

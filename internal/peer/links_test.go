@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -40,11 +42,31 @@ type testPeer struct {
 	closed chan struct{}
 	frames chan string
 	wall   atomic.Int64
+	log    testLog
 
 	mu    sync.Mutex
 	ups   []string
 	hello error
 	seen  []Hello
+}
+
+// testLog is what a node has logged.
+type testLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *testLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// count returns how often a text was logged.
+func (l *testLog) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), s)
 }
 
 func (p *testPeer) Accept() (net.Conn, error) {
@@ -90,21 +112,15 @@ func (n *testNet) cut() {
 	n.conns = nil
 }
 
-func (n *testNet) start(id cluster.NodeID, incarnation uint64) *testPeer {
+// start starts a node that takes frames of kinds 20 to 39 and streams of kind 40.
+// change may alter its configuration.
+func (n *testNet) start(id cluster.NodeID, incarnation uint64, change ...func(c *Config)) *testPeer {
 	p := &testPeer{net: n, id: id, accept: make(chan net.Conn), closed: make(chan struct{}), frames: make(chan string, 10_000)}
 	p.wall.Store(1000 * int64(id))
-	p.links = New(Config{Node: id, Incarnation: incarnation, Cluster: "c", Listener: p,
+	cfg := Config{Node: id, Logger: slog.New(slog.NewTextHandler(&p.log, nil)), Incarnation: incarnation, Cluster: "c", Listener: p,
 		Dial:   func(ctx context.Context, to cluster.NodeID) (net.Conn, error) { return n.dial(ctx, id, to) },
 		Secure: func(_ context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) { return c, c.(pipe).from, nil },
 		Wall:   p.wall.Load,
-		Frame: func(from cluster.NodeID, kind Kind, payload []byte) {
-			p.frames <- fmt.Sprintf("%d: %d %.20s", from, kind, payload)
-		},
-		Stream: func(from cluster.NodeID, s *Conn) {
-			kind, payload, err := s.ReadFrame()
-			p.frames <- fmt.Sprintf("stream of %d: %d %s %v", from, kind, payload, err)
-			_ = s.WriteFrame(kind+1, func(dst []byte) []byte { return append(dst, "thanks"...) })
-		},
 		Hello: func(h Hello) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -116,6 +132,21 @@ func (n *testNet) start(id cluster.NodeID, incarnation uint64) *testPeer {
 			defer p.mu.Unlock()
 			p.ups = append(p.ups, fmt.Sprint(node, up))
 		},
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	p.links = New(cfg)
+	for kind := Kind(20); kind < 40; kind++ {
+		p.links.Handle(kind, func(from cluster.NodeID, payload []byte) {
+			p.frames <- fmt.Sprintf("%d: %d %.20s", from, kind, payload)
+		})
+	}
+	p.links.HandleStream(40, func(from cluster.NodeID, first []byte, s *Conn) {
+		p.frames <- fmt.Sprintf("stream of %d: %s", from, first)
+		_ = s.WriteFrame(41, text("thanks"))
+		_, last, err := s.ReadFrame()
+		p.frames <- fmt.Sprintf("stream of %d: %s %v", from, last, err != nil)
 	})
 	n.mu.Lock()
 	n.nodes[id] = p
@@ -339,7 +370,7 @@ func TestFullLane(t *testing.T) {
 // TestIntruders sends what closes a connection.
 func TestIntruders(t *testing.T) {
 	hello := func(h Hello) []byte { return frame(kindHello, h.encode(nil)) }
-	good := Hello{Class: Bulk, Node: 2, Incarnation: 1, Cluster: "c"}
+	good := Hello{Class: Bulk, Newest: cluster.Newest, Oldest: cluster.Oldest, Node: 2, Incarnation: 1, Cluster: "c"}
 	damaged := frame(20, []byte("x"))
 	damaged[8]++
 	other := func(f func(h *Hello)) []byte {
@@ -356,7 +387,7 @@ func TestIntruders(t *testing.T) {
 		"wrong length":       append(hello(good), 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0),
 		"second hello":       append(hello(good), hello(good)...),
 		"short ping":         append(hello(good), frame(kindPing, []byte("x"))...),
-		"reserved kind":      append(hello(good), frame(3, nil)...),
+		"hello without name": append(hello(good), frame(kindHello, nil)...),
 		"nothing":            nil,
 		"half a hello":       hello(good)[:9],
 	} {
@@ -418,13 +449,14 @@ func TestStream(t *testing.T) {
 		if err := s.WriteFrame(40, text("rows")); err != nil {
 			t.Fatal(err)
 		}
-		b.want(t, "stream of 1: 40 rows <nil>")
+		b.want(t, "stream of 1: rows")
 		if kind, payload, err := s.ReadFrame(); kind != 41 || string(payload) != "thanks" || err != nil {
 			t.Errorf("answer is %d %s, %v", kind, payload, err)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+		b.want(t, "stream of 1:  true")
 		if _, err := a.links.OpenStream(9); err == nil {
 			t.Error("a stream to nobody")
 		}

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"tutti/internal/cluster"
@@ -21,7 +22,8 @@ type seat struct {
 	conns              int
 }
 
-func (s *seats) take(h Hello) error {
+// take returns the seat of a peer's start, to be left when the connection ends.
+func (s *seats) take(h Hello) (*seat, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken == nil {
@@ -33,18 +35,53 @@ func (s *seats) take(h Hello) error {
 		s.taken[h.Node] = had
 	}
 	if had.incarnation != h.Incarnation || had.nonce != h.Nonce {
-		return fmt.Errorf("start %d of node %d comes while start %d is connected", h.Incarnation, h.Node, had.incarnation)
+		return nil, fmt.Errorf("start %d of node %d comes while start %d is connected", h.Incarnation, h.Node, had.incarnation)
 	}
 	had.conns++
-	return nil
+	return had, nil
 }
 
-func (s *seats) leave(h Hello) {
+// leave ends one connection of a seat, which may have been forgotten meanwhile.
+func (s *seats) leave(node cluster.NodeID, at *seat) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	had := s.taken[h.Node]
-	had.conns--
-	if had.conns == 0 {
-		delete(s.taken, h.Node)
+	at.conns--
+	if at.conns == 0 && s.taken[node] == at {
+		delete(s.taken, node)
 	}
+}
+
+// forget frees the seat of a peer whose connections are all closed.
+func (s *seats) forget(node cluster.NodeID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.taken, node)
+}
+
+// refusals is why each peer was refused last, so that it is logged once and not
+// with each of its attempts.
+type refusals struct {
+	mu  sync.Mutex // guards why
+	why map[cluster.NodeID]string
+}
+
+// tell logs why a peer is refused, unless it is for what it was refused before.
+func (r *refusals) tell(node cluster.NodeID, err error, log *slog.Logger) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.why[node] == err.Error() {
+		return
+	}
+	if r.why == nil {
+		r.why = make(map[cluster.NodeID]string)
+	}
+	r.why[node] = err.Error()
+	log.Warn("peer refused", slog.Uint64("peer", uint64(node)), slog.Any("error", err))
+}
+
+// end notes that a peer is refused no more, or gone.
+func (r *refusals) end(node cluster.NodeID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.why, node)
 }

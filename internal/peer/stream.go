@@ -3,6 +3,7 @@ package peer
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"time"
 
@@ -23,18 +24,23 @@ type Conn struct {
 	stop func() bool
 }
 
-// OpenStream opens a stream to a peer. The caller closes it. It breaks when the
-// link to the peer does: a peer that lost its power in the middle is missed
-// long before streamTimeout.
+// OpenStream opens a stream to a peer, whose first frame says by its kind who
+// takes it there. The caller closes it. It breaks when the link to the peer
+// does: a peer that lost its power in the middle is missed long before
+// streamTimeout.
 func (l *Links) OpenStream(node cluster.NodeID) (*Conn, error) {
-	conn, err := l.dial(node, Stream)
+	k := l.link(node)
+	if k == nil {
+		return nil, fmt.Errorf("open a stream to node %d: it is no peer", node)
+	}
+	conn, err := l.dial(k, Stream)
 	if err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
-	l.streams[conn] = node
+	l.streams[conn] = k
 	l.mu.Unlock()
-	unwatch := context.AfterFunc(l.ctx, func() { conn.Close() })
+	unwatch := context.AfterFunc(k.ctx, func() { conn.Close() })
 	stop := func() bool {
 		l.mu.Lock()
 		delete(l.streams, conn)
@@ -44,11 +50,11 @@ func (l *Links) OpenStream(node cluster.NodeID) (*Conn, error) {
 	return &Conn{c: conn, r: bufio.NewReaderSize(conn, 64<<10), stop: stop}, nil
 }
 
-func (l *Links) breakStreams(node cluster.NodeID) {
+func (l *Links) breakStreams(k *link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for conn, to := range l.streams {
-		if to == node {
+		if to == k {
 			conn.Close()
 		}
 	}

@@ -251,7 +251,7 @@ func (r *Reader) cutCount() (bool, error) {
 	if !ok {
 		return false, err
 	}
-	n, valid := parseInt(line[1:])
+	n, valid := ParseInt(line[1:])
 	switch {
 	case !valid || n > math.MaxInt32:
 		return false, r.fail("invalid multibulk length")
@@ -297,7 +297,7 @@ func (r *Reader) cutBulkLen() (bool, error) {
 	if kind != '$' {
 		return false, r.fail("expected '$', got '" + string([]byte{kind}) + "'")
 	}
-	n, valid := parseInt(line[1:])
+	n, valid := ParseInt(line[1:])
 	switch {
 	case !valid || n < 0 || n > max(r.lim.BulkLenMax, bulkLenDefaultMax):
 		return false, r.fail("invalid bulk length")
@@ -377,30 +377,4 @@ func (r *Reader) take() [][]byte {
 func (r *Reader) fail(text string) error {
 	r.failed = &ProtocolError{Text: text}
 	return r.failed
-}
-
-// parseInt reads a decimal number in its only accepted form: no plus, no
-// leading zero, no blank.
-func parseInt(b []byte) (int64, bool) {
-	digits, negative := b, false
-	if len(b) > 0 && b[0] == '-' {
-		digits, negative = b[1:], true
-	}
-	if len(digits) == 0 || len(digits) > 19 || digits[0] == '0' && len(b) > 1 {
-		return 0, false
-	}
-	var n uint64 // 19 digits fit
-	for _, c := range digits {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + uint64(c-'0')
-	}
-	switch {
-	case negative && n <= -math.MinInt64:
-		return -int64(n), true
-	case negative || n > math.MaxInt64:
-		return 0, false
-	}
-	return int64(n), true
 }

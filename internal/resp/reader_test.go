@@ -318,13 +318,13 @@ func TestParseInt(t *testing.T) {
 		"0": 0, "7": 7, "-7": -7, "10": 10,
 		"9223372036854775807": 1<<63 - 1, "-9223372036854775808": -1 << 63,
 	} {
-		if got, ok := parseInt([]byte(text)); !ok || got != want {
-			t.Errorf("parseInt(%q) = %d, %v", text, got, ok)
+		if got, ok := ParseInt([]byte(text)); !ok || got != want {
+			t.Errorf("ParseInt(%q) = %d, %v", text, got, ok)
 		}
 	}
 	for _, text := range []string{"", "-", "-0", "00", "+1", "1 ", "1a", "9223372036854775808", "-9223372036854775809", "18446744073709551616"} {
-		if got, ok := parseInt([]byte(text)); ok {
-			t.Errorf("parseInt(%q) = %d, want refusal", text, got)
+		if got, ok := ParseInt([]byte(text)); ok {
+			t.Errorf("ParseInt(%q) = %d, want refusal", text, got)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func parseScalar(kind Kind, text []byte) (Value, error) {
 	case KindSimple, KindError:
 		v.Str = bytes.Clone(text)
 	case KindInt:
-		v.Int, ok = parseInt(bytes.TrimPrefix(text, []byte{'+'}))
+		v.Int, ok = ParseInt(bytes.TrimPrefix(text, []byte{'+'}))
 	case KindNull:
 		v.Null, ok = true, len(text) == 0
 	case KindBool:
@@ -148,7 +148,7 @@ func isInteger(b []byte) bool {
 
 // readBulk reads the bytes behind a length line.
 func readBulk(br *bufio.Reader, kind Kind, text []byte) (Value, error) {
-	n, ok := parseInt(text)
+	n, ok := ParseInt(text)
 	if ok && n == -1 && kind == KindBulk {
 		return Value{Kind: kind, Null: true}, nil
 	}
@@ -191,7 +191,7 @@ func readBytes(br *bufio.Reader, n int) ([]byte, error) {
 
 // readElems reads the values behind a count line.
 func readElems(br *bufio.Reader, kind Kind, text []byte, depth int) (Value, error) {
-	n, ok := parseInt(text)
+	n, ok := ParseInt(text)
 	if ok && n == -1 && kind == KindArray {
 		return Value{Kind: kind, Null: true}, nil
 	}

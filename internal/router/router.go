@@ -3,10 +3,12 @@ package router
 import (
 	"fmt"
 	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"tutti/internal/cluster"
-	"tutti/internal/keyspace"
 	"tutti/internal/shard"
 )
 
@@ -14,8 +16,9 @@ import (
 type Config struct {
 	Node        cluster.NodeID
 	Incarnation uint64
-	Shards      []shard.Shard
-	Logger      *slog.Logger
+	// Map says which shard owns a slot, and on which nodes its replicas are.
+	Map    *cluster.Holder
+	Logger *slog.Logger
 	// Timeout is how long a group is tried. Zero: TimeoutDefault.
 	Timeout time.Duration
 }
@@ -26,11 +29,12 @@ const TimeoutDefault = 5 * time.Second
 
 // Router routes for one node. Its methods are safe for concurrent use.
 type Router struct {
-	cfg     Config
-	host    *shard.Host
-	owner   [keyspace.Slots]cluster.ShardID // slot -> shard
-	streams map[cluster.ShardID]*stream     // immutable
-	only    cluster.ShardID                 // the shard, if there is a single one
+	cfg  Config
+	host *shard.Host
+
+	mu      sync.Mutex // guards changes of streams, and closed
+	closed  bool
+	streams atomic.Pointer[map[cluster.ShardID]*stream] // copied when it changes
 }
 
 // New returns a router. Start gives it the host: the two know each other.
@@ -38,17 +42,30 @@ func New(cfg Config) *Router {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = TimeoutDefault
 	}
-	r := &Router{cfg: cfg, streams: make(map[cluster.ShardID]*stream)}
-	for _, s := range cfg.Shards {
-		for slot := s.Slots.First; slot < s.Slots.End; slot++ {
-			r.owner[slot] = s.ID
-		}
-		r.streams[s.ID] = newStream(r, s.ID)
-	}
-	if len(cfg.Shards) == 1 {
-		r.only = cfg.Shards[0].ID
-	}
+	r := &Router{cfg: cfg}
+	r.streams.Store(new(map[cluster.ShardID]*stream))
 	return r
+}
+
+// stream returns this node's session with a shard.
+func (r *Router) stream(id cluster.ShardID) *stream {
+	if s := (*r.streams.Load())[id]; s != nil {
+		return s
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := (*r.streams.Load())[id]; s != nil {
+		return s
+	}
+	next := maps.Clone(*r.streams.Load())
+	if next == nil {
+		next = make(map[cluster.ShardID]*stream)
+	}
+	s := newStream(r, id)
+	s.closed = r.closed
+	next[id] = s
+	r.streams.Store(&next)
+	return s
 }
 
 // Start lets the router use the replicas of this node.
@@ -56,36 +73,41 @@ func (r *Router) Start(h *shard.Host) { r.host = h }
 
 // Close fails all groups that wait and stops the timers.
 func (r *Router) Close() {
-	for _, s := range r.streams {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	for _, s := range *r.streams.Load() {
 		s.close()
 	}
 }
 
-// Shards lists the shards and their slots.
-func (r *Router) Shards() []shard.Shard { return r.cfg.Shards }
+// Shards lists the shards that own slots, in the order of these. Not to be
+// changed.
+func (r *Router) Shards() []cluster.Shard { return r.cfg.Map.Map().Data() }
 
 // Single returns the only shard, or ok false if there are several.
-func (r *Router) Single() (shard cluster.ShardID, ok bool) { return r.only, r.only != 0 }
+func (r *Router) Single() (shard cluster.ShardID, ok bool) { return r.cfg.Map.Map().Single() }
 
 // Shard returns the shard that owns a slot.
-func (r *Router) Shard(slot uint16) cluster.ShardID { return r.owner[slot] }
+func (r *Router) Shard(slot uint16) cluster.ShardID {
+	id, _ := r.cfg.Map.Map().Owner(slot)
+	return id
+}
 
 // Lead returns who leads a shard as far as this node knows.
-func (r *Router) Lead(id cluster.ShardID) shard.Lead { return r.host.Lead(id) }
+func (r *Router) Lead(id cluster.ShardID) shard.Lead { return r.stream(id).leader() }
 
 // LeadChanged is to be called when a replica here learns of a new leader.
 func (r *Router) LeadChanged(id cluster.ShardID, l shard.Lead) {
-	if l.Node != 0 && r.host != nil {
-		r.streams[id].resend(l)
+	if s := (*r.streams.Load())[id]; s != nil && l.Node != 0 && r.host != nil {
+		s.resend(l)
 	}
 }
 
 // Reply is to be called with replies from other nodes.
 func (r *Router) Reply(from cluster.NodeID, reply shard.Reply) {
-	for _, s := range r.streams {
-		if s.session == reply.Session && s.id == reply.Shard {
-			s.reply(reply)
-		}
+	if s := (*r.streams.Load())[reply.Shard]; s != nil && s.session == reply.Session {
+		s.reply(reply)
 	}
 }
 
@@ -100,10 +122,10 @@ type Result struct {
 // transaction Atomic and Watches. done is called once, on any goroutine, and
 // must not block. Write itself blocks while too many groups are unanswered.
 func (r *Router) Write(id cluster.ShardID, g *shard.Group, done func(Result)) {
-	r.streams[id].write(g, done)
+	r.stream(id).write(g, done)
 }
 
-// Away reports whether the replica of a shard here has no room to follow its
+// Away reports whether there is no replica of a shard here that follows its
 // leader, so that only there reads are answered.
 func (r *Router) Away(id cluster.ShardID) bool { return r.host.Away(id) }
 

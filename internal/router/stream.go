@@ -1,10 +1,12 @@
 package router
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/resp"
 	"tutti/internal/shard"
 )
 
@@ -25,6 +27,10 @@ type stream struct {
 	armed  bool // the timer runs
 	timer  *time.Timer
 	closed bool
+
+	// What others have said of the leader, for a node that has no replica to ask.
+	hint    shard.Lead
+	guessed int // how many nodes have been tried without a hint
 }
 
 // call is one group that is not answered yet.
@@ -91,7 +97,7 @@ func (s *stream) openSession(now time.Time) {
 // send makes one attempt, or parks the call. s.mu is held. An earlier attempt
 // may still be in somebody's queue, so each attempt is a group of its own.
 func (s *stream) send(c *call, now time.Time) {
-	lead := s.r.host.Lead(s.id)
+	lead := s.target()
 	c.parked = lead.Node == 0 || !s.opened && !c.g.Open
 	if c.parked {
 		return
@@ -107,6 +113,57 @@ func (s *stream) send(c *call, now time.Time) {
 		s.r.host.Submit(c.g)
 	} else if !s.r.host.Forward(lead.Node, c.g) {
 		c.parked, c.certain = true, c.before
+		s.miss(lead.Node)
+	}
+}
+
+// leader returns who leads the shard as far as this node knows: from its replica,
+// or from what others have said.
+func (s *stream) leader() shard.Lead {
+	own := s.r.host.Lead(s.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.newer(own)
+}
+
+func (s *stream) newer(own shard.Lead) shard.Lead {
+	if own.Node == 0 && s.hint.Node != 0 && s.hint.Term >= own.Term {
+		return s.hint
+	}
+	return own
+}
+
+// target returns whom to send to: the leader, or, if there is neither a replica
+// here nor anybody who said, one of the nodes that have one, in turn: it refuses
+// and says. s.mu is held.
+func (s *stream) target() shard.Lead {
+	lead := s.newer(s.r.host.Lead(s.id))
+	if lead.Node != 0 || s.r.host.Follows(s.id) {
+		return lead
+	}
+	nodes := s.r.cfg.Map.Map().Hosts(s.id)
+	nodes = slices.DeleteFunc(nodes, func(n cluster.NodeID) bool { return n == s.r.cfg.Node })
+	if len(nodes) == 0 {
+		return lead
+	}
+	return shard.Lead{Node: nodes[s.guessed%len(nodes)]}
+}
+
+// miss forgets what was said of a node that does not answer. s.mu is held.
+func (s *stream) miss(node cluster.NodeID) {
+	if s.hint.Node == node {
+		s.hint = shard.Lead{}
+	}
+	s.guessed++
+}
+
+// said takes what a node that does not lead says of who does. s.mu is held.
+func (s *stream) said(reply shard.Reply) {
+	switch {
+	case reply.Leader == 0:
+		s.miss(s.hint.Node)
+	case reply.Term >= s.hint.Term:
+		s.hint = shard.Lead{Node: reply.Leader, Term: reply.Term}
 	}
 }
 
@@ -136,9 +193,9 @@ func (s *stream) reply(reply shard.Reply) {
 		if result.Reply = reply; reply.Status == shard.OK && len(reply.Replies) < len(c.g.Cmds) {
 			result.Err = s.r.errUncertain(s.id) // whoever sent that is broken
 		}
-	case shard.Dropped:
-		result.Err = errDropped(s.id)
+		result.Reply.Replies = withDropped(reply.Replies, s.id)
 	case shard.NotLeader, shard.Lost:
+		s.said(reply)
 		c.certain = c.before && reply.Status == shard.NotLeader
 		s.again(c)
 		s.mu.Unlock()
@@ -167,10 +224,25 @@ func (s *stream) reply(reply shard.Reply) {
 	}
 }
 
+// withDropped puts an error in the place of each reply that was not kept.
+func withDropped(replies [][]byte, id cluster.ShardID) [][]byte {
+	dropped := func(p []byte) bool { return len(p) == 0 }
+	if !slices.ContainsFunc(replies, dropped) {
+		return replies
+	}
+	all := slices.Clone(replies) // the leader's, if it is here, keeps its own
+	for i, p := range all {
+		if dropped(p) {
+			all[i] = resp.AppendError(nil, errDropped(id))
+		}
+	}
+	return all
+}
+
 // again tries a refused call at once if a newer leader is known, else it waits
 // for one. s.mu is held.
 func (s *stream) again(c *call) {
-	if lead := s.r.host.Lead(s.id); lead.Node != 0 && lead.Term > c.g.Term {
+	if lead := s.newer(s.r.host.Lead(s.id)); lead.Node != 0 && lead.Term > c.g.Term {
 		s.send(c, time.Now())
 		return
 	}
@@ -226,7 +298,10 @@ func (s *stream) tick() {
 		case now.After(c.end):
 			over = append(over, c)
 			s.finish(seq)
-		case c.parked || now.Sub(c.sent) > resendAfter:
+		case c.parked:
+			s.send(c, now)
+		case now.Sub(c.sent) > resendAfter:
+			s.miss(s.hint.Node)
 			s.send(c, now)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
-	"tutti/internal/keyspace"
 	"tutti/internal/peer"
 	"tutti/internal/shard"
 	"tutti/internal/store"
@@ -56,20 +56,23 @@ func newTestRouter(t *testing.T, start bool) *testRouter {
 	must(err)
 	state, err := store.OpenState(cfg)
 	must(err)
-	must(state.Create(testShard, store.Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{1}}))
-	must(log.Create(testShard, 10, 1))
+	d := cluster.Descriptor{ID: testShard, Slots: cluster.AllSlots, Generation: 1, Next: 2, Replicas: []cluster.Replica{{ID: 1, Node: 1}}}
+	must(state.Create(d, store.Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{1}}))
+	must(log.Create(testShard, 1, 10, 1))
 	clock := shard.SystemClock()
-	shards := []shard.Shard{{ID: testShard, Slots: store.AllSlots}}
+	m, err := cluster.NewMap(cluster.Map{Epoch: 1, Members: []cluster.Member{{ID: 1}}, Shards: []cluster.Shard{{Descriptor: d}}})
+	must(err)
+	maps := cluster.NewHolder(m, func([]byte) error { return nil })
 	r := &testRouter{t: t, stores: []interface{ Close() error }{log, state}}
-	r.router = New(Config{Node: 1, Incarnation: 1, Shards: shards})
+	r.router = New(Config{Node: 1, Incarnation: 1, Map: maps})
 	r.links = peer.New(peer.Config{Node: 1, Listener: nobody{make(chan struct{})}, Wall: clock.Wall})
 	var ids atomic.Uint64
-	r.host, err = shard.Open(shard.Config{Node: 1, Incarnation: 1, Shards: shards, Log: log, State: state, Links: r.links, Table: command.NewTable(),
+	r.host, err = shard.Open(shard.Config{Node: 1, Incarnation: 1, Map: maps, Log: log, State: state, Links: r.links, Table: command.NewTable(),
 		Clock: clock, NewID: func() uint64 { return ids.Add(1) }, Rand: func(uint64) uint64 { return 0 },
 		LeadChanged: r.router.LeadChanged, Fatal: func(err error) { panic(err) }})
 	must(err)
 	r.router.Start(r.host)
-	r.stream = r.router.streams[testShard]
+	r.stream = r.router.stream(testShard)
 	r.stop = func() {
 		r.stop = func() {}
 		r.links.Close()
@@ -280,6 +283,30 @@ func TestAnswerThatIsTooShort(t *testing.T) {
 	})
 }
 
+// TestDroppedReplies gives a retried group the replies that were kept, and an
+// error for each that was not.
+func TestDroppedReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		r.leaderGone()
+		done := r.write("GET a", "INCR n")
+		r.answer(0, 1, shard.OK)
+		r.answer(1, 1, shard.Lost)
+		synctest.Wait()
+		time.Sleep(2 * retryEvery)
+		kept := [][]byte{nil, []byte(":1\r\n")}
+		r.stream.reply(shard.Reply{Shard: testShard, Session: r.stream.session, Seq: 1, Attempt: r.attempt(1), Replies: kept})
+		result := <-done
+		if got := result.Reply.Replies; result.Err != "" || len(got) != 2 || string(got[0]) != "-"+errDropped(testShard)+"\r\n" || string(got[1]) != ":1\r\n" {
+			t.Errorf("%q, %q", result.Err, got)
+		}
+		if kept[0] != nil {
+			t.Error("the leader's record has changed")
+		}
+		r.close()
+	})
+}
+
 // TestOutcomes maps each status to what the client reads.
 func TestOutcomes(t *testing.T) {
 	for _, c := range []struct {
@@ -292,7 +319,6 @@ func TestOutcomes(t *testing.T) {
 		{"busy", []shard.Status{shard.Busy}, "BUSY"},
 		{"refused, then busy", []shard.Status{shard.NotLeader, shard.Busy}, "BUSY"},
 		{"lost, then busy, then ok", []shard.Status{shard.Lost, shard.Busy, shard.OK}, `["+OK\r\n"]`},
-		{"lost, then dropped", []shard.Status{shard.Lost, shard.Dropped}, "UNCERTAIN"},
 		{"no session", []shard.Status{shard.NoSession}, "UNCERTAIN"},
 		{"pruned", []shard.Status{shard.Pruned}, "UNCERTAIN"},
 		{"refused until the end", []shard.Status{shard.NotLeader, shard.NotLeader}, "CLUSTERDOWN"},
@@ -429,11 +455,21 @@ func TestRead(t *testing.T) {
 
 // TestShards maps slots to shards.
 func TestShards(t *testing.T) {
-	r := New(Config{Shards: []shard.Shard{{ID: 1, Slots: store.SlotRange{First: 0, End: 100}}, {ID: 2, Slots: store.SlotRange{First: 100, End: keyspace.Slots}}}})
-	if _, ok := r.Single(); ok || r.Shard(99) != 1 || r.Shard(100) != 2 || r.Shard(keyspace.Slots-1) != 2 {
+	route := func(shards ...cluster.Shard) *Router {
+		m, err := cluster.NewMap(cluster.Map{Epoch: 1, Members: []cluster.Member{{ID: 1}}, Shards: shards})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return New(Config{Map: cluster.NewHolder(m, nil)})
+	}
+	shard := func(id cluster.ShardID, first, end int) cluster.Shard {
+		return cluster.Shard{Descriptor: cluster.Descriptor{ID: id, Slots: cluster.SlotRange{First: first, End: end}}}
+	}
+	r := route(shard(1, 0, 100), shard(2, 100, cluster.Slots))
+	if _, ok := r.Single(); ok || r.Shard(99) != 1 || r.Shard(100) != 2 || r.Shard(cluster.Slots-1) != 2 {
 		t.Error("slots are at the wrong shard")
 	}
-	r = New(Config{Shards: []shard.Shard{{ID: 5, Slots: store.AllSlots}}})
+	r = route(shard(0, 0, 0), shard(5, 0, cluster.Slots))
 	if id, ok := r.Single(); !ok || id != 5 {
 		t.Errorf("single shard %d, %v", id, ok)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"tutti/internal/command"
+	"tutti/internal/resp"
 )
 
 // There is one user yet, default, who may do everything without a password.
@@ -15,11 +16,11 @@ const (
 )
 
 func aclHandlers() map[string]handler {
-	refused := func(c *conn, _ [][]byte) { c.error(errNoUsers) }
+	refused := func(r *request, _ [][]byte) { r.Error(errNoUsers) }
 	return map[string]handler{
-		"acl|whoami":  func(c *conn, _ [][]byte) { c.bulk(defaultUser) },
-		"acl|users":   func(c *conn, _ [][]byte) { c.bulks([]string{defaultUser}) },
-		"acl|list":    func(c *conn, _ [][]byte) { c.bulks([]string{defaultRules}) },
+		"acl|whoami":  func(r *request, _ [][]byte) { r.BulkString(defaultUser) },
+		"acl|users":   func(r *request, _ [][]byte) { r.BulkStrings([]string{defaultUser}) },
+		"acl|list":    func(r *request, _ [][]byte) { r.BulkStrings([]string{defaultRules}) },
 		"acl|cat":     aclCat,
 		"acl|getuser": aclGetuser,
 		"acl|log":     aclLog,
@@ -29,56 +30,55 @@ func aclHandlers() map[string]handler {
 	}
 }
 
-func aclCat(c *conn, args [][]byte) {
+func aclCat(r *request, args [][]byte) {
 	switch len(args) {
 	case 2:
-		c.bulks(command.Categories)
+		r.BulkStrings(command.Categories)
 	case 3:
 		category := strings.ToLower(string(args[2]))
 		if !slices.Contains(command.Categories, category) {
-			c.error("ERR Unknown category '" + string(args[2]) + "'")
+			r.Error("ERR Unknown category '" + string(args[2]) + "'")
 			return
 		}
 		var names []string
-		for _, cmd := range c.s.everyCommand() {
+		for _, cmd := range everyCommand(r.s.cfg.Table) {
 			if slices.Contains(cmd.ACLCategories(), category) {
 				names = append(names, cmd.Name)
 			}
 		}
-		c.bulks(names)
+		r.BulkStrings(names)
 	default:
-		c.wrongArity("acl|cat")
+		r.wrongArity("acl|cat")
 	}
 }
 
-func aclGetuser(c *conn, args [][]byte) {
+func aclGetuser(r *request, args [][]byte) {
 	if string(args[2]) != defaultUser {
-		c.null()
+		r.Null()
 		return
 	}
-	c.pairs(6)
-	c.bulk("flags")
-	c.set(3)
+	r.Map(6)
+	r.BulkString("flags")
+	r.Set(3)
 	for _, flag := range []string{"on", "nopass", "sanitize-payload"} {
-		c.bulk(flag)
+		r.BulkString(flag)
 	}
-	c.bulk("passwords")
-	c.array(0)
+	r.BulkString("passwords")
+	r.Array(0)
 	for _, pair := range [][2]string{{"commands", "+@all"}, {"keys", "~*"}, {"channels", "&*"}} {
-		c.bulk(pair[0])
-		c.bulk(pair[1])
+		r.Pair(pair[0], pair[1])
 	}
-	c.bulk("selectors")
-	c.array(0)
+	r.BulkString("selectors")
+	r.Array(0)
 }
 
-func aclLog(c *conn, args [][]byte) {
+func aclLog(r *request, args [][]byte) {
 	switch {
 	case len(args) > 3:
-		c.wrongArity("acl|log")
-	case len(args) == 3 && is(args[2], "RESET"):
-		c.ok()
+		r.wrongArity("acl|log")
+	case len(args) == 3 && resp.IsWord(args[2], "RESET"):
+		r.OK()
 	default:
-		c.array(0)
+		r.Array(0)
 	}
 }

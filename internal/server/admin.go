@@ -3,6 +3,9 @@ package server
 import (
 	"strconv"
 	"strings"
+
+	"tutti/internal/command"
+	"tutti/internal/resp"
 )
 
 // Commands about the machinery of a Redis server that tutti has none of, or
@@ -21,23 +24,24 @@ func adminHandlers() map[string]handler {
 		"info":         info,
 		"time":         timeCmd,
 		"role":         role,
-		"lastsave":     func(c *conn, _ [][]byte) { c.int(c.s.cfg.Wall() / 1000) },
-		"save":         func(c *conn, _ [][]byte) { c.ok() },
+		"lastsave":     func(r *request, _ [][]byte) { r.Int(r.s.cfg.Wall() / 1000) },
+		"save":         func(r *request, _ [][]byte) { r.OK() },
 		"bgsave":       bgsave,
-		"bgrewriteaof": func(c *conn, _ [][]byte) { c.simple("Background append only file rewriting started") },
+		"bgrewriteaof": func(r *request, _ [][]byte) { r.Simple("Background append only file rewriting started") },
 		"wait":         wait,
 		"waitaof":      waitaof,
 		"lolwut":       lolwut,
 		"debug":        debug,
-		"module|list":  func(c *conn, _ [][]byte) { c.array(0) },
+		"tutti.status": status,
+		"module|list":  func(r *request, _ [][]byte) { r.Array(0) },
 		"module|help":  help,
 
 		"latency|doctor":    latencyDoctor,
 		"latency|graph":     latencyGraph,
-		"latency|histogram": func(c *conn, _ [][]byte) { c.pairs(0) },
-		"latency|history":   func(c *conn, _ [][]byte) { c.array(0) },
-		"latency|latest":    func(c *conn, _ [][]byte) { c.array(0) },
-		"latency|reset":     func(c *conn, _ [][]byte) { c.int(0) },
+		"latency|histogram": func(r *request, _ [][]byte) { r.Map(0) },
+		"latency|history":   func(r *request, _ [][]byte) { r.Array(0) },
+		"latency|latest":    func(r *request, _ [][]byte) { r.Array(0) },
+		"latency|reset":     func(r *request, _ [][]byte) { r.Int(0) },
 		"latency|help":      help,
 	}
 	for text, names := range map[string][]string{
@@ -48,81 +52,81 @@ func adminHandlers() map[string]handler {
 		errModules:     {"module|load", "module|loadex", "module|unload"},
 	} {
 		for _, name := range names {
-			all[name] = func(c *conn, _ [][]byte) { c.error(text) }
+			all[name] = func(r *request, _ [][]byte) { r.Error(text) }
 		}
 	}
 	return all
 }
 
-func timeCmd(c *conn, _ [][]byte) {
-	ms := c.s.cfg.Wall()
-	c.array(2)
-	c.bulk(strconv.FormatInt(ms/1000, 10))
-	c.bulk(strconv.FormatInt(ms%1000*1000, 10))
+func timeCmd(r *request, _ [][]byte) {
+	ms := r.s.cfg.Wall()
+	r.Array(2)
+	r.BulkString(strconv.FormatInt(ms/1000, 10))
+	r.BulkString(strconv.FormatInt(ms%1000*1000, 10))
 }
 
-func role(c *conn, _ [][]byte) {
-	c.array(3)
-	c.bulk("master")
-	c.int(0)
-	c.array(0)
+func role(r *request, _ [][]byte) {
+	r.Array(3)
+	r.BulkString("master")
+	r.Int(0)
+	r.Array(0)
 }
 
-func bgsave(c *conn, args [][]byte) {
-	if len(args) > 2 || len(args) == 2 && !is(args[1], "SCHEDULE") {
-		c.error(errSyntax)
+func bgsave(r *request, args [][]byte) {
+	if len(args) > 2 || len(args) == 2 && !resp.IsWord(args[1], "SCHEDULE") {
+		r.Error(command.TextSyntax)
 		return
 	}
-	c.simple("Background saving started")
+	r.Simple("Background saving started")
 }
 
 // sureReplicas is how many nodes beside one are sure to hold every write that
 // was acknowledged, on disk: a majority does. More may, and soon do, but nobody
 // waits for them, so WAIT does not count them.
-func (s *Server) sureReplicas() int64 { return int64(len(s.cfg.Node.Peers) / 2) }
+func (s *Server) sureReplicas() int64 { return int64(len(s.cfg.Node.peers()) / 2) }
 
 // wait answers at once, even if more replicas are asked for: the number would
 // not grow by waiting.
-func wait(c *conn, args [][]byte) {
-	if _, ok := parseInt(args[1]); !ok {
-		c.error(errNotInt)
+func wait(r *request, args [][]byte) {
+	if _, ok := resp.ParseInt(args[1]); !ok {
+		r.Error(command.TextNotInt)
 		return
 	}
 	if _, text := parseTimeout(args[2]); text != "" {
-		c.error(text)
+		r.Error(text)
 		return
 	}
-	c.int(c.s.sureReplicas())
+	r.Int(r.s.sureReplicas())
 }
 
-func waitaof(c *conn, args [][]byte) {
-	if n, ok := parseInt(args[1]); !ok || n < 0 || n > 1 {
-		c.error("ERR value is out of range, value must between 0 and 1")
+func waitaof(r *request, args [][]byte) {
+	if n, ok := resp.ParseInt(args[1]); !ok || n < 0 || n > 1 {
+		r.Error("ERR value is out of range, value must between 0 and 1")
 		return
 	}
-	if n, ok := parseInt(args[2]); !ok || n < 0 {
-		c.error("ERR value is out of range, must be positive")
+	if n, ok := resp.ParseInt(args[2]); !ok || n < 0 {
+		r.Error("ERR value is out of range, must be positive")
 		return
 	}
 	if _, text := parseTimeout(args[3]); text != "" {
-		c.error(text)
+		r.Error(text)
 		return
 	}
-	c.array(2)
-	c.int(1)
-	c.int(c.s.sureReplicas())
+	r.Array(2)
+	r.Int(1)
+	r.Int(r.s.sureReplicas())
 }
 
-func latencyDoctor(c *conn, _ [][]byte) {
-	c.verbatim("Latency events are not sampled here. SLOWLOG GET lists the commands that took longest, INFO commandstats the time of each command.\n")
+func latencyDoctor(r *request, _ [][]byte) {
+	r.Verbatim("Latency events are not sampled here. SLOWLOG GET lists the commands that took longest, INFO commandstats the time of each command.\n")
 }
 
-func latencyGraph(c *conn, args [][]byte) {
-	c.error("ERR No samples available for event '" + string(args[2]) + "'")
+func latencyGraph(r *request, args [][]byte) {
+	r.Error("ERR No samples available for event '" + string(args[2]) + "'")
 }
 
 // lolwut plays what the name says: all together.
-func lolwut(c *conn, _ [][]byte) {
+func lolwut(r *request, _ [][]byte) {
 	staves := []string{
 		"   _________________________________________ ",
 		"  |____|\\_______________o___________________|",
@@ -132,5 +136,14 @@ func lolwut(c *conn, _ [][]byte) {
 		"  |____|_________|______________|_______|___|",
 		"      _|                                     ",
 	}
-	c.verbatim(strings.Join(staves, "\n") + "\n\ntutti: many machines, one computer. tutti ver. " + c.s.cfg.Node.Version + "\n")
+	r.Verbatim(strings.Join(staves, "\n") + "\n\ntutti: many machines, one computer. tutti ver. " + r.s.cfg.Node.Version + "\n")
+}
+
+func status(r *request, _ [][]byte) {
+	b, err := r.s.cfg.Status(r.s.ctx)
+	if err != nil {
+		r.Error("ERR " + err.Error())
+		return
+	}
+	r.Bulk(b)
 }

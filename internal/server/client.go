@@ -6,25 +6,28 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"tutti/internal/command"
+	"tutti/internal/resp"
 )
 
 func clientHandlers() map[string]handler {
 	return map[string]handler{
-		"client|id":      func(c *conn, _ [][]byte) { c.int(int64(c.id)) },
-		"client|info":    func(c *conn, args [][]byte) { c.verbatim(c.line(args)) },
+		"client|id":      func(r *request, _ [][]byte) { r.Int(int64(r.c.id)) },
+		"client|info":    func(r *request, args [][]byte) { r.Verbatim(r.c.line(args)) },
 		"client|list":    clientList,
 		"client|kill":    clientKill,
 		"client|getname": clientGetname,
 		"client|setname": clientSetname,
 		"client|setinfo": clientSetinfo,
-		"client|no-evict": func(c *conn, args [][]byte) {
-			c.onOff(args[2], &c.noEvict)
+		"client|no-evict": func(r *request, args [][]byte) {
+			r.onOff(args[2], &r.c.face.noEvict)
 		},
-		"client|no-touch": func(c *conn, args [][]byte) {
-			c.onOff(args[2], &c.noTouch)
+		"client|no-touch": func(r *request, args [][]byte) {
+			r.onOff(args[2], &r.c.face.noTouch)
 		},
 		"client|reply":        clientReply,
-		"client|getredir":     func(c *conn, _ [][]byte) { c.int(-1) },
+		"client|getredir":     func(r *request, _ [][]byte) { r.Int(-1) },
 		"client|trackinginfo": clientTrackinginfo,
 		"client|pause":        clientPause,
 		"client|unpause":      clientUnpause,
@@ -33,97 +36,97 @@ func clientHandlers() map[string]handler {
 	}
 }
 
-func clientGetname(c *conn, _ [][]byte) {
-	if name := *c.name.Load(); name != "" {
-		c.bulk(name)
+func clientGetname(r *request, _ [][]byte) {
+	if name := *r.c.face.name.Load(); name != "" {
+		r.BulkString(name)
 	} else {
-		c.null()
+		r.Null()
 	}
 }
 
-func clientSetname(c *conn, args [][]byte) {
+func clientSetname(r *request, args [][]byte) {
 	name := string(args[2])
 	if !plainText(name) {
-		c.error(errBadName)
+		r.Error(errBadName)
 		return
 	}
-	c.name.Store(&name)
-	c.ok()
+	r.c.face.name.Store(&name)
+	r.OK()
 }
 
-func clientSetinfo(c *conn, args [][]byte) {
+func clientSetinfo(r *request, args [][]byte) {
 	value := string(args[3])
 	var field *atomic.Pointer[string]
 	switch {
-	case is(args[2], "LIB-NAME"):
-		field = &c.libName
-	case is(args[2], "LIB-VER"):
-		field = &c.libVer
+	case resp.IsWord(args[2], "LIB-NAME"):
+		field = &r.c.face.libName
+	case resp.IsWord(args[2], "LIB-VER"):
+		field = &r.c.face.libVer
 	default:
-		c.error("ERR Unrecognized option '" + string(args[2]) + "'")
+		r.Error("ERR Unrecognized option '" + string(args[2]) + "'")
 		return
 	}
 	if !plainText(value) {
-		c.error("ERR " + strings.ToLower(string(args[2])) + " cannot contain spaces, newlines or special characters.")
+		r.Error("ERR " + strings.ToLower(string(args[2])) + " cannot contain spaces, newlines or special characters.")
 		return
 	}
 	field.Store(&value)
-	c.ok()
+	r.OK()
 }
 
-func (c *conn) onOff(arg []byte, to *atomic.Bool) {
-	if !is(arg, "ON") && !is(arg, "OFF") {
-		c.error(errSyntax)
+func (r *request) onOff(arg []byte, to *atomic.Bool) {
+	if !resp.IsWord(arg, "ON") && !resp.IsWord(arg, "OFF") {
+		r.Error(command.TextSyntax)
 		return
 	}
-	to.Store(is(arg, "ON"))
-	c.ok()
+	to.Store(resp.IsWord(arg, "ON"))
+	r.OK()
 }
 
 // clientReply sets what hush does to this reply and those after it.
-func clientReply(c *conn, args [][]byte) {
+func clientReply(r *request, args [][]byte) {
 	switch {
-	case is(args[2], "ON"):
-		c.quiet = replyOn
-	case is(args[2], "OFF"):
-		c.quiet = replyOff
-	case is(args[2], "SKIP"):
-		if c.quiet != replyOff {
-			c.quiet = replySkip
+	case resp.IsWord(args[2], "ON"):
+		r.c.session.quiet = replyOn
+	case resp.IsWord(args[2], "OFF"):
+		r.c.session.quiet = replyOff
+	case resp.IsWord(args[2], "SKIP"):
+		if r.c.session.quiet != replyOff {
+			r.c.session.quiet = replySkip
 		}
 	default:
-		c.error(errSyntax)
+		r.Error(command.TextSyntax)
 		return
 	}
-	c.ok()
+	r.OK()
 }
 
-func clientTrackinginfo(c *conn, _ [][]byte) {
-	c.pairs(3)
-	c.bulk("flags")
-	c.set(1)
-	c.bulk("off")
-	c.bulk("redirect")
-	c.int(-1)
-	c.bulk("prefixes")
-	c.array(0)
+func clientTrackinginfo(r *request, _ [][]byte) {
+	r.Map(3)
+	r.BulkString("flags")
+	r.Set(1)
+	r.BulkString("off")
+	r.BulkString("redirect")
+	r.Int(-1)
+	r.BulkString("prefixes")
+	r.Array(0)
 }
 
 // clientUnblock finds nobody to unblock: there are no blocking commands yet.
-func clientUnblock(c *conn, args [][]byte) {
+func clientUnblock(r *request, args [][]byte) {
 	if len(args) > 4 {
-		c.error(errSyntax)
+		r.Error(command.TextSyntax)
 		return
 	}
-	if len(args) == 4 && !is(args[3], "TIMEOUT") && !is(args[3], "ERROR") {
-		c.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+	if len(args) == 4 && !resp.IsWord(args[3], "TIMEOUT") && !resp.IsWord(args[3], "ERROR") {
+		r.Error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 		return
 	}
-	if _, ok := parseInt(args[2]); !ok {
-		c.error(errNotInt)
+	if _, ok := resp.ParseInt(args[2]); !ok {
+		r.Error(command.TextNotInt)
 		return
 	}
-	c.int(0)
+	r.Int(0)
 }
 
 // line describes a connection as CLIENT LIST does. args is the command being
@@ -131,34 +134,36 @@ func clientUnblock(c *conn, args [][]byte) {
 func (c *conn) line(args [][]byte) string {
 	now := time.Now()
 	flags := ""
-	if c.blocked.Load() {
+	if c.face.blocked.Load() {
 		flags += "b"
 	}
-	if c.seenMulti.Load() >= 0 {
+	if c.face.queued.Load() >= 0 {
 		flags += "x"
 	}
-	if c.noEvict.Load() {
+	if c.face.noEvict.Load() {
 		flags += "e"
 	}
-	if c.noTouch.Load() {
+	if c.face.noTouch.Load() {
 		flags += "T"
 	}
 	if flags == "" {
 		flags = "N"
 	}
-	idle := now.Sub(time.Unix(0, c.lastAt.Load()))
+	idle := now.Sub(time.Unix(0, c.face.lastAt.Load()))
 	query := encodedLen(args)
+	pushes, pushBytes := c.out.waiting()
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d "+
-		"qbuf=%d qbuf-free=0 argv-mem=%d multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-		c.id, c.remote(), c.local(), c.id, *c.name.Load(), int64(now.Sub(c.born)/time.Second), int64(max(idle, 0)/time.Second), flags,
-		c.seenDB.Load(), c.seenMulti.Load(), query, query, query, c.lastName(), defaultUser, c.seenProto.Load(), *c.libName.Load(), *c.libVer.Load())
+		"qbuf=%d qbuf-free=0 argv-mem=%d multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+		c.id, c.remote(), c.local(), c.id, *c.face.name.Load(), int64(now.Sub(c.born)/time.Second), int64(max(idle, 0)/time.Second), flags,
+		c.face.db.Load(), c.face.queued.Load(), query, query, pushes, pushBytes, int64(query)+pushBytes, c.lastName(), defaultUser, c.face.proto.Load(), *c.face.libName.Load(), *c.face.libVer.Load())
 }
 
+// remote returns the address of the client, local the one it called.
 func (c *conn) remote() string { return c.nc.RemoteAddr().String() }
 func (c *conn) local() string  { return c.nc.LocalAddr().String() }
 
 func (c *conn) lastName() string {
-	if name := *c.lastCmd.Load(); name != "" {
+	if name := *c.face.lastCmd.Load(); name != "" {
 		return name
 	}
 	return "NULL"
@@ -177,43 +182,43 @@ func encodedLen(args [][]byte) int {
 	return size
 }
 
-func clientList(c *conn, args [][]byte) {
+func clientList(r *request, args [][]byte) {
 	wanted := func(*conn) bool { return true }
 	switch {
 	case len(args) == 2:
-	case len(args) == 4 && is(args[2], "TYPE"):
+	case len(args) == 4 && resp.IsWord(args[2], "TYPE"):
 		normal, ok := clientType(args[3])
 		if !ok {
-			c.error("ERR Unknown client type '" + string(args[3]) + "'")
+			r.Error("ERR Unknown client type '" + string(args[3]) + "'")
 			return
 		}
 		wanted = func(*conn) bool { return normal }
-	case len(args) > 3 && is(args[2], "ID"):
+	case len(args) > 3 && resp.IsWord(args[2], "ID"):
 		ids := make(map[uint64]bool)
 		for _, a := range args[3:] {
 			id, ok := clientID(a)
 			if !ok {
-				c.error("ERR Invalid client ID")
+				r.Error("ERR Invalid client ID")
 				return
 			}
 			ids[id] = true
 		}
 		wanted = func(o *conn) bool { return ids[o.id] }
 	default:
-		c.error(errSyntax)
+		r.Error(command.TextSyntax)
 		return
 	}
 	var text strings.Builder
-	for _, o := range c.s.clients() {
+	for _, o := range r.s.clients() {
 		switch {
 		case !wanted(o):
-		case o == c:
+		case o == r.c:
 			text.WriteString(o.line(args))
 		default:
 			text.WriteString(o.line(nil))
 		}
 	}
-	c.verbatim(text.String())
+	r.Verbatim(text.String())
 }
 
 // clientType parses a type of clients; all there are yet are normal.
@@ -228,32 +233,32 @@ func clientType(arg []byte) (normal, ok bool) {
 }
 
 func clientID(arg []byte) (uint64, bool) {
-	id, ok := parseInt(arg)
+	id, ok := resp.ParseInt(arg)
 	return uint64(id), ok && id > 0
 }
 
 // clientKill closes connections: the one with an address, answering OK, or all
 // that pass the filters, answering their number.
-func clientKill(c *conn, args [][]byte) {
+func clientKill(r *request, args [][]byte) {
 	if len(args) == 3 {
 		addr := string(args[2])
-		if c.killAll(func(o *conn) bool { return o.remote() == addr }) == 0 {
-			c.error("ERR No such client")
+		if r.killAll(func(o *conn) bool { return o.remote() == addr }) == 0 {
+			r.Error("ERR No such client")
 			return
 		}
-		c.ok()
+		r.OK()
 		return
 	}
-	filter, ok := c.killFilter(args[2:])
+	filter, ok := r.killFilter(args[2:])
 	if ok {
-		n := c.killAll(filter)
-		c.int(int64(n))
+		n := r.killAll(filter)
+		r.Int(int64(n))
 	}
 }
 
-func (c *conn) killFilter(options [][]byte) (passes func(o *conn) bool, ok bool) {
+func (r *request) killFilter(options [][]byte) (passes func(o *conn) bool, ok bool) {
 	if len(options)%2 != 0 {
-		c.error(errSyntax)
+		r.Error(command.TextSyntax)
 		return nil, false
 	}
 	skipMe := true
@@ -262,43 +267,43 @@ func (c *conn) killFilter(options [][]byte) (passes func(o *conn) bool, ok bool)
 		value := options[i+1]
 		test, text := (func(o *conn) bool)(nil), ""
 		switch {
-		case is(options[i], "ID"):
+		case resp.IsWord(options[i], "ID"):
 			id, valid := clientID(value)
 			if !valid {
 				text = "ERR client-id should be greater than 0"
 			}
 			test = func(o *conn) bool { return o.id == id }
-		case is(options[i], "TYPE"):
+		case resp.IsWord(options[i], "TYPE"):
 			normal, valid := clientType(value)
 			if !valid {
 				text = "ERR Unknown client type '" + string(value) + "'"
 			}
 			test = func(*conn) bool { return normal }
-		case is(options[i], "ADDR"):
+		case resp.IsWord(options[i], "ADDR"):
 			addr := string(value)
 			test = func(o *conn) bool { return o.remote() == addr }
-		case is(options[i], "LADDR"):
+		case resp.IsWord(options[i], "LADDR"):
 			addr := string(value)
 			test = func(o *conn) bool { return o.local() == addr }
-		case is(options[i], "USER"):
+		case resp.IsWord(options[i], "USER"):
 			if string(value) != defaultUser {
 				text = "ERR No such user '" + string(value) + "'"
 			}
 			test = func(*conn) bool { return true }
-		case is(options[i], "SKIPME") && (is(value, "YES") || is(value, "NO")):
-			skipMe = is(value, "YES")
+		case resp.IsWord(options[i], "SKIPME") && (resp.IsWord(value, "YES") || resp.IsWord(value, "NO")):
+			skipMe = resp.IsWord(value, "YES")
 			continue
 		default:
-			text = errSyntax
+			text = command.TextSyntax
 		}
 		if text != "" {
-			c.error(text)
+			r.Error(text)
 			return nil, false
 		}
 		tests = append(tests, test)
 	}
 	return func(o *conn) bool {
-		if o == c && skipMe {
+		if o == r.c && skipMe {
 			return false
 		}
 		for _, test := range tests {
@@ -312,23 +317,17 @@ func (c *conn) killFilter(options [][]byte) (passes func(o *conn) bool, ok bool)
 
 // killAll closes the connections that pass, this one after its replies, and
 // returns how many.
-func (c *conn) killAll(passes func(o *conn) bool) (n int) {
-	for _, o := range c.s.clients() {
+func (r *request) killAll(passes func(o *conn) bool) (n int) {
+	for _, o := range r.s.clients() {
 		if !passes(o) {
 			continue
 		}
 		n++
-		if o == c {
-			c.closed = true
+		if o == r.c {
+			r.c.closed = true
 		} else {
-			o.kill()
+			o.end(errKilled)
 		}
 	}
 	return n
-}
-
-// kill closes the connection on behalf of another.
-func (c *conn) kill() {
-	c.goneOnce.Do(func() { close(c.gone) })
-	c.nc.Close()
 }

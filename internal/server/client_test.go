@@ -190,3 +190,49 @@ func TestLimits(t *testing.T) {
 		t.Errorf("an idle client after its timeout: %v", err)
 	}
 }
+
+// A client that waits for a leader that is not there, and gives up, does not hold
+// its place until the command has failed.
+func TestClientThatWaitsForALeaderMayGo(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Nodes: 3, Shards: 2})
+	admin := c.Dial(0)
+	admin.Do("CLIENT", "ID")
+	c.Stop(1)
+	c.Stop(2)
+	for _, cmds := range [][]string{
+		{"SET k v"}, {"GET k"}, {"MULTI", "INCR k", "EXEC"}, {"WATCH k"},
+		{"SET k v", "SET {other}k v"}, // of several shards
+		{"SET k v", "SET k w", "GET k"},
+	} {
+		a := c.Dial(0)
+		a.Do("CLIENT", "SETNAME", "waits")
+		pipeline(t, a, cmds...)
+		listed := func() bool { return strings.Contains(string(admin.Do("CLIENT", "LIST").Str), "name=waits") }
+		if !silent(t, a) && len(cmds) == 1 {
+			t.Errorf("%q was answered without a majority", cmds)
+		}
+		if !listed() {
+			t.Fatalf("%q: the client is gone already", cmds)
+		}
+		began := time.Now()
+		a.Close()
+		for listed() && time.Since(began) < 4*time.Second { // commands are given up after 5 s
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("%q: the client was listed for %v after it had gone", cmds, took)
+		}
+	}
+	if n := admin.Do("CLIENT", "LIST"); strings.Count(string(n.Str), "\n") != 1 {
+		t.Errorf("left: %s", n.Str)
+	}
+}
+
+// An error that is no reply of a shard is hushed, too.
+func TestClientReplyOffHushesErrors(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Shards: 4})
+	a := c.Dial(0)
+	pipeline(t, a, "CLIENT REPLY OFF", "MSET a 1 b 2 c 3 d 4 e 5", "CLIENT REPLY ON", "PING")
+	if got := receive(t, a, 2); got != "OK PONG" {
+		t.Errorf("after a command over several shards: %s", got)
+	}
+}

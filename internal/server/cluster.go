@@ -33,23 +33,23 @@ type clusterReplies struct {
 func clusterHandlers() map[string]handler {
 	all := map[string]handler{
 		"cluster|info":            clusterInfo,
-		"cluster|keyslot":         func(c *conn, args [][]byte) { c.int(int64(keyspace.Slot(args[2]))) },
-		"cluster|myid":            func(c *conn, _ [][]byte) { c.bulk(c.s.nodeName(c.s.cfg.Node.ID)) },
-		"cluster|myshardid":       func(c *conn, _ [][]byte) { c.bulk(c.s.nodeName(c.s.cfg.Node.ID)) },
-		"cluster|links":           func(c *conn, _ [][]byte) { c.array(0) },
-		"cluster|slots":           func(c *conn, _ [][]byte) { c.cached("slots", (*conn).slots) },
-		"cluster|shards":          func(c *conn, _ [][]byte) { c.cached("shards", (*conn).shards) },
-		"cluster|nodes":           func(c *conn, _ [][]byte) { c.cached("nodes", (*conn).nodes) },
+		"cluster|keyslot":         func(r *request, args [][]byte) { r.Int(int64(keyspace.Slot(args[2]))) },
+		"cluster|myid":            func(r *request, _ [][]byte) { r.BulkString(r.s.nodeName(r.s.cfg.Node.ID)) },
+		"cluster|myshardid":       func(r *request, _ [][]byte) { r.BulkString(r.s.nodeName(r.s.cfg.Node.ID)) },
+		"cluster|links":           func(r *request, _ [][]byte) { r.Array(0) },
+		"cluster|slots":           func(r *request, _ [][]byte) { r.cached("slots", (*request).slots) },
+		"cluster|shards":          func(r *request, _ [][]byte) { r.cached("shards", (*request).shards) },
+		"cluster|nodes":           func(r *request, _ [][]byte) { r.cached("nodes", (*request).nodes) },
 		"cluster|countkeysinslot": clusterCountkeysinslot,
 		"cluster|getkeysinslot":   clusterGetkeysinslot,
 		"cluster|help":            help,
 	}
 	for _, name := range []string{"addslots", "addslotsrange", "bumpepoch", "delslots", "delslotsrange", "failover", "flushslots",
 		"forget", "meet", "replicate", "reset", "saveconfig", "set-config-epoch", "setslot"} {
-		all["cluster|"+name] = func(c *conn, _ [][]byte) { c.error(errTopology) }
+		all["cluster|"+name] = func(r *request, _ [][]byte) { r.Error(errTopology) }
 	}
 	for _, name := range []string{"readonly", "readwrite", "asking"} {
-		all[name] = func(c *conn, _ [][]byte) { c.ok() }
+		all[name] = func(r *request, _ [][]byte) { r.OK() }
 	}
 	return all
 }
@@ -78,10 +78,10 @@ func (s *Server) leaders() []cluster.NodeID {
 }
 
 // cached answers with what write appends, made anew after a change of leaders.
-func (c *conn) cached(name string, write func(c *conn)) {
-	k := &c.s.cluster
-	leaders := c.s.leaders()
-	key := fmt.Sprint(name, c.proto)
+func (r *request) cached(name string, write func(r *request)) {
+	k := &r.s.cluster
+	leaders := r.s.leaders()
+	key := fmt.Sprint(name, r.Proto)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !slices.Equal(leaders, k.leaders) {
@@ -89,17 +89,17 @@ func (c *conn) cached(name string, write func(c *conn)) {
 	}
 	reply, ok := k.replies[key]
 	if !ok {
-		at := len(c.out)
-		write(c)
-		k.replies[key] = slices.Clone(c.out[at:])
+		at := len(r.Out)
+		write(r)
+		k.replies[key] = slices.Clone(r.Out[at:])
 		return
 	}
-	c.out = append(c.out, reply...)
+	r.Out = append(r.Out, reply...)
 }
 
 // ranked lists the nodes, the leader first.
 func (s *Server) ranked(leader cluster.NodeID) []Peer {
-	peers := slices.Clone(s.cfg.Node.Peers)
+	peers := slices.Clone(s.cfg.Node.peers())
 	slices.SortStableFunc(peers, func(a, b Peer) int {
 		switch {
 		case a.ID == leader:
@@ -112,88 +112,87 @@ func (s *Server) ranked(leader cluster.NodeID) []Peer {
 	return peers
 }
 
-func (c *conn) slots() {
-	shards := c.s.cfg.Router.Shards()
-	c.array(len(shards))
-	for i, leader := range c.s.leaders() {
-		peers := c.s.ranked(leader)
-		c.array(2 + len(peers))
-		c.int(int64(shards[i].Slots.First))
-		c.int(int64(shards[i].Slots.End - 1))
+func (r *request) slots() {
+	shards := r.s.cfg.Router.Shards()
+	r.Array(len(shards))
+	for i, leader := range r.s.leaders() {
+		peers := r.s.ranked(leader)
+		r.Array(2 + len(peers))
+		r.Int(int64(shards[i].Slots.First))
+		r.Int(int64(shards[i].Slots.End - 1))
 		for _, p := range peers {
 			host, port := splitAddr(p.Addr)
-			c.array(4)
-			c.bulk(host)
-			c.out = resp.AppendInt(c.out, portNumber(port))
-			c.bulk(c.s.nodeName(p.ID))
-			c.array(0)
+			r.Array(4)
+			r.BulkString(host)
+			r.Int(portNumber(port))
+			r.BulkString(r.s.nodeName(p.ID))
+			r.Array(0)
 		}
 	}
 }
 
 func portNumber(port string) int64 {
-	n, _ := parseInt([]byte(port))
+	n, _ := resp.ParseInt([]byte(port))
 	return n
 }
 
-func (c *conn) shards() {
-	shards := c.s.cfg.Router.Shards()
-	c.array(len(shards))
-	for i, leader := range c.s.leaders() {
-		c.pairs(2)
-		c.bulk("slots")
-		c.array(2)
-		c.int(int64(shards[i].Slots.First))
-		c.int(int64(shards[i].Slots.End - 1))
-		c.bulk("nodes")
-		peers := c.s.ranked(leader)
-		c.array(len(peers))
+func (r *request) shards() {
+	shards := r.s.cfg.Router.Shards()
+	r.Array(len(shards))
+	for i, leader := range r.s.leaders() {
+		r.Map(2)
+		r.BulkString("slots")
+		r.Array(2)
+		r.Int(int64(shards[i].Slots.First))
+		r.Int(int64(shards[i].Slots.End - 1))
+		r.BulkString("nodes")
+		peers := r.s.ranked(leader)
+		r.Array(len(peers))
 		for _, p := range peers {
-			c.shardNode(p, p.ID == leader)
+			r.shardNode(p, p.ID == leader)
 		}
 	}
 }
 
-func (c *conn) shardNode(p Peer, leads bool) {
+func (r *request) shardNode(p Peer, leads bool) {
 	host, port := splitAddr(p.Addr)
 	role := "replica"
 	if leads {
 		role = "master"
 	}
-	c.pairs(7)
-	c.bulk("id")
-	c.bulk(c.s.nodeName(p.ID))
-	c.bulk("port")
-	c.int(portNumber(port))
+	r.Map(7)
+	r.BulkString("id")
+	r.BulkString(r.s.nodeName(p.ID))
+	r.BulkString("port")
+	r.Int(portNumber(port))
 	for _, pair := range [][2]string{{"ip", host}, {"endpoint", host}, {"role", role}} {
-		c.bulk(pair[0])
-		c.bulk(pair[1])
+		r.Pair(pair[0], pair[1])
 	}
-	c.bulk("replication-offset")
-	c.int(0)
-	c.bulk("health")
-	c.bulk("online")
+	r.BulkString("replication-offset")
+	r.Int(0)
+	r.BulkString("health")
+	r.BulkString("online")
 }
 
 // nodes writes the lines of CLUSTER NODES. A node that leads nothing is shown
 // as the replica of the first shard's leader.
-func (c *conn) nodes() {
-	shards, leaders := c.s.cfg.Router.Shards(), c.s.leaders()
-	first := c.s.cfg.Node.ID
+func (r *request) nodes() {
+	shards, leaders := r.s.cfg.Router.Shards(), r.s.leaders()
+	first := r.s.cfg.Node.ID
 	if i := slices.IndexFunc(leaders, func(l cluster.NodeID) bool { return l != 0 }); i >= 0 {
 		first = leaders[i]
 	}
 	var text strings.Builder
-	for _, p := range c.s.cfg.Node.Peers {
+	for _, p := range r.s.cfg.Node.peers() {
 		host, port := splitAddr(p.Addr)
 		flags, master := "master", "-"
 		if !slices.Contains(leaders, p.ID) && p.ID != first {
-			flags, master = "slave", c.s.nodeName(first)
+			flags, master = "slave", r.s.nodeName(first)
 		}
-		if p.ID == c.s.cfg.Node.ID {
+		if p.ID == r.s.cfg.Node.ID {
 			flags = "myself," + flags
 		}
-		fmt.Fprintf(&text, "%s %s:%s@0 %s %s 0 0 %d connected", c.s.nodeName(p.ID), host, port, flags, master, p.ID)
+		fmt.Fprintf(&text, "%s %s:%s@0 %s %s 0 0 %d connected", r.s.nodeName(p.ID), host, port, flags, master, p.ID)
 		for i, leader := range leaders {
 			if leader == p.ID {
 				fmt.Fprintf(&text, " %d-%d", shards[i].Slots.First, shards[i].Slots.End-1)
@@ -201,13 +200,13 @@ func (c *conn) nodes() {
 		}
 		text.WriteByte('\n')
 	}
-	c.verbatim(text.String())
+	r.Verbatim(text.String())
 }
 
-func clusterInfo(c *conn, _ [][]byte) {
-	leaders := c.s.leaders()
+func clusterInfo(r *request, _ [][]byte) {
+	leaders := r.s.leaders()
 	state, covered := "ok", 0
-	for i, sh := range c.s.cfg.Router.Shards() {
+	for i, sh := range r.s.cfg.Router.Shards() {
 		if leaders[i] == 0 {
 			state = "fail"
 		} else {
@@ -221,49 +220,49 @@ func clusterInfo(c *conn, _ [][]byte) {
 	w.field("cluster_slots_ok", covered)
 	w.field("cluster_slots_pfail", 0)
 	w.field("cluster_slots_fail", keyspace.Slots-covered)
-	w.field("cluster_known_nodes", len(c.s.cfg.Node.Peers))
+	w.field("cluster_known_nodes", len(r.s.cfg.Node.peers()))
 	w.field("cluster_size", masters)
-	w.field("cluster_current_epoch", len(c.s.cfg.Node.Peers))
-	w.field("cluster_my_epoch", c.s.cfg.Node.ID)
+	w.field("cluster_current_epoch", len(r.s.cfg.Node.peers()))
+	w.field("cluster_my_epoch", r.s.cfg.Node.ID)
 	w.field("cluster_stats_messages_sent", 0)
 	w.field("cluster_stats_messages_received", 0)
 	w.field("total_cluster_links_buffer_limit_exceeded", 0)
-	c.verbatim(w.text.String())
+	r.Verbatim(w.text.String())
 }
 
 // slot parses a slot or answers the error.
-func (c *conn) slot(arg []byte) (slot int, ok bool) {
-	n, valid := parseInt(arg)
+func (r *request) slot(arg []byte) (slot int, ok bool) {
+	n, valid := resp.ParseInt(arg)
 	if !valid || n < 0 || n >= keyspace.Slots {
-		c.error("ERR Invalid or out of range slot")
+		r.Error("ERR Invalid or out of range slot")
 		return 0, false
 	}
 	return int(n), true
 }
 
-func clusterCountkeysinslot(c *conn, args [][]byte) {
-	slot, ok := c.slot(args[2])
+func clusterCountkeysinslot(r *request, args [][]byte) {
+	slot, ok := r.slot(args[2])
 	if !ok {
 		return
 	}
 	n := 0
-	if c.eachKey(slot, func([]byte) bool { n++; return true }, func() { n = 0 }) {
-		c.int(int64(n))
+	if r.eachKey(slot, func([]byte) bool { n++; return true }, func() { n = 0 }) {
+		r.Int(int64(n))
 	}
 }
 
-func clusterGetkeysinslot(c *conn, args [][]byte) {
-	slot, ok := c.slot(args[2])
+func clusterGetkeysinslot(r *request, args [][]byte) {
+	slot, ok := r.slot(args[2])
 	if !ok {
 		return
 	}
-	limit, valid := parseInt(args[3])
+	limit, valid := resp.ParseInt(args[3])
 	if !valid || limit < 0 {
-		c.error("ERR Invalid slot or number of keys")
+		r.Error("ERR Invalid slot or number of keys")
 		return
 	}
 	var keys []string
-	ok = c.eachKey(slot, func(key []byte) bool {
+	ok = r.eachKey(slot, func(key []byte) bool {
 		if int64(len(keys)) >= limit {
 			return false
 		}
@@ -271,27 +270,22 @@ func clusterGetkeysinslot(c *conn, args [][]byte) {
 		return true
 	}, func() { keys = nil })
 	if ok {
-		c.bulks(keys)
+		r.BulkStrings(keys)
 	}
 }
 
 // eachKey calls f with the keys of a slot in this connection's database, after
 // begin, which it calls again if it has to begin again. It answers the error if
 // they can't be read.
-func (c *conn) eachKey(slot int, f func(key []byte) bool, begin func()) (ok bool) {
-	ok = true
-	c.read(c.s.cfg.Router.Shard(uint16(slot)), 0, 0, func(tx *keyspace.Tx) {
+func (r *request) eachKey(slot int, f func(key []byte) bool, begin func()) (ok bool) {
+	return r.view(r.s.cfg.Router.Shard(uint16(slot)), func(tx *keyspace.Tx) {
 		begin()
 		for cursor, more := uint64(0), true; more; more = more && cursor != 0 {
-			cursor = tx.ScanKeys(c.db, slot, slot+1, cursor, scanBatch, func(key []byte, _ keyspace.Type) {
+			cursor = tx.ScanKeys(r.c.session.db, slot, slot+1, cursor, scanBatch, func(key []byte, _ keyspace.Type) {
 				more = more && f(key)
 			})
 		}
-	}, func(text string) {
-		c.error(text)
-		ok = false
 	})
-	return ok
 }
 
 const scanBatch = 1000

@@ -19,6 +19,7 @@ type config struct {
 	timeout    atomic.Int64 // seconds an idle client is kept; 0: for ever
 	clientsMax atomic.Int64
 	limits     atomic.Pointer[resp.Limits] // of every connection's reader
+	outBounds  atomic.Pointer[outBounds]   // of every connection's outbox
 
 	mu     sync.Mutex        // guards values
 	values map[string]string // by name, of every row of settings
@@ -35,10 +36,8 @@ func newConfig(cfg Config, log *slowlog) *config {
 	if cfg.Debug {
 		c.values["enable-debug-command"] = "yes"
 	}
-	for _, p := range cfg.Node.Peers {
-		if host, port := splitAddr(p.Addr); p.ID == cfg.Node.ID {
-			c.values["bind"], c.values["port"] = host, port
-		}
+	if cfg.Node.Client != "" {
+		c.values["bind"], c.values["port"] = splitAddr(cfg.Node.Client)
 	}
 	c.limits.Store(&resp.Limits{})
 	c.apply(log)
@@ -49,7 +48,7 @@ func (c *config) idleTimeout() time.Duration { return time.Duration(c.timeout.Lo
 
 // number returns a setting whose row checks that it is an integer.
 func (c *config) number(name string) int64 {
-	n, ok := parseInt([]byte(c.values[name]))
+	n, ok := resp.ParseInt([]byte(c.values[name]))
 	if !ok {
 		panic("server: setting " + name + " is no number: " + c.values[name])
 	}
@@ -65,6 +64,8 @@ func (c *config) apply(log *slowlog) {
 	if limits != *c.limits.Load() {
 		c.limits.Store(&limits)
 	}
+	bounds := parseOutBounds(c.values["client-output-buffer-limit"])
+	c.outBounds.Store(&bounds)
 	log.threshold.Store(c.number("slowlog-log-slower-than"))
 	log.setLenMax(int(c.number("slowlog-max-len")))
 }
@@ -101,7 +102,7 @@ func (c *config) match(patterns [][]byte) [][2]string {
 // set changes several settings, or none: then text is the error.
 func (c *config) set(pairs [][]byte, log *slowlog) (text string) {
 	if len(pairs)%2 != 0 {
-		return errSyntax
+		return command.TextSyntax
 	}
 	rows := make([]*setting, 0, len(pairs)/2)
 	failed := func(i int, why string) string {
@@ -155,24 +156,23 @@ func (row *setting) parse(text, now string) (value, wrong string) {
 func configHandlers() map[string]handler {
 	return map[string]handler{
 		"config|get": configGet,
-		"config|set": func(c *conn, args [][]byte) {
-			if text := c.s.config.set(args[2:], &c.s.slowlog); text != "" {
-				c.error(text)
+		"config|set": func(r *request, args [][]byte) {
+			if text := r.s.config.set(args[2:], &r.s.slowlog); text != "" {
+				r.Error(text)
 				return
 			}
-			c.ok()
+			r.OK()
 		},
-		"config|resetstat": func(c *conn, _ [][]byte) { c.s.stats.reset(); c.ok() },
-		"config|rewrite":   func(c *conn, _ [][]byte) { c.error("ERR The server is running without a config file") },
+		"config|resetstat": func(r *request, _ [][]byte) { r.s.stats.reset(); r.OK() },
+		"config|rewrite":   func(r *request, _ [][]byte) { r.Error("ERR The server is running without a config file") },
 		"config|help":      help,
 	}
 }
 
-func configGet(c *conn, args [][]byte) {
-	list := c.s.config.match(slices.Clone(args[2:]))
-	c.pairs(len(list))
+func configGet(r *request, args [][]byte) {
+	list := r.s.config.match(slices.Clone(args[2:]))
+	r.Map(len(list))
 	for _, pair := range list {
-		c.bulk(pair[0])
-		c.bulk(pair[1])
+		r.Pair(pair[0], pair[1])
 	}
 }

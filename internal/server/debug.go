@@ -26,118 +26,114 @@ var debugHelp = []string{
 	"SLEEP <seconds>", "    Make this connection wait.",
 }
 
-func debug(c *conn, args [][]byte) {
-	if !c.s.cfg.Debug {
-		c.error(errDebug)
+func debug(r *request, args [][]byte) {
+	if !r.s.cfg.Debug {
+		r.Error(errDebug)
 		return
 	}
 	switch name := strings.ToUpper(string(args[1])); {
 	case name == "HELP" && len(args) == 2:
-		c.helpText("DEBUG", debugHelp)
+		r.Help("DEBUG", debugHelp)
 	case name == "SLEEP" && len(args) == 3:
-		debugSleep(c, args[2])
+		debugSleep(r, args[2])
 	case name == "PROTOCOL" && len(args) == 3:
-		debugProtocol(c, strings.ToLower(string(args[2])))
+		debugProtocol(r, strings.ToLower(string(args[2])))
 	case name == "OBJECT" && len(args) >= 3:
-		debugObject(c, args[2])
+		debugObject(r, args[2])
 	case name == "ERROR" && len(args) == 3:
-		c.error(string(args[2]))
+		r.Error(string(args[2]))
 	case name == "LOG" && len(args) == 3:
-		c.s.cfg.Logger.Warn("DEBUG LOG", "message", string(args[2]))
-		c.ok()
+		r.s.cfg.Logger.Warn("DEBUG LOG", "message", string(args[2]))
+		r.OK()
 	case name == "SET-ACTIVE-EXPIRE" && len(args) == 3, name == "QUICKLIST-PACKED-THRESHOLD" && len(args) == 3,
 		name == "CHANGE-REPL-ID" && len(args) == 2, name == "RELOAD", name == "LOADAOF" && len(args) == 2, name == "JMAP" && len(args) == 2:
-		c.ok()
+		r.OK()
 	default:
-		c.error("ERR unknown subcommand or wrong number of arguments for '" + string(args[1]) + "'. Try DEBUG HELP.")
+		r.Error("ERR unknown subcommand or wrong number of arguments for '" + string(args[1]) + "'. Try DEBUG HELP.")
 	}
 }
 
-func debugSleep(c *conn, arg []byte) {
+func debugSleep(r *request, arg []byte) {
 	seconds, err := strconv.ParseFloat(string(arg), 64)
 	if err != nil || math.IsNaN(seconds) || seconds < 0 {
 		seconds = 0
 	}
-	c.sleep(time.Duration(min(seconds, timeoutMax.Seconds())*float64(time.Second)), nil)
-	c.ok()
+	r.c.sleep(time.Duration(min(seconds, timeoutMax.Seconds())*float64(time.Second)), nil)
+	r.OK()
 }
 
-func debugObject(c *conn, key []byte) {
+func debugObject(r *request, key []byte) {
 	line, found := "", false
-	ok := true
-	c.read(c.s.cfg.Router.Shard(keyspace.Slot(key)), 0, 0, func(tx *keyspace.Tx) {
+	ok := r.view(r.s.cfg.Router.Shard(keyspace.Slot(key)), func(tx *keyspace.Tx) {
 		line, found = "", false
-		if o := tx.Open(c.db, key); o != nil {
+		if o := tx.Open(r.c.session.db, key); o != nil {
 			line, found = "Value at:0x0 refcount:1 encoding:"+o.Type.String()+" serializedlength:0 lru:0 lru_seconds_idle:0", true
 		}
-	}, func(text string) {
-		c.error(text)
-		ok = false
 	})
 	switch {
 	case !ok:
 	case !found:
-		c.error("ERR no such key")
+		r.Error("ERR no such key")
 	default:
-		c.simple(line)
+		r.Simple(line)
 	}
 }
 
 // debugProtocol answers with one value of each type, as Redis does: tests of
 // clients know the values.
-func debugProtocol(c *conn, kind string) {
+func debugProtocol(r *request, kind string) {
 	switch kind {
 	case "string":
-		c.bulk("Hello World")
+		r.BulkString("Hello World")
 	case "integer":
-		c.int(12345)
+		r.Int(12345)
 	case "double":
-		c.out = resp.AppendDouble(c.out, c.proto, 3.141)
+		r.Double(3.141)
 	case "bignum":
-		c.out = resp.AppendBigNumber(c.out, c.proto, "1234567999999999999999999999999999999")
+		r.Out = resp.AppendBigNumber(r.Out, r.Proto, "1234567999999999999999999999999999999")
 	case "null":
-		c.null()
+		r.Null()
 	case "array":
-		c.array(3)
-		c.counted(3)
+		r.Array(3)
+		r.counted(3)
 	case "set":
-		c.set(3)
-		c.counted(3)
+		r.Set(3)
+		r.counted(3)
 	case "map":
-		c.pairs(3)
+		r.Map(3)
 		for i := range 3 {
-			c.int(int64(i))
-			c.out = resp.AppendBool(c.out, c.proto, i == 1)
+			r.Int(int64(i))
+			r.Out = resp.AppendBool(r.Out, r.Proto, i == 1)
 		}
 	case "attrib":
-		if c.proto >= 3 {
-			c.out = append(c.out, "|1\r\n"...)
-			c.bulk("key-popularity")
-			c.array(2)
-			c.bulk("key:123")
-			c.int(90)
+		if r.Proto >= 3 {
+			r.Out = append(r.Out, "|1\r\n"...)
+			r.BulkString("key-popularity")
+			r.Array(2)
+			r.BulkString("key:123")
+			r.Int(90)
 		}
-		c.bulk("Some real reply following the attribute")
+		r.BulkString("Some real reply following the attribute")
 	case "push":
-		if c.proto < 3 {
-			c.error("ERR RESP2 is not supported by this command")
+		if r.Proto < 3 {
+			r.Error("ERR RESP2 is not supported by this command")
 			return
 		}
-		c.out = resp.AppendPush(c.out, c.proto, 2)
-		c.bulk("server-cpu-usage")
-		c.int(42)
-		c.bulk("Some real reply following the push reply")
+		r.Out = resp.AppendPush(r.Out, r.Proto, 2)
+		r.BulkString("server-cpu-usage")
+		r.Int(42)
+		r.BulkString("Some real reply following the push reply")
 	case "true", "false":
-		c.out = resp.AppendBool(c.out, c.proto, kind == "true")
+		r.Out = resp.AppendBool(r.Out, r.Proto, kind == "true")
 	case "verbatim":
-		c.verbatim("This is a verbatim\nstring")
+		r.Verbatim("This is a verbatim\nstring")
 	default:
-		c.error("ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false")
+		r.Error("ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false")
 	}
 }
 
-func (c *conn) counted(n int) {
+func (r *request) counted(n int) {
 	for i := range n {
-		c.int(int64(i))
+		r.Int(int64(i))
 	}
 }

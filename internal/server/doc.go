@@ -1,9 +1,25 @@
-// Package server is the front door: connections of clients, the state of each
-// (database, protocol version, MULTI, WATCH), the order of replies, and the
-// commands that a node answers by itself.
+// Package server is the front door: connections of clients, what each client
+// has chosen (database, protocol version, MULTI, WATCH), the order of replies,
+// and the commands that a node answers by itself.
 //
-// One goroutine serves one connection. It takes all the commands that a
-// pipeline has brought, hands runs of them to the router as groups, and writes
-// all replies at once, in order. Commands that touch no key are answered here,
-// after what came before them has been answered.
+// A client is served by one goroutine, which reads all that a pipeline has
+// brought, hands runs of it to the router as groups, and writes all replies at
+// once, in order. Other goroutines may push messages between them. Whoever
+// follows a command reads the files in this order:
+//
+//	server.go    accepts clients and knows them all
+//	conn.go      one client: its goroutine, from the first byte to the last
+//	reader.go    bytes to commands, with limits and deadlines
+//	session.go   what a client has chosen, and what others see of it
+//	dispatch.go  finds who executes a command
+//	pipeline.go  gathers commands with keys, and hands them to lanes
+//	lane.go      executes the commands of one shard
+//	eval.go      evaluates reads over a view
+//	wait.go      waits, with an eye on the client
+//	lookout.go   sees a client go while its command waits
+//	outbox.go    replies and pushes to bytes, in order
+//	request.go   what the handlers of commands get that a node answers by itself
+//
+// The other files are such handlers, one for each family, and what they show:
+// settings, counters, the slow log.
 package server

@@ -3,26 +3,43 @@ package server
 import (
 	"testing"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 )
 
 // Every command that no shard evaluates has a handler, and no handler is left
-// without a command.
+// without a command: a server with others can't be made.
 func TestHandlersMatchTheTable(t *testing.T) {
-	all := handlers()
 	table := command.NewTable()
-	for _, cmd := range table.All() {
-		for _, c := range append([]*command.Command{cmd}, cmd.Subs...) {
-			container := len(c.Subs) > 0 && c.Arity < -1 // cannot be called without a subcommand
-			if _, own := all[c.Name]; own != (c.Flags&command.Conn != 0) && !container {
-				t.Errorf("%s: in handlers: %v, flag Conn: %v", c.Name, own, c.Flags&command.Conn != 0)
-			}
+	for cmd := range handlers(table) {
+		if cmd.Where.Evaluated() {
+			t.Errorf("%s is evaluated by a shard and has a handler", cmd.Name)
 		}
 	}
-	for name := range all {
-		if table.Find([]byte(name)) == nil {
-			t.Errorf("handler of %s, which is not in the table", name)
-		}
+	refused := func(what string) {
+		t.Helper()
+		defer func() {
+			if recover() == nil {
+				t.Errorf("%s was accepted", what)
+			}
+		}()
+		handlers(table)
+	}
+	ping := table.Find([]byte("ping"))
+	ping.Where = command.OnShard
+	refused("a handler of a shard's command")
+	ping.Where = command.OnConnection
+	ping.Name = "pong"
+	refused("a command without a handler")
+}
+
+// Commands of the meta shard are gathered and sent as those with keys, to a shard
+// of their own.
+func TestMetaCommandsGoToTheMetaShard(t *testing.T) {
+	s := &Server{}
+	id, ok := s.shardOf(&command.Command{Where: command.OnMeta}, nil)
+	if !ok || id != cluster.Meta {
+		t.Errorf("shard %d, %v", id, ok)
 	}
 }
 

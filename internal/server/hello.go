@@ -1,5 +1,10 @@
 package server
 
+import (
+	"tutti/internal/command"
+	"tutti/internal/resp"
+)
+
 // redisVersion is the version of Redis whose commands these are. Clients decide
 // by it what they may use.
 const redisVersion = "7.2.4"
@@ -14,16 +19,16 @@ const (
 
 // hello chooses the protocol version, and may log in and name the connection.
 // Nothing changes unless all of it can be done.
-func hello(c *conn, args [][]byte) {
-	proto := c.proto
+func hello(r *request, args [][]byte) {
+	proto := r.Proto
 	if len(args) > 1 {
-		n, ok := parseInt(args[1])
+		n, ok := resp.ParseInt(args[1])
 		switch {
 		case !ok:
-			c.error("ERR Protocol version is not an integer or out of range")
+			r.Error("ERR Protocol version is not an integer or out of range")
 			return
 		case n != 2 && n != 3:
-			c.error("NOPROTO unsupported protocol version")
+			r.Error("NOPROTO unsupported protocol version")
 			return
 		}
 		proto = int(n)
@@ -31,80 +36,68 @@ func hello(c *conn, args [][]byte) {
 	name, named := "", false
 	for i := 2; i < len(args); i++ {
 		switch more := len(args) - 1 - i; {
-		case is(args[i], "AUTH") && more >= 2:
+		case resp.IsWord(args[i], "AUTH") && more >= 2:
 			if string(args[i+1]) != defaultUser {
-				c.error(errWrongPass)
+				r.Error(errWrongPass)
 				return
 			}
 			i += 2
-		case is(args[i], "SETNAME") && more >= 1:
+		case resp.IsWord(args[i], "SETNAME") && more >= 1:
 			if name, named = string(args[i+1]), true; !plainText(name) {
-				c.error(errBadName)
+				r.Error(errBadName)
 				return
 			}
 			i++
 		default:
-			c.error("ERR Syntax error in HELLO option '" + string(args[i]) + "'")
+			r.Error("ERR Syntax error in HELLO option '" + string(args[i]) + "'")
 			return
 		}
 	}
 	if named {
-		c.name.Store(&name)
+		r.c.face.name.Store(&name)
 	}
-	c.setProto(proto)
-	c.describeServer()
+	r.c.session.setProto(proto)
+	r.Proto = proto
+	r.describeServer()
 }
 
-func (c *conn) setProto(proto int) {
-	c.proto = proto
-	c.seenProto.Store(int32(proto))
-}
-
-func (c *conn) describeServer() {
-	c.pairs(7)
+func (r *request) describeServer() {
+	r.Map(7)
 	for _, pair := range [][2]string{{"server", "redis"}, {"version", redisVersion}} {
-		c.bulk(pair[0])
-		c.bulk(pair[1])
+		r.Pair(pair[0], pair[1])
 	}
-	c.bulk("proto")
-	c.int(int64(c.proto))
-	c.bulk("id")
-	c.int(int64(c.id))
+	r.BulkString("proto")
+	r.Int(int64(r.Proto))
+	r.BulkString("id")
+	r.Int(int64(r.c.id))
 	for _, pair := range [][2]string{{"mode", "standalone"}, {"role", "master"}} {
-		c.bulk(pair[0])
-		c.bulk(pair[1])
+		r.Pair(pair[0], pair[1])
 	}
-	c.bulk("modules")
-	c.array(0)
+	r.BulkString("modules")
+	r.Array(0)
 }
 
 // auth accepts any password of the default user if it is named, as Redis does
 // for a user without a password.
-func auth(c *conn, args [][]byte) {
+func auth(r *request, args [][]byte) {
 	switch {
 	case len(args) > 3:
-		c.error(errSyntax)
+		r.Error(command.TextSyntax)
 	case len(args) == 2:
-		c.error(errNoPassword)
+		r.Error(errNoPassword)
 	case string(args[1]) != defaultUser:
-		c.error(errWrongPass)
+		r.Error(errWrongPass)
 	default:
-		c.ok()
+		r.OK()
 	}
 }
 
 // reset brings the connection back to how it began, but for its id and what it
 // told of its client library.
-func reset(c *conn, _ [][]byte) {
-	c.endMulti()
-	c.setDB(0)
-	c.setProto(2)
-	c.quiet = replyOn
-	c.noEvict.Store(false)
-	c.noTouch.Store(false)
-	empty := ""
-	c.name.Store(&empty)
-	c.simple("RESET")
+func reset(r *request, _ [][]byte) {
+	r.c.session.reset()
+	r.Proto = r.c.session.proto
+	r.Simple("RESET")
 }
 
 // plainText reports whether s can stand in a line of CLIENT LIST.

@@ -16,7 +16,7 @@ import (
 type section struct {
 	name  string
 	usual bool
-	write func(c *conn, w *infoWriter)
+	write func(s *Server, w *infoWriter)
 }
 
 var sections = []section{
@@ -27,11 +27,11 @@ var sections = []section{
 	{"stats", true, infoStats},
 	{"replication", true, infoReplication},
 	{"cpu", true, infoCPU},
-	{"modules", true, func(*conn, *infoWriter) {}},
+	{"modules", true, func(*Server, *infoWriter) {}},
 	{"commandstats", false, infoCommandstats},
 	{"errorstats", true, infoErrorstats},
-	{"latencystats", false, func(*conn, *infoWriter) {}},
-	{"cluster", true, func(_ *conn, w *infoWriter) { w.field("cluster_enabled", 0) }},
+	{"latencystats", false, func(*Server, *infoWriter) {}},
+	{"cluster", true, func(_ *Server, w *infoWriter) { w.field("cluster_enabled", 0) }},
 	{"keyspace", true, infoKeyspace},
 	{"tutti", true, infoTutti},
 }
@@ -39,7 +39,7 @@ var sections = []section{
 // titles are the headings that are not just the name with a capital.
 var titles = map[string]string{"cpu": "CPU"}
 
-func info(c *conn, args [][]byte) {
+func info(r *request, args [][]byte) {
 	wanted := map[string]bool{}
 	for _, a := range args[1:] {
 		wanted[strings.ToLower(string(a))] = true
@@ -59,9 +59,9 @@ func info(c *conn, args [][]byte) {
 			w.text.WriteString("\r\n")
 		}
 		w.text.WriteString("# " + title + "\r\n")
-		s.write(c, w)
+		s.write(r.s, w)
 	}
-	c.verbatim(w.text.String())
+	r.Verbatim(w.text.String())
 }
 
 type infoWriter struct{ text strings.Builder }
@@ -86,9 +86,9 @@ func humanBytes(n int64) string {
 	return fmt.Sprintf("%.2f%c", f, "BKMGT"[unit])
 }
 
-func infoServer(c *conn, w *infoWriter) {
-	up := int64(time.Since(c.s.started) / time.Second)
-	wall := c.s.cfg.Wall()
+func infoServer(s *Server, w *infoWriter) {
+	up := int64(time.Since(s.started) / time.Second)
+	wall := s.cfg.Wall()
 	w.field("redis_version", redisVersion)
 	w.field("redis_git_sha1", "00000000")
 	w.field("redis_git_dirty", 0)
@@ -99,34 +99,34 @@ func infoServer(c *conn, w *infoWriter) {
 	w.field("multiplexing_api", "go")
 	w.field("process_id", os.Getpid())
 	w.field("process_supervised", "no")
-	w.field("run_id", c.s.runID)
-	w.field("tcp_port", c.s.config.value("port"))
+	w.field("run_id", s.runID)
+	w.field("tcp_port", s.config.value("port"))
 	w.field("server_time_usec", wall*1000)
 	w.field("uptime_in_seconds", up)
 	w.field("uptime_in_days", up/(24*60*60))
-	w.field("hz", c.s.config.value("hz"))
-	w.field("configured_hz", c.s.config.value("hz"))
+	w.field("hz", s.config.value("hz"))
+	w.field("configured_hz", s.config.value("hz"))
 	w.field("lru_clock", wall/1000&(1<<24-1))
 	w.field("executable", os.Args[0])
 	w.field("config_file", "")
 	w.field("io_threads_active", 0)
 }
 
-func infoClients(c *conn, w *infoWriter) {
-	w.field("connected_clients", len(c.s.clients()))
+func infoClients(s *Server, w *infoWriter) {
+	w.field("connected_clients", len(s.clients()))
 	w.field("cluster_connections", 0)
-	w.field("maxclients", c.s.config.value("maxclients"))
+	w.field("maxclients", s.config.value("maxclients"))
 	w.field("client_recent_max_input_buffer", 0)
 	w.field("client_recent_max_output_buffer", 0)
-	w.field("blocked_clients", c.s.stats.blocked.Load())
+	w.field("blocked_clients", s.stats.blocked.Load())
 	w.field("tracking_clients", 0)
 	w.field("clients_in_timeout_table", 0)
 }
 
-func infoMemory(c *conn, w *infoWriter) {
+func infoMemory(s *Server, w *infoWriter) {
 	used, mapped := goMemory()
-	peak := max(c.s.stats.memoryPeak.Load(), used)
-	c.s.stats.memoryPeak.Store(peak)
+	peak := max(s.stats.memoryPeak.Load(), used)
+	s.stats.memoryPeak.Store(peak)
 	rss := residentBytes()
 	if rss == 0 {
 		rss = mapped
@@ -146,7 +146,7 @@ func infoMemory(c *conn, w *infoWriter) {
 	w.field("number_of_functions", 0)
 	w.field("number_of_libraries", 0)
 	w.bytes("maxmemory", 0)
-	w.field("maxmemory_policy", c.s.config.value("maxmemory-policy"))
+	w.field("maxmemory_policy", s.config.value("maxmemory-policy"))
 	w.field("mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(rss)/float64(max(used, 1))))
 	w.field("mem_fragmentation_bytes", max(rss-used, 0))
 	w.field("mem_not_counted_for_evict", 0)
@@ -195,11 +195,11 @@ func systemBytes() int64 {
 
 // infoPersistence describes a server that has saved everything: whoever waits
 // for a save to end sees that it has.
-func infoPersistence(c *conn, w *infoWriter) {
+func infoPersistence(s *Server, w *infoWriter) {
 	for _, name := range []string{"loading", "async_loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress"} {
 		w.field(name, 0)
 	}
-	w.field("rdb_last_save_time", c.s.cfg.Wall()/1000)
+	w.field("rdb_last_save_time", s.cfg.Wall()/1000)
 	w.field("rdb_last_bgsave_status", "ok")
 	w.field("rdb_last_bgsave_time_sec", 0)
 	w.field("rdb_current_bgsave_time_sec", -1)
@@ -213,36 +213,36 @@ func infoPersistence(c *conn, w *infoWriter) {
 	w.field("aof_last_write_status", "ok")
 }
 
-func infoStats(c *conn, w *infoWriter) {
-	s := &c.s.stats
-	w.field("total_connections_received", s.connections.Load())
-	w.field("total_commands_processed", s.commands.Load())
-	w.field("instantaneous_ops_per_sec", s.perSecond())
-	w.field("total_net_input_bytes", s.bytesIn.Load())
-	w.field("total_net_output_bytes", s.bytesOut.Load())
-	w.field("rejected_connections", s.rejected.Load())
+func infoStats(s *Server, w *infoWriter) {
+	stats := &s.stats
+	w.field("total_connections_received", stats.connections.Load())
+	w.field("total_commands_processed", stats.commands.Load())
+	w.field("instantaneous_ops_per_sec", stats.perSecond())
+	w.field("total_net_input_bytes", stats.bytesIn.Load())
+	w.field("total_net_output_bytes", stats.bytesOut.Load())
+	w.field("rejected_connections", stats.rejected.Load())
 	for _, name := range []string{"sync_full", "sync_partial_ok", "sync_partial_err", "expired_keys", "evicted_keys", "evicted_clients",
 		"keyspace_hits", "keyspace_misses", "pubsub_channels", "pubsub_patterns", "latest_fork_usec", "total_forks"} {
 		w.field(name, 0)
 	}
-	w.field("total_error_replies", s.errors.Load())
+	w.field("total_error_replies", stats.errors.Load())
 }
 
-func infoReplication(c *conn, w *infoWriter) {
+func infoReplication(s *Server, w *infoWriter) {
 	w.field("role", "master")
 	w.field("connected_slaves", 0)
 	w.field("master_failover_state", "no-failover")
-	w.field("master_replid", c.s.nodeName(0))
+	w.field("master_replid", s.nodeName(0))
 	w.field("master_replid2", strings.Repeat("0", 40))
 	w.field("master_repl_offset", 0)
 	w.field("second_repl_offset", -1)
 	w.field("repl_backlog_active", 0)
-	w.field("repl_backlog_size", c.s.config.value("repl-backlog-size"))
+	w.field("repl_backlog_size", s.config.value("repl-backlog-size"))
 	w.field("repl_backlog_first_byte_offset", 0)
 	w.field("repl_backlog_histlen", 0)
 }
 
-func infoCPU(_ *conn, w *infoWriter) {
+func infoCPU(_ *Server, w *infoWriter) {
 	user, system := cpuTimes()
 	w.field("used_cpu_sys", fmt.Sprintf("%.6f", system.Seconds()))
 	w.field("used_cpu_user", fmt.Sprintf("%.6f", user.Seconds()))
@@ -250,11 +250,11 @@ func infoCPU(_ *conn, w *infoWriter) {
 	w.field("used_cpu_user_children", "0.000000")
 }
 
-func infoCommandstats(c *conn, w *infoWriter) {
-	for _, cmd := range c.s.cfg.Table.All() {
-		w.calls(cmd.Name, c.s.stats.calls[cmd])
+func infoCommandstats(s *Server, w *infoWriter) {
+	for _, cmd := range s.cfg.Table.All() {
+		w.calls(cmd.Name, s.stats.calls[cmd])
 		for _, sub := range cmd.Subs {
-			w.calls(sub.Name, c.s.stats.calls[sub])
+			w.calls(sub.Name, s.stats.calls[sub])
 		}
 	}
 }
@@ -268,18 +268,18 @@ func (w *infoWriter) calls(name string, s *callStats) {
 		name, calls, usec, float64(usec)/float64(max(calls, 1)), rejected, s.failed.Load())
 }
 
-func infoErrorstats(c *conn, w *infoWriter) {
-	for _, e := range c.s.stats.errorCodes() {
+func infoErrorstats(s *Server, w *infoWriter) {
+	for _, e := range s.stats.errorCodes() {
 		fmt.Fprintf(&w.text, "errorstat_%s:count=%d\r\n", e.code, e.n)
 	}
 }
 
 // infoKeyspace counts keys, without looking which of them expire: that would
 // mean to read all.
-func infoKeyspace(c *conn, w *infoWriter) {
+func infoKeyspace(s *Server, w *infoWriter) {
 	var keys [keyspace.LogicalDatabases]int64
-	for _, s := range c.s.cfg.Router.Shards() {
-		v := c.s.glance(s.ID)
+	for _, sh := range s.cfg.Router.Shards() {
+		v := s.glance(sh.ID)
 		if v == nil {
 			continue
 		}
@@ -296,14 +296,14 @@ func infoKeyspace(c *conn, w *infoWriter) {
 }
 
 // infoTutti tells what Redis has no fields for; see TUTTI.STATUS for the rest.
-func infoTutti(c *conn, w *infoWriter) {
-	w.field("tutti_version", c.s.cfg.Node.Version)
-	w.field("tutti_cluster", c.s.cfg.Node.Cluster)
-	w.field("tutti_node", c.s.cfg.Node.ID)
-	w.field("tutti_nodes", len(c.s.cfg.Node.Peers))
+func infoTutti(s *Server, w *infoWriter) {
+	w.field("tutti_version", s.cfg.Node.Version)
+	w.field("tutti_cluster", s.cfg.Node.Cluster)
+	w.field("tutti_node", s.cfg.Node.ID)
+	w.field("tutti_nodes", len(s.cfg.Node.peers()))
 	var leaders []string
-	for _, s := range c.s.cfg.Router.Shards() {
-		leaders = append(leaders, strconv.FormatUint(uint64(c.s.cfg.Router.Lead(s.ID).Node), 10))
+	for _, sh := range s.cfg.Router.Shards() {
+		leaders = append(leaders, strconv.FormatUint(uint64(s.cfg.Router.Lead(sh.ID).Node), 10))
 	}
 	w.field("tutti_shards", len(leaders))
 	w.field("tutti_leader", strings.Join(leaders, ","))

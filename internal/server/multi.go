@@ -6,55 +6,36 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
-	"tutti/internal/resp"
 	"tutti/internal/shard"
 )
-
-// multi is an open MULTI.
-type multi struct {
-	queue   []pending
-	spoiled bool // a command was refused: EXEC discards
-	bytes   int
-}
-
-// watched is a key that WATCH remembers.
-type watched struct {
-	shard.Watch
-	shard cluster.ShardID
-}
 
 // multiBytesMax bounds what one connection may queue.
 const multiBytesMax = 16 << 20
 
-// inMulti lists the commands that MULTI does not queue.
-var inMulti = map[string]bool{"exec": true, "discard": true, "multi": true, "watch": true, "quit": true, "reset": true}
+func multiHandlers() map[string]handler {
+	return map[string]handler{"multi": multiCmd, "exec": exec, "discard": discard, "watch": watch, "unwatch": unwatch}
+}
 
-func multiCmd(c *conn, _ [][]byte) {
-	if c.multi != nil {
-		c.error("ERR MULTI calls can not be nested")
+func multiCmd(r *request, _ [][]byte) {
+	if r.c.session.multi != nil {
+		r.Error("ERR MULTI calls can not be nested")
 		return
 	}
-	c.multi = &multi{}
-	c.seenMulti.Store(0)
-	c.ok()
+	r.c.session.beginMulti()
+	r.OK()
 }
 
 // enqueue queues a command of a transaction. Its arguments are copied: the
 // reader's memory does not outlive the pipeline.
 func (c *conn) enqueue(cmd *command.Command, args [][]byte) {
 	c.flush()
-	at := len(c.out)
-	defer func() { c.hush(at) }()
-	m := c.multi
+	m := c.session.multi
 	if cmd.Flags&command.NoMulti != 0 {
 		m.spoiled = true
 		c.error("ERR Command not allowed inside a transaction")
 		return
 	}
-	size := 0
-	for _, a := range args {
-		size += len(a)
-	}
+	size := argsBytes(args)
 	if m.bytes += size; m.bytes > multiBytesMax {
 		m.spoiled = true
 		c.error("ERR the transaction exceeds 16 MiB. Not applied. Split it into smaller ones.")
@@ -67,109 +48,110 @@ func (c *conn) enqueue(cmd *command.Command, args [][]byte) {
 		own[i] = arena[len(arena)-len(a) : len(arena) : len(arena)]
 	}
 	m.queue = append(m.queue, pending{cmd: cmd, args: own})
-	c.seenMulti.Store(int32(len(m.queue)))
-	c.out = append(c.out, "+QUEUED\r\n"...)
+	c.face.queued.Store(int32(len(m.queue)))
+	at := len(c.out.replies)
+	c.out.replies = c.session.hush(append(c.out.replies, "+QUEUED\r\n"...), at)
 }
 
-func (c *conn) endMulti() {
-	c.multi = nil
-	c.watches = nil
-	c.seenMulti.Store(-1)
-}
-
-func discard(c *conn, _ [][]byte) {
-	if c.multi == nil {
-		c.error("ERR DISCARD without MULTI")
+func discard(r *request, _ [][]byte) {
+	if r.c.session.multi == nil {
+		r.Error("ERR DISCARD without MULTI")
 		return
 	}
-	c.endMulti()
-	c.ok()
+	r.c.session.endMulti()
+	r.OK()
 }
 
-func watch(c *conn, args [][]byte) {
-	if c.multi != nil {
-		c.error("ERR WATCH inside MULTI is not allowed")
+func watch(r *request, args [][]byte) {
+	if r.c.session.multi != nil {
+		r.Error("ERR WATCH inside MULTI is not allowed")
 		return
 	}
 	for _, key := range args[1:] {
-		if !c.watch(key) {
+		if !r.watch(key) {
 			return
 		}
 	}
-	c.ok()
+	r.OK()
 }
 
-// watch remembers the version of one key.
-func (c *conn) watch(key []byte) bool {
-	for _, w := range c.watches {
-		if w.DB == c.db && string(w.Key) == string(key) {
+// watch remembers the version of one key, or answers the error.
+func (r *request) watch(key []byte) (ok bool) {
+	s := &r.c.session
+	for _, w := range s.watches {
+		if w.DB == s.db && string(w.Key) == string(key) {
 			return true
 		}
 	}
-	w := watched{shard: c.s.cfg.Router.Shard(keyspace.Slot(key))}
-	w.DB, w.Key = c.db, append([]byte{}, key...)
-	good := true
-	c.read(w.shard, 0, 0, func(tx *keyspace.Tx) {
+	w := watched{shard: r.s.cfg.Router.Shard(keyspace.Slot(key))}
+	w.DB, w.Key = s.db, append([]byte{}, key...)
+	ok = r.view(w.shard, func(tx *keyspace.Tx) {
 		w.Version, w.Exists = tx.KeyVersion(w.DB, w.Key)
-	}, func(text string) {
-		c.error(text)
-		good = false
 	})
-	if good {
-		c.watches = append(c.watches, w)
+	if ok {
+		s.watches = append(s.watches, w)
 	}
-	return good
+	return ok
 }
 
-func unwatch(c *conn, _ [][]byte) {
-	c.watches = nil
-	c.ok()
+func unwatch(r *request, _ [][]byte) {
+	r.c.session.watches = nil
+	r.OK()
 }
 
-func exec(c *conn, _ [][]byte) {
-	m := c.multi
+func exec(r *request, _ [][]byte) {
+	s := &r.c.session
+	m, watches := s.multi, s.watches
 	if m == nil {
-		c.error("ERR EXEC without MULTI")
+		r.Error("ERR EXEC without MULTI")
 		return
 	}
-	watches := c.watches
-	c.endMulti()
+	s.endMulti()
 	if m.spoiled {
-		c.error("EXECABORT Transaction discarded because of previous errors.")
+		r.Error("EXECABORT Transaction discarded because of previous errors.")
 		return
 	}
-	keyed, id, ok := c.plan(m)
-	for _, w := range watches {
-		if id == 0 {
-			id = w.shard
-		}
-		ok = ok && w.shard == id
-	}
+	t, ok := r.s.plan(m, s.db, watches)
 	if !ok {
-		c.error(errCrossShard)
+		r.Error(errCrossShard)
 		return
 	}
 	failed, text, began := false, "", time.Now()
-	if len(keyed) > 0 || len(watches) > 0 {
-		failed, text = c.transact(id, keyed, watches)
+	if len(t.cmds) > 0 || len(watches) > 0 {
+		t.proto = s.proto
+		failed, text = r.c.lane.transact(t)
 	}
 	switch {
 	case text != "":
-		c.error(text)
+		r.Error(text)
 	case failed:
-		c.out = resp.AppendNullArray(c.out, c.proto)
+		r.NullArray()
 	default:
-		if len(keyed) > 0 {
-			c.answered(keyed, began)
+		if len(t.cmds) > 0 {
+			r.c.answered(t.cmds, began)
 		}
-		c.answerExec(m, keyed)
+		r.answerExec(m, t.cmds)
 	}
 }
 
-// plan follows the databases that SELECT chooses within the transaction and
-// picks the commands with keys; ok is false if they live in several shards.
-func (c *conn) plan(m *multi) (keyed []pending, id cluster.ShardID, ok bool) {
-	db := c.db
+// transaction is what a shard evaluates of a MULTI.
+type transaction struct {
+	shard   cluster.ShardID
+	proto   int
+	cmds    []pending
+	watches []watched
+}
+
+// plan picks the commands that a shard evaluates, following the databases that
+// SELECT chooses within the transaction; ok is false if there are several shards.
+func (s *Server) plan(m *multi, db uint8, watches []watched) (t transaction, ok bool) {
+	t.watches = watches
+	found := false
+	at := func(id cluster.ShardID) bool {
+		same := !found || id == t.shard
+		t.shard, found = id, true
+		return same
+	}
 	for i := range m.queue {
 		p := &m.queue[i]
 		if p.cmd.Name == "select" {
@@ -178,73 +160,79 @@ func (c *conn) plan(m *multi) (keyed []pending, id cluster.ShardID, ok bool) {
 			}
 		}
 		p.db = db
-		if p.cmd.Run == nil {
+		if !p.cmd.Where.Evaluated() {
 			continue
 		}
-		owner, single := c.s.shardOf(p.cmd, p.args)
-		if !single || id != 0 && owner != id {
-			return nil, 0, false
+		owner, single := s.shardOf(p.cmd, p.args)
+		if !single || !at(owner) {
+			return t, false
 		}
-		id, p.shard = owner, owner
-		keyed = append(keyed, *p)
+		p.shard = owner
+		t.cmds = append(t.cmds, *p)
 	}
-	return keyed, id, true
+	for _, w := range watches {
+		if !at(w.shard) {
+			return t, false
+		}
+	}
+	return t, true
 }
 
 // transact evaluates the commands as one; failed says that a watched key
 // changed, text is an error.
-func (c *conn) transact(id cluster.ShardID, keyed []pending, watches []watched) (failed bool, text string) {
-	writes := c.s.cfg.Router.Away(id) // it then is evaluated where writes are
-	for i := range keyed {
-		writes = writes || keyed[i].cmd.Flags&command.Write != 0
+func (l *lane) transact(t transaction) (failed bool, text string) {
+	writes := l.router.Away(t.shard) // it then is evaluated where writes are
+	for i := range t.cmds {
+		writes = writes || t.cmds[i].cmd.Flags&command.Write != 0
 	}
 	if writes {
-		g := &shard.Group{Proto: uint8(c.proto), Atomic: true}
-		for _, w := range watches {
+		g := &shard.Group{Proto: uint8(t.proto), Atomic: true}
+		for _, w := range t.watches {
 			g.Watches = append(g.Watches, w.Watch)
 		}
-		result := c.group(id, g, keyed)
+		result := l.group(t.shard, g, t.cmds)
 		for i, r := range result.Reply.Replies {
-			keyed[i].reply = r
+			t.cmds[i].reply = r
 		}
 		if result.Reply.Status == shard.NoSpace {
 			return false, "EXECABORT Transaction discarded because of: " + shard.TextNoSpace
 		}
 		return result.Reply.Status == shard.WatchFailed, result.Err
 	}
-	c.read(id, 0, 0, func(tx *keyspace.Tx) {
-		failed = false
-		for _, w := range watches {
-			if v, exists := tx.KeyVersion(w.DB, w.Key); v != w.Version || exists != w.Exists {
-				failed = true
-				return
-			}
-		}
-		size := 0
-		for i := range keyed {
-			if size > shard.RepliesMax {
-				keyed[i].reply = errorReply(shard.TextReplies)
-				continue
-			}
-			keyed[i].reply = c.eval(tx, &keyed[i], nil)
-			size += len(keyed[i].reply)
-		}
-	}, func(t string) { text = t })
+	text = l.read(t.shard, 0, 0, func(tx *keyspace.Tx) { failed = t.evaluate(tx) })
 	return failed, text
 }
 
-// answerExec writes the array of replies, executing now what the connection
-// answers by itself.
-func (c *conn) answerExec(m *multi, keyed []pending) {
-	c.out = resp.AppendArray(c.out, len(m.queue))
-	next := 0
-	for i := range m.queue {
-		p := &m.queue[i]
-		if p.cmd.Run != nil {
-			c.out = append(c.out, keyed[next].reply...)
-			next++
+// evaluate evaluates a transaction that only reads.
+func (t *transaction) evaluate(tx *keyspace.Tx) (failed bool) {
+	for _, w := range t.watches {
+		if v, exists := tx.KeyVersion(w.DB, w.Key); v != w.Version || exists != w.Exists {
+			return true
+		}
+	}
+	size := 0
+	for i := range t.cmds {
+		if size > shard.RepliesMax {
+			t.cmds[i].reply = errorReply(shard.TextReplies)
 			continue
 		}
-		c.own(p.cmd, c.s.handlers[p.cmd.Name], p.args)
+		t.cmds[i].reply = evaluate(tx, t.proto, &t.cmds[i])
+		size += len(t.cmds[i].reply)
+	}
+	return false
+}
+
+// answerExec writes the array of replies, executing now what the node answers by
+// itself.
+func (r *request) answerExec(m *multi, evaluated []pending) {
+	r.Array(len(m.queue))
+	for i := range m.queue {
+		p := &m.queue[i]
+		if p.cmd.Where.Evaluated() {
+			r.Out = append(r.Out, evaluated[0].reply...)
+			evaluated = evaluated[1:]
+			continue
+		}
+		r.handle(p.cmd, p.args)
 	}
 }

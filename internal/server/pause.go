@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tutti/internal/command"
+	"tutti/internal/resp"
 )
 
 // pause is the state of CLIENT PAUSE. It belongs to the node: it holds back the
@@ -66,39 +67,34 @@ func (c *conn) hold(cmd *command.Command) {
 	if !p.active.Load() || cmd.Name == "client|unpause" {
 		return
 	}
-	writes := cmd.Flags&command.Write != 0 || cmd.Name == "exec" && c.multi != nil && c.multi.writes()
+	m := c.session.multi
+	writes := cmd.Flags&command.Write != 0 || cmd.Name == "exec" && m != nil && m.writes()
 	for {
 		wait, ended := p.state(writes)
 		if wait <= 0 {
 			return
 		}
-		c.flush()
-		if c.write() != nil {
-			c.closed = true
+		if c.flush(); !c.write() {
 			return
 		}
-		c.blocked.Store(true)
+		c.face.blocked.Store(true)
 		c.s.stats.blocked.Add(1)
+		c.out.release()
 		c.sleep(wait, ended)
+		c.out.hold()
 		c.s.stats.blocked.Add(-1)
-		c.blocked.Store(false)
+		c.face.blocked.Store(false)
 		if c.closed {
 			return
 		}
 	}
 }
 
-// sleep waits until d has passed or ended is closed, or until the connection
-// has to close.
+// sleep waits until d has passed or ended is closed, or the client is gone.
 func (c *conn) sleep(d time.Duration, ended <-chan struct{}) {
 	t := time.NewTimer(d)
 	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ended:
-	case <-c.gone:
-		c.closed = true
-	case <-c.s.ctx.Done():
+	if _, how := receive(&c.wait, ended, t.C); how == abandoned {
 		c.closed = true
 	}
 }
@@ -112,33 +108,33 @@ func (m *multi) writes() bool {
 	return false
 }
 
-func clientPause(c *conn, args [][]byte) {
+func clientPause(r *request, args [][]byte) {
 	all := true
 	if len(args) > 4 {
-		c.error(errSyntax)
+		r.Error(command.TextSyntax)
 		return
 	}
 	if len(args) == 4 {
 		switch {
-		case is(args[3], "WRITE"):
+		case resp.IsWord(args[3], "WRITE"):
 			all = false
-		case !is(args[3], "ALL"):
-			c.error("ERR CLIENT PAUSE mode must be WRITE or ALL")
+		case !resp.IsWord(args[3], "ALL"):
+			r.Error("ERR CLIENT PAUSE mode must be WRITE or ALL")
 			return
 		}
 	}
 	wait, text := parseTimeout(args[2])
 	if text != "" {
-		c.error(text)
+		r.Error(text)
 		return
 	}
-	c.s.pause.begin(time.Now().Add(wait), all)
-	c.ok()
+	r.s.pause.begin(time.Now().Add(wait), all)
+	r.OK()
 }
 
-func clientUnpause(c *conn, _ [][]byte) {
-	c.s.pause.end()
-	c.ok()
+func clientUnpause(r *request, _ [][]byte) {
+	r.s.pause.end()
+	r.OK()
 }
 
 // timeoutMax keeps sums with the time now within what a Duration holds.
@@ -146,7 +142,7 @@ const timeoutMax = 100 * 365 * 24 * time.Hour
 
 // parseTimeout parses milliseconds; text is the error that Redis gives.
 func parseTimeout(arg []byte) (d time.Duration, text string) {
-	ms, ok := parseInt(arg)
+	ms, ok := resp.ParseInt(arg)
 	switch {
 	case !ok:
 		return 0, "ERR timeout is not an integer or out of range"

@@ -6,9 +6,18 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
-	"tutti/internal/router"
 	"tutti/internal/shard"
-	"tutti/internal/store"
+)
+
+// From commands to groups: what a pipeline has for the shards is gathered and
+// goes to each of them together.
+
+// pipelineMax is how many commands gather.
+const pipelineMax = shard.GroupCommandsMax
+
+const (
+	errCrossShard = "CROSSSHARD the keys of this command live in several shards. Not applied. Use keys with one {hash tag}."
+	errTooLarge   = "ERR the arguments of this command exceed 16 MiB, the most that one command may write. Not applied. Split it into smaller ones."
 )
 
 // pending is a command of the pipeline that waits for its group.
@@ -23,11 +32,22 @@ type pending struct {
 
 func (p *pending) answer(reply []byte) { p.reply, p.done = reply, true }
 
-const errCrossShard = "CROSSSHARD the keys of this command live in several shards. Not applied. Use keys with one {hash tag}."
+// pipeline is the commands that wait, in order.
+type pipeline struct {
+	pending []pending
+	bytes   int // of their arguments
+}
 
-const errTooLarge = "ERR the arguments of this command exceed 16 MiB, the most that one command may write. Not applied. Split it into smaller ones."
+func (p *pipeline) full() bool {
+	return len(p.pending) >= pipelineMax || p.bytes > shard.GroupBytesMax
+}
 
-// add puts a command with keys into the forming groups.
+func (p *pipeline) clear() {
+	clear(p.pending)
+	p.pending, p.bytes = p.pending[:0], 0
+}
+
+// add puts a command into the forming groups.
 func (c *conn) add(cmd *command.Command, args [][]byte) {
 	id, ok := c.s.shardOf(cmd, args)
 	if !ok {
@@ -35,27 +55,35 @@ func (c *conn) add(cmd *command.Command, args [][]byte) {
 		c.error(errCrossShard)
 		return
 	}
-	size := 0
-	for _, a := range args {
-		size += len(a)
-	}
+	size := argsBytes(args)
 	if size > keyspace.WriteSetMax {
 		c.flush()
 		c.error(errTooLarge)
 		return
 	}
-	if c.quiet != replyOn {
+	if c.session.quiet != replyOn {
 		c.flush()
 	}
-	c.pending = append(c.pending, pending{cmd: cmd, args: args, db: c.db, shard: id})
-	c.bytes += size
-	if len(c.pending) >= pipelineMax || c.bytes > shard.GroupBytesMax || c.quiet != replyOn {
+	p := &c.pipeline
+	p.pending = append(p.pending, pending{cmd: cmd, args: args, db: c.session.db, shard: id})
+	p.bytes += size
+	if p.full() || c.session.quiet != replyOn {
 		c.flush()
 	}
 }
 
+func argsBytes(args [][]byte) (n int) {
+	for _, a := range args {
+		n += len(a)
+	}
+	return n
+}
+
 // shardOf returns the shard of a command; ok is false if there are several.
 func (s *Server) shardOf(cmd *command.Command, args [][]byte) (id cluster.ShardID, ok bool) {
+	if cmd.Where == command.OnMeta {
+		return cluster.Meta, true
+	}
 	if id, ok = s.cfg.Router.Single(); ok {
 		return id, true
 	}
@@ -63,15 +91,16 @@ func (s *Server) shardOf(cmd *command.Command, args [][]byte) (id cluster.ShardI
 		return 0, false
 	}
 	var buf [8]int
-	for i, at := range cmd.KeyArgs(buf[:0], args) {
+	keys := cmd.KeyArgs(buf[:0], args)
+	if len(keys) == 0 { // any shard will do
+		return s.cfg.Router.Shards()[0].ID, true
+	}
+	for i, at := range keys {
 		owner := s.cfg.Router.Shard(keyspace.Slot(args[at]))
 		if i > 0 && owner != id {
 			return 0, false
 		}
 		id = owner
-	}
-	if id == 0 { // no keys: any shard will do
-		id = s.cfg.Router.Shards()[0].ID
 	}
 	return id, true
 }
@@ -80,17 +109,19 @@ func (s *Server) shardOf(cmd *command.Command, args [][]byte) (id cluster.ShardI
 // they are large it writes what there is before it reads on: a few bytes of
 // pipeline must not ask for more than memory holds.
 func (c *conn) flush() {
-	rest := c.pending
+	rest := c.pipeline.pending
 	for len(rest) > 0 && !c.closed {
-		if len(c.out) > outMax && c.write() != nil {
-			c.closed = true
+		if len(c.out.replies) > outMax && !c.write() {
 			break
 		}
 		began := time.Now()
 		if id, one := sameShard(rest); one {
-			c.run(id, rest)
+			c.lane.run(id, c.session.proto, rest)
 		} else {
 			c.runMany(rest)
+		}
+		if c.left() {
+			break
 		}
 		n := 0
 		for n < len(rest) && rest[n].done {
@@ -98,15 +129,13 @@ func (c *conn) flush() {
 		}
 		c.answered(rest[:n], began)
 		for i := range n {
-			at := len(c.out)
-			c.out = append(c.out, rest[i].reply...)
-			c.hush(at)
+			at := len(c.out.replies)
+			c.out.replies = c.session.hush(append(c.out.replies, rest[i].reply...), at)
 			rest[i].reply = nil
 		}
 		rest = rest[n:]
 	}
-	clear(c.pending)
-	c.pending, c.bytes = c.pending[:0], 0
+	c.pipeline.clear()
 }
 
 func sameShard(all []pending) (id cluster.ShardID, one bool) {
@@ -128,23 +157,24 @@ func (c *conn) runMany(all []pending) {
 			where[p.shard] = append(where[p.shard], i)
 		}
 	}
-	done := make(chan struct{}, len(parts))
+	for len(c.lanes) < len(parts) {
+		c.lanes = append(c.lanes, newLane(c.s, &patience{gone: c.gone}))
+	}
+	ended := make(chan struct{}, len(parts))
+	lanes, proto := c.lanes, c.session.proto
 	for id, part := range parts {
+		l := lanes[0]
+		lanes = lanes[1:]
 		go func() {
-			// A lane has its own channels, as it waits on its own.
-			lane := &conn{s: c.s, proto: c.proto, results: make(chan router.Result, 1), views: make(chan viewed, 1)}
-			lane.result = func(r router.Result) { lane.results <- r }
-			lane.run(id, part)
-			if lane.keep {
-				done <- struct{}{}
-			}
-			done <- struct{}{}
+			l.run(id, proto, part)
+			ended <- struct{}{}
 		}()
 	}
 	for range parts {
-		<-done
+		if _, how := receive(&c.wait, ended, nil); how == abandoned {
+			<-ended // the lanes have noticed too
+		}
 	}
-	c.keep = c.keep || len(done) > 0
 	for id, part := range parts {
 		for i, at := range where[id] {
 			all[at].reply, all[at].done = part[i].reply, part[i].done
@@ -152,103 +182,12 @@ func (c *conn) runMany(all []pending) {
 	}
 }
 
-// run executes commands of one shard: up to the last write in the shard's loop,
-// reads behind it over a view that has seen that write. A node that can't
-// follow has no such view: there all go to the loop. Of the reads it leaves those
-// undone that come behind outMax of replies.
-func (c *conn) run(id cluster.ShardID, list []pending) {
-	writes := len(list)
-	for writes > 0 && list[writes-1].cmd.Flags&command.Write == 0 {
-		writes--
+// unsure reports whether something may still refer to the arguments of commands
+// that have been answered, and forgets it.
+func (c *conn) unsure() bool {
+	unsure := c.lane.forget()
+	for _, l := range c.lanes {
+		unsure = l.forget() || unsure
 	}
-	if c.s.cfg.Router.Away(id) {
-		writes = len(list)
-	}
-	var minIndex uint64
-	var now int64
-	if writes > 0 {
-		result := c.group(id, &shard.Group{Proto: uint8(c.proto)}, list[:writes])
-		if result.Err != "" {
-			for i := range list {
-				list[i].answer(errorReply(result.Err))
-			}
-			return
-		}
-		for i := range list[:writes] {
-			list[i].answer(result.Reply.Replies[i])
-		}
-		minIndex, now = result.Reply.Index, result.Reply.Time
-	}
-	if reads := list[writes:]; len(reads) > 0 {
-		c.read(id, minIndex, now, func(tx *keyspace.Tx) {
-			size := 0
-			for i := range reads {
-				reads[i].done = false // this may be another attempt
-				if size <= outMax {
-					reads[i].answer(c.eval(tx, &reads[i], nil))
-					size += len(reads[i].reply)
-				}
-			}
-		}, func(text string) {
-			for i := range reads {
-				reads[i].answer(errorReply(text))
-			}
-		})
-	}
-}
-
-// group sends a group of commands that has its other fields set, and waits.
-func (c *conn) group(id cluster.ShardID, g *shard.Group, list []pending) router.Result {
-	g.Cmds = make([]shard.Command, len(list))
-	for i := range list {
-		g.Cmds[i] = shard.Command{DB: list[i].db, Args: list[i].args}
-	}
-	c.s.cfg.Router.Write(id, g, c.result)
-	result := <-c.results
-	// An answer to a later attempt, or none at all, leaves an earlier attempt
-	// somewhere that still refers to the arguments.
-	c.keep = c.keep || result.Err != "" || g.Attempt > 1 || result.Reply.Attempt > 1
-	return result
-}
-
-func errorReply(text string) []byte { return []byte("-" + text + "\r\n") }
-
-// read evaluates f over one view that is recent enough: one confirmed by a
-// ReadIndex round if minIndex is 0. If f's outcome depends on a time that the
-// shard has not recorded yet, it is evaluated again once it has: else a later
-// leader with a slower clock might show an expired key again.
-func (c *conn) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx *keyspace.Tx), fail func(text string)) {
-	q := &shard.Read{Shard: id, MinIndex: minIndex, Now: now, Done: func(v *store.View, now int64, err error) { c.views <- viewed{v, now, err} }}
-	for {
-		c.s.cfg.Router.Read(q)
-		got := <-c.views
-		if got.err != nil {
-			fail(router.ErrRead(id))
-			return
-		}
-		again, err := c.over(got, f)
-		if err != nil {
-			fail("ERR this node can't read its disk. Nothing was read; ask another node.")
-			return
-		}
-		if !again {
-			return
-		}
-		q = &shard.Read{Shard: id, MinIndex: got.v.Index, Now: got.now, MinTime: got.now, Done: q.Done}
-	}
-}
-
-func (c *conn) over(got viewed, f func(tx *keyspace.Tx)) (again bool, err error) {
-	defer got.v.Release()
-	tx := keyspace.NewReadTx(got.v, keyspace.Env{Now: got.now, Applied: got.v.Time, Index: got.v.Index,
-		Databases: got.v.Databases, Keys: got.v.Keys, Rand: c.s.cfg.Rand})
-	f(tx)
-	return tx.UsedNow(), tx.Err()
-}
-
-// eval evaluates one command and returns its reply, appended to out.
-func (c *conn) eval(tx *keyspace.Tx, p *pending, out []byte) []byte {
-	ctx := command.Ctx{Tx: tx, DB: p.db, Proto: c.proto, Args: p.args, Out: out}
-	ctx.Run(p.cmd)
-	return ctx.Out
+	return unsure
 }

@@ -1,12 +1,14 @@
 package server
 
+import "tutti/internal/resp"
+
 // emptyFunctions is what FUNCTION DUMP answers without libraries: the version
 // of the format and its checksum.
 const emptyFunctions = "\t\x00\x8di\r\x8c[\xf9\xc1k"
 
 func scriptHandlers() map[string]handler {
 	return map[string]handler{
-		"function|dump":  func(c *conn, _ [][]byte) { c.bulk(emptyFunctions) },
+		"function|dump":  func(r *request, _ [][]byte) { r.BulkString(emptyFunctions) },
 		"function|flush": functionFlush,
 		"function|list":  functionList,
 		"function|stats": functionStats,
@@ -15,50 +17,50 @@ func scriptHandlers() map[string]handler {
 	}
 }
 
-func functionFlush(c *conn, args [][]byte) {
-	if len(args) > 3 || len(args) == 3 && !is(args[2], "SYNC") && !is(args[2], "ASYNC") {
-		c.error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")
+func functionFlush(r *request, args [][]byte) {
+	if len(args) > 3 || len(args) == 3 && !resp.IsWord(args[2], "SYNC") && !resp.IsWord(args[2], "ASYNC") {
+		r.Error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")
 		return
 	}
-	c.ok()
+	r.OK()
 }
 
-func scriptFlush(c *conn, args [][]byte) {
-	if len(args) > 3 || len(args) == 3 && !is(args[2], "SYNC") && !is(args[2], "ASYNC") {
-		c.error("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
+func scriptFlush(r *request, args [][]byte) {
+	if len(args) > 3 || len(args) == 3 && !resp.IsWord(args[2], "SYNC") && !resp.IsWord(args[2], "ASYNC") {
+		r.Error("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
 		return
 	}
-	c.ok()
+	r.OK()
 }
 
-func functionList(c *conn, args [][]byte) {
+func functionList(r *request, args [][]byte) {
 	for i := 2; i < len(args); i++ {
 		switch {
-		case is(args[i], "WITHCODE"):
-		case is(args[i], "LIBRARYNAME") && i+1 < len(args):
+		case resp.IsWord(args[i], "WITHCODE"):
+		case resp.IsWord(args[i], "LIBRARYNAME") && i+1 < len(args):
 			i++
-		case is(args[i], "LIBRARYNAME"):
-			c.error("ERR library name argument was not given")
+		case resp.IsWord(args[i], "LIBRARYNAME"):
+			r.Error("ERR library name argument was not given")
 			return
 		default:
-			c.error("ERR Unknown argument " + string(args[i]))
+			r.Error("ERR Unknown argument " + string(args[i]))
 			return
 		}
 	}
-	c.array(0)
+	r.Array(0)
 }
 
-func functionStats(c *conn, _ [][]byte) {
-	c.pairs(2)
-	c.bulk("running_script")
-	c.null()
-	c.bulk("engines")
-	c.pairs(0)
+func functionStats(r *request, _ [][]byte) {
+	r.Map(2)
+	r.BulkString("running_script")
+	r.Null()
+	r.BulkString("engines")
+	r.Map(0)
 }
 
-func scriptExists(c *conn, args [][]byte) {
-	c.array(len(args) - 2)
+func scriptExists(r *request, args [][]byte) {
+	r.Array(len(args) - 2)
 	for range args[2:] {
-		c.int(0)
+		r.Int(0)
 	}
 }

@@ -38,8 +38,19 @@ type NodeInfo struct {
 	Cluster string
 	Version string
 	Dir     string
-	// Peers lists all nodes with their client addresses.
-	Peers []Peer
+	// Client is where the node serves clients, host:port.
+	Client string
+	// Map lists the nodes, and says where replicas are.
+	Map *cluster.Holder
+}
+
+// peers lists all nodes with their client addresses.
+func (n NodeInfo) peers() []Peer {
+	var list []Peer
+	for _, m := range n.Map.Map().Members {
+		list = append(list, Peer{ID: m.ID, Addr: m.Client})
+	}
+	return list
 }
 
 // Peer is a node as clients see it.
@@ -53,13 +64,14 @@ const clientsMaxDefault = 10_000
 // Server serves the clients of one node.
 type Server struct {
 	cfg      Config
-	handlers map[string]handler
+	handlers map[*command.Command]handler
 	config   *config
 	started  time.Time
 	stats    stats
 	slowlog  slowlog
 	pause    pause
 	cluster  clusterReplies
+	patrol   patrol
 	runID    string // random, of this start
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -86,10 +98,11 @@ func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, started: time.Now(), conns: make(map[uint64]*conn), ctx: ctx, cancel: cancel}
 	s.config = newConfig(cfg, &s.slowlog)
 	s.stats.init(cfg.Table)
+	s.patrol.init()
 	for len(s.runID) < 40 {
 		s.runID += fmt.Sprintf("%08x", cfg.Rand(1<<32))
 	}
-	s.handlers = handlers()
+	s.handlers = handlers(cfg.Table)
 	return s
 }
 
@@ -200,7 +213,7 @@ func (s *Server) Stop() {
 	s.closed = true
 	s.cancel()
 	for _, c := range s.conns {
-		c.nc.Close()
+		c.end(errStopped)
 	}
 }
 
@@ -208,4 +221,5 @@ func (s *Server) Stop() {
 func (s *Server) Close() {
 	s.Stop()
 	s.wg.Wait()
+	s.patrol.close()
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tutti/internal/resp"
 )
 
 // setting is a row of the table of settings.
@@ -188,7 +190,7 @@ func only(value, why string) func(text string) (string, string) {
 
 func integer(low, high int64) func(text string) (value, wrong string) {
 	return func(text string) (value, wrong string) {
-		n, ok := parseInt([]byte(text))
+		n, ok := resp.ParseInt([]byte(text))
 		if !ok {
 			return "", "argument couldn't be parsed into an integer"
 		}
@@ -236,7 +238,7 @@ func noeviction(text string) (value, wrong string) {
 // parseMemory parses a number of bytes with a unit such as 64mb.
 func parseMemory(text string) (int64, bool) {
 	digits := strings.TrimRight(text, "bBkKmMgG")
-	n, ok := parseInt([]byte(digits))
+	n, ok := resp.ParseInt([]byte(digits))
 	if !ok || n < 0 {
 		return 0, false
 	}
@@ -255,7 +257,7 @@ func savePoints(text string) (value, wrong string) {
 		return "", "Invalid save parameters"
 	}
 	for i, f := range fields {
-		if n, ok := parseInt([]byte(f)); !ok || n < 0 || n == 0 && i%2 == 0 {
+		if n, ok := resp.ParseInt([]byte(f)); !ok || n < 0 || n == 0 && i%2 == 0 {
 			return "", "Invalid save parameters"
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tutti/internal/command"
+	"tutti/internal/resp"
 )
 
 // slowlog keeps the commands that took longest to be answered by this node,
@@ -60,17 +61,11 @@ func (l *slowlog) crowded() bool {
 	return l.burst.Add(1) > slowBurst
 }
 
-func (c *conn) logSlow(list []pending, took time.Duration) {
-	for i := range list[:min(len(list), slowTogetherMax)] {
-		c.s.slowlog.add(c, list[i].cmd, list[i].args, took)
-	}
-}
-
 func (l *slowlog) add(c *conn, cmd *command.Command, args [][]byte, took time.Duration) {
 	if l.crowded() {
 		return
 	}
-	e := slowEntry{at: c.s.cfg.Wall() / 1000, took: took, args: shownArgs(cmd, args), client: c.remote(), name: *c.name.Load()}
+	e := slowEntry{at: c.s.cfg.Wall() / 1000, took: took, args: shownArgs(cmd, args), client: c.remote(), name: *c.face.name.Load()}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e.id = l.lastID
@@ -155,37 +150,37 @@ func secret(cmd *command.Command, args [][]byte, i int) bool {
 func slowlogHandlers() map[string]handler {
 	return map[string]handler{
 		"slowlog|get":   slowlogGet,
-		"slowlog|len":   func(c *conn, _ [][]byte) { c.int(int64(c.s.slowlog.len())) },
-		"slowlog|reset": func(c *conn, _ [][]byte) { c.s.slowlog.reset(); c.ok() },
+		"slowlog|len":   func(r *request, _ [][]byte) { r.Int(int64(r.s.slowlog.len())) },
+		"slowlog|reset": func(r *request, _ [][]byte) { r.s.slowlog.reset(); r.OK() },
 		"slowlog|help":  help,
 	}
 }
 
-func slowlogGet(c *conn, args [][]byte) {
+func slowlogGet(r *request, args [][]byte) {
 	n := int64(10)
 	if len(args) > 3 {
-		c.wrongArity("slowlog|get")
+		r.wrongArity("slowlog|get")
 		return
 	}
 	if len(args) == 3 {
 		var ok bool
-		if n, ok = parseInt(args[2]); !ok || n < -1 {
-			c.error("ERR count should be greater than or equal to -1")
+		if n, ok = resp.ParseInt(args[2]); !ok || n < -1 {
+			r.Error("ERR count should be greater than or equal to -1")
 			return
 		}
 	}
 	if n == -1 {
-		n = int64(c.s.slowlog.len())
+		n = int64(r.s.slowlog.len())
 	}
-	list := c.s.slowlog.newest(int(min(n, 1<<20)))
-	c.array(len(list))
+	list := r.s.slowlog.newest(int(min(n, 1<<20)))
+	r.Array(len(list))
 	for _, e := range list {
-		c.array(6)
-		c.int(e.id)
-		c.int(e.at)
-		c.int(int64(e.took / time.Microsecond))
-		c.bulks(e.args)
-		c.bulk(e.client)
-		c.bulk(e.name)
+		r.Array(6)
+		r.Int(e.id)
+		r.Int(e.at)
+		r.Int(int64(e.took / time.Microsecond))
+		r.BulkStrings(e.args)
+		r.BulkString(e.client)
+		r.BulkString(e.name)
 	}
 }

@@ -1,9 +1,9 @@
 package server
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,30 +75,30 @@ func (s *stats) called(cmd *command.Command, reply []byte, took time.Duration) {
 	call.usec.Add(int64(took / time.Microsecond))
 	if len(reply) > 0 && reply[0] == '-' {
 		call.failed.Add(1)
-		s.failed(reply)
+		s.failed(string(reply[1:]))
 	}
 }
 
 // refused counts the error reply to a command that was not executed; cmd is nil
 // if there is no such command.
-func (s *stats) refused(cmd *command.Command, reply []byte) {
+func (s *stats) refused(cmd *command.Command, text string) {
 	if cmd != nil {
 		s.calls[cmd].rejected.Add(1)
 	}
-	s.failed(reply)
+	s.failed(text)
 }
 
-// failed counts an error reply by its code.
-func (s *stats) failed(reply []byte) {
+// failed counts an error by its code, the first word of its text.
+func (s *stats) failed(text string) {
 	s.errors.Add(1)
-	code := reply[1:]
-	if end := bytes.IndexAny(code, " \r"); end >= 0 {
-		code = code[:end]
+	code := text
+	if end := strings.IndexAny(text, " \r"); end >= 0 {
+		code = text[:end]
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, known := s.codes[string(code)]; known || len(s.codes) < errorCodesMax {
-		s.codes[string(code)]++
+	if _, known := s.codes[code]; known || len(s.codes) < errorCodesMax {
+		s.codes[strings.Clone(code)]++
 	}
 }
 
@@ -129,28 +129,4 @@ func (s *stats) perSecond() int64 {
 		s.rateAt, s.rateCount = now, count
 	}
 	return int64(s.rate)
-}
-
-// answered accounts for commands that went to the shards together and have been
-// answered.
-func (c *conn) answered(list []pending, began time.Time) {
-	took := time.Since(began)
-	share := took / time.Duration(len(list))
-	for i := range list {
-		c.s.stats.called(list[i].cmd, list[i].reply, share)
-	}
-	if c.s.slowlog.slow(took) {
-		c.logSlow(list, took)
-	}
-}
-
-// own executes a command that this node answers by itself.
-func (c *conn) own(cmd *command.Command, h handler, args [][]byte) {
-	at, began := len(c.out), time.Now()
-	h(c, args)
-	took := time.Since(began)
-	c.s.stats.called(cmd, c.out[min(at, len(c.out)):], took)
-	if c.s.slowlog.slow(took) && cmd.Name != "exec" { // what EXEC executed is logged by itself
-		c.s.slowlog.add(c, cmd, args, took)
-	}
 }

@@ -1,12 +1,10 @@
 package shard
 
 import (
-	"fmt"
 	"slices"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 
 	"tutti/internal/store"
 )
@@ -57,31 +55,8 @@ func (r *Replica) cutAfter(m *pb.Message, i int) *pb.Message {
 	return &pb.Message{Entries: list[:i+1]}
 }
 
-// applyConf applies a configuration change, after making sure that the commit
-// that lets it is durable.
-func (r *Replica) applyConf(b *store.Batch, e *pb.Entry) error {
-	var change pb.ConfChangeI
-	if e.GetType() == pb.EntryConfChange {
-		c := &pb.ConfChange{}
-		if err := proto.Unmarshal(e.GetData(), c); err != nil {
-			return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), r.id, err)
-		}
-		change = c
-	} else {
-		c := &pb.ConfChangeV2{}
-		if err := proto.Unmarshal(e.GetData(), c); err != nil {
-			return fmt.Errorf("configuration change %d of shard %d: %w", e.GetIndex(), r.id, err)
-		}
-		change = c
-	}
-	r.host.cfg.Log.SyncCommit(r.id, &pb.HardState{Term: new(r.term), Vote: new(r.vote), Commit: new(max(r.commit, e.GetIndex()))})
-	r.setConf(r.raft.ApplyConfChange(change))
-	r.host.checkSettled()
-	return b.SetConf(r.id, r.conf)
-}
-
 // applyDone runs after the loop's batch is visible.
-func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) error {
+func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases, meta bool) error {
 	r.applied = at
 	done := r.inflight
 	switch {
@@ -103,6 +78,9 @@ func (r *Replica) applyDone(at store.Applied, m *pb.Message, databases bool) err
 		r.core.applied(done)
 	}
 	r.publish()
+	if meta {
+		r.metaChanged()
+	}
 	if r.cut {
 		r.cut = false
 		r.scrubView()

@@ -90,7 +90,8 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 		}
 	}
 	b := &batch{index: in.index, term: in.term, time: in.now, tx: tx}
-	ctx := command.Ctx{Tx: tx, Out: make([]byte, 0, c.out+256)}
+	ctx := command.Ctx{Tx: tx}
+	ctx.Out = make([]byte, 0, c.out+256)
 	n := 0
 	wrote := make([]bool, 0, len(groups))
 	for ; n < len(groups); n++ {
@@ -256,6 +257,7 @@ func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
 		c.sealOpen(w, id)
 	}
 	rows := make(map[uint64][]byte)
+	keep := b.keepable(wrote)
 	b.recorded = make(map[uint64]replyRow)
 	b.floors = make(map[uint64]uint64)
 	for i, g := range b.groups {
@@ -264,7 +266,7 @@ func (c *core) sealSessions(b *batch, w *store.WriteSet, wrote []bool) {
 			continue
 		}
 		if wrote[i] {
-			rows[g.Session] = appendRecorded(rows[g.Session], g.Seq, b.replies[i].Replies)
+			rows[g.Session] = appendRecorded(rows[g.Session], g.Seq, b.replies[i].Replies, keep)
 			row := b.recorded[g.Session]
 			b.recorded[g.Session] = replyRow{index: b.index, maxSeq: max(row.maxSeq, g.Seq)}
 		}

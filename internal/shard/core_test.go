@@ -44,7 +44,7 @@ func newTestCore(t *testing.T) *testCore {
 	}
 	t.Cleanup(func() { state.Close() })
 	c := &testCore{t: t, state: state, at: store.Applied{Index: 10, Term: 1}, dbs: keyspace.NewDatabases(), now: testWall}
-	if err := state.Create(testShard, c.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
+	if err := state.Create(cluster.Descriptor{ID: testShard}, c.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
 		t.Fatal(err)
 	}
 	c.reign()
@@ -136,7 +136,13 @@ func text(r Reply) string {
 	if r.Status != OK {
 		return fmt.Sprint("status ", r.Status)
 	}
-	return strings.ReplaceAll(string(bytes.Join(r.Replies, nil)), "\r\n", " ")
+	replies := slices.Clone(r.Replies)
+	for i, p := range replies {
+		if len(p) == 0 {
+			replies[i] = []byte("dropped ")
+		}
+	}
+	return strings.ReplaceAll(string(bytes.Join(replies, nil)), "\r\n", " ")
 }
 
 func (c *testCore) want(got []string, want ...string) {

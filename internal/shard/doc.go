@@ -3,7 +3,7 @@
 // then lets the replies go.
 //
 // core.go is the pure part: groups in, write set and replies out, over a
-// reader it is given. shard.go is the life of one replica around etcd raft's
+// reader it is given. replica.go is the life of one replica around etcd raft's
 // RawNode; loop.go drives the replicas that one event loop owns, on one
 // goroutine; host.go is the node's set of loops, and what others call.
 //

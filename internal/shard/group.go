@@ -86,8 +86,6 @@ const (
 	// NoSpace: the group is a transaction that needs room on a full disk, nothing
 	// was evaluated.
 	NoSpace
-	// Dropped: applied, but the reply was too large to keep for this retry.
-	Dropped
 )
 
 // Reply answers one attempt of a group.
@@ -99,9 +97,11 @@ type Reply struct {
 	Status  Status
 	Leader  cluster.NodeID // node, with NotLeader; 0: unknown
 	Term    uint64
-	Index   uint64   // applied index from which the effects are visible
-	Time    int64    // shard time of the evaluation
-	Replies [][]byte // one RESP reply per command
+	Index   uint64 // applied index from which the effects are visible
+	Time    int64  // shard time of the evaluation
+	// Replies is one RESP reply per command. One of no bytes is dropped: the
+	// command was applied, but its reply was too large to keep for this retry.
+	Replies [][]byte
 }
 
 var errGroup = errors.New("malformed group")

@@ -138,7 +138,7 @@ func FuzzDecodeReply(f *testing.F) {
 }
 
 func FuzzRecorded(f *testing.F) {
-	f.Add(appendRecorded(appendRecorded(nil, 7, [][]byte{[]byte(":1\r\n")}), 8, nil))
+	f.Add(appendRecorded(appendRecorded(nil, 7, [][]byte{[]byte(":1\r\n")}, replyKeepMax), 8, nil, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := 0
 		_ = eachRecorded(b, func(_ uint64, body []byte) { n += 1 + len(body) })

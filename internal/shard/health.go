@@ -109,7 +109,7 @@ func (r *Replica) watchHealth() {
 		return
 	}
 	quickest := r.health.entry.by
-	r.host.cfg.Logger.Warn("the disk here is slow, leadership moves", slog.Uint64("shard", uint64(r.id)), slog.Uint64("to", uint64(replicaNode(quickest))))
+	r.host.cfg.Logger.Warn("the disk here is slow, leadership moves", slog.Uint64("shard", uint64(r.id)), slog.Uint64("to", uint64(r.nodeOf(uint64(quickest)))))
 	r.health.begin(r.ticks) // judged anew, should nobody take it
 	r.transfer(quickest, r.hasRoom)
 }

@@ -9,50 +9,29 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/raft/v3"
-	pb "go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
-
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/peer"
 	"tutti/internal/store"
 )
 
-// Kinds of frames between nodes; see package peer.
-const (
-	kindRaft      peer.Kind = 16 + iota // shard:8 raftpb.Message
-	kindGroup                           // see group.go
-	kindReply                           // see group.go
-	kindReadAsk                         // shard:8 id:8
-	kindReadTell                        // shard:8 id:8 index:8 now:8
-	kindTick                            // shard:8 time:8
-	kindHashAsk                         // shard:8 index:8 hash:8
-	kindHashTell                        // shard:8 index:8 hash:8
-	kindDiverged                        // shard:8 index:8 hash:8
-	kindScrubTell                       // shard:8 index:8 hash:8
-	kindScrubOdd                        // shard:8 index:8 hash:8
-	kindRejoin                          // shard:8 replica:8
-	kindStepDown                        // shard:8 term:8
-)
-
 // Config gives a Host what it needs.
 type Config struct {
 	Node        cluster.NodeID
 	Incarnation uint64
-	// Generation counts how often the node's data was made anew. Replicas of
-	// another generation than 0 that no configuration knows ask to join.
+	// Generation counts how often the node's data was made anew: replicas that
+	// were handed out for earlier data are not here any more.
 	Generation uint64
-	Nodes      []cluster.NodeID // of the cluster
-	Shards     []Shard
-	Log        *store.Log
-	State      *store.State
-	Links      *peer.Links
-	Table      *command.Table
-	Clock      Clock
-	Logger     *slog.Logger
-	NewID      func() uint64         // object ids; called by loops, so safe for concurrent use
-	Rand       func(n uint64) uint64 // the same
+	// Map says who belongs to the cluster and what its shards should become.
+	Map    *cluster.Holder
+	Log    *store.Log
+	State  *store.State
+	Links  *peer.Links
+	Table  *command.Table
+	Clock  Clock
+	Logger *slog.Logger
+	NewID  func() uint64         // object ids; called by loops, so safe for concurrent use
+	Rand   func(n uint64) uint64 // the same
 	// Tick is the length of a raft tick. Zero: TickDefault.
 	Tick time.Duration
 	// Loops is the number of event loops. Zero: one.
@@ -71,6 +50,14 @@ type Config struct {
 	// Reply takes replies to groups that were forwarded with Forward, on the
 	// goroutine that reads the connection.
 	Reply func(from cluster.NodeID, r Reply)
+	// Report is told of a descriptor that is newer than that of the map, on the
+	// loop of the leader that has it, until the map has it too. It must not
+	// block. Nil: nobody keeps the map.
+	Report func(d cluster.Descriptor)
+	// MetaChanged is told, by the replica of the meta shard, of a state with
+	// another map, and of the state when it opens. It must not block, and
+	// releases the view. Nil: nobody asks.
+	MetaChanged func(v *store.View)
 	// Settled is called once, when all replicas here are voters; it must not
 	// block. Nil: nobody asks.
 	Settled func()
@@ -85,17 +72,14 @@ const TickDefault = 30 * time.Millisecond
 
 const logBytesDefault = 64 << 20
 
-// Shard says which slots a shard owns.
-type Shard struct {
-	ID    cluster.ShardID
-	Slots store.SlotRange
-}
-
 // Host is the shards of one node.
 type Host struct {
 	cfg      Config
 	loops    []*loop
-	replicas map[cluster.ShardID]*Replica // immutable after Open
+	replicas atomic.Pointer[map[cluster.ShardID]*Replica]
+	mu       sync.Mutex               // orders changes of replicas; guards busy
+	busy     map[cluster.ShardID]bool // a replica is being made or removed
+	lost     lost
 	wg       sync.WaitGroup
 	stopping atomic.Bool
 	settled  sync.Once
@@ -103,7 +87,8 @@ type Host struct {
 	scrubPiece int
 }
 
-// Open opens the replicas. The frames of peers go to Frame and Stream.
+// Open opens the replicas and registers with the links, which have not started
+// yet, what takes the frames of peers.
 func Open(cfg Config) (*Host, error) {
 	if cfg.Tick == 0 {
 		cfg.Tick = TickDefault
@@ -117,20 +102,16 @@ func Open(cfg Config) (*Host, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{cfg: cfg, replicas: make(map[cluster.ShardID]*Replica), scrubPiece: scrubPieceDefault}
+	h := &Host{cfg: cfg, busy: make(map[cluster.ShardID]bool), scrubPiece: scrubPieceDefault}
+	h.replicas.Store(new(map[cluster.ShardID]*Replica))
 	for range max(cfg.Loops, 1) {
 		h.loops = append(h.loops, newLoop(h))
 	}
-	for i, s := range cfg.Shards {
-		l := h.loops[i%len(h.loops)]
-		r, err := h.openReplica(l, s.ID, s.Slots)
-		if err != nil {
-			h.release()
-			return nil, err
-		}
-		l.replicas = append(l.replicas, r)
-		h.replicas[s.ID] = r
+	if err := h.openAll(); err != nil {
+		h.release()
+		return nil, err
 	}
+	h.takeFrames(cfg.Links)
 	return h, nil
 }
 
@@ -140,14 +121,17 @@ func (h *Host) Start() {
 	for _, l := range h.loops {
 		h.wg.Go(l.run)
 	}
-	h.wg.Go(func() { h.verifyTables(h.loops[0].quit) })
+	h.wg.Go(func() { h.verifyTables(h.loops[0].ctx) })
 }
 
-// checkSettled reports once that all replicas here are voters.
+// checkSettled reports once that all replicas that the map gives to this node are
+// here, and what they are to become.
 func (h *Host) checkSettled() {
-	for _, r := range h.replicas {
-		if !r.settled.Load() {
-			return
+	for _, s := range h.cfg.Map.Map().Shards {
+		if _, ok := s.On(h.cfg.Node); ok {
+			if r := h.replica(s.ID); r == nil || !r.settled.Load() {
+				return
+			}
 		}
 	}
 	if f := h.cfg.Settled; f != nil {
@@ -158,9 +142,11 @@ func (h *Host) checkSettled() {
 // Close stops the loops. Groups and reads that wait are answered as if the
 // leader had been lost.
 func (h *Host) Close() {
+	h.mu.Lock() // none is made or removed from here on
 	h.stopping.Store(true)
+	h.mu.Unlock()
 	for _, l := range h.loops {
-		close(l.quit)
+		l.cancel()
 	}
 	h.wg.Wait()
 	for _, l := range h.loops {
@@ -199,7 +185,7 @@ func (l *loop) drop(x any) {
 }
 
 func (h *Host) release() {
-	for _, r := range h.replicas {
+	for _, r := range *h.replicas.Load() {
 		r.view.Release()
 	}
 }
@@ -215,15 +201,24 @@ func (h *Host) fatal(err error) {
 }
 
 // Lead returns who leads a shard, as far as this node knows.
-func (h *Host) Lead(shard cluster.ShardID) Lead { return *h.replicas[shard].lead.Load() }
+func (h *Host) Lead(shard cluster.ShardID) Lead {
+	if r := h.replica(shard); r != nil {
+		return *r.lead.Load()
+	}
+	return Lead{}
+}
 
 // Submit hands a group to the replica here; its Done is called exactly once
-// unless the host closes.
+// unless the host closes. Without a replica it is refused.
 func (h *Host) Submit(g *Group) {
 	if g.size == 0 {
 		g.size = groupSize(g)
 	}
-	h.replicas[g.Shard].loop.post(g)
+	if r := h.replica(g.Shard); r != nil {
+		r.loop.post(g)
+		return
+	}
+	g.refuse(NotLeader, &Lead{})
 }
 
 func groupSize(g *Group) int {
@@ -242,76 +237,13 @@ func (h *Host) Forward(node cluster.NodeID, g *Group) bool {
 	return h.cfg.Links.Send(node, peer.Bulk, kindGroup, g.encode)
 }
 
-// Read asks the replica here for a view.
-func (h *Host) Read(q *Read) { h.replicas[q.Shard].loop.post(q) }
-
-// Frame takes a frame from a peer.
-func (h *Host) Frame(from cluster.NodeID, kind peer.Kind, b []byte) {
-	switch kind {
-	case kindGroup:
-		h.groupFrame(from, b)
-		return
-	case kindReply:
-		if reply, err := decodeReply(b); err == nil {
-			h.cfg.Reply(from, reply)
-			return
-		}
-	case kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged, kindScrubTell, kindScrubOdd, kindRejoin, kindStepDown:
-		if len(b) < 8 {
-			break
-		}
-		if r := h.replicas[cluster.ShardID(be.Uint64(b))]; r != nil && r.frame(from, kind, b[8:]) {
-			return
-		}
-	}
-	h.cfg.Logger.Warn("frame dropped", slog.Uint64("from", uint64(from)), slog.Int("kind", int(kind)), slog.Int("bytes", len(b)))
-}
-
-func (h *Host) groupFrame(from cluster.NodeID, b []byte) {
-	g, err := decodeGroup(b)
-	if err != nil || h.replicas[g.Shard] == nil || sessionNode(g.Session) != from {
-		h.cfg.Logger.Warn("group dropped", slog.Uint64("from", uint64(from)), slog.Any("error", err))
+// Read asks the replica here for a view. Without one there is none to be had.
+func (h *Host) Read(q *Read) {
+	if r := h.replica(q.Shard); r != nil {
+		r.loop.post(q)
 		return
 	}
-	g.Done = func(r Reply) {
-		if r.bytes() > peer.FrameMax/2 {
-			r.Status, r.Replies = Dropped, nil
-		}
-		h.cfg.Links.Queue(from, peer.Bulk, kindReply, r.encode)
-	}
-	h.Submit(g)
-}
-
-// frame takes what a peer's replica sent to this one.
-func (r *Replica) frame(from cluster.NodeID, kind peer.Kind, b []byte) bool {
-	switch {
-	case kind == kindRaft:
-		m := &pb.Message{}
-		if err := proto.Unmarshal(b, m); err != nil || replicaNode(cluster.ReplicaID(m.GetFrom())) != from || replicaNode(cluster.ReplicaID(m.GetTo())) != r.host.cfg.Node || m.GetType() == pb.MsgSnap {
-			return false
-		}
-		if cluster.ReplicaID(m.GetTo()) == r.self { // else it is for a replica that this node has lost
-			r.loop.post(received{r, m})
-		}
-	case kind == kindRejoin && len(b) == 8:
-		if id := be.Uint64(b); replicaNode(cluster.ReplicaID(id)) != from || replicaGeneration(cluster.ReplicaID(id)) == 0 {
-			return false
-		}
-		r.loop.post(rejoinMsg{r, from, be.Uint64(b)})
-	case kind == kindReadAsk && len(b) == 8:
-		r.loop.post(readAsk{r, from, be.Uint64(b)})
-	case kind == kindReadTell && len(b) == 24:
-		r.loop.post(readTell{r, be.Uint64(b), be.Uint64(b[8:]), int64(be.Uint64(b[16:]))})
-	case kind == kindTick && len(b) == 8:
-		r.loop.post(tickAsk{r, int64(be.Uint64(b))})
-	case kind == kindStepDown && len(b) == 8:
-		r.loop.post(steppedDown{r, from, be.Uint64(b)})
-	case kind >= kindHashAsk && kind <= kindScrubOdd && len(b) == 16:
-		r.loop.post(hashMsg{r, from, kind, be.Uint64(b), be.Uint64(b[8:])})
-	default:
-		return false
-	}
-	return true
+	q.Done(nil, 0, ErrUnavailable)
 }
 
 // LinkChanged tells the replicas that the link to a node went up or down.
@@ -324,84 +256,6 @@ func (h *Host) LinkChanged(node cluster.NodeID, up bool) {
 	}
 }
 
-// stepDown tells the others that this node has given up leading: it hears no
-// majority. One that is only deaf would else have been obeyed until now and be
-// missed for another election time-out from now on.
-func (r *Replica) stepDown() {
-	for _, node := range r.voters {
-		if node != r.host.cfg.Node {
-			r.host.cfg.Links.Queue(node, peer.Control, kindStepDown, func(dst []byte) []byte {
-				return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), r.term)
-			})
-		}
-	}
-}
-
-// leaderGone starts an election at once when the connection to the leader
-// broke: a killed process is noticed long before it is missed. Pre-vote keeps
-// this harmless if the leader is alive: the others still hear it.
-func (r *Replica) leaderGone(node cluster.NodeID) {
-	if r.lead.Load().Node != node || node == r.host.cfg.Node {
-		return
-	}
-	r.loop.touch(r)
-	if err := r.raft.ForgetLeader(); err != nil {
-		return
-	}
-	r.campaignSoon(campaigns)
-}
-
-// campaigns is how often a replica tries after it lost its leader: the first
-// attempt may reach the others before they have noticed, and they then refuse.
-const campaigns = 5
-
-// campaignSoon campaigns unless another has been quicker: whoever runs against
-// an election that is under way makes both fail, as its vote is given and its
-// log may be behind.
-func (r *Replica) campaignSoon(left int) {
-	tick, term := r.host.cfg.Tick, r.term
-	pause := time.Duration(r.host.cfg.Rand(uint64(tick)))
-	if left < campaigns {
-		pause += tick
-	}
-	r.loop.after(pause, func() {
-		if r.lead.Load().Node != 0 || left == 0 || r.state == raft.StateCandidate {
-			return
-		}
-		if r.term != term {
-			r.campaignSoon(left - 1)
-			return
-		}
-		r.loop.touch(r)
-		if err := r.raft.Campaign(); err == nil {
-			r.campaignSoon(left - 1)
-		}
-	})
-}
-
-// campaignAgain ends a split vote: two replicas asked for votes in the same tick,
-// each has its own and refuses the other, and raft would let both wait for
-// another election time-out. Two to five ticks decide it. (Time-outs are drawn
-// from ten ticks, so of two followers that miss a leader at once one pair in ten
-// collides.) It takes a refusal: answers that are late come from slow disks, and
-// a new term would only have them begin again.
-func (r *Replica) campaignAgain(refusal *pb.Message) {
-	tick, term := r.host.cfg.Tick, r.term
-	if r.state != raft.StateCandidate || refusal.GetTerm() != term || r.splitTerm == term {
-		return
-	}
-	r.splitTerm = term
-	r.loop.after(2*tick+time.Duration(r.host.cfg.Rand(uint64(3*tick))), func() {
-		if r.state != raft.StateCandidate || r.term != term {
-			return
-		}
-		r.loop.touch(r)
-		if err := r.raft.Campaign(); err != nil {
-			r.host.cfg.Logger.Debug("campaign", slog.Uint64("shard", uint64(r.id)), slog.Any("error", err))
-		}
-	})
-}
-
 // after runs f on the loop's goroutine once d has passed, unless it stops.
 func (l *loop) after(d time.Duration, f func()) {
 	l.wg.Go(func() {
@@ -410,14 +264,14 @@ func (l *loop) after(d time.Duration, f func()) {
 		select {
 		case <-t.C:
 			l.post(call{f})
-		case <-l.quit:
+		case <-l.ctx.Done():
 		}
 	})
 }
 
 // Call runs f on the goroutine of the shard's loop and waits for it.
 func (h *Host) call(ctx context.Context, shard cluster.ShardID, f func(r *Replica)) error {
-	r := h.replicas[shard]
+	r := h.replica(shard)
 	if r == nil {
 		return fmt.Errorf("no replica of shard %d here", shard)
 	}
@@ -428,7 +282,7 @@ func (h *Host) call(ctx context.Context, shard cluster.ShardID, f func(r *Replic
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-r.loop.quit:
+	case <-r.loop.ctx.Done():
 		return errors.New("the node is stopping")
 	}
 }
@@ -436,6 +290,7 @@ func (h *Host) call(ctx context.Context, shard cluster.ShardID, f func(r *Replic
 // Info is what a replica knows of itself.
 type Info struct {
 	Shard      cluster.ShardID           `json:"id"`
+	Replica    cluster.ReplicaID         `json:"replica"`
 	First      int                       `json:"first_slot"`
 	End        int                       `json:"end_slot"`
 	Leader     cluster.NodeID            `json:"leader"`
@@ -462,17 +317,18 @@ func (h *Host) Replica(ctx context.Context, shard cluster.ShardID) (Info, error)
 func (r *Replica) info() Info {
 	l := r.lead.Load()
 	first, _ := r.log.FirstIndex()
-	s := Info{Shard: r.id, First: r.slots.First, End: r.slots.End, Leader: l.Node, Term: l.Term,
+	s := Info{Shard: r.id, Replica: r.self, First: r.desc.Slots.First, End: r.desc.Slots.End, Leader: l.Node, Term: l.Term,
 		Applied: r.applied.Index, LastIndex: r.lastIndex, FirstIndex: first, ShardTime: r.applied.Time,
 		Hash: fmt.Sprintf("%016x", r.applied.Hash), Voters: r.voters,
-		Learners: replicaNodes(r.conf.GetLearners()), Asking: r.asking(), Rebuilding: !r.settled.Load()}
+		Learners: r.desc.Learners(), Asking: r.asking(), Rebuilding: !r.settled.Load()}
 	if l.Self {
 		s.Match = make(map[cluster.NodeID]uint64)
-		newest := make(map[cluster.NodeID]cluster.ReplicaID)
-		for raftID, p := range r.raft.Status().Progress {
-			id := cluster.ReplicaID(raftID)
-			if node := replicaNode(id); id >= newest[node] { // a node may have an older replica, lost
-				newest[node], s.Match[node] = id, p.Match
+		for id, p := range r.raft.Status().Progress {
+			// A node may have an older replica too, lost.
+			if x, ok := r.desc.Replica(cluster.ReplicaID(id)); ok {
+				if newest, _ := r.desc.On(x.Node); newest.ID == x.ID {
+					s.Match[x.Node] = p.Match
+				}
 			}
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/peer"
 	"tutti/internal/store"
@@ -43,6 +44,30 @@ type testNode struct {
 	fatal   func(err error)
 }
 
+// testDescriptor is that of a shard with all slots, replica n on node n.
+func testDescriptor(voters ...uint64) cluster.Descriptor {
+	d := cluster.Descriptor{ID: testShard, Slots: cluster.AllSlots, Generation: 1}
+	for _, n := range voters {
+		d.Replicas = append(d.Replicas, cluster.Replica{ID: cluster.ReplicaID(n), Node: cluster.NodeID(n)})
+		d.Next = cluster.ReplicaID(n + 1)
+	}
+	return d
+}
+
+// testMap holds the map of a cluster of that shard only.
+func testMap(t testing.TB, d cluster.Descriptor) *cluster.Holder {
+	t.Helper()
+	m := cluster.Map{Epoch: 1, Name: "test", Shards: []cluster.Shard{{Descriptor: d}}}
+	for _, r := range d.Replicas {
+		m.Members = append(m.Members, cluster.Member{ID: r.Node})
+	}
+	made, err := cluster.NewMap(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cluster.NewHolder(made, func([]byte) error { return nil })
+}
+
 func testStores(fs vfs.FS) store.Config { return store.Config{FS: fs, Dir: "node", Small: true} }
 
 // newTestNode forms and starts a node whose shard has these voters.
@@ -53,8 +78,8 @@ func newTestNode(t *testing.T, voters ...uint64) *testNode {
 	root, err := n.fs.OpenDir("/")
 	n.must(errors.Join(err, root.Sync(), root.Close()))
 	n.open()
-	n.must(n.state.Create(testShard, store.Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: voters}))
-	n.must(n.log.Create(testShard, 10, 1))
+	n.must(n.state.Create(testDescriptor(voters...), store.Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: voters}))
+	n.must(n.log.Create(testShard, 1, 10, 1))
 	n.start(1)
 	return n
 }
@@ -79,7 +104,7 @@ func (n *testNode) start(incarnation uint64) {
 	n.t.Helper()
 	n.links = peer.New(peer.Config{Node: 1, Listener: nobody{make(chan struct{})}, Wall: n.clock.Wall, Mono: n.clock.Mono})
 	var err error
-	n.host, err = Open(Config{Node: 1, Incarnation: incarnation, Shards: []Shard{{ID: testShard, Slots: store.AllSlots}}, Log: n.log, State: n.state,
+	n.host, err = Open(Config{Node: 1, Incarnation: incarnation, Map: testMap(n.t, testDescriptor(1)), Log: n.log, State: n.state,
 		Links: n.links, Table: command.NewTable(), Clock: n.clock, NewID: func() uint64 { return n.ids.Add(1) },
 		Rand: func(uint64) uint64 { return 0 }, Fatal: func(err error) { n.fatal(err) }, ScrubEvery: n.scrub})
 	n.must(err)
@@ -385,7 +410,7 @@ func TestSweepTrash(t *testing.T) {
 			v, _, err := n.view(&Read{})
 			n.must(err)
 			defer v.Release()
-			n.must(v.Rows(store.AllSlots, func(row, _ []byte) error {
+			n.must(v.Rows(cluster.AllSlots, func(row, _ []byte) error {
 				if row[0] != 0 && row[3] != 'v' {
 					count++
 				}

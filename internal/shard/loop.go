@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -21,14 +22,16 @@ type loop struct {
 	mu     sync.Mutex // guards inbox, closed
 	inbox  []any
 	closed bool
-	wake   chan struct{} // capacity 1: a signal
-	quit   chan struct{}
+	wake   chan struct{}   // capacity 1: a signal
+	ctx    context.Context // ends when the loop is to end
+	cancel context.CancelFunc
 	wg     sync.WaitGroup // goroutines that work for the loop
 
 	dirty    []*Replica // with work for raft or for the next batch
 	applying []applying // in the state batch of this cycle
 	beside   *beside    // a large batch that is being committed; nil: none
 	waiting  []applying // to be applied after it; at is not set yet
+	ticks    uint64
 }
 
 // beside is a state batch that is committed beside the loop, which goes on with
@@ -57,8 +60,9 @@ type (
 		m  *pb.Message
 	}
 	received struct { // a raft message from a peer
-		r *Replica
-		m *pb.Message
+		r    *Replica
+		from cluster.NodeID
+		m    *pb.Message
 	}
 	readAsk struct {
 		r    *Replica
@@ -80,11 +84,16 @@ type (
 		node cluster.NodeID
 		term uint64
 	}
-	call struct{ f func() } // administration and tests
+	call   struct{ f func() } // administration and tests
+	inLoop struct {           // rare things about a replica
+		r *Replica
+		f func()
+	}
 )
 
 func newLoop(h *Host) *loop {
-	return &loop{host: h, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &loop{host: h, wake: make(chan struct{}, 1), ctx: ctx, cancel: cancel}
 }
 
 // post puts something into the inbox; it never blocks. Groups and reads are
@@ -122,13 +131,11 @@ func (l *loop) run() {
 	var spare []any
 	for {
 		select {
-		case <-l.quit:
+		case <-l.ctx.Done():
 			return
 		case <-l.wake:
 		case <-tick.C:
-			for _, r := range l.replicas {
-				r.tick()
-			}
+			l.tick()
 		}
 		began := l.host.cfg.Clock.Mono()
 		l.mu.Lock()
@@ -154,17 +161,38 @@ func (l *loop) run() {
 // half an election time-out is near.
 const cycleSlow = 100 * time.Millisecond
 
+func (l *loop) tick() {
+	for _, r := range l.replicas {
+		r.tick()
+	}
+	if l.ticks++; l == l.host.loops[0] && l.ticks%changeTicks == 0 {
+		l.host.askForLost()
+	}
+}
+
 // take gives one thing from the inbox to its replica.
 func (l *loop) take(x any) {
+	if r := about(x); r != nil && r.gone {
+		l.drop(x)
+		return
+	}
 	switch x := x.(type) {
 	case *Group:
-		l.host.replicas[x.Shard].admit(x)
+		if r := l.host.replica(x.Shard); r != nil && r.loop == l {
+			r.admit(x)
+			return
+		}
+		l.drop(x)
 	case *Read:
-		l.host.replicas[x.Shard].read(x)
+		if r := l.host.replica(x.Shard); r != nil && r.loop == l {
+			r.read(x)
+			return
+		}
+		l.drop(x)
 	case appended:
 		x.r.appendDone(x.m, x.epoch)
 	case received:
-		x.r.receiveMsg(x.m)
+		x.r.receiveMsg(x.from, x.m)
 	case readAsk:
 		x.r.asked(x.node, x.id)
 	case readTell:
@@ -177,8 +205,6 @@ func (l *loop) take(x any) {
 		}
 	case evaluated:
 		x.r.evaluatedHeavy(x)
-	case rejoinMsg:
-		x.r.joinAsked(x.node, x.id)
 	case scrubbed:
 		x.r.scrubDone(x)
 	case tickAsk:
@@ -200,11 +226,46 @@ func (l *loop) take(x any) {
 		for _, r := range l.replicas {
 			r.leaderGone(x.node)
 		}
+	case inLoop:
+		x.f()
 	case call:
 		x.f()
 	default:
 		panic(fmt.Sprintf("shard: %T in the inbox", x))
 	}
+}
+
+// about returns the replica that something from the inbox is about.
+func about(x any) *Replica {
+	switch x := x.(type) {
+	case appended:
+		return x.r
+	case received:
+		return x.r
+	case readAsk:
+		return x.r
+	case readTell:
+		return x.r
+	case hashMsg:
+		return x.r
+	case evaluated:
+		return x.r
+	case scrubbed:
+		return x.r
+	case tickAsk:
+		return x.r
+	case sweepFound:
+		return x.r
+	case snapshotSent:
+		return x.r
+	case snapshotReceived:
+		return x.r
+	case steppedDown:
+		return x.r
+	case inLoop:
+		return x.r
+	}
+	return nil
 }
 
 // cycle works until no replica has anything left to do. All entries that become
@@ -252,7 +313,7 @@ func (l *loop) committed(err error, b *store.Batch, done []applying) error {
 		return fmt.Errorf("apply: %w", err)
 	}
 	for _, a := range done {
-		if err := a.r.applyDone(a.at, a.m, b.Databases); err != nil {
+		if err := a.r.applyDone(a.at, a.m, b.Databases, b.Meta); err != nil {
 			return err
 		}
 	}
@@ -314,7 +375,7 @@ func (r *Replica) work(b *store.Batch) error {
 			if err := r.handle(b); err != nil {
 				return err
 			}
-		case r.proposeConf():
+		case r.proposeChange():
 		default:
 			r.dropOffer()
 			if err := r.propose(); err != nil {

@@ -25,8 +25,7 @@ type Replica struct {
 	host  *Host
 	loop  *loop
 	id    cluster.ShardID
-	self  cluster.ReplicaID // this replica in raft, see replicaID
-	slots store.SlotRange
+	self  cluster.ReplicaID // this replica in raft
 	raft  *raft.RawNode
 	log   *store.ShardLog
 	core  core
@@ -57,11 +56,17 @@ type Replica struct {
 	voters   []cluster.NodeID // the nodes of its voters
 	viewConf *pb.ConfState    // that of view
 	// settled says, for everybody, that this replica is a voter.
-	settled   atomic.Bool
-	splitTerm uint64                     // whose vote was split
-	confIndex uint64                     // of the newest change proposed here in this term
-	joining   map[cluster.NodeID]request // node -> its wish to join
-	joinLook  bool                       // a wish has come
+	settled atomic.Bool
+	// member says, for everybody, that it knows of a configuration: it has been
+	// told the state of the shard.
+	member     atomic.Bool
+	desc       cluster.Descriptor
+	strangers  map[cluster.ReplicaID]cluster.NodeID // see meet
+	splitTerm  uint64                               // whose vote was split
+	confIndex  uint64                               // of the newest change proposed here in this term
+	asks       map[cluster.NodeID]asked             // by nodes that have lost their data
+	changeLook bool                                 // there may be a next change
+	gone       bool                                 // it has left the loop
 
 	early    []*Group           // for this term, but the replica can't evaluate yet
 	queue    []*Group           // admitted, to be evaluated
@@ -109,9 +114,8 @@ const (
 	queueGroupsMax   = 1 << 16
 )
 
-func (h *Host) openReplica(l *loop, id cluster.ShardID, slots store.SlotRange) (*Replica, error) {
-	r := &Replica{host: h, loop: l, id: id, self: replicaID(h.cfg.Node, h.cfg.Generation), slots: slots,
-		pending: make(map[groupID]*Group), joining: make(map[cluster.NodeID]request)}
+func (h *Host) openReplica(l *loop, id cluster.ShardID, self cluster.ReplicaID) (*Replica, error) {
+	r := &Replica{host: h, loop: l, id: id, self: self, pending: make(map[groupID]*Group)}
 	// An answer to a round of an earlier start must not pass for one of this.
 	r.reads.count = h.cfg.Incarnation << 32
 	r.core = core{shard: id, table: h.cfg.Table, newID: h.cfg.NewID, rand: h.cfg.Rand}
@@ -127,7 +131,14 @@ func (h *Host) openReplica(l *loop, id cluster.ShardID, slots store.SlotRange) (
 	if err != nil {
 		return nil, err
 	}
-	r.setConf(conf)
+	desc, err := h.cfg.State.Descriptor(id)
+	if errors.Is(err, store.ErrNoShard) { // its rows came before its log
+		err = fmt.Errorf("%w: there is a log of shard %d, and its state is gone", store.ErrDamaged, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.setConf(conf, desc)
 	if r.log, err = h.cfg.Log.Shard(id, applied.Index, applied.Term, r.conf); err != nil {
 		return nil, err
 	}
@@ -162,6 +173,7 @@ func (h *Host) openReplica(l *loop, id cluster.ShardID, slots store.SlotRange) (
 	}
 	r.lead.Store(&Lead{Term: r.term})
 	r.publish()
+	r.metaChanged()
 	return r, nil
 }
 
@@ -196,11 +208,19 @@ func (r *Replica) publish() {
 	old := r.view
 	r.views.Add(1)
 	r.view = r.host.cfg.State.View(r.id, r.applied, r.dbs, r.views.Done)
+	r.view.Slots = r.desc.Slots
 	r.viewConf = r.conf
 	if old != nil {
 		old.Release()
 	}
 	r.serveReads()
+}
+
+// metaChanged hands the newest state of the map on.
+func (r *Replica) metaChanged() {
+	if f := r.host.cfg.MetaChanged; r.id == cluster.Meta && f != nil {
+		f(r.view.Acquire())
+	}
 }
 
 func (r *Replica) leading() bool {
@@ -231,7 +251,7 @@ func (r *Replica) tick() {
 	r.ticks++
 	r.raft.Tick()
 	r.tickReads()
-	r.askToJoin()
+	r.tickChange()
 	r.compareHashes()
 	r.scrubTick()
 	r.truncateLog()
@@ -384,7 +404,7 @@ func (r *Replica) sendHeld() {
 }
 
 func (r *Replica) transmit(m *pb.Message, class peer.Class) {
-	sent := r.host.cfg.Links.Queue(replicaNode(cluster.ReplicaID(m.GetTo())), class, kindRaft, func(dst []byte) []byte {
+	sent := r.host.cfg.Links.Queue(r.nodeOf(m.GetTo()), class, kindRaft, func(dst []byte) []byte {
 		out, err := proto.MarshalOptions{}.MarshalAppend(be.AppendUint64(dst, uint64(r.id)), m)
 		if err != nil {
 			panic(fmt.Sprintf("shard: marshal %v: %v", m.GetType(), err))
@@ -399,7 +419,7 @@ func (r *Replica) transmit(m *pb.Message, class peer.Class) {
 // roleChanged takes over a new role or term.
 func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.host.cfg.Logger.Info("raft role", slog.Uint64("shard", uint64(r.id)), slog.String("role", s.RaftState.String()),
-		slog.Uint64("leader", uint64(replicaNode(cluster.ReplicaID(s.Lead)))), slog.Uint64("term", r.term))
+		slog.Uint64("leader", uint64(r.nodeOf(s.Lead))), slog.Uint64("term", r.term))
 	if r.state == raft.StateLeader && s.RaftState == raft.StateFollower && s.Lead == raft.None && r.lead.Load().Term == r.term {
 		r.stepDown() // in the same term: no majority answers
 	}
@@ -407,7 +427,7 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	r.core.sessions = nil // anew at the first applied entry of the term, see startLeading
 	r.sweep = nil
 	r.confIndex = 0
-	r.setLead(Lead{Node: replicaNode(cluster.ReplicaID(s.Lead)), Term: r.term})
+	r.setLead(Lead{Node: r.nodeOf(s.Lead), Term: r.term})
 	r.dropGroups()
 	r.readsTermChanged()
 }
@@ -432,7 +452,7 @@ func (r *Replica) startLeading() error {
 	if err != nil {
 		return err
 	}
-	r.core.sessions, r.core.known = sessions, keyspace.NewKnown(len(r.host.cfg.Shards))
+	r.core.sessions, r.core.known = sessions, keyspace.NewKnown(max(1, len(*r.host.replicas.Load())))
 	r.clock.start(r.applied.Time)
 	r.health.begin(r.ticks)
 	r.yielding = yielding{}

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,6 +173,26 @@ func TestRetryKeepsItsReads(t *testing.T) {
 		n.start(2)
 		n.lead()
 		n.want(text(n.do(group(n.session, n.seq, "GET a", "INCR a", "GET b", "SET b x"))), "$-1 :1 $-1 +OK ")
+		n.stop()
+	})
+}
+
+// TestRetryKeepsSmallReplies repeats a group with one large reply under a later
+// leader: only that one is gone, as its size is no matter of the others.
+func TestRetryKeepsSmallReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		n.run("SET big "+strings.Repeat("x", replyKeepMax), "SET a "+strings.Repeat("y", replyKeepMax-100))
+		n.run("GET big", "INCR n", "GET a", "GET n")
+		n.stop()
+		n.open()
+		n.start(2)
+		n.lead()
+		got := text(n.do(group(n.session, n.seq, "GET big", "INCR n", "GET a", "GET n")))
+		if want := fmt.Sprintf("dropped :1 $%d %s $1 1 ", replyKeepMax-100, strings.Repeat("y", replyKeepMax-100)); got != want {
+			t.Errorf("%.60q… of %d bytes, want %.60q… of %d", got, len(got), want, len(want))
+		}
 		n.stop()
 	})
 }

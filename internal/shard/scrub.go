@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/time/rate"
 
 	"tutti/internal/cluster"
 	"tutti/internal/store"
@@ -100,12 +102,12 @@ func (r *Replica) scrubView() {
 		r.host.fatal(err)
 		return
 	}
-	stop := make(chan struct{})
-	r.scrub.cancel = func() { close(stop) }
+	ctx, cancel := context.WithCancel(r.loop.ctx)
+	r.scrub.cancel = cancel
 	v, size := r.view.Acquire(), r.host.scrubPiece
 	r.loop.wg.Go(func() {
 		done := scrubbed{r: r, index: v.Index}
-		done.hash, done.next, done.err = hashPiece(v, r.slots, from, size, scrubPace(r.loop.quit, stop))
+		done.hash, done.next, done.err = hashPiece(v, v.Slots, from, size, scrubPace(ctx))
 		v.Release()
 		r.loop.post(done)
 	})
@@ -124,7 +126,7 @@ func (r *Replica) stopScrub() {
 var errStopped = errors.New("stopped")
 
 // hashPiece hashes the rows of a piece, with pauses for everybody else.
-func hashPiece(v *store.View, slots store.SlotRange, from []byte, size int, pause func(bytes int) bool) (hash uint64, next []byte, err error) {
+func hashPiece(v *store.View, slots cluster.SlotRange, from []byte, size int, pause func(bytes int) bool) (hash uint64, next []byte, err error) {
 	var d xxhash.Digest
 	d.Reset()
 	var head [2 * binary.MaxVarintLen64]byte
@@ -142,39 +144,30 @@ func hashPiece(v *store.View, slots store.SlotRange, from []byte, size int, paus
 }
 
 // scrubPace returns a function that is told of bytes read and waits now and then,
-// so that they are scrubRate in a second. It says false once one of the channels
-// is closed.
-func scrubPace(quit, stop <-chan struct{}) func(bytes int) bool {
-	n := 0
+// so that they are scrubRate in a second. It says false once ctx has ended.
+func scrubPace(ctx context.Context) func(bytes int) bool {
+	limit, n := rate.NewLimiter(scrubRate, scrubChunk), 0
 	return func(bytes int) bool {
-		if n += bytes; n < scrubChunk {
-			return true
+		for n += bytes; n >= scrubChunk; n -= scrubChunk {
+			if limit.WaitN(ctx, scrubChunk) != nil {
+				return false
+			}
 		}
-		t := time.NewTimer(time.Duration(n) * time.Second / scrubRate)
-		defer t.Stop()
-		n = 0
-		select {
-		case <-quit:
-			return false
-		case <-stop:
-			return false
-		case <-t.C:
-			return true
-		}
+		return true
 	}
 }
 
 // verifyTables compares the checksums of the node's files, again and again.
-func (h *Host) verifyTables(quit <-chan struct{}) {
+func (h *Host) verifyTables(ctx context.Context) {
 	t := time.NewTicker(h.cfg.ScrubEvery)
 	defer t.Stop()
 	for {
 		select {
-		case <-quit:
+		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
-		pause := scrubPace(quit, nil)
+		pause := scrubPace(ctx)
 		if err := errors.Join(h.cfg.State.VerifyTables(pause), h.cfg.Log.VerifyTables(pause)); err != nil {
 			h.scrubFailed(err)
 		}

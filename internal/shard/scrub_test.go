@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
-	"tutti/internal/store"
 )
 
 // scrubAlone makes the node scrub although it is alone, and plays a second voter
@@ -70,7 +69,7 @@ func TestScrubPieces(t *testing.T) {
 					v, _, err := n.view(&Read{})
 					n.must(err)
 					defer v.Release()
-					next, err = v.Piece(store.AllSlots, from, 300, func([]byte, []byte) error { count++; return nil })
+					next, err = v.Piece(cluster.AllSlots, from, 300, func([]byte, []byte) error { count++; return nil })
 					n.must(err)
 					return next, count
 				}

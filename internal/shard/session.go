@@ -3,6 +3,7 @@ package shard
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
@@ -15,18 +16,27 @@ import (
 // again by whoever leads next, and answered instead of executed.
 //
 //	row 's' session         floor:8
-//	row 'r' session index   { seq:uvarint len:uvarint body }
+//	row 'r' session index   version:1 { seq:uvarint len:uvarint body }
 //	row 'n' node            incarnation:8
 //
-// The body is the encoded replies, or one zero byte-count if they were too
-// large to keep. Rows are removed only together with a raised floor that
+// The body is the encoded replies of the group, n:uvarint { len:uvarint reply };
+// a reply of no bytes was applied, but too large to keep: see keepable. A later
+// form of the rows 's' and 'n' takes another letter. Rows are removed only together with a raised floor that
 // covers them; at or below the floor a sequence is refused. A session's id is
 // node:16 incarnation:48, so a newer incarnation of a node ends the sessions
 // of its older ones: their connections are gone.
 
-// replyKeepMax is the size from which replies are recorded as "applied, reply
-// dropped".
-const replyKeepMax = 64 << 10
+const (
+	// recordVersion begins a row of replies.
+	recordVersion = 1
+	// replyKeepMax is the size above which a reply is recorded as "applied, reply
+	// dropped".
+	replyKeepMax = 64 << 10
+	// recordMax bounds the replies that one entry records. A group has up to 1,024
+	// commands, so without it their replies could be 64 MiB of replicated state.
+	// They are at most 1 MiB, and a few bytes for each that was dropped.
+	recordMax = 1 << 20
+)
 
 // SessionID names the session of an entry node's incarnation.
 func SessionID(node cluster.NodeID, incarnation uint64) uint64 {
@@ -134,21 +144,97 @@ func (s *session) ack(floor uint64) {
 	s.acked = floor
 }
 
-func appendRecorded(b []byte, seq uint64, replies [][]byte) []byte {
-	size := 1
+// keepable returns the size up to which the replies of a batch are recorded:
+// replyKeepMax, or less if together they would be more than recordMax. wrote
+// tells which groups had effects.
+func (b *batch) keepable(wrote []bool) int {
+	sum := 0
+	each := func(f func(size int)) {
+		for i := range b.replies {
+			for _, p := range b.replies[i].Replies {
+				if wrote[i] && len(p) <= replyKeepMax {
+					f(len(p))
+				}
+			}
+		}
+	}
+	each(func(size int) { sum += size })
+	if sum <= recordMax {
+		return replyKeepMax
+	}
+	var sizes []int
+	each(func(size int) { sizes = append(sizes, size) })
+	return fitting(sizes, recordMax)
+}
+
+// fitting returns the size above which things must be left out so that the rest is
+// at most max together: the largest go first, so that as many as possible stay.
+func fitting(sizes []int, max int) int {
+	slices.Sort(sizes)
+	sum := 0
+	for i, size := range sizes {
+		if sum += size; sum > max {
+			for i > 0 && sizes[i-1] == size { // of one size all go
+				i--
+			}
+			if i == 0 {
+				return 0
+			}
+			return sizes[i-1]
+		}
+	}
+	return max
+}
+
+// dropLarge returns the replies without the largest, so that they are at most max
+// bytes together.
+func dropLarge(replies [][]byte, max int) [][]byte {
+	sizes := make([]int, len(replies))
+	for i, p := range replies {
+		sizes[i] = len(p)
+	}
+	keep := fitting(sizes, max)
+	kept := slices.Clone(replies)
+	for i, p := range kept {
+		if len(p) > keep {
+			kept[i] = nil
+		}
+	}
+	return kept
+}
+
+// appendRecorded adds a group to a row of replies; those larger than keep bytes
+// are recorded as dropped.
+func appendRecorded(b []byte, seq uint64, replies [][]byte, keep int) []byte {
+	if len(b) == 0 {
+		b = append(b, recordVersion)
+	}
+	size := 2 * binary.MaxVarintLen64
 	for _, r := range replies {
-		size += len(r) + 5
+		if len(r) <= keep {
+			size += len(r)
+		}
+		size += binary.MaxVarintLen32
 	}
 	b = binary.AppendUvarint(b, seq)
-	if size > replyKeepMax {
-		return append(b, 0)
+	body := binary.AppendUvarint(make([]byte, 0, size), uint64(len(replies)))
+	for _, r := range replies {
+		if len(r) > keep {
+			r = nil
+		}
+		body = appendString(body, r)
 	}
-	body := appendReplies(make([]byte, 0, size), replies)
 	return appendString(b, body)
 }
 
 func eachRecorded(b []byte, f func(seq uint64, body []byte)) error {
-	d := decoder{b: b}
+	if len(b) == 0 {
+		return errGroup
+	}
+	if b[0] != recordVersion {
+		return fmt.Errorf("row of replies of version %d, this tutti knows version %d: %w", b[0], recordVersion, store.ErrFormat)
+	}
+	d := decoder{b: b[1:]}
 	for len(d.b) > 0 {
 		seq, w := binary.Uvarint(d.b)
 		if w <= 0 {
@@ -166,7 +252,7 @@ func eachRecorded(b []byte, f func(seq uint64, body []byte)) error {
 
 // recorded finds the reply of a sequence in the row of its entry.
 func recorded(r keyspace.Reader, shard cluster.ShardID, session, index, seq uint64) (Reply, error) {
-	reply := Reply{Session: session, Seq: seq, Status: Dropped, Index: index}
+	reply := Reply{Session: session, Seq: seq, Index: index}
 	val, ok, err := r.Get(store.RepliesRow(shard, session, index), nil)
 	if err != nil {
 		return reply, err
@@ -174,15 +260,16 @@ func recorded(r keyspace.Reader, shard cluster.ShardID, session, index, seq uint
 	if !ok {
 		return reply, fmt.Errorf("shard %d: no replies of entry %d for session %x", shard, index, session)
 	}
-	var derr error
-	err = eachRecorded(val, func(n uint64, body []byte) {
-		if n == seq && len(body) > 0 {
-			reply.Status = OK
-			reply.Replies, derr = decodeReplies(body)
+	var found []byte
+	if err = eachRecorded(val, func(n uint64, body []byte) {
+		if n == seq {
+			found = body
 		}
-	})
-	if err == nil {
-		err = derr
+	}); err == nil {
+		reply.Replies, err = decodeReplies(found) // there are no bytes if it is not there
+	}
+	if err != nil {
+		err = fmt.Errorf("shard %d: replies of entry %d for session %x: %w", shard, index, session, err)
 	}
 	return reply, err
 }

@@ -1,10 +1,13 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"tutti/internal/store"
 )
 
 // outcomeOf is what a leader says of a sequence that comes again.
@@ -24,13 +27,19 @@ func (c *testCore) outcomeOf(session, seq uint64) string {
 	if o.reply != nil {
 		return text(*o.reply)
 	}
+	return text(c.replyOf(session, seq))
+}
+
+// replyOf reads what an entry recorded for a sequence.
+func (c *testCore) replyOf(session, seq uint64) Reply {
+	c.t.Helper()
 	view := c.state.View(testShard, c.at, c.dbs, func() {})
 	defer view.Release()
-	reply, err := recorded(view, testShard, session, o.index, seq)
+	reply, err := recorded(view, testShard, session, c.core.sessions.byID[session].open[seq].index, seq)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return text(reply)
+	return reply
 }
 
 // TestSessionOutcomes checks what is found again: in the same term all, in
@@ -52,13 +61,65 @@ func TestSessionOutcomes(t *testing.T) {
 		}
 	}
 	check("same term", "+OK ", "$-1 ", ":1 $1 1 ", "long", ":0 ", ":2 ", "new")
-	dropped := fmt.Sprint("status ", Dropped)
 	c.reign()
-	check("next term", "+OK ", "new", ":1 $1 1 ", dropped, "new", ":2 ", "new")
+	check("next term", "+OK ", "new", ":1 $1 1 ", "dropped :2 ", "new", ":2 ", "new")
 	c.core.sessions.byID[testSession].ack(3)
-	check("acknowledged", "pruned", "pruned", "pruned", dropped, "new", ":2 ")
+	check("acknowledged", "pruned", "pruned", "pruned", "dropped :2 ", "new", ":2 ")
 	c.reign()
 	check("an acknowledgement alone is not recorded", "+OK ", "new", ":1 $1 1 ")
+}
+
+// TestRecordedBounds checks what is kept of large replies: each up to its own
+// bound, and those of an entry up to theirs, the largest dropped first.
+func TestRecordedBounds(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		groups [][]int // sizes of values that are read, per group
+		want   []string
+	}{
+		{"each alone", [][]int{{10, replyKeepMax, 20}, {replyKeepMax / 2}}, []string{"ok dropped ok ok", "ok ok"}},
+		{"many below the bound", [][]int{slices.Repeat([]int{recordMax / 32}, 31)}, []string{strings.Repeat("ok ", 31) + "ok"}},
+		{"the largest of an entry", [][]int{
+			slices.Repeat([]int{recordMax / 64}, 20),
+			append(slices.Repeat([]int{recordMax / 32}, 40), 5),
+		}, []string{strings.Repeat("ok ", 20) + "ok", strings.Repeat("dropped ", 40) + "ok ok"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newTestCore(t)
+			for _, g := range tt.groups {
+				for _, size := range g {
+					c.run(c.write(fmt.Sprintf("SET k%d %s", size, strings.Repeat("x", size))))
+				}
+			}
+			var groups []*Group
+			for _, g := range tt.groups {
+				var lines []string
+				for _, size := range g {
+					lines = append(lines, fmt.Sprintf("GET k%d", size))
+				}
+				groups = append(groups, c.write(append(lines, "INCR n")...))
+			}
+			c.run(groups...)
+			size := len(c.rows("r")[len(c.rows("r"))-1]) / 2 // in hexadecimal
+			if size > recordMax+64<<10 {
+				t.Errorf("the row has %d bytes", size)
+			}
+			c.reign()
+			for i, g := range groups {
+				var got []string
+				for _, p := range c.replyOf(testSession, g.Seq).Replies {
+					if len(p) == 0 {
+						got = append(got, "dropped")
+					} else {
+						got = append(got, "ok")
+					}
+				}
+				if strings.Join(got, " ") != tt.want[i] {
+					t.Errorf("group %d: %q, want %q", i, got, tt.want[i])
+				}
+			}
+		})
+	}
 }
 
 // TestSessionPrune checks that rows go with a recorded floor that covers them,
@@ -177,14 +238,20 @@ func TestRecordedDamage(t *testing.T) {
 	if _, err := recorded(view, testShard, testSession, c.at.Index+1, 1); err == nil {
 		t.Error("a reply of an entry that is not there")
 	}
-	val := appendRecorded(nil, 1, [][]byte{[]byte(":1\r\n")})
+	val := appendRecorded(nil, 1, [][]byte{[]byte(":1\r\n")}, replyKeepMax)
 	for n := range val[1:] {
+		if n == 0 {
+			continue // a row of no groups
+		}
 		if err := eachRecorded(val[:n+1], func(uint64, []byte) {}); err == nil {
 			t.Errorf("%d bytes of %d are a row", n+1, len(val))
 		}
 	}
+	val[0]++
+	if err := eachRecorded(val, func(uint64, []byte) {}); !errors.Is(err, store.ErrFormat) {
+		t.Errorf("a row of a later version: %v", err)
+	}
 	if rows := c.rows("n"); !slices.Equal(rows, []string{fmt.Sprintf("n %016x %016x", 1, 1)}) {
 		t.Errorf("rows %q", rows)
 	}
-
 }

@@ -17,12 +17,12 @@ import (
 // A snapshot stream is frames: a head with raft's message, chunks of rows, an
 // end with their number; the receiver answers the end once all is durable.
 //
-//	head: shard:8 first:4 end:4 raftpb.Message    chunk: rows    end: count:8    ok: (empty)
+//	head: shard:8 length:4 descriptor raftpb.Message    chunk: rows    end: count:8    ok: (empty)
 const (
-	snapHead peer.Kind = 32 + iota
-	snapRows
-	snapEnd
-	snapOK
+	snapHead peer.Kind = 32
+	snapRows peer.Kind = 33
+	snapEnd  peer.Kind = 34
+	snapOK   peer.Kind = 35
 )
 
 const snapChunkBytes = 256 << 10
@@ -42,13 +42,13 @@ func (r *Replica) sendSnapshot(m *pb.Message) {
 		r.raft.ReportSnapshot(m.GetTo(), raft.SnapshotFailure)
 		return
 	}
-	v := r.view.Acquire()
+	v, d, to := r.view.Acquire(), r.desc, r.nodeOf(m.GetTo())
 	r.loop.wg.Go(func() {
 		start := time.Now()
-		err := r.stream(v, m)
+		err := r.stream(to, v, d, m)
 		v.Release()
 		status := raft.SnapshotFinish
-		log := r.host.cfg.Logger.With(slog.Uint64("shard", uint64(r.id)), slog.Uint64("to", uint64(replicaNode(cluster.ReplicaID(m.GetTo())))), slog.Uint64("index", v.Index))
+		log := r.host.cfg.Logger.With(slog.Uint64("shard", uint64(r.id)), slog.Uint64("to", uint64(to)), slog.Uint64("index", v.Index))
 		if err != nil {
 			status = raft.SnapshotFailure
 			log.Warn("send snapshot", slog.Any("error", err))
@@ -65,8 +65,8 @@ type snapshotSent struct {
 	status raft.SnapshotStatus
 }
 
-func (r *Replica) stream(v *store.View, m *pb.Message) error {
-	s, err := r.host.cfg.Links.OpenStream(replicaNode(cluster.ReplicaID(m.GetTo())))
+func (r *Replica) stream(to cluster.NodeID, v *store.View, d cluster.Descriptor, m *pb.Message) error {
+	s, err := r.host.cfg.Links.OpenStream(to)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,8 @@ func (r *Replica) stream(v *store.View, m *pb.Message) error {
 	}
 	if err := s.WriteFrame(snapHead, func(dst []byte) []byte {
 		dst = be.AppendUint64(dst, uint64(r.id))
-		dst = be.AppendUint32(be.AppendUint32(dst, uint32(r.slots.First)), uint32(r.slots.End))
+		desc := d.Encode(nil)
+		dst = append(be.AppendUint32(dst, uint32(len(desc))), desc...)
 		return append(dst, msg...)
 	}); err != nil {
 		return err
@@ -91,7 +92,7 @@ func (r *Replica) stream(v *store.View, m *pb.Message) error {
 		}
 		return s.WriteFrame(snapRows, func(dst []byte) []byte { return append(dst, chunk...) })
 	}
-	if err := v.Rows(r.slots, func(row, val []byte) error {
+	if err := v.Rows(d.Slots, func(row, val []byte) error {
 		count++
 		if chunk = store.AppendRow(chunk, row, val); len(chunk) < snapChunkBytes {
 			return nil
@@ -112,29 +113,22 @@ func (r *Replica) stream(v *store.View, m *pb.Message) error {
 	return nil
 }
 
-// Stream receives a snapshot; peer calls it for every stream a node opens.
-func (h *Host) Stream(from cluster.NodeID, s *peer.Conn) {
-	if err := h.receive(from, s); err != nil {
+// receiveSnapshot takes a stream that a node opened to send a snapshot.
+func (h *Host) receiveSnapshot(from cluster.NodeID, head []byte, s *peer.Conn) {
+	if err := h.receive(from, head, s); err != nil {
 		h.cfg.Logger.Warn("receive snapshot", slog.Uint64("from", uint64(from)), slog.Any("error", err))
 	}
 }
 
-func (h *Host) receive(from cluster.NodeID, s *peer.Conn) error {
-	kind, head, err := s.ReadFrame()
-	if err != nil {
-		return err
-	}
-	if kind != snapHead {
-		return peer.ErrFrame
-	}
-	r, m, err := h.snapshotHead(from, head)
+func (h *Host) receive(from cluster.NodeID, head []byte, s *peer.Conn) error {
+	r, m, d, err := h.snapshotHead(head)
 	if err != nil {
 		return err
 	}
 	if !r.receiving.CompareAndSwap(false, true) {
 		return fmt.Errorf("shard %d already receives a snapshot", r.id)
 	}
-	in, err := h.cfg.State.Receive(r.id, r.slots)
+	in, err := h.cfg.State.Receive(r.id, r.self, d.Slots)
 	if err == nil {
 		err = receiveRows(s, in)
 	}
@@ -148,25 +142,30 @@ func (h *Host) receive(from cluster.NodeID, s *peer.Conn) error {
 	if err := s.WriteFrame(snapOK, func(dst []byte) []byte { return dst }); err != nil {
 		h.cfg.Logger.Debug("confirm snapshot", slog.Any("error", err))
 	}
-	r.loop.post(snapshotReceived{r, m, in})
+	r.loop.post(snapshotReceived{r, from, m, in})
 	return nil
 }
 
 // snapshotHead reads the head of a snapshot stream.
-func (h *Host) snapshotHead(from cluster.NodeID, head []byte) (*Replica, *pb.Message, error) {
-	if len(head) < 16 {
-		return nil, nil, peer.ErrFrame
+func (h *Host) snapshotHead(head []byte) (*Replica, *pb.Message, cluster.Descriptor, error) {
+	var d cluster.Descriptor
+	if len(head) < 12 || uint64(be.Uint32(head[8:])) > uint64(len(head)-12) {
+		return nil, nil, d, peer.ErrFrame
 	}
-	r := h.replicas[cluster.ShardID(be.Uint64(head))]
+	shard, n := cluster.ShardID(be.Uint64(head)), int(be.Uint32(head[8:]))
+	r := h.replica(shard)
+	d, err := cluster.DecodeDescriptor(head[12 : 12+n])
+	if err != nil {
+		return nil, nil, d, fmt.Errorf("%w: %w", peer.ErrFrame, err)
+	}
 	m := &pb.Message{}
-	if err := proto.Unmarshal(head[16:], m); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", peer.ErrFrame, err)
+	if err := proto.Unmarshal(head[12+n:], m); err != nil {
+		return nil, nil, d, fmt.Errorf("%w: %w", peer.ErrFrame, err)
 	}
-	slots := store.SlotRange{First: int(be.Uint32(head[8:])), End: int(be.Uint32(head[12:]))}
-	if r == nil || slots != r.slots || m.GetType() != pb.MsgSnap || replicaNode(cluster.ReplicaID(m.GetFrom())) != from || cluster.ReplicaID(m.GetTo()) != r.self || raft.IsEmptySnap(m.GetSnapshot()) {
-		return nil, nil, fmt.Errorf("%w: snapshot of shard %d from node %d", peer.ErrFrame, be.Uint64(head), from)
+	if r == nil || d.ID != shard || m.GetType() != pb.MsgSnap || cluster.ReplicaID(m.GetTo()) != r.self || raft.IsEmptySnap(m.GetSnapshot()) {
+		return nil, nil, d, fmt.Errorf("%w: snapshot of shard %d", peer.ErrFrame, shard)
 	}
-	return r, m, nil
+	return r, m, d, nil
 }
 
 func receiveRows(s *peer.Conn, in *store.Incoming) error {
@@ -192,16 +191,18 @@ func receiveRows(s *peer.Conn, in *store.Incoming) error {
 }
 
 type snapshotReceived struct {
-	r  *Replica
-	m  *pb.Message
-	in *store.Incoming
+	r    *Replica
+	from cluster.NodeID
+	m    *pb.Message
+	in   *store.Incoming
 }
 
 // offer tells raft of a received snapshot. raft takes it, and install follows
 // within this cycle, or it is of no use any more.
 func (r *Replica) offer(f snapshotReceived) {
 	r.incoming = f.in
-	r.step(f.m)
+	r.receiveMsg(f.from, f.m)
+	r.loop.touch(r)
 }
 
 // install replaces the state by the received snapshot, in the order that
@@ -237,13 +238,18 @@ func (r *Replica) install(m *pb.Message) error {
 	if err != nil {
 		return err
 	}
-	r.setConf(conf)
+	desc, err := r.host.cfg.State.Descriptor(r.id)
+	if err != nil {
+		return err
+	}
+	r.setConf(conf, desc)
 	r.host.checkSettled()
 	if err := r.loadDatabases(); err != nil {
 		return err
 	}
 	r.view = nil
 	r.publish()
+	r.metaChanged()
 	r.receiving.Store(false)
 	r.host.cfg.Logger.Info("snapshot installed", slog.Uint64("shard", uint64(r.id)), slog.Uint64("index", applied.Index))
 	if len(m.GetEntries()) > 0 {

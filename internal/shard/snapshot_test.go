@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/store"
 )
 
@@ -20,10 +21,10 @@ func TestSnapshotWithEntries(t *testing.T) {
 			src.run(src.write("INCR a"))
 		}
 		at := src.at
-		in, err := n.state.Receive(testShard, store.AllSlots)
+		in, err := n.state.Receive(testShard, 1, cluster.AllSlots)
 		n.must(err)
 		view := src.state.View(testShard, at, src.dbs, func() {})
-		n.must(view.Rows(store.AllSlots, in.Add))
+		n.must(view.Rows(cluster.AllSlots, in.Add))
 		view.Release()
 		n.must(in.Finish())
 		next := src.evaluate(src.input(), src.write("INCR a"))
@@ -38,7 +39,7 @@ func TestSnapshotWithEntries(t *testing.T) {
 		app.Entries = []*pb.Entry{{Index: new(at.Index + 1), Term: new(at.Term), Type: pb.EntryNormal.Enum(), Data: next.data}, empty}
 		n.call(func(r *Replica) {
 			r.receiving.Store(true)
-			r.offer(snapshotReceived{r, snap, in})
+			r.offer(snapshotReceived{r, 2, snap, in})
 			r.step(app)
 		})
 		n.wait("entries", func() bool { return n.info().Applied == at.Index+2 })

@@ -132,6 +132,16 @@ func (r *Replica) noRoomFor(m *pb.Message) bool {
 	return away
 }
 
-// Away reports whether the replica of a shard here does not follow its leader,
-// for want of room.
-func (h *Host) Away(shard cluster.ShardID) bool { return h.replicas[shard].away.Load() }
+// Away reports whether there is no replica of a shard here that follows its
+// leader: there is none, or none with room.
+func (h *Host) Away(shard cluster.ShardID) bool {
+	r := h.replica(shard)
+	return r == nil || r.away.Load() || !r.member.Load()
+}
+
+// Follows reports whether the replica of a shard here belongs to its group, as
+// far as it knows, and so will learn who leads.
+func (h *Host) Follows(shard cluster.ShardID) bool {
+	r := h.replica(shard)
+	return r != nil && r.member.Load()
+}

@@ -41,7 +41,7 @@ func newSweeper(r *Replica) *sweeper {
 	v, term := r.view.Acquire(), r.term
 	r.loop.wg.Go(func() {
 		found := sweepFound{r: r, term: term}
-		err := keyspace.Pending(v, r.slots.First, r.slots.End,
+		err := keyspace.Pending(v, v.Slots.First, v.Slots.End,
 			func(slot uint16, t int64) { found.deadlines = append(found.deadlines, deadline{slot, t}) },
 			func(slot uint16, id uint64) { found.trash = append(found.trash, trashed{slot, id}) })
 		v.Release()
@@ -105,7 +105,7 @@ func (s *sweeper) step(now int64) func(tx *keyspace.Tx) {
 			tx.PurgeTrash(s.trash[0].slot, s.trash[0].id, purgeRowsMax)
 		}
 		if old := s.r.dbs.Trash(); len(old) > 0 && !tx.DatabasesChanged() {
-			next, done := tx.PurgeDatabase(old[0], max(s.purge, s.r.slots.First), s.r.slots.End, sweepKeysMax)
+			next, done := tx.PurgeDatabase(old[0], max(s.purge, s.r.desc.Slots.First), s.r.desc.Slots.End, sweepKeysMax)
 			if s.purged = next; done {
 				s.purged = 0
 				tx.SetDatabases(tx.Databases.Purged(old[0]))

@@ -13,7 +13,7 @@ import (
 // vote may be needed.
 func (h *Host) Resign(ctx context.Context) error {
 	var successors []chan struct{}
-	for id := range h.replicas {
+	for id := range *h.replicas.Load() {
 		if h.Lead(id).Node != h.cfg.Node {
 			continue
 		}
@@ -71,12 +71,12 @@ func (r *Replica) transfer(preferred cluster.ReplicaID, may func(node cluster.No
 	}
 	st := r.raft.Status()
 	if st.LeadTransferee != 0 {
-		return replicaNode(cluster.ReplicaID(st.LeadTransferee))
+		return r.nodeOf(st.LeadTransferee)
 	}
 	best, match := cluster.ReplicaID(0), uint64(0)
 	for raftID, p := range st.Progress {
 		id := cluster.ReplicaID(raftID)
-		if id == r.self || p.IsLearner || p.State != tracker.StateReplicate || !r.host.cfg.Links.Up(replicaNode(id)) || !may(replicaNode(id)) {
+		if id == r.self || p.IsLearner || p.State != tracker.StateReplicate || !r.host.cfg.Links.Up(r.nodeOf(raftID)) || !may(r.nodeOf(raftID)) {
 			continue
 		}
 		if best == 0 || p.Match > match || p.Match == match && id == preferred {
@@ -87,5 +87,5 @@ func (r *Replica) transfer(preferred cluster.ReplicaID, may func(node cluster.No
 		r.loop.touch(r)
 		r.raft.TransferLeader(uint64(best))
 	}
-	return replicaNode(best)
+	return r.nodeOf(uint64(best))
 }

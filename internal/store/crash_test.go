@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 )
 
@@ -330,8 +331,8 @@ func (s *script) run() {
 		s.ok(err)
 		state, err := OpenState(s.cfg)
 		s.ok(err)
-		s.ok(state.Create(testShard, Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{3}}))
-		s.ok(log.Create(testShard, 10, 1))
+		s.ok(state.Create(cluster.Descriptor{ID: testShard}, Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{3}}))
+		s.ok(log.Create(testShard, 1, 10, 1))
 		s.ok(log.Close())
 		s.ok(state.Close())
 	})
@@ -367,7 +368,7 @@ func snapshotAt(t *testing.T, index, term uint64) *View {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := state.Create(testShard, Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{1, 2, 3}}); err != nil {
+	if err := state.Create(cluster.Descriptor{ID: testShard}, Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{1, 2, 3}}); err != nil {
 		t.Fatal(err)
 	}
 	at := Applied{Index: 10, Term: 1}
@@ -384,11 +385,11 @@ func snapshotAt(t *testing.T, index, term uint64) *View {
 }
 
 func receiveAll(t *testing.T, state *State, v *View) *Incoming {
-	in, err := state.Receive(testShard, AllSlots)
+	in, err := state.Receive(testShard, 1, cluster.AllSlots)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := v.Rows(AllSlots, in.Add); err != nil {
+	if err := v.Rows(cluster.AllSlots, in.Add); err != nil {
 		t.Fatal(err)
 	}
 	if err := in.Finish(); err != nil {
@@ -454,7 +455,7 @@ func allRows(s *State) (map[string]string, error) {
 	}
 	rows := make(map[string]string)
 	for ok := it.First(); ok; ok = it.Next() {
-		if string(it.Key()) != string(localRow(testShard, localApplied)) && string(it.Key()) != string(localRow(testShard, localConf)) &&
+		if string(it.Key()) != string(localRow(testShard, localApplied)) && string(it.Key()) != string(localRow(testShard, localConf)) && string(it.Key()) != string(localRow(testShard, localShard)) &&
 			string(it.Key()) != string(DatabasesRow(testShard)) {
 			rows[string(it.Key())] = string(it.Value())
 		}

@@ -12,6 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"tutti/internal/cluster"
 )
 
 func TestDamageOrNot(t *testing.T) {
@@ -184,7 +186,7 @@ func TestPieces(t *testing.T) {
 	v := s.View(testShard, Applied{}, nil, func() {})
 	defer v.Release()
 	var want []string
-	if err := v.Rows(AllSlots, func(row, val []byte) error {
+	if err := v.Rows(cluster.AllSlots, func(row, val []byte) error {
 		want = append(want, fmt.Sprintf("%x %x", row, val))
 		return nil
 	}); err != nil {
@@ -194,7 +196,7 @@ func TestPieces(t *testing.T) {
 		var got []string
 		pieces := 0
 		for from := []byte(nil); ; pieces++ {
-			next, err := v.Piece(AllSlots, from, size, func(row, val []byte) error {
+			next, err := v.Piece(cluster.AllSlots, from, size, func(row, val []byte) error {
 				got = append(got, fmt.Sprintf("%x %x", row, val))
 				return nil
 			})

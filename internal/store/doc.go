@@ -11,6 +11,9 @@
 //	shard:8 'h'           crc:4 term:8 vote:8 commit:8
 //	shard:8 't'           crc:4 index:8 term:8        the last entry removed from the front
 //	shard:8 'i'           crc:4 index:8 term:8        a snapshot is being installed
+//	shard:8 'r'           crc:4 replica:8             which replica of the shard this is
+//	shard:8 'd'           crc:4 replica:8             it is being dropped
+//	shard:8 'g'           crc:4 replica:8             the newest that was dropped: this node is none of those any more
 //
 // # State store (folder state/)
 //
@@ -20,6 +23,8 @@
 //
 //	00 shard:8 'a'                  applied: index:8 term:8 time:8 hash:8
 //	00 shard:8 'c'                  configuration: raftpb.ConfState
+//	00 shard:8 'd'                  what the shard owns and who its replicas are: see cluster.Descriptor
+//	00 shard:8 'm' …                the map, of the meta shard: see package meta
 //	00 shard:8 'b'                  logical to physical databases
 //	00 shard:8 'k' pdb:4            number of keys: 8
 //	00 shard:8 'n' node:8           newest incarnation of an entry node that opened a session: 8

@@ -151,7 +151,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add(AppendRow(nil, localRow(2, localApplied), nil))
 	s := fuzzState(f)
 	f.Fuzz(func(t *testing.T, chunk []byte) {
-		in, err := s.Receive(1, AllSlots)
+		in, err := s.Receive(1, 1, cluster.AllSlots)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +182,7 @@ func FuzzReceive(f *testing.F) {
 		v := s.View(1, at, nil, func() {})
 		defer v.Release()
 		got := 0
-		if err := v.Rows(AllSlots, func(row, val []byte) error {
+		if err := v.Rows(cluster.AllSlots, func(row, val []byte) error {
 			got++
 			if w, ok := want[string(row)]; !ok || w != string(val) {
 				t.Errorf("row %x is %x, want %x", row, val, w)

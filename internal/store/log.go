@@ -56,6 +56,10 @@ type Append struct {
 
 	reset *position // snapshot installed: drop everything, start behind it
 	mark  *position // marker "installing"; zero clears it
+	// replica is who the log belongs to; with create it is a new one, with
+	// dropping it is about to go, with dropped it is gone with all its rows.
+	replica                   cluster.ReplicaID
+	create, dropping, dropped bool
 }
 
 type position struct{ index, term uint64 }
@@ -65,6 +69,9 @@ const (
 	rowHard     = 'h'
 	rowFront    = 't'
 	rowInstall  = 'i'
+	rowReplica  = 'r'
+	rowDropping = 'd'
+	rowGone     = 'g'
 	entryHead   = 4 + 1 + 8
 	appendQueue = 1 << 14 // more waiting appends than loops can produce
 )
@@ -269,9 +276,18 @@ func (l *Log) write(work []*Append, closing bool) error {
 // add puts one append into the batch and says whether it must be synced.
 func (l *Log) add(b *pebble.Batch, a *Append) (sync bool, err error) {
 	switch {
+	case a.dropping:
+		return true, b.Set(logRow(nil, a.Shard, rowDropping), encodeReplica(a.replica), nil)
+	case a.dropped:
+		return true, l.addDropped(b, a)
 	case a.reset != nil:
 		if err := l.addReset(b, a); err != nil {
 			return false, err
+		}
+		if a.create {
+			if err := b.Set(logRow(nil, a.Shard, rowReplica), encodeReplica(a.replica), nil); err != nil {
+				return false, err
+			}
 		}
 		sync = true
 	case a.mark != nil:
@@ -364,6 +380,9 @@ func (l *Log) raiseVow(work []*Append) error {
 	urgent := false
 	l.vow.mu.Lock()
 	for _, a := range work {
+		if a.dropping || a.dropped {
+			continue // forgotten by itself, in time
+		}
 		p := l.vow.promise(a.Shard)
 		if n := len(a.Entries); n > 0 {
 			p.index, p.term = a.Entries[n-1].GetIndex(), a.Entries[n-1].GetTerm()

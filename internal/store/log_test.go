@@ -35,10 +35,10 @@ func newTestLog(t *testing.T) *testLog {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := log.Create(testShard, 10, 1); err != nil {
+	if err := log.Create(testShard, 1, 10, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := log.Create(testShard, 10, 1); err == nil {
+	if err := log.Create(testShard, 1, 10, 1); err == nil {
 		t.Error("a log was created twice")
 	}
 	if err := log.Close(); err != nil {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -312,19 +311,5 @@ func (l *Log) FinishInstall(shard cluster.ShardID, applied, appliedTerm uint64) 
 		hs.Term, hs.Vote = new(appliedTerm), new(uint64(0))
 	}
 	l.do(&Append{Shard: shard, reset: &position{applied, appliedTerm}, Hard: hs})
-	return nil
-}
-
-// Create writes the first log of a replica: empty, starting behind a position
-// that all replicas of the shard agree on. It refuses to overwrite.
-func (l *Log) Create(shard cluster.ShardID, index, term uint64) error {
-	_, ok, err := l.readPosition(shard, rowFront)
-	if err != nil {
-		return err
-	}
-	if ok {
-		return errors.New("the log exists")
-	}
-	l.do(&Append{Shard: shard, reset: &position{index, term}, Hard: &pb.HardState{Term: new(term), Vote: new(uint64(0)), Commit: new(index)}})
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
@@ -21,13 +22,7 @@ import (
 // step that also removes what was there before: the slots by excision, the
 // local rows, which lie outside that span, by a range deletion in their table.
 
-// SlotRange is the slots [First, End) of a shard.
-type SlotRange struct{ First, End int }
-
-// AllSlots is the range of a shard that owns everything.
-var AllSlots = SlotRange{0, keyspace.Slots}
-
-func (r SlotRange) bounds() (lower, upper []byte) {
+func slotBounds(r cluster.SlotRange) (lower, upper []byte) {
 	return keyspace.SlotPrefix(nil, r.First), keyspace.SlotPrefix(nil, r.End)
 }
 
@@ -37,11 +32,11 @@ func localBounds(shard cluster.ShardID) (lower, upper []byte) {
 
 // Rows calls f with every row of the view: first the shard-local ones, then
 // those of its slots, each in order.
-func (v *View) Rows(slots SlotRange, f func(row, val []byte) error) error {
+func (v *View) Rows(slots cluster.SlotRange, f func(row, val []byte) error) error {
 	for i := range 2 {
 		lower, upper := localBounds(v.Shard)
 		if i == 1 {
-			lower, upper = slots.bounds()
+			lower, upper = slotBounds(slots)
 		}
 		if err := v.rows(lower, upper, f); err != nil {
 			return err
@@ -53,11 +48,11 @@ func (v *View) Rows(slots SlotRange, f func(row, val []byte) error) error {
 // Piece is Rows for a part of the rows: from the row from (empty: the first)
 // until they amount to size bytes. It returns the row that the next piece begins
 // with, nil after the last one. Equal states have equal pieces.
-func (v *View) Piece(slots SlotRange, from []byte, size int, f func(row, val []byte) error) (next []byte, err error) {
+func (v *View) Piece(slots cluster.SlotRange, from []byte, size int, f func(row, val []byte) error) (next []byte, err error) {
 	for i := range 2 {
 		lower, upper := localBounds(v.Shard)
 		if i == 1 {
-			lower, upper = slots.bounds()
+			lower, upper = slotBounds(slots)
 		}
 		if bytes.Compare(from, upper) >= 0 {
 			continue
@@ -104,18 +99,32 @@ func (v *View) rows(lower, upper []byte, f func(row, val []byte) error) error {
 type Incoming struct {
 	s        *State
 	shard    cluster.ShardID
-	slots    SlotRange
+	slots    cluster.SlotRange
 	local    *tableWriter
 	data     *tableWriter
 	names    []string
 	finished bool
 }
 
-// Receive starts to receive a snapshot into folder name below the data folder,
-// replacing what an interrupted one left there.
-func (s *State) Receive(shard cluster.ShardID, slots SlotRange) (*Incoming, error) {
+// incomingPrefix begins the names of the folders of snapshots being received.
+const incomingPrefix = "incoming-"
+
+// dropIncoming removes what interrupted snapshots have left.
+func (s *State) dropIncoming() error {
+	names, err := s.cfg.FS.List(s.cfg.Dir)
+	for _, name := range names {
+		if err == nil && strings.HasPrefix(name, incomingPrefix) {
+			err = s.cfg.FS.RemoveAll(s.cfg.FS.PathJoin(s.cfg.Dir, name))
+		}
+	}
+	return err
+}
+
+// Receive starts to receive a snapshot for a replica of a shard that owns slots
+// in it, into a folder of its own, replacing what an interrupted one left there.
+func (s *State) Receive(shard cluster.ShardID, replica cluster.ReplicaID, slots cluster.SlotRange) (*Incoming, error) {
 	fs := s.cfg.FS
-	dir := fs.PathJoin(s.cfg.Dir, fmt.Sprintf("incoming-%d", shard))
+	dir := fs.PathJoin(s.cfg.Dir, fmt.Sprint(incomingPrefix, shard, "-", replica))
 	if err := errors.Join(fs.RemoveAll(dir), fs.MkdirAll(dir, 0o755)); err != nil {
 		return nil, fmt.Errorf("make folder %s: %w", dir, err)
 	}
@@ -154,7 +163,7 @@ func (s *State) newTable(name string) (*tableWriter, error) {
 
 // Add adds a row; rows come in the order of View.Rows.
 func (in *Incoming) Add(row, val []byte) error {
-	if lower, upper := in.slots.bounds(); within(row, lower, upper) {
+	if lower, upper := slotBounds(in.slots); within(row, lower, upper) {
 		in.data.rows++
 		return in.data.w.Set(row, val)
 	}
@@ -188,12 +197,17 @@ func (in *Incoming) Discard() error {
 // durably. The caller has called ShardLog.StartInstall and calls Installed
 // afterwards.
 func (in *Incoming) Install() (Applied, error) {
-	lower, upper := in.slots.bounds()
+	lower, upper := slotBounds(in.slots)
 	names := in.names
 	if in.data.rows == 0 {
 		names = names[:1]
 	}
-	_, err := in.s.db.IngestAndExcise(context.Background(), names, nil, nil, pebble.KeyRange{Start: lower, End: upper})
+	var err error
+	if in.slots.Empty() { // there is nothing to excise
+		err = in.s.db.Ingest(context.Background(), names)
+	} else {
+		_, err = in.s.db.IngestAndExcise(context.Background(), names, nil, nil, pebble.KeyRange{Start: lower, End: upper})
+	}
 	if err != nil {
 		return Applied{}, fmt.Errorf("ingest snapshot of shard %d: %w", in.shard, err)
 	}

@@ -146,7 +146,7 @@ func fillAtOnce(t *testing.T, before int) {
 	defer cfg.Space.Close()
 	log, err := OpenLog(cfg)
 	if err == nil {
-		err = log.Create(testShard, 10, 1)
+		err = log.Create(testShard, 1, 10, 1)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func quotaReached(t *testing.T, quota error, bare bool, before int) {
 	cfg.Space = WatchSpace(cfg)
 	log, err := OpenLog(cfg)
 	if err == nil {
-		err = log.Create(testShard, 10, 1)
+		err = log.Create(testShard, 1, 10, 1)
 	}
 	if err != nil {
 		t.Fatal(err)

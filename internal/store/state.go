@@ -1,9 +1,11 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
@@ -37,6 +39,7 @@ const (
 	localPrefix  = 0x00
 	localApplied = 'a'
 	localConf    = 'c'
+	localShard   = 'd'
 	localDBs     = 'b'
 	localCount   = 'k'
 	localNode    = 'n'
@@ -64,6 +67,9 @@ func OpenState(cfg Config) (*State, error) {
 		return nil, err
 	}
 	s := &State{cfg: cfg, db: db, cache: cache}
+	if err := s.dropIncoming(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	if cfg.Space != nil {
 		s.reclaimer.start(s)
 	}
@@ -208,24 +214,97 @@ func (s *State) Conf(shard cluster.ShardID) (*pb.ConfState, error) {
 	return conf, nil
 }
 
-// Create writes the state of a new shard: empty, at a position that all its
-// replicas agree on, with conf as its members. It is durable on return.
-func (s *State) Create(shard cluster.ShardID, at Applied, conf *pb.ConfState) error {
+// ErrNoShard says that a store holds nothing of a shard.
+var ErrNoShard = errors.New("no such shard here")
+
+// Descriptor returns what a shard knows of itself.
+func (s *State) Descriptor(shard cluster.ShardID) (cluster.Descriptor, error) {
+	b, err := s.read(localRow(shard, localShard), false)
+	if err != nil {
+		return cluster.Descriptor{}, err
+	}
+	if b == nil {
+		return cluster.Descriptor{}, fmt.Errorf("descriptor of shard %d: %w", shard, ErrNoShard)
+	}
+	d, err := cluster.DecodeDescriptor(b)
+	if err == nil && d.ID != shard {
+		err = fmt.Errorf("it is that of shard %d: %w", d.ID, ErrDamaged)
+	}
+	if err != nil {
+		return d, fmt.Errorf("descriptor of shard %d: %w", shard, err)
+	}
+	return d, nil
+}
+
+// Shards lists the shards of which something has been applied.
+func (s *State) Shards() (ids []cluster.ShardID, err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{localPrefix}, UpperBound: []byte{localPrefix + 1}})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; {
+		if len(it.Key()) < localRowLen {
+			return nil, fmt.Errorf("%w: row %x of the state", ErrDamaged, it.Key())
+		}
+		id := cluster.ShardID(be.Uint64(it.Key()[1:]))
+		at, err := s.Applied(id)
+		if err != nil {
+			return nil, err
+		}
+		if at.Index > 0 {
+			ids = append(ids, id)
+		}
+		_, next := localBounds(id)
+		ok = it.SeekGE(next)
+	}
+	return ids, damage(it.Error())
+}
+
+// Row is a row of a store.
+type Row struct{ Key, Val []byte }
+
+// Create writes the state of a new replica: at a position that all replicas of
+// the shard agree on, with the replicas of d as its members by conf, and rows.
+// For one that joins a group the position is zero, and d names the shard only.
+// It is durable on return.
+func (s *State) Create(d cluster.Descriptor, at Applied, conf *pb.ConfState, rows ...Row) error {
 	b := s.db.NewBatch()
 	defer b.Close()
 	enc, err := proto.Marshal(conf)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(
-		b.Set(AppliedRow(shard), at.encode(), nil),
-		b.Set(localRow(shard, localConf), enc, nil),
-		b.Set(DatabasesRow(shard), keyspace.NewDatabases().Encode(), nil),
-		b.Commit(pebble.NoSync),
-	); err != nil {
+	rows = append(slices.Clone(rows),
+		Row{AppliedRow(d.ID), at.encode()}, Row{localRow(d.ID, localConf), enc},
+		Row{localRow(d.ID, localShard), d.Encode(nil)}, Row{DatabasesRow(d.ID), keyspace.NewDatabases().Encode()})
+	for _, r := range rows {
+		if err := b.Set(r.Key, r.Val, nil); err != nil {
+			return err
+		}
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
 		return err
 	}
 	return s.db.Flush()
+}
+
+// Drop removes all rows of a shard that owns slots here, and gives the disk
+// back. It is durable on return. No view of the shard may be open: excision
+// would change what it shows.
+func (s *State) Drop(shard cluster.ShardID, slots cluster.SlotRange) error {
+	lower, upper := localBounds(shard)
+	spans := []pebble.KeyRange{{Start: lower, End: upper}}
+	if !slots.Empty() {
+		lower, upper = slotBounds(slots)
+		spans = append(spans, pebble.KeyRange{Start: lower, End: upper})
+	}
+	for _, span := range spans {
+		if err := s.db.Excise(context.Background(), span); err != nil {
+			return fmt.Errorf("drop the rows of shard %d: %w", shard, damage(err))
+		}
+	}
+	return nil
 }
 
 // Batch collects what the entries of one cycle do to the state, over all
@@ -237,7 +316,9 @@ type Batch struct {
 	// Databases is set when a databases row was written.
 	Databases bool
 	// Scrub is set when the newest entry wrote a scrub row.
-	Scrub   bool
+	Scrub bool
+	// Meta is set when a row of the map was written.
+	Meta    bool
 	deletes bool
 }
 
@@ -260,10 +341,12 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 					b.Databases = b.Databases || row[localRowLen-1] == localDBs
 					b.Scrub = b.Scrub || row[localRowLen-1] == localScrub
 				}
+				b.Meta = b.Meta || keyspace.IsMetaRow(row)
 				return b.b.Set(row, val, nil)
 			},
 			func(row []byte) error {
 				b.deletes = true
+				b.Meta = b.Meta || keyspace.IsMetaRow(row)
 				return b.b.Delete(row, nil)
 			},
 		); err != nil {
@@ -286,13 +369,14 @@ func chain(hash uint64, data []byte) uint64 {
 	return d.Sum64()
 }
 
-// SetConf adds the configuration that a change at the entry just applied led to.
-func (b *Batch) SetConf(shard cluster.ShardID, conf *pb.ConfState) error {
+// SetConf adds the configuration that a change at the entry just applied led
+// to, and the descriptor that goes with it.
+func (b *Batch) SetConf(d cluster.Descriptor, conf *pb.ConfState) error {
 	enc, err := proto.Marshal(conf)
 	if err != nil {
 		return err
 	}
-	return b.b.Set(localRow(shard, localConf), enc, nil)
+	return errors.Join(b.b.Set(localRow(d.ID, localConf), enc, nil), b.b.Set(localRow(d.ID, localShard), d.Encode(nil), nil))
 }
 
 // Bytes returns how large the batch is.

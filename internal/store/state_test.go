@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 )
 
@@ -20,7 +21,7 @@ func newTestState(t *testing.T) (*State, *vfs.MemFS) {
 		t.Fatal(err)
 	}
 	s := openTestState(t, fs)
-	if err := s.Create(testShard, Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{1, 2}}); err != nil {
+	if err := s.Create(cluster.Descriptor{ID: testShard}, Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{1, 2}}); err != nil {
 		t.Fatal(err)
 	}
 	return s, fs
@@ -173,12 +174,12 @@ func TestView(t *testing.T) {
 	v := s.View(testShard, at, keyspace.NewDatabases(), func() { closed++ })
 	before := make(map[string]string)
 	add := func(row, val []byte) error { before[string(row)] = string(val); return nil }
-	if err := v.Rows(AllSlots, add); err != nil {
+	if err := v.Rows(cluster.AllSlots, add); err != nil {
 		t.Fatal(err)
 	}
 	mustApply(t, s, at, 40)
 	after := make(map[string]string)
-	if err := v.Acquire().Rows(AllSlots, func(row, val []byte) error { after[string(row)] = string(val); return nil }); err != nil {
+	if err := v.Acquire().Rows(cluster.AllSlots, func(row, val []byte) error { after[string(row)] = string(val); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if !maps.Equal(before, after) || len(before) == 0 {
@@ -203,7 +204,7 @@ func TestView(t *testing.T) {
 // TestSnapshotRows refuses rows that are not the shard's own.
 func TestSnapshotRows(t *testing.T) {
 	s, _ := newTestState(t)
-	slots := SlotRange{100, 200}
+	slots := cluster.SlotRange{First: 100, End: 200}
 	for _, c := range []struct {
 		row []byte
 		ok  bool
@@ -220,7 +221,7 @@ func TestSnapshotRows(t *testing.T) {
 		{nil, false},
 		{[]byte{2}, false},
 	} {
-		in, err := s.Receive(testShard, slots)
+		in, err := s.Receive(testShard, 1, slots)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,7 +251,7 @@ func TestInstall(t *testing.T) {
 	}
 	v := snapshotAt(t, 50, 6)
 	want := make(map[string]string)
-	if err := v.Rows(AllSlots, func(row, val []byte) error { want[string(row)] = string(val); return nil }); err != nil {
+	if err := v.Rows(cluster.AllSlots, func(row, val []byte) error { want[string(row)] = string(val); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	in := receiveAll(t, s, v)
@@ -261,7 +262,7 @@ func TestInstall(t *testing.T) {
 	for name, s := range map[string]*State{"": s, " after a crash": openTestState(t, fs.CrashClone(vfs.CrashCloneCfg{}))} {
 		got := make(map[string]string)
 		v := s.View(testShard, at, nil, func() {})
-		if err := v.Rows(AllSlots, func(row, val []byte) error { got[string(row)] = string(val); return nil }); err != nil {
+		if err := v.Rows(cluster.AllSlots, func(row, val []byte) error { got[string(row)] = string(val); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		v.Release()
@@ -370,7 +371,7 @@ func TestFsyncError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Create(testShard, 10, 1); err != nil {
+	if err := l.Create(testShard, 1, 10, 1); err != nil {
 		t.Fatal(err)
 	}
 	failing.Store(true)

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/cluster"
 )
 
 // A small file that nobody else has is kept in two copies, NAME and NAME.2, so
@@ -39,10 +41,6 @@ type LostError struct {
 
 // Error names the file.
 func (e *LostError) Error() string { return fmt.Sprintf("both copies of %s are damaged", e.Name) }
-
-// ErrVersion says that a file was written by a later version of this program. It
-// is not damaged, and must not be replaced.
-var ErrVersion = errors.New("a later version of tutti is needed")
 
 const (
 	secondCopy = ".2"
@@ -76,8 +74,8 @@ func WriteTwice(fs vfs.FS, dir, name string, version uint32, body []byte) error 
 
 // ReadTwice reads a small file and changes nothing. newest is the newest version
 // of its body that the caller knows. The error is os.ErrNotExist if there is no
-// copy, a LostError if none is good, and ErrVersion if a later version has
-// written the file.
+// copy, a LostError if none is good, and cluster.ErrVersion if a later version
+// has written the file: that is not damaged.
 func ReadTwice(fs vfs.FS, dir, name string, newest uint32) (Twice, error) {
 	copies := readCopies(fs, dir, name)
 	a, b := copies[0], copies[1]
@@ -90,7 +88,7 @@ func ReadTwice(fs vfs.FS, dir, name string, newest uint32) (Twice, error) {
 		best = b
 	}
 	if best.version > newest {
-		return Twice{}, fmt.Errorf("%s has version %d, this program knows it up to version %d: %w", path, best.version, newest, ErrVersion)
+		return Twice{}, fmt.Errorf("%s has version %d, this tutti reads it up to version %d: %w", path, best.version, newest, cluster.ErrVersion)
 	}
 	return Twice{best.version, best.body, a.err != nil || b.err != nil || a.write != b.write}, nil
 }

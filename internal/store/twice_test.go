@@ -128,10 +128,10 @@ func TestTwiceOfALaterVersion(t *testing.T) {
 	writeTwice(t, fs, 7, "new")
 	overwriteFile(t, fs, "/f", before)
 	_, err = MendTwice(fs, "/", "f", 1)
-	if lost, ok := errors.AsType[*LostError](err); ok || !errors.Is(err, ErrVersion) {
+	if lost, ok := errors.AsType[*LostError](err); ok || !errors.Is(err, cluster.ErrVersion) {
 		t.Errorf("says %v, lost %v", err, lost)
 	}
-	if want := "/f has version 7, this program knows it up to version 1: a later version of tutti is needed"; err.Error() != want {
+	if want := "/f has version 7, this tutti reads it up to version 1: needs a later version of tutti"; err.Error() != want {
 		t.Errorf("says %q, want %q", err, want)
 	}
 	if after, err := readFile(fs, "/f"); err != nil || !bytes.Equal(after, before) {

@@ -16,6 +16,8 @@ type View struct {
 	Applied
 	Shard     cluster.ShardID
 	Databases *keyspace.Databases
+	// Slots are those that the shard owns in this state.
+	Slots cluster.SlotRange
 
 	snap   *pebble.Snapshot
 	closed func()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -140,6 +142,22 @@ func (v *vow) lower(shard cluster.ShardID, index uint64) error {
 	v.state[shard] = p
 	v.mu.Unlock()
 	return v.write()
+}
+
+// forget takes back, durably, all that was vowed for a shard whose replica here
+// is dropped.
+func (v *vow) forget(shard cluster.ShardID) error {
+	v.mu.Lock()
+	delete(v.state, shard)
+	v.mu.Unlock()
+	return v.write()
+}
+
+// shards lists those that something is vowed for.
+func (v *vow) shards() []cluster.ShardID {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Sorted(maps.Keys(v.state))
 }
 
 func (v *vow) signal() {

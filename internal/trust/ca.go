@@ -5,7 +5,6 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -25,7 +24,8 @@ const (
 var endOfTime = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 
 // CA signs the certificates of one cluster. Whoever has its key can add nodes,
-// so it belongs on as few machines as possible.
+// so it belongs on as few machines as possible; but it has to be somewhere, or
+// no node can ever join.
 type CA struct {
 	Cluster string
 
@@ -61,26 +61,38 @@ func NewCA(cluster string, now time.Time, rand io.Reader) (*CA, error) {
 	return &CA{Cluster: cluster, cert: cert, key: key}, nil
 }
 
-// IssueNode makes a key and a certificate for the node with the given id, which
-// is not 0. It does not know which ids are taken; the member list does.
-func (c *CA) IssueNode(id cluster.NodeID, now time.Time, rand io.Reader) (*Identity, error) {
-	if id == 0 {
-		return nil, errors.New("trust: node id is 0")
+// Sign answers the request of a node with its certificate and with the
+// authorities it is to trust, as texts of PEM for Request.Identity. The identity
+// is the one given here: what the request names is ignored. It does not know
+// which ids are taken; the member list does.
+func (c *CA) Sign(request []byte, id cluster.NodeID, now time.Time, rand io.Reader) (ca, node []byte, err error) {
+	if id == 0 || id > cluster.NodeMax {
+		return nil, nil, fmt.Errorf("trust: node id %d is not between 1 and %d", id, cluster.NodeMax)
 	}
-	return c.issue(nodeURI(c.Cluster, id), now, rand)
+	pub, err := requestKey(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	name := nodeURI(c.Cluster, id)
+	leaf, err := sign(leafTemplate(name, c.cert, now), c.cert, pub, c.key, rand)
+	if err != nil {
+		return nil, nil, fmt.Errorf("sign certificate of %s: %w", name, err)
+	}
+	return encode(certType, c.cert.Raw), encode(certType, leaf.Raw), nil
 }
 
-// issue makes a key and a certificate for a name.
-func (c *CA) issue(name *url.URL, now time.Time, rand io.Reader) (*Identity, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand)
+// IssueNode makes a key and a certificate for a node, where both are made in one
+// place: when a cluster is formed.
+func (c *CA) IssueNode(id cluster.NodeID, now time.Time, rand io.Reader) (*Identity, error) {
+	r, err := NewRequest(rand)
 	if err != nil {
-		return nil, fmt.Errorf("make key of %s: %w", name, err)
+		return nil, err
 	}
-	leaf, err := sign(leafTemplate(name, c.cert, now), c.cert, &key.PublicKey, c.key, rand)
+	ca, node, err := c.Sign(r.Bytes(), id, now, rand)
 	if err != nil {
-		return nil, fmt.Errorf("sign certificate of %s: %w", name, err)
+		return nil, err
 	}
-	return newIdentity(leaf, key, []*x509.Certificate{c.cert})
+	return r.Identity(ca, node)
 }
 
 // leafTemplate returns the certificate to sign for a name. A clock that is

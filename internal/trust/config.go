@@ -10,9 +10,10 @@ import (
 )
 
 // ServerConfig returns the configuration of the peer port: it lets in the nodes
-// of the cluster for which isMember reports true. It is asked during each
-// handshake, from the goroutine of the connection. A connection that is already
-// open when its node is removed has to be closed by its owner.
+// of the cluster that are members now, for which isMember reports true. It is
+// asked anew during each handshake, from the goroutine of the connection. A
+// connection that is already open when its node is removed has to be closed by
+// its owner, as peer.Links.Forget does.
 func ServerConfig(ident *Identity, isMember func(id cluster.NodeID) bool) *tls.Config {
 	if isMember == nil {
 		panic("trust: no member list")
@@ -36,10 +37,13 @@ func ServerConfig(ident *Identity, isMember func(id cluster.NodeID) bool) *tls.C
 }
 
 // ClientConfig returns the configuration to dial the node peerID. The handshake
-// fails if another node answers, so an old address cannot mislead. With TLS 1.3
-// the refusal of the other side arrives with the first Read, not with the
-// handshake.
-func ClientConfig(ident *Identity, peerID cluster.NodeID) *tls.Config {
+// fails if another node answers, so an old address cannot mislead, and if
+// isMember, asked as in ServerConfig, no longer knows the node. With TLS 1.3 the
+// refusal of the other side arrives with the first Read, not with the handshake.
+func ClientConfig(ident *Identity, peerID cluster.NodeID, isMember func(id cluster.NodeID) bool) *tls.Config {
+	if isMember == nil {
+		panic("trust: no member list")
+	}
 	config := ident.config()
 	// This switches off the checks of host name and period only to have them
 	// replaced: nodes are known by id, and VerifyConnection always runs.
@@ -51,6 +55,9 @@ func ClientConfig(ident *Identity, peerID cluster.NodeID) *tls.Config {
 		}
 		if id != peerID {
 			return fmt.Errorf("%w: node %d instead of %d", ErrWrongPeer, id, peerID)
+		}
+		if !isMember(id) {
+			return fmt.Errorf("%w: node %d", ErrNotMember, id)
 		}
 		return nil
 	}

@@ -1,38 +1,43 @@
 package trust
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 func TestSaveAndLoad(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "keys")
 	ca := newCA(t, "red")
-	if err := errors.Join(ca.Save(dir), issue(t, ca, 7, now).Save(dir)); err != nil {
+	if err := errors.Join(ca.Save(vfs.Default, dir), issue(t, ca, 7, now).Save(vfs.Default, dir)); err != nil {
 		t.Fatal(err)
 	}
-	for name, mode := range map[string]os.FileMode{CAFile: 0o644, CAKeyFile: 0o600, NodeFile: 0o644, NodeKeyFile: 0o600} {
+	for name, mode := range map[string]os.FileMode{AuthorityFile: 0o644, AuthorityKeyFile: 0o600, CAFile: 0o644, NodeFile: 0o644, NodeKeyFile: 0o600} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.Mode() != mode {
 			t.Errorf("%s: mode %v, %v, want %v", name, info.Mode(), err, mode)
 		}
 	}
-	if files, _ := os.ReadDir(dir); len(files) != 4 {
-		t.Errorf("%d files left, want 4", len(files))
+	if files, _ := os.ReadDir(dir); len(files) != 2*5 {
+		t.Errorf("%d files left, want two copies of 5", len(files))
 	}
-	seven, err := Load(dir)
+	seven, err := Load(vfs.Default, dir)
 	if err != nil || seven.String() != "tutti://red/node/7" {
 		t.Fatalf("loaded %v, %v", seven, err)
 	}
-	loaded, err := LoadCA(dir)
+	loaded, err := LoadCA(vfs.Default, dir)
 	if err != nil || loaded.Cluster != "red" {
 		t.Fatalf("loaded %v, %v", loaded, err)
 	}
 	eight := issue(t, loaded, 8, now)
-	serverErr, clientErr, _, _ := handshake(ServerConfig(seven, members(7, 8)), ClientConfig(eight, 7))
+	serverErr, clientErr, _, _ := handshake(ServerConfig(seven, members(7, 8)), ClientConfig(eight, 7, anyone))
 	if serverErr != nil || clientErr != nil {
 		t.Errorf("server: %v, client: %v", serverErr, clientErr)
 	}
@@ -43,18 +48,18 @@ func TestExposedKeyRefused(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			dir := t.TempDir()
 			ca := newCA(t, "red")
-			if err := errors.Join(ca.Save(dir), issue(t, ca, 1, now).Save(dir)); err != nil {
+			if err := errors.Join(ca.Save(vfs.Default, dir), issue(t, ca, 1, now).Save(vfs.Default, dir)); err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range []string{CAKeyFile, NodeKeyFile} {
+			for _, name := range []string{AuthorityKeyFile, NodeKeyFile} {
 				if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if _, err := Load(dir); !errors.Is(err, ErrKeyExposed) {
+			if _, err := Load(vfs.Default, dir); !errors.Is(err, ErrKeyExposed) {
 				t.Errorf("Load: %v", err)
 			}
-			if _, err := LoadCA(dir); !errors.Is(err, ErrKeyExposed) {
+			if _, err := LoadCA(vfs.Default, dir); !errors.Is(err, ErrKeyExposed) {
 				t.Errorf("LoadCA: %v", err)
 			}
 		})
@@ -62,10 +67,10 @@ func TestExposedKeyRefused(t *testing.T) {
 }
 
 func TestMissingFile(t *testing.T) {
-	if _, err := Load(t.TempDir()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Load(vfs.Default, t.TempDir()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Load: %v", err)
 	}
-	if _, err := LoadCA(t.TempDir()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := LoadCA(vfs.Default, t.TempDir()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("LoadCA: %v", err)
 	}
 }
@@ -121,5 +126,154 @@ func TestLoadCARefusesNode(t *testing.T) {
 	}
 	if _, err := parseCA(ca, key); err == nil {
 		t.Error("a CA was taken with the key of a node")
+	}
+}
+
+// TestFilesSurvivePowerCuts cuts the power after each step of saving a node over
+// another: a file is the old one or the new one, and what Save has returned from
+// is there.
+func TestFilesSurvivePowerCuts(t *testing.T) {
+	ca := newCA(t, "red")
+	old, next := issue(t, ca, 1, now), issue(t, ca, 1, now)
+	mem := vfs.NewCrashableMem()
+	if err := mem.MkdirAll("/n", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	root, err := mem.OpenDir("/")
+	if err == nil {
+		err = errors.Join(root.Sync(), root.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Save(mem, "/n"); err != nil {
+		t.Fatal(err)
+	}
+	saved, err := loadAll(mem.CrashClone(vfs.CrashCloneCfg{}), "/n", []textFile{{name: NodeFile}})
+	if err != nil || !bytes.Equal(saved[0], encode(certType, old.leaf.Raw)) {
+		t.Fatalf("not durable: %v", err)
+	}
+	steps := 0
+	cutting := errorfs.Wrap(mem, errorfs.InjectorFunc(func(errorfs.Op) error {
+		steps++
+		got, err := loadAll(mem.CrashClone(vfs.CrashCloneCfg{}), "/n", []textFile{{name: CAFile}, {name: NodeFile}, {name: NodeKeyFile, who: secret}})
+		if err != nil {
+			t.Fatalf("step %d: %v", steps, err)
+		}
+		if text := got[1]; !bytes.Equal(text, encode(certType, old.leaf.Raw)) && !bytes.Equal(text, encode(certType, next.leaf.Raw)) {
+			t.Errorf("step %d: neither certificate", steps)
+		}
+		return nil
+	}))
+	if err := next.Save(cutting, "/n"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Load(mem.CrashClone(vfs.CrashCloneCfg{}), "/n"); err != nil || !got.leaf.Equal(next.leaf) {
+		t.Errorf("not durable: %v", err)
+	}
+}
+
+// TestFlippedFile flips each bit of each file: none is taken. One damaged copy is
+// mended, two are an error.
+func TestFlippedFile(t *testing.T) {
+	mem := vfs.NewMem()
+	ca := newCA(t, "red")
+	if err := errors.Join(ca.Save(mem, "/n"), issue(t, ca, 7, now).Save(mem, "/n")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{CAFile, NodeFile, NodeKeyFile, AuthorityFile, AuthorityKeyFile} {
+		b, err := readFile(mem, "/n/"+name, public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for bit := range 8 * len(b) {
+			flipped := bytes.Clone(b)
+			flipped[bit/8] ^= 1 << (bit % 8)
+			if _, err := unseal(flipped); !errors.Is(err, ErrDamaged) {
+				t.Fatalf("%s with bit %d flipped: %v", name, bit, err)
+			}
+		}
+		for n := range b {
+			if _, err := unseal(b[:n]); !errors.Is(err, ErrDamaged) {
+				t.Fatalf("%d bytes of %s: %v", n, name, err)
+			}
+		}
+		half := b[:len(b)/2]
+		for _, damaged := range []string{name, name + secondCopy} {
+			if err := writeFile(mem, "/n/"+damaged, half, public); err != nil {
+				t.Fatal(err)
+			}
+			_, identErr := Load(mem, "/n")
+			_, caErr := LoadCA(mem, "/n")
+			if err := errors.Join(identErr, caErr); err != nil {
+				t.Errorf("half of %s: %v", damaged, err)
+			}
+			if got, err := readFile(mem, "/n/"+damaged, public); err != nil || !bytes.Equal(got, b) {
+				t.Errorf("%s is not mended: %v", damaged, err)
+			}
+		}
+		if err := errors.Join(writeFile(mem, "/n/"+name, half, public), writeFile(mem, "/n/"+name+secondCopy, half, public)); err != nil {
+			t.Fatal(err)
+		}
+		_, identErr := Load(mem, "/n")
+		_, caErr := LoadCA(mem, "/n")
+		if !errors.Is(errors.Join(identErr, caErr), ErrDamaged) {
+			t.Errorf("half of %s: %v, %v", name, identErr, caErr)
+		}
+		if err := writeFile(mem, "/n/"+name, b, public); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestLaterFormat reads a file of a later version: it is not damaged.
+func TestLaterFormat(t *testing.T) {
+	later := append(fmt.Appendf(nil, sealLine, 2, checksum(2, []byte("text"))), "text"...)
+	if _, err := unseal(later); !errors.Is(err, ErrVersion) || errors.Is(err, ErrDamaged) {
+		t.Errorf("%v", err)
+	}
+}
+
+// noModes is the file system of the machine behind a layer that forgets modes.
+type noModes struct{ vfs.FS }
+
+func (n noModes) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := n.FS.Create(name, c)
+	return struct{ vfs.File }{f}, err
+}
+
+// TestModeThatCannotBeSet refuses to write a key that others could read.
+func TestModeThatCannotBeSet(t *testing.T) {
+	dir := t.TempDir()
+	if err := newCA(t, "red").Save(noModes{vfs.Default}, dir); err == nil {
+		t.Error("saved")
+	}
+	if _, err := os.Stat(filepath.Join(dir, AuthorityKeyFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the key is there: %v", err)
+	}
+}
+
+// spying looks at the modes of what is on the way to its place.
+type spying struct {
+	vfs.FS
+	t *testing.T
+}
+
+func (s spying) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	s.t.Helper()
+	if info, err := os.Stat(filepath.Dir(name)); err != nil || info.Mode().Perm()&0o077 != 0 {
+		s.t.Errorf("%s is made in a folder of mode %v, %v", name, info.Mode(), err)
+	}
+	return s.FS.Create(name, c)
+}
+
+// TestKeyIsNeverOpenToOthers makes keys in a folder that others may read.
+func TestKeyIsNeverOpenToOthers(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := newCA(t, "red").Save(spying{vfs.Default, t}, dir); err != nil {
+		t.Error(err)
 	}
 }

@@ -3,7 +3,10 @@ package trust
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
 )
@@ -58,18 +61,15 @@ func FuzzParseCA(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	dir := f.TempDir()
-	if err := ca.Save(dir); err != nil {
+	mem := vfs.NewMem()
+	if err := ca.Save(mem, "/n"); err != nil {
 		f.Fatal(err)
 	}
-	cert, err := readFile(dir + "/" + CAFile)
+	texts, err := loadAll(mem, "/n", []textFile{{name: AuthorityFile}, {name: AuthorityKeyFile, who: secret}})
 	if err != nil {
 		f.Fatal(err)
 	}
-	key, err := readFile(dir + "/" + CAKeyFile)
-	if err != nil {
-		f.Fatal(err)
-	}
+	cert, key := texts[0], texts[1]
 	f.Add(cert, key)
 	f.Add(key, cert)
 	f.Add(append(bytes.Clone(cert), cert...), key)
@@ -88,6 +88,57 @@ func FuzzParseCA(f *testing.F) {
 		}
 		if again, err := ParsePEM(a, b, c); err != nil || again.NodeID != 3 || again.Cluster != ca.Cluster {
 			t.Errorf("%v, %v", again, err)
+		}
+	})
+}
+
+// FuzzRequest reads any bytes as a request: what is signed names who we say, has
+// the key of the request, and is a member like any other.
+func FuzzRequest(f *testing.F) {
+	ca, err := NewCA("green", now, rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	r, err := NewRequest(rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(r.Bytes())
+	f.Add(r.Bytes()[1:])
+	f.Add(append(r.Bytes(), 0))
+	f.Add(ca.cert.Raw)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		roots, node, err := ca.Sign(b, 3, now, rand.Reader)
+		if err != nil {
+			if !errors.Is(err, ErrRequest) && !errors.Is(err, ErrVersion) {
+				t.Errorf("refused for another reason: %v", err)
+			}
+			return
+		}
+		leaf, err := parseLeaf(node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := requestKey(b)
+		if err != nil || !key.Equal(leaf.PublicKey) {
+			t.Fatalf("signed another key: %v", err)
+		}
+		if id, n, err := nodeName(leaf); err != nil || id != "green" || n != 3 {
+			t.Errorf("signed %s, %d, %v", id, n, err)
+		}
+		if _, err := parseCerts(roots); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// FuzzUnseal reads any bytes as a file: what is taken would be written so.
+func FuzzUnseal(f *testing.F) {
+	f.Add(seal([]byte("text")))
+	f.Add([]byte("tutti identity, format 01, CRC-32C 00000000\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if text, err := unseal(b); err == nil && !bytes.Equal(seal(text), b) {
+			t.Errorf("%q is read as %q", b, text)
 		}
 	})
 }

@@ -17,6 +17,29 @@
 // refused at once, without revocation lists. The side that dials insists on the
 // id it meant to reach.
 //
+// # Request
+//
+// The key of a node is made on the node and never leaves it. What the node sends
+// to an authority is
+//
+//	version:1 PKCS#10
+//
+// of at most 4096 bytes, signed with the key it asks a certificate for: ECDSA over
+// P-256 with SHA-256. It proves that the sender has the key, and nothing else;
+// names in it are ignored, since it is not the one who asks that decides who he
+// is.
+//
+// # Files
+//
+// ca.pem, node.pem and node.key are the identity of a node; authority.pem and
+// authority.key the CA itself, on nodes that sign. All are texts of PEM after
+// one line that tools skip:
+//
+//	tutti identity, format 1, CRC-32C <8 hex digits>
+//
+// The checksum is that of the format's number and of all behind the line. Keys
+// have mode 0600 and are refused with another one.
+//
 // # Time
 //
 // The validity period of certificates is not enforced between nodes. The member
@@ -58,7 +81,7 @@ var (
 )
 
 // Identity is a node's own name, the key that proves it, and the authorities it
-// trusts. It comes from CA.IssueNode, Load or ParsePEM and is not changed
+// trusts. It comes from Request.Identity, Load or ParsePEM and is not changed
 // afterwards, so it may be shared by goroutines.
 type Identity struct {
 	Cluster string

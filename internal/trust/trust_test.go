@@ -66,6 +66,8 @@ func members(ids ...cluster.NodeID) func(cluster.NodeID) bool {
 	return func(id cluster.NodeID) bool { return slices.Contains(ids, id) }
 }
 
+func anyone(cluster.NodeID) bool { return true }
+
 // handshake connects a server and a client and sends one byte, so that the
 // client sees a refusal. It returns what PeerID says on each side.
 //
@@ -99,7 +101,7 @@ func handshake(server, client *tls.Config) (serverErr, clientErr error, clientID
 func TestHandshake(t *testing.T) {
 	ca := newCA(t, "my_cluster-1")
 	one, two := issue(t, ca, 1, now), issue(t, ca, 2, now)
-	serverErr, clientErr, clientID, serverID := handshake(ServerConfig(one, members(1, 2)), ClientConfig(two, 1))
+	serverErr, clientErr, clientID, serverID := handshake(ServerConfig(one, members(1, 2)), ClientConfig(two, 1, anyone))
 	if serverErr != nil || clientErr != nil {
 		t.Fatalf("server: %v, client: %v", serverErr, clientErr)
 	}
@@ -146,7 +148,7 @@ func TestServerRefuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			server := ServerConfig(issue(t, ca, 1, now), members(1, 2))
 			// The client trusts anyone, so that it is the server that refuses.
-			client := ClientConfig(c.client, 1)
+			client := ClientConfig(c.client, 1, anyone)
 			client.VerifyConnection = nil
 			serverErr, clientErr, _, _ := handshake(server, client)
 			if !errors.Is(serverErr, c.want) {
@@ -161,7 +163,7 @@ func TestServerRefuses(t *testing.T) {
 
 func TestServerRefusesNoCertificate(t *testing.T) {
 	ca := newCA(t, "red")
-	client := ClientConfig(issue(t, ca, 2, now), 1)
+	client := ClientConfig(issue(t, ca, 2, now), 1, anyone)
 	client.Certificates = nil
 	serverErr, clientErr, _, _ := handshake(ServerConfig(issue(t, ca, 1, now), members(1, 2)), client)
 	if serverErr == nil || clientErr == nil {
@@ -175,7 +177,7 @@ func TestServerRefusesStolenCertificate(t *testing.T) {
 	ca := newCA(t, "red")
 	thief := issue(t, ca, 3, now)
 	thief.leaf = issue(t, ca, 2, now).leaf
-	serverErr, _, _, _ := handshake(ServerConfig(issue(t, ca, 1, now), members(1, 2)), ClientConfig(thief, 1))
+	serverErr, _, _, _ := handshake(ServerConfig(issue(t, ca, 1, now), members(1, 2)), ClientConfig(thief, 1, anyone))
 	if serverErr == nil {
 		t.Error("server took a certificate without its key")
 	}
@@ -198,7 +200,7 @@ func TestClientRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := ServerConfig(c.server, members(1, 2, 3))
-			serverErr, clientErr, _, _ := handshake(server, ClientConfig(issue(t, ca, 2, now), 1))
+			serverErr, clientErr, _, _ := handshake(server, ClientConfig(issue(t, ca, 2, now), 1, anyone))
 			if !errors.Is(clientErr, c.want) {
 				t.Errorf("client says %v, want %v", clientErr, c.want)
 			}
@@ -206,6 +208,27 @@ func TestClientRefuses(t *testing.T) {
 				t.Error("server got through")
 			}
 		})
+	}
+}
+
+// TestMembershipIsAskedAtEachHandshake removes a node and takes it in again
+// under the same configurations.
+func TestMembershipIsAskedAtEachHandshake(t *testing.T) {
+	ca := newCA(t, "red")
+	in := true
+	isMember := func(id cluster.NodeID) bool { return id == 1 || in }
+	one, two := issue(t, ca, 1, now), issue(t, ca, 2, now)
+	server, client := ServerConfig(one, isMember), ClientConfig(two, 1, anyone)
+	toTwo, dialer := ServerConfig(two, anyone), ClientConfig(one, 2, isMember)
+	for i, member := range []bool{true, false, true} {
+		in = member
+		serverErr, clientErr, _, _ := handshake(server, client)
+		if (serverErr == nil) != member || (clientErr == nil) != member || !member && !errors.Is(serverErr, ErrNotMember) {
+			t.Errorf("handshake %d, member %v: server says %v, client says %v", i, member, serverErr, clientErr)
+		}
+		if _, clientErr, _, _ = handshake(toTwo, dialer); (clientErr == nil) != member || !member && !errors.Is(clientErr, ErrNotMember) {
+			t.Errorf("dial %d, member %v: client says %v", i, member, clientErr)
+		}
 	}
 }
 
@@ -224,11 +247,11 @@ func TestClockDoesNotMatter(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			one := issue(t, ca, 1, now)
-			serverErr, clientErr, _, _ := handshake(ServerConfig(one, members(1, 2)), ClientConfig(c.two, 1))
+			serverErr, clientErr, _, _ := handshake(ServerConfig(one, members(1, 2)), ClientConfig(c.two, 1, anyone))
 			if serverErr != nil || clientErr != nil {
 				t.Errorf("as client: server says %v, client says %v", serverErr, clientErr)
 			}
-			serverErr, clientErr, _, _ = handshake(ServerConfig(c.two, members(1, 2)), ClientConfig(one, 2))
+			serverErr, clientErr, _, _ = handshake(ServerConfig(c.two, members(1, 2)), ClientConfig(one, 2, anyone))
 			if serverErr != nil || clientErr != nil {
 				t.Errorf("as server: server says %v, client says %v", serverErr, clientErr)
 			}
@@ -244,10 +267,10 @@ func TestOldTLSRefused(t *testing.T) {
 		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 		return config
 	}
-	if serverErr, _, _, _ := handshake(ServerConfig(one, members(1, 2)), old(ClientConfig(two, 1))); serverErr == nil {
+	if serverErr, _, _, _ := handshake(ServerConfig(one, members(1, 2)), old(ClientConfig(two, 1, anyone))); serverErr == nil {
 		t.Error("server took TLS 1.2")
 	}
-	if _, clientErr, _, _ := handshake(old(ServerConfig(one, members(1, 2))), ClientConfig(two, 1)); clientErr == nil {
+	if _, clientErr, _, _ := handshake(old(ServerConfig(one, members(1, 2))), ClientConfig(two, 1, anyone)); clientErr == nil {
 		t.Error("client took TLS 1.2")
 	}
 }
@@ -258,7 +281,7 @@ func TestTrustsSecondCA(t *testing.T) {
 	old, next := newCA(t, "red"), newCA(t, "red")
 	one, two := issue(t, old, 1, now), issue(t, next, 2, now)
 	one.roots, two.roots = append(one.roots, next.cert), append(two.roots, old.cert)
-	serverErr, clientErr, _, _ := handshake(ServerConfig(one, members(1, 2)), ClientConfig(two, 1))
+	serverErr, clientErr, _, _ := handshake(ServerConfig(one, members(1, 2)), ClientConfig(two, 1, anyone))
 	if serverErr != nil || clientErr != nil {
 		t.Errorf("server: %v, client: %v", serverErr, clientErr)
 	}
@@ -276,7 +299,9 @@ func TestNamesRefused(t *testing.T) {
 			t.Errorf("cluster name %q taken", name)
 		}
 	}
-	if _, err := newCA(t, "red").IssueNode(0, now, rand.Reader); err == nil {
-		t.Error("node id 0 taken")
+	for _, id := range []cluster.NodeID{0, cluster.NodeMax + 1} {
+		if _, err := newCA(t, "red").IssueNode(id, now, rand.Reader); err == nil {
+			t.Errorf("node id %d taken", id)
+		}
 	}
 }

@@ -3,7 +3,6 @@
 package nodetest
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/node"
+	"tutti/internal/proof/respclient"
 	"tutti/internal/resp"
 )
 
@@ -156,10 +156,10 @@ const readyMax = 20 * time.Second
 // await waits until node i answers a read of every shard.
 func (c *Cluster) await(i int) {
 	c.t.Helper()
-	client := c.Dial(i)
-	defer client.Close()
+	conn := c.Dial(i)
+	defer conn.Close()
 	for end := time.Now().Add(readyMax); ; {
-		if v := client.Do("CLUSTER", "INFO"); string(v.Str[:min(len(v.Str), 16)]) == "cluster_state:ok" {
+		if v := conn.Do("CLUSTER", "INFO"); string(v.Str[:min(len(v.Str), 16)]) == "cluster_state:ok" {
 			return
 		}
 		if time.Now().After(end) {
@@ -180,14 +180,13 @@ func (c *Cluster) Dial(i int) *Client {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { conn.Close() })
-	return &Client{Conn: conn, t: c.t, r: bufio.NewReader(conn)}
+	return &Client{Conn: respclient.New(conn), t: c.t}
 }
 
 // Client is a connection, for one goroutine.
 type Client struct {
-	net.Conn
+	*respclient.Conn
 	t testing.TB
-	r *bufio.Reader
 }
 
 // replyMax is how long a reply may take before the test fails.
@@ -213,7 +212,7 @@ func (c *Client) Text(args ...string) string {
 // Send sends a command.
 func (c *Client) Send(args ...string) {
 	c.t.Helper()
-	if _, err := c.Write(resp.AppendCommandStrings(nil, args...)); err != nil {
+	if err := c.Conn.Send(args); err != nil {
 		c.t.Fatalf("%q: %v", args, err)
 	}
 }
@@ -223,5 +222,5 @@ func (c *Client) Receive() (resp.Value, error) {
 	if err := c.SetReadDeadline(time.Now().Add(replyMax)); err != nil {
 		return resp.Value{}, err
 	}
-	return resp.ReadValue(c.r)
+	return c.Conn.Receive()
 }

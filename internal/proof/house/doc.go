@@ -1,4 +1,5 @@
 // Package house holds the tests of the house rules: which package may import
-// which, which dependencies stay out, and that documents name files that exist.
-// It has no code of its own.
+// which, and that none may without need; which dependencies stay out; that docs
+// name only what exists; that goroutines are listed, types small, and tests do
+// not sleep. It has no code of its own.
 package house

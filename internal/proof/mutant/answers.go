@@ -46,14 +46,14 @@ func answers() []Mutant {
 		}}},
 		{"read-from-two-views", "the reads of one transaction are served from several views", sim("TestTransactionReadsOneState"), []Edit{{
 			"internal/server/multi.go", `
-			c.read(id, 0, 0, func(tx *keyspace.Tx) {
-				failed = false`, `
-			if len(keyed) > 1 {
-				_, _ = c.transact(id, keyed[:1], nil)
-				return c.transact(id, keyed[1:], watches)
+			text = l.read(t.shard, 0, 0, func(tx *keyspace.Tx) { failed = t.evaluate(tx) })`, `
+			if len(t.cmds) > 1 {
+				first, rest := t, t
+				first.cmds, first.watches, rest.cmds = t.cmds[:1], nil, t.cmds[1:]
+				_, _ = l.transact(first)
+				return l.transact(rest)
 			}
-			c.read(id, 0, 0, func(tx *keyspace.Tx) {
-				failed = false`,
+			text = l.read(t.shard, 0, 0, func(tx *keyspace.Tx) { failed = t.evaluate(tx) })`,
 		}}},
 		{"lease-read", "reads rely on etcd raft's lease (ReadOnlyLeaseBased)", sim("TestLeaderBackFromPauseAnswersNothingOld"), []Edit{{
 			"internal/shard/replica.go", `

@@ -43,7 +43,8 @@ func once() []Mutant {
 				Databases: r.view.Databases, Keys: r.view.Keys, Rand: r.host.cfg.Rand})
 			for i, cmd := range g.Cmds[:len(reply.Replies)] {
 				if row, _ := r.core.table.Lookup(cmd.Args); row.Flags&command.ReadOnly != 0 {
-					ctx := command.Ctx{Tx: tx, DB: cmd.DB, Proto: int(g.Proto), Args: cmd.Args}
+					ctx := command.Ctx{Tx: tx, DB: cmd.DB, Args: cmd.Args}
+					ctx.Proto = int(g.Proto)
 					ctx.Run(row)
 					reply.Replies[i] = ctx.Out
 				}

@@ -25,7 +25,7 @@ func times() []Mutant {
 			if tx.Empty() && !in.tick && !in.scrub && len(b.opened) == 0 {`,
 		}}},
 		{"read-unrecorded-expiry", "a read that found a key expired is answered before the time is recorded", sim("TestReadOfExpiryWaitsForItsRecord"), []Edit{{
-			"internal/server/pipeline.go", `
+			"internal/server/eval.go", `
 			return tx.UsedNow(), tx.Err()`, `
 			return false, tx.Err()`,
 		}}},

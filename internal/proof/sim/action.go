@@ -3,13 +3,12 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/proof/action"
 )
 
 // errMoot says that an action makes no sense in the cluster as it is: the node
@@ -17,16 +16,12 @@ import (
 // than the run that it was written in.
 var errMoot = errors.New("moot")
 
-// actions are what can be done to a cluster, one line of text each: a word,
-// what it is done to, and name=value settings.
+// actions are what can be done to a cluster: the lines of package action, and
 //
-//	start N | stop N | kill N | pause N | resume N
 //	crash N keep=PERCENT seed=S          power cut; what was not synced stays in part
 //	crash N torn seed=S                  power cut in the middle of a write
 //	crash-at N change=K keep=P seed=S    power cut before the K-th change to the disk
-//	cut A>B … | mend A>B …               directions between hosts
 //	link A>B loss=.1 delay=5ms jitter=1ms drop=.1 dup=.1 reorder=.1 flip=.01
-//	reset A B                            all connections of two hosts break
 //	clock N jump=1h | clock N rate=0.9   rate 0: stands still
 //	disk N sync=200ms                    fsyncs of the log take so long; 0: as usual
 //	fail N op=sync|write|read on=wal|vow|table|counters|starts|node.json error=eio|enospc
@@ -35,23 +30,23 @@ var errMoot = errors.New("moot")
 //	lie N on=log|state                   fsyncs there do nothing from now on
 //	lose N seed=S                        power cut that shows what was lied about
 //	lose-log N                           the newest part of the log of a node that is down
-//	flip N on=wal|vow|table|manifest|counters|starts|node.json seed=S   one bit of a node that is down
-var actions = map[string]func(c *Cluster, a *args) error{
+//	flip N on=wal|vow|table|manifest|counters|starts|node.json|map seed=S   one bit of a node that is down
+var actions = map[string]func(c *Cluster, a *action.Action) error{
 	"start":    (*Cluster).doStart,
 	"stop":     whenUp((*Cluster).Stop),
 	"kill":     whenUp((*Cluster).Kill),
 	"pause":    whenUp((*Cluster).Pause),
-	"resume":   func(c *Cluster, a *args) error { c.Resume(a.node(c)); return nil },
+	"resume":   func(c *Cluster, a *action.Action) error { c.Resume(a.Node(c.Nodes())); return nil },
 	"crash":    (*Cluster).doCrash,
 	"crash-at": (*Cluster).doCrashAt,
-	"cut":      func(c *Cluster, a *args) error { return c.doCut(a, true) },
-	"mend":     func(c *Cluster, a *args) error { return c.doCut(a, false) },
+	"cut":      func(c *Cluster, a *action.Action) error { return c.doCut(a, true) },
+	"mend":     func(c *Cluster, a *action.Action) error { return c.doCut(a, false) },
 	"link":     (*Cluster).doLink,
-	"reset":    func(c *Cluster, a *args) error { c.Net.Reset(a.word(0), a.word(1)); return nil },
+	"reset":    func(c *Cluster, a *action.Action) error { c.Net.Reset(a.Word(0), a.Word(1)); return nil },
 	"clock":    (*Cluster).doClock,
 	"disk":     (*Cluster).doDisk,
 	"fail":     (*Cluster).doFail,
-	"full":     func(c *Cluster, a *args) error { c.machine(a.node(c)).room.say(saidFull); return nil },
+	"full":     func(c *Cluster, a *action.Action) error { c.machine(a.Node(c.Nodes())).room.say(saidFull); return nil },
 	"room":     (*Cluster).doRoom,
 	"lie":      (*Cluster).doLie,
 	"lose":     (*Cluster).doLose,
@@ -62,112 +57,24 @@ var actions = map[string]func(c *Cluster, a *args) error{
 // Do does what a line of text says. moot is why it did not, if that is no
 // mistake: errMoot, or why a node could not start.
 func (c *Cluster) Do(line string) (moot, err error) {
-	a := parseArgs(line)
-	do := actions[a.name]
+	a := action.Parse(line)
+	do := actions[a.Name]
 	if do == nil {
 		return nil, fmt.Errorf("no action %q", line)
 	}
 	c.Reap()
 	moot = do(c, a)
-	if a.err != nil {
-		return nil, fmt.Errorf("%s: %w", line, a.err)
+	if a.Err() != nil {
+		return nil, fmt.Errorf("%s: %w", line, a.Err())
 	}
 	return moot, nil
 }
 
-// args are the words of an action. The first mistake is kept in err.
-type args struct {
-	name  string
-	words []string
-	set   map[string]string
-	err   error
-}
-
-func parseArgs(line string) *args {
-	a := &args{set: make(map[string]string)}
-	for i, w := range strings.Fields(line) {
-		name, value, ok := strings.Cut(w, "=")
-		switch {
-		case i == 0:
-			a.name = w
-		case ok:
-			a.set[name] = value
-		default:
-			a.words = append(a.words, w)
-		}
-	}
-	return a
-}
-
-func (a *args) fail(err error) {
-	if a.err == nil && err != nil {
-		a.err = err
-	}
-}
-
-func (a *args) word(i int) string {
-	if i >= len(a.words) {
-		a.fail(fmt.Errorf("%d words are too few", len(a.words)))
-		return ""
-	}
-	return a.words[i]
-}
-
-// node is the first word; node 1 if it is none.
-func (a *args) node(c *Cluster) int {
-	i, err := strconv.Atoi(a.word(0))
-	if err == nil && (i < 1 || i > len(c.machines)) {
-		err = fmt.Errorf("no node %d", i)
-	}
-	if err != nil {
-		a.fail(err)
-		return 1
-	}
-	return i
-}
-
-func (a *args) int(name string) int {
-	n, err := strconv.Atoi(a.set[name])
-	if err != nil {
-		a.fail(err)
-	}
-	return n
-}
-
-// float is 0 if it is not set.
-func (a *args) float(name string) float64 {
-	f, err := strconv.ParseFloat(or(a.set[name], "0"), 64)
-	if err != nil {
-		a.fail(err)
-	}
-	return f
-}
-
-func (a *args) duration(name string, d time.Duration) time.Duration {
-	text := a.set[name]
-	if text == "" {
-		return d
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		a.fail(err)
-	}
-	return d
-}
-
-func (a *args) rand() *rand.Rand {
-	n, err := strconv.ParseUint(a.set["seed"], 10, 64)
-	if err != nil {
-		a.fail(err)
-	}
-	return rand.New(rand.NewPCG(n, 4))
-}
-
 // whenUp does something to a node that runs.
-func whenUp(do func(c *Cluster, i int)) func(c *Cluster, a *args) error {
-	return func(c *Cluster, a *args) error {
-		i := a.node(c)
-		if a.err != nil || !c.Up(i) {
+func whenUp(do func(c *Cluster, i int)) func(c *Cluster, a *action.Action) error {
+	return func(c *Cluster, a *action.Action) error {
+		i := a.Node(c.Nodes())
+		if a.Err() != nil || !c.Up(i) {
 			return errMoot
 		}
 		do(c, i)
@@ -175,22 +82,22 @@ func whenUp(do func(c *Cluster, i int)) func(c *Cluster, a *args) error {
 	}
 }
 
-func (c *Cluster) doStart(a *args) error {
-	i := a.node(c)
+func (c *Cluster) doStart(a *action.Action) error {
+	i := a.Node(c.Nodes())
 	if c.Up(i) {
 		return errMoot
 	}
 	return c.TryStart(i)
 }
 
-func (c *Cluster) doCrash(a *args) error {
-	i, r := a.node(c), a.rand()
+func (c *Cluster) doCrash(a *action.Action) error {
+	i, r := a.Node(c.Nodes()), a.Rand()
 	keep := 0
-	torn := len(a.words) > 1 && a.word(1) == "torn"
+	torn := len(a.Words) > 1 && a.Word(1) == "torn"
 	if !torn {
-		keep = a.int("keep")
+		keep = a.Int("keep")
 	}
-	if a.err != nil || !c.Up(i) {
+	if a.Err() != nil || !c.Up(i) {
 		return errMoot
 	}
 	c.Net.Down(c.Name(i), false)
@@ -199,35 +106,35 @@ func (c *Cluster) doCrash(a *args) error {
 			return d.crash(r, keep)
 		}
 		mem, err := tear(d.mem, r)
-		a.fail(err)
+		a.Fail(err)
 		return mem
 	})
 	return nil
 }
 
-func (c *Cluster) doCrashAt(a *args) error {
-	i, n, keep, r := a.node(c), a.int("change"), a.int("keep"), a.rand()
+func (c *Cluster) doCrashAt(a *action.Action) error {
+	i, n, keep, r := a.Node(c.Nodes()), a.Int("change"), a.Int("keep"), a.Rand()
 	m := c.machine(i)
-	if a.err != nil || m.dead != nil {
+	if a.Err() != nil || m.dead != nil {
 		return errMoot
 	}
 	m.disk.cutAfter(n, "", keep, r, func() { c.Net.Down(m.name, false) })
 	return nil
 }
 
-func (c *Cluster) doCut(a *args, cut bool) error {
-	for i := range a.words {
-		from, to, _ := strings.Cut(a.word(i), ">")
+func (c *Cluster) doCut(a *action.Action, cut bool) error {
+	for i := range a.Words {
+		from, to := a.Way(i)
 		c.Net.Set(from, to, func(p *Path) { p.Cut = cut })
 	}
 	return nil
 }
 
-func (c *Cluster) doLink(a *args) error {
-	from, to, _ := strings.Cut(a.word(0), ">")
-	next := Path{Loss: a.float("loss"), Delay: a.duration("delay", delayDefault), Jitter: a.duration("jitter", jitterDefault),
-		Frames: Frames{Drop: a.float("drop"), Duplicate: a.float("dup"), Reorder: a.float("reorder"), Flip: a.float("flip")}}
-	if a.err != nil {
+func (c *Cluster) doLink(a *action.Action) error {
+	from, to := a.Way(0)
+	next := Path{Loss: a.Float("loss"), Delay: a.Duration("delay", delayDefault), Jitter: a.Duration("jitter", jitterDefault),
+		Frames: Frames{Drop: a.Float("drop"), Duplicate: a.Float("dup"), Reorder: a.Float("reorder"), Flip: a.Float("flip")}}
+	if a.Err() != nil {
 		return nil
 	}
 	c.Net.Set(from, to, func(p *Path) {
@@ -237,35 +144,35 @@ func (c *Cluster) doLink(a *args) error {
 	return nil
 }
 
-func (c *Cluster) doClock(a *args) error {
-	k := c.Clock(a.node(c))
-	k.Jump(a.duration("jump", 0))
-	if a.set["rate"] != "" {
-		k.Drift(a.float("rate"))
+func (c *Cluster) doClock(a *action.Action) error {
+	k := c.Clock(a.Node(c.Nodes()))
+	k.Jump(a.Duration("jump", 0))
+	if a.Set["rate"] != "" {
+		k.Drift(a.Float("rate"))
 	}
 	return nil
 }
 
-func (c *Cluster) doDisk(a *args) error {
-	i, d := a.node(c), a.duration("sync", 0)
-	if a.err != nil || !c.Up(i) {
+func (c *Cluster) doDisk(a *action.Action) error {
+	i, d := a.Node(c.Nodes()), a.Duration("sync", 0)
+	if a.Err() != nil || !c.Up(i) {
 		return errMoot
 	}
 	c.SlowDisk(i, d)
 	return nil
 }
 
-func (c *Cluster) doFail(a *args) error {
-	f := failure{op: a.set["op"], on: a.set["on"], err: syscall.EIO, once: true}
-	if a.set["error"] == "enospc" {
+func (c *Cluster) doFail(a *action.Action) error {
+	f := failure{op: a.Set["op"], on: a.Set["on"], err: syscall.EIO, once: true}
+	if a.Set["error"] == "enospc" {
 		f.err, f.once = syscall.ENOSPC, false
 	}
-	c.machine(a.node(c)).disk.setFail(f)
+	c.machine(a.Node(c.Nodes())).disk.setFail(f)
 	return nil
 }
 
-func (c *Cluster) doRoom(a *args) error {
-	m := c.machine(a.node(c))
+func (c *Cluster) doRoom(a *action.Action) error {
+	m := c.machine(a.Node(c.Nodes()))
 	m.disk.setFail(failure{})
 	if m.room.made() {
 		m.room.say(saidPlenty)
@@ -273,13 +180,13 @@ func (c *Cluster) doRoom(a *args) error {
 	return nil
 }
 
-func (c *Cluster) doLie(a *args) error {
-	i := a.node(c)
+func (c *Cluster) doLie(a *action.Action) error {
+	i := a.Node(c.Nodes())
 	m := c.machine(i)
-	if a.err != nil || !c.Up(i) {
+	if a.Err() != nil || !c.Up(i) {
 		return errMoot
 	}
-	m.disk.setLies(m.dir + "/" + a.set["on"])
+	m.disk.setLies(m.dir + "/" + a.Set["on"])
 	return nil
 }
 
@@ -289,10 +196,10 @@ const vowLag = 50 * time.Millisecond
 // doLose cuts the power so that nothing is left of what the disk lied about.
 // The network goes first, and the vow gets time to tell of all that peers heard
 // of: what is lost behind the last vow is beyond detection, see GUARANTEES.
-func (c *Cluster) doLose(a *args) error {
-	i, r := a.node(c), a.rand()
+func (c *Cluster) doLose(a *action.Action) error {
+	i, r := a.Node(c.Nodes()), a.Rand()
 	m := c.machine(i)
-	if a.err != nil || !c.Up(i) {
+	if a.Err() != nil || !c.Up(i) {
 		return errMoot
 	}
 	c.Net.Down(m.name, false)
@@ -302,23 +209,23 @@ func (c *Cluster) doLose(a *args) error {
 	return nil
 }
 
-func (c *Cluster) doLoseLog(a *args) error {
-	i := a.node(c)
-	if a.err != nil || c.Up(i) || c.machine(i).dead != nil {
+func (c *Cluster) doLoseLog(a *action.Action) error {
+	i := a.Node(c.Nodes())
+	if a.Err() != nil || c.Up(i) || c.machine(i).dead != nil {
 		return errMoot
 	}
 	c.LoseLogTail(i)
 	return nil
 }
 
-func (c *Cluster) doFlip(a *args) error {
-	i, r := a.node(c), a.rand()
+func (c *Cluster) doFlip(a *action.Action) error {
+	i, r := a.Node(c.Nodes()), a.Rand()
 	m := c.machine(i)
-	if a.err != nil || c.Up(i) || m.dead != nil {
+	if a.Err() != nil || c.Up(i) || m.dead != nil {
 		return errMoot
 	}
-	text, err := flipBit(m.disk.mem, m.dir, a.set["on"], r)
-	a.fail(err)
+	text, err := flipBit(m.disk.mem, m.dir, a.Set["on"], r)
+	a.Fail(err)
 	if text == "" {
 		return errMoot
 	}

@@ -1,15 +1,13 @@
 package sim
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"strings"
 	"time"
 
+	"tutti/internal/proof/respclient"
 	"tutti/internal/resp"
 )
 
@@ -17,9 +15,8 @@ import (
 type Client struct {
 	c    *Cluster
 	host string
-	at   int // node
-	conn net.Conn
-	br   *bufio.Reader
+	at   int              // node
+	conn *respclient.Conn // nil: none
 	// Timeout bounds a command, connecting included.
 	Timeout time.Duration
 }
@@ -77,35 +74,22 @@ func (k *Client) Pipe(cmds ...[]string) ([]resp.Value, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errNotSent, err)
 		}
-		k.conn, k.br = conn, bufio.NewReader(conn)
+		k.conn = respclient.New(conn)
 	}
 	_ = k.conn.SetDeadline(end)
-	var out []byte
-	for _, args := range cmds {
-		out = resp.AppendCommandStrings(out, args...)
-	}
-	if _, err := k.conn.Write(out); err != nil {
+	values, err := k.conn.Pipe(cmds...)
+	if err != nil {
 		k.Close()
-		return nil, err
 	}
-	values := make([]resp.Value, 0, len(cmds))
-	for range cmds {
-		v, err := resp.ReadValue(k.br)
-		if err != nil {
-			k.Close()
-			return nil, err
-		}
-		values = append(values, v)
-	}
-	return values, nil
+	return values, err
 }
 
 // Must is Do for commands that may not fail.
 func (k *Client) Must(args ...string) resp.Value {
 	k.c.t.Helper()
 	v, err := k.Do(args...)
-	if err == nil && v.IsError() {
-		err = errors.New(string(v.Str))
+	if err == nil {
+		err = respclient.Err(v)
 	}
 	if err != nil {
 		k.c.t.Fatalf("%s %s at node %d: %v", stamp(), strings.Join(args, " "), k.at, err)
@@ -114,18 +98,4 @@ func (k *Client) Must(args ...string) resp.Value {
 }
 
 // Text returns what a reply says.
-func Text(v resp.Value) string {
-	switch {
-	case v.Null:
-		return "nil"
-	case v.Kind == resp.KindInt:
-		return strconv.FormatInt(v.Int, 10)
-	case v.Kind == resp.KindArray:
-		parts := make([]string, len(v.Elems))
-		for i, e := range v.Elems {
-			parts[i] = Text(e)
-		}
-		return "[" + strings.Join(parts, " ") + "]"
-	}
-	return string(v.Str)
-}
+func Text(v resp.Value) string { return respclient.Text(v) }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -56,6 +57,10 @@ func New(t testing.TB, opts Options) *Cluster {
 	var dirs []string
 	for i := 1; i <= opts.Nodes; i++ {
 		m := &machine{id: i, name: fmt.Sprintf("n%d", i), gate: newGate(), clock: NewClock(), rand: rand.New(rand.NewPCG(opts.Seed, uint64(1000+i)))}
+		var seed [32]byte
+		binary.BigEndian.PutUint64(seed[:], opts.Seed)
+		binary.BigEndian.PutUint64(seed[8:], uint64(i))
+		m.entropy = rand.NewChaCha8(seed)
 		m.dir = "/" + m.name
 		c.machines = append(c.machines, m)
 		dirs = append(dirs, m.dir)

@@ -30,7 +30,7 @@ func class(path string) string {
 		return "table"
 	case strings.HasPrefix(base, "MANIFEST"):
 		return "manifest"
-	case base == "vow", small == "counters", small == "starts", small == "node.json":
+	case base == "vow", small == "counters", small == "starts", small == "node.json", small == "map":
 		return small
 	}
 	return ""

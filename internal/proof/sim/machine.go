@@ -29,6 +29,8 @@ type machine struct {
 	disk  *disk
 	room  room
 	clock *Clock
+	// entropy goes on over starts, so that no two draw the same number.
+	entropy *rand.ChaCha8
 
 	node    *node.Node // nil: down
 	closing sync.WaitGroup
@@ -134,7 +136,7 @@ func (c *Cluster) config(m *machine, d *disk) node.Config {
 			_, err := fmt.Sscanf(conn.(*Conn).remote, "n%d", &id)
 			return conn, cluster.NodeID(id), err
 		},
-		Rand:   lockedRand(rand.NewPCG(c.opts.Seed, uint64(100+m.id))),
+		Rand: lockedRand(rand.NewPCG(c.opts.Seed, uint64(100+m.id))), Entropy: m.entropy,
 		Failed: func(err error) { c.nodeFailed(m, d, err) },
 	}
 	cfg.Clock.Wall = m.clock.Wall

@@ -83,14 +83,14 @@ func (n *Nemesis) draw() {
 		return
 	}
 	n.Count[f.name]++
-	for _, i := range p.nodes {
+	for _, i := range p.Nodes {
 		n.busy[i] = true
 	}
-	for _, line := range p.begin {
+	for _, line := range p.Begin {
 		n.do(line)
 	}
 	last := 50*time.Millisecond + time.Duration(n.c.Rand.Int64N(int64(lastMax)))
-	n.active = append(n.active, active{time.Since(n.begin), time.Now().Add(max(last, p.last)), f.name, p.nodes, p.end})
+	n.active = append(n.active, active{time.Since(n.begin), time.Now().Add(max(last, p.Last)), f.name, p.Nodes, p.End})
 }
 
 func (n *Nemesis) do(line string) {

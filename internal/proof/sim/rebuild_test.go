@@ -205,7 +205,7 @@ func TestDamagedMajorityDestroysNothing(t *testing.T) {
 				t.Errorf("node %d says: %s", i, s.Verdict)
 			}
 			if i != lead {
-				if !strings.Contains(s.Damage, "/damaged-0: open log of shard 1: the stored data is damaged") {
+				if !strings.Contains(s.Damage, "/damaged-0: open log of shard 0: the stored data is damaged") {
 					t.Errorf("node %d says of its damage: %q", i, s.Damage)
 				}
 				if got := c.setAside(i); !slices.Equal(got, []string{"damaged-0"}) {

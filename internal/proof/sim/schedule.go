@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tutti/internal/proof/action"
 )
 
 // Schedule is a run that can be repeated: what cluster, what load, and what is
@@ -78,16 +80,16 @@ func (s *Schedule) line(line string) (err error) {
 	case "for":
 		s.For, err = time.ParseDuration(rest)
 	case "load":
-		a := parseArgs(line)
-		s.Load = LoadOptions{Clients: a.int("clients"), Keys: a.int("keys"), KeyOps: a.int("ops"),
-			Think: a.duration("think", 0), Timeout: a.duration("timeout", 0), Kinds: strings.Split(a.set["kinds"], ",")}
-		err = a.err
+		a := action.Parse(line)
+		s.Load = LoadOptions{Clients: a.Int("clients"), Keys: a.Int("keys"), KeyOps: a.Int("ops"),
+			Think: a.Duration("think", 0), Timeout: a.Duration("timeout", 0), Kinds: strings.Split(a.Set["kinds"], ",")}
+		err = a.Err()
 	default:
 		step := Step{Text: rest}
 		if step.At, err = time.ParseDuration(name); err != nil {
 			return err
 		}
-		if actions[parseArgs(rest).name] == nil {
+		if actions[action.Parse(rest).Name] == nil {
 			return fmt.Errorf("no action %q", rest)
 		}
 		s.Steps = append(s.Steps, step)

@@ -1,0 +1,30 @@
+package cluster
+
+// Version numbers the formats of everything that nodes write for each other, on
+// disk and on the wire. A node confirms the newest it reads; the map's version
+// is the lowest that all members have confirmed. What a version brought is
+// written only once the map has reached it, so a node never meets what it can't
+// read, and nodes of two versions make one cluster while one is replaced by the
+// other. A node does not start in a cluster whose version it does not read.
+type Version uint64
+
+// The versions.
+const (
+	// V1 is the first.
+	V1 Version = 1
+	// Oldest is the oldest that this program reads and writes.
+	Oldest = V1
+	// Newest is the newest that this program reads and writes.
+	Newest = V1
+)
+
+// Confirmed returns the version that all members have confirmed.
+func (m *Map) Confirmed() Version {
+	v := Newest
+	for i, x := range m.Members {
+		if i == 0 || x.Version < v {
+			v = x.Version
+		}
+	}
+	return v
+}

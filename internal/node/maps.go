@@ -1,0 +1,302 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"tutti/internal/cluster"
+	"tutti/internal/meta"
+	"tutti/internal/peer"
+	"tutti/internal/router"
+	"tutti/internal/shard"
+	"tutti/internal/store"
+)
+
+// Kinds of frames about the map.
+const (
+	kindMap    peer.Kind = 64 // record of a map, see package cluster
+	kindMapAsk peer.Kind = 65 // epoch:8 that the sender has
+)
+
+// mapKeeper keeps the node's map the newest there is. A replica of the meta
+// shard here tells every change, which this node passes on to all others; a
+// link that has come up asks. In the other direction it tells meta what this
+// node knows better: where it is reached, which formats it reads, and how the
+// shards that it leads have changed. One goroutine does all of that; what comes
+// in is only kept until it gets there, the newest of each.
+type mapKeeper struct {
+	holder *cluster.Holder
+	self   Self
+	links  *peer.Links
+	router *router.Router
+	log    *slog.Logger
+	fatal  func(error)
+	// changed is called after each change.
+	changed func()
+	linked  map[cluster.NodeID]bool // to whom; of the goroutine
+
+	mu      sync.Mutex // guards what follows
+	view    *store.View
+	heard   *cluster.Map
+	reports map[cluster.ShardID]cluster.Descriptor
+	closed  bool
+
+	wake    chan struct{} // capacity 1: a signal
+	quit    chan struct{}
+	done    chan struct{}
+	running bool // run was called
+}
+
+// ErrRemoved says that the node is not a member of its cluster any more.
+var ErrRemoved = errors.New("this node was removed from the cluster")
+
+func newMapKeeper(h *cluster.Holder, self Self, log *slog.Logger, fatal func(error)) *mapKeeper {
+	return &mapKeeper{holder: h, self: self, log: log, fatal: fatal, reports: make(map[cluster.ShardID]cluster.Descriptor), linked: make(map[cluster.NodeID]bool),
+		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+}
+
+// open takes what the keeper speaks with, and registers what it hears.
+func (k *mapKeeper) open(links *peer.Links, r *router.Router) {
+	k.links, k.router = links, r
+	links.Handle(kindMap, func(_ cluster.NodeID, b []byte) { k.hear(b) })
+	links.Handle(kindMapAsk, k.asked)
+}
+
+// run begins to keep the map, once all that it uses has started.
+func (k *mapKeeper) run() {
+	k.running = true
+	k.signal()
+	go k.keep()
+}
+
+func (k *mapKeeper) close() {
+	k.mu.Lock()
+	k.closed = true
+	if k.view != nil {
+		k.view.Release()
+		k.view = nil
+	}
+	k.mu.Unlock()
+	close(k.quit)
+	if k.running {
+		<-k.done
+	}
+}
+
+func (k *mapKeeper) signal() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// tell takes a state of the meta shard, with a reference that is now the
+// keeper's.
+func (k *mapKeeper) tell(v *store.View) {
+	k.mu.Lock()
+	old := k.view
+	if k.closed {
+		old = v
+	} else {
+		k.view = v
+	}
+	k.mu.Unlock()
+	if old != nil {
+		old.Release()
+	}
+	k.signal()
+}
+
+// hear takes a map from a peer.
+func (k *mapKeeper) hear(b []byte) {
+	m, err := cluster.DecodeMap(b)
+	if err != nil {
+		k.log.Error("a map from a peer can't be read", slog.Any("error", err))
+		return
+	}
+	k.mu.Lock()
+	if k.heard == nil || k.heard.Epoch < m.Epoch {
+		k.heard = m
+	}
+	k.mu.Unlock()
+	k.signal()
+}
+
+// asked answers a peer that has an older map.
+func (k *mapKeeper) asked(from cluster.NodeID, b []byte) {
+	if m := k.holder.Map(); len(b) == 8 && binary.BigEndian.Uint64(b) < m.Epoch {
+		k.links.Send(from, peer.Bulk, kindMap, m.Encode)
+	}
+}
+
+// link links this node to the members of m and to nobody else.
+func (k *mapKeeper) link(m *cluster.Map) {
+	for _, x := range m.Members {
+		if x.ID != k.self.Node && !k.linked[x.ID] {
+			k.linked[x.ID] = true
+			k.links.Connect(x.ID)
+		}
+	}
+	for node := range k.linked {
+		if _, ok := m.Member(node); !ok {
+			delete(k.linked, node)
+			k.links.Forget(node)
+		}
+	}
+}
+
+// linkUp asks a peer whose link has come up whether it has a newer map.
+func (k *mapKeeper) linkUp(node cluster.NodeID) {
+	k.links.Send(node, peer.Control, kindMapAsk, func(dst []byte) []byte { return binary.BigEndian.AppendUint64(dst, k.holder.Map().Epoch) })
+}
+
+// report takes what a shard that this node leads says of itself.
+func (k *mapKeeper) report(d cluster.Descriptor) {
+	k.mu.Lock()
+	if k.reports[d.ID].Generation < d.Generation {
+		k.reports[d.ID] = d
+	}
+	k.mu.Unlock()
+	k.signal()
+}
+
+// retryEvery is how soon what meta did not take is told again.
+const retryEvery = 500 * time.Millisecond
+
+func (k *mapKeeper) keep() {
+	defer close(k.done)
+	k.link(k.holder.Map())
+	retry := time.NewTimer(retryEvery)
+	defer retry.Stop()
+	for {
+		select {
+		case <-k.quit:
+			return
+		case <-k.wake:
+		case <-retry.C:
+		}
+		if err := k.takeOver(); err != nil {
+			k.fatal(err)
+			return
+		}
+		if k.tellMeta() {
+			retry.Stop()
+		} else {
+			retry.Reset(retryEvery)
+		}
+	}
+}
+
+// takeOver makes the newest of what has come in the node's map.
+func (k *mapKeeper) takeOver() error {
+	k.mu.Lock()
+	v, m := k.view, k.heard
+	k.view, k.heard = nil, nil
+	k.mu.Unlock()
+	own := false
+	if v != nil {
+		loaded, err := meta.Load(v)
+		v.Release()
+		switch {
+		case errors.Is(err, cluster.ErrVersion):
+			return fmt.Errorf("the map of the cluster: %w", err)
+		case err != nil:
+			// One row that can't be right must not end leader after leader. The map
+			// that the node has goes on.
+			k.log.Error("the map of the cluster can't be read from its shard", slog.Any("error", err))
+		case m == nil || m.Epoch <= loaded.Epoch:
+			m, own = loaded, true
+		}
+	}
+	if m == nil {
+		return nil
+	}
+	if m.Version > cluster.Newest {
+		return fmt.Errorf("the cluster writes formats of version %d, this tutti reads %d: %w", m.Version, cluster.Newest, cluster.ErrVersion)
+	}
+	took, err := k.holder.Replace(m)
+	if err != nil || !took {
+		return err
+	}
+	k.log.Info("the map has changed", slog.Uint64("epoch", m.Epoch))
+	if own {
+		for _, x := range m.Members {
+			if x.ID != k.self.Node {
+				k.links.Send(x.ID, peer.Bulk, kindMap, m.Encode)
+			}
+		}
+	}
+	k.link(m)
+	k.changed()
+	if _, ok := m.Member(k.self.Node); !ok {
+		return ErrRemoved
+	}
+	return nil
+}
+
+// tellMeta tells the meta shard what this node knows better, and reports whether
+// nothing is left to tell.
+func (k *mapKeeper) tellMeta() bool {
+	m := k.holder.Map()
+	var cmds [][][]byte
+	me, ok := m.Member(k.self.Node)
+	if want := me; ok {
+		want.Peer, want.Client, want.Version = k.self.Peer, k.self.Client, cluster.Newest
+		if want != me {
+			cmds = append(cmds, words("TUTTI.MEMBER", "SET", number(want.ID), want.Name, want.Zone, want.Peer, want.Client,
+				number(want.Role), number(want.State), number(want.Version)))
+		}
+	}
+	k.mu.Lock()
+	for id, d := range k.reports {
+		if s, ok := m.Shard(id); ok && s.Generation >= d.Generation {
+			delete(k.reports, id)
+			continue
+		}
+		cmds = append(cmds, [][]byte{[]byte("TUTTI.REPORT"), d.Encode(nil)})
+	}
+	k.mu.Unlock()
+	for _, args := range cmds {
+		if err := k.do(args); err != nil {
+			k.log.Debug("meta was not told", slog.String("command", string(args[0])), slog.Any("error", err))
+			return false
+		}
+	}
+	return len(cmds) == 0
+}
+
+// do runs a command on the meta shard.
+func (k *mapKeeper) do(args [][]byte) error {
+	done := make(chan router.Result, 1)
+	k.router.Write(cluster.Meta, &shard.Group{Proto: 2, Cmds: []shard.Command{{Args: args}}}, func(r router.Result) { done <- r })
+	select {
+	case r := <-done:
+		if r.Err != "" {
+			return errors.New(r.Err)
+		}
+		if len(r.Reply.Replies) == 1 && len(r.Reply.Replies[0]) > 0 && r.Reply.Replies[0][0] == '-' {
+			return errors.New(string(r.Reply.Replies[0]))
+		}
+		return nil
+	case <-k.quit:
+		return context.Canceled
+	}
+}
+
+func words(args ...string) [][]byte {
+	list := make([][]byte, len(args))
+	for i, a := range args {
+		list[i] = []byte(a)
+	}
+	return list
+}
+
+func number[N cluster.NodeID | cluster.Role | cluster.State | cluster.Version](n N) string {
+	return strconv.FormatUint(uint64(n), 10)
+}

@@ -1,0 +1,82 @@
+package resp
+
+// Writer appends replies to Out in version Proto of the protocol. A reply that
+// holds others, such as an array, is its head and then the replies it holds.
+type Writer struct {
+	Out   []byte
+	Proto int // 2 or 3
+}
+
+// Error answers with an error, whose text begins with its code.
+func (w *Writer) Error(text string) { w.Out = AppendError(w.Out, text) }
+
+// OK answers +OK.
+func (w *Writer) OK() { w.Out = append(w.Out, "+OK\r\n"...) }
+
+// Simple answers with a simple string.
+func (w *Writer) Simple(s string) { w.Out = AppendSimple(w.Out, s) }
+
+// Int answers with an integer.
+func (w *Writer) Int(n int64) { w.Out = AppendInt(w.Out, n) }
+
+// Bool answers with the integer 1 or 0.
+func (w *Writer) Bool(b bool) {
+	if b {
+		w.Int(1)
+	} else {
+		w.Int(0)
+	}
+}
+
+// Bulk answers with a string.
+func (w *Writer) Bulk(b []byte) { w.Out = AppendBulk(w.Out, b) }
+
+// BulkString answers with a string.
+func (w *Writer) BulkString(s string) { w.Out = AppendBulkString(w.Out, s) }
+
+// BulkStrings answers with an array of strings.
+func (w *Writer) BulkStrings(list []string) {
+	w.Array(len(list))
+	for _, s := range list {
+		w.BulkString(s)
+	}
+}
+
+// Pair answers with two strings, as the name of a field and its value.
+func (w *Writer) Pair(name, value string) {
+	w.BulkString(name)
+	w.BulkString(value)
+}
+
+// Null answers with the null of the protocol version.
+func (w *Writer) Null() { w.Out = AppendNull(w.Out, w.Proto) }
+
+// NullArray answers with the null array of RESP2 or the null of RESP3.
+func (w *Writer) NullArray() { w.Out = AppendNullArray(w.Out, w.Proto) }
+
+// Array starts an array of n replies.
+func (w *Writer) Array(n int) { w.Out = AppendArray(w.Out, n) }
+
+// Map starts a map of n pairs, in RESP2 an array of 2n replies.
+func (w *Writer) Map(n int) { w.Out = AppendMap(w.Out, w.Proto, n) }
+
+// Set starts a set of n replies, in RESP2 an array.
+func (w *Writer) Set(n int) { w.Out = AppendSet(w.Out, w.Proto, n) }
+
+// Double answers with a float, in RESP2 as a string.
+func (w *Writer) Double(f float64) { w.Out = AppendDouble(w.Out, w.Proto, f) }
+
+// Verbatim answers with a text that is to be shown as it is.
+func (w *Writer) Verbatim(text string) { w.Out = AppendVerbatim(w.Out, w.Proto, "txt", text) }
+
+// Help answers the HELP of a command with subcommands: lines are a synopsis and
+// indented text below it, by turns, as Redis prints them. HELP itself is added.
+func (w *Writer) Help(command string, lines []string) {
+	w.Array(len(lines) + 3)
+	w.Simple(command + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")
+	for _, l := range lines {
+		w.Simple(l)
+	}
+	w.Simple("HELP")
+	w.Simple("    Prints this help.")
+}

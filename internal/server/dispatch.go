@@ -1,0 +1,85 @@
+package server
+
+import (
+	"time"
+
+	"tutti/internal/command"
+	"tutti/internal/resp"
+)
+
+// From a command to who executes it, as the command table says: the connection
+// itself or its node, at once, or a shard, with what else the pipeline has for it.
+
+// dispatch executes one command, or queues it for the group that is forming.
+func (c *conn) dispatch(args [][]byte) {
+	c.s.stats.commands.Add(1)
+	cmd, text := c.s.cfg.Table.Lookup(args)
+	if cmd == nil {
+		c.refuse(args, text)
+		return
+	}
+	c.face.lastCmd.Store(&cmd.Name)
+	if c.hold(cmd); c.closed {
+		return
+	}
+	switch {
+	case c.session.multi != nil && cmd.Flags&command.AtOnce == 0:
+		c.enqueue(cmd, args)
+	case cmd.Where.Evaluated():
+		c.add(cmd, args)
+	default:
+		c.flush()
+		c.answer(cmd, args)
+	}
+}
+
+// answer executes a command that this node answers by itself.
+func (c *conn) answer(cmd *command.Command, args [][]byte) {
+	if c.closed {
+		return
+	}
+	at, r := len(c.out.replies), &c.request
+	r.Out, r.Proto = c.out.replies, c.session.proto
+	r.handle(cmd, args)
+	c.out.replies, r.Out = c.session.hush(r.Out, at), nil
+	c.left()
+}
+
+// error answers a command with an error, before or instead of its execution.
+func (c *conn) error(text string) {
+	at := len(c.out.replies)
+	c.out.replies = c.session.hush(resp.AppendError(c.out.replies, text), at)
+}
+
+// refuse answers a command that can't be executed; in MULTI it spoils the
+// transaction.
+func (c *conn) refuse(args [][]byte, text string) {
+	c.flush()
+	if c.session.multi != nil {
+		c.session.multi.spoiled = true
+	}
+	if resp.IsWord(args[0], "post") || resp.IsWord(args[0], "host:") {
+		// A browser was made to talk to this port. What follows in its request
+		// must not be executed, and it need not be told what else is here.
+		c.s.cfg.Logger.Warn("possible cross-protocol attack, connection closed", "remote", c.nc.RemoteAddr().String())
+		c.out.replies, c.closed = c.out.replies[:0], true
+		return
+	}
+	c.s.stats.refused(c.s.cfg.Table.Find(args[0]), text)
+	c.error(text)
+}
+
+// answered accounts for commands that went to the shards together and have been
+// answered.
+func (c *conn) answered(list []pending, began time.Time) {
+	took := time.Since(began)
+	share := took / time.Duration(len(list))
+	for i := range list {
+		c.s.stats.called(list[i].cmd, list[i].reply, share)
+	}
+	if c.s.slowlog.slow(took) {
+		for i := range list[:min(len(list), slowTogetherMax)] {
+			c.s.slowlog.add(c, list[i].cmd, list[i].args, took)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"tutti/internal/cluster"
+	"tutti/internal/command"
+	"tutti/internal/keyspace"
+	"tutti/internal/resp"
+	"tutti/internal/router"
+	"tutti/internal/shard"
+	"tutti/internal/store"
+)
+
+// The evaluation of reads, beside the shard's loop, over views of its state.
+
+const errDisk = "ERR this node can't read its disk. Nothing was read; ask another node."
+
+// viewed is the answer to a request for a view.
+type viewed struct {
+	v   *store.View
+	now int64
+	err error
+}
+
+// views takes the view that was asked for, one at a time.
+type views struct {
+	arrived chan viewed // has room for one, so that who answers never waits
+	left    atomic.Bool // nobody receives any more
+}
+
+func (w *views) arrive(v *store.View, now int64, err error) {
+	w.arrived <- viewed{v, now, err}
+	if w.left.Load() {
+		w.releaseLate()
+	}
+}
+
+// leave gives up a view that is on its way.
+func (w *views) leave() {
+	w.left.Store(true)
+	w.releaseLate()
+}
+
+// releaseLate releases a view that nobody receives. Both who leaves and who comes
+// too late call it, so that one of them finds it.
+func (w *views) releaseLate() {
+	select {
+	case late := <-w.arrived:
+		if late.v != nil {
+			late.v.Release()
+		}
+	default:
+	}
+}
+
+// read evaluates f over one view that is recent enough: one confirmed by a
+// ReadIndex round if minIndex is 0. If f's outcome depends on a time that the
+// shard has not recorded yet, it is evaluated again once it has: else a later
+// leader with a slower clock might show an expired key again. What it returns is
+// the text of an error, or "".
+func (l *lane) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx *keyspace.Tx)) (text string) {
+	q := &shard.Read{Shard: id, MinIndex: minIndex, Now: now, Done: l.onView}
+	for {
+		l.router.Read(q)
+		got, how := receive(l.wait, l.views.arrived, nil)
+		if how == abandoned {
+			l.views.leave()
+			return textGone
+		}
+		if got.err != nil {
+			return router.ErrRead(id)
+		}
+		again, err := over(got, l.rand, f)
+		if err != nil {
+			return errDisk
+		}
+		if !again {
+			return ""
+		}
+		q = &shard.Read{Shard: id, MinIndex: got.v.Index, Now: got.now, MinTime: got.now, Done: l.onView}
+	}
+}
+
+// over evaluates f over a view and releases it.
+func over(got viewed, rand func(n uint64) uint64, f func(tx *keyspace.Tx)) (again bool, err error) {
+	defer got.v.Release()
+	tx := keyspace.NewReadTx(got.v, keyspace.Env{Now: got.now, Applied: got.v.Time, Index: got.v.Index,
+		Databases: got.v.Databases, Keys: got.v.Keys, Rand: rand})
+	f(tx)
+	return tx.UsedNow(), tx.Err()
+}
+
+// evaluate evaluates one command and returns its reply.
+func evaluate(tx *keyspace.Tx, proto int, p *pending) []byte {
+	ctx := command.Ctx{Writer: resp.Writer{Proto: proto}, Tx: tx, DB: p.db, Args: p.args}
+	ctx.Run(p.cmd)
+	return ctx.Out
+}
+
+// evaluateSome answers reads until their replies have outMax bytes, and leaves
+// the others undone.
+func evaluateSome(tx *keyspace.Tx, proto int, reads []pending) {
+	size := 0
+	for i := range reads {
+		reads[i].done = false // this may be another attempt
+		if size <= outMax {
+			reads[i].answer(evaluate(tx, proto, &reads[i]))
+			size += len(reads[i].reply)
+		}
+	}
+}

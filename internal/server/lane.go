@@ -1,0 +1,104 @@
+package server
+
+import (
+	"tutti/internal/cluster"
+	"tutti/internal/command"
+	"tutti/internal/keyspace"
+	"tutti/internal/router"
+	"tutti/internal/shard"
+	"tutti/internal/store"
+)
+
+// From groups to replies.
+
+// lane executes commands of one shard, one group or one read at a time. It knows
+// no connection: one that has commands for several shards has several lanes.
+type lane struct {
+	router *router.Router
+	rand   func(n uint64) uint64
+	wait   *patience
+
+	// What a group and a read are told to call when they are answered. They are
+	// made once, and hold on to nothing but the channels: they may be kept for long
+	// after the client has gone.
+	onResult func(router.Result)
+	onView   func(v *store.View, now int64, err error)
+	results  chan router.Result // has room for one, so that who answers never waits
+	views    *views
+
+	unsure bool // the outcome of a group is unknown: its arguments may still be referred to
+}
+
+func newLane(s *Server, w *patience) *lane {
+	results, views := make(chan router.Result, 1), &views{arrived: make(chan viewed, 1)}
+	return &lane{router: s.cfg.Router, rand: s.cfg.Rand, wait: w, results: results, views: views,
+		onResult: func(r router.Result) { results <- r }, onView: views.arrive}
+}
+
+// textGone stands for the reply that nobody is there to take.
+const textGone = "ERR the client has gone"
+
+func errorReply(text string) []byte { return []byte("-" + text + "\r\n") }
+
+// run executes commands of one shard: up to the last write in the shard's loop,
+// reads behind it over a view that has seen that write. A node that can't
+// follow has no such view: there all go to the loop. Of the reads it leaves those
+// undone that come behind outMax of replies.
+func (l *lane) run(id cluster.ShardID, proto int, list []pending) {
+	writes := len(list)
+	for writes > 0 && list[writes-1].cmd.Flags&command.Write == 0 {
+		writes--
+	}
+	if l.router.Away(id) {
+		writes = len(list)
+	}
+	var minIndex uint64
+	var now int64
+	if writes > 0 {
+		result := l.group(id, &shard.Group{Proto: uint8(proto)}, list[:writes])
+		if result.Err != "" {
+			for i := range list {
+				list[i].answer(errorReply(result.Err))
+			}
+			return
+		}
+		for i := range list[:writes] {
+			list[i].answer(result.Reply.Replies[i])
+		}
+		minIndex, now = result.Reply.Index, result.Reply.Time
+	}
+	if reads := list[writes:]; len(reads) > 0 {
+		text := l.read(id, minIndex, now, func(tx *keyspace.Tx) { evaluateSome(tx, proto, reads) })
+		if text != "" {
+			for i := range reads {
+				reads[i].answer(errorReply(text))
+			}
+		}
+	}
+}
+
+// group sends a group of commands that has its other fields set, and waits.
+func (l *lane) group(id cluster.ShardID, g *shard.Group, list []pending) router.Result {
+	g.Cmds = make([]shard.Command, len(list))
+	for i := range list {
+		g.Cmds[i] = shard.Command{DB: list[i].db, Args: list[i].args}
+	}
+	l.router.Write(id, g, l.onResult)
+	result, how := receive(l.wait, l.results, nil)
+	if how == abandoned {
+		l.unsure = true
+		return router.Result{Err: textGone}
+	}
+	// An answer to a later attempt, or none at all, leaves an earlier attempt
+	// somewhere that still refers to the arguments.
+	l.unsure = l.unsure || result.Err != "" || g.Attempt > 1 || result.Reply.Attempt > 1
+	return result
+}
+
+// forget tells whether something may still refer to arguments of commands that
+// have been answered, and begins anew.
+func (l *lane) forget() bool {
+	unsure := l.unsure
+	l.unsure = false
+	return unsure
+}

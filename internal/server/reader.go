@@ -1,0 +1,77 @@
+package server
+
+import (
+	"net"
+	"time"
+
+	"tutti/internal/resp"
+)
+
+// From bytes to commands: how long and how much one client may send.
+
+// frameTimeout is how long a command may take to arrive once it has begun: a
+// client that sends a byte now and then must not hold memory for ever.
+const frameTimeout = 30 * time.Second
+
+// reader cuts the commands of one client out of what it sends.
+type reader struct {
+	s      *Server
+	nc     net.Conn
+	ahead  *lookout // holds what was read while a command waited
+	rd     *resp.Reader
+	limits *resp.Limits // those that rd has
+	timed  bool         // a read deadline is set
+}
+
+func (r *reader) init(s *Server, nc net.Conn, ahead *lookout) {
+	r.s, r.nc, r.ahead, r.limits = s, nc, ahead, s.config.limits.Load()
+	r.rd = resp.NewReader(r, *r.limits)
+}
+
+// next waits for the next command. What it returns is valid until release.
+func (r *reader) next() ([][]byte, error) {
+	if l := r.s.config.limits.Load(); l != r.limits {
+		r.limits = l
+		r.rd.SetLimits(*l)
+	}
+	return r.rd.ReadCommand()
+}
+
+// buffered returns the next command if it has arrived already.
+func (r *reader) buffered() ([][]byte, bool, error) { return r.rd.NextBuffered() }
+
+// release gives back the commands returned so far. If something may still refer
+// to them, their memory is not used again.
+func (r *reader) release(referred bool) {
+	if referred {
+		r.rd.Abandon()
+	} else {
+		r.rd.Release()
+	}
+}
+
+// Read reads from the client, with a deadline while a command is incomplete.
+func (r *reader) Read(p []byte) (int, error) {
+	if n := r.ahead.take(p); n > 0 {
+		return n, nil
+	}
+	limit := r.s.config.idleTimeout()
+	if r.rd.Partial() {
+		limit = frameTimeout
+	}
+	// Deadlines cost a timer each: none is set, or cleared, where none is needed.
+	if limit > 0 || r.timed || r.ahead.timed {
+		deadline := time.Time{}
+		if limit > 0 {
+			deadline = time.Now().Add(limit)
+		}
+		_ = r.nc.SetReadDeadline(deadline)
+		r.timed, r.ahead.timed = limit > 0, false
+	}
+	if r.s.draining.Load() {
+		return 0, errDraining
+	}
+	n, err := r.nc.Read(p)
+	r.s.stats.bytesIn.Add(int64(n))
+	return n, err
+}

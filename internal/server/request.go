@@ -1,0 +1,99 @@
+package server
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"tutti/internal/cluster"
+	"tutti/internal/command"
+	"tutti/internal/keyspace"
+	"tutti/internal/resp"
+)
+
+// The commands that this node answers by itself.
+
+// handler executes such a command: it appends exactly one reply to r.
+type handler func(r *request, args [][]byte)
+
+// request is such a command: whose it is, and its reply, which goes behind those
+// before it.
+type request struct {
+	resp.Writer
+	s *Server
+	c *conn
+}
+
+// handlers finds the handler of each command that the table leaves to the node or
+// the connection, and panics if one is missing or one too many.
+func handlers(table *command.Table) map[*command.Command]handler {
+	byName := make(map[string]handler)
+	for _, family := range []map[string]handler{
+		connectionHandlers(), multiHandlers(), clientHandlers(), commandHandlers(), configHandlers(), clusterHandlers(), adminHandlers(),
+		slowlogHandlers(), aclHandlers(), scriptHandlers(),
+	} {
+		maps.Copy(byName, family)
+	}
+	all := make(map[*command.Command]handler, len(byName))
+	for _, cmd := range everyCommand(table) {
+		h, ok := byName[cmd.Name]
+		if ok == (cmd.Where.Evaluated() || cmd.Container()) {
+			panic(fmt.Sprintf("server: handler of %s: %v, against the command table", cmd.Name, ok))
+		}
+		if ok {
+			all[cmd] = h
+		}
+		delete(byName, cmd.Name)
+	}
+	for name := range byName {
+		panic("server: handler of " + name + ", which is not in the command table")
+	}
+	return all
+}
+
+// everyCommand lists the commands by name, each followed by its subcommands.
+func everyCommand(table *command.Table) []*command.Command {
+	var list []*command.Command
+	for _, cmd := range table.All() {
+		list = append(append(list, cmd), cmd.Subs...)
+	}
+	return list
+}
+
+// handle executes a command and accounts for it.
+func (r *request) handle(cmd *command.Command, args [][]byte) {
+	at, began := len(r.Out), time.Now()
+	r.s.handlers[cmd](r, args)
+	took := time.Since(began)
+	r.s.stats.called(cmd, r.Out[min(at, len(r.Out)):], took)
+	if r.s.slowlog.slow(took) && cmd.Name != "exec" { // what EXEC executed is logged by itself
+		r.s.slowlog.add(r.c, cmd, args, took)
+	}
+}
+
+// view evaluates f over a view of a shard, see lane.read, or answers the error.
+func (r *request) view(id cluster.ShardID, f func(tx *keyspace.Tx)) (ok bool) {
+	text := r.c.lane.read(id, 0, 0, f)
+	if text != "" {
+		r.Error(text)
+	}
+	return text == ""
+}
+
+// wrongArity answers the error for a number of arguments that the table's arity
+// lets pass.
+func (r *request) wrongArity(name string) { r.Error(command.TextArity(name)) }
+
+// help answers the HELP subcommand of a container, from the table.
+func help(r *request, args [][]byte) {
+	container := r.s.cfg.Table.Find(args[0])
+	var lines []string
+	for _, sub := range container.Subs {
+		_, short, _ := strings.Cut(sub.Name, "|")
+		if short != "help" {
+			lines = append(lines, strings.TrimSpace(strings.ToUpper(short)+" "+sub.Syntax), "    "+sub.Doc)
+		}
+	}
+	r.Help(strings.ToUpper(container.Name), lines)
+}

@@ -1,0 +1,75 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Waiting on behalf of a client. Whatever a command waits for (its shard, the
+// end of CLIENT PAUSE, later what another client pushes), it waits for it here,
+// so that it gives up as soon as there is nobody left to answer.
+
+// patience is how the commands of one client wait, one at a time.
+type patience struct {
+	gone   <-chan struct{} // closed when the client is gone
+	patrol *patrol         // nil: somebody else has the client watched
+	quiet  *quiet          // of the client's session
+
+	client *lookout
+	round  uint64 // before which the patrol was last told of this client
+	listed bool   // by the patrol, whose mutex guards it
+	seen   uint64 // the state in the last round, likewise
+	// state counts the beginnings and the ends of waits, so that it is odd while a
+	// command waits, and has the bit looking while the client is looked at.
+	state atomic.Uint64
+}
+
+const looking = 1 << 63
+
+// outcome says how a wait ended.
+type outcome int
+
+const (
+	arrived   outcome = iota
+	expired           // the time was over
+	abandoned         // the client is gone: the connection has ended
+)
+
+// receive waits for a value, until expire has something, which may be nil, or the
+// client is gone.
+func receive[T any](w *patience, from <-chan T, expire <-chan time.Time) (value T, how outcome) {
+	// Who has CLIENT REPLY OFF may send all it has and go: that is executed.
+	if w.patrol != nil && *w.quiet != replyOff {
+		w.begin()
+		defer w.end()
+	}
+	select {
+	case value = <-from:
+		return value, arrived
+	case <-expire:
+		return value, expired
+	case <-w.gone:
+		return value, abandoned
+	}
+}
+
+func (w *patience) begin() {
+	w.state.Add(1)
+	w.patrol.see(w)
+}
+
+func (w *patience) end() {
+	if state := w.state.Add(1); state&looking != 0 {
+		w.client.end()
+		w.state.Store(state &^ looking)
+	}
+}
+
+// look begins to look for the client if it still is in the wait that state says.
+func (w *patience) look(state uint64) {
+	w.client.mu.Lock()
+	defer w.client.mu.Unlock()
+	if w.state.CompareAndSwap(state, state|looking) {
+		w.client.begin()
+	}
+}

@@ -1,0 +1,128 @@
+package shard
+
+import (
+	"log/slog"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"tutti/internal/cluster"
+	"tutti/internal/peer"
+)
+
+// Kinds of frames between nodes; see package peer for what a number promises.
+// Those of a snapshot's stream stand in snapshot.go.
+const (
+	kindRaft      peer.Kind = 16 // shard:8 raftpb.Message
+	kindGroup     peer.Kind = 17 // see group.go
+	kindReply     peer.Kind = 18 // see group.go
+	kindReadAsk   peer.Kind = 19 // shard:8 id:8
+	kindReadTell  peer.Kind = 20 // shard:8 id:8 index:8 now:8
+	kindTick      peer.Kind = 21 // shard:8 time:8
+	kindHashAsk   peer.Kind = 22 // shard:8 index:8 hash:8
+	kindHashTell  peer.Kind = 23 // shard:8 index:8 hash:8
+	kindDiverged  peer.Kind = 24 // shard:8 index:8 hash:8
+	kindScrubTell peer.Kind = 25 // shard:8 index:8 hash:8
+	kindScrubOdd  peer.Kind = 26 // shard:8 index:8 hash:8
+	kindAsk       peer.Kind = 27 // shard:8 data:8
+	kindStepDown  peer.Kind = 28 // shard:8 term:8
+	kindInvite    peer.Kind = 29 // shard:8 replica:8 data:8 descriptor
+	kindWho       peer.Kind = 30 // shard:8 replica:8
+	kindGone      peer.Kind = 31 // shard:8 replica:8
+)
+
+// takeFrames registers what takes the frames of peers.
+func (h *Host) takeFrames(links *peer.Links) {
+	links.Handle(kindGroup, h.groupFrame)
+	links.Handle(kindReply, h.replyFrame)
+	for _, kind := range []peer.Kind{kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged,
+		kindScrubTell, kindScrubOdd, kindAsk, kindStepDown, kindInvite, kindWho, kindGone} {
+		links.Handle(kind, func(from cluster.NodeID, b []byte) { h.replicaFrame(from, kind, b) })
+	}
+	links.HandleStream(snapHead, h.receiveSnapshot)
+}
+
+// replicaFrame takes a frame about one shard, which it names first.
+func (h *Host) replicaFrame(from cluster.NodeID, kind peer.Kind, b []byte) {
+	if len(b) >= 8 {
+		if h.shardFrame(cluster.ShardID(be.Uint64(b)), from, kind, b[8:]) {
+			return
+		}
+	}
+	h.cfg.Logger.Warn("frame dropped", slog.Uint64("from", uint64(from)), slog.Int("kind", int(kind)), slog.Int("bytes", len(b)))
+}
+
+func (h *Host) replyFrame(from cluster.NodeID, b []byte) {
+	r, err := decodeReply(b)
+	if err != nil {
+		h.cfg.Logger.Warn("reply dropped", slog.Uint64("from", uint64(from)), slog.Any("error", err))
+		return
+	}
+	h.cfg.Reply(from, r)
+}
+
+func (h *Host) groupFrame(from cluster.NodeID, b []byte) {
+	g, err := decodeGroup(b)
+	if err != nil || sessionNode(g.Session) != from {
+		h.cfg.Logger.Warn("group dropped", slog.Uint64("from", uint64(from)), slog.Any("error", err))
+		return
+	}
+	g.Done = func(r Reply) {
+		if r.bytes() > peer.FrameMax/2 {
+			r.Replies = dropLarge(r.Replies, peer.FrameMax/2-replyFixed)
+		}
+		h.cfg.Links.Queue(from, peer.Bulk, kindReply, r.encode)
+	}
+	h.Submit(g)
+}
+
+// shardFrame takes what a peer sent about a shard. What is for a replica that is
+// not here is dropped: its sender says it again, or finds out.
+func (h *Host) shardFrame(shard cluster.ShardID, from cluster.NodeID, kind peer.Kind, b []byte) bool {
+	switch {
+	case kind == kindInvite && len(b) > 16:
+		d, err := cluster.DecodeDescriptor(b[16:])
+		if err != nil || d.ID != shard {
+			return false
+		}
+		h.invited(shard, cluster.ReplicaID(be.Uint64(b)), be.Uint64(b[8:]), d, from)
+		return true
+	case kind == kindGone && len(b) == 8:
+		h.heardGone(shard, cluster.ReplicaID(be.Uint64(b)))
+		return true
+	}
+	r := h.replica(shard)
+	if r == nil && kind == kindAsk {
+		h.lost.note(shard, from, h.cfg.Clock.Mono())
+	}
+	return r == nil || r.frame(from, kind, b)
+}
+
+// frame takes what a peer's replica sent to this one.
+func (r *Replica) frame(from cluster.NodeID, kind peer.Kind, b []byte) bool {
+	switch {
+	case kind == kindRaft:
+		m := &pb.Message{}
+		if err := proto.Unmarshal(b, m); err != nil || m.GetType() == pb.MsgSnap {
+			return false
+		}
+		r.loop.post(received{r, from, m})
+	case kind == kindAsk && len(b) == 8:
+		r.loop.post(inLoop{r, func() { r.heardAsk(from, be.Uint64(b)) }})
+	case kind == kindWho && len(b) == 8:
+		r.loop.post(inLoop{r, func() { r.heardWho(from, cluster.ReplicaID(be.Uint64(b))) }})
+	case kind == kindReadAsk && len(b) == 8:
+		r.loop.post(readAsk{r, from, be.Uint64(b)})
+	case kind == kindReadTell && len(b) == 24:
+		r.loop.post(readTell{r, be.Uint64(b), be.Uint64(b[8:]), int64(be.Uint64(b[16:]))})
+	case kind == kindTick && len(b) == 8:
+		r.loop.post(tickAsk{r, int64(be.Uint64(b))})
+	case kind == kindStepDown && len(b) == 8:
+		r.loop.post(steppedDown{r, from, be.Uint64(b)})
+	case kind >= kindHashAsk && kind <= kindScrubOdd && len(b) == 16:
+		r.loop.post(hashMsg{r, from, kind, be.Uint64(b), be.Uint64(b[8:])})
+	default:
+		return false
+	}
+	return true
+}

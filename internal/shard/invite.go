@@ -1,0 +1,170 @@
+package shard
+
+import (
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"tutti/internal/cluster"
+	"tutti/internal/peer"
+)
+
+// How a node learns that it is to have a replica, or none any more. All of it
+// is said again and again by those who know, so a frame may be lost.
+//
+//   - The leader invites the nodes of replicas that have nothing yet. A node
+//     makes such a replica only as part of the data for which it was handed out,
+//     and never one that it had before.
+//   - A node whose data was made anew asks for replicas in the place of those it
+//     lost.
+//   - Whoever hears from a replica that its log has removed tells its node that
+//     it is gone. One that has no leader asks whether it is.
+
+// invite tells the nodes of replicas that have nothing yet about them.
+func (r *Replica) invite() {
+	for id, p := range r.raft.Status().Progress {
+		x, ok := r.desc.Replica(cluster.ReplicaID(id))
+		if p.Match > 0 || !ok || x.ID == r.self {
+			continue
+		}
+		r.host.cfg.Links.Queue(x.Node, peer.Control, kindInvite, func(dst []byte) []byte {
+			dst = be.AppendUint64(be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), uint64(x.ID)), x.Data)
+			return r.desc.Encode(dst)
+		})
+	}
+}
+
+// invited makes the replica that a leader says this node is to have.
+func (h *Host) invited(shard cluster.ShardID, id cluster.ReplicaID, data uint64, d cluster.Descriptor, from cluster.NodeID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.replica(shard); r != nil {
+		if id > r.self && d.Gone(r.self) {
+			h.remove(r) // and the next invitation finds it gone
+		}
+		return
+	}
+	switch {
+	case h.busy[shard] || h.stopping.Load():
+		return
+	case data < h.cfg.Generation:
+		h.ask(shard, from)
+		return
+	case data > h.cfg.Generation:
+		return // it was for data that this node does not have
+	}
+	h.busy[shard] = true
+	h.wg.Go(func() {
+		err := h.add(shard, id)
+		h.mu.Lock()
+		delete(h.busy, shard)
+		h.mu.Unlock()
+		log := h.cfg.Logger.With(slog.Uint64("shard", uint64(shard)), slog.Uint64("replica", uint64(id)))
+		if err != nil {
+			log.Warn("a replica could not be made", slog.Any("error", err))
+			return
+		}
+		log.Info("a replica begins")
+	})
+}
+
+// lost is which nodes ask for a replica of a shard that is not here either: all
+// there is to know of a shard that has lost too many.
+type lost struct {
+	mu    sync.Mutex // guards asked
+	asked map[cluster.ShardID]map[cluster.NodeID]time.Duration
+}
+
+func (l *lost) note(shard cluster.ShardID, node cluster.NodeID, now time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.asked == nil || len(l.asked) > lostMax {
+		l.asked = make(map[cluster.ShardID]map[cluster.NodeID]time.Duration)
+	}
+	if l.asked[shard] == nil || len(l.asked[shard]) > cluster.MembersMax {
+		l.asked[shard] = make(map[cluster.NodeID]time.Duration)
+	}
+	l.asked[shard][node] = now
+}
+
+// lostMax is of how many shards is noted who asks; they ask again.
+const lostMax = 1024
+
+// Asking lists the nodes that have asked this one, which has no replica of the
+// shard, for another in the place of theirs.
+func (h *Host) Asking(shard cluster.ShardID) (nodes []cluster.NodeID) {
+	h.lost.mu.Lock()
+	defer h.lost.mu.Unlock()
+	for node, at := range h.lost.asked[shard] {
+		if h.cfg.Clock.Mono()-at <= askedTicks*h.cfg.Tick {
+			nodes = append(nodes, node)
+		}
+	}
+	slices.Sort(nodes)
+	return nodes
+}
+
+// ask asks nodes for a replica of a shard that is part of the data that this
+// node has now.
+func (h *Host) ask(shard cluster.ShardID, nodes ...cluster.NodeID) {
+	for _, node := range nodes {
+		if node != h.cfg.Node {
+			h.cfg.Links.Send(node, peer.Control, kindAsk, func(dst []byte) []byte {
+				return be.AppendUint64(be.AppendUint64(dst, uint64(shard)), h.cfg.Generation)
+			})
+		}
+	}
+}
+
+// askForLost asks for replicas in the place of those that this node lost with
+// its data. It runs every changeTicks.
+func (h *Host) askForLost() {
+	if h.cfg.Generation == 0 {
+		return
+	}
+	for _, s := range h.cfg.Map.Map().Shards {
+		if x, ok := s.On(h.cfg.Node); ok && x.Data < h.cfg.Generation && h.replica(s.ID) == nil {
+			h.ask(s.ID, s.Nodes()...)
+		}
+	}
+}
+
+// askWhetherGone asks those who may know whether this replica was removed while
+// it did not listen.
+func (r *Replica) askWhetherGone() {
+	s, _ := r.host.cfg.Map.Map().Shard(r.id)
+	asked := map[cluster.NodeID]bool{r.host.cfg.Node: true}
+	for _, node := range append(s.Nodes(), r.desc.Nodes()...) {
+		if asked[node] {
+			continue
+		}
+		asked[node] = true
+		r.host.cfg.Links.Queue(node, peer.Control, kindWho, func(dst []byte) []byte {
+			return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), uint64(r.self))
+		})
+	}
+}
+
+// heardWho answers whether a replica is gone. Ids are never handed out twice and
+// what was applied stays, so whoever has applied the removal knows it for sure.
+func (r *Replica) heardWho(from cluster.NodeID, id cluster.ReplicaID) {
+	if r.desc.Gone(id) {
+		r.sendGone(from, id)
+	}
+}
+
+func (r *Replica) sendGone(node cluster.NodeID, id cluster.ReplicaID) {
+	r.host.cfg.Links.Queue(node, peer.Control, kindGone, func(dst []byte) []byte {
+		return be.AppendUint64(be.AppendUint64(dst, uint64(r.id)), uint64(id))
+	})
+}
+
+// heardGone removes the replica here if it is the one that is gone.
+func (h *Host) heardGone(shard cluster.ShardID, id cluster.ReplicaID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.replica(shard); r != nil && r.self == id {
+		h.remove(r)
+	}
+}
