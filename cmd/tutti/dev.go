@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,24 +78,27 @@ func dev(o devOptions) error {
 }
 
 func runDev(ctx context.Context, c *localCluster) error {
-	if err := c.startAll(); err != nil {
-		return err
-	}
 	starting, cancel := context.WithTimeout(ctx, devReadyTimeout)
 	defer cancel()
-	if err := c.ready(starting); err != nil {
+	bad, err := c.startGood(starting)
+	if err != nil {
 		return failed(err, "")
 	}
+	addr := ""
 	for i, m := range c.members {
+		if bad[i] != nil {
+			continue // attend reports it
+		}
 		fmt.Printf("node %d  %s  pid %d\n", m.ID, m.Client, c.procs[i].pid())
+		addr = cmp.Or(addr, m.Client)
 	}
-	addr := c.members[0].Client
 	talk := ownName() + " cli"
 	if addr != defaultAddr {
 		talk += " --addr " + addr
 	}
 	fmt.Printf("data in %s\nready: redis-cli -p %s   or   %s   (Ctrl-C stops)\n", c.dir, port(addr), talk)
-	return c.attend(ctx)
+	c.attend(ctx, bad)
+	return nil
 }
 
 // openDev opens the local cluster in o.dir, forming it if there is none. The
@@ -189,8 +193,8 @@ func lockFolder(dir string) (io.Closer, error) {
 		do: "talk to the cluster that runs there, or choose another folder with --dir"}
 }
 
-// openFolders makes the folders of the nodes, or gives existing nodes the
-// addresses of this start.
+// openFolders makes the folders of the nodes, unless there are some. A folder
+// that is not good is for whoever starts its node.
 func (c *localCluster) openFolders() error {
 	forming := filepath.Join(c.dir, formingFile)
 	if _, err := os.Stat(forming); err == nil {
@@ -200,11 +204,11 @@ func (c *localCluster) openFolders() error {
 			}
 		}
 	}
-	found, size, err := c.formations()
+	good, size, bad := c.formations()
 	switch {
-	case err != nil:
-		return err
-	case found == 0:
+	case len(good) == 0 && bad != nil:
+		return notOpened(bad)
+	case len(good) == 0:
 		if err := c.form(forming); err != nil {
 			return notOpened(err)
 		}
@@ -212,24 +216,26 @@ func (c *localCluster) openFolders() error {
 	case size != len(c.members):
 		return &exitError{code: exitFailed, what: fmt.Sprintf("%s holds a cluster of %d nodes", c.dir, size),
 			safe: safeNothingStarted, do: fmt.Sprintf("tutti dev --nodes %d, or another --dir", size)}
+	case len(good) <= size/2:
+		return &exitError{code: exitFailed, what: fmt.Sprintf("of the data of %d nodes only that of %d is there: %v", size, len(good), bad),
+			safe: safeNothingStarted + "; a node must not start empty, for it may have promised what the others rely on",
+			do:   "bring the folders back, or begin anew in another one with --dir"}
 	}
 	// A node may have been started by hand; its folder is its own.
-	for _, dir := range c.dirs {
+	for _, dir := range good {
 		lock, err := lockFolder(dir)
 		if err != nil {
 			return err
 		}
 		lock.Close()
 	}
-	if err := node.Readdress(vfs.Default, c.dirs, c.members); err != nil {
-		return notOpened(err)
-	}
 	return nil
 }
 
-// formations counts the nodes that exist, and says how many the cluster has.
-func (c *localCluster) formations() (found, size int, err error) {
-	var missing string
+// formations lists the folders of the nodes that exist, says how many the
+// cluster has, and what is wrong with the others.
+func (c *localCluster) formations() (good []string, size int, bad error) {
+	var missing error
 	for i := range devNodesMax {
 		dir := filepath.Join(c.dir, nodeFolder(uint64(i+1)))
 		_, err := node.ReadSelf(vfs.Default, dir)
@@ -239,21 +245,17 @@ func (c *localCluster) formations() (found, size int, err error) {
 		}
 		switch {
 		case errors.Is(err, node.ErrNoNode):
-			if missing == "" && (found == 0 || i < size) {
-				missing = dir
-			}
-			continue
+			missing = cmp.Or(missing, err)
 		case err != nil:
-			return 0, 0, notOpened(err)
+			bad = cmp.Or(bad, err)
+		default:
+			good, size = append(good, dir), len(m.Members)
 		}
-		found, size = found+1, len(m.Members)
 	}
-	if found > 0 && found < size {
-		return 0, 0, &exitError{code: exitFailed, what: fmt.Sprintf("the data of a node is gone: there is none in %s", missing),
-			safe: safeNothingStarted + "; a node must not start empty, for it may have promised what the others rely on",
-			do:   "bring the folder back, or begin anew in another one with --dir"}
+	if len(good) > 0 { // else there never were any
+		bad = cmp.Or(bad, missing)
 	}
-	return found, size, nil
+	return good, size, bad
 }
 
 // form makes the nodes; if that is cut off, the next start makes them again.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"tutti/internal/node"
 )
@@ -136,23 +138,20 @@ func commands(t *testing.T, c devCluster) {
 	}
 }
 
-// lostData takes parts of a stopped cluster away.
+// lostData takes parts of a stopped cluster away: without a majority of the
+// folders nothing is started.
 func lostData(t *testing.T, c devCluster) {
 	listen := loopback(freeBase(t, 3))
-	start := func() result { return tutti(t, "", "dev", "--dir", c.dir, "--listen", listen) }
 	tutti(t, "", "dev", "--dir", c.dir, "--listen", listen, "--nodes", "5").wants(t, exitFailed, "holds a cluster of 3 nodes", "tutti dev --nodes 3")
-	away := filepath.Join(t.TempDir(), "away")
-	for _, part := range []string{"log", "state", "vow", "counters"} {
-		name := filepath.Join(c.dir, "node-2", part)
-		move(t, name, away)
-		start().wants(t, exitFailed, "the data of node 2 is gone", "must not start empty")
-		nothingRunsIn(t, c.dir)
-		move(t, away, name)
+	away := t.TempDir()
+	lost := []string{"node-1", "node-3"}
+	for _, name := range lost {
+		move(t, filepath.Join(c.dir, name), filepath.Join(away, name))
 	}
-	for _, name := range []string{"node-1", "node-3"} {
-		move(t, filepath.Join(c.dir, name), away)
-		start().wants(t, exitFailed, "the data of a node is gone: there is none in "+filepath.Join(c.dir, name))
-		move(t, away, filepath.Join(c.dir, name))
+	tutti(t, "", "dev", "--dir", c.dir, "--listen", listen).wants(t, exitFailed, "of the data of 3 nodes only that of 1 is there: "+filepath.Join(c.dir, "node-1"), "must not start empty")
+	nothingRunsIn(t, c.dir)
+	for _, name := range lost {
+		move(t, filepath.Join(away, name), filepath.Join(c.dir, name))
 	}
 	// Nodes that were being made have promised nothing.
 	if err := os.WriteFile(filepath.Join(c.dir, formingFile), nil, 0o644); err != nil {
@@ -163,6 +162,92 @@ func lostData(t *testing.T, c devCluster) {
 		t.Errorf("got %+v", r)
 	}
 	again.stop(t)
+}
+
+// One bad node is no reason for the others to stop: they serve, it is reported
+// and tried again, and comes back when its folder is good again. A flipped bit in
+// a small file is not even worth a word.
+func TestDevGoesOnWithoutABadNode(t *testing.T) {
+	t.Parallel()
+	dir, away := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	c := startDev(t, dir, 3)
+	c.wants(t, 0, "OK", "SET", "greeting", "hello")
+	c.stop(t)
+	in := func(node, name string) string { return filepath.Join(dir, node, name) }
+	flipFile(t, in("node-2", "counters"), in("node-2", "starts.2"), in("node-2", "node.json"))
+	certs, err := filepath.Glob(in("node-3", "node.pem*")) // in all its copies
+	if err != nil || len(certs) == 0 {
+		t.Fatal(certs, err)
+	}
+	flipFile(t, certs...)
+	c = startDev(t, dir, 3)
+	if line := c.line(t, "node 3 ended: "); !strings.Contains(line, "node.pem") || !strings.Contains(line, "; trying again in ") {
+		t.Errorf("it says %q", line)
+	}
+	c.wants(t, 0, "OK", "SET", "greeting", "hi")
+	c.wants(t, 1, "\"hi\"", "GET", "greeting")
+	if text := c.text(); strings.Contains(text, "node 1 ended") || strings.Contains(text, "node 2 ended") {
+		t.Errorf("a healthy node has ended:\n%s", text)
+	}
+	flipFile(t, certs...) // back
+	healthy := func() error {
+		s, r := c.ask(t)
+		if r.code != 0 || !strings.HasPrefix(s.Verdict, "Healthy") {
+			return errors.New(s.Verdict)
+		}
+		return nil
+	}
+	eventually(t, healthy)
+
+	// A whole folder goes while all run, and comes back.
+	s, err := askStatus(c.addr(2), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	move(t, filepath.Join(dir, "node-3"), filepath.Join(away, "node-3"))
+	if err := syscall.Kill(s.Nodes[2].PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	c.line(t, "the data of node 3 is gone: there is none in "+filepath.Join(dir, "node-3"))
+	c.wants(t, 1, "OK", "SET", "greeting", "bye")
+	move(t, filepath.Join(away, "node-3"), filepath.Join(dir, "node-3"))
+	eventually(t, healthy)
+	c.wants(t, 2, "\"bye\"", "GET", "greeting")
+	c.stop(t)
+}
+
+// flipFile flips a bit in the middle of each file.
+func flipFile(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)/2] ^= 1
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The pauses grow up to a minute, and begin anew after a good run.
+func TestBackoff(t *testing.T) {
+	var b backoff
+	var got []time.Duration
+	for _, ran := range []time.Duration{0, 0, time.Second, 0, 0, 0, 0, 0, ranWell, 0} {
+		got = append(got, b.next(ran, 0))
+	}
+	want := []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 1, 2}
+	for i := range want {
+		if got[i] != want[i]*time.Second {
+			t.Fatalf("pauses %v, want %v seconds", got, want)
+		}
+	}
+	b = backoff{}
+	if d := b.next(0, 0.999); d < 800*time.Millisecond || d > time.Second {
+		t.Errorf("by chance %v", d)
+	}
 }
 
 func move(t *testing.T, from, to string) {

@@ -24,10 +24,6 @@ import (
 // stopTimeout is what a node gets to hand over and close; it then is killed.
 const stopTimeout = 10 * time.Second
 
-// restartPause keeps a node that ends at once from being started in a tight
-// loop.
-const restartPause = time.Second
-
 // localCluster is the nodes of one cluster as child processes of this one, for
 // dev and demo.
 type localCluster struct {
@@ -43,6 +39,7 @@ type process struct {
 	cmd      *exec.Cmd
 	done     chan struct{} // closed when it has ended
 	stopping atomic.Bool   // its end is wanted
+	began    time.Time
 	logName  string
 	logFrom  int64 // where its part of the log begins
 }
@@ -56,6 +53,16 @@ func newLocalCluster(dir, level string, members []node.Member) *localCluster {
 }
 
 func nodeFolder(id uint64) string { return fmt.Sprintf("node-%d", id) }
+
+// isOver reports whether the process has ended.
+func (p *process) isOver() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
@@ -125,7 +132,7 @@ func (c *localCluster) start(i int, attr *syscall.SysProcAttr) error {
 	if err := cmd.Start(); err != nil {
 		return failed(err, "")
 	}
-	p := &process{cmd: cmd, done: make(chan struct{}), logName: logName, logFrom: logFrom}
+	p := &process{cmd: cmd, done: make(chan struct{}), began: time.Now(), logName: logName, logFrom: logFrom}
 	c.procs[i] = p
 	go func() {
 		_ = cmd.Wait()
@@ -255,51 +262,19 @@ func (c *localCluster) died() error {
 		if p == nil || p.stopping.Load() {
 			continue
 		}
-		select {
-		case <-p.done:
+		if p.isOver() {
 			return fmt.Errorf("node %d ended: %s", c.members[i].ID, p.ended())
-		default:
 		}
 	}
 	return nil
 }
 
-// attend starts a node again that has ended, until ctx is done.
-func (c *localCluster) attend(ctx context.Context) error {
-	ends := make(chan int, len(c.procs)) // every node ends at most once before it is started again
-	watch := func(i int) {
-		p := c.procs[i]
-		go func() {
-			<-p.done
-			ends <- i
-		}()
-	}
-	for i := range c.procs {
-		watch(i)
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case i := <-ends:
-			fmt.Printf("node %d ended: %s; starting it again\n", c.members[i].ID, c.procs[i].ended())
-			if pause(ctx, restartPause) != nil {
-				return nil
-			}
-			if err := c.start(i, childAttr()); err != nil {
-				return err
-			}
-			watch(i)
-		}
-	}
-}
-
-// stopAll stops all nodes, gently first.
+// stopAll stops all nodes that run, gently first.
 func (c *localCluster) stopAll() error {
 	ends := make(chan error, len(c.procs))
 	n := 0
 	for i, p := range c.procs {
-		if p == nil {
+		if p == nil || p.isOver() {
 			continue
 		}
 		n++

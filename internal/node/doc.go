@@ -3,9 +3,13 @@
 //
 // A node's folder holds:
 //
-//	node.json            who it is and who the members are (formation)
-//	ca.pem node.pem node.key   its identity, see package trust
-//	authority.pem authority.key   what signs identities, see package trust
-//	counters vow log/ state/   its data, see package store
-//	LOCK                 held while it runs
+//	node.json node.json.2      who it is
+//	ca.pem node.pem node.key   its identity, each in two copies, see package trust
+//	authority.pem authority.key   what signs identities, as well
+//	map map.2                  who belongs to the cluster and what lives where
+//	counters counters.2 vow log/ state/   its data, see package store
+//	starts starts.2            the newest start of each peer, see package store
+//	damaged damaged.2 damaged-N/   while its data is made anew, see package store
+//	ballast spare trial        nothing but room, see package store
+//	LOCK                       held while it runs
 package node

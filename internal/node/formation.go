@@ -142,11 +142,11 @@ func prepare(fs vfs.FS, dir string, m *cluster.Map, me Member, ca *trust.CA, sma
 	if err := makeStores(cfg, seeds); err != nil {
 		return err
 	}
-	if err := store.WriteFile(fs, fs.PathJoin(dir, mapFile), m.Encode(nil)); err != nil {
+	if err := writeMap(fs, dir, m.Encode(nil)); err != nil {
 		return err
 	}
 	// Last: a folder without it is no node yet.
-	return Self{Format: selfFormat, Cluster: m.Name, Node: me.ID, Peer: me.Peer, Client: me.Client, Small: small}.write(fs, dir)
+	return Self{Cluster: m.Name, Node: me.ID, Peer: me.Peer, Client: me.Client, Small: small}.write(fs, dir)
 }
 
 // makeStores makes the stores of a node, with the given replicas.

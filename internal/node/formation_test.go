@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -63,7 +65,7 @@ func TestFormKeepsTheAuthority(t *testing.T) {
 // FuzzReadSelf reads any file as who a node is: what is taken reads the same
 // after writing it.
 func FuzzReadSelf(f *testing.F) {
-	good := Self{Format: selfFormat, Cluster: "c", Node: 2, Peer: "a:1", Client: "a:2", Small: true, Via: map[cluster.NodeID]string{1: "b:1"}}
+	good := Self{Cluster: "c", Node: 2, Peer: "a:1", Client: "a:2", Small: true, Via: map[cluster.NodeID]string{1: "b:1"}}
 	add := func(change func(s *Self)) {
 		s := good
 		change(&s)
@@ -76,11 +78,10 @@ func FuzzReadSelf(f *testing.F) {
 	add(func(*Self) {})
 	add(func(s *Self) { s.Node = 0 })
 	add(func(s *Self) { s.Node = 1 << 16 })
-	add(func(s *Self) { s.Format = 3 })
 	f.Add([]byte("{"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		mem := vfs.NewMem()
-		if err := store.WriteFile(mem, "/"+selfFile, b); err != nil {
+		if err := store.WriteTwice(mem, "/", selfFile, selfVersion, b); err != nil {
 			t.Fatal(err)
 		}
 		s, err := ReadSelf(mem, "/")
@@ -125,28 +126,25 @@ func TestFormationMap(t *testing.T) {
 	}
 }
 
-// TestDamagedIdentity flips a bit of the certificate on a simulated disk: the
-// node says so and does not run.
+// TestDamagedIdentity damages the certificate on a simulated disk: one copy is
+// mended, without any the node says so and does not run.
 func TestDamagedIdentity(t *testing.T) {
 	fs, cfg := formed(t, 1)
-	name := fs.PathJoin(cfg.Dir, trust.NodeFile)
-	f, err := fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, 1)
-	if _, err := f.ReadAt(b, 200); err != nil {
-		t.Fatal(err)
-	}
-	b[0] ^= 4
-	if _, err := f.WriteAt(b, 200); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := Open(cfg); !errors.Is(err, trust.ErrDamaged) || !strings.Contains(err.Error(), name) {
-		t.Errorf("opened: %v, %v", n != nil, err)
+	for _, names := range [][]string{{trust.NodeFile}, {trust.NodeFile + ".2"}, {trust.NodeFile, trust.NodeFile + ".2"}} {
+		rot(t, fs, names...)
+		n, err := Open(cfg)
+		if len(names) == 2 {
+			if !errors.Is(err, trust.ErrDamaged) || !strings.Contains(err.Error(), "/n1/"+trust.NodeFile) {
+				t.Errorf("opened: %v, %v", n != nil, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -156,5 +154,41 @@ func TestEntropy(t *testing.T) {
 	cfg.Entropy = strings.NewReader("short")
 	if n, err := Open(cfg); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("opened: %v, %v", n != nil, err)
+	}
+}
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files of formats anew")
+
+// TestGoldenFiles compares node.json and map with their bytes as the first
+// version that writes them did: -rewrite after a new version of a format.
+func TestGoldenFiles(t *testing.T) {
+	mem := vfs.NewMem()
+	self := Self{Cluster: "c", Node: 2, Peer: "a:1", Client: "a:2", Small: true, Via: map[cluster.NodeID]string{1: "b:1"}}
+	m, err := Formation{Cluster: "c", Members: []Member{{ID: 1}, {ID: 2}}}.Map()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(self.write(mem, "/"), writeMap(mem, "/", m.Encode(nil))); err != nil {
+		t.Fatal(err)
+	}
+	for name, version := range map[string]int{selfFile: selfVersion, mapFile: mapVersion} {
+		file, err := mem.Open("/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(file)
+		if err := errors.Join(err, file.Close()); err != nil {
+			t.Fatal(err)
+		}
+		golden := fmt.Sprintf("testdata/%s.v%d", name, version)
+		if *rewrite {
+			if err := os.WriteFile(golden, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil || string(got) != string(want) {
+			t.Errorf("%s is %q, want %q, %v", name, got, want, err)
+		}
 	}
 }

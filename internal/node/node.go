@@ -129,7 +129,7 @@ func Open(cfg Config) (*Node, error) {
 func open(cfg Config) (_ *Node, err error) {
 	n := &Node{cfg: cfg}
 	if n.self, err = ReadSelf(cfg.FS, cfg.Dir); err != nil {
-		return nil, err
+		return nil, err // and nothing is made in a folder that holds no node
 	}
 	if n.lock, err = cfg.FS.Lock(cfg.FS.PathJoin(cfg.Dir, "LOCK")); err != nil {
 		if _, ok := errors.AsType[*os.PathError](err); ok {
@@ -143,6 +143,9 @@ func open(cfg Config) (_ *Node, err error) {
 			err = errors.Join(n.markDamaged(err), n.Close())
 		}
 	}()
+	if n.self, err = readSelf(cfg.FS, cfg.Dir, store.MendTwice); err != nil {
+		return nil, err
+	}
 	if err := n.openMap(); err != nil {
 		return nil, err
 	}
@@ -175,15 +178,14 @@ func open(cfg Config) (_ *Node, err error) {
 
 // openMap reads the map that the node had last.
 func (n *Node) openMap() error {
-	m, err := ReadMap(n.cfg.FS, n.cfg.Dir)
+	m, err := readMap(n.cfg.FS, n.cfg.Dir, store.MendTwice)
 	if err != nil {
 		return err
 	}
 	if m.Version > cluster.Newest {
 		return fmt.Errorf("%s: the cluster writes formats of version %d, this tutti reads %d: %w", n.cfg.Dir, m.Version, cluster.Newest, cluster.ErrVersion)
 	}
-	name := n.cfg.FS.PathJoin(n.cfg.Dir, mapFile)
-	n.maps = cluster.NewHolder(m, func(record []byte) error { return store.WriteFile(n.cfg.FS, name, record) })
+	n.maps = cluster.NewHolder(m, func(record []byte) error { return writeMap(n.cfg.FS, n.cfg.Dir, record) })
 	n.keeper = newMapKeeper(n.maps, n.self, n.cfg.Logger, n.fatal)
 	return nil
 }
@@ -197,25 +199,23 @@ func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 
 func (n *Node) openStores() (err error) {
 	cfg := store.Config{FS: n.cfg.FS, Dir: n.cfg.Dir, Logger: n.cfg.Logger, Small: n.self.Small, MemtableBytes: n.cfg.MemtableBytes, Fatal: n.fatal}
-	if _, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, "counters")); err == nil {
-		if n.count, err = store.OpenCounters(cfg, n.self.Node, false); err != nil {
-			return err
-		}
-		if err := n.rebuild(); err != nil {
-			return err
-		}
+	if err := n.gone(store.HasTwice(n.cfg.FS, n.cfg.Dir, store.CountersFile), store.CountersFile); err != nil {
+		return err
 	}
-	for _, name := range []string{"log", "state", "vow", "counters"} {
-		if _, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, name)); err != nil {
-			return fmt.Errorf("%s: the data of node %d is gone (%w). It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.self.Node, err)
+	if err := n.openCounters(cfg); err != nil {
+		return err
+	}
+	if err := n.rebuild(); err != nil {
+		return err
+	}
+	for _, name := range []string{"log", "state", "vow"} {
+		if err := n.gone(n.has(name), name); err != nil {
+			return err
 		}
 	}
 	cfg.Space = store.WatchSpace(cfg)
 	n.space = cfg.Space
 	if n.aside, err = store.ListAside(n.cfg.FS, n.cfg.Dir); err != nil {
-		return err
-	}
-	if n.starts, err = store.OpenStarts(cfg); err != nil {
 		return err
 	}
 	if n.log, err = store.OpenLog(cfg); err != nil {
@@ -224,7 +224,22 @@ func (n *Node) openStores() (err error) {
 	if n.state, err = store.OpenState(cfg); err != nil {
 		return err
 	}
-	return nil
+	n.starts, err = store.OpenStarts(cfg, n.remembered)
+	return err
+}
+
+// has reports whether a file or folder of the node is there.
+func (n *Node) has(name string) bool {
+	_, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, name))
+	return err == nil
+}
+
+// gone is an error if a part of the node's data is not there.
+func (n *Node) gone(there bool, name string) error {
+	if there {
+		return nil
+	}
+	return fmt.Errorf("%s: the data of node %d is gone, there is no %s. It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.self.Node, name)
 }
 
 func (n *Node) openLinks(l net.Listener) error {
@@ -412,6 +427,9 @@ func (n *Node) Close() error {
 	if n.links != nil {
 		n.links.Close()
 	}
+	if n.space != nil {
+		n.space.Close() // or a loop may wait for room for ever
+	}
 	if n.host != nil {
 		n.host.Close() // answers the reads that connections wait for
 	}
@@ -420,9 +438,6 @@ func (n *Node) Close() error {
 	}
 	n.wg.Wait()
 	var err error
-	if n.space != nil {
-		n.space.Close()
-	}
 	if n.log != nil {
 		err = n.log.Close()
 	}

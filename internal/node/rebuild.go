@@ -35,7 +35,7 @@ func (n *Node) voters() int {
 // may be interrupted; the next start goes on. count has been opened.
 func (n *Node) rebuild() error {
 	fs, dir := n.cfg.FS, n.cfg.Dir
-	mark, ok, err := store.ReadMark(fs, dir)
+	mark, ok, err := n.count.Marked()
 	if err != nil || !ok {
 		return err
 	}
@@ -57,6 +57,93 @@ func (n *Node) rebuild() error {
 	}
 	n.cfg.Logger.Warn("the data of this node is made anew from the other nodes", slog.Uint64("generation", mark.Generation), slog.String("damage", mark.Why))
 	return nil
+}
+
+// openCounters counts this start. If the counters are lost they are replaced by
+// higher ones, and the data of the node is made anew: its replicas carry the
+// generation, and nobody can tell any more of which one the data was.
+func (n *Node) openCounters(cfg store.Config) (err error) {
+	n.count, err = store.OpenCounters(cfg, n.self.Node, false)
+	lost, of := errors.AsType[*store.LostError](err)
+	if !of {
+		return err
+	}
+	if voters := n.voters(); voters < rebuildMin {
+		return fmt.Errorf("%w, and shards of %d replicas can't make a node's data anew from the others: put either copy back from the newest backup of this folder", lost, voters)
+	}
+	known, err := n.known(cfg)
+	if err != nil {
+		n.cfg.Logger.Warn("the state tells nothing of the lost counters", slog.Any("error", err))
+	}
+	if err := store.RenewCounters(cfg, n.self.Node, known, n.cfg.Rand, lost); err != nil {
+		return err
+	}
+	n.count, err = store.OpenCounters(cfg, n.self.Node, false)
+	return err
+}
+
+// known is what this node's map and shards remember of its counters. What can't be read
+// tells nothing: the data is given up in any case.
+func (n *Node) known(cfg store.Config) (known store.Known, err error) {
+	for _, s := range n.maps.Map().Shards {
+		known.Generation = max(known.Generation, newestData(s.Descriptor, n.self.Node))
+	}
+	asides, err := store.ListAside(n.cfg.FS, n.cfg.Dir)
+	if err != nil {
+		return known, err
+	}
+	for _, a := range asides {
+		known.Generation = max(known.Generation, a.Generation+1)
+	}
+	cfg.Fatal = func(err error) { n.cfg.Logger.Warn("look for lost counters", slog.Any("error", err)) }
+	if !n.has("state") {
+		return known, nil // it was set aside
+	}
+	state, err := store.OpenState(cfg)
+	if err != nil {
+		return known, err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	for _, s := range n.maps.Map().Shards {
+		counts, err := state.Starts(s.ID)
+		if err != nil {
+			return known, err
+		}
+		known.Incarnation = max(known.Incarnation, counts[n.self.Node])
+		d, err := state.Descriptor(s.ID)
+		switch {
+		case err == nil:
+			known.Generation = max(known.Generation, newestData(d, n.self.Node))
+		case !errors.Is(err, store.ErrNoShard):
+			return known, err
+		}
+	}
+	return known, nil
+}
+
+// newestData returns the newest generation of a node's data that a shard knows.
+func newestData(d cluster.Descriptor, node cluster.NodeID) (newest uint64) {
+	for _, r := range d.Replicas {
+		if r.Node == node {
+			newest = max(newest, r.Data)
+		}
+	}
+	return newest
+}
+
+// remembered is what this node's shards know of the starts of all nodes.
+func (n *Node) remembered() (map[cluster.NodeID]uint64, error) {
+	newest := make(map[cluster.NodeID]uint64)
+	for _, s := range n.maps.Map().Shards {
+		counts, err := n.state.Starts(s.ID)
+		if err != nil {
+			return nil, err
+		}
+		for node, count := range counts {
+			newest[node] = max(newest[node], count)
+		}
+	}
+	return newest, nil
 }
 
 // markDamaged makes durable that err is about damaged data, so that the next

@@ -97,29 +97,119 @@ func TestRebuildOrNot(t *testing.T) {
 	}
 }
 
-// TestGoneIsRefused does not take a missing store or counter for damage.
+// TestGoneIsRefused does not take a missing store, or missing counters, for
+// damage. One copy of the counters is enough.
 func TestGoneIsRefused(t *testing.T) {
-	for _, name := range []string{"log", "state", "vow", "counters"} {
-		t.Run(name, func(t *testing.T) {
+	for _, names := range [][]string{{"log"}, {"state"}, {"vow"}, {"counters", "counters.2"}} {
+		t.Run(names[0], func(t *testing.T) {
 			fs, cfg := formed(t, 3)
-			if err := fs.RemoveAll("/n1/" + name); err != nil {
-				t.Fatal(err)
+			for _, name := range names {
+				if err := fs.RemoveAll("/n1/" + name); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if _, err := Open(cfg); err == nil || errors.Is(err, ErrDamaged) || exists(fs, "/n1/damaged-0") {
+			if _, err := Open(cfg); err == nil || errors.Is(err, ErrDamaged) || exists(fs, "/n1/damaged-0") || !strings.Contains(err.Error(), "there is no "+names[0]) {
 				t.Errorf("opening says %v", err)
 			}
 		})
 	}
 }
 
-// TestRottenCountersAreRefused keeps the node from inventing numbers.
-func TestRottenCountersAreRefused(t *testing.T) {
-	fs, cfg := formed(t, 3)
-	if err := store.WriteFile(fs, "/n1/counters", make([]byte, 28)); err != nil {
-		t.Fatal(err)
+// rot makes copies of a small file of node 1 what nobody wrote.
+func rot(t *testing.T, fs vfs.FS, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if err := store.WriteFile(fs, "/n1/"+name, make([]byte, 28)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), "must not invent them") || exists(fs, "/n1/damaged") {
-		t.Errorf("opening says %v", err)
+}
+
+// TestRottenCounters opens a node whose counters were hit: in one copy it goes
+// on, in both it begins anew with numbers that it can't have used, if there are
+// others to learn from.
+func TestRottenCounters(t *testing.T) {
+	for _, c := range []struct {
+		nodes   int
+		rotten  []string
+		refused bool
+		rebuilt bool
+	}{
+		{1, []string{"counters"}, false, false},
+		{1, []string{"counters", "counters.2"}, true, false},
+		{3, []string{"counters.2"}, false, false},
+		{3, []string{"counters", "counters.2"}, false, true},
+	} {
+		t.Run(fmt.Sprint(c.nodes, c.rotten), func(t *testing.T) {
+			fs, cfg := formed(t, c.nodes)
+			for round := range uint64(3) {
+				rot(t, fs, c.rotten...)
+				n, err := Open(cfg)
+				if c.refused {
+					if err == nil || !strings.Contains(err.Error(), "both copies of /n1/counters are damaged, and shards of 1 replicas can't") || exists(fs, "/n1/damaged") {
+						t.Errorf("opening says %v", err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch {
+				case !c.rebuilt && (n.count.Generation != 0 || n.count.Incarnation != round+1):
+					t.Errorf("generation %d, start %d", n.count.Generation, n.count.Incarnation)
+				case c.rebuilt && (n.count.Generation < (round+1)<<32 || n.count.Incarnation < 1<<31 || exists(fs, "/n1/damaged") || exists(fs, "/n1/damaged.2")):
+					t.Errorf("generation %d, start %d", n.count.Generation, n.count.Incarnation)
+				}
+				if err := n.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// TestRottenSelf opens a node whose node.json or map was hit: in one copy it is
+// written again, in both it says what helps.
+func TestRottenSelf(t *testing.T) {
+	fs, cfg := formed(t, 3)
+	for range 2 {
+		for _, name := range []string{"node.json", "map", "node.json.2", "map.2"} {
+			rot(t, fs, name)
+			n, err := Open(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for name, helps := range map[string]string{"node.json": restoreSelf, "map": restoreMap} {
+		fs, cfg := formed(t, 3)
+		rot(t, fs, name, name+".2")
+		if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), "both copies of /n1/"+name+" are damaged") || !strings.Contains(err.Error(), helps) {
+			t.Errorf("opening says %v", err)
+		}
+	}
+}
+
+// TestLaterVersionIsNotDamage meets files of a later version: the node says so,
+// and leaves them as they are.
+func TestLaterVersionIsNotDamage(t *testing.T) {
+	for _, name := range []string{"counters", "starts", "node.json", "map"} {
+		t.Run(name, func(t *testing.T) {
+			fs, cfg := formed(t, 3)
+			if err := store.WriteTwice(fs, "/n1", name, 2, []byte("what later versions write")); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Open(cfg)
+			if !errors.Is(err, cluster.ErrVersion) || errors.Is(err, ErrDamaged) || exists(fs, "/n1/damaged") {
+				t.Errorf("opening says %v", err)
+			}
+			if got, err := store.ReadTwice(fs, "/n1", name, 2); err != nil || got.Version != 2 {
+				t.Errorf("the file is now %+v, %v", got, err)
+			}
+		})
 	}
 }
 

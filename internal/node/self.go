@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"reflect"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -13,10 +13,11 @@ import (
 	"tutti/internal/store"
 )
 
-// Self is what a node knows of itself without asking anybody: file node.json.
-// Who else belongs to the cluster is in the file map, which others replace.
+// Self is what a node knows of itself without asking anybody: file node.json, in
+// two copies (see package store, twice.go), version 1: JSON. Who else belongs to
+// the cluster is in the file map, which others replace: in two copies, version 1:
+// the record of a map, see package cluster.
 type Self struct {
-	Format  int            `json:"format"`
 	Cluster string         `json:"cluster"`
 	Node    cluster.NodeID `json:"node"`
 	Peer    string         `json:"peer"`   // host:port where it serves nodes
@@ -28,49 +29,52 @@ type Self struct {
 }
 
 const (
-	selfFormat = 2
-	selfFile   = "node.json"
-	mapFile    = "map"
+	selfFile    = "node.json"
+	selfVersion = 1
+	mapFile     = "map"
+	mapVersion  = 1
+)
+
+// What helps if both copies are damaged.
+const (
+	restoreSelf = "nothing else says who this node is: put either copy back from a backup, it hardly grows old; without one remove the node and add a new one"
+	restoreMap  = "copy the file map of any other node of the cluster to its place, it is the same there; or put either copy back from a backup"
 )
 
 // ErrNoNode says that a folder holds no node.
 var ErrNoNode = errors.New("there is no tutti node in this folder")
 
-// ReadSelf reads who the node in dir is.
-func ReadSelf(fs vfs.FS, dir string) (Self, error) {
+// reader reads a small file: store.ReadTwice, or store.MendTwice for whoever
+// holds the lock of the folder.
+type reader func(fs vfs.FS, dir, name string, newest uint32) (store.Twice, error)
+
+// ReadSelf reads who the node in dir is, and changes nothing.
+func ReadSelf(fs vfs.FS, dir string) (Self, error) { return readSelf(fs, dir, store.ReadTwice) }
+
+func readSelf(fs vfs.FS, dir string, read reader) (Self, error) {
 	var s Self
-	name := fs.PathJoin(dir, selfFile)
-	b, err := readFile(fs, name)
+	t, err := read(fs, dir, selfFile, selfVersion)
 	if errors.Is(err, os.ErrNotExist) {
 		return s, fmt.Errorf("%s: %w", dir, ErrNoNode)
 	}
+	if lost, of := errors.AsType[*store.LostError](err); of {
+		return s, fmt.Errorf("%w, and %s", lost, restoreSelf)
+	}
 	if err == nil {
-		err = json.Unmarshal(b, &s)
+		err = json.Unmarshal(t.Body, &s)
 	}
 	if err == nil {
 		err = s.check()
 	}
 	if err != nil {
-		return s, fmt.Errorf("read %s: %w", name, err)
+		return s, fmt.Errorf("read %s: %w", fs.PathJoin(dir, selfFile), err)
 	}
 	return s, nil
 }
 
-func readFile(fs vfs.FS, name string) ([]byte, error) {
-	f, err := fs.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
-}
-
 // check refuses what is not written here.
 func (s Self) check() error {
-	switch {
-	case s.Format != selfFormat:
-		return fmt.Errorf("format %d, this version of tutti knows %d", s.Format, selfFormat)
-	case s.Node == 0 || s.Node > cluster.NodeMax:
+	if s.Node == 0 || s.Node > cluster.NodeMax {
 		return fmt.Errorf("node id %d is not between 1 and %d", s.Node, cluster.NodeMax)
 	}
 	return nil
@@ -81,21 +85,29 @@ func (s Self) write(fs vfs.FS, dir string) error {
 	if err != nil {
 		return err
 	}
-	return store.WriteFile(fs, fs.PathJoin(dir, selfFile), append(b, '\n'))
+	return store.WriteTwice(fs, dir, selfFile, selfVersion, append(b, '\n'))
 }
 
-// ReadMap reads the map that the node in dir had last.
-func ReadMap(fs vfs.FS, dir string) (*cluster.Map, error) {
-	name := fs.PathJoin(dir, mapFile)
-	b, err := readFile(fs, name)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+// ReadMap reads the map that the node in dir had last, and changes nothing.
+func ReadMap(fs vfs.FS, dir string) (*cluster.Map, error) { return readMap(fs, dir, store.ReadTwice) }
+
+func readMap(fs vfs.FS, dir string, read reader) (*cluster.Map, error) {
+	t, err := read(fs, dir, mapFile, mapVersion)
+	if lost, of := errors.AsType[*store.LostError](err); of {
+		return nil, fmt.Errorf("%w: %s", lost, restoreMap)
 	}
-	m, err := cluster.DecodeMap(b)
+	var m *cluster.Map
+	if err == nil {
+		m, err = cluster.DecodeMap(t.Body)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fmt.Errorf("read %s: %w", fs.PathJoin(dir, mapFile), err)
 	}
 	return m, nil
+}
+
+func writeMap(fs vfs.FS, dir string, record []byte) error {
+	return store.WriteTwice(fs, dir, mapFile, mapVersion, record)
 }
 
 // Readdress gives stopped nodes other addresses, and lets them find each other
@@ -107,6 +119,7 @@ func Readdress(fs vfs.FS, dirs []string, members []Member) error {
 		if err != nil {
 			return err
 		}
+		old := s
 		s.Via = make(map[cluster.NodeID]string)
 		for _, m := range members {
 			if m.ID == s.Node {
@@ -114,6 +127,9 @@ func Readdress(fs vfs.FS, dirs []string, members []Member) error {
 			} else {
 				s.Via[m.ID] = m.Peer
 			}
+		}
+		if reflect.DeepEqual(s, old) {
+			continue
 		}
 		if err := s.write(fs, dir); err != nil {
 			return err

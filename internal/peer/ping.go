@@ -57,10 +57,11 @@ func (l *Links) pinged(in *inbound, p ping) {
 // sample notes what the wall clock of a peer shows, unless the peer was
 // forgotten meanwhile: nothing would take the sample away again.
 func (l *Links) sample(in *inbound, wall int64) {
+	ahead := wall - l.cfg.Mono().Milliseconds() // not under the lock: a clock may keep its asker waiting
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !in.gone.Load() {
-		l.clocks.sample(in.from, wall-l.cfg.Mono().Milliseconds())
+		l.clocks.sample(in.from, ahead)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -56,7 +57,8 @@ func openPebble(dir string, opts *pebble.Options) (*pebble.DB, error) {
 // the file is removed (Unmark). As long as the file is there nothing of the
 // node's data is used.
 
-// Mark is the content of the file "damaged".
+// Mark is the content of the file "damaged": JSON, in two copies (see twice.go),
+// version 1.
 type Mark struct {
 	// Generation is what the node's generation must be raised to; the data
 	// belongs to the one before.
@@ -65,9 +67,10 @@ type Mark struct {
 }
 
 const (
-	markFile = "damaged"
-	whyFile  = "why"
-	aside    = "damaged-"
+	markFile    = "damaged"
+	markVersion = 1
+	whyFile     = "why"
+	aside       = "damaged-"
 )
 
 // data is what is set aside.
@@ -76,31 +79,49 @@ var data = [...]string{"log", "state", "vow"}
 // Mark makes durable that the data of this node is damaged, unless that is
 // known already.
 func (c *Counters) Mark(why error) error {
-	if _, ok, err := ReadMark(c.fs, c.dir); ok || err != nil {
+	_, ok, err := ReadMark(c.fs, c.dir)
+	if _, lost := errors.AsType[*LostError](err); ok || err != nil && !lost {
 		return err
 	}
-	b, err := json.Marshal(Mark{Generation: c.Generation + 1, Why: why.Error()})
+	return Mark{Generation: c.Generation + 1, Why: why.Error()}.write(c.fs, c.dir)
+}
+
+// Marked is ReadMark for the owner of the folder. A mark that can't be read is
+// one all the same, and is written anew: the generation may then be raised twice
+// for one damage, which is harmless.
+func (c *Counters) Marked() (m Mark, ok bool, err error) {
+	m, ok, err = ReadMark(c.fs, c.dir)
+	if lost, of := errors.AsType[*LostError](err); of {
+		if err := c.Mark(lost); err != nil {
+			return m, false, err
+		}
+		return ReadMark(c.fs, c.dir)
+	}
+	return m, ok, err
+}
+
+func (m Mark) write(fs vfs.FS, dir string) error {
+	b, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return WriteFile(c.fs, c.fs.PathJoin(c.dir, markFile), b)
+	return WriteTwice(fs, dir, markFile, markVersion, append(b, '\n'))
 }
 
 // ReadMark reads the mark of the node in dir; ok is false if there is none.
 func ReadMark(fs vfs.FS, dir string) (m Mark, ok bool, err error) {
-	name := fs.PathJoin(dir, markFile)
-	b, err := readFile(fs, name)
+	t, err := ReadTwice(fs, dir, markFile, markVersion)
 	if errors.Is(err, os.ErrNotExist) {
 		return m, false, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(b, &m)
+	if err != nil {
+		return m, false, err
 	}
-	if err == nil && m.Generation == 0 {
+	if err = json.Unmarshal(t.Body, &m); err == nil && m.Generation == 0 {
 		err = ErrFormat
 	}
 	if err != nil {
-		return m, false, fmt.Errorf("read %s: %w", name, err)
+		return m, false, fmt.Errorf("read %s: %w", fs.PathJoin(dir, markFile), err)
 	}
 	return m, true, nil
 }
@@ -133,16 +154,17 @@ func SetAside(fs vfs.FS, dir string, m Mark) error {
 
 // Unmark ends a rebuild: the new stores are complete.
 func Unmark(fs vfs.FS, dir string) error {
-	if err := fs.Remove(fs.PathJoin(dir, markFile)); err != nil {
+	if err := RemoveTwice(fs, dir, markFile); err != nil {
 		return fmt.Errorf("end the rebuild: %w", err)
 	}
-	return syncDir(fs, dir)
+	return nil
 }
 
 // Aside is damaged data that was set aside.
 type Aside struct {
-	Dir string
-	Why string
+	Dir        string
+	Why        string
+	Generation uint64 // of the data
 }
 
 // ListAside lists what was set aside in dir.
@@ -157,6 +179,9 @@ func ListAside(fs vfs.FS, dir string) ([]Aside, error) {
 			continue
 		}
 		a := Aside{Dir: fs.PathJoin(dir, name)}
+		if a.Generation, err = strconv.ParseUint(name[len(aside):], 10, 64); err != nil {
+			continue // somebody else's
+		}
 		// The reason is for people; a rebuild goes on without it.
 		if b, err := readFile(fs, fs.PathJoin(a.Dir, whyFile)); err == nil {
 			a.Why = strings.TrimSpace(string(b))

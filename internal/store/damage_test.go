@@ -41,7 +41,7 @@ func TestDamageOrNot(t *testing.T) {
 // goes on. What was damaged is then kept as it was, beside what is new, whatever
 // part of the unsynced data the cut has left.
 func TestSetAsideAnywhere(t *testing.T) {
-	const mark = `{"generation":1,"why":"it rotted"}`
+	mark := Mark{Generation: 1, Why: "it rotted"}
 	prepare := func() *vfs.MemFS {
 		fs := vfs.NewCrashableMem()
 		if err := errors.Join(MakeDir(fs, "node/log"), MakeDir(fs, "node/state"), WriteFile(fs, "node/log/f", []byte("old log")),
@@ -82,7 +82,7 @@ func TestSetAsideAnywhere(t *testing.T) {
 				after = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50 * r.IntN(3), RNG: r})
 			}
 		}}
-		if err := WriteFile(mem, "node/damaged", []byte(mark)); err != nil {
+		if err := mark.write(mem, "node"); err != nil {
 			t.Fatal(err)
 		}
 		if err := rebuild(hook); err != nil {
@@ -145,19 +145,6 @@ func TestMark(t *testing.T) {
 			t.Fatal(err)
 		}
 		fs = fs.CrashClone(vfs.CrashCloneCfg{})
-	}
-}
-
-// TestCountersWithoutGeneration reads the file of a version that had none.
-func TestCountersWithoutGeneration(t *testing.T) {
-	fs := vfs.NewCrashableMem()
-	old := sealed(be.AppendUint64(be.AppendUint64(nil, 41), 77))
-	if err := errors.Join(MakeDir(fs, testDir), WriteFile(fs, "node/counters", old)); err != nil {
-		t.Fatal(err)
-	}
-	c, err := OpenCounters(testConfig(fs), 5, false)
-	if err != nil || c.Incarnation != 42 || c.Generation != 0 || c.NewID()&(1<<idCounterBits-1) != 78 {
-		t.Errorf("start %d, generation %d, %v", c.Incarnation, c.Generation, err)
 	}
 }
 

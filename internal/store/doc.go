@@ -35,4 +35,17 @@
 // # Vow (file vow)
 //
 // See vow.go.
+//
+// # Small files (counters, starts, damaged; node.json of package node)
+//
+// Two copies each, NAME and NAME.2, with a line of text before the body, which
+// is drawn beside the type it holds (Counters, Starts, Mark). See twice.go.
+//
+//	tutti NAME, version V, write N, CRC-32C XXXXXXXX
+//	body
+//
+// # Files that hold nothing
+//
+// ballast and spare are room for bad times, trial is there while room is tried:
+// see Space.
 package store

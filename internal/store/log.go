@@ -98,7 +98,7 @@ func OpenLog(cfg Config) (*Log, error) {
 		db.Close()
 		return nil, err
 	}
-	v, err := openVow(cfg.FS, cfg.FS.PathJoin(cfg.Dir, "vow"), cfg.Fatal)
+	v, err := openVow(cfg.FS, cfg.FS.PathJoin(cfg.Dir, "vow"), cfg.Space, cfg.Fatal)
 	if err != nil {
 		db.Close()
 		return nil, err

@@ -26,7 +26,8 @@ import (
 //	below R/8  Exhausted, as without a spare: no appends at all
 //	below R/16 no flushes: what is left is for votes and manifests
 //
-// Full ends at 2R. A file system that can't tell its room is never full.
+// Full ends at 2R. A file system that can't tell its room is full only when it
+// says so by refusing a write, see trial.go.
 type Space struct {
 	cfg     Config
 	reserve int64
@@ -40,8 +41,10 @@ type Space struct {
 	sparing sync.Mutex // held to make and to take the spare
 	spare   atomic.Bool
 
-	looking sync.Mutex // guards known; held to ask and to judge
-	known   bool       // the file system tells its room
+	looking sync.Mutex // guards what follows; held to ask and to judge
+	told    int64      // the room that the file system told last; unknownBytes: it does not tell
+	denied  bool       // it has refused a write all the same, see refused
+	tryAt   time.Time  // when the next trial is due
 
 	wake chan struct{} // capacity 1: much has been written
 	quit chan struct{}
@@ -78,8 +81,10 @@ func WatchSpace(cfg Config) *Space {
 	}
 	s.look()
 	// What is left of the last run may have become a log, so far as the disk knows.
-	if err := cfg.FS.Remove(s.sparePath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		cfg.Logger.Warn("remove the old spare", slog.Any("error", err))
+	for _, name := range []string{s.sparePath(), s.trialPath()} {
+		if err := cfg.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			cfg.Logger.Warn("remove what the last run left", slog.Any("error", err))
+		}
 	}
 	s.keepSpare()
 	go s.run()
@@ -114,6 +119,7 @@ func (s *Space) run() {
 		case <-s.wake:
 		case <-t.C:
 		}
+		s.try()
 		s.look()
 		s.keepSpare()
 		s.keepBallast()
@@ -124,18 +130,30 @@ func (s *Space) run() {
 func (s *Space) look() {
 	s.looking.Lock()
 	defer s.looking.Unlock()
+	s.ask()
+	s.judge()
+}
+
+// ask sets what is left; s.looking is held.
+func (s *Space) ask() {
 	s.spent.Store(0)
 	usage, err := s.cfg.FS.GetDiskUsage(s.cfg.Dir)
-	if s.known = err == nil; !s.known {
-		s.left.Store(unknownBytes)
-		if !errors.Is(err, vfs.ErrUnsupported) {
-			s.cfg.Logger.Warn("disk usage", slog.Any("error", err))
-		}
-		return
+	s.told = unknownBytes
+	if err == nil {
+		s.told = int64(min(usage.AvailBytes, unknownBytes))
+	} else if !errors.Is(err, vfs.ErrUnsupported) {
+		s.cfg.Logger.Warn("disk usage", slog.Any("error", err))
 	}
-	left := int64(min(usage.AvailBytes, unknownBytes))
+	left := s.told
+	if s.denied { // which is not all that one may take
+		left = min(left, s.left.Load())
+	}
 	s.left.Store(left)
-	switch {
+}
+
+// judge begins and ends what is done on a full disk; s.looking is held.
+func (s *Space) judge() {
+	switch left := s.left.Load(); {
 	case left < s.reserve:
 		s.setFull()
 	case left >= spaceHysteresis*s.reserve && s.full.CompareAndSwap(true, false):
@@ -144,23 +162,17 @@ func (s *Space) look() {
 }
 
 // setFull refuses writes and gives the ballast back, which counts from the next
-// look on. s.looking is held.
-func (s *Space) setFull() {
+// look on. It reports whether there was one. s.looking is held.
+func (s *Space) setFull() (released bool) {
 	if s.full.Swap(true) {
-		return
+		return false
 	}
 	s.cfg.Logger.Error("the disk is full: writes are refused, the ballast is released", slog.Int64("available_bytes", s.left.Load()))
 	if err := s.cfg.FS.Remove(s.ballast()); err != nil {
 		s.cfg.Logger.Debug("release ballast", slog.Any("error", err))
+		return false
 	}
-}
-
-// exhausted runs when the disk has refused a write that will now be tried once
-// more. There may be room and no inodes, or a quota, so asking is not enough.
-func (s *Space) exhausted() {
-	s.looking.Lock()
-	defer s.looking.Unlock()
-	s.setFull()
+	return true
 }
 
 func (s *Space) ballast() string { return s.cfg.FS.PathJoin(s.cfg.Dir, ballastFile) }
@@ -191,48 +203,62 @@ func (s *Space) await(n, part int) bool {
 	return false
 }
 
-// pause lets some time pass, unless the node closes.
-func (s *Space) pause() {
+// pause lets some time pass, and reports whether the node still runs.
+func (s *Space) pause() bool {
 	t := time.NewTimer(spaceEvery)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
 	case <-s.quit:
+		return false
 	}
 }
 
 // keepBallast makes the ballast when there is plenty of room.
 func (s *Space) keepBallast() {
 	s.looking.Lock()
-	known := s.known
+	told := s.told
 	s.looking.Unlock()
-	if !known || s.full.Load() || s.left.Load() < spaceHysteresis*s.reserve {
+	if told == unknownBytes || s.full.Load() || s.left.Load() < spaceHysteresis*s.reserve {
 		return
 	}
-	if _, err := s.cfg.FS.Stat(s.ballast()); err == nil {
-		return
-	}
-	if err := s.makeBallast(); err != nil {
+	_, err := s.makeBallast()
+	switch {
+	case isFull(err):
+		s.refused()
+	case err != nil:
 		s.cfg.Logger.Warn("make ballast", slog.Any("error", err))
 	}
 }
 
-// makeBallast writes the file rather than preallocating it: some file systems
-// give preallocated space away.
-func (s *Space) makeBallast() (err error) {
-	name, size := s.ballast(), int(s.reserve/ballastOfReserve)
+// makeBallast writes the file, unless it is there, rather than preallocating it:
+// some file systems give preallocated space away. If it can't, nothing of the
+// file is left; written is how far it came.
+func (s *Space) makeBallast() (written int64, err error) {
+	name, size := s.ballast(), s.reserve/ballastOfReserve
+	if _, err := s.cfg.FS.Stat(name); err == nil {
+		return size, nil
+	}
+	if written, err = s.fill(name, size); err != nil {
+		err = errors.Join(err, s.cfg.FS.Remove(name))
+	}
+	return written, err
+}
+
+// fill writes a file that holds nothing.
+func (s *Space) fill(name string, size int64) (written int64, err error) {
 	f, err := s.cfg.FS.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return fmt.Errorf("create %s: %w", name, err)
+		return 0, fmt.Errorf("create %s: %w", name, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	chunk := make([]byte, ballastChunk)
-	for ; size > 0; size -= len(chunk) {
+	for chunk := make([]byte, ballastChunk); written < size; written += ballastChunk {
 		if _, err := f.Write(chunk); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
+			return written, fmt.Errorf("write %s: %w", name, err)
 		}
 	}
-	return nil
+	return written, nil
 }
 
 // ahead is how much room the raft log takes before it needs it.
@@ -250,8 +276,8 @@ func (s *Space) keepSpare() {
 	err := s.makeSpare()
 	s.spare.Store(err == nil)
 	switch {
-	case vfs.IsNoSpaceError(err):
-		s.exhausted()
+	case isFull(err):
+		s.refused()
 	case err != nil:
 		s.cfg.Logger.Warn("make a spare", slog.Any("error", err))
 	}
@@ -264,7 +290,7 @@ func (s *Space) makeSpare() (err error) {
 		return fmt.Errorf("create %s: %w", s.sparePath(), err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := f.Preallocate(0, s.ahead()); vfs.IsNoSpaceError(err) {
+	if err := f.Preallocate(0, s.ahead()); isFull(err) {
 		return fmt.Errorf("take room: %w", err)
 	}
 	s.spend(int(s.ahead()))

@@ -2,7 +2,9 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"syscall"
 	"testing"
@@ -20,6 +22,8 @@ type blockDisk struct {
 	mu    sync.Mutex // guards what follows
 	left  int64
 	shown int64            // what it says is left, until it has refused something; 0: the truth
+	quota error            // what it says to who wants more, while it says that there is plenty; nil: it has no quota
+	bare  bool             // room can't be reserved
 	files map[string]int64 // name -> bytes allocated
 }
 
@@ -36,7 +40,7 @@ func (d *blockDisk) take(name string, end int64) error {
 	more := max(0, end-d.files[name])
 	if more > d.left {
 		d.shown = 0
-		return syscall.ENOSPC
+		return cmp.Or(d.quota, error(syscall.ENOSPC))
 	}
 	d.left -= more
 	d.files[name] += more
@@ -99,10 +103,16 @@ func (d *blockDisk) Remove(name string) error     { d.move("", name); return d.F
 func (d *blockDisk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.quota != nil {
+		return vfs.DiskUsage{AvailBytes: 1 << 40}, nil
+	}
 	return vfs.DiskUsage{AvailBytes: uint64(cmp.Or(d.shown, d.left))}, nil
 }
 
 func (f *blockFile) Preallocate(offset, length int64) error {
+	if f.disk.bare {
+		return syscall.ENOTSUP
+	}
 	return f.disk.take(f.name, offset+length)
 }
 
@@ -167,4 +177,122 @@ func fillAtOnce(t *testing.T, before int) {
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A disk with a quota says that there is room until it refuses a write. Nothing
+// that the log and the state take on then may fail, whatever they need next: the
+// node is full until the quota lets it have enough again.
+func TestQuota(t *testing.T) {
+	for _, bare := range []bool{false, true} {
+		for _, quota := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+			for _, before := range []int{1, 12} { // entries; a few of them fill a memtable
+				t.Run(fmt.Sprint(quota, " bare ", bare, " after ", before), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { quotaReached(t, quota, bare, before) })
+				})
+			}
+		}
+	}
+}
+
+func quotaReached(t *testing.T, quota error, bare bool, before int) {
+	disk := &blockDisk{FS: vfs.NewMem(), left: 300 << 20, quota: quota, bare: bare, files: make(map[string]int64)}
+	if err := disk.MkdirAll(testDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{FS: disk, Dir: testDir, Small: true, MemtableBytes: 1 << 20}
+	cfg.Fatal = func(err error) { t.Errorf("the node ended: %v", err) }
+	cfg.Space = WatchSpace(cfg)
+	log, err := OpenLog(cfg)
+	if err == nil {
+		err = log.Create(testShard, 1, 10, 1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := OpenState(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * spaceEvery) // the ballast is made
+	index, random := uint64(10), rand.NewChaCha8([32]byte{})
+	write := func() {
+		index++
+		log.do(&Append{Shard: testShard, Entries: []*pb.Entry{{Index: new(index), Term: new(uint64(1)), Data: make([]byte, 64<<10)}}})
+		w := NewWriteSet(1, 0)
+		w.Put(fmt.Appendf(nil, "%c%08d", 1, index), noise(random, 64<<10))
+		b := state.NewBatch()
+		if _, err := b.Apply(testShard, Applied{Index: index - 1, Term: 1}, index, 1, w); err == nil {
+			err = b.Commit()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range before {
+		write()
+	}
+	if cfg.Space.Full() {
+		t.Fatal("full already")
+	}
+	disk.mu.Lock()
+	rest := disk.left
+	disk.left = 0
+	disk.mu.Unlock()
+	for n := 0; !cfg.Space.Full(); n++ {
+		if write(); n == 1000 {
+			t.Fatalf("%d entries were written beyond the quota", n)
+		}
+	}
+	// The ballast is room for deletes, which need little.
+	if cfg.Space.Tight() {
+		t.Error("the ballast is no room")
+	}
+	write()
+	// Somebody takes that, too. Whoever writes then all the same, waits.
+	disk.mu.Lock()
+	rest += disk.left
+	disk.left = 0
+	disk.mu.Unlock()
+	wrote := make(chan struct{})
+	go func() {
+		defer close(wrote)
+		for range 60 {
+			write()
+		}
+	}()
+	time.Sleep(20 * spaceEvery)
+	if !cfg.Space.Exhausted() {
+		t.Error("there is nothing left, and appends are taken")
+	}
+	select {
+	case <-wrote:
+		t.Error("60 entries were written without room")
+	default:
+	}
+	disk.give(rest)
+	<-wrote
+	time.Sleep(2 * spaceEvery) // the next trial is due
+	if cfg.Space.Full() || cfg.Space.Exhausted() {
+		t.Error("it is still full")
+	}
+	for range 40 {
+		write()
+	}
+	if last := log.last[testShard]; last != index {
+		t.Errorf("the log ends at %d, want %d", last, index)
+	}
+	if at, err := state.Applied(testShard); err != nil || at.Index != index {
+		t.Errorf("the state ends at %d, want %d, %v", at.Index, index, err)
+	}
+	cfg.Space.Close()
+	if err := errors.Join(log.Close(), state.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// noise is n bytes that can't be compressed.
+func noise(r *rand.ChaCha8, n int) []byte {
+	b := make([]byte, n)
+	_, _ = r.Read(b)
+	return b
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"syscall"
 	"time"
 
@@ -34,7 +35,22 @@ func (c *Config) stores() vfs.FS {
 	if c.Space == nil {
 		return c.FS
 	}
-	return spaceFS{vfs.OnDiskFull(c.FS, c.Space.exhausted), c.Space}
+	return spaceFS{c.FS, c.Space}
+}
+
+// insist does what Pebble can't do without: it ends the process if that fails.
+// When the disk refuses it the ballast is released, and it is tried again, until
+// there is room or the node closes: whoever needs it waits.
+func (s *Space) insist(do func() error) error {
+	err := do()
+	for tries := 0; isFull(err) && s != nil; tries++ {
+		s.refused()
+		if tries > 0 && !s.pause() {
+			return err
+		}
+		err = do()
+	}
+	return err
 }
 
 // Unwrap implements vfs.FS.
@@ -50,11 +66,41 @@ func (fs spaceFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File,
 		}
 		return fs.file(f, category, fs.space.ahead()), nil
 	}
-	f, err := fs.FS.Create(name, category)
+	f, err := fs.create(category, func() (vfs.File, error) { return fs.FS.Create(name, category) })
 	if err != nil {
 		return nil, err
 	}
 	return fs.file(f, category, 0), nil
+}
+
+// create makes a file; only that of a table may fail for want of room.
+func (fs spaceFS) create(category vfs.DiskWriteCategory, create func() (vfs.File, error)) (f vfs.File, err error) {
+	switch category {
+	case categoryFlush, categoryCompaction, categorySnapshot:
+		if f, err = create(); isFull(err) {
+			fs.space.refused()
+			fs.space.pause()
+			return nil, syscall.ENOSPC // as Pebble knows it
+		}
+		return f, err
+	}
+	err = fs.space.insist(func() (err error) { f, err = create(); return err })
+	return f, err
+}
+
+// Rename implements vfs.FS.
+func (fs spaceFS) Rename(from, to string) error {
+	return fs.space.insist(func() error { return fs.FS.Rename(from, to) })
+}
+
+// Link implements vfs.FS.
+func (fs spaceFS) Link(from, to string) error {
+	return fs.space.insist(func() error { return fs.FS.Link(from, to) })
+}
+
+// MkdirAll implements vfs.FS.
+func (fs spaceFS) MkdirAll(dir string, perm os.FileMode) error {
+	return fs.space.insist(func() error { return fs.FS.MkdirAll(dir, perm) })
 }
 
 // ReuseForWrite implements vfs.FS. The room of the old file stays; if that is
@@ -74,7 +120,7 @@ func (fs spaceFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory)
 		}
 		return f, nil
 	}
-	f, err := fs.FS.ReuseForWrite(from, to, category)
+	f, err := fs.create(category, func() (vfs.File, error) { return fs.FS.ReuseForWrite(from, to, category) })
 	if err != nil {
 		return nil, err
 	}
@@ -119,11 +165,15 @@ func (f *spaceFile) Preallocate(offset, length int64) error {
 	if f.space.left.Load()-(end-f.allocated) < spaceHysteresis*f.space.reserve {
 		return nil
 	}
-	if err := f.File.Preallocate(offset, length); err != nil {
-		return err
+	err := f.File.Preallocate(offset, length)
+	switch {
+	case isFull(err):
+		f.space.refused()
+		return nil
+	case err == nil:
+		f.grown(end)
 	}
-	f.grown(end)
-	return nil
+	return err
 }
 
 func (f *spaceFile) Write(p []byte) (int, error) {
@@ -133,12 +183,28 @@ func (f *spaceFile) Write(p []byte) (int, error) {
 	if f.ahead != 0 {
 		f.reach(f.offset + int64(len(p)))
 	}
+	if f.part != 0 {
+		n, err := f.write(p)
+		if isFull(err) {
+			f.space.refused()
+			f.space.pause()
+			err = syscall.ENOSPC // as Pebble knows it
+		}
+		return n, err
+	}
+	n := 0
+	err := f.space.insist(func() error {
+		more, err := f.write(p[n:])
+		n += more
+		return err
+	})
+	return n, err
+}
+
+func (f *spaceFile) write(p []byte) (int, error) {
 	n, err := f.File.Write(p)
 	f.offset += int64(n)
 	f.grown(f.offset)
-	if f.part != 0 && vfs.IsNoSpaceError(err) {
-		f.space.pause()
-	}
 	return n, err
 }
 
@@ -153,8 +219,8 @@ func (f *spaceFile) reach(end int64) {
 	switch {
 	case err == nil:
 		f.grown(end + f.ahead)
-	case vfs.IsNoSpaceError(err):
-		f.space.look()
+	case isFull(err):
+		f.space.refused()
 	default:
 		f.ahead = 0 // this file system can't
 	}

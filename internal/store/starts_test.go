@@ -18,7 +18,7 @@ func TestStartsAreDurable(t *testing.T) {
 		if err := MakeDir(mem, "node"); err != nil {
 			t.Fatal(err)
 		}
-		s, err := OpenStarts(Config{FS: mem, Dir: "node"})
+		s, err := OpenStarts(Config{FS: mem, Dir: "node"}, nothing)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,12 +49,50 @@ func TestStartsAreDurable(t *testing.T) {
 	}
 }
 
-func TestStartsRefuseDamage(t *testing.T) {
+// TestStartsRefuseNonsense is behind the checksum.
+func TestStartsRefuseNonsense(t *testing.T) {
 	good := encodeStarts(map[cluster.NodeID]Start{2: {1, 2}, 9: {3, 4}})
-	for name, b := range map[string][]byte{"empty": nil, "short": good[:len(good)-1], "flipped": append([]byte{good[0] ^ 1}, good[1:]...),
-		"no whole row": sealed(make([]byte, startBytes+1)), "doubled": sealed(make([]byte, 2*startBytes))} {
+	for name, b := range map[string][]byte{"short": good[:len(good)-1], "no whole row": make([]byte, startBytes+1), "doubled": make([]byte, 2*startBytes)} {
 		if known, err := decodeStarts(b); err == nil {
 			t.Errorf("%s is read as %v", name, known)
 		}
+	}
+}
+
+func nothing() (map[cluster.NodeID]uint64, error) { return nil, nil }
+
+// TestLostStarts begins anew with what the shards remember: a start that is older
+// than one that opened a session stays refused, and one copy that rots is nothing.
+func TestLostStarts(t *testing.T) {
+	fs := vfs.NewMem()
+	cfg := Config{FS: fs, Dir: "node"}
+	if err := MakeDir(fs, "node"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenStarts(cfg, nothing)
+	if err == nil {
+		err = errors.Join(s.Accept(2, Start{7, 1}), s.Accept(3, Start{9, 1}))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	rot(t, fs, "node/starts")
+	if s, err = OpenStarts(cfg, nothing); err != nil || !errors.Is(s.Accept(2, Start{6, 1}), ErrOldStart) {
+		t.Fatalf("one copy is bad: %v", err)
+	}
+	rot(t, fs, "node/starts")
+	rot(t, fs, "node/starts.2")
+	s, err = OpenStarts(cfg, func() (map[cluster.NodeID]uint64, error) { return map[cluster.NodeID]uint64{2: 6}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Accept(2, Start{5, 1}); !errors.Is(err, ErrOldStart) {
+		t.Errorf("a start before one that is remembered: %v", err)
+	}
+	if err := errors.Join(s.Accept(2, Start{6, 1}), s.Accept(3, Start{1, 1})); err != nil {
+		t.Error(err)
+	}
+	if got, err := ReadTwice(fs, "node", startsFile, startsVersion); err != nil || got.Worn {
+		t.Errorf("the file is not whole again: %+v %v", got, err)
 	}
 }

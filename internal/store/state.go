@@ -126,6 +126,25 @@ func RepliesRow(shard cluster.ShardID, session, index uint64) []byte {
 	return be.AppendUint64(be.AppendUint64(localRow(shard, localReplies), session), index)
 }
 
+// Starts returns, for each node that has opened a session with a shard, the
+// newest of its starts that did.
+func (s *State) Starts(shard cluster.ShardID) (map[cluster.NodeID]uint64, error) {
+	lower := localRow(shard, localNode)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: localRow(shard, localNode+1)})
+	if err != nil {
+		return nil, damage(err)
+	}
+	defer it.Close()
+	counts := make(map[cluster.NodeID]uint64)
+	for ok := it.First(); ok; ok = it.Next() {
+		if len(it.Key()) != len(lower)+8 || len(it.Value()) != 8 {
+			return nil, fmt.Errorf("starts of nodes, row %x: %w", it.Key(), ErrFormat)
+		}
+		counts[cluster.NodeID(be.Uint64(it.Key()[len(lower):]))] = be.Uint64(it.Value())
+	}
+	return counts, damage(it.Error())
+}
+
 // encode returns the value of the applied row.
 func (a Applied) encode() []byte {
 	b := make([]byte, 0, 32)

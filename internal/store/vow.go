@@ -32,6 +32,7 @@ import (
 // taking more than about a twentieth of disk time.
 type vow struct {
 	file  vfs.File
+	space *Space // see Space.insist
 	fatal func(error)
 
 	mu    sync.Mutex // guards state
@@ -59,12 +60,12 @@ const (
 	vowDiskDiv = 20
 )
 
-func openVow(fs vfs.FS, name string, fatal func(error)) (*vow, error) {
+func openVow(fs vfs.FS, name string, space *Space, fatal func(error)) (*vow, error) {
 	f, err := fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
-	v := &vow{file: f, fatal: fatal, state: make(map[cluster.ShardID]promise),
+	v := &vow{file: f, space: space, fatal: fatal, state: make(map[cluster.ShardID]promise),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	if err := v.load(); err != nil {
 		f.Close()
@@ -205,7 +206,12 @@ func (v *vow) write() error {
 		return fmt.Errorf("vow of %d bytes exceeds its record", len(body))
 	}
 	rec := be.AppendUint32(be.AppendUint32(nil, vowMagic), crc32.Checksum(body, castagnoli))
-	if _, err := v.file.WriteAt(append(rec, body...), int64((v.seq+1)%2)*vowRecord); err != nil {
+	rec = append(rec, body...)
+	// Some file systems need room even for what is written in place.
+	if err := v.space.insist(func() error {
+		_, err := v.file.WriteAt(rec, int64((v.seq+1)%2)*vowRecord)
+		return err
+	}); err != nil {
 		return fmt.Errorf("write vow: %w", err)
 	}
 	if err := v.file.SyncData(); err != nil {

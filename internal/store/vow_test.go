@@ -18,7 +18,7 @@ func newTestVow(t *testing.T, fs vfs.FS) *vow {
 	if err := fs.MkdirAll(testDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	v, err := openVow(fs, vowName, func(err error) { t.Error(err) })
+	v, err := openVow(fs, vowName, nil, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestVowDamage(t *testing.T) {
 			if err := errors.Join(v.close(), WriteFile(fs, vowName, data)); err != nil {
 				t.Fatal(err)
 			}
-			w, err := openVow(fs, vowName, nil)
+			w, err := openVow(fs, vowName, nil, nil)
 			if c.damaged {
 				if !errors.Is(err, ErrDamaged) {
 					t.Errorf("opening says %v", err)

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -46,10 +47,27 @@ type textFile struct {
 	who  audience
 }
 
-// saveAll writes files to dir durably, each all or nothing: a file gets its name
-// when it is on the disk. A missing dir is made, but its own name is left to the
-// caller to make durable.
+// secondCopy ends the name of the second copy of each file. Nobody can make a key
+// or a certificate again, so one flipped bit must not lose it.
+const secondCopy = ".2"
+
+// saveAll writes files to dir durably, each all or nothing and in two copies: a
+// file gets its name when it is on the disk. A missing dir is made, but its own
+// name is left to the caller to make durable.
 func saveAll(fs vfs.FS, dir string, files []textFile) error {
+	second := slices.Clone(files)
+	for i := range second {
+		second[i].name += secondCopy
+	}
+	// All first copies before a second one: of a save that was cut off, what is
+	// loaded is all new or all old, but for the moment between two of them.
+	if err := replaceAll(fs, dir, files); err != nil {
+		return err
+	}
+	return replaceAll(fs, dir, second)
+}
+
+func replaceAll(fs vfs.FS, dir string, files []textFile) error {
 	// Nobody else may look into this folder, so a key is never readable by
 	// others, not even while it is an empty file whose mode is not set yet.
 	making := fs.PathJoin(dir, makingDir)
@@ -116,21 +134,49 @@ func setMode(f vfs.File, mode fs.FileMode) error {
 // means something.
 func hasMode(info fs.FileInfo) bool { return info.Sys() != nil }
 
-// loadAll reads files of dir and returns their texts.
+// loadAll reads files of dir and returns their texts. Of each it takes the first
+// copy, or the second if the first is damaged or gone, and writes a copy that
+// says something else again.
 func loadAll(fs vfs.FS, dir string, files []textFile) (texts [][]byte, err error) {
 	for _, f := range files {
-		name := fs.PathJoin(dir, f.name)
-		b, err := readFile(fs, name, f.who)
-		if err != nil {
-			return nil, err
+		first, err1 := load(fs, dir, f.name, f.who)
+		second, err2 := load(fs, dir, f.name+secondCopy, f.who)
+		worn := ""
+		switch {
+		case err1 != nil && (err2 != nil || !mendable(err1)):
+			return nil, err1
+		case err1 != nil:
+			first, worn = second, f.name
+		case err2 != nil && !mendable(err2):
+			return nil, err2
+		case err2 != nil || !bytes.Equal(first, second):
+			worn = f.name + secondCopy
 		}
-		text, err := unseal(b)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if worn != "" {
+			if err := replaceAll(fs, dir, []textFile{{worn, first, f.who}}); err != nil {
+				return nil, err
+			}
 		}
-		texts = append(texts, text)
+		texts = append(texts, first)
 	}
 	return texts, nil
+}
+
+// mendable reports whether a copy may be replaced by the other one: not if
+// others may have read it, or if a later version has written it.
+func mendable(err error) bool { return !errors.Is(err, ErrKeyExposed) && !errors.Is(err, ErrVersion) }
+
+func load(fs vfs.FS, dir, name string, who audience) ([]byte, error) {
+	name = fs.PathJoin(dir, name)
+	b, err := readFile(fs, name, who)
+	if err != nil {
+		return nil, err
+	}
+	text, err := unseal(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return text, nil
 }
 
 // readFile reads a file of reasonable length. The mode that is checked is that

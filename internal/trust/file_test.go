@@ -25,8 +25,8 @@ func TestSaveAndLoad(t *testing.T) {
 			t.Errorf("%s: mode %v, %v, want %v", name, info.Mode(), err, mode)
 		}
 	}
-	if files, _ := os.ReadDir(dir); len(files) != 5 {
-		t.Errorf("%d files left, want 5", len(files))
+	if files, _ := os.ReadDir(dir); len(files) != 2*5 {
+		t.Errorf("%d files left, want two copies of 5", len(files))
 	}
 	seven, err := Load(vfs.Default, dir)
 	if err != nil || seven.String() != "tutti://red/node/7" {
@@ -173,7 +173,8 @@ func TestFilesSurvivePowerCuts(t *testing.T) {
 	}
 }
 
-// TestFlippedFile flips each bit of each file: none is taken.
+// TestFlippedFile flips each bit of each file: none is taken. One damaged copy is
+// mended, two are an error.
 func TestFlippedFile(t *testing.T) {
 	mem := vfs.NewMem()
 	ca := newCA(t, "red")
@@ -198,7 +199,20 @@ func TestFlippedFile(t *testing.T) {
 			}
 		}
 		half := b[:len(b)/2]
-		if err := writeFile(mem, "/n/"+name, half, public); err != nil {
+		for _, damaged := range []string{name, name + secondCopy} {
+			if err := writeFile(mem, "/n/"+damaged, half, public); err != nil {
+				t.Fatal(err)
+			}
+			_, identErr := Load(mem, "/n")
+			_, caErr := LoadCA(mem, "/n")
+			if err := errors.Join(identErr, caErr); err != nil {
+				t.Errorf("half of %s: %v", damaged, err)
+			}
+			if got, err := readFile(mem, "/n/"+damaged, public); err != nil || !bytes.Equal(got, b) {
+				t.Errorf("%s is not mended: %v", damaged, err)
+			}
+		}
+		if err := errors.Join(writeFile(mem, "/n/"+name, half, public), writeFile(mem, "/n/"+name+secondCopy, half, public)); err != nil {
 			t.Fatal(err)
 		}
 		_, identErr := Load(mem, "/n")

@@ -24,13 +24,13 @@ var errMoot = errors.New("moot")
 //	link A>B loss=.1 delay=5ms jitter=1ms drop=.1 dup=.1 reorder=.1 flip=.01
 //	clock N jump=1h | clock N rate=0.9   rate 0: stands still
 //	disk N sync=200ms                    fsyncs of the log take so long; 0: as usual
-//	fail N op=sync|write|read on=wal|vow|table|counters error=eio|enospc
+//	fail N op=sync|write|read on=wal|vow|table|counters|starts|node.json error=eio|enospc
 //	                                     one operation fails; enospc: all from now on
 //	full N | room N                      what the disk says of its free space; room ends enospc
 //	lie N on=log|state                   fsyncs there do nothing from now on
 //	lose N seed=S                        power cut that shows what was lied about
 //	lose-log N                           the newest part of the log of a node that is down
-//	flip N on=wal|vow|table|manifest|counters seed=S   one bit of a node that is down
+//	flip N on=wal|vow|table|manifest|counters|starts|node.json|map seed=S   one bit of a node that is down
 var actions = map[string]func(c *Cluster, a *action.Action) error{
 	"start":    (*Cluster).doStart,
 	"stop":     whenUp((*Cluster).Stop),

@@ -60,23 +60,21 @@ func led(s node.Status) bool {
 	return true
 }
 
-// dataFiles lists the files of a node that is down, below log and state, and its
-// vow, in order.
+// dataFiles lists the files of a node, but for those that were set aside, in
+// order.
 func (c *Cluster) dataFiles(i int) (names []string) {
 	c.t.Helper()
 	m := c.machine(i)
-	fs := m.disk.mem
-	for _, dir := range []string{"log", "state"} {
-		list, err := fs.List(fs.PathJoin(m.dir, dir))
-		if err != nil {
-			c.t.Fatal(err)
+	if err := eachFile(m.disk.mem, m.dir, func(path string) error {
+		name := strings.TrimPrefix(path[len(m.dir):], "/")
+		if !strings.HasPrefix(name, "damaged-") {
+			names = append(names, name)
 		}
-		slices.Sort(list)
-		for _, name := range list {
-			names = append(names, dir+"/"+name)
-		}
+		return nil
+	}); err != nil {
+		c.t.Fatal(err)
 	}
-	return append(names, "vow")
+	return names
 }
 
 // change lets f change a file of node i, which is down, durably.

@@ -22,6 +22,7 @@ type failure struct {
 // locks then, which a node among others in one process can't do.
 func class(path string) string {
 	base := path[strings.LastIndexByte(path, '/')+1:]
+	small := strings.TrimSuffix(strings.TrimSuffix(base, ".new"), ".2")
 	switch {
 	case strings.HasSuffix(base, ".log"):
 		return "wal"
@@ -29,8 +30,8 @@ func class(path string) string {
 		return "table"
 	case strings.HasPrefix(base, "MANIFEST"):
 		return "manifest"
-	case base == "vow", base == "counters":
-		return base
+	case base == "vow", small == "counters", small == "starts", small == "node.json", small == "map":
+		return small
 	}
 	return ""
 }

@@ -291,7 +291,7 @@ func (n *Nemesis) bitRot() *action.Plan {
 	if i == 0 {
 		return nil
 	}
-	on := []string{"wal", "wal", "vow", "table", "table", "manifest", "counters"}[n.c.Rand.IntN(7)]
+	on := []string{"wal", "wal", "vow", "table", "table", "manifest", "counters", "starts", "node.json", "map"}[n.c.Rand.IntN(10)]
 	begin := []string{fmt.Sprint("stop ", i), fmt.Sprintf("flip %d on=%s seed=%d", i, on, n.seed())}
 	return &action.Plan{Begin: begin, End: []string{fmt.Sprint("start ", i)}, Nodes: []int{i}}
 }

@@ -47,6 +47,54 @@ func TestLostLogTailIsRebuilt(t *testing.T) {
 	}
 }
 
+// Both copies of a node's counters rot, again and again, once while it is being
+// rebuilt, and once with both copies of its starts: it comes back each time with
+// numbers that its peers have not seen, and counts.
+func TestLostCountersAreReplaced(t *testing.T) {
+	bubbleLoad(t, Options{Seed: 212}, LoadOptions{Timeout: 3 * time.Second}, func(c *Cluster) {
+		hurt := c.WaitLeader(1)
+		var generation, starts uint64
+		for round := range 4 {
+			time.Sleep(time.Second)
+			c.Stop(hurt)
+			names := []string{"counters", "counters.2"}
+			if round > 1 {
+				names = append(names, "starts", "starts.2")
+			}
+			for _, name := range names {
+				c.change(hurt, name, func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
+			}
+			c.Start(hurt)
+			s, err := c.Status(hurt)
+			if err != nil { // its connection may have ended with the node
+				s, err = c.Status(hurt)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.Generation <= generation || s.Starts <= starts {
+				t.Errorf("after generation %d, start %d come %d, %d", generation, starts, s.Generation, s.Starts)
+			}
+			generation, starts = s.Generation, s.Starts
+			if round == 0 {
+				continue
+			}
+			c.WaitRebuilt(hurt, generation, 20*time.Second)
+			other := hurt%c.Nodes() + 1
+			c.Crash(other)
+			c.WaitLeader(1)
+			time.Sleep(time.Second)
+			c.Start(other)
+			c.WaitEqual(20 * time.Second)
+		}
+		for i := 1; i <= c.Nodes(); i++ {
+			if n := c.Logged(i, "restored from an old copy"); n > 0 {
+				t.Errorf("node %d refused a peer %d times", i, n)
+			}
+		}
+	})
+}
+
 // Damage comes again and again, at last to all nodes in turn, so that no replica
 // is left of those that the cluster was formed with.
 func TestEveryNodeIsRebuiltInTurn(t *testing.T) {

@@ -14,6 +14,9 @@ type room struct {
 	size   int64      // of the disk in bytes; 0: it does not tell, and never is full
 	used   int64
 	writes int // since used was counted
+	// quota says that it does not tell the truth of that: it says that there is
+	// plenty and refuses what goes beyond size.
+	quota bool
 	// said, if not 0, is what the disk says it has left, whatever that is: a
 	// ballast need not be written then.
 	said uint64
@@ -47,12 +50,15 @@ func (r *room) made() bool {
 const recount = 16
 
 // Room makes the disk of node i one with that many bytes left.
-func (c *Cluster) Room(i int, left int64) {
-	m := c.machine(i)
+func (c *Cluster) Room(i int, left int64) { c.machine(i).setRoom(left, false) }
+
+// setRoom lets that many bytes more be written. A quota is one of which the disk
+// says nothing: it says that there is plenty.
+func (m *machine) setRoom(left int64, quota bool) {
 	m.room.mu.Lock()
 	defer m.room.mu.Unlock()
 	m.room.used = bytesBelow(m.disk.mem, "/")
-	m.room.size = m.room.used + left
+	m.room.size, m.room.quota = m.room.used+left, quota
 }
 
 // write fails if the disk has no room.
@@ -80,6 +86,10 @@ func (r *room) tell(mem *vfs.MemFS) {
 		return
 	}
 	if r.size == 0 {
+		return
+	}
+	if r.quota {
+		mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: saidPlenty, TotalBytes: saidPlenty})
 		return
 	}
 	r.used = bytesBelow(mem, "/")

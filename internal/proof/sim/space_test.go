@@ -168,3 +168,67 @@ func TestFollowerWithoutRoomStaysAway(t *testing.T) {
 		t.Errorf("%d refused, %d unknown", refused, unknown)
 	}
 }
+
+// The disks of all nodes have a quota of which they say nothing: no node ends,
+// what needs room is refused, deletes and reads go on, and writes when the quota
+// is raised. A node that has to start meanwhile does.
+func TestQuotaReached(t *testing.T) {
+	bubble(t, Options{Seed: 94}, func(t *testing.T, c *Cluster) {
+		c.WaitLeader(1)
+		k := c.Client("").At(1)
+		defer k.Close()
+		k.Must("MSET", "a", "1", "b", "2", "d", "4")
+		roomy(c)
+		for i := 1; i <= 3; i++ {
+			c.machine(i).setRoom(0, true)
+		}
+		k.Must("SET", "c", "3") // goes into the room of the ballast
+		time.Sleep(3 * time.Second)
+		is := func(want string, args ...string) {
+			t.Helper()
+			if v, err := k.Do(args...); err != nil || !strings.HasPrefix(Text(v), want) {
+				t.Errorf("%v: %s %v, want %s", args, Text(v), err, want)
+			}
+		}
+		is("NOSPACE ", "SET", "a", "5")
+		is("1", "DEL", "a")
+		is("2", "GET", "b")
+		lead := c.WaitLeader(1)
+		c.Kill(lead)
+		c.Start(lead)
+		c.WaitLeader(1)
+		k.Close()
+		is("4", "GET", "d")
+		is("1", "DEL", "d")
+		roomy(c)
+		is("OK", "SET", "a", "6")
+		c.WaitEqual(10 * time.Second)
+		for i := 1; i <= 3; i++ {
+			if c.Logged(i, "refuses writes although it says that it has room") == 0 {
+				t.Errorf("node %d does not say what it is", i)
+			}
+		}
+	})
+}
+
+// Only the leader's disk has such a quota: another node leads, and nobody is
+// refused anything.
+func TestQuotaOfTheLeader(t *testing.T) {
+	h := bubbleLoad(t, Options{Seed: 96}, LoadOptions{Clients: 2}, func(c *Cluster) {
+		roomy(c)
+		full := c.WaitLeader(1)
+		c.machine(full).setRoom(0, true)
+		time.Sleep(5 * time.Second)
+		if next := c.WaitLeader(1); next == full {
+			t.Errorf("node %d still leads with its quota used up", full)
+		}
+		roomy(c)
+		time.Sleep(3 * time.Second)
+		if s, err := c.Status(full); err != nil || strings.Contains(s.Verdict, "room") {
+			t.Errorf("status: %s %v", s.Verdict, err)
+		}
+	})
+	if refused, unknown := h.Refused(), h.Count(check.Unknown); refused+unknown > 0 {
+		t.Errorf("%d refused, %d unknown", refused, unknown)
+	}
+}
