@@ -6,7 +6,6 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/keyspace"
-	"tutti/internal/resp"
 	"tutti/internal/router"
 	"tutti/internal/shard"
 	"tutti/internal/store"
@@ -91,22 +90,39 @@ func over(got viewed, rand func(n uint64) uint64, f func(tx *keyspace.Tx)) (agai
 	return tx.UsedNow(), tx.Err()
 }
 
-// evaluate evaluates one command and returns its reply.
-func evaluate(tx *keyspace.Tx, proto int, p *pending) []byte {
-	ctx := command.Ctx{Writer: resp.Writer{Proto: proto}, Tx: tx, DB: p.db, Args: p.args}
-	ctx.Run(p.cmd)
-	return ctx.Out
+// evaluator evaluates commands over a view. It keeps its memory from one
+// evaluation to the next: a GET should cost no garbage.
+type evaluator struct{ ctx command.Ctx }
+
+// begin prepares for commands of one transaction.
+func (e *evaluator) begin(tx *keyspace.Tx, proto int) {
+	e.ctx.Tx, e.ctx.Proto = tx, proto
+	if e.ctx.Out = e.ctx.Out[:0]; cap(e.ctx.Out) > outKeep {
+		e.ctx.Out = nil
+	}
 }
 
-// evaluateSome answers reads until their replies have outMax bytes, and leaves
-// the others undone.
-func evaluateSome(tx *keyspace.Tx, proto int, reads []pending) {
-	size := 0
+// evaluate evaluates one command and returns its reply, which is valid until the
+// next begin.
+func (e *evaluator) evaluate(p *pending) []byte {
+	at := len(e.ctx.Out)
+	e.ctx.DB, e.ctx.Args = p.db, p.args
+	e.ctx.Run(p.cmd)
+	return e.ctx.Out[at:len(e.ctx.Out):len(e.ctx.Out)]
+}
+
+// end lets go of what the commands referred to.
+func (e *evaluator) end() { e.ctx.Tx, e.ctx.Args = nil, nil }
+
+// some answers reads until their replies have outMax bytes, and leaves the others
+// undone.
+func (e *evaluator) some(tx *keyspace.Tx, proto int, reads []pending) {
+	e.begin(tx, proto)
 	for i := range reads {
 		reads[i].done = false // this may be another attempt
-		if size <= outMax {
-			reads[i].answer(evaluate(tx, proto, &reads[i]))
-			size += len(reads[i].reply)
+		if len(e.ctx.Out) <= outMax {
+			reads[i].answer(e.evaluate(&reads[i]))
 		}
 	}
+	e.end()
 }

@@ -26,6 +26,7 @@ type lane struct {
 	results  chan router.Result // has room for one, so that who answers never waits
 	views    *views
 
+	eval   evaluator
 	unsure bool // the outcome of a group is unknown: its arguments may still be referred to
 }
 
@@ -43,7 +44,8 @@ func errorReply(text string) []byte { return []byte("-" + text + "\r\n") }
 // run executes commands of one shard: up to the last write in the shard's loop,
 // reads behind it over a view that has seen that write. A node that can't
 // follow has no such view: there all go to the loop. Of the reads it leaves those
-// undone that come behind outMax of replies.
+// undone that come behind outMax of replies. The replies of reads are valid until
+// the lane runs again.
 func (l *lane) run(id cluster.ShardID, proto int, list []pending) {
 	writes := len(list)
 	for writes > 0 && list[writes-1].cmd.Flags&command.Write == 0 {
@@ -68,7 +70,7 @@ func (l *lane) run(id cluster.ShardID, proto int, list []pending) {
 		minIndex, now = result.Reply.Index, result.Reply.Time
 	}
 	if reads := list[writes:]; len(reads) > 0 {
-		text := l.read(id, minIndex, now, func(tx *keyspace.Tx) { evaluateSome(tx, proto, reads) })
+		text := l.read(id, minIndex, now, func(tx *keyspace.Tx) { l.eval.some(tx, proto, reads) })
 		if text != "" {
 			for i := range reads {
 				reads[i].answer(errorReply(text))

@@ -199,24 +199,26 @@ func (l *lane) transact(t transaction) (failed bool, text string) {
 		}
 		return result.Reply.Status == shard.WatchFailed, result.Err
 	}
-	text = l.read(t.shard, 0, 0, func(tx *keyspace.Tx) { failed = t.evaluate(tx) })
+	text = l.read(t.shard, 0, 0, func(tx *keyspace.Tx) { failed = t.evaluate(tx, &l.eval) })
 	return failed, text
 }
 
 // evaluate evaluates a transaction that only reads.
-func (t *transaction) evaluate(tx *keyspace.Tx) (failed bool) {
+func (t *transaction) evaluate(tx *keyspace.Tx, e *evaluator) (failed bool) {
 	for _, w := range t.watches {
 		if v, exists := tx.KeyVersion(w.DB, w.Key); v != w.Version || exists != w.Exists {
 			return true
 		}
 	}
+	e.begin(tx, t.proto)
+	defer e.end()
 	size := 0
 	for i := range t.cmds {
 		if size > shard.RepliesMax {
 			t.cmds[i].reply = errorReply(shard.TextReplies)
 			continue
 		}
-		t.cmds[i].reply = evaluate(tx, t.proto, &t.cmds[i])
+		t.cmds[i].reply = e.evaluate(&t.cmds[i])
 		size += len(t.cmds[i].reply)
 	}
 	return false

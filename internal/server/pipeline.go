@@ -175,6 +175,9 @@ func (c *conn) runMany(all []pending) {
 			<-ended // the lanes have noticed too
 		}
 	}
+	for _, l := range c.lanes {
+		l.eval = evaluator{} // a reply stays until all before it are there, maybe for some rounds
+	}
 	for id, part := range parts {
 		for i, at := range where[id] {
 			all[at].reply, all[at].done = part[i].reply, part[i].done

@@ -46,14 +46,15 @@ func answers() []Mutant {
 		}}},
 		{"read-from-two-views", "the reads of one transaction are served from several views", sim("TestTransactionReadsOneState"), []Edit{{
 			"internal/server/multi.go", `
-			text = l.read(t.shard, 0, 0, func(tx *keyspace.Tx) { failed = t.evaluate(tx) })`, `
+			text = l.read(t.shard, 0, 0, func(tx *keyspace.Tx) { failed = t.evaluate(tx, &l.eval) })`, `
 			if len(t.cmds) > 1 {
 				first, rest := t, t
 				first.cmds, first.watches, rest.cmds = t.cmds[:1], nil, t.cmds[1:]
 				_, _ = l.transact(first)
+				t.cmds[0].reply = append([]byte{}, t.cmds[0].reply...)
 				return l.transact(rest)
 			}
-			text = l.read(t.shard, 0, 0, func(tx *keyspace.Tx) { failed = t.evaluate(tx) })`,
+			text = l.read(t.shard, 0, 0, func(tx *keyspace.Tx) { failed = t.evaluate(tx, &l.eval) })`,
 		}}},
 		{"lease-read", "reads rely on etcd raft's lease (ReadOnlyLeaseBased)", sim("TestLeaderBackFromPauseAnswersNothingOld"), []Edit{{
 			"internal/shard/replica.go", `
