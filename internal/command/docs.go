@@ -27,6 +27,9 @@ What is generally different:
 - A command, and what MULTI queues, writes at most 16 MiB. Keys of one command or transaction live in one shard.
 - The replies of a transaction, and of the commands of a pipeline up to its last write, take at most 16 MiB; the commands behind
   the one that goes beyond are refused, of a transaction only those that read. Reads behind the last write have no such limit: they are read as the client takes them.
+- A client that closes its connection, or only its own direction of it, while a command waits for its shard or for the end of
+  CLIENT PAUSE, is not answered and what it sent behind that command is not executed; a write on its way may be applied. With
+  CLIENT REPLY OFF all that was sent is executed.
 - Numbers and settings that INFO, CONFIG, CLIENT and SLOWLOG show are those of the node that is asked. INFO does not count
   which keys expire: "expires" is 0.
 - SLOWLOG measures from handing a command over to its answer, replication included; commands of a pipeline that went

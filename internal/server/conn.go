@@ -78,8 +78,9 @@ func (c *conn) serve() {
 				break
 			}
 			if len(c.out.replies) > outMax {
-				c.flush()
-				c.write()
+				if c.flush(); !c.write() {
+					return
+				}
 			}
 			var more bool
 			if args, more, err = c.in.buffered(); !more {

@@ -135,3 +135,43 @@ func TestRepliesOfOneGroupAreBounded(t *testing.T) {
 		t.Errorf("after it: %s", got)
 	}
 }
+
+// Replies of several shards come in rounds if those of one are large: what one
+// shard has answered in an earlier round stays as it was.
+func TestRepliesOfSeveralShardsStayAsTheyWere(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Shards: 4})
+	a := c.Dial(0)
+	values := map[string]string{}
+	set := func(key, value string) {
+		t.Helper()
+		values[key] = value
+		if got := a.Text("SET", key, value); got != "OK" {
+			t.Fatal(got)
+		}
+	}
+	for _, k := range []string{"a", "b", "c", "d"} {
+		set("{big}"+k, strings.Repeat(k, 1<<20))
+	}
+	var small, mixed [][]string
+	for i := range 16 {
+		key := fmt.Sprint("small-", i)
+		set(key, fmt.Sprint("value-", i))
+		small = append(small, []string{"GET", key})
+		mixed = append(mixed, []string{"GET", "{big}" + string(rune('a'+i%4))}, []string{"GET", key})
+	}
+	check := func(pipeline [][]string) {
+		t.Helper()
+		sendAll(t, a, pipeline)
+		for i, cmd := range pipeline {
+			v, err := a.Receive()
+			if want := values[cmd[1]]; err != nil || string(v.Str) != want {
+				t.Fatalf("reply %d, of %s, is %.20q, not %.20q; %v", i, cmd[1], v.Str, want, err)
+			}
+		}
+	}
+	for range 10 {
+		check(small) // whatever is kept for replies is large enough for these
+		check(small)
+		check(mixed)
+	}
+}
