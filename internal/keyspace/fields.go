@@ -78,14 +78,22 @@ func (o *Object) DeleteField(sub []byte) bool {
 // call only. f must not change the object.
 func (o *Object) EachField(f func(sub, val []byte) bool) {
 	if !o.rowed {
-		for _, it := range o.unpack() {
+		for _, it := range o.items {
 			if !f(it.sub, it.val) {
 				return
 			}
 		}
 		return
 	}
-	o.eachRow(0, func(_ uint32, sub, val []byte) bool { return f(sub, val) })
+	n, all := uint64(0), true
+	o.eachRow(0, func(_ uint32, sub, val []byte) bool {
+		n++
+		all = f(sub, val)
+		return all
+	})
+	if all && n != o.count {
+		o.damaged("collection of %d elements, where %d are due", n, o.count)
+	}
 }
 
 // ScanFields calls f for at least count fields from cursor on and returns the
@@ -93,7 +101,7 @@ func (o *Object) EachField(f func(sub, val []byte) bool) {
 // as value (see ScoreOf). A packed object is returned whole.
 func (o *Object) ScanFields(cursor uint64, count int, f func(sub, val []byte)) (next uint64) {
 	if !o.rowed {
-		for _, it := range o.unpack() {
+		for _, it := range o.items {
 			val := it.val
 			if o.Type == TypeZSet {
 				val = be.AppendUint64(nil, math.Float64bits(it.score))
@@ -129,8 +137,8 @@ func (o *Object) eachRow(from uint32, f func(h uint32, sub, val []byte) bool) {
 	defer it.Close()
 	for ok := it.SeekGE(be.AppendUint32(slices.Clone(prefix), from)); ok; ok = it.Next() {
 		k := it.Key()[len(prefix):]
-		if len(k) < 4 {
-			o.damaged("element's key", len(k))
+		if len(k) < 4 || o.Type == TypeZSet && len(it.Value()) != 8 {
+			o.damaged("element of %d bytes", len(k)+len(it.Value()))
 			return
 		}
 		if !f(be.Uint32(k), k[4:], it.Value()) {
@@ -148,7 +156,7 @@ const fairMax = 1024
 // object must not be empty.
 func (o *Object) RandomField() (sub, val []byte) {
 	if !o.rowed {
-		items := o.unpack()
+		items := o.items
 		it := items[o.tx.Rand(uint64(len(items)))]
 		return slices.Clone(it.sub), slices.Clone(it.val)
 	}
@@ -169,7 +177,7 @@ func (o *Object) RandomField() (sub, val []byte) {
 	for i <= pick { // wrapped around
 		seen := i
 		if o.eachRow(0, visit); i == seen {
-			o.damaged("collection without elements", 0)
+			o.damaged("collection without elements")
 			break
 		}
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"tutti/internal/cluster"
@@ -71,7 +72,10 @@ func (l *lane) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx *k
 		if got.err != nil {
 			return router.ErrRead(id)
 		}
-		again, err := over(got, l.rand, f)
+		again, err := over(got, l.rand, l.router.MetUnreadable, f)
+		if bad := (*keyspace.RowError)(nil); errors.As(err, &bad) {
+			return command.RowErrorText(bad)
+		}
 		if err != nil {
 			return errDisk
 		}
@@ -83,10 +87,10 @@ func (l *lane) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx *k
 }
 
 // over evaluates f over a view and releases it.
-func over(got viewed, rand func(n uint64) uint64, f func(tx *keyspace.Tx)) (again bool, err error) {
+func over(got viewed, rand func(n uint64) uint64, unreadable func(*keyspace.RowError), f func(tx *keyspace.Tx)) (again bool, err error) {
 	defer got.v.Release()
 	tx := keyspace.NewReadTx(got.v, keyspace.Env{Now: got.now, Applied: got.v.Time, Index: got.v.Index,
-		Databases: got.v.Databases, Keys: got.v.Keys, Rand: rand})
+		Databases: got.v.Databases, Keys: got.v.Keys, Rand: rand, Unreadable: unreadable})
 	f(tx)
 	return tx.UsedNow(), tx.Err()
 }

@@ -46,20 +46,21 @@ type batch struct {
 // reads, the time and the randomness are given to it, so a recorded input
 // replays exactly.
 type core struct {
-	shard    cluster.ShardID
-	table    *command.Table
-	sessions *sessions
-	newID    func() uint64
-	rand     func(n uint64) uint64
-	known    *keyspace.Known
-	tx       *keyspace.Tx // its memory is used again for every batch
-	out      int          // bytes of replies of the last batch, the guess for the next
+	shard      cluster.ShardID
+	table      *command.Table
+	sessions   *sessions
+	newID      func() uint64
+	rand       func(n uint64) uint64
+	known      *keyspace.Known
+	unreadable func(err *keyspace.RowError) // takes note of rows that can't be read
+	tx         *keyspace.Tx                 // its memory is used again for every batch
+	out        int                          // bytes of replies of the last batch, the guess for the next
 }
 
 // input is everything an evaluation depends on beside the core.
 type input struct {
 	state     keyspace.Reader
-	keys      func(pdb uint32) int64
+	keys      func(pdb uint32) (int64, error)
 	databases *keyspace.Databases
 	applied   int64 // applied shard time
 	now       int64
@@ -77,7 +78,7 @@ type input struct {
 // much for the loop: it is to be evaluated beside it, see prepare.
 func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 	env := keyspace.Env{Now: in.now, Applied: in.applied, Index: in.index,
-		Databases: in.databases, Keys: in.keys, NewID: c.newID, Rand: c.rand, Known: c.known}
+		Databases: in.databases, Keys: in.keys, NewID: c.newID, Rand: c.rand, Known: c.known, Unreadable: c.unreadable}
 	if c.tx == nil {
 		c.tx = keyspace.NewTx(in.state, env)
 	} else {
@@ -109,8 +110,13 @@ func (c *core) evaluate(in input, groups []*Group) (*batch, int, error) {
 	}
 	tx.Allow(0)
 	if in.sweep != nil && !in.tight && tx.Steps() <= batchStepsMax {
-		tx.Mark()
+		mark := tx.Mark()
 		in.sweep(tx)
+		if bad := tx.TakeRowError(); bad != nil {
+			tx.Rollback(mark)
+			tx.ReportRow(bad)
+		}
+		tx.Release(mark)
 	}
 	if err := tx.Err(); err != nil {
 		return nil, 0, err
@@ -218,14 +224,11 @@ func (c *core) ended(b *batch, g *Group) bool {
 func (c *core) seal(b *batch, tx *keyspace.Tx, before *keyspace.Databases, wrote []bool) {
 	w := store.NewWriteSet(b.time, tx.Size()+512)
 	c.sealSessions(b, &w, wrote)
-	deltas := tx.CountDeltas()
-	for _, pdb := range slices.Sorted(maps.Keys(deltas)) { // in order: a replay gives the same bytes
-		d := deltas[pdb]
-		switch n := tx.Keys(pdb) + d; {
-		case d == 0:
-		case n == 0:
+	counts := tx.KeyCounts()
+	for _, pdb := range slices.Sorted(maps.Keys(counts)) { // in order: a replay gives the same bytes
+		if n := counts[pdb]; n == 0 {
 			w.Delete(store.CountRow(c.shard, pdb))
-		default:
+		} else {
 			w.Put(store.CountRow(c.shard, pdb), be.AppendUint64(nil, uint64(n)))
 		}
 	}

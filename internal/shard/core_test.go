@@ -68,7 +68,7 @@ func (c *testCore) reign() {
 }
 
 func (c *testCore) input() input {
-	return input{state: c.state, keys: func(pdb uint32) int64 { return c.state.Keys(testShard, pdb) }, databases: c.dbs,
+	return input{state: c.state, keys: func(pdb uint32) (int64, error) { return c.state.Keys(testShard, pdb) }, databases: c.dbs,
 		applied: c.at.Time, now: c.now, index: c.at.Index + 1, term: c.at.Term}
 }
 

@@ -124,7 +124,7 @@ func (c *core) prepare(v *store.View, now int64, g *Group, stop *atomic.Bool) (*
 		// The index of the entry is not known yet. Versions are only compared for
 		// being equal, and an object id equals no index: ids begin at 1<<48.
 		Index:   c.newID(),
-		Touched: make(map[keyspace.Touched]struct{}), Stop: stop}
+		Touched: make(map[keyspace.Touched]struct{}), Stop: stop, Unreadable: c.unreadable}
 	p := &prepared{dbs: v.Databases, tx: keyspace.NewTx(v, env)}
 	look := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases})
 	if !unchanged(look, g.Watches) {
@@ -183,7 +183,9 @@ func (c *core) take(in input, g *Group) (*batch, bool) {
 	if in.full || in.tight || p.dbs != in.databases || c.ended(b, g) || !unchanged(now, p.reads) || now.Err() != nil {
 		return nil, false
 	}
-	p.tx.Keys = in.keys
+	if p.tx.Recount(in.keys) != nil {
+		return nil, false // evaluated again, it finds out itself
+	}
 	b.replies = []Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.term, Index: b.index, Time: b.time, Replies: p.replies}}
 	in.tick = in.tick || now.UsedNow()
 	c.finish(b, in, []bool{!p.tx.Empty()})

@@ -366,7 +366,13 @@ func (n *testNode) conf() (learners []uint64) {
 }
 
 // keys counts the keys without looking at any, so that none expires by that.
-func (n *testNode) keys() int64 { return n.state.Keys(testShard, 0) }
+func (n *testNode) keys() int64 {
+	keys, err := n.state.Keys(testShard, 0)
+	if err != nil {
+		n.t.Error(err)
+	}
+	return keys
+}
 
 // TestSweep lets keys expire on an idle shard.
 func TestSweep(t *testing.T) {
@@ -470,7 +476,7 @@ func TestSweepDropped(t *testing.T) {
 		n.run("SET a 1 PX 100", "SET b 1 PX 100")
 		n.call(func(r *Replica) {
 			time.Sleep(200 * time.Millisecond) // on the loop: nothing is swept meanwhile
-			in := input{state: r.host.cfg.State, databases: r.dbs, keys: func(pdb uint32) int64 { return 0 }, applied: r.applied.Time,
+			in := input{state: r.host.cfg.State, databases: r.dbs, keys: func(pdb uint32) (int64, error) { return 0, nil }, applied: r.applied.Time,
 				now: r.applied.Time + 200, index: r.lastIndex + 1, term: r.term, sweep: r.sweep.step(r.applied.Time + 200)}
 			b, _, err := r.core.evaluate(in, nil)
 			if err != nil || b.data == nil {

@@ -118,7 +118,7 @@ func (h *Host) openReplica(l *loop, id cluster.ShardID, self cluster.ReplicaID) 
 	r := &Replica{host: h, loop: l, id: id, self: self, pending: make(map[groupID]*Group)}
 	// An answer to a round of an earlier start must not pass for one of this.
 	r.reads.count = h.cfg.Incarnation << 32
-	r.core = core{shard: id, table: h.cfg.Table, newID: h.cfg.NewID, rand: h.cfg.Rand}
+	r.core = core{shard: id, table: h.cfg.Table, newID: h.cfg.NewID, rand: h.cfg.Rand, unreadable: h.MetUnreadable}
 	r.clock = pacer{mono: h.cfg.Clock.Mono, median: r.medianWall}
 	applied, err := h.cfg.State.Applied(id)
 	if err != nil {
@@ -486,7 +486,7 @@ func (r *Replica) propose() error {
 		return nil // to record an earlier time would help nobody
 	}
 	in := input{state: r.host.cfg.State, databases: r.dbs, applied: r.applied.Time, now: now, index: r.lastIndex + 1, term: r.term,
-		keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
+		keys:  func(pdb uint32) (int64, error) { return r.host.cfg.State.Keys(r.id, pdb) },
 		tick:  r.tickTo > r.applied.Time && r.tickTo <= now,
 		sweep: r.sweep.step(now), scrub: r.scrub.mark, from: r.scrub.from, shortage: short}
 	b, n, err := r.core.evaluate(in, r.queue)

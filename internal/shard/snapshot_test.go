@@ -50,8 +50,8 @@ func TestSnapshotWithEntries(t *testing.T) {
 		n.start(2)
 		n.wait("entries after a crash", func() bool { return n.info().Applied == at.Index+2 })
 		v := n.state.View(testShard, store.Applied{}, nil, func() {})
-		if got := v.Keys(0); got != 1 {
-			t.Errorf("%d keys", got)
+		if got, err := v.Keys(0); got != 1 || err != nil {
+			t.Errorf("%d keys, %v", got, err)
 		}
 		v.Release()
 		if i := n.info(); i.FirstIndex != at.Index+1 || i.LastIndex != at.Index+2 {

@@ -102,7 +102,10 @@ func (s *sweeper) step(now int64) func(tx *keyspace.Tx) {
 		s.last = s.r.clock.mono()
 		s.expire(tx, now)
 		if len(s.trash) > 0 {
-			tx.PurgeTrash(s.trash[0].slot, s.trash[0].id, purgeRowsMax)
+			if _, later := tx.PurgeTrash(s.trash[0].slot, s.trash[0].id, purgeRowsMax); later != nil {
+				tx.ReportRow(later)
+				s.trash = s.trash[1:] // for a leader that knows it
+			}
 		}
 		if old := s.r.dbs.Trash(); len(old) > 0 && !tx.DatabasesChanged() {
 			next, done := tx.PurgeDatabase(old[0], max(s.purge, s.r.desc.Slots.First), s.r.desc.Slots.End, sweepKeysMax)
@@ -150,6 +153,7 @@ func (s *sweeper) swept() {
 		t, ok, err := keyspace.NextDeadline(s.r.view, slot)
 		if err != nil {
 			s.r.host.fatal(err)
+			return
 		}
 		if ok {
 			s.add(slot, t)
@@ -157,7 +161,12 @@ func (s *sweeper) swept() {
 	}
 	s.busy = s.busy[:0]
 	if len(s.trash) > 0 {
-		if _, ok, _ := s.r.view.Get(keyspace.TrashRow(s.trash[0].slot, s.trash[0].id), nil); !ok {
+		_, ok, err := s.r.view.Get(keyspace.TrashRow(s.trash[0].slot, s.trash[0].id), nil)
+		if err != nil {
+			s.r.host.fatal(err)
+			return
+		}
+		if !ok {
 			s.trash = s.trash[1:]
 		}
 	}

@@ -21,7 +21,7 @@ var layers = []struct {
 	{"internal/node/nodetest", []string{"internal/proof/respclient", "internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/meta", "internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
 	{"internal/server", []string{"internal/cluster", "internal/router", "internal/shard", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},
-	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/resp"}, "brings commands to their shards"},
+	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/keyspace", "internal/resp"}, "brings commands to their shards"},
 	{"internal/shard", []string{"internal/cluster", "internal/command", "internal/store", "internal/keyspace", "internal/peer"}, "one Raft group"},
 	{"internal/command", []string{"internal/meta", "internal/cluster", "internal/keyspace", "internal/resp", "internal/rdb"}, "what each command means"},
 	{"internal/meta", []string{"internal/cluster", "internal/keyspace"}, "the map as rows of the meta shard"},
