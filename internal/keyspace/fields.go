@@ -85,15 +85,7 @@ func (o *Object) EachField(f func(sub, val []byte) bool) {
 		}
 		return
 	}
-	n, all := uint64(0), true
-	o.eachRow(0, func(_ uint32, sub, val []byte) bool {
-		n++
-		all = f(sub, val)
-		return all
-	})
-	if all && n != o.count {
-		o.damaged("collection of %d elements, where %d are due", n, o.count)
-	}
+	o.eachRow(0, func(_ uint32, sub, val []byte) bool { return f(sub, val) })
 }
 
 // ScanFields calls f for at least count fields from cursor on and returns the
@@ -131,11 +123,15 @@ func (o *Object) ScanFields(cursor uint64, count int, f func(sub, val []byte)) (
 // ScoreOf decodes the value that ScanFields gives for a member of a sorted set.
 func ScoreOf(val []byte) float64 { return math.Float64frombits(be.Uint64(val)) }
 
+// eachRow calls f for the elements from a hash on until it returns false. Who has
+// seen all knows that they are as many as the object says: replies announce that.
 func (o *Object) eachRow(from uint32, f func(h uint32, sub, val []byte) bool) {
 	prefix := subPrefix(nil, o.slot, o.id)
 	it := o.tx.Iter(prefix, prefixEnd(nil, prefix))
 	defer it.Close()
+	n := uint64(0)
 	for ok := it.SeekGE(be.AppendUint32(slices.Clone(prefix), from)); ok; ok = it.Next() {
+		n++
 		k := it.Key()[len(prefix):]
 		if len(k) < 4 || o.Type == TypeZSet && len(it.Value()) != 8 {
 			o.damaged("element of %d bytes", len(k)+len(it.Value()))
@@ -144,6 +140,9 @@ func (o *Object) eachRow(from uint32, f func(h uint32, sub, val []byte) bool) {
 		if !f(be.Uint32(k), k[4:], it.Value()) {
 			return
 		}
+	}
+	if from == 0 && n != o.count {
+		o.damaged("collection of %d elements, where %d are due", n, o.count)
 	}
 }
 

@@ -394,3 +394,41 @@ func TestFsyncError(t *testing.T) {
 		t.Errorf("synced %d times", n)
 	}
 }
+
+// failing reads nothing.
+type failing struct{ err error }
+
+func (f failing) Get(_, dst []byte) ([]byte, bool, error)     { return dst, false, f.err }
+func (f failing) Iter(_, _ []byte) (keyspace.Iterator, error) { return nil, f.err }
+
+// held is a state in which every row has one value.
+type held []byte
+
+func (h held) Get(_, dst []byte) ([]byte, bool, error)     { return append(dst, h...), true, nil }
+func (h held) Iter(_, _ []byte) (keyspace.Iterator, error) { return nil, errors.New("not here") }
+
+// TestCountErrors checks that a number of keys which can't be read is no number:
+// 0 would make FLUSHDB say OK and flush nothing.
+func TestCountErrors(t *testing.T) {
+	broken := errors.New("broken disk")
+	if n, err := readCount(failing{broken}, testShard, 0); !errors.Is(err, broken) {
+		t.Errorf("%d keys, %v", n, err)
+	}
+	if n, err := readCount(held("1234567"), testShard, 0); !errors.Is(err, keyspace.ErrMalformed) {
+		t.Errorf("%d keys, %v", n, err)
+	}
+	if n, err := readCount(held("\x00\x00\x00\x00\x00\x00\x00\x07"), testShard, 0); n != 7 || err != nil {
+		t.Errorf("%d keys, %v", n, err)
+	}
+	if n, err := readCount(failing{}, testShard, 0); n != 0 || err != nil {
+		t.Errorf("%d keys where there is no row, %v", n, err)
+	}
+}
+
+// TestNoConfiguration asks for the configuration of a shard that is not here.
+func TestNoConfiguration(t *testing.T) {
+	s := openTestState(t, vfs.NewMem())
+	if conf, err := s.Conf(testShard + 9); !errors.Is(err, ErrNoShard) {
+		t.Errorf("%v, %v", conf, err)
+	}
+}
