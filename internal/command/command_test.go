@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -65,7 +66,7 @@ func (r pebbleReader) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 
 func (b *bench) begin() *keyspace.Tx {
 	return keyspace.NewTx(pebbleReader{b.db}, keyspace.Env{Now: b.now, Applied: b.now, Index: b.index, Databases: b.dbs,
-		Keys:  func(pdb uint32) int64 { return b.counts[pdb] },
+		Keys:  func(pdb uint32) (int64, error) { return b.counts[pdb], nil },
 		NewID: func() uint64 { b.id++; return b.id }, Rand: b.rand.Uint64N})
 }
 
@@ -86,9 +87,7 @@ func (b *bench) batch(lines ...string) []string {
 	if err := w.Commit(pebble.NoSync); err != nil {
 		b.t.Fatal(err)
 	}
-	for pdb, d := range tx.CountDeltas() {
-		b.counts[pdb] += d
-	}
+	maps.Copy(b.counts, tx.KeyCounts())
 	b.dbs = tx.Databases
 	return replies
 }

@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -38,21 +39,45 @@ type Ctx struct {
 }
 
 // Run evaluates cmd with its arity already checked, and appends its reply to
-// c.Out. If the command fails, what it wrote is taken back.
+// c.Out. If the command fails, what it wrote is taken back. It may be one that
+// another command calls: what that wrote before stays.
 func (c *Ctx) Run(cmd *Command) {
 	c.failed = false
 	at := len(c.Out)
-	if c.Tx.Writable() {
-		c.Tx.Mark()
+	writable := c.Tx.Writable()
+	var mark keyspace.Mark
+	if writable {
+		mark = c.Tx.Mark()
+		defer c.Tx.Release(mark)
 	}
 	cmd.Run(c)
-	if c.Tx.Writable() && c.Tx.Written() > keyspace.WriteSetMax {
+	bad := c.Tx.TakeRowError()
+	switch {
+	case writable && c.Tx.Written() > keyspace.WriteSetMax:
 		c.Out = c.Out[:at]
-		c.Error(errWriteSet)
+		c.Error(errWriteSet) // whatever the command met after it gave up
+	case bad != nil:
+		c.Tx.ReportRow(bad)
+		c.Out = c.Out[:at]
+		c.Error(RowErrorText(bad))
 	}
-	if c.failed && c.Tx.Writable() {
-		c.Tx.Rollback()
+	if c.failed && writable {
+		c.Tx.Rollback(mark)
 	}
+}
+
+// RowErrorText is the error for a command that met a row which can't be read.
+func RowErrorText(err *keyspace.RowError) string {
+	what := err.What
+	if err.Key != nil {
+		what = fmt.Sprintf("key %.100q: %s", err.Key, err.What)
+	}
+	if err.Format != 0 {
+		return fmt.Sprintf("NEEDVERSION %s was written by a later tutti, of cluster version %d; this node knows version %d. "+
+			"Not applied. Upgrade the node.", what, err.Format, keyspace.Format)
+	}
+	return fmt.Sprintf("BADROW %s is nothing that tutti writes. Not applied; other keys are not concerned. "+
+		"A node whose copy differs from the others' is rebuilt by itself; if all say this, only FLUSHDB removes the key.", what)
 }
 
 // Failed reports whether the last command answered with an error.

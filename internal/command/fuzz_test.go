@@ -19,7 +19,7 @@ import (
 // tx starts a transaction over the state of the bench that is never applied.
 func (b *bench) tx() *keyspace.Tx {
 	return keyspace.NewTx(pebbleReader{b.db}, keyspace.Env{Now: b.now, Applied: b.now, Index: b.index + 1, Databases: b.dbs,
-		Keys: func(uint32) int64 { return 0 }, NewID: func() uint64 { b.id++; return b.id }, Rand: b.rand.Uint64N})
+		Keys: func(uint32) (int64, error) { return 0, nil }, NewID: func() uint64 { b.id++; return b.id }, Rand: b.rand.Uint64N})
 }
 
 // FuzzCommands evaluates any commands: lines of words. Each gives exactly one

@@ -19,6 +19,10 @@ const pickOneCost = 64
 // of one pass over all: chances are exactly equal then.
 const randomPassMax = 1024
 
+// randomTriesMax bounds how often a different element is looked for: with a
+// sample of at most one in pickOneCost, two of three tries would find one by far.
+const randomTriesMax = 100
+
 // sampleLen is the number of elements that randomFields picks.
 func sampleLen(o *keyspace.Object, count int64) int {
 	if count < 0 {
@@ -49,17 +53,23 @@ func (c *Ctx) randomFields(o *keyspace.Object, count int64, f func(sub, val []by
 func (c *Ctx) distinctFields(o *keyspace.Object, n int) []field {
 	size := o.Len()
 	n = min(n, size)
-	picked := make([]field, 0, n)
+	picked := make([]field, 0, min(n, randomPassMax))
 	if size > randomPassMax && n < size/pickOneCost {
-		seen := make(map[string]struct{}, n)
-		for len(picked) < n && c.Tx.Err() == nil {
+		seen := make(map[string]struct{}, min(n, randomPassMax))
+		for tries := 0; len(picked) < n && c.Tx.Err() == nil; tries++ {
+			if tries > randomTriesMax*n { // are there so many? The pass over all finds out
+				picked = picked[:0]
+				break
+			}
 			sub, val := o.RandomField()
 			if _, dup := seen[string(sub)]; !dup {
 				seen[string(sub)] = struct{}{}
 				picked = append(picked, field{sub, val})
 			}
 		}
-		return picked
+		if len(picked) == n || c.Tx.Err() != nil {
+			return picked
+		}
 	}
 	// Selection sampling (Knuth, TAOCP 3.4.2, algorithm S): of the elements
 	// that are left, each is taken with the chance that fills the sample.
@@ -83,7 +93,7 @@ func (c *Ctx) repeatedFields(o *keyspace.Object, n int, f func(sub, val []byte))
 		}
 		return
 	}
-	all := make([]field, 0, size)
+	all := make([]field, 0, min(size, randomPassMax))
 	eachField(o, func(sub, val []byte) {
 		all = append(all, field{slices.Clone(sub), slices.Clone(val)})
 	})

@@ -57,6 +57,8 @@ type Config struct {
 	Known *keyspace.Known
 	NewID func() uint64
 	Rand  func(n uint64) uint64
+	// Unreadable takes note of rows that can't be read. Nil: nobody does.
+	Unreadable func(err *keyspace.RowError)
 }
 
 // Core evaluates. It has no goroutine, clock or I/O of its own: the state it
@@ -89,7 +91,7 @@ type Shortage struct {
 type Input struct {
 	State     keyspace.Reader
 	Slots     cluster.SlotRange // what the shard owns; commands for others are refused
-	Keys      func(pdb uint32) int64
+	Keys      func(pdb uint32) (int64, error)
 	Databases *keyspace.Databases
 	Applied   int64 // applied shard time
 	Now       int64
@@ -107,7 +109,7 @@ type Input struct {
 // much for the loop: it is to be evaluated beside it, see Prepare.
 func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 	env := keyspace.Env{Now: in.Now, Applied: in.Applied, Index: in.Index,
-		Databases: in.Databases, Keys: in.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand, Known: c.cfg.Known}
+		Databases: in.Databases, Keys: in.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand, Known: c.cfg.Known, Unreadable: c.cfg.Unreadable}
 	if c.tx == nil {
 		c.tx = keyspace.NewTx(in.State, env)
 	} else {
@@ -139,8 +141,13 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 	}
 	tx.Allow(0)
 	if in.Sweep != nil && !in.Tight && tx.Steps() <= batchStepsMax {
-		tx.Mark()
+		mark := tx.Mark()
 		in.Sweep(tx)
+		if bad := tx.TakeRowError(); bad != nil {
+			tx.Rollback(mark)
+			tx.ReportRow(bad)
+		}
+		tx.Release(mark)
 	}
 	if err := tx.Err(); err != nil {
 		return nil, 0, err

@@ -72,7 +72,7 @@ func (c *testCore) reign() {
 }
 
 func (c *testCore) input() Input {
-	return Input{State: c.state, Slots: c.slots, Keys: func(pdb uint32) int64 { return c.state.Keys(testShard, pdb) }, Databases: c.dbs,
+	return Input{State: c.state, Slots: c.slots, Keys: func(pdb uint32) (int64, error) { return c.state.Keys(testShard, pdb) }, Databases: c.dbs,
 		Applied: c.at.Time, Now: c.now, Index: c.at.Index + 1, Term: c.at.Term}
 }
 

@@ -55,7 +55,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 		// The index of the entry is not known yet. Versions are only compared for
 		// being equal, and an object id equals no index: ids begin at 1<<48.
 		Index:   c.cfg.NewID(),
-		Touched: make(map[keyspace.Touched]struct{}), Stop: stop}
+		Touched: make(map[keyspace.Touched]struct{}), Stop: stop, Unreadable: c.cfg.Unreadable}
 	p := &Prepared{dbs: v.Databases, tx: keyspace.NewTx(v, env)}
 	look := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases})
 	if !allUnchanged(v.Slots, look, g.Watches) {
@@ -103,7 +103,9 @@ func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || !allUnchanged(in.Slots, now, p.reads) || now.Err() != nil {
 		return nil, false
 	}
-	p.tx.Keys = in.Keys
+	if p.tx.Recount(in.Keys) != nil {
+		return nil, false // evaluated again, it finds out itself
+	}
 	b.Replies = []group.Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.Term, Index: b.Index, Time: b.Time, Replies: p.replies}}
 	in.Tick = in.Tick || now.UsedNow()
 	c.finish(b, in, []bool{!p.tx.Empty()})

@@ -52,8 +52,9 @@ type Reads struct {
 // Over lets f read from a view at shard time now. again says that what f found
 // depends on a time that the shard has not recorded yet: it does not count, and
 // f is to be called over a view in which it has.
-func Over(v *store.View, now int64, rand func(n uint64) uint64, f func(r Reads)) (again bool, err error) {
-	tx := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: rand})
+// unreadable takes note of rows that can't be read.
+func Over(v *store.View, now int64, rand func(n uint64) uint64, unreadable func(*keyspace.RowError), f func(r Reads)) (again bool, err error) {
+	tx := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: rand, Unreadable: unreadable})
 	f(Reads{Tx: tx, owned: v.Slots})
 	return tx.UsedNow(), tx.Err()
 }

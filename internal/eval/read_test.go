@@ -36,7 +36,7 @@ func TestForeignKeys(t *testing.T) {
 	v.Slots = owned
 	args := func(key string) [][]byte { return [][]byte{[]byte("GET"), []byte(key)} }
 	get, _ := c.core.cfg.Table.Lookup(args("a"))
-	_, err := Over(v, c.now, nil, func(r Reads) {
+	_, err := Over(v, c.now, nil, nil, func(r Reads) {
 		if got := r.Run(get, 0, 2, args("a")); !bytes.Equal(got, []byte("$1\r\n3\r\n")) {
 			t.Errorf("read %q", got)
 		}

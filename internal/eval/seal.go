@@ -14,14 +14,11 @@ import (
 func (c *Core) seal(b *Batch, tx *keyspace.Tx, before *keyspace.Databases, wrote []bool) {
 	w := store.NewWriteSet(b.Time, tx.Size()+512)
 	c.sealSessions(b, &w, wrote)
-	deltas := tx.CountDeltas()
-	for _, pdb := range slices.Sorted(maps.Keys(deltas)) { // in order: a replay gives the same bytes
-		d := deltas[pdb]
-		switch n := tx.Keys(pdb) + d; {
-		case d == 0:
-		case n == 0:
+	counts := tx.KeyCounts()
+	for _, pdb := range slices.Sorted(maps.Keys(counts)) { // in order: a replay gives the same bytes
+		if n := counts[pdb]; n == 0 {
 			w.Delete(store.CountRow(c.cfg.Shard, pdb))
-		default:
+		} else {
 			w.Put(store.CountRow(c.cfg.Shard, pdb), be.AppendUint64(nil, uint64(n)))
 		}
 	}

@@ -81,7 +81,10 @@ func (s *Sweep) Next() (t int64, ok bool) {
 func (s *Sweep) Step(tx *keyspace.Tx, now int64, slots cluster.SlotRange, flushed []uint32) {
 	s.expire(tx, now)
 	if len(s.trash) > 0 {
-		tx.PurgeTrash(s.trash[0].slot, s.trash[0].id, purgeRowsMax)
+		if _, later := tx.PurgeTrash(s.trash[0].slot, s.trash[0].id, purgeRowsMax); later != nil {
+			tx.ReportRow(later)
+			s.trash = s.trash[1:] // for a leader that knows it
+		}
 	}
 	if len(flushed) > 0 && !tx.DatabasesChanged() {
 		next, done := tx.PurgeDatabase(flushed[0], max(s.purge, slots.First), slots.End, sweepKeysMax)

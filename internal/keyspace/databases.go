@@ -75,8 +75,11 @@ func (d *Databases) Encode() []byte {
 // DecodeDatabases reads what Encode wrote.
 func DecodeDatabases(b []byte) (*Databases, error) {
 	const fixed = 1 + 4 + 4*LogicalDatabases
+	if len(b) > 0 && b[0] > databasesFormat {
+		return nil, &RowError{What: "row of databases", Format: b[0]}
+	}
 	if len(b) < fixed || b[0] != databasesFormat || (len(b)-fixed)%4 != 0 {
-		return nil, fmt.Errorf("decode databases row: %d bytes of unknown format", len(b))
+		return nil, &RowError{What: fmt.Sprintf("row of databases of %d bytes", len(b))}
 	}
 	d := &Databases{next: be.Uint32(b[1:])}
 	for i := range d.physical {

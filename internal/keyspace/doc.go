@@ -43,4 +43,28 @@
 //
 // Small collections are packed because job queues keep hashes of about ten
 // fields: one Get and one Put in place of eleven.
+//
+// # Versions
+//
+// A format has the number of the cluster version (package cluster) from which on
+// it may be written; Format is the newest that this version knows. An object row
+// of format 1 has one of the types 1 to 5 and no flags but the two above. Every
+// object row of a later format has another type or flag, and its format behind
+// that:
+//
+//	head:1 format:1 …
+//
+// So what is simple stays short, and whoever does not know a row can say which
+// version does: that is a RowError with ErrLater, and no damage. A flipped bit is
+// told apart by the byte behind it, which is then the highest of a raft index: 0.
+//
+// The other rows have no byte for it:
+//   - elements ('s', 'z') have the format of the object row with their id;
+//   - the value of garbage ('g') begins like an object row: a type above 5 is
+//     followed by its format, and whoever does not know it leaves the garbage;
+//   - another form of 'x' or 'v' takes another letter. So does a new kind of row:
+//     nobody walks over rows whose letter he does not know.
+//
+// The row of databases begins with its format, see Databases. The bytes of all
+// rows are in testdata; a test fails when they change and Format does not.
 package keyspace

@@ -78,7 +78,7 @@ func (o *Object) DeleteField(sub []byte) bool {
 // call only. f must not change the object.
 func (o *Object) EachField(f func(sub, val []byte) bool) {
 	if !o.rowed {
-		for _, it := range o.unpack() {
+		for _, it := range o.items {
 			if !f(it.sub, it.val) {
 				return
 			}
@@ -93,7 +93,7 @@ func (o *Object) EachField(f func(sub, val []byte) bool) {
 // as value (see ScoreOf). A packed object is returned whole.
 func (o *Object) ScanFields(cursor uint64, count int, f func(sub, val []byte)) (next uint64) {
 	if !o.rowed {
-		for _, it := range o.unpack() {
+		for _, it := range o.items {
 			val := it.val
 			if o.Type == TypeZSet {
 				val = be.AppendUint64(nil, math.Float64bits(it.score))
@@ -123,19 +123,26 @@ func (o *Object) ScanFields(cursor uint64, count int, f func(sub, val []byte)) (
 // ScoreOf decodes the value that ScanFields gives for a member of a sorted set.
 func ScoreOf(val []byte) float64 { return math.Float64frombits(be.Uint64(val)) }
 
+// eachRow calls f for the elements from a hash on until it returns false. Who has
+// seen all knows that they are as many as the object says: replies announce that.
 func (o *Object) eachRow(from uint32, f func(h uint32, sub, val []byte) bool) {
 	prefix := subPrefix(nil, o.slot, o.id)
 	it := o.tx.Iter(prefix, prefixEnd(nil, prefix))
 	defer it.Close()
+	n := uint64(0)
 	for ok := it.SeekGE(be.AppendUint32(slices.Clone(prefix), from)); ok; ok = it.Next() {
+		n++
 		k := it.Key()[len(prefix):]
-		if len(k) < 4 {
-			o.damaged("element's key", len(k))
+		if len(k) < 4 || o.Type == TypeZSet && len(it.Value()) != 8 {
+			o.damaged("element of %d bytes", len(k)+len(it.Value()))
 			return
 		}
 		if !f(be.Uint32(k), k[4:], it.Value()) {
 			return
 		}
+	}
+	if from == 0 && n != o.count {
+		o.damaged("collection of %d elements, where %d are due", n, o.count)
 	}
 }
 
@@ -148,7 +155,7 @@ const fairMax = 1024
 // object must not be empty.
 func (o *Object) RandomField() (sub, val []byte) {
 	if !o.rowed {
-		items := o.unpack()
+		items := o.items
 		it := items[o.tx.Rand(uint64(len(items)))]
 		return slices.Clone(it.sub), slices.Clone(it.val)
 	}
@@ -169,7 +176,7 @@ func (o *Object) RandomField() (sub, val []byte) {
 	for i <= pick { // wrapped around
 		seen := i
 		if o.eachRow(0, visit); i == seen {
-			o.damaged("collection without elements", 0)
+			o.damaged("collection without elements")
 			break
 		}
 	}

@@ -174,8 +174,8 @@ func (b *baseIter) Close() error { return b.t.closeIter(b.Iterator) }
 // looks like the end of the rows.
 func (t *Tx) closeIter(it Iterator) error {
 	err := it.Close()
-	if err != nil && t.err == nil {
-		t.err = err
+	if err != nil {
+		t.fail(err)
 	}
 	return err
 }

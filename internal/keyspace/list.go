@@ -18,7 +18,7 @@ const shiftChunk = 256
 // PushHead adds an element in front. The object keeps val until Save.
 func (o *Object) PushHead(val []byte) {
 	if !o.rowed {
-		o.items = slices.Insert(o.unpack(), 0, item{sub: val})
+		o.items = slices.Insert(o.items, 0, item{sub: val})
 		o.growList()
 		return
 	}
@@ -30,7 +30,7 @@ func (o *Object) PushHead(val []byte) {
 // PushTail adds an element at the end. The object keeps val until Save.
 func (o *Object) PushTail(val []byte) {
 	if !o.rowed {
-		o.items = append(o.unpack(), item{sub: val})
+		o.items = append(o.items, item{sub: val})
 		o.growList()
 		return
 	}
@@ -68,13 +68,13 @@ func (o *Object) PopTail() []byte {
 // Index returns element i, 0 <= i < Len; it must not be changed.
 func (o *Object) Index(i int) []byte {
 	if !o.rowed {
-		return o.unpack()[i].sub
+		return o.items[i].sub
 	}
 	o.checkIndex(i)
 	o.tx.buf = listRow(o.tx.buf[:0], o.slot, o.id, o.head+uint64(i))
 	val, ok := o.tx.Get(o.tx.buf, nil)
-	if !ok && o.tx.err == nil {
-		panic(fmt.Sprintf("keyspace: list %q of %d elements has none at %d", o.Key, o.count, i))
+	if !ok {
+		o.damaged("list without its element %d", i)
 	}
 	return val
 }
@@ -82,7 +82,7 @@ func (o *Object) Index(i int) []byte {
 // SetIndex replaces element i, 0 <= i < Len. The object keeps val until Save.
 func (o *Object) SetIndex(i int, val []byte) {
 	if !o.rowed {
-		o.unpack()[i].sub = val
+		o.items[i].sub = val
 		o.growList()
 		return
 	}
@@ -127,24 +127,29 @@ func (o *Object) ListEach(from int, reverse bool, f func(val []byte) bool) {
 	} else {
 		ok = it.First()
 	}
+	left := int(end - first)
 	for ; ok; ok = move() {
 		k := it.Key()
 		if at := be.Uint64(k[len(k)-8:]); at != pos {
-			panic(fmt.Sprintf("keyspace: list %q has position %d where %d is due", o.Key, at, pos))
+			o.damaged("list of %d elements with position %d where %d is due", o.count, at, pos)
+			return
 		}
 		if !f(it.Value()) {
 			return
 		}
-		if reverse {
+		if left--; reverse {
 			pos--
 		} else {
 			pos++
 		}
 	}
+	if left > 0 {
+		o.damaged("list that lacks its last %d elements", left)
+	}
 }
 
 func (o *Object) eachItem(from int, reverse bool, f func(val []byte) bool) {
-	items := o.unpack()
+	items := o.items
 	if reverse {
 		for _, it := range slices.Backward(items[:from+1]) {
 			if !f(it.sub) {
@@ -164,7 +169,7 @@ func (o *Object) eachItem(from int, reverse bool, f func(val []byte) bool) {
 // the shorter side. The object keeps val until Save.
 func (o *Object) Insert(at int, val []byte) {
 	if !o.rowed {
-		o.items = slices.Insert(o.unpack(), at, item{sub: val})
+		o.items = slices.Insert(o.items, at, item{sub: val})
 		o.growList()
 		return
 	}
@@ -185,7 +190,7 @@ func (o *Object) Remove(at ...int) {
 		return
 	}
 	if !o.rowed {
-		items := o.unpack()
+		items := o.items
 		for _, i := range slices.Backward(at) {
 			items = slices.Delete(items, i, i+1)
 		}
@@ -288,7 +293,7 @@ func (o *Object) rewrite(start, end int, except []int) {
 // refill replaces all elements of a list.
 func (o *Object) refill(items []item) {
 	o.dropRows()
-	o.items, o.dec, o.val = items, true, nil
+	o.items, o.val = items, nil
 	o.growList()
 }
 

@@ -2,9 +2,10 @@ package keyspace
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Type is the Redis type of a key.
@@ -22,6 +23,8 @@ const (
 // String returns the name that the TYPE command answers.
 func (t Type) String() string {
 	switch t {
+	case typeUnreadable:
+		return "unreadable"
 	case TypeString:
 		return "string"
 	case TypeList:
@@ -35,6 +38,9 @@ func (t Type) String() string {
 	}
 	panic(fmt.Sprintf("keyspace: unknown type %d", byte(t)))
 }
+
+// typeUnreadable is the type of keys that ScanKeys finds and nobody can read.
+const typeUnreadable Type = 0
 
 const (
 	flagExpire = 0x80
@@ -72,12 +78,11 @@ type Object struct {
 	fresh   bool   // not yet in the keyspace
 	rowed   bool   // a collection whose elements are rows of their own
 
-	val   []byte // string: the value. packed: the elements. Not to be written to.
+	val   []byte // string: the value. packed: the elements as they were read. Not to be written to.
 	id    uint64
 	count uint64
 	head  uint64 // list: position of the first element; zset: ordered score of the first member
-	items []item // packed hash, set, zset or list, decoded
-	dec   bool   // items is valid
+	items []item // packed hash, set, zset or list
 
 	// headLow says that the first member of a zset may have gone, so that head
 	// may be too low; Save raises it. Invariant: head is never too high.
@@ -101,7 +106,7 @@ func (t *Tx) Open(db uint8, key []byte) *Object {
 		return nil
 	}
 	o := &Object{tx: t, DB: db, pdb: pdb, slot: slot, Key: key}
-	if !o.decode(row) {
+	if !o.load(row) {
 		return nil
 	}
 	if o.Expire == 0 || o.Expire > t.Now {
@@ -119,46 +124,46 @@ func (t *Tx) Open(db uint8, key []byte) *Object {
 // New returns an object for an absent key. It exists once it is saved with
 // something in it.
 func (t *Tx) New(db uint8, key []byte, typ Type) *Object {
-	return &Object{tx: t, DB: db, pdb: t.Databases.Physical(db), slot: Slot(key), Key: key, Type: typ, fresh: true, dec: true}
+	return &Object{tx: t, DB: db, pdb: t.Databases.Physical(db), slot: Slot(key), Key: key, Type: typ, fresh: true}
 }
 
-// ErrDamaged says that a row holds what no version of this program writes.
-var ErrDamaged = errors.New("damaged row")
-
-// damaged makes the transaction fail: what it has read can't be trusted.
-func (o *Object) damaged(what string, n int) bool {
-	if o.tx.err == nil {
-		o.tx.err = fmt.Errorf("%w: object %.100q: %s of %d bytes", ErrDamaged, o.Key, what, n)
+// decode reads an object row, but for the elements of a packed collection.
+func (o *Object) decode(row []byte) *RowError {
+	if len(row) == 0 {
+		return malformed(o.Key, "row of %d bytes", 0)
 	}
-	return false
-}
-
-// decode reads an object row; if it can't, the transaction has failed.
-func (o *Object) decode(row []byte) bool {
-	if len(row) < headLen {
-		return o.damaged("row", len(row))
+	head := row[0]
+	o.Type = Type(head & typeMask)
+	packed := head&flagPacked != 0
+	if o.Type < TypeString || o.Type > TypeHash || head&^(typeMask|flagExpire|flagPacked) != 0 {
+		return unknownRow(o.Key, row, "row of type")
 	}
-	o.Type = Type(row[0] & typeMask)
+	if len(row) < headLen || packed && o.Type == TypeString {
+		return malformed(o.Key, "row of %d bytes", len(row))
+	}
 	o.Version = be.Uint64(row[1:])
 	body := row[headLen:]
-	packed := row[0]&flagPacked != 0
-	if o.Type < TypeString || o.Type > TypeHash || row[0]&^(typeMask|flagExpire|flagPacked) != 0 || packed && (o.Type == TypeString) {
-		return o.damaged("row of unknown type", len(row))
-	}
-	if row[0]&flagExpire != 0 {
+	if head&flagExpire != 0 {
 		if len(body) < 8 {
-			return o.damaged("deadline", len(body))
+			return malformed(o.Key, "deadline of %d bytes", len(body))
 		}
 		o.Expire = int64(be.Uint64(body))
 		body = body[8:]
 	}
 	if o.Type == TypeString || packed {
-		o.val = body
-		return o.Type == TypeString || len(body) > 0 || o.damaged("packed collection", 0)
+		if o.val = body; packed && len(body) == 0 {
+			return malformed(o.Key, "packed collection of %d bytes", 0)
+		}
+		return nil
 	}
+	return o.decodeRowed(body)
+}
+
+// decodeRowed reads the body of a collection whose elements are rows.
+func (o *Object) decodeRowed(body []byte) *RowError {
 	o.rowed = true
 	if len(body) < 8 {
-		return o.damaged("collection", len(body))
+		return malformed(o.Key, "collection of %d bytes", len(body))
 	}
 	o.id = be.Uint64(body)
 	n, w := binary.Uvarint(body[8:])
@@ -167,13 +172,16 @@ func (o *Object) decode(row []byte) bool {
 		rest += 8
 	}
 	if w <= 0 || n == 0 || n > math.MaxInt64 || len(body) != rest {
-		return o.damaged("collection", len(body))
+		return malformed(o.Key, "collection of %d bytes", len(body))
 	}
 	o.count = n
 	if o.Type == TypeList || o.Type == TypeZSet {
 		o.head = be.Uint64(body[8+w:])
 	}
-	return true
+	if o.Type == TypeList && o.head+o.count < o.head {
+		return malformed(o.Key, "positions of a list of %d bytes", len(body))
+	}
+	return nil
 }
 
 // encode appends the object row to dst. An unpacked zset, hash or set carries
@@ -222,7 +230,7 @@ func (o *Object) Len() int {
 	case o.rowed:
 		return int(o.count)
 	}
-	return len(o.unpack())
+	return len(o.items)
 }
 
 // Save writes the object to the transaction; a collection without elements is
@@ -241,7 +249,7 @@ func (o *Object) Save() {
 	t.Put(t.buf, t.val)
 	if o.fresh {
 		o.fresh = false
-		t.counts[o.pdb]++
+		t.count(o.pdb, 1)
 		if o.Expire != 0 {
 			t.Put(expiryRow(nil, o.slot, o.Expire, o.pdb, o.Key), nil)
 		}
@@ -260,7 +268,7 @@ func (t *Tx) SetString(db uint8, key []byte, old *Object, val []byte, expire int
 		o.dropRows()
 		o.setExpire(expire)
 	}
-	o.Type, o.val, o.rowed, o.items, o.dec = TypeString, val, false, nil, false
+	o.Type, o.val, o.rowed, o.items = TypeString, val, false, nil
 	o.Save()
 }
 
@@ -302,7 +310,7 @@ func (o *Object) unlink() {
 	if o.Expire != 0 {
 		t.Delete(expiryRow(nil, o.slot, o.Expire, o.pdb, o.Key))
 	}
-	t.counts[o.pdb]--
+	t.count(o.pdb, -1)
 	t.Put(goneRow(nil, o.slot), be.AppendUint64(nil, t.Index))
 	o.fresh = true
 }
@@ -352,13 +360,22 @@ func (t *Tx) deletePrefix(prefix []byte, limit int) int {
 
 // KeyVersion returns the version that WATCH remembers: the index of the last
 // change of a live key, or, with exists false, of the last delete or expiry in
-// its slot.
+// its slot. A key whose row can't be read has one too.
 func (t *Tx) KeyVersion(db uint8, key []byte) (version uint64, exists bool) {
 	// Looked up first: opening a key whose deadline has passed removes it, and
 	// that alone is no change to somebody who found it absent.
 	gone, ok := t.Get(goneRow(nil, Slot(key)), nil)
+	if ok && len(gone) != 8 { // no version writes that; the next delete in the slot mends it
+		gone = be.AppendUint64(nil, xxhash.Sum64(gone))
+	}
+	if t.err != nil {
+		return 0, false
+	}
 	if o := t.Open(db, key); o != nil {
 		return o.Version, true
+	}
+	if bad := t.TakeRowError(); bad != nil {
+		return bad.sum, true // it stays the same until the row is another
 	}
 	if !ok {
 		return 0, false
@@ -385,7 +402,6 @@ func (o *Object) MoveTo(db uint8) {
 
 func (o *Object) moveRow(pdb uint32, key []byte) {
 	o.unlink()
-	o.unpack()
 	o.pdb, o.Key = pdb, key
 	o.Save()
 }

@@ -11,43 +11,53 @@ import (
 //	hash: len:uvarint field len:uvarint value    set, list: len:uvarint member
 //	zset: score:8 (IEEE 754) len:uvarint member, in (score, member) order
 
-// unpack returns the elements of a packed collection. If it is damaged, the
-// last ones are empty and the transaction has failed.
-func (o *Object) unpack() []item {
-	if o.dec || o.rowed || o.Type == TypeString {
-		return o.items
+// decodeItems reads the elements of a packed collection. It is done when the
+// object is opened: what is read and changed of it later relies on its form.
+func (o *Object) decodeItems() *RowError {
+	if o.rowed || o.Type == TypeString {
+		return nil
 	}
-	o.dec = true
-	b := o.val
-	for len(b) > 0 {
+	bad := false
+	for b := o.val; len(b) > 0; {
 		var it item
 		if o.Type == TypeZSet {
-			it.score, b = o.cutScore(b)
+			it.score, b, bad = cutScore(b)
 		}
-		it.sub, b = o.cutBytes(b)
-		if o.Type == TypeHash {
-			it.val, b = o.cutBytes(b)
+		if !bad {
+			it.sub, b, bad = cutBytes(b)
+		}
+		if !bad && o.Type == TypeHash {
+			it.val, b, bad = cutBytes(b)
+		}
+		if bad {
+			return malformed(o.Key, "packed element of %d bytes", len(b))
+		}
+		if n := len(o.items); o.Type == TypeZSet && (math.IsNaN(it.score) || n > 0 && !o.items[n-1].before(it)) {
+			return malformed(o.Key, "order of a packed sorted set of %d bytes", len(o.val))
 		}
 		o.items = append(o.items, it)
 	}
-	return o.items
+	return nil
 }
 
-func (o *Object) cutScore(b []byte) (score float64, rest []byte) {
+// before reports whether a member of a sorted set comes before another.
+func (it item) before(other item) bool {
+	return it.score < other.score || it.score == other.score && bytes.Compare(it.sub, other.sub) < 0
+}
+
+func cutScore(b []byte) (score float64, rest []byte, bad bool) {
 	if len(b) < 8 {
-		o.damaged("packed score", len(b))
-		return 0, nil
+		return 0, b, true
 	}
-	return math.Float64frombits(be.Uint64(b)), b[8:]
+	return math.Float64frombits(be.Uint64(b)), b[8:], false
 }
 
-func (o *Object) cutBytes(b []byte) (head, rest []byte) {
+func cutBytes(b []byte) (head, rest []byte, bad bool) {
 	n, w := binary.Uvarint(b)
 	if w <= 0 || uint64(len(b)-w) < n {
-		o.damaged("packed element", len(b))
-		return nil, nil
+		return nil, b, true
 	}
-	return b[w : w+int(n) : w+int(n)], b[w+int(n):]
+	return b[w : w+int(n) : w+int(n)], b[w+int(n):], false
 }
 
 func appendBytes(dst, b []byte) []byte {
@@ -55,9 +65,6 @@ func appendBytes(dst, b []byte) []byte {
 }
 
 func (o *Object) encodeItems(dst []byte) []byte {
-	if !o.dec {
-		return append(dst, o.val...)
-	}
 	for _, it := range o.items {
 		if o.Type == TypeZSet {
 			dst = be.AppendUint64(dst, math.Float64bits(it.score))
@@ -72,7 +79,7 @@ func (o *Object) encodeItems(dst []byte) []byte {
 
 // find returns the position of sub among the packed elements, or -1.
 func (o *Object) find(sub []byte) int {
-	for i, it := range o.unpack() {
+	for i, it := range o.items {
 		if bytes.Equal(it.sub, sub) {
 			return i
 		}
@@ -96,8 +103,8 @@ func (o *Object) overflows() bool {
 // startRows turns a packed collection into one of rows, without elements yet,
 // and returns the elements to be written.
 func (o *Object) startRows() []item {
-	items := o.unpack()
-	o.rowed, o.items, o.val, o.dec = true, nil, nil, false
+	items := o.items
+	o.rowed, o.items, o.val = true, nil, nil
 	o.id, o.count = o.tx.NewID(), 0
 	if o.Type == TypeList {
 		o.head = listMiddle

@@ -33,6 +33,12 @@ func slotKind(dst []byte, slot uint16, kind byte) []byte {
 // hash32 orders rows inside a container; see the package comment.
 func hash32(b []byte) uint32 { return uint32(xxhash.Sum64(b) >> 32) }
 
+// objectRowLen and expiryRowLen are the lengths of such rows before the key.
+const (
+	objectRowLen = 12
+	expiryRowLen = 16
+)
+
 func objectRow(dst []byte, slot uint16, pdb uint32, key []byte) []byte {
 	dst = slotKind(dst, slot, kindObject)
 	dst = be.AppendUint32(dst, pdb)

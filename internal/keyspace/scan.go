@@ -29,6 +29,9 @@ func (t *Tx) ScanKeys(db uint8, first, end int, cursor uint64, count int, f func
 			if int(be.Uint16(k[1:])) != slot || k[3] != kindObject || be.Uint32(k[4:]) != pdb {
 				break
 			}
+			if len(k) < objectRowLen {
+				continue // no version writes that, so it is nobody's
+			}
 			h := be.Uint32(k[8:])
 			if n >= count && h != last {
 				return uint64(slot)<<32 | uint64(h)
@@ -36,7 +39,7 @@ func (t *Tx) ScanKeys(db uint8, first, end int, cursor uint64, count int, f func
 			n, last = n+1, h
 			t.visitKey(k[12:], it.Value(), f)
 		}
-		slot, from = t.nextSlot(it, slot), 0
+		slot, from = nextSlot(it, slot), 0
 		if n >= count && slot < end {
 			return uint64(slot) << 32
 		}
@@ -46,7 +49,7 @@ func (t *Tx) ScanKeys(db uint8, first, end int, cursor uint64, count int, f func
 
 // nextSlot returns the slot to look at after slot: the one of the row at which
 // the iterator stands, if that is a later one. Empty slots cost no seek.
-func (t *Tx) nextSlot(it Iterator, slot int) int {
+func nextSlot(it Iterator, slot int) int {
 	k := it.Key()
 	if k == nil {
 		return slot + 1
@@ -56,7 +59,10 @@ func (t *Tx) nextSlot(it Iterator, slot int) int {
 
 func (t *Tx) visitKey(key, row []byte, f func(key []byte, typ Type)) {
 	o := Object{tx: t, Key: key}
-	if !o.decode(row) {
+	if err := o.decode(row); err != nil {
+		// It is there, and whoever walks over all keys wants to know: opening it
+		// tells what is wrong.
+		f(key, typeUnreadable)
 		return
 	}
 	if o.Expire != 0 && o.Expire <= t.Now {

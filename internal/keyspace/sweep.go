@@ -1,6 +1,9 @@
 package keyspace
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // The background work of a shard's leader: removing keys whose deadline has
 // passed, rows of deleted big collections, and flushed databases. Each step is
@@ -9,7 +12,7 @@ import "slices"
 // Deadline tells whether row is an entry of the expiry index, and of which
 // slot and deadline.
 func Deadline(row []byte) (slot uint16, deadline int64, ok bool) {
-	if len(row) < 16 || row[0] != rowPrefix || row[3] != kindExpiry {
+	if len(row) < expiryRowLen || row[0] != rowPrefix || row[3] != kindExpiry {
 		return 0, 0, false
 	}
 	return be.Uint16(row[1:]), int64(be.Uint64(row[4:])), true
@@ -30,7 +33,7 @@ func NextDeadline(r Reader, slot uint16) (deadline int64, ok bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
-	if it.First() {
+	for more := it.First(); more && !ok; more = it.Next() {
 		_, deadline, ok = Deadline(it.Key())
 	}
 	return deadline, ok, it.Close() // which tells what ended the walk early
@@ -54,18 +57,20 @@ func Pending(r Reader, first, end int, expiry func(slot uint16, deadline int64),
 			}
 			trash(s, id)
 		}
-		if ok = it.SeekGE(slotKind(nil, slot, kindExpiry)); ok {
-			if s, deadline, is := Deadline(it.Key()); is && s == slot {
+		for ok = it.SeekGE(slotKind(nil, slot, kindExpiry)); ok && be.Uint16(it.Key()[1:]) == slot; ok = it.Next() {
+			if s, deadline, is := Deadline(it.Key()); is {
 				expiry(s, deadline)
+				break
 			}
-			ok = it.SeekGE(SlotPrefix(nil, int(slot)+1))
 		}
+		ok = ok && it.SeekGE(SlotPrefix(nil, int(slot)+1))
 	}
 	return it.Close()
 }
 
 // Expire removes up to limit keys of slot whose deadline has passed and
-// returns how many.
+// returns how many. A key that can't be read stays, and only its entry in the
+// index goes, so that it is not met again and again; its own row has the deadline.
 func (t *Tx) Expire(slot uint16, limit int) int {
 	prefix := slotKind(nil, slot, kindExpiry)
 	type due struct {
@@ -75,12 +80,15 @@ func (t *Tx) Expire(slot uint16, limit int) int {
 	var rows []due
 	it := t.Iter(prefix, prefixEnd(nil, prefix))
 	for ok := it.First(); ok && len(rows) < limit; ok = it.Next() {
-		_, deadline, _ := Deadline(it.Key())
+		_, deadline, whole := Deadline(it.Key())
+		if !whole {
+			continue // no version writes that, so it is nobody's
+		}
 		if deadline > t.Now {
 			break
 		}
 		row := slices.Clone(it.Key())
-		rows = append(rows, due{row: row, pdb: be.Uint32(row[12:]), key: row[16:]})
+		rows = append(rows, due{row: row, pdb: be.Uint32(row[12:]), key: row[expiryRowLen:]})
 	}
 	it.Close()
 	for _, d := range rows {
@@ -90,7 +98,10 @@ func (t *Tx) Expire(slot uint16, limit int) int {
 			continue
 		}
 		o := &Object{tx: t, pdb: d.pdb, slot: slot, Key: d.key}
-		if o.decode(val) && o.Expire <= t.Now && o.Expire != 0 {
+		switch err := o.decode(val); {
+		case err != nil:
+			t.ReportRow(err)
+		case o.Expire <= t.Now && o.Expire != 0:
 			o.Delete()
 		}
 	}
@@ -98,18 +109,27 @@ func (t *Tx) Expire(slot uint16, limit int) int {
 }
 
 // PurgeTrash deletes up to limit rows of a deleted big collection, and its mark
-// with the last of them; it returns whether it is gone.
-func (t *Tx) PurgeTrash(slot uint16, id uint64, limit int) (gone bool) {
+// with the last of them; gone says that there is nothing left to do. What a later
+// version has to purge stays, with an error.
+func (t *Tx) PurgeTrash(slot uint16, id uint64, limit int) (gone bool, err *RowError) {
 	mark := trashRow(nil, slot, id)
 	val, ok := t.Get(mark, nil)
-	if !ok || len(val) == 0 {
-		return true
+	if !ok {
+		return true, nil
 	}
-	if t.deleteRows(slot, id, Type(val[0]), limit) == limit {
-		return false
+	typ := TypeZSet // has rows of all kinds that there are
+	if len(val) > 0 && (Type(val[0]) < TypeString || Type(val[0]) > TypeHash) {
+		if err := unknownRow(nil, val, fmt.Sprintf("deleted collection in slot %d of type", slot)); err.Format != 0 {
+			return false, err
+		}
+	} else if len(val) > 0 {
+		typ = Type(val[0])
+	}
+	if t.deleteRows(slot, id, typ, limit) == limit {
+		return false, nil
 	}
 	t.Delete(mark)
-	return true
+	return true, nil
 }
 
 // purgeSlotsMax bounds the slots that one PurgeDatabase looks into: even an
@@ -128,10 +148,13 @@ func (t *Tx) PurgeDatabase(pdb uint32, first, end, limit int) (next int, done bo
 		var doomed []*Object
 		it := t.Iter(prefix, prefixEnd(nil, prefix))
 		for ok := it.First(); ok && len(doomed) < limit; ok = it.Next() {
-			o := &Object{tx: t, pdb: pdb, slot: uint16(slot), Key: slices.Clone(it.Key()[12:])}
-			if o.decode(slices.Clone(it.Value())) {
-				doomed = append(doomed, o)
+			row := it.Key()
+			o := &Object{tx: t, pdb: pdb, slot: uint16(slot), Key: slices.Clone(row[min(objectRowLen, len(row)):])}
+			if err := o.decode(slices.Clone(it.Value())); err != nil {
+				t.ReportRow(err) // and what it may have beside its row, only who could read it would know
+				o.rowed, o.Expire = false, 0
 			}
+			doomed = append(doomed, o)
 		}
 		it.Close()
 		for _, o := range doomed {

@@ -39,7 +39,7 @@ func TestTx(t *testing.T) {
 			tx.Reset(s, Env{Databases: s.dbs})
 		}
 		model, marked := maps.Clone(base), maps.Clone(base)
-		size := 0
+		size, mark := 0, tx.Mark()
 		for range r.IntN(250) {
 			switch op := r.IntN(40); {
 			case op < 14:
@@ -55,15 +55,15 @@ func TestTx(t *testing.T) {
 				tx.Delete(row)
 				delete(model, string(row))
 			case op < 25:
-				tx.Mark()
+				tx.Release(mark)
+				mark = tx.Mark()
 				marked, size = maps.Clone(model), tx.Size()
 			case op == 25:
-				tx.Rollback()
+				tx.Rollback(mark)
 				model = maps.Clone(marked)
 				if tx.Size() != size || tx.Written() != 0 {
 					t.Fatalf("round %d: %d bytes after a rollback, %d before", round, tx.Size(), size)
 				}
-				tx.Mark()
 			case op < 34:
 				row := randomRow(r)
 				got, ok := tx.Get(row, []byte("-"))
@@ -226,7 +226,7 @@ func TestReaderErrorsStick(t *testing.T) {
 		completed := false
 		for n := 0; !completed; n++ {
 			b := &brokenReader{Reader: s, n: n, err: broken}
-			env := Env{Now: 3, Index: 9, Databases: s.dbs, Keys: func(uint32) int64 { return 0 }, Rand: func(uint64) uint64 { return 0 }}
+			env := Env{Now: 3, Index: 9, Databases: s.dbs, Keys: func(uint32) (int64, error) { return 0, nil }, Rand: func(uint64) uint64 { return 0 }}
 			tx := NewReadTx(b, env)
 			if writable {
 				tx = NewTx(b, env)
@@ -317,12 +317,13 @@ func TestOpenToReplace(t *testing.T) {
 	for step := range 400 {
 		now := int64(step)
 		tx := NewTx(s, Env{Now: now, Applied: now, Index: uint64(step + 1), Databases: s.dbs, Known: known,
-			Keys: func(uint32) int64 { return 0 }, NewID: func() uint64 { s.id++; return s.id }})
-		tx.Mark()
+			Keys: func(uint32) (int64, error) { return 0, nil }, NewID: func() uint64 { s.id++; return s.id }})
+		mark := tx.Mark()
 		for range 1 + r.IntN(4) {
 			key := []byte{'a' + byte(r.IntN(5))}
 			if r.IntN(3) == 0 {
-				tx.Mark()
+				tx.Release(mark)
+				mark = tx.Mark()
 			}
 			got, want := tx.OpenToReplace(0, key), tx.Open(0, key)
 			if (got == nil) != (want == nil) || got != nil && (got.Type != want.Type || got.Expire != want.Expire) {
@@ -340,8 +341,7 @@ func TestOpenToReplace(t *testing.T) {
 				o.PutField([]byte("m"), nil)
 				o.Save()
 			case op == 7:
-				tx.Rollback()
-				tx.Mark()
+				tx.Rollback(mark)
 			}
 		}
 		if r.IntN(4) == 0 {

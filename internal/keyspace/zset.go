@@ -33,7 +33,7 @@ func (o *Object) Score(member []byte) (score float64, ok bool) {
 	t.buf = subRow(t.buf[:0], o.slot, o.id, member)
 	var room [8]byte
 	v, ok := t.Get(t.buf, room[:0])
-	if !ok {
+	if !ok || len(v) != 8 && !o.damaged("score of %d bytes", len(v)) {
 		return 0, false
 	}
 	return ScoreOf(v), true
@@ -48,7 +48,7 @@ func (o *Object) AddMember(member []byte, score float64) {
 		o.count++
 		return
 	}
-	o.items = slices.Insert(o.unpack(), o.indexOf(BeforeMember(score, member)), item{sub: member, score: score})
+	o.items = slices.Insert(o.items, o.indexOf(BeforeMember(score, member)), item{sub: member, score: score})
 	if o.overflows() {
 		o.writeMembers(o.startRows())
 	}
@@ -111,11 +111,10 @@ func (o *Object) deleteScore(member []byte, score float64) {
 // queue takes from the low end all the time, and without this every look at
 // it would step over the tombstones of all that was ever taken.
 func (o *Object) raiseHead() {
-	it := o.rangeIter(WholeZRange())
-	defer it.Close()
-	if it.First() {
-		o.head = be.Uint64(it.Key()[scorePrefixLen:])
-	}
+	o.EachMember(WholeZRange(), false, func(_ []byte, score float64) bool {
+		o.head = orderedFloat(score)
+		return false
+	})
 	o.headLow = false
 }
 
@@ -156,7 +155,7 @@ func (o *Object) DeleteMembers(ms []ZMember) {
 // clear removes all members; Save then finds nothing and removes the key.
 func (o *Object) clear() {
 	o.Delete()
-	o.items, o.val, o.dec, o.headLow = nil, nil, true, false
+	o.items, o.val, o.headLow = nil, nil, false
 }
 
 // DeleteRange removes the members of a range and returns how many they were.
@@ -187,7 +186,7 @@ func (o *Object) DeleteRanks(first, last int) {
 		o.clear()
 		return
 	}
-	ms := make([]ZMember, 0, last-first+1)
+	ms := make([]ZMember, 0, min(last-first+1, roomMax))
 	o.EachRank(first, last, false, func(member []byte, score float64) bool {
 		ms = append(ms, ZMember{bytes.Clone(member), score})
 		return true
@@ -199,7 +198,7 @@ func (o *Object) DeleteRanks(first, last int) {
 // all, and returns them in the order of the walk. n must be positive.
 func (o *Object) PopMembers(n int, reverse bool) []ZMember {
 	n = min(n, o.Len())
-	ms := make([]ZMember, 0, n)
+	ms := make([]ZMember, 0, min(n, roomMax))
 	next := o.head
 	o.EachMember(WholeZRange(), reverse, func(member []byte, score float64) bool {
 		if len(ms) == n {

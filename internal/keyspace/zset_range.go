@@ -49,7 +49,7 @@ func WholeZRange() ZRange { return ZRange{To: ZCut{order: math.MaxUint64}} }
 
 // indexOf returns the number of packed members before a cut.
 func (o *Object) indexOf(c ZCut) int {
-	items := o.unpack()
+	items := o.items
 	return sort.Search(len(items), func(i int) bool {
 		return BeforeMember(items[i].score, items[i].sub).compare(c) >= 0
 	})
@@ -84,6 +84,9 @@ const (
 	scoreRowLen    = scorePrefixLen + 8
 )
 
+// roomMax bounds the room that is made for members before they are read.
+const roomMax = 1024
+
 // memberOfRow cuts a score row.
 func memberOfRow(row []byte) (member []byte, score float64) {
 	return row[scoreRowLen:], floatOfOrdered(be.Uint64(row[scorePrefixLen:]))
@@ -107,7 +110,14 @@ func (o *Object) EachMember(r ZRange, reverse bool, f func(member []byte, score 
 	}
 	it := o.rangeIter(r)
 	defer it.Close()
-	for ok := firstRow(it, reverse); ok && f(memberOfRow(it.Key())); ok = nextRow(it, reverse) {
+	for ok := firstRow(it, reverse); ok; ok = nextRow(it, reverse) {
+		if len(it.Key()) < scoreRowLen {
+			o.damaged("score row of %d bytes", len(it.Key()))
+			return
+		}
+		if !f(memberOfRow(it.Key())) {
+			return
+		}
 	}
 }
 
@@ -215,14 +225,18 @@ func (o *Object) Rank(member []byte) (rank int, score float64, ok bool) {
 func (o *Object) EachRank(first, last int, reverse bool, f func(member []byte, score float64) bool) {
 	n := o.Len()
 	if !o.rowed || last+1 <= n-first {
-		i := 0
+		i, more := 0, true
 		o.EachMember(WholeZRange(), reverse, func(member []byte, score float64) bool {
 			i++
-			return i <= first || f(member, score) && i <= last
+			more = i <= first || f(member, score) && i <= last
+			return more
 		})
+		if more {
+			o.damaged("sorted set of %d members that ends at %d", n, i)
+		}
 		return
 	}
-	ms := make([]ZMember, 0, last-first+1)
+	ms := make([]ZMember, 0, min(last-first+1, roomMax))
 	i := n
 	o.EachMember(WholeZRange(), !reverse, func(member []byte, score float64) bool {
 		if i--; i <= last {
@@ -230,6 +244,9 @@ func (o *Object) EachRank(first, last int, reverse bool, f func(member []byte, s
 		}
 		return i > first
 	})
+	if i > first {
+		o.damaged("sorted set of %d members that begins at %d", n, i)
+	}
 	for _, m := range slices.Backward(ms) {
 		if !f(m.Member, m.Score) {
 			return
@@ -242,7 +259,7 @@ func (o *Object) EachRank(first, last int, reverse bool, f func(member []byte, s
 func (o *Object) OneScore() (score float64, ok bool) {
 	first := floatOfOrdered(o.head)
 	if !o.rowed {
-		first = o.unpack()[0].score
+		first = o.items[0].score
 	}
 	o.EachMember(WholeZRange(), true, func(_ []byte, last float64) bool {
 		score, ok = first, first == last

@@ -58,7 +58,7 @@ func (s *rowStore) Iter(lower, upper []byte) (Iterator, error) {
 func (s *rowStore) update(f func(tx *Tx)) {
 	s.t.Helper()
 	s.index++
-	tx := NewTx(s, Env{Index: s.index, Databases: s.dbs, Keys: func(uint32) int64 { return 0 },
+	tx := NewTx(s, Env{Index: s.index, Databases: s.dbs, Keys: func(uint32) (int64, error) { return 0, nil },
 		NewID: func() uint64 { s.id++; return s.id }, Rand: s.rand.Uint64N})
 	f(tx)
 	if err := tx.Err(); err != nil {

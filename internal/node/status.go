@@ -25,8 +25,10 @@ type Status struct {
 	Shards     []shard.Info `json:"shards"`
 	// Damage is why data of this node was set aside, and where it lies, as long
 	// as it does.
-	Damage  string `json:"damage,omitempty"`
-	Verdict string `json:"verdict"` // one sentence: is it safe now
+	Damage string `json:"damage,omitempty"`
+	// UnreadableRows counts commands that met a row here which can't be read.
+	UnreadableRows uint64 `json:"unreadable_rows,omitempty"`
+	Verdict        string `json:"verdict"` // one sentence: is it safe now
 }
 
 // NodeStatus is a node as another sees it.
@@ -42,7 +44,7 @@ type NodeStatus struct {
 
 func (n *Node) status(ctx context.Context) ([]byte, error) {
 	s := Status{Cluster: n.self.Cluster, Node: n.self.Node, Version: Version,
-		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: n.asideText()}
+		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: n.asideText(), UnreadableRows: n.host.Unreadable()}
 	led := true
 	var rebuilding []cluster.NodeID
 	m := n.maps.Map()
@@ -76,6 +78,9 @@ func (n *Node) status(ctx context.Context) ([]byte, error) {
 		s.Nodes = append(s.Nodes, ns)
 	}
 	s.Verdict = verdict(up, clean, len(m.Members), rebuilding, led) + fullDisks(s.Nodes)
+	if s.UnreadableRows > 0 {
+		s.Verdict += fmt.Sprintf(" %d commands met a row on this node that can't be read; its log names the key.", s.UnreadableRows)
+	}
 	return json.Marshal(s)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/group"
+	"tutti/internal/keyspace"
 	"tutti/internal/shard"
 )
 
@@ -132,6 +133,12 @@ func (r *Router) Away(id cluster.ShardID) bool { return r.host.Away(id) }
 
 // Read asks the replica here for a view, see shard.Read.
 func (r *Router) Read(q *shard.Read) { r.host.Read(q) }
+
+// MetUnreadable is to be called when a read met a row that can't be read.
+func (r *Router) MetUnreadable(err *keyspace.RowError) { r.host.MetUnreadable(err) }
+
+// Unreadable returns how often this node has met rows that can't be read.
+func (r *Router) Unreadable() uint64 { return r.host.Unreadable() }
 
 // The errors of the form "-CODE what happened. Was it applied? What to do."
 func (r *Router) errDown(id cluster.ShardID) string {

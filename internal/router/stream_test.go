@@ -439,10 +439,11 @@ func TestRead(t *testing.T) {
 		want(t, r.write("SET a 1"), `["+OK\r\n"]`)
 		errs := make(chan error, 1)
 		r.router.Read(&shard.Read{Shard: testShard, Done: func(v *store.View, _ int64, err error) {
-			if err == nil && v.Keys(0) != 1 {
-				err = errors.New("another number of keys")
-			}
 			if err == nil {
+				var keys int64
+				if keys, err = v.Keys(0); keys != 1 {
+					err = errors.Join(err, errors.New("another number of keys"))
+				}
 				v.Release()
 			}
 			errs <- err

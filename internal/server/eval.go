@@ -1,10 +1,13 @@
 package server
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"tutti/internal/cluster"
+	"tutti/internal/command"
 	"tutti/internal/eval"
+	"tutti/internal/keyspace"
 	"tutti/internal/router"
 	"tutti/internal/shard"
 	"tutti/internal/store"
@@ -69,7 +72,10 @@ func (l *lane) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx ev
 		if got.err != nil {
 			return router.ErrRead(id)
 		}
-		again, err := over(got, l.rand, f)
+		again, err := over(got, l.rand, l.router.MetUnreadable, f)
+		if bad := (*keyspace.RowError)(nil); errors.As(err, &bad) {
+			return command.RowErrorText(bad)
+		}
 		if err != nil {
 			return errDisk
 		}
@@ -81,9 +87,9 @@ func (l *lane) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx ev
 }
 
 // over evaluates f over a view and releases it.
-func over(got viewed, rand func(n uint64) uint64, f func(tx eval.Reads)) (again bool, err error) {
+func over(got viewed, rand func(n uint64) uint64, unreadable func(*keyspace.RowError), f func(tx eval.Reads)) (again bool, err error) {
 	defer got.v.Release()
-	return eval.Over(got.v, got.now, rand, f)
+	return eval.Over(got.v, got.now, rand, unreadable, f)
 }
 
 // evaluateSome answers reads until their replies have outMax bytes, and leaves

@@ -284,7 +284,11 @@ func infoKeyspace(s *Server, w *infoWriter) {
 			continue
 		}
 		for db := range keys {
-			keys[db] += v.Keys(v.Databases.Physical(uint8(db)))
+			n, err := v.Keys(v.Databases.Physical(uint8(db)))
+			if err != nil {
+				fmt.Fprintf(&w.text, "# db%d of shard %d can't be read: %v\r\n", db, sh.ID, err)
+			}
+			keys[db] += n
 		}
 		v.Release()
 	}
@@ -306,5 +310,6 @@ func infoTutti(s *Server, w *infoWriter) {
 		leaders = append(leaders, strconv.FormatUint(uint64(s.cfg.Router.Lead(sh.ID).Node), 10))
 	}
 	w.field("tutti_shards", len(leaders))
+	w.field("tutti_unreadable_rows", s.cfg.Router.Unreadable())
 	w.field("tutti_leader", strings.Join(leaders, ","))
 }

@@ -73,13 +73,19 @@ const TickDefault = 30 * time.Millisecond
 
 const logBytesDefault = 64 << 20
 
-// Host is the shards of one node.
-type Host struct {
-	cfg      Config
-	loops    []*loop
+// hosting is which replicas a host has.
+type hosting struct {
 	replicas atomic.Pointer[map[cluster.ShardID]*Replica]
 	mu       sync.Mutex               // orders changes of replicas; guards busy
 	busy     map[cluster.ShardID]bool // a replica is being made or removed
+}
+
+// Host is the shards of one node.
+type Host struct {
+	hosting
+	unreadable
+	cfg      Config
+	loops    []*loop
 	lost     lost
 	wg       sync.WaitGroup
 	stopping atomic.Bool
@@ -103,7 +109,8 @@ func Open(cfg Config) (*Host, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{cfg: cfg, busy: make(map[cluster.ShardID]bool), scrubPiece: scrubPieceDefault}
+	h := &Host{cfg: cfg, hosting: hosting{busy: make(map[cluster.ShardID]bool)}, scrubPiece: scrubPieceDefault}
+	h.unreadable.cfg = &h.cfg
 	h.replicas.Store(new(map[cluster.ShardID]*Replica))
 	for range max(cfg.Loops, 1) {
 		h.loops = append(h.loops, newLoop(h))

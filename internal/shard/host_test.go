@@ -375,7 +375,13 @@ func (n *testNode) conf() (learners []uint64) {
 }
 
 // keys counts the keys without looking at any, so that none expires by that.
-func (n *testNode) keys() int64 { return n.state.Keys(testShard, 0) }
+func (n *testNode) keys() int64 {
+	keys, err := n.state.Keys(testShard, 0)
+	if err != nil {
+		n.t.Error(err)
+	}
+	return keys
+}
 
 // TestSweep lets keys expire on an idle shard.
 func TestSweep(t *testing.T) {

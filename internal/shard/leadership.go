@@ -68,7 +68,7 @@ func (l *leadership) tick() {
 func (l *leadership) start() error {
 	cfg, known := &l.r.host.cfg, keyspace.NewKnown(max(1, len(*l.r.host.replicas.Load())))
 	var err error
-	if l.core, err = eval.New(eval.Config{Shard: l.r.id, Table: cfg.Table, Known: known, NewID: cfg.NewID, Rand: cfg.Rand}, l.r.machine.view); err != nil {
+	if l.core, err = eval.New(eval.Config{Shard: l.r.id, Table: cfg.Table, Known: known, NewID: cfg.NewID, Rand: cfg.Rand, Unreadable: l.r.host.MetUnreadable}, l.r.machine.view); err != nil {
 		return err
 	}
 	l.clock.start(l.r.machine.applied.Time)
@@ -149,7 +149,7 @@ func (l *leadership) input(now int64, short eval.Shortage) eval.Input {
 	r := l.r
 	return eval.Input{State: r.host.cfg.State, Slots: r.members.desc.Slots, Databases: r.machine.dbs, Applied: r.machine.applied.Time, Now: now,
 		Index: r.appends.lastIndex + 1, Term: r.term,
-		Keys:  func(pdb uint32) int64 { return r.host.cfg.State.Keys(r.id, pdb) },
+		Keys:  func(pdb uint32) (int64, error) { return r.host.cfg.State.Keys(r.id, pdb) },
 		Tick:  l.tickTo > r.machine.applied.Time && l.tickTo <= now,
 		Sweep: l.sweep.step(now), Scrub: l.audits.mark, From: l.audits.from, Shortage: short}
 }

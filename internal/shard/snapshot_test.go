@@ -62,8 +62,8 @@ func TestSnapshotWithEntries(t *testing.T) {
 		n.start(2)
 		n.wait("entries after a crash", func() bool { return n.info().Applied == at.Index+2 })
 		v := n.state.View(testShard, store.Applied{}, nil, func() {})
-		if got := v.Keys(0); got != 1 {
-			t.Errorf("%d keys", got)
+		if got, err := v.Keys(0); got != 1 || err != nil {
+			t.Errorf("%d keys, %v", got, err)
 		}
 		v.Release()
 		if i := n.info(); i.FirstIndex != at.Index+1 || i.LastIndex != at.Index+2 {
@@ -99,13 +99,13 @@ func TestSnapshotWaitsForReaders(t *testing.T) {
 		if got := n.info().Applied; got != before.Index || len(late) != 0 {
 			t.Errorf("%d is applied under a view at %d, and %d views were handed out", got, before.Index, len(late))
 		}
-		if got := before.Keys(0); got != 0 {
+		if got, err := before.Keys(0); got != 0 || err != nil {
 			t.Errorf("the old view shows %d keys", got)
 		}
 		before.Release()
 		n.wait("entries", func() bool { return n.info().Applied == at.Index+1 })
 		v := <-late
-		if got := v.Keys(0); got != 1 || v.Index < at.Index {
+		if got, err := v.Keys(0); err != nil || got != 1 || v.Index < at.Index {
 			t.Errorf("%d keys at %d", got, v.Index)
 		}
 		v.Release()

@@ -32,6 +32,9 @@
 //	00 shard:8 'r' session:8 index:8  replies of one entry to one session
 //	00 shard:8 'x'                  written by an entry after which all replicas hash their rows from here: row
 //
+// The values of 'b', 'd' and 'r' begin with their version, for 'm' see package meta;
+// another form of the others takes another letter.
+//
 // # Vow (file vow)
 //
 // See vow.go.

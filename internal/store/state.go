@@ -207,6 +207,9 @@ func (s *State) Conf(shard cluster.ShardID) (*pb.ConfState, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b == nil { // an empty one would decide who votes
+		return nil, fmt.Errorf("configuration of shard %d: %w", shard, ErrNoShard)
+	}
 	conf := &pb.ConfState{}
 	if err := proto.Unmarshal(b, conf); err != nil {
 		return nil, fmt.Errorf("configuration of shard %d: %w", shard, err)

@@ -185,8 +185,17 @@ func TestView(t *testing.T) {
 	if !maps.Equal(before, after) || len(before) == 0 {
 		t.Errorf("the view had %d rows and has %d", len(before), len(after))
 	}
-	if v.Keys(2) != 20 || s.Keys(testShard, 2) != 38 || v.Keys(77) != 0 {
-		t.Errorf("%d keys in the view, %d in the state", v.Keys(2), s.Keys(testShard, 2))
+	for what, c := range map[string]struct {
+		keys func() (int64, error)
+		want int64
+	}{
+		"the view":         {func() (int64, error) { return v.Keys(2) }, 20},
+		"the state":        {func() (int64, error) { return s.Keys(testShard, 2) }, 38},
+		"another database": {func() (int64, error) { return v.Keys(77) }, 0},
+	} {
+		if n, err := c.keys(); n != c.want || err != nil {
+			t.Errorf("%s has %d keys, %v; want %d", what, n, err, c.want)
+		}
 	}
 	v.Release()
 	if closed != 0 {
@@ -269,8 +278,10 @@ func TestInstall(t *testing.T) {
 		if !maps.Equal(got, want) {
 			t.Errorf("%d rows%s, want %d", len(got), name, len(want))
 		}
-		if name == "" && (s.Keys(testShard+1, 0) == 0 || s.Keys(testShard-1, 0) == 0) {
-			t.Error("rows of another shard are gone")
+		for _, other := range []cluster.ShardID{testShard - 1, testShard + 1} {
+			if n, err := s.Keys(other, 0); name == "" && (n == 0 || err != nil) {
+				t.Errorf("shard %d has %d keys, %v", other, n, err)
+			}
 		}
 	}
 	names, err := fs.List(testDir)
@@ -381,5 +392,43 @@ func TestFsyncError(t *testing.T) {
 	}
 	if n := syncs.Load(); n != 1 {
 		t.Errorf("synced %d times", n)
+	}
+}
+
+// failing reads nothing.
+type failing struct{ err error }
+
+func (f failing) Get(_, dst []byte) ([]byte, bool, error)     { return dst, false, f.err }
+func (f failing) Iter(_, _ []byte) (keyspace.Iterator, error) { return nil, f.err }
+
+// held is a state in which every row has one value.
+type held []byte
+
+func (h held) Get(_, dst []byte) ([]byte, bool, error)     { return append(dst, h...), true, nil }
+func (h held) Iter(_, _ []byte) (keyspace.Iterator, error) { return nil, errors.New("not here") }
+
+// TestCountErrors checks that a number of keys which can't be read is no number:
+// 0 would make FLUSHDB say OK and flush nothing.
+func TestCountErrors(t *testing.T) {
+	broken := errors.New("broken disk")
+	if n, err := readCount(failing{broken}, testShard, 0); !errors.Is(err, broken) {
+		t.Errorf("%d keys, %v", n, err)
+	}
+	if n, err := readCount(held("1234567"), testShard, 0); !errors.Is(err, keyspace.ErrMalformed) {
+		t.Errorf("%d keys, %v", n, err)
+	}
+	if n, err := readCount(held("\x00\x00\x00\x00\x00\x00\x00\x07"), testShard, 0); n != 7 || err != nil {
+		t.Errorf("%d keys, %v", n, err)
+	}
+	if n, err := readCount(failing{}, testShard, 0); n != 0 || err != nil {
+		t.Errorf("%d keys where there is no row, %v", n, err)
+	}
+}
+
+// TestNoConfiguration asks for the configuration of a shard that is not here.
+func TestNoConfiguration(t *testing.T) {
+	s := openTestState(t, vfs.NewMem())
+	if conf, err := s.Conf(testShard + 9); !errors.Is(err, ErrNoShard) {
+		t.Errorf("%v, %v", conf, err)
 	}
 }

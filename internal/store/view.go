@@ -58,17 +58,23 @@ func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 	return iter(v.snap, lower, upper)
 }
 
-// Keys returns the number of keys of a physical database. A failed read counts
-// as none: the number is informative.
-func (v *View) Keys(pdb uint32) int64 { return readCount(v, v.Shard, pdb) }
+// Keys returns the number of keys of a physical database.
+func (v *View) Keys(pdb uint32) (int64, error) { return readCount(v, v.Shard, pdb) }
 
 // Keys returns the number of keys of a physical database of a shard.
-func (s *State) Keys(shard cluster.ShardID, pdb uint32) int64 { return readCount(s, shard, pdb) }
+func (s *State) Keys(shard cluster.ShardID, pdb uint32) (int64, error) {
+	return readCount(s, shard, pdb)
+}
 
-func readCount(r keyspace.Reader, shard cluster.ShardID, pdb uint32) int64 {
+// readCount reads a number that decides: FLUSHDB looks at it, and what a batch
+// adds to it is replicated. Only a row that is not there means none.
+func readCount(r keyspace.Reader, shard cluster.ShardID, pdb uint32) (int64, error) {
 	b, ok, err := r.Get(CountRow(shard, pdb), nil)
-	if err != nil || !ok || len(b) != 8 {
-		return 0
+	if err != nil || !ok {
+		return 0, err
 	}
-	return int64(be.Uint64(b))
+	if len(b) != 8 {
+		return 0, &keyspace.RowError{What: fmt.Sprintf("number of keys in shard %d of %d bytes", shard, len(b))}
+	}
+	return int64(be.Uint64(b)), nil
 }

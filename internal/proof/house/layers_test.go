@@ -21,7 +21,7 @@ var layers = []struct {
 	{"internal/node/nodetest", []string{"internal/proof/respclient", "internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/meta", "internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/group", "internal/command", "internal/store", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
 	{"internal/server", []string{"internal/cluster", "internal/router", "internal/shard", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},
-	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/group", "internal/resp"}, "brings commands to their shards"},
+	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/group", "internal/keyspace", "internal/resp"}, "brings commands to their shards"},
 	{"internal/shard", []string{"internal/cluster", "internal/audit", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/peer"}, "one Raft group"},
 	{"internal/audit", []string{"internal/cluster", "internal/store"}, "what replicas are judged by"},
 	{"internal/eval", []string{"internal/cluster", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "what a group of commands does to a shard's state"},

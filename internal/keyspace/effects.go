@@ -1,0 +1,129 @@
+package keyspace
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// effects are the writes of a transaction: the rows it puts and deletes, and how
+// the numbers of keys change. Marks lie between them, see Mark.
+type effects struct {
+	ops    []op
+	at     map[uint64]int32 // hash of a row -> ops; see find
+	order  []int32          // ops sorted by row; ops[len(order):] are not in it yet
+	size   int              // bytes of ops
+	marks  []marked         // outermost first
+	undo   []undo           // oldest first
+	counts map[uint32]int64 // physical database -> keys more than before
+	arena  []byte           // rows and values of ops lie here; what does not fit begins a new one
+}
+
+type op struct {
+	row []byte
+	val []byte // nil: delete
+}
+
+func newEffects() effects {
+	return effects{at: make(map[uint64]int32), counts: make(map[uint32]int64)}
+}
+
+// reset forgets all, and keeps the memory.
+func (e *effects) reset() {
+	clear(e.at)
+	clear(e.counts)
+	clear(e.ops)
+	clear(e.undo)
+	e.ops, e.order, e.size, e.marks, e.undo, e.arena = e.ops[:0], e.order[:0], 0, e.marks[:0], e.undo[:0], e.arena[:0]
+	if cap(e.arena) > arenaKeep {
+		e.arena = nil
+	}
+}
+
+const (
+	arenaMin  = 64 << 10
+	arenaKeep = 1 << 20
+)
+
+// keep copies b into the arena.
+func (e *effects) keep(b []byte) []byte {
+	at := len(e.arena)
+	if cap(e.arena)-at < len(b) {
+		// What lies in the old one stays where it is.
+		e.arena = make([]byte, 0, max(arenaMin, len(b), min(2*cap(e.arena), arenaKeep)))
+		at = 0
+	}
+	e.arena = append(e.arena, b...)
+	return e.arena[at:len(e.arena):len(e.arena)]
+}
+
+// find returns the op of row, or -1 and the hash under which it would be put.
+// Rows of equal hash lie at the hashes that follow.
+func (e *effects) find(row []byte) (i int32, hash uint64) {
+	if len(e.ops) == 0 {
+		return -1, xxhash.Sum64(row)
+	}
+	for hash = xxhash.Sum64(row); ; hash++ {
+		i, ok := e.at[hash]
+		if !ok {
+			return -1, hash
+		}
+		if bytes.Equal(e.ops[i].row, row) {
+			return i, hash
+		}
+	}
+}
+
+// put notes that a row gets a value, or with nil that it is deleted. It keeps the
+// value, and a copy of the row.
+func (e *effects) put(row, val []byte) {
+	i, hash := e.find(row)
+	if i < 0 {
+		row = e.keep(row)
+		e.at[hash] = int32(len(e.ops))
+		e.ops = append(e.ops, op{row, val})
+		e.size += len(row) + len(val)
+		return
+	}
+	o := &e.ops[i]
+	if n := len(e.marks); n > 0 && int(i) < e.marks[n-1].ops {
+		e.undo = append(e.undo, undo{op: i, val: o.val})
+	}
+	e.size += len(val) - len(o.val)
+	o.val = val
+}
+
+// Size returns the bytes of all effects so far.
+func (e *effects) Size() int { return e.size }
+
+// sorted brings order up to date. Few new writes are inserted one by one: a
+// batch that alternates writes and range reads would else sort itself again
+// and again.
+func (e *effects) sorted() []int32 {
+	less := func(i, j int32) int { return bytes.Compare(e.ops[i].row, e.ops[j].row) }
+	if n := len(e.ops) - len(e.order); n > 16 {
+		for len(e.order) < len(e.ops) {
+			e.order = append(e.order, int32(len(e.order)))
+		}
+		slices.SortFunc(e.order, less)
+		return e.order
+	}
+	for k := len(e.order); k < len(e.ops); k++ {
+		at, _ := slices.BinarySearchFunc(e.order, int32(k), less)
+		e.order = slices.Insert(e.order, at, int32(k))
+	}
+	return e.order
+}
+
+// Effects calls put for every row written and del for every row deleted, in
+// row order. The slices belong to the transaction.
+func (e *effects) Effects(put func(row, val []byte), del func(row []byte)) {
+	for _, i := range e.sorted() {
+		if o := e.ops[i]; o.val == nil {
+			del(o.row)
+		} else {
+			put(o.row, o.val)
+		}
+	}
+}

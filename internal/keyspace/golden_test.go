@@ -1,0 +1,138 @@
+package keyspace
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"testing"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden bytes of a new Format")
+
+// goldenRows makes rows of every family, and describes each in a line.
+func goldenRows() string {
+	var b strings.Builder
+	ids := uint64(1)<<48 - 1
+	env := Env{Now: 1000, Applied: 1000, Index: 0x0102030405, Databases: NewDatabases(), NewID: func() uint64 { ids++; return ids }}
+	show := func(what string, f func(tx *Tx)) {
+		tx := NewTx(stub{}, env)
+		f(tx)
+		fmt.Fprintf(&b, "# %s\n", what)
+		shown := make(map[byte]int)
+		tx.Effects(func(row, val []byte) {
+			if kind := row[3]; shown[kind] < 2 { // of many elements two do
+				shown[kind]++
+				fmt.Fprintf(&b, "%c %x = %x\n", kind, row, val)
+			}
+		}, func([]byte) {})
+	}
+	show("string", func(tx *Tx) { tx.SetString(0, []byte("{key}s"), nil, []byte("value"), 0) })
+	show("string in database 3 with a deadline", func(tx *Tx) { tx.SetString(3, []byte("{key}s"), nil, []byte("value"), 0x0a0b0c) })
+	for _, n := range []int{2, packedItemsMax + 1} {
+		how := "packed"
+		if n > packedItemsMax {
+			how = "of rows"
+		}
+		show(how+" list", func(tx *Tx) {
+			o := tx.New(0, []byte("l"), TypeList)
+			for i := range n {
+				o.PushTail(fmt.Append(nil, "e", i))
+			}
+			o.Save()
+		})
+		show(how+" set", func(tx *Tx) {
+			o := tx.New(0, []byte("s"), TypeSet)
+			for i := range n {
+				o.PutField(fmt.Append(nil, "m", i), nil)
+			}
+			o.Save()
+		})
+		show(how+" hash with a deadline", func(tx *Tx) {
+			o := tx.New(0, []byte("h"), TypeHash)
+			o.Expire = 0x0a0b0c
+			for i := range n {
+				o.PutField(fmt.Append(nil, "f", i), fmt.Append(nil, "v", i))
+			}
+			o.Save()
+		})
+		show(how+" sorted set", func(tx *Tx) {
+			o := tx.New(0, []byte("z"), TypeZSet)
+			ms := []ZMember{{[]byte("low"), math.Inf(-1)}, {[]byte("high"), 1.5}}
+			for i := range n - 2 {
+				ms = append(ms, ZMember{fmt.Append(nil, "m", i), float64(-i)})
+			}
+			o.FillMembers(ms)
+			o.Save()
+		})
+	}
+	show("garbage, and the index of a delete", func(tx *Tx) {
+		o := tx.New(0, []byte("s"), TypeSet)
+		for i := range trashMin + 1 {
+			o.PutField(fmt.Append(nil, "m", i), nil)
+		}
+		o.Save()
+		tx.Open(0, []byte("s")).Delete()
+	})
+	fmt.Fprintf(&b, "# databases\n%x\n", NewDatabases().Flush(2).Swap(1, 2).Encode())
+	return b.String()
+}
+
+// TestGoldenRows fails when the bytes of a row change: rows are on the disks of
+// all nodes, so that is a new Format, written only once all members know it.
+func TestGoldenRows(t *testing.T) {
+	name := fmt.Sprintf("testdata/rows.%d", Format)
+	got := goldenRows()
+	want, err := os.ReadFile(name)
+	if *rewrite && errors.Is(err, os.ErrNotExist) { // what is there belongs to a format that is in use
+		err = os.WriteFile(name, []byte(got), 0o644)
+		want = []byte(got)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got == string(want) {
+		return
+	}
+	g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			t.Fatalf("line %d of %s: rows have changed and Format has not:\n%s\n%s", i+1, name, g[i], w[i])
+		}
+	}
+	t.Fatalf("%d lines of rows, %d in %s", len(g), len(w), name)
+}
+
+// TestLaterRows reads rows of formats to come: they are refused by their number,
+// and never taken for damage.
+func TestLaterRows(t *testing.T) {
+	key := []byte("k")
+	for _, row := range []string{"\x06\x02", "\x21\x03rest", "\x0f\xff", "\x11\x02\x00\x00\x00\x00\x00\x00\x00\x01v"} {
+		dbs := NewDatabases()
+		tx := NewTx(stub{objectRow(nil, Slot(key), 0, key), []byte(row)}, Env{Databases: dbs})
+		o := tx.Open(0, key)
+		bad := tx.TakeRowError()
+		if o != nil || bad == nil || !errors.Is(bad, ErrLater) || bad.Format != row[1] || tx.Err() != nil {
+			t.Errorf("%x: %v, %v", row, o, bad)
+		}
+		if version, exists := tx.KeyVersion(0, key); version == 0 || !exists || tx.Err() != nil {
+			t.Errorf("%x: version %d, %v", row, version, exists)
+		}
+	}
+	later := NewDatabases().Encode()
+	later[0]++
+	if _, err := DecodeDatabases(later); !errors.Is(err, ErrLater) || !strings.Contains(err.Error(), "needs format 2") {
+		t.Errorf("databases: %v", err)
+	}
+	mark := trashRow(nil, 7, 9)
+	tx := NewTx(stub{mark, []byte{6, 2}}, Env{Databases: NewDatabases()})
+	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 2 || !tx.Empty() {
+		t.Errorf("garbage: gone %v, %v", gone, err)
+	}
+	tx = NewTx(stub{mark, []byte{6}}, Env{Databases: NewDatabases()})
+	if gone, err := tx.PurgeTrash(7, 9, 10); !gone || err != nil || tx.Empty() {
+		t.Errorf("malformed garbage: gone %v, %v", gone, err)
+	}
+}
