@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
 )
 
@@ -95,13 +96,16 @@ func writeStatus(s node.Status) error {
 				state = "rebuilding"
 			}
 		}
-		leads := 0
+		leads, shards := 0, 0
 		for _, sh := range s.Shards {
-			if sh.Leader == m.ID {
+			if sh.Shard == cluster.Meta {
+				continue // it holds no data of users
+			}
+			if shards++; sh.Leader == m.ID {
 				leads++
 			}
 		}
-		fmt.Printf("  node %d  %-21s %-5s leads %d of %d shards\n", m.ID, m.Client, state, leads, len(s.Shards))
+		fmt.Printf("  node %d  %-21s %-5s leads %d of %d shards\n", m.ID, m.Client, state, leads, shards)
 	}
 	return nil
 }

@@ -316,9 +316,13 @@ func (n *Node) tlsSecure(id *trust.Identity) func(ctx context.Context, c net.Con
 	}
 }
 
-// hello refuses a peer whose start is not its newest: its disk is an old copy,
+// hello refuses a peer that is no member, and one whose start is not its newest: its disk is an old copy,
 // which has forgotten promises. What it notes is durable before the link is used.
 func (n *Node) hello(h peer.Hello) error {
+	if !n.isMember(h.Node) {
+		n.cfg.Logger.Warn("peer refused: it is not a member, or not any more", slog.Uint64("node", uint64(h.Node)))
+		return fmt.Errorf("node %d is no member", h.Node)
+	}
 	err := n.starts.Accept(h.Node, store.Start{Count: h.Incarnation, Nonce: h.Nonce})
 	if errors.Is(err, store.ErrOldStart) {
 		n.cfg.Logger.Error("peer refused: it was restored from an old copy", slog.Any("error", err))

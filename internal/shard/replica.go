@@ -78,10 +78,10 @@ func (h *Host) openReplica(l *loop, id cluster.ShardID, self cluster.ReplicaID) 
 		return nil, err
 	}
 	conf, err := h.cfg.State.Conf(id)
-	if err != nil {
-		return nil, err
+	var desc cluster.Descriptor
+	if err == nil {
+		desc, err = h.cfg.State.Descriptor(id)
 	}
-	desc, err := h.cfg.State.Descriptor(id)
 	if errors.Is(err, store.ErrNoShard) { // its rows came before its log
 		err = fmt.Errorf("%w: there is a log of shard %d, and its state is gone", store.ErrDamaged, id)
 	}

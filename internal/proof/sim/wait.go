@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
+	"tutti/internal/shard"
 )
 
 // Status asks node i for its status.
@@ -39,9 +42,9 @@ func (c *Cluster) leader(shard int) (node int, term uint64) {
 			continue
 		}
 		info := s.Shards[shard-1]
-		if l := int(info.Leader); l != 0 && c.Up(l) {
+		if l := int(info.Leader); l != 0 && c.Up(l) && slices.Contains(info.Voters, s.Node) {
 			at := [2]uint64{uint64(info.Leader), info.Term}
-			if votes[at]++; votes[at] > len(c.machines)/2 {
+			if votes[at]++; votes[at] > len(info.Voters)/2 {
 				return l, info.Term
 			}
 		}
@@ -91,21 +94,38 @@ func (c *Cluster) WaitEqual(within time.Duration) {
 			last = fmt.Sprintf("%d of %d nodes answer", len(all), alive)
 			continue
 		}
-		equal := true
-		for _, s := range all[1:] {
-			for k, info := range s.Shards {
-				first := all[0].Shards[k]
-				if info.Applied != first.Applied {
-					equal = false
-					last = fmt.Sprintf("shard %d: node %d applied %d, node %d %d", info.Shard, all[0].Node, first.Applied, s.Node, info.Applied)
-				} else if info.Hash != first.Hash {
-					c.t.Fatalf("%s shard %d at %d: hash %s at node %d, %s at node %d", stamp(), info.Shard, info.Applied, first.Hash, all[0].Node, info.Hash, s.Node)
-				}
-			}
-		}
-		if equal {
+		if last = c.unequal(all); last == "" {
 			return
 		}
 	}
 	c.t.Fatalf("%s replicas did not converge within %v: %s", stamp(), within, last)
+}
+
+// unequal says in what the replicas differ, if they do. Replicas that have
+// applied the same and have another hash end the test.
+func (c *Cluster) unequal(all []node.Status) string {
+	c.t.Helper()
+	type copyOf struct {
+		node cluster.NodeID
+		info shard.Info
+	}
+	first := make(map[cluster.ShardID]copyOf)
+	last := ""
+	for _, s := range all {
+		for _, info := range s.Shards {
+			if info.Replica == 0 {
+				continue // the node has none of this shard
+			}
+			f, ok := first[info.Shard]
+			switch {
+			case !ok:
+				first[info.Shard] = copyOf{s.Node, info}
+			case info.Applied != f.info.Applied:
+				last = fmt.Sprintf("shard %d: node %d applied %d, node %d %d", info.Shard, f.node, f.info.Applied, s.Node, info.Applied)
+			case info.Hash != f.info.Hash:
+				c.t.Fatalf("%s shard %d at %d: hash %s at node %d, %s at node %d", stamp(), info.Shard, info.Applied, f.info.Hash, f.node, info.Hash, s.Node)
+			}
+		}
+	}
+	return last
 }
