@@ -110,9 +110,13 @@ func (s *stream) send(c *call, now time.Time) {
 	c.g.Attempt++
 	c.g.Term, c.g.Floor = lead.Term, s.floor
 	c.sent, c.before, c.certain = now, c.certain, false
+	sent := false
 	if lead.Node == s.r.cfg.Node {
-		s.r.host.Submit(c.g)
-	} else if !s.r.host.Forward(lead.Node, c.g) {
+		sent = s.r.host.Submit(c.g)
+	} else {
+		sent = s.r.host.Forward(lead.Node, c.g)
+	}
+	if !sent {
 		c.parked, c.certain = true, c.before
 		s.miss(lead.Node)
 	}

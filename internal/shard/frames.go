@@ -75,7 +75,9 @@ func (h *Host) groupFrame(from cluster.NodeID, b []byte) {
 		r.Shrink(peer.FrameMax / 2)
 		h.cfg.Links.Queue(from, peer.Bulk, kindReply, r.Append)
 	}
-	h.Submit(g)
+	if !h.Submit(g) {
+		g.Refuse(group.NotLeader, 0, 0)
+	}
 }
 
 // shardFrame takes what a peer sent about a shard. What is for a replica that is

@@ -220,14 +220,15 @@ func (h *Host) Lead(shard cluster.ShardID) Lead {
 }
 
 // Submit hands a group to the replica here; its Done is called exactly once
-// unless the host closes. Without a replica it is refused.
-func (h *Host) Submit(g *group.Group) {
+// unless the host closes. It reports false, and does not call Done, if there is
+// no replica: the sender may hold a lock that Done takes.
+func (h *Host) Submit(g *group.Group) bool {
 	g.Size() // counted here, not in the loop
-	if r := h.replica(g.Shard); r != nil {
+	r := h.replica(g.Shard)
+	if r != nil {
 		r.loop.post(g)
-		return
 	}
-	g.Refuse(group.NotLeader, 0, 0)
+	return r != nil
 }
 
 // Forward sends a group to another node's replica. Its reply comes to

@@ -29,14 +29,20 @@ type members struct {
 	member    atomic.Bool
 	strangers map[cluster.ReplicaID]cluster.NodeID // see meet
 	asks      map[cluster.NodeID]asked             // by nodes that have lost their data
+	heard     uint64                               // tick at which a leader was heard last
 }
 
-// tick runs every tick at a replica that does not lead.
+// tick runs every tick at a replica that does not lead. A learner that is not
+// spoken to any more goes on to follow, so it is the silence that counts.
 func (m *members) tick() {
-	if m.r.ticks%changeTicks == 0 && m.r.lead.Load().Node == 0 {
+	if m.r.ticks%changeTicks == 0 && m.r.ticks-m.heard > silentTicks {
 		m.askWhetherGone()
 	}
 }
+
+// silentTicks is after which silence a replica asks whether it was removed: the
+// longest election time-out.
+const silentTicks = 2 * electionTicks
 
 // set takes over the applied configuration and the descriptor that goes
 // with it.
@@ -103,6 +109,8 @@ func (r *Replica) receiveMsg(from cluster.NodeID, m *pb.Message) {
 		return // to one that this node has lost, or from one that the shard has
 	}
 	switch m.GetType() {
+	case pb.MsgApp, pb.MsgHeartbeat, pb.MsgSnap:
+		r.members.heard = r.ticks
 	case pb.MsgVote, pb.MsgPreVote, pb.MsgTimeoutNow:
 		if len(r.members.conf.GetVoters()) == 0 {
 			return
