@@ -36,7 +36,6 @@ func (m Mode) String() string { return fmt.Sprintf("%d %s", m.Number, m.Mode) }
 
 // Why a mode is open whose feature is still to come.
 const (
-	noMembership = "membership is static"
-	noSharding   = "a command has one shard, and shards do not move"
-	noTasks      = "there are no tasks"
+	noSharding = "a command has one shard, and shards do not move"
+	noTasks    = "there are no tasks"
 )

@@ -19,5 +19,42 @@ func repair() []Mutant {
 			if _, err := fs.Stat(to); err == nil {`, `
 			if true {`,
 		}}},
+		{"reuse-replica-id", "a replica that was dropped is made again under its id", store("TestReplicasComeAndGo"), []Edit{{
+			"internal/store/replicas.go", `
+			if replica <= gone {`, `
+			if replica == 0 && replica <= gone {`,
+		}}},
+		{"count-ids-anywhere", "a change of the configuration gives out ids that are not the log's next ones", shard("TestAddedContext"), []Edit{{
+			"internal/shard/members.go", `
+			if x.ID != d.Next+cluster.ReplicaID(i) {`, `
+			if x.ID < cluster.ReplicaID(i) {`,
+		}}},
+		{"forget-dropping", "a removal that a crash interrupted is not finished", store("TestDropCrash"), []Edit{{
+			"internal/store/replicas.go", `
+			case ok2:
+				dropping[shard] = gone`, `
+			case ok2:
+				here[shard] = gone`,
+		}}},
+		{"no-range-check", "a command on keys of another shard is evaluated", eval("TestForeignKeys"), []Edit{{
+			"internal/eval/read.go", `
+			if foreign(owned, row, ctx.Args) {`, `
+			if false {`,
+		}}},
+		{"take-older-map", "a map of an older epoch replaces a newer one", cluster("TestHolder"), []Edit{{
+			"internal/cluster/holder.go", `
+			if m.Epoch <= h.now.Load().Epoch {`, `
+			if false {`,
+		}}},
+		{"know-removed-nodes", "a node that was removed is taken for a member", sim("TestDeadNodeIsReplaced"), []Edit{{
+			"internal/node/node.go", `
+			if !n.isMember(h.Node) {`, `
+			if false {`,
+		}}},
+		{"read-later-version", "a record of a later version is read as if it were of this one", cluster("TestLaterVersion"), []Edit{{
+			"internal/cluster/codec.go", `
+			if v := d.byte(); d.err == nil && v != formatVersion {`, `
+			if v := d.byte(); d.err == nil && v == 0 {`,
+		}}},
 	}
 }

@@ -19,11 +19,14 @@ import (
 // an operator does by commands later is done here by the commands of the meta
 // shard.
 
+// operator is who changes a cluster.
+type operator struct{ *Cluster }
+
 // changeWithin bounds how long a change may take without faults.
 const changeWithin = 30 * time.Second
 
 // newMachine makes the next machine, with nothing on its disk yet.
-func (c *Cluster) newMachine() *machine {
+func (c operator) newMachine() *machine {
 	i := len(c.machines) + 1
 	m := &machine{id: i, name: fmt.Sprintf("n%d", i), gate: newGate(), clock: NewClock(), rand: rand.New(rand.NewPCG(c.opts.Seed, uint64(1000+i)))}
 	var seed [32]byte
@@ -40,7 +43,7 @@ func (m *machine) member() node.Member {
 }
 
 // ask sends an administrative command to any node until one answers it.
-func (c *Cluster) ask(args ...string) string {
+func (c operator) ask(args ...string) string {
 	c.t.Helper()
 	var last string
 	for end := time.Now().Add(changeWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
@@ -60,7 +63,7 @@ func (c *Cluster) ask(args ...string) string {
 }
 
 // Join adds a node to the cluster and starts it, without replicas.
-func (c *Cluster) Join() int {
+func (c operator) Join() int {
 	c.t.Helper()
 	m := c.newMachine()
 	x := m.member()
@@ -101,7 +104,7 @@ func (c *Cluster) Join() int {
 }
 
 // Place plans that a shard has voters on these nodes.
-func (c *Cluster) Place(shard int, nodes ...int) {
+func (c operator) Place(shard int, nodes ...int) {
 	c.t.Helper()
 	args := []string{"TUTTI.PLACE", fmt.Sprint(shard)}
 	for _, n := range nodes {
@@ -114,7 +117,7 @@ func (c *Cluster) Place(shard int, nodes ...int) {
 
 // WaitPlaced waits until exactly these nodes vote in a shard, and no other
 // replicas are left.
-func (c *Cluster) WaitPlaced(shard int, nodes ...int) {
+func (c operator) WaitPlaced(shard int, nodes ...int) {
 	c.t.Helper()
 	want := slices.Sorted(slices.Values(nodes))
 	var last string
@@ -147,7 +150,7 @@ func (c *Cluster) WaitPlaced(shard int, nodes ...int) {
 }
 
 // dropped reports whether no node that is up but these has data of a shard.
-func (c *Cluster) dropped(shard int, want []int) bool {
+func (c operator) dropped(shard int, want []int) bool {
 	for i := range c.machines {
 		if !c.Up(i+1) || slices.Contains(want, i+1) {
 			continue
@@ -166,7 +169,7 @@ func (c *Cluster) dropped(shard int, want []int) bool {
 }
 
 // MoveAll plans and waits for all shards, meta first.
-func (c *Cluster) MoveAll(nodes ...int) {
+func (c operator) MoveAll(nodes ...int) {
 	c.t.Helper()
 	for s := range c.opts.Shards + 1 {
 		c.Place(s, nodes...)
@@ -178,7 +181,7 @@ func (c *Cluster) MoveAll(nodes ...int) {
 
 // Remove takes a node that has no replicas out of the cluster; it stops by
 // itself.
-func (c *Cluster) Remove(i int) {
+func (c operator) Remove(i int) {
 	c.t.Helper()
 	if got := c.ask("TUTTI.MEMBER", "REMOVE", fmt.Sprint(i)); got != "OK" {
 		c.t.Fatalf("remove node %d: %s", i, got)
@@ -186,7 +189,7 @@ func (c *Cluster) Remove(i int) {
 }
 
 // discard ends a removed node for the rest of the run.
-func (c *Cluster) discard(i int, err error) {
+func (c operator) discard(i int, err error) {
 	if c.Up(i) {
 		c.Crash(i)
 	}
@@ -194,7 +197,7 @@ func (c *Cluster) discard(i int, err error) {
 }
 
 // replica returns the id of node i's replica of a shard, 0 if it has none.
-func (c *Cluster) replica(i, shard int) cluster.ReplicaID {
+func (c operator) replica(i, shard int) cluster.ReplicaID {
 	c.t.Helper()
 	s, err := c.Status(i)
 	if err != nil {

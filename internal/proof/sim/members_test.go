@@ -11,7 +11,8 @@ import (
 // A cluster of one node grows to three and five, and shrinks back to one that was
 // not the first, under load.
 func TestGrowAndShrink(t *testing.T) {
-	bubbleLoad(t, Options{Seed: 300, Nodes: 1}, LoadOptions{Timeout: 3 * time.Second}, func(c *Cluster) {
+	bubbleLoad(t, Options{Seed: 300, Nodes: 1}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+		c := operator{all}
 		c.Join()
 		c.Join()
 		c.MoveAll(1, 2, 3)
@@ -27,7 +28,8 @@ func TestGrowAndShrink(t *testing.T) {
 // A node dies for good under load; another takes its place, and the dead one is
 // removed. When it comes back after all it is refused and disturbs nobody.
 func TestDeadNodeIsReplaced(t *testing.T) {
-	bubbleLoad(t, Options{Seed: 301}, LoadOptions{Timeout: 3 * time.Second}, func(c *Cluster) {
+	bubbleLoad(t, Options{Seed: 301}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+		c := operator{all}
 		c.WaitLeader(1)
 		dead := c.Leader(1)
 		c.Crash(dead)
@@ -60,7 +62,8 @@ func TestDeadNodeIsReplaced(t *testing.T) {
 // A shard's replica moves away from the node that leads it, and comes back, again
 // and again: each time it is another replica, under an id of its own.
 func TestReplicaLeavesItsLeaderAndReturns(t *testing.T) {
-	bubbleLoad(t, Options{Seed: 302, Nodes: 4}, LoadOptions{Timeout: 3 * time.Second}, func(c *Cluster) {
+	bubbleLoad(t, Options{Seed: 302, Nodes: 4}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+		c := operator{all}
 		c.MoveAll(1, 2, 3)
 		seen := make(map[cluster.ReplicaID]bool)
 		for range 4 {
@@ -90,7 +93,8 @@ func TestReplicaLeavesItsLeaderAndReturns(t *testing.T) {
 // Two shards whose replicas lie on different nodes, one of which holds meta: every
 // node answers for every key, also those that hold nothing.
 func TestShardsOnDifferentNodes(t *testing.T) {
-	bubbleLoad(t, Options{Seed: 303, Nodes: 6, Shards: 2}, LoadOptions{Timeout: 3 * time.Second}, func(c *Cluster) {
+	bubbleLoad(t, Options{Seed: 303, Nodes: 6, Shards: 2}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+		c := operator{all}
 		c.Place(0, 1, 2, 3)
 		c.Place(1, 1, 2, 3)
 		c.Place(2, 3, 4, 5)
@@ -120,7 +124,8 @@ func TestShardsOnDifferentNodes(t *testing.T) {
 func TestChangesUnderFaults(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			bubbleLoad(t, Options{Seed: 310 + seed, Nodes: 5}, LoadOptions{Timeout: 3 * time.Second}, func(c *Cluster) {
+			bubbleLoad(t, Options{Seed: 310 + seed, Nodes: 5}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+				c := operator{all}
 				for range 4 {
 					order := c.Rand.Perm(5)
 					var nodes, others []int
