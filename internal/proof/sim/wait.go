@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"testing"
 	"time"
 
 	"tutti/internal/cluster"
@@ -94,7 +95,7 @@ func (c *Cluster) WaitEqual(within time.Duration) {
 			last = fmt.Sprintf("%d of %d nodes answer", len(all), alive)
 			continue
 		}
-		if last = c.unequal(all); last == "" {
+		if last = unequal(c.t, all); last == "" {
 			return
 		}
 	}
@@ -103,8 +104,8 @@ func (c *Cluster) WaitEqual(within time.Duration) {
 
 // unequal says in what the replicas differ, if they do. Replicas that have
 // applied the same and have another hash end the test.
-func (c *Cluster) unequal(all []node.Status) string {
-	c.t.Helper()
+func unequal(t testing.TB, all []node.Status) string {
+	t.Helper()
 	type copyOf struct {
 		node cluster.NodeID
 		info shard.Info
@@ -123,7 +124,7 @@ func (c *Cluster) unequal(all []node.Status) string {
 			case info.Applied != f.info.Applied:
 				last = fmt.Sprintf("shard %d: node %d applied %d, node %d %d", info.Shard, f.node, f.info.Applied, s.Node, info.Applied)
 			case info.Hash != f.info.Hash:
-				c.t.Fatalf("%s shard %d at %d: hash %s at node %d, %s at node %d", stamp(), info.Shard, info.Applied, f.info.Hash, f.node, info.Hash, s.Node)
+				t.Fatalf("%s shard %d at %d: hash %s at node %d, %s at node %d", stamp(), info.Shard, info.Applied, f.info.Hash, f.node, info.Hash, s.Node)
 			}
 		}
 	}
