@@ -1,5 +1,7 @@
 package keyspace
 
+import "errors"
+
 // The numbers of keys of the databases. A transaction notes how they change; the
 // batch records the new numbers. So the old ones decide what is replicated, and
 // one that can't be read fails the command that would change it.
@@ -19,7 +21,7 @@ func (t *Tx) keysBefore(pdb uint32) int64 {
 	}
 	n, err := t.Keys(pdb)
 	if err != nil {
-		if bad, ok := err.(*RowError); ok {
+		if bad, ok := errors.AsType[*RowError](err); ok {
 			t.refuse(bad)
 		} else {
 			t.fail(err)

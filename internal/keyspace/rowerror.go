@@ -56,7 +56,7 @@ func (e *RowError) Unwrap() error {
 // of a row, and lets the transaction go on as if it had not met it. The caller
 // takes back what was written meanwhile. Nil: there is no such error.
 func (t *Tx) TakeRowError() *RowError {
-	bad, ok := t.err.(*RowError) // never wrapped
+	bad, ok := errors.AsType[*RowError](t.err)
 	if !ok {
 		return nil
 	}

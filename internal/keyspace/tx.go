@@ -140,7 +140,7 @@ func (t *Tx) Err() error { return t.err }
 // fail ends the transaction. What the Reader says goes before what somebody made
 // of what it could not read.
 func (t *Tx) fail(err error) {
-	if _, row := t.err.(*RowError); row || t.err == nil {
+	if _, row := errors.AsType[*RowError](t.err); row || t.err == nil {
 		t.err = err
 	}
 }

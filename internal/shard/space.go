@@ -106,7 +106,7 @@ func (m *room) yield() bool {
 	if to == 0 {
 		return false
 	}
-	y.asked = append(y.asked, cluster.NodeID(to))
+	y.asked = append(y.asked, to)
 	return true
 }
 

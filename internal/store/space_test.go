@@ -221,7 +221,8 @@ func quotaReached(t *testing.T, quota error, bare bool, before int) {
 		w := NewWriteSet(1, 0)
 		w.Put(fmt.Appendf(nil, "%c%08d", 1, index), noise(random, 64<<10))
 		b := state.NewBatch()
-		if _, err := b.Apply(testShard, Applied{Index: index - 1, Term: 1}, index, 1, w); err == nil {
+		_, err := b.Apply(testShard, Applied{Index: index - 1, Term: 1}, index, 1, w)
+		if err == nil {
 			err = b.Commit()
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -193,7 +194,7 @@ func (c operator) discard(i int, err error) {
 	if c.Up(i) {
 		c.Crash(i)
 	}
-	c.machine(i).dead = fmt.Errorf("it was removed (%v)", err)
+	c.machine(i).dead = errors.Join(errors.New("it was removed"), err)
 }
 
 // replica returns the id of node i's replica of a shard, 0 if it has none.
