@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -139,10 +140,18 @@ func TestDropCrash(t *testing.T) {
 		if err := errors.Join(mem.MkdirAll(testDir, 0o755), syncDir(mem, "/")); err != nil {
 			t.Fatal(err)
 		}
+		var mu sync.Mutex // guards what follows: several goroutines write
 		var after *vfs.MemFS
 		armed, op := false, 0
+		arm := func(on bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			armed, op = on, 0
+		}
 		rng := rand.New(rand.NewPCG(uint64(at), 1))
 		fs := &hookFS{MemFS: mem, drop: func(string, string) bool { return false }, before: func(string, string) {
+			mu.Lock()
+			defer mu.Unlock()
 			if op++; armed && op == at {
 				after = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rng})
 			}
@@ -151,9 +160,9 @@ func TestDropCrash(t *testing.T) {
 		s.create(1, 5)
 		s.create(2, 6)
 		s.ok(s.state.db.Flush())
-		armed, op = true, 0
+		arm(true)
 		s.ok(Drop(s.log, s.state, 1, 5, halves[1]))
-		armed = false
+		arm(false)
 		last := after == nil
 		if last { // the removal takes fewer operations; a cut behind it
 			after = mem.CrashClone(vfs.CrashCloneCfg{})
