@@ -32,7 +32,7 @@ func TestModelsAgreeWithTheProduct(t *testing.T) {
 	conn := c.Dial(0)
 	for model, commands := range forms {
 		t.Run(strings.ReplaceAll(model, " ", "_"), func(t *testing.T) {
-			suite := check.Suite{Rules: []check.Rule{{Prefix: model, Check: model}}, TimeError: check.TimeError{Fixed: 2 * time.Second}}
+			suite := check.Suite{Rules: []check.Rule{{Prefix: model, Check: model}}, TimeError: check.TimeError{Early: check.Slack{Fixed: 2 * time.Second}, Late: check.Slack{Fixed: 2 * time.Second}}}
 			record := check.NewRecorder(suite, 0)
 			r := rand.New(rand.NewPCG(1, 2))
 			for n := range 600 {

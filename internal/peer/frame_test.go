@@ -140,20 +140,98 @@ func TestMedianWall(t *testing.T) {
 		{"two of three, the other lower", []cluster.NodeID{1, 2, 3}, map[cluster.NodeID]int64{3: 50}, 50, true},
 		{"three, this one fast", []cluster.NodeID{1, 2, 3}, map[cluster.NodeID]int64{2: 20, 3: 30}, 30, true},
 		{"three, another fast", []cluster.NodeID{1, 2, 3}, map[cluster.NodeID]int64{2: 3_600_000, 3: 101}, 101, true},
+		{"three of five, two of them fast", []cluster.NodeID{1, 2, 3, 4, 5}, map[cluster.NodeID]int64{2: 3_600_000, 3: 3_600_000}, 100, true},
+		{"five, two fast", []cluster.NodeID{1, 2, 3, 4, 5}, map[cluster.NodeID]int64{2: 3_600_000, 3: 3_600_000, 4: 101, 5: 99}, 101, true},
 		{"two of four", []cluster.NodeID{1, 2, 3, 4}, map[cluster.NodeID]int64{2: 1}, 0, false},
-		{"three of four", []cluster.NodeID{1, 2, 3, 4}, map[cluster.NodeID]int64{2: 1, 4: 2}, 2, true},
+		{"three of four: what all three have reached", []cluster.NodeID{1, 2, 3, 4}, map[cluster.NodeID]int64{2: 1, 4: 2}, 1, true},
 		{"strangers do not count", []cluster.NodeID{1, 2, 3}, map[cluster.NodeID]int64{7: 1, 8: 1}, 0, false},
 		{"not a member itself", []cluster.NodeID{2, 3, 4}, map[cluster.NodeID]int64{2: 5, 3: 6}, 5, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := New(Config{Node: 1, Wall: func() int64 { return 100 }, Mono: func() time.Duration { return 7 * time.Millisecond }})
 			for node, wall := range c.heard {
-				l.clocks.sample(node, wall-7)
+				l.clocks.sample(node, exactly(wall-7))
 			}
 			if got, ok := l.MedianWall(c.members); got != c.want || ok != c.ok {
 				t.Errorf("%d, %v; want %d, %v", got, ok, c.want, c.ok)
 			}
 		})
+	}
+}
+
+// exactly is the bounds of a clock that is known to be so many milliseconds ahead.
+func exactly(ms int64) bounds {
+	d := time.Duration(ms) * time.Millisecond
+	return bounds{low: d, high: d, at: 7 * time.Millisecond}
+}
+
+// TestClockBounds checks what samples of one clock say together.
+func TestClockBounds(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		name            string
+		before, after   bounds
+		want, aSecondOn bounds
+	}{
+		{"narrower", bounds{10 * ms, 90 * ms, 0}, bounds{20 * ms, 80 * ms, 0}, bounds{20 * ms, 80 * ms, 0}, bounds{19500 * time.Microsecond, 80500 * time.Microsecond, time.Second}},
+		{"wider", bounds{10 * ms, 90 * ms, 0}, bounds{5 * ms, 500 * ms, 0}, bounds{10 * ms, 90 * ms, 0}, bounds{9500 * time.Microsecond, 90500 * time.Microsecond, time.Second}},
+		{"older, so less sure", bounds{10 * ms, 90 * ms, 0}, bounds{-ms, 500 * ms, 20 * time.Second}, bounds{0, 100 * ms, 20 * time.Second},
+			bounds{-500 * time.Microsecond, 100500 * time.Microsecond, 21 * time.Second}},
+		{"set back", bounds{10 * ms, 90 * ms, 0}, bounds{-90 * ms, -80 * ms, 0}, bounds{-90 * ms, -80 * ms, 0}, bounds{-90500 * time.Microsecond, -79500 * time.Microsecond, time.Second}},
+		{"set forward, by a ping", bounds{10 * ms, 90 * ms, 0}, bounds{100 * ms, unbounded, 0}, bounds{100 * ms, unbounded, 0},
+			bounds{99500 * time.Microsecond, unbounded + 500*time.Microsecond, time.Second}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := c.before.and(c.after)
+			if got != c.want {
+				t.Errorf("%v; want %v", got, c.want)
+			}
+			if got := got.aged(c.want.at + time.Second); got != c.aSecondOn {
+				t.Errorf("a second later %v; want %v", got, c.aSecondOn)
+			}
+		})
+	}
+}
+
+// TestClockAnswers lets frames lie about as long as processes are stopped: what
+// they say of a clock is never wrong, and a clock that agrees stays the same to
+// the millisecond.
+func TestClockAnswers(t *testing.T) {
+	const offset = 5_000
+	mono := 100 * time.Second
+	l := New(Config{Node: 1, Nonce: 9, Wall: func() int64 { return mono.Milliseconds() + offset }, Mono: func() time.Duration { return mono }})
+	in, members := &inbound{from: 2}, []cluster.NodeID{1, 2, 3}
+	answer := func(asked, answered time.Duration, nonce uint64) {
+		t.Helper()
+		b := be.AppendUint64(be.AppendUint64(nil, uint64(asked)), nonce)
+		if err := l.clockTold(in, be.AppendUint64(b, uint64(answered.Milliseconds()+offset))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(known bool) {
+		t.Helper()
+		if wall, ok := l.MedianWall(members); ok != known || known && wall != l.cfg.Wall() {
+			t.Errorf("at %v: %d, %v; want %d", mono, wall, ok, l.cfg.Wall())
+		}
+	}
+	l.heardWall(in, (60*time.Second).Milliseconds()+offset)
+	want(false) // it may have been sent long ago
+	answer(99*time.Second, 99*time.Second, 8)
+	answer(101*time.Second, 101*time.Second, 9)
+	want(false) // another start has asked
+	answer(70*time.Second, 71*time.Second, 9)
+	want(true) // late on the way back
+	answer(70*time.Second, mono, 9)
+	want(true)              // late on the way there
+	mono += 5 * time.Second // this process is stopped
+	l.heardWall(in, (101*time.Second).Milliseconds()+offset)
+	want(true)
+	mono += time.Hour // the peer is away
+	want(true)
+	for _, bad := range [][]byte{nil, make([]byte, 23), make([]byte, 25)} {
+		if l.clockTold(in, bad) == nil || l.clockAsked(2, bad) == nil {
+			t.Errorf("%d bytes are taken", len(bad))
+		}
 	}
 }
 

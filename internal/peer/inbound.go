@@ -94,7 +94,7 @@ func (l *Links) serve(raw net.Conn, in *inbound) error {
 	}
 	l.refusals.end(from)
 	_ = raw.SetDeadline(time.Time{})
-	l.sample(in, h.Wall)
+	l.heardWall(in, h.Wall)
 	if h.Class == Stream {
 		return l.receiveStream(h, &Conn{c: conn, r: r})
 	}
@@ -105,6 +105,9 @@ func (l *Links) serve(raw net.Conn, in *inbound) error {
 			default:
 			}
 		}
+	}
+	if h.Class == Control {
+		l.AskClock(from) // it may not have been able to answer before
 	}
 	return l.receive(h, in, conn, r)
 }
@@ -125,14 +128,10 @@ func (l *Links) receive(h Hello, in *inbound, conn net.Conn, r *bufio.Reader) er
 		}
 		handle := l.mux.frames[kind]
 		switch {
-		case kind == kindPing:
-			p, err := decodePing(payload)
-			if err != nil {
+		case kind >= kindHello && kind <= kindClock:
+			if err := l.receiveOwn(in, kind, payload); err != nil {
 				return err
 			}
-			l.pinged(in, p)
-		case kind == kindHello:
-			return fmt.Errorf("%w: a second hello", ErrFrame)
 		case handle != nil:
 			handle(h.Node, payload)
 		case !told:
@@ -142,6 +141,23 @@ func (l *Links) receive(h Hello, in *inbound, conn net.Conn, r *bufio.Reader) er
 			l.cfg.Logger.Warn("frames refused", slog.Any("error", unknownKind(h, kind, l.cfg.Newest)))
 		}
 	}
+}
+
+// receiveOwn takes a frame of this package.
+func (l *Links) receiveOwn(in *inbound, kind Kind, payload []byte) error {
+	switch kind {
+	case kindPing:
+		p, err := decodePing(payload)
+		if err == nil {
+			l.pinged(in, p)
+		}
+		return err
+	case kindClockAsk:
+		return l.clockAsked(in.from, payload)
+	case kindClock:
+		return l.clockTold(in, payload)
+	}
+	return fmt.Errorf("%w: a second hello", ErrFrame)
 }
 
 func (l *Links) receiveStream(h Hello, s *Conn) error {

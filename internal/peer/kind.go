@@ -14,8 +14,10 @@ import (
 type Kind byte
 
 const (
-	kindHello Kind = 1
-	kindPing  Kind = 2
+	kindHello    Kind = 1
+	kindPing     Kind = 2
+	kindClockAsk Kind = 3
+	kindClock    Kind = 4
 	// kindOwn is how many kinds belong to this package.
 	kindOwn = 16
 )

@@ -53,7 +53,7 @@ func TestUnknownKind(t *testing.T) {
 		a.links.Connect(2)
 		b.links.Connect(1)
 		synctest.Wait()
-		for _, kind := range []Kind{200, 3, 0, 255, 200} { // of handlers, and of this package
+		for _, kind := range []Kind{200, 5, 0, 255, 200} { // of handlers, and of this package
 			a.links.Send(2, Bulk, kind, text("of tomorrow"))
 		}
 		a.links.Send(2, Bulk, 20, text("of today"))
@@ -163,9 +163,11 @@ func TestVersionIsNoDamage(t *testing.T) {
 func TestGolden(t *testing.T) {
 	h := Hello{Class: Control, Newest: 3, Oldest: 2, Node: 258, Incarnation: 5, Nonce: 1<<64 - 2, Wall: 1_700_000_000_000, Cluster: "green"}
 	for name, got := range map[string][]byte{
-		"hello-3": appendFrame(nil, kindHello, h.encode),
-		"ping-1":  appendFrame(nil, kindPing, ping{wall: 1_700_000_000_000, room: RoomTight}.encode),
-		"frame-1": frame(20, []byte("payload")),
+		"hello-3":     appendFrame(nil, kindHello, h.encode),
+		"ping-1":      appendFrame(nil, kindPing, ping{wall: 1_700_000_000_000, room: RoomTight}.encode),
+		"clock-ask-1": appendFrame(nil, kindClockAsk, clockAsk{asked: 258, nonce: 1<<64 - 2}.encode),
+		"clock-1":     appendFrame(nil, kindClock, clockAsk{asked: 258, nonce: 1<<64 - 2}.answer(1_700_000_000_000)),
+		"frame-1":     frame(20, []byte("payload")),
 	} {
 		text, err := os.ReadFile("testdata/" + name + ".hex")
 		if err != nil {

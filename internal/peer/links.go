@@ -431,6 +431,10 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 	stop := context.AfterFunc(k.ctx, func() { conn.Close() })
 	defer stop()
 	k.heard.Store(time.Now().UnixNano())
+	control := q == k.lanes[Control]
+	if control {
+		l.AskClock(k.node)
+	}
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	gone := make(chan struct{})
@@ -454,6 +458,9 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 			q.mu.Lock()
 			q.buf = appendFrame(q.buf, kindPing, l.ping().encode)
 			q.mu.Unlock()
+			if control {
+				l.AskClock(k.node)
+			}
 		}
 		q.mu.Lock()
 		if err := q.failed; err != nil {

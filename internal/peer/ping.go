@@ -48,20 +48,9 @@ func (l *Links) ping() ping {
 
 // pinged takes over what a peer tells of itself.
 func (l *Links) pinged(in *inbound, p ping) {
-	l.sample(in, p.wall)
+	l.heardWall(in, p.wall)
 	if k := l.link(in.from); k != nil {
 		k.room.Store(uint32(p.room))
-	}
-}
-
-// sample notes what the wall clock of a peer shows, unless the peer was
-// forgotten meanwhile: nothing would take the sample away again.
-func (l *Links) sample(in *inbound, wall int64) {
-	ahead := wall - l.cfg.Mono().Milliseconds() // not under the lock: a clock may keep its asker waiting
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !in.gone.Load() {
-		l.clocks.sample(in.from, ahead)
 	}
 }
 

@@ -97,7 +97,7 @@ func (l *leadership) propose() error {
 	}
 	now, ok := l.clock.now()
 	if !ok {
-		return nil // too few clocks known to begin the shard's time; the next tick asks again
+		return nil // too few clocks are known to give a time; the next tick asks again
 	}
 	now = max(now, l.r.machine.applied.Time)
 	if len(l.queue.groups) == 0 && now < l.tickTo && !l.sweep.due() && !l.audits.mark {
@@ -186,17 +186,16 @@ func (l *leadership) applied(index uint64, entries []*pb.Entry) *eval.Batch {
 	return b
 }
 
-// medianWall is the wall time that shard time is drawn to. What is known of the
-// other clocks is late by the time a frame takes, so within that error this
-// node's own clock is the better median.
+// medianWall is the wall time that shard time is drawn to.
 func (l *leadership) medianWall() (wall int64, ok bool) {
-	wall, ok = l.r.host.cfg.Links.MedianWall(l.r.members.voters)
-	if own := l.r.host.cfg.Clock.Wall(); ok && max(own-wall, wall-own) < clockNear {
-		wall = own
-	}
-	return wall, ok
+	return l.r.host.cfg.Links.MedianWall(l.r.members.voters)
 }
 
-// clockNear is the difference in milliseconds up to which clocks count as
-// agreeing.
-const clockNear = 100
+// askClocks makes what is known of the clocks of the others fresh: a majority's
+// are needed before the first batch, and the first entry takes as long to be
+// committed as they take to answer.
+func (l *leadership) askClocks() {
+	for _, node := range l.r.members.voters {
+		l.r.host.cfg.Links.AskClock(node)
+	}
+}

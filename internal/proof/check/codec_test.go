@@ -17,7 +17,7 @@ const sample = `
 
 func TestHistoryIsReadAsItWasWritten(t *testing.T) {
 	h := history(t, sample, Rule{Prefix: "k", Check: "register"}, Rule{Prefix: "b", Check: "bank", Total: 5, Negative: true})
-	h.Suite.FinalNodes, h.Suite.TimeError = []int{1, 2}, TimeError{Fixed: 5, Share: 0.5}
+	h.Suite.FinalNodes, h.Suite.TimeError = []int{1, 2}, TimeError{Early: Slack{5, 0.5}, Late: Slack{Fixed: 6}}
 	h.Ops[0].Cmds[0].Args[1] = "\x00\xff<script>\n"
 	h.Ops[0].Cmds[0].Reply = str("\xfe\u2028")
 	h.Ops[1].Why = "\xf0 broke"

@@ -8,12 +8,21 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// TimeError bounds by how much a deadline may come earlier or later than asked
-// for: by a fixed time, and by a share of the time to live, for clocks that do
-// not run alike.
-type TimeError struct {
+// TimeError bounds by how much a deadline may come earlier, and by how much
+// later, than asked for. They differ: a lock that ends early has two holders, one
+// that ends late keeps somebody waiting.
+type TimeError struct{ Early, Late Slack }
+
+// Slack is a fixed time, and a share of the time to live for clocks that do not
+// run alike.
+type Slack struct {
 	Fixed time.Duration
 	Share float64
+}
+
+// Of returns the slack of a time to live.
+func (s Slack) Of(live time.Duration) time.Duration {
+	return s.Fixed + time.Duration(s.Share*float64(live))
 }
 
 // deadline is a string that may be due: not before earliest, surely at latest.
@@ -38,10 +47,9 @@ func windowOf(op *Op) window {
 func (e TimeError) live(s deadline, w window, ms string) (_ deadline, ok bool) {
 	n, err := strconv.ParseInt(ms, 10, 32)
 	d := time.Duration(n) * time.Millisecond
-	slack := e.Fixed + time.Duration(e.Share*float64(d))
-	s.earliest, s.latest = w.from+d-slack, forever
+	s.earliest, s.latest = w.from+d-e.Early.Of(d), forever
 	if w.to != forever {
-		s.latest = w.to + d + slack
+		s.latest = w.to + d + e.Late.Of(d)
 	}
 	return s, err == nil && n > 0
 }

@@ -207,7 +207,7 @@ func TestModels(t *testing.T) {
 	} {
 		t.Run(c.model+"/"+strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
 			h := history(t, c.ops, Rule{Prefix: "k", Check: c.model}, Rule{Prefix: "x", Check: c.model})
-			h.Suite.TimeError = TimeError{Fixed: 10 * time.Millisecond}
+			h.Suite.TimeError = TimeError{Early: Slack{Fixed: 10 * time.Millisecond}, Late: Slack{Fixed: 10 * time.Millisecond}}
 			var want []string
 			if c.want != "" {
 				want = append(want, c.want)
@@ -305,5 +305,42 @@ func TestPicturesAreBounded(t *testing.T) {
 		if (len(v.Page) > 0) != (i < picturesMax) {
 			t.Errorf("violation %d: a picture of %d bytes", i, len(v.Page))
 		}
+	}
+}
+
+// A deadline may be bounded more tightly on its early side than on its late one,
+// and by a share of the time to live.
+func TestEarlyEndsHaveBoundsOfTheirOwn(t *testing.T) {
+	late := TimeError{Early: Slack{10 * time.Millisecond, 0.05}, Late: Slack{2 * time.Second, 0.06}}
+	for name, c := range map[string]struct{ model, ops, want string }{
+		"early within bounds": {"expiry", `
+			1-2 1: SET k v PX 1000 -> OK
+			940-942 1: GET k -> nil`, ""},
+		"seen absent early": {"expiry", `
+			1-2 1: SET k v PX 1000 -> OK
+			935-940 1: GET k -> nil`, "not linearizable"},
+		"late within bounds": {"expiry", `
+			1-2 1: SET k v PX 1000 -> OK
+			3000-3001 1: GET k -> v`, ""},
+		"lock passed on early": {"lock", `
+			1-2 1: SET k t1 NX PX 1500 -> OK
+			900-901 2: SET k t2 NX PX 1500 -> OK`, "not linearizable"},
+		"prolonged, and early": {"lock", `
+			1-2 1: SET k t1 NX PX 1000 -> OK
+			500-501 1: @GET k -> t1; PEXPIRE k 1000 -> (1)
+			1200-1201 2: SET k t2 NX PX 1500 -> OK`, "not linearizable"},
+		"lock passed on in time": {"lock", `
+			1-2 1: SET k t1 NX PX 1500 -> OK
+			1400-1417 2: SET k t2 NX PX 1500 -> OK`, ""},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			h := history(t, c.ops, Rule{Prefix: "k", Check: c.model})
+			h.Suite.TimeError = late
+			var want []string
+			if c.want != "" {
+				want = append(want, c.want)
+			}
+			wantNames(t, h, want...)
+		})
 	}
 }

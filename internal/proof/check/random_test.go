@@ -115,7 +115,7 @@ func locks(seed uint64, ops, clients int) *History {
 			holder = null()
 		}
 	})
-	h.Suite.TimeError = TimeError{Fixed: 20 * time.Millisecond}
+	h.Suite.TimeError = TimeError{Early: Slack{Fixed: 20 * time.Millisecond}, Late: Slack{Fixed: 20 * time.Millisecond}}
 	return h
 }
 

@@ -4,8 +4,8 @@ func times() []Mutant {
 	return []Mutant{
 		{"expire-by-local-clock", "the leader's own wall clock decides what has expired", sim("TestClockAnHourOffFiresNothing"), []Edit{{
 			"internal/shard/leadership.go", `
-			wall, ok = l.r.host.cfg.Links.MedianWall(l.r.members.voters)`, `
-			wall, ok = l.r.host.cfg.Clock.Wall(), true`,
+			return l.r.host.cfg.Links.MedianWall(l.r.members.voters)`, `
+			return l.r.host.cfg.Clock.Wall(), true`,
 		}}},
 		{"time-goes-back", "a new leader's shard time starts at its own clock, even if that is earlier", shard("TestClockAcrossLeaders"), []Edit{{
 			"internal/shard/leadership.go", `
