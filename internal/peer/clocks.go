@@ -111,17 +111,17 @@ func decodeClockAsk(b []byte) (clockAsk, error) {
 }
 
 // clockAsked answers a peer that asks.
-func (l *Links) clockAsked(from cluster.NodeID, b []byte) error {
+func (in *inbound) clockAsked(l *Links, b []byte) error {
 	q, err := decodeClockAsk(b)
 	if err != nil {
 		return err
 	}
-	l.Send(from, Control, kindClock, q.answer(l.cfg.Wall()))
+	l.Send(in.from, Control, kindClock, q.answer(l.cfg.Wall()))
 	return nil
 }
 
 // clockTold takes a peer's answer.
-func (l *Links) clockTold(in *inbound, b []byte) error {
+func (in *inbound) clockTold(l *Links, b []byte) error {
 	if len(b) != clockBytes {
 		return fmt.Errorf("%w: a clock of %d bytes", ErrFrame, len(b))
 	}
@@ -131,19 +131,19 @@ func (l *Links) clockTold(in *inbound, b []byte) error {
 		return err // or an earlier start of this node has asked
 	}
 	wall := time.Duration(be.Uint64(b[clockAskBytes:])) * time.Millisecond
-	l.sample(in, bounds{low: wall - now, high: wall + wallStep - q.asked, at: now})
+	in.sample(l, bounds{low: wall - now, high: wall + wallStep - q.asked, at: now})
 	return nil
 }
 
 // heardWall notes what the clock of a peer showed some time ago.
-func (l *Links) heardWall(in *inbound, wall int64) {
+func (in *inbound) heardWall(l *Links, wall int64) {
 	now := l.cfg.Mono()
-	l.sample(in, bounds{low: time.Duration(wall)*time.Millisecond - now, high: unbounded, at: now})
+	in.sample(l, bounds{low: time.Duration(wall)*time.Millisecond - now, high: unbounded, at: now})
 }
 
 // sample notes what the wall clock of a peer shows, unless the peer was
 // forgotten meanwhile: nothing would take the sample away again.
-func (l *Links) sample(in *inbound, s bounds) {
+func (in *inbound) sample(l *Links, s bounds) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !in.gone.Load() {

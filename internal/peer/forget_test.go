@@ -184,7 +184,7 @@ func TestForgottenConnectionIsLate(t *testing.T) {
 	l := New(Config{Node: 1, Wall: func() int64 { return 0 }})
 	in := &inbound{from: 2}
 	in.gone.Store(true)
-	l.pinged(in, ping{wall: 5})
+	in.pinged(l, ping{wall: 5})
 	if wall, ok := l.MedianWall([]cluster.NodeID{2}); ok {
 		t.Errorf("its clock shows %d", wall)
 	}

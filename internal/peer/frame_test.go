@@ -204,7 +204,7 @@ func TestClockAnswers(t *testing.T) {
 	answer := func(asked, answered time.Duration, nonce uint64) {
 		t.Helper()
 		b := be.AppendUint64(be.AppendUint64(nil, uint64(asked)), nonce)
-		if err := l.clockTold(in, be.AppendUint64(b, uint64(answered.Milliseconds()+offset))); err != nil {
+		if err := in.clockTold(l, be.AppendUint64(b, uint64(answered.Milliseconds()+offset))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -214,7 +214,7 @@ func TestClockAnswers(t *testing.T) {
 			t.Errorf("at %v: %d, %v; want %d", mono, wall, ok, l.cfg.Wall())
 		}
 	}
-	l.heardWall(in, (60*time.Second).Milliseconds()+offset)
+	in.heardWall(l, (60*time.Second).Milliseconds()+offset)
 	want(false) // it may have been sent long ago
 	answer(99*time.Second, 99*time.Second, 8)
 	answer(101*time.Second, 101*time.Second, 9)
@@ -224,12 +224,12 @@ func TestClockAnswers(t *testing.T) {
 	answer(70*time.Second, mono, 9)
 	want(true)              // late on the way there
 	mono += 5 * time.Second // this process is stopped
-	l.heardWall(in, (101*time.Second).Milliseconds()+offset)
+	in.heardWall(l, (101*time.Second).Milliseconds()+offset)
 	want(true)
 	mono += time.Hour // the peer is away
 	want(true)
 	for _, bad := range [][]byte{nil, make([]byte, 23), make([]byte, 25)} {
-		if l.clockTold(in, bad) == nil || l.clockAsked(2, bad) == nil {
+		if in.clockTold(l, bad) == nil || in.clockAsked(l, bad) == nil {
 			t.Errorf("%d bytes are taken", len(bad))
 		}
 	}

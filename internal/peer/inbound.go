@@ -94,7 +94,7 @@ func (l *Links) serve(raw net.Conn, in *inbound) error {
 	}
 	l.refusals.end(from)
 	_ = raw.SetDeadline(time.Time{})
-	l.heardWall(in, h.Wall)
+	in.heardWall(l, h.Wall)
 	if h.Class == Stream {
 		return l.receiveStream(h, &Conn{c: conn, r: r})
 	}
@@ -149,13 +149,13 @@ func (l *Links) receiveOwn(in *inbound, kind Kind, payload []byte) error {
 	case kindPing:
 		p, err := decodePing(payload)
 		if err == nil {
-			l.pinged(in, p)
+			in.pinged(l, p)
 		}
 		return err
 	case kindClockAsk:
-		return l.clockAsked(in.from, payload)
+		return in.clockAsked(l, payload)
 	case kindClock:
-		return l.clockTold(in, payload)
+		return in.clockTold(l, payload)
 	}
 	return fmt.Errorf("%w: a second hello", ErrFrame)
 }

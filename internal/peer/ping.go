@@ -47,8 +47,8 @@ func (l *Links) ping() ping {
 }
 
 // pinged takes over what a peer tells of itself.
-func (l *Links) pinged(in *inbound, p ping) {
-	l.heardWall(in, p.wall)
+func (in *inbound) pinged(l *Links, p ping) {
+	in.heardWall(l, p.wall)
 	if k := l.link(in.from); k != nil {
 		k.room.Store(uint32(p.room))
 	}

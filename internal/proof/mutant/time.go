@@ -19,6 +19,16 @@ func times() []Mutant {
 			if t := w.Time(); t < at.Time {`, `
 			if t := w.Time(); false {`,
 		}}},
+		{"begin-behind", "a new leader does not make up for the time since the last entry before it evaluates", sim("TestTimeToLiveNeverEndsEarly"), []Edit{{
+			"internal/shard/clock.go", `
+			case ahead > jumpMin, ahead > 0 && !p.begun:`, `
+			case ahead > jumpMin:`,
+		}}},
+		{"jump-in-term", "within a term time jumps to the median however little it lags", shard("TestPacerCatchesUp"), []Edit{{
+			"internal/shard/clock.go", `
+			case ahead > jumpMin, ahead > 0 && !p.begun:`, `
+			case ahead > 0:`,
+		}}},
 		{"leave-out-time", "a batch that found a key expired and wrote nothing leaves no record of the time", eval("TestExpiredWithoutEffect"), []Edit{{
 			"internal/eval/core.go", `
 			if tx.Empty() && !tx.UsedNow() && !in.Tick && !in.Scrub && len(b.opened) == 0 {`, `

@@ -90,7 +90,7 @@ func (c *Cluster) endAll(end func(node int)) int {
 	for i := range c.machines {
 		end(i + 1)
 	}
-	time.Sleep(time.Duration(c.Rand.IntN(600)) * time.Millisecond)
+	pass(time.Duration(c.Rand.IntN(600)) * time.Millisecond)
 	for i := range c.machines {
 		c.Start(i + 1)
 	}

@@ -130,3 +130,6 @@ func unequal(t testing.TB, all []node.Status) string {
 	}
 	return last
 }
+
+// pass lets virtual time pass, for what is called from bubbles by way of a table.
+func pass(d time.Duration) { time.Sleep(d) }
