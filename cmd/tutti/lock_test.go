@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	lockRounds = 9
+	lockRounds = 3
 	lockLife   = 1500 * time.Millisecond
 	// lockEarly is what docs/GUARANTEES.md says: 5 % and 10 ms.
 	lockEarly = lockLife/20 + 10*time.Millisecond

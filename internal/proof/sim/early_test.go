@@ -13,20 +13,15 @@ import (
 // be taken from the lock by the second.
 func TestTimeToLiveNeverEndsEarly(t *testing.T) {
 	const seeds, rounds = 4, 9
-	for name, change := range map[string]func(c *Cluster) (answers int){
-		"pause":            (*Cluster).pauseLeader,
-		"kill":             (*Cluster).killLeader,
-		"power cut of all": func(c *Cluster) int { return c.endAll(c.Crash) },
-		"stop of all":      func(c *Cluster) int { return c.endAll(c.Stop) },
-	} {
-		t.Run(name, func(t *testing.T) {
+	for _, way := range []string{"pause", "kill", "power cut of all", "stop of all"} {
+		t.Run(way, func(t *testing.T) {
 			for _, life := range []time.Duration{1500 * time.Millisecond, 4 * time.Second} {
 				earliest := time.Duration(1<<63 - 1)
 				for seed := range uint64(seeds) {
 					bubble(t, Options{Seed: 60 + seed}, func(t *testing.T, c *Cluster) {
 						c.WaitLeader(1)
 						for round := range rounds {
-							earliest = min(earliest, c.lockOverChanges(fmt.Sprint("lock", round), life, func() int { return change(c) }))
+							earliest = min(earliest, c.lockOverChanges(fmt.Sprint("lock", round), life, way))
 							c.Recover()
 							time.Sleep(time.Duration(c.Rand.IntN(700)) * time.Millisecond)
 						}
@@ -42,24 +37,40 @@ func TestTimeToLiveNeverEndsEarly(t *testing.T) {
 }
 
 // lockOverChanges takes a lock between two changes of leader and returns after
-// how long somebody else gets it. change returns a node that answers.
-func (c *Cluster) lockOverChanges(key string, life time.Duration, change func() (answers int)) time.Duration {
+// how long somebody else gets it.
+func (c *Cluster) lockOverChanges(key string, life time.Duration, way string) time.Duration {
 	c.t.Helper()
 	k := c.Client("")
 	defer k.Close()
-	k.At(change())
+	k.At(c.changeLeader(way))
 	px := strconv.FormatInt(life.Milliseconds(), 10)
 	taken := time.Now()
 	for Text(k.Must("SET", key, "first", "NX", "PX", px)) != "OK" {
 		c.t.Fatalf("%s %s is not free", stamp(), key)
 	}
-	answers := change()
+	answers := c.changeLeader(way)
 	k.Close() // its node may have been started again
 	k.At(answers)
 	for Text(k.Must("SET", key, "second", "NX", "PX", px)) != "OK" {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return time.Since(taken)
+}
+
+// changeLeader makes another node lead, and returns one that answers.
+func (c *Cluster) changeLeader(way string) int {
+	c.t.Helper()
+	switch way {
+	case "pause":
+		return c.pauseLeader()
+	case "kill":
+		return c.killLeader()
+	case "power cut of all":
+		return c.endAll(c.Crash)
+	case "stop of all":
+		return c.endAll(c.Stop)
+	}
+	panic(way)
 }
 
 // pauseLeader pauses the leader until another answers. One that was paused
@@ -90,7 +101,7 @@ func (c *Cluster) endAll(end func(node int)) int {
 	for i := range c.machines {
 		end(i + 1)
 	}
-	pass(time.Duration(c.Rand.IntN(600)) * time.Millisecond)
+	time.Sleep(time.Duration(c.Rand.IntN(600)) * time.Millisecond)
 	for i := range c.machines {
 		c.Start(i + 1)
 	}

@@ -130,6 +130,3 @@ func unequal(t testing.TB, all []node.Status) string {
 	}
 	return last
 }
-
-// pass lets virtual time pass, for what is called from bubbles by way of a table.
-func pass(d time.Duration) { time.Sleep(d) }
