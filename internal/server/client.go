@@ -316,17 +316,18 @@ func (r *request) killFilter(options [][]byte) (passes func(o *conn) bool, ok bo
 }
 
 // killAll closes the connections that pass, this one after its replies, and
-// returns how many.
+// returns how many. One that was cut off before and whose goroutine has not ended
+// yet is none of them.
 func (r *request) killAll(passes func(o *conn) bool) (n int) {
 	for _, o := range r.s.clients() {
 		if !passes(o) {
 			continue
 		}
-		n++
 		if o == r.c {
 			r.c.closed = true
-		} else {
-			o.end(errKilled)
+			n++
+		} else if o.end(errKilled) {
+			n++
 		}
 	}
 	return n

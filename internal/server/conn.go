@@ -53,11 +53,11 @@ var (
 
 func newConn(s *Server, id uint64, nc net.Conn) *conn {
 	c := &conn{s: s, id: id, nc: nc, born: time.Now(), gone: make(chan struct{})}
-	client := &lookout{nc: nc, received: &s.stats.bytesIn, lost: c.end}
+	client := &lookout{nc: nc, received: &s.stats.bytesIn, lost: c.cut}
 	c.session.init(&c.face)
 	c.face.init(c.born)
 	c.in.init(s, nc, client)
-	c.out.init(s, nc, c.end)
+	c.out.init(s, nc, c.cut)
 	c.wait = patience{gone: c.gone, patrol: &s.patrol, quiet: &c.session.quiet, client: client}
 	c.lane = newLane(s, &c.wait)
 	c.request = request{s: s, c: c}
@@ -107,15 +107,21 @@ func (c *conn) close() {
 }
 
 // end ends the connection from any goroutine, without waiting: whatever waits on
-// behalf of the client gives up. Groups that are on their way are executed.
-func (c *conn) end(why error) {
+// behalf of the client gives up. Groups that are on their way are executed. It
+// reports false if the connection has been ended before.
+func (c *conn) end(why error) (first bool) {
 	c.goOnce.Do(func() {
+		first = true
 		close(c.gone)
 		c.s.cfg.Logger.Debug("client connection ended", "id", c.id, "reason", why)
 		// Closing may take a while where the transport says goodbye.
 		c.s.wg.Go(func() { c.nc.Close() })
 	})
+	return first
 }
+
+// cut is end for those who do not ask.
+func (c *conn) cut(why error) { c.end(why) }
 
 // left reports whether there is nobody to answer any more, and sees to it that
 // nothing else is executed then.

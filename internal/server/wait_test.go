@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"net"
 	"runtime"
 	"strings"
 	"testing"
@@ -142,4 +143,26 @@ func TestViewThatComesTooLate(t *testing.T) {
 	if len(w.arrived) != 0 {
 		t.Error("it came before its reader left")
 	}
+}
+
+// A client that has been cut off is not killed, and counted, a second time, however
+// long its goroutine takes to end.
+func TestClientIsKilledOnce(t *testing.T) {
+	s := newTestServer(t)
+	here, there := net.Pipe()
+	defer there.Close()
+	c := newConn(s, 7, here) // nobody runs it
+	s.mu.Lock()
+	s.conns[c.id] = c
+	s.mu.Unlock()
+	r := request{s: s}
+	for _, want := range []int{1, 0} {
+		if n := r.killAll(func(*conn) bool { return true }); n != want {
+			t.Errorf("%d clients killed, want %d", n, want)
+		}
+	}
+	s.mu.Lock()
+	delete(s.conns, c.id)
+	s.mu.Unlock()
+	c.close()
 }
