@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"tutti/internal/cluster"
 	"tutti/internal/node"
 )
 
@@ -55,16 +53,11 @@ func New(t testing.TB, opts Options) *Cluster {
 	c := &Cluster{t: t, opts: opts, Rand: r, Net: NewNetwork(rand.New(rand.NewPCG(opts.Seed, 2)))}
 	f := node.Formation{Cluster: "sim", Shards: opts.Shards, Small: true}
 	var dirs []string
-	for i := 1; i <= opts.Nodes; i++ {
-		m := &machine{id: i, name: fmt.Sprintf("n%d", i), gate: newGate(), clock: NewClock(), rand: rand.New(rand.NewPCG(opts.Seed, uint64(1000+i)))}
-		var seed [32]byte
-		binary.BigEndian.PutUint64(seed[:], opts.Seed)
-		binary.BigEndian.PutUint64(seed[8:], uint64(i))
-		m.entropy = rand.NewChaCha8(seed)
-		m.dir = "/" + m.name
+	for i := range opts.Nodes {
+		m := newMachine(opts, i+1)
 		c.machines = append(c.machines, m)
 		dirs = append(dirs, m.dir)
-		f.Members = append(f.Members, node.Member{ID: cluster.NodeID(i), Peer: m.name + ":7379", Client: m.name + ":6379"})
+		f.Members = append(f.Members, m.member())
 	}
 	mem := vfs.NewCrashableMem()
 	if err := node.Form(mem, dirs, f); err != nil {

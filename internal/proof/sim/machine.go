@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -340,4 +341,19 @@ func (c *Cluster) SlowDisk(i int, d time.Duration) {
 		d = syncDelay
 	}
 	c.machine(i).disk.setDelay(d)
+}
+
+// newMachine makes machine i, whose disk is still to be made.
+func newMachine(opts Options, i int) *machine {
+	m := &machine{id: i, name: fmt.Sprintf("n%d", i), gate: newGate(), clock: NewClock(), rand: rand.New(rand.NewPCG(opts.Seed, uint64(1000+i)))}
+	var seed [32]byte
+	binary.BigEndian.PutUint64(seed[:], opts.Seed)
+	binary.BigEndian.PutUint64(seed[8:], uint64(i))
+	m.entropy = rand.NewChaCha8(seed)
+	m.dir = "/" + m.name
+	return m
+}
+
+func (m *machine) member() node.Member {
+	return node.Member{ID: cluster.NodeID(m.id), Peer: m.name + ":7379", Client: m.name + ":6379"}
 }

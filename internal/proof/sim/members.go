@@ -1,11 +1,9 @@
 package sim
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -25,23 +23,6 @@ type operator struct{ *Cluster }
 
 // changeWithin bounds how long a change may take without faults.
 const changeWithin = 30 * time.Second
-
-// newMachine makes the next machine, with nothing on its disk yet.
-func (c operator) newMachine() *machine {
-	i := len(c.machines) + 1
-	m := &machine{id: i, name: fmt.Sprintf("n%d", i), gate: newGate(), clock: NewClock(), rand: rand.New(rand.NewPCG(c.opts.Seed, uint64(1000+i)))}
-	var seed [32]byte
-	binary.BigEndian.PutUint64(seed[:], c.opts.Seed)
-	binary.BigEndian.PutUint64(seed[8:], uint64(i))
-	m.entropy = rand.NewChaCha8(seed)
-	m.dir = "/" + m.name
-	c.machines = append(c.machines, m)
-	return m
-}
-
-func (m *machine) member() node.Member {
-	return node.Member{ID: cluster.NodeID(m.id), Peer: m.name + ":7379", Client: m.name + ":6379"}
-}
 
 // ask sends an administrative command to any node until one answers it.
 func (c operator) ask(args ...string) string {
@@ -66,7 +47,8 @@ func (c operator) ask(args ...string) string {
 // Join adds a node to the cluster and starts it, without replicas.
 func (c operator) Join() int {
 	c.t.Helper()
-	m := c.newMachine()
+	m := newMachine(c.opts, len(c.machines)+1)
+	c.machines = append(c.machines, m)
 	x := m.member()
 	id := c.ask("TUTTI.MEMBER", "SET", "0", m.name, "", x.Peer, x.Client, "0", "0", fmt.Sprint(cluster.Newest))
 	if id != fmt.Sprint(m.id) {
