@@ -64,7 +64,9 @@ type Config struct {
 	// Hello may refuse a peer, for instance one that has been restored from an
 	// old image. Nil accepts all.
 	Hello func(h Hello) error
-	// Changed is called when the link to a peer went up or down. Nil: nobody asks.
+	// Changed is called when the link to a peer went up or down: when both of its
+	// connections stand, and when the first of them does not any more. It must not
+	// block. Nil: nobody asks.
 	Changed func(node cluster.NodeID, up bool)
 	Logger  *slog.Logger
 }
@@ -103,6 +105,9 @@ type link struct {
 	heard atomic.Int64  // when something last came from the peer, in ns of a monotonic clock
 	room  atomic.Uint32 // Room on the peer's disk, by its last ping
 	lanes [classes]*lane
+
+	mu sync.Mutex // guards up, and orders what Changed is told
+	up bool       // Changed was told so last
 }
 
 // lane is the frames that wait for one connection.
@@ -345,9 +350,11 @@ func (q *lane) put(conn net.Conn, buf []byte) error {
 // Up reports whether both connections to a peer stand.
 func (l *Links) Up(node cluster.NodeID) bool {
 	k := l.link(node)
-	if k == nil {
-		return false
-	}
+	return k != nil && k.connected()
+}
+
+// connected reports whether both connections of a link stand.
+func (k *link) connected() bool {
 	for _, q := range k.lanes {
 		q.mu.Lock()
 		up := q.conn != nil
@@ -363,12 +370,15 @@ func (l *Links) Up(node cluster.NodeID) bool {
 func (l *Links) send(k *link, class Class) {
 	pause := redialMin
 	for k.ctx.Err() == nil {
-		conn, err := l.dial(k, class)
+		conn, err := l.dial(k)
 		if err == nil {
 			began := time.Now()
-			l.setConn(k, class, conn)
+			// The hello is the first of what waits, so that the lane takes frames
+			// before the peer can have heard of it: an answer to what the peer asks
+			// on hearing it must not be lost.
+			l.setConn(k, class, conn, appendFrame(nil, kindHello, l.hello(class).encode))
 			err = l.write(k, k.lanes[class], conn)
-			l.setConn(k, class, nil)
+			l.setConn(k, class, nil, nil)
 			conn.Close()
 			if time.Since(began) > redialMax { // else the peer refuses us
 				pause = redialMin
@@ -390,40 +400,35 @@ func (l *Links) send(k *link, class Class) {
 	}
 }
 
-func (l *Links) setConn(k *link, class Class, conn net.Conn) {
+// setConn makes conn the connection of a lane, and first what it sends first;
+// nil: none.
+func (l *Links) setConn(k *link, class Class, conn net.Conn, first []byte) {
 	q := k.lanes[class]
 	q.mu.Lock()
 	q.conn, q.moved, q.failed, q.waiting = conn, time.Time{}, nil, nil
 	if conn != nil {
 		q.waiting = sendQueue(conn)
 	}
-	q.buf = nil // as a network loses what is under way
+	q.buf = first // what waited is gone, as a network loses what is under way
 	q.mu.Unlock()
-	if class != Bulk {
-		return
-	}
-	if conn == nil {
+	q.signal()
+	if class == Bulk && conn == nil {
 		l.breakStreams(k)
 	}
-	if l.cfg.Changed != nil {
-		l.cfg.Changed(k.node, conn != nil)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if up := k.connected(); up != k.up {
+		k.up = up
+		if l.cfg.Changed != nil {
+			l.cfg.Changed(k.node, up)
+		}
 	}
 }
 
-func (l *Links) dial(k *link, class Class) (net.Conn, error) {
+func (l *Links) dial(k *link) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(k.ctx, helloTimeout)
 	defer cancel()
-	conn, err := l.cfg.Dial(ctx, k.node)
-	if err != nil {
-		return nil, err
-	}
-	h := l.hello(class)
-	_ = conn.SetWriteDeadline(time.Now().Add(helloTimeout))
-	if _, err := conn.Write(appendFrame(nil, kindHello, h.encode)); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
+	return l.cfg.Dial(ctx, k.node)
 }
 
 // write sends what waits until the connection fails or the peer falls silent.

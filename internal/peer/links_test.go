@@ -253,7 +253,14 @@ func TestReconnect(t *testing.T) {
 		a.links.Send(2, Bulk, 20, text("welcome"))
 		b.want(t, "1: 20 welcome")
 		a.mu.Lock()
-		if len(a.ups) != 5 || a.ups[4] != "2 true" || a.ups[3] != "2 false" {
+		// Its two connections may come back one before the other breaks, so how
+		// often it went is not said; but it is never told the same twice.
+		for i, told := range a.ups {
+			if want := fmt.Sprint(2, i%2 == 0); told != want {
+				t.Errorf("links changed: %v", a.ups)
+			}
+		}
+		if len(a.ups) < 5 || len(a.ups)%2 == 0 {
 			t.Errorf("links changed: %v", a.ups)
 		}
 		a.mu.Unlock()

@@ -33,8 +33,14 @@ func (l *Links) OpenStream(node cluster.NodeID) (*Conn, error) {
 	if k == nil {
 		return nil, fmt.Errorf("open a stream to node %d: it is no peer", node)
 	}
-	conn, err := l.dial(k, Stream)
+	conn, err := l.dial(k)
 	if err != nil {
+		return nil, err
+	}
+	h := l.hello(Stream)
+	_ = conn.SetWriteDeadline(time.Now().Add(helloTimeout))
+	if _, err := conn.Write(appendFrame(nil, kindHello, h.encode)); err != nil {
+		conn.Close()
 		return nil, err
 	}
 	l.mu.Lock()
