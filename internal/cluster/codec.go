@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 )
 
 // Errors of maps and their parts.
@@ -67,12 +68,7 @@ func DecodeDescriptor(b []byte) (Descriptor, error) {
 func EncodePlacement(b []byte, want []Placement) []byte {
 	b = binary.AppendUvarint(append(b, formatVersion), uint64(len(want)))
 	for _, p := range want {
-		b = binary.AppendUvarint(b, uint64(p.Node))
-		if p.Learner {
-			b = append(b, 1)
-		} else {
-			b = append(b, 0)
-		}
+		b = append(binary.AppendUvarint(b, uint64(p.Node)), flag(p.Learner))
 	}
 	return b
 }
@@ -87,10 +83,32 @@ func DecodePlacement(b []byte) (want []Placement, err error) {
 	return want, d.end(func() error { return nil })
 }
 
+// Encode appends the record of a policy.
+func (p Policy) Encode(b []byte) []byte {
+	b = append(b, formatVersion, flag(p.Manual))
+	return binary.AppendUvarint(b, uint64(p.DeadAfter/time.Millisecond))
+}
+
+// DecodePolicy reads what Encode wrote.
+func DecodePolicy(b []byte) (Policy, error) {
+	d := decoder{b: b}
+	d.version("policy")
+	p := Policy{Manual: d.byte() == 1, DeadAfter: time.Duration(d.int()) * time.Millisecond}
+	return p, d.end(func() error { return nil })
+}
+
+func flag(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // Encode appends the record of the map.
 func (m *Map) Encode(b []byte) []byte {
 	b = binary.AppendUvarint(append(b, formatVersion), m.Epoch)
 	b = binary.AppendUvarint(appendString(b, m.Name), uint64(m.Version))
+	b = appendString(b, m.Policy.Encode(nil))
 	b = binary.AppendUvarint(b, uint64(len(m.Members)))
 	for _, x := range m.Members {
 		b = appendString(b, x.Encode(nil))
@@ -108,6 +126,9 @@ func DecodeMap(b []byte) (*Map, error) {
 	d := decoder{b: b}
 	d.version("map")
 	m := Map{Epoch: d.uint(), Name: d.string(), Version: Version(d.uint())}
+	var err error
+	m.Policy, err = DecodePolicy(d.bytes())
+	d.fail(err)
 	for range d.count(MembersMax) {
 		x, err := DecodeMember(d.bytes())
 		d.fail(err)

@@ -7,10 +7,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func testMap(t testing.TB) *Map {
-	m, err := NewMap(Map{Epoch: 7, Name: "c", Version: 1,
+	m, err := NewMap(Map{Epoch: 7, Name: "c", Version: 1, Policy: Policy{Manual: true, DeadAfter: 90 * time.Second},
 		Members: []Member{
 			{ID: 2, Name: "b", Zone: "z2", Peer: "b:1", Client: "b:2", Role: Gateway, Version: 1},
 			{ID: 1, Name: "a", Zone: "z1", Peer: "a:1", Client: "a:2", State: Draining, Version: 1}},

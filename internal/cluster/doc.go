@@ -8,8 +8,8 @@
 // Descriptor, a replicated row of it, of which the map has a copy that may be
 // older; the generations tell which of two is newer.
 //
-// NextChange is the one place that decides how a shard comes from the replicas
-// it has to those it should have.
+// Plan says which replicas a shard should have. NextChange is the one place that
+// decides how it comes from those it has to those.
 //
 // # Formats
 //
@@ -20,7 +20,9 @@
 //	member      1 id name zone peer client role:1 state:1 version
 //	descriptor  1 shard first end generation next n { id node data role:1 }×n
 //	placement   1 n { node learner:1 }×n
-//	map         1 epoch name version n { member }×n n { descriptor placement }×n
+//	policy      1 manual:1 milliseconds until a silent node is dead
+//	map         1 epoch name version policy n { member }×n n { descriptor placement }×n
 //
-// In a map, each member, descriptor and placement is preceded by its length.
+// In a map, each policy, member, descriptor and placement is preceded by its
+// length.
 package cluster

@@ -56,6 +56,9 @@ const (
 	Active State = iota
 	// Draining members keep what they have until it has moved away.
 	Draining
+	// Dead members have been silent for too long: others get their replicas, if
+	// there are others. They become active again when they are heard.
+	Dead
 	states
 )
 
@@ -88,8 +91,9 @@ type Shard struct {
 // immutable: whoever changes it makes another one with Change.
 type Map struct {
 	Epoch   uint64
-	Name    string   // of the cluster
-	Version Version  // of the formats that all members read: what may be written
+	Name    string  // of the cluster
+	Version Version // of the formats that all members read: what may be written
+	Policy  Policy
 	Members []Member // by id
 	Shards  []Shard  // by id, meta first
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"tutti/internal/cluster"
 	"tutti/internal/meta"
@@ -23,9 +24,22 @@ var metaCommands = []Command{
 			{Name: "tutti.member|set", Arity: 10, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
 				Syntax: "id name zone peer-address client-address role state version",
 				Doc:    "Takes a node in (id 0: it gets the next id) or changes what is known of it; returns its id.", Run: tuttiMemberSet},
+			{Name: "tutti.member|announce", Arity: 6, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
+				Syntax: "id peer-address client-address version", Doc: "Tells what a node knows of itself; nodes send it.", Run: tuttiMemberAnnounce},
+			{Name: "tutti.member|drain", Arity: -3, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
+				Syntax: "id [ACCEPT-ONE-COPY]", Doc: "Has all replicas of a node move to others.", Run: tuttiMemberDrain},
+			{Name: "tutti.member|undrain", Arity: 3, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
+				Syntax: "id", Doc: "Lets a node have replicas again.", Run: memberState((*meta.Change).Undrain)},
+			{Name: "tutti.member|dead", Arity: 3, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
+				Syntax: "id", Doc: "Gives a silent node up, so that others get its replicas; nodes send it.", Run: memberState((*meta.Change).Dead)},
+			{Name: "tutti.member|alive", Arity: 3, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
+				Syntax: "id", Doc: "Takes a node back that was given up; nodes send it.", Run: memberState((*meta.Change).Alive)},
 			{Name: "tutti.member|remove", Arity: 3, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
-				Syntax: "id", Doc: "Takes a node out that has no replicas.", Run: tuttiMemberRemove},
+				Syntax: "id", Doc: "Takes a node out that has no replicas.", Run: memberState((*meta.Change).RemoveMember)},
 		}},
+	{Name: "tutti.policy", Arity: -1, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
+		Syntax: "[PLACEMENT auto|manual] [DEAD-AFTER seconds]",
+		Doc:    "Says who decides where replicas are, and how long a node may be silent; returns both.", Run: tuttiPolicy},
 	{Name: "tutti.place", Arity: -2, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
 		Syntax: "shard [node | node:learner ...]",
 		Doc:    "Plans on which nodes the replicas of a shard should be; without nodes: where they are.", Run: tuttiPlace},
@@ -113,23 +127,109 @@ func tuttiMemberSet(c *Ctx) {
 	c.Int(int64(id))
 }
 
-func tuttiMemberRemove(c *Ctx) {
+func tuttiMemberAnnounce(c *Ctx) {
 	id, ok := c.number(2, uint64(cluster.NodeMax))
 	if !ok {
 		return
 	}
+	version, ok := c.number(5, 1<<62)
+	if !ok {
+		return
+	}
+	if m := c.beginMeta(); m != nil {
+		c.changed(m.Announce(cluster.NodeID(id), string(c.Args[3]), string(c.Args[4]), cluster.Version(version)))
+	}
+}
+
+// changed answers how a change of the cluster went.
+func (c *Ctx) changed(err error) {
+	switch {
+	case err == nil:
+		c.OK()
+	case errors.Is(err, meta.ErrInUse):
+		c.Error(fmt.Sprintf("ERR %v. Not applied. Drain the node first: TUTTI.MEMBER DRAIN.", err))
+	case errors.Is(err, meta.ErrOneCopy):
+		c.Error(fmt.Sprintf("ONECOPY %v. Not applied. Add a node first, or say ACCEPT-ONE-COPY.", err))
+	default:
+		c.metaError(err)
+	}
+}
+
+// memberState returns a command that changes the state of a member.
+func memberState(f func(*meta.Change, cluster.NodeID) error) func(c *Ctx) {
+	return func(c *Ctx) {
+		id, ok := c.number(2, uint64(cluster.NodeMax))
+		if !ok {
+			return
+		}
+		if m := c.beginMeta(); m != nil {
+			c.changed(f(m, cluster.NodeID(id)))
+		}
+	}
+}
+
+func tuttiMemberDrain(c *Ctx) {
+	id, ok := c.number(2, uint64(cluster.NodeMax))
+	if !ok {
+		return
+	}
+	accept := len(c.Args) == 4 && strings.EqualFold(string(c.Args[3]), "accept-one-copy")
+	if len(c.Args) > 3 && !accept {
+		c.Error(TextSyntax)
+		return
+	}
+	if m := c.beginMeta(); m != nil {
+		c.changed(m.Drain(cluster.NodeID(id), accept))
+	}
+}
+
+// silenceMax is the longest that a node may be silent, in seconds: a week. Whoever
+// wants more wants to decide it by hand.
+const silenceMax = 7 * 24 * 3600
+
+func tuttiPolicy(c *Ctx) {
 	m := c.beginMeta()
 	if m == nil {
 		return
 	}
-	switch err := m.RemoveMember(cluster.NodeID(id)); {
-	case errors.Is(err, meta.ErrInUse):
-		c.Error(fmt.Sprintf("ERR %v. Not applied. Place the shard's replicas elsewhere first, see TUTTI.PLACE.", err))
-	case err != nil:
-		c.metaError(err)
-	default:
-		c.OK()
+	p := m.Map.Policy
+	for i := 1; i < len(c.Args); i += 2 {
+		if i+1 == len(c.Args) {
+			c.Error(TextSyntax)
+			return
+		}
+		switch value := strings.ToLower(string(c.Args[i+1])); strings.ToLower(string(c.Args[i])) {
+		case "placement":
+			if p.Manual = value == "manual"; !p.Manual && value != "auto" {
+				c.Error(fmt.Sprintf("ERR placement '%.64s' is neither auto nor manual. Not applied.", value))
+				return
+			}
+		case "dead-after":
+			seconds, ok := c.number(i+1, silenceMax)
+			if !ok {
+				return
+			}
+			p.DeadAfter = time.Duration(seconds) * time.Second
+		default:
+			c.Error(TextSyntax)
+			return
+		}
 	}
+	if len(c.Args) > 1 {
+		if err := m.SetPolicy(p); err != nil {
+			c.metaError(err)
+			return
+		}
+	}
+	placement := "auto"
+	if p.Manual {
+		placement = "manual"
+	}
+	c.Map(2)
+	c.BulkString("placement")
+	c.BulkString(placement)
+	c.BulkString("dead-after")
+	c.Int(int64(p.Silence() / time.Second))
 }
 
 func tuttiPlace(c *Ctx) {
@@ -151,11 +251,7 @@ func tuttiPlace(c *Ctx) {
 	if m == nil {
 		return
 	}
-	if err := m.Place(cluster.ShardID(id), want); err != nil {
-		c.metaError(err)
-		return
-	}
-	c.OK()
+	c.changed(m.Place(cluster.ShardID(id), want))
 }
 
 func tuttiReport(c *Ctx) {

@@ -13,6 +13,7 @@
 //	's' shard:8  what meta knows of a shard's descriptor
 //	'w' shard:8  where the replicas of the shard should be
 //	'n'          node:8 shard:8, the ids that are given out next
+//	'g'          the policy
 //
 // # Who decides
 //
@@ -42,6 +43,7 @@ const (
 	rowShard   = 's'
 	rowWant    = 'w'
 	rowNext    = 'n'
+	rowPolicy  = 'g'
 )
 
 // Errors that say what is not as the caller of a change thought.
@@ -61,6 +63,7 @@ func Rows(m *cluster.Map) []Row {
 		{keyspace.MetaRow(rowEpoch), be.AppendUint64(nil, m.Epoch)},
 		{keyspace.MetaRow(rowName), []byte(m.Name)},
 		{keyspace.MetaRow(rowVersion), be.AppendUint64(nil, uint64(m.Version))},
+		{keyspace.MetaRow(rowPolicy), m.Policy.Encode(nil)},
 	}
 	var lastNode cluster.NodeID
 	var lastShard cluster.ShardID
@@ -143,6 +146,8 @@ func load(m *cluster.Map, want map[cluster.ShardID][]cluster.Placement, kind byt
 		if err == nil && len(key) == 8 {
 			want[cluster.ShardID(be.Uint64(key))] = list
 		}
+	case rowPolicy:
+		m.Policy, err = cluster.DecodePolicy(val)
 	case rowNext:
 	default:
 		// A later version may keep more here; what this one must know it says by
@@ -180,14 +185,21 @@ func (r reader) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 	return it, r.tx.Err()
 }
 
-// change replaces the map by what f makes of it, if that is possible.
+// change replaces the map by what f makes of it, if that is possible, and plans
+// anew where the replicas should be.
 func (c *Change) change(f func(next *cluster.Map)) error {
 	next, err := c.Map.Change(func(next *cluster.Map) {
 		f(next)
 		next.Version = max(next.Version, next.Confirmed())
+		next.Replan()
 	})
 	if err != nil {
 		return err
+	}
+	for _, s := range next.Shards {
+		if old, _ := c.Map.Shard(s.ID); !slices.Equal(old.Want, s.Want) {
+			c.putWant(s)
+		}
 	}
 	c.tx.Put(keyspace.MetaRow(rowEpoch), be.AppendUint64(nil, next.Epoch))
 	if next.Version != c.Map.Version {
@@ -252,8 +264,12 @@ func (c *Change) RemoveMember(id cluster.NodeID) error {
 	return nil
 }
 
-// Place plans where the replicas of a shard should be; none: where they are.
+// Place plans where the replicas of a shard should be; none: where they are. It
+// is for clusters whose policy leaves that to others.
 func (c *Change) Place(id cluster.ShardID, want []cluster.Placement) error {
+	if !c.Map.Policy.Manual {
+		return fmt.Errorf("%w: the cluster places its replicas by itself", ErrNotAllowed)
+	}
 	s, ok := c.Map.Shard(id)
 	if !ok {
 		return fmt.Errorf("shard %d: %w", id, ErrNoShard)
@@ -279,15 +295,15 @@ func (c *Change) Place(id cluster.ShardID, want []cluster.Placement) error {
 	if s.Want = slices.Clone(want); len(want) > cluster.ReplicasMax/2 {
 		return fmt.Errorf("%w: more than %d replicas", ErrNotAllowed, cluster.ReplicasMax/2)
 	}
-	if err := c.change(func(next *cluster.Map) { next.SetShard(s) }); err != nil {
-		return err
-	}
-	if len(want) == 0 {
-		c.tx.Delete(shardRow(rowWant, id))
+	return c.change(func(next *cluster.Map) { next.SetShard(s) })
+}
+
+func (c *Change) putWant(s cluster.Shard) {
+	if len(s.Want) == 0 {
+		c.tx.Delete(shardRow(rowWant, s.ID))
 	} else {
-		c.tx.Put(shardRow(rowWant, id), cluster.EncodePlacement(nil, want))
+		c.tx.Put(shardRow(rowWant, s.ID), cluster.EncodePlacement(nil, s.Want))
 	}
-	return nil
 }
 
 // Report takes over what a shard says of itself, if that is newer. It reports

@@ -52,7 +52,7 @@ func (it *iterator) Close() error         { return nil }
 func begun(t *testing.T) rows {
 	t.Helper()
 	replicas := []cluster.Replica{{ID: 1, Node: 1}, {ID: 2, Node: 2}}
-	m, err := cluster.NewMap(cluster.Map{Epoch: 1, Name: "c", Version: cluster.Newest,
+	m, err := cluster.NewMap(cluster.Map{Epoch: 1, Name: "c", Version: cluster.Newest, Policy: cluster.Policy{Manual: true},
 		Members: []cluster.Member{{ID: 1, Version: cluster.Newest}, {ID: 2, Version: cluster.Newest}},
 		Shards: []cluster.Shard{
 			{Descriptor: cluster.Descriptor{ID: cluster.Meta, Generation: 1, Next: 3, Replicas: replicas}},

@@ -19,12 +19,16 @@ import (
 type Member = cluster.Member
 
 // Formation is a cluster to be made: its members, and how many shards divide
-// the slots evenly among them. Each member gets a replica of every shard.
+// the slots evenly among them.
 type Formation struct {
 	Cluster string
 	Members []Member
 	Shards  int // zero: one
 	Small   bool
+	// Manual gives each member a voter of every shard, and leaves it at that: who
+	// changes the cluster decides where replicas are. Otherwise they are where the
+	// cluster would put them, see cluster.Policy.
+	Manual bool
 }
 
 const (
@@ -40,21 +44,44 @@ func (f Formation) Map() (*cluster.Map, error) {
 	if n > cluster.Slots {
 		return nil, fmt.Errorf("%d shards of %d slots", n, cluster.Slots)
 	}
-	m := cluster.Map{Epoch: 1, Name: f.Cluster, Version: cluster.Newest}
-	var replicas []cluster.Replica
-	for i, x := range f.Members {
+	m := cluster.Map{Epoch: 1, Name: f.Cluster, Version: cluster.Newest, Policy: cluster.Policy{Manual: f.Manual}}
+	for _, x := range f.Members {
 		x.Version = cluster.Newest
 		m.Members = append(m.Members, x)
-		replicas = append(replicas, cluster.Replica{ID: cluster.ReplicaID(i + 1), Node: x.ID})
 	}
 	for i := range n + 1 {
-		d := cluster.Descriptor{ID: cluster.ShardID(i), Generation: 1, Next: cluster.ReplicaID(len(replicas) + 1), Replicas: replicas}
-		if d.ID != cluster.Meta {
-			d.Slots = cluster.SlotRange{First: (i - 1) * cluster.Slots / n, End: i * cluster.Slots / n}
+		s := cluster.Shard{Descriptor: cluster.Descriptor{ID: cluster.ShardID(i), Generation: 1, Next: 1}}
+		if s.ID != cluster.Meta {
+			s.Slots = cluster.SlotRange{First: (i - 1) * cluster.Slots / n, End: i * cluster.Slots / n}
 		}
-		m.Shards = append(m.Shards, cluster.Shard{Descriptor: d})
+		m.Shards = append(m.Shards, s)
+	}
+	m.Replan()
+	for i := range m.Shards {
+		m.Shards[i].Descriptor = withReplicas(m.Shards[i], m.Members)
 	}
 	return cluster.NewMap(m)
+}
+
+// withReplicas returns the descriptor of a shard that has replicas where they
+// are wanted; if nowhere, voters on all members.
+func withReplicas(s cluster.Shard, members []Member) cluster.Descriptor {
+	want := s.Want
+	if len(want) == 0 {
+		for _, x := range members {
+			want = append(want, cluster.Placement{Node: x.ID})
+		}
+	}
+	d := s.Descriptor
+	for _, p := range want {
+		r := cluster.Replica{ID: d.Next, Node: p.Node}
+		if p.Learner {
+			r.Part = cluster.Learner
+		}
+		d.Replicas = append(d.Replicas, r)
+		d.Next++
+	}
+	return d
 }
 
 // Form creates the folders of all nodes of a new cluster: who they are, the map,
@@ -78,19 +105,13 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 		if err := errors.Join(store.MakeDir(fs, dir), ca.Save(fs, dir)); err != nil {
 			return err
 		}
-		if err := prepare(fs, dir, m, f.Members[i], ca, f.Small, func(s cluster.Shard) replicaSeed {
-			x, _ := s.On(f.Members[i].ID)
-			seed := replicaSeed{x.ID, s.Descriptor, store.Applied{Index: firstIndex, Term: firstTerm}, &pb.ConfState{}, nil}
-			for _, r := range s.Replicas {
-				seed.conf.Voters = append(seed.conf.Voters, uint64(r.ID))
+		var seeds []replicaSeed
+		for _, s := range m.Shards {
+			if x, ok := s.On(f.Members[i].ID); ok {
+				seeds = append(seeds, seedOf(m, s, x.ID))
 			}
-			if s.ID == cluster.Meta {
-				for _, row := range meta.Rows(m) {
-					seed.rows = append(seed.rows, store.Row(row))
-				}
-			}
-			return seed
-		}); err != nil {
+		}
+		if err := prepare(fs, dir, m, f.Members[i], ca, f.Small, seeds); err != nil {
 			return fmt.Errorf("form node %d: %w", f.Members[i].ID, err)
 		}
 	}
@@ -119,9 +140,26 @@ type replicaSeed struct {
 	rows []store.Row
 }
 
-// prepare fills the folder of a new node, with a replica of each shard that seed
-// returns one of; nil: none.
-func prepare(fs vfs.FS, dir string, m *cluster.Map, me Member, ca *trust.CA, small bool, seed func(s cluster.Shard) replicaSeed) error {
+// seedOf returns what a replica of a shard of a new cluster begins with.
+func seedOf(m *cluster.Map, s cluster.Shard, id cluster.ReplicaID) replicaSeed {
+	seed := replicaSeed{id, s.Descriptor, store.Applied{Index: firstIndex, Term: firstTerm}, &pb.ConfState{}, nil}
+	for _, r := range s.Replicas {
+		if r.Part == cluster.Learner {
+			seed.conf.Learners = append(seed.conf.Learners, uint64(r.ID))
+		} else {
+			seed.conf.Voters = append(seed.conf.Voters, uint64(r.ID))
+		}
+	}
+	if s.ID == cluster.Meta {
+		for _, row := range meta.Rows(m) {
+			seed.rows = append(seed.rows, store.Row(row))
+		}
+	}
+	return seed
+}
+
+// prepare fills the folder of a new node, with the replicas it begins with.
+func prepare(fs vfs.FS, dir string, m *cluster.Map, me Member, ca *trust.CA, small bool, seeds []replicaSeed) error {
 	id, err := ca.IssueNode(me.ID, time.Now(), rand.Reader)
 	if err != nil {
 		return err
@@ -132,12 +170,6 @@ func prepare(fs vfs.FS, dir string, m *cluster.Map, me Member, ca *trust.CA, sma
 	cfg := store.Config{FS: fs, Dir: dir, Small: small}
 	if _, err := store.OpenCounters(cfg, me.ID, true); err != nil {
 		return err
-	}
-	var seeds []replicaSeed
-	for _, s := range m.Shards {
-		if seed != nil {
-			seeds = append(seeds, seed(s))
-		}
 	}
 	if err := makeStores(cfg, seeds); err != nil {
 		return err

@@ -249,8 +249,7 @@ func (k *mapKeeper) tellMeta() bool {
 	if want := me; ok {
 		want.Peer, want.Client, want.Version = k.self.Peer, k.self.Client, cluster.Newest
 		if want != me {
-			cmds = append(cmds, words("TUTTI.MEMBER", "SET", number(want.ID), want.Name, want.Zone, want.Peer, want.Client,
-				number(want.Role), number(want.State), number(want.Version)))
+			cmds = append(cmds, words("TUTTI.MEMBER", "ANNOUNCE", number(want.ID), want.Peer, want.Client, number(want.Version)))
 		}
 	}
 	k.mu.Lock()
@@ -297,6 +296,6 @@ func words(args ...string) [][]byte {
 	return list
 }
 
-func number[N cluster.NodeID | cluster.Role | cluster.State | cluster.Version](n N) string {
+func number[N cluster.NodeID | cluster.Version](n N) string {
 	return strconv.FormatUint(uint64(n), 10)
 }

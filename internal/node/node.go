@@ -65,24 +65,29 @@ type Node struct {
 	self   Self
 	maps   *cluster.Holder
 	keeper *mapKeeper
-	lock   io.Closer
-	log    *store.Log
-	state  *store.State
+	watch  *deadWatch
+	disk
 	links  *peer.Links
 	host   *shard.Host
 	router *router.Router
 	server *server.Server
-	count  *store.Counters
-	space  *store.Space
 	wg     sync.WaitGroup
-
-	starts *store.Starts
 
 	mu     sync.Mutex // guards what follows
 	failed bool
 	serves bool          // Open has succeeded
 	damage error         // found before that, on some other goroutine
 	aside  []store.Aside // damaged data of earlier generations
+}
+
+// disk is what a node has open in its folder.
+type disk struct {
+	lock   io.Closer
+	log    *store.Log
+	state  *store.State
+	count  *store.Counters
+	space  *store.Space
+	starts *store.Starts
 }
 
 func (c *Config) fill() {
@@ -187,6 +192,7 @@ func (n *Node) openMap() error {
 	}
 	n.maps = cluster.NewHolder(m, func(record []byte) error { return writeMap(n.cfg.FS, n.cfg.Dir, record) })
 	n.keeper = newMapKeeper(n.maps, n.self, n.cfg.Logger, n.fatal)
+	n.watch = newDeadWatch(n.self.Node, n.maps, n.cfg.Logger, n.cfg.Clock.Mono)
 	return nil
 }
 
@@ -195,6 +201,7 @@ func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 	if up {
 		n.keeper.linkUp(node)
 	}
+	n.watch.signal()
 }
 
 func (n *Node) openStores() (err error) {
@@ -338,18 +345,31 @@ func (n *Node) openShards() (err error) {
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Tick: n.cfg.Tick, Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
 		Space: n.space, ScrubEvery: n.cfg.ScrubEvery, Settled: n.settled,
-		LeadChanged: n.router.LeadChanged, Reply: n.router.Reply, Fatal: n.fatal,
+		LeadChanged: n.leadChanged, Reply: n.router.Reply, Fatal: n.fatal,
 	})
 	if err != nil {
 		return err
 	}
 	n.router.Start(n.host)
-	n.keeper.changed = n.host.MapChanged
+	n.keeper.changed = func() {
+		n.host.MapChanged()
+		n.watch.signal()
+	}
 	n.keeper.open(n.links, n.router)
 	n.host.Start()
 	n.links.Start()
 	n.keeper.run()
+	n.watch.up, n.watch.tell = n.links.Up, n.keeper.do
+	n.watch.leads = func() bool { return n.router.Lead(cluster.Meta).Node == n.self.Node }
+	n.watch.start()
 	return nil
+}
+
+func (n *Node) leadChanged(shard cluster.ShardID, l shard.Lead) {
+	n.router.LeadChanged(shard, l)
+	if shard == cluster.Meta {
+		n.watch.signal()
+	}
 }
 
 func (n *Node) openServer(l net.Listener) {
@@ -424,6 +444,9 @@ func (n *Node) Close() error {
 	}
 	if n.keeper != nil {
 		n.keeper.close()
+	}
+	if n.watch != nil {
+		n.watch.close()
 	}
 	if n.server != nil {
 		n.server.Stop()

@@ -18,6 +18,9 @@ type Options struct {
 	Seed          uint64
 	LogBytesMax   int64         // see node.Config
 	ScrubEvery    time.Duration // the same
+	// AutoPlace lets the cluster decide where replicas are; otherwise the test
+	// does.
+	AutoPlace bool
 	// Expect is part of an error with which nodes may stop themselves, beside
 	// that their data is damaged.
 	Expect string
@@ -51,7 +54,7 @@ func New(t testing.TB, opts Options) *Cluster {
 	}
 	r := rand.New(rand.NewPCG(opts.Seed, 1))
 	c := &Cluster{t: t, opts: opts, Rand: r, Net: NewNetwork(rand.New(rand.NewPCG(opts.Seed, 2)))}
-	f := node.Formation{Cluster: "sim", Shards: opts.Shards, Small: true}
+	f := node.Formation{Cluster: "sim", Shards: opts.Shards, Small: true, Manual: !opts.AutoPlace}
 	var dirs []string
 	for i := range opts.Nodes {
 		m := newMachine(opts, i+1)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -192,4 +193,66 @@ func (c operator) replica(i, shard int) cluster.ReplicaID {
 		}
 	}
 	return 0
+}
+
+// waitShape waits until every shard has exactly these voters and learners.
+func (c operator) waitShape(voters, learners []int) {
+	c.t.Helper()
+	var last string
+	for end := time.Now().Add(changeWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		c.restart()
+		var m struct {
+			Shards []struct {
+				Replicas []cluster.Replica `json:"replicas"`
+			} `json:"shards"`
+		}
+		last = c.ask("TUTTI.MAP")
+		if err := json.Unmarshal([]byte(last), &m); err != nil {
+			c.t.Fatalf("%v: %s", err, last)
+		}
+		right := true
+		for _, s := range m.Shards {
+			var votes, learns []int
+			for _, r := range s.Replicas {
+				if r.Part == cluster.Learner {
+					learns = append(learns, int(r.Node))
+				} else {
+					votes = append(votes, int(r.Node))
+				}
+			}
+			slices.Sort(votes)
+			slices.Sort(learns)
+			right = right && slices.Equal(votes, voters) && slices.Equal(learns, learners)
+		}
+		if right {
+			return
+		}
+	}
+	c.t.Fatalf("%s no shape of voters %v and learners %v after %v: %s", stamp(), voters, learners, changeWithin, last)
+}
+
+// ok sends an administrative command that is to succeed.
+func (c operator) ok(args ...string) {
+	c.t.Helper()
+	if got := c.ask(args...); got != "OK" {
+		c.t.Fatalf("%v: %s", args, got)
+	}
+}
+
+// refused sends a command until it is refused with this text.
+func (c operator) refused(text string, args ...string) {
+	c.t.Helper()
+	var last string
+	for end := time.Now().Add(changeWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		for i := range c.machines {
+			if !c.Up(i + 1) {
+				continue
+			}
+			v, err := c.admin.At(i + 1).Do(args...)
+			if last = fmt.Sprint(Text(v), err); err == nil && v.IsError() && strings.HasPrefix(Text(v), text) {
+				return
+			}
+		}
+	}
+	c.t.Fatalf("%s %v is not refused with %s: %s", stamp(), args, text, last)
 }

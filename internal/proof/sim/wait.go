@@ -35,14 +35,18 @@ func (c *Cluster) Leader(shard int) int {
 	return l
 }
 
-func (c *Cluster) leader(shard int) (node int, term uint64) {
+func (c *Cluster) leader(id int) (node int, term uint64) {
 	votes := make(map[[2]uint64]int)
 	for i := range c.machines {
 		s, err := c.Status(i + 1)
 		if err != nil {
 			continue
 		}
-		info := s.Shards[shard-1]
+		at := slices.IndexFunc(s.Shards, func(info shard.Info) bool { return int(info.Shard) == id })
+		if at < 0 {
+			continue
+		}
+		info := s.Shards[at]
 		if l := int(info.Leader); l != 0 && c.Up(l) && slices.Contains(info.Voters, s.Node) {
 			at := [2]uint64{uint64(info.Leader), info.Term}
 			if votes[at]++; votes[at] > len(info.Voters)/2 {

@@ -1,0 +1,73 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"tutti/internal/cluster"
+)
+
+// The cluster decides by itself where replicas are: what an operator says is
+// only who joins, drains and leaves.
+
+// A cluster of one grows to five as nodes join, gives a leader's copies away when
+// it drains, and shrinks to one, under load.
+func TestClusterPlacesItself(t *testing.T) {
+	bubbleLoad(t, Options{Seed: 310, Nodes: 1, AutoPlace: true}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+		c := operator{all}
+		c.Join()
+		c.waitShape([]int{1}, []int{2})
+		c.Join()
+		c.waitShape([]int{1, 2, 3}, nil)
+		c.Join()
+		c.Join()
+		c.waitShape([]int{1, 2, 3}, []int{4, 5})
+		lead := c.WaitLeader(1)
+		c.ok("TUTTI.MEMBER", "DRAIN", fmt.Sprint(lead))
+		var voters []int
+		for i := 1; i <= 4; i++ {
+			if i != lead {
+				voters = append(voters, i)
+			}
+		}
+		c.waitShape(voters, []int{5})
+		c.Remove(lead)
+		c.discard(lead, nil)
+		c.ok("TUTTI.MEMBER", "DRAIN", "5")
+		c.waitShape(voters, nil)
+		c.refused("ONECOPY", "TUTTI.MEMBER", "DRAIN", fmt.Sprint(voters[0]))
+		c.ok("TUTTI.MEMBER", "DRAIN", fmt.Sprint(voters[0]), "ACCEPT-ONE-COPY")
+		c.waitShape([]int{voters[1]}, []int{voters[2]})
+		c.ok("TUTTI.MEMBER", "DRAIN", fmt.Sprint(voters[1]))
+		c.waitShape([]int{voters[2]}, nil)
+		c.refused("ERR node "+fmt.Sprint(voters[2])+": it is the last", "TUTTI.MEMBER", "DRAIN", fmt.Sprint(voters[2]), "ACCEPT-ONE-COPY")
+		c.ok("TUTTI.MEMBER", "UNDRAIN", "5")
+		c.ok("TUTTI.MEMBER", "UNDRAIN", fmt.Sprint(voters[0]))
+		three := []int{voters[0], voters[2], 5}
+		slices.Sort(three)
+		c.waitShape(three, nil)
+	})
+}
+
+// A voter that is dead for long enough is replaced by itself, wherever leadership
+// of meta was; it learns when it comes back.
+func TestDeadVoterIsReplacedByItself(t *testing.T) {
+	bubbleLoad(t, Options{Seed: 311, Nodes: 4, AutoPlace: true}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+		c := operator{all}
+		if got := c.ask("TUTTI.POLICY", "DEAD-AFTER", "8"); got == "" {
+			t.Fatal("no policy")
+		}
+		c.waitShape([]int{1, 2, 3}, []int{4})
+		dead := c.WaitLeader(int(cluster.Meta))
+		c.Crash(dead)
+		time.Sleep(5 * time.Second)
+		c.waitShape([]int{1, 2, 3}, []int{4}) // not yet
+		rest := []int{1, 2, 3, 4}
+		rest = slices.DeleteFunc(rest, func(i int) bool { return i == dead })
+		c.waitShape(rest, nil)
+		c.Start(dead)
+		c.waitShape(rest, []int{dead})
+	})
+}
