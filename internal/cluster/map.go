@@ -241,3 +241,22 @@ func (m *Map) SetShard(s Shard) {
 	}
 	m.Shards = append(m.Shards, s)
 }
+
+// String returns the name of a role.
+func (r Role) String() string {
+	if r == Gateway {
+		return "gateway"
+	}
+	return "node"
+}
+
+// String returns the name of a state.
+func (s State) String() string {
+	switch s {
+	case Draining:
+		return "draining"
+	case Dead:
+		return "dead"
+	}
+	return "active"
+}

@@ -55,25 +55,47 @@ func (l *lane) run(id cluster.ShardID, proto int, list []pending) {
 	var minIndex uint64
 	var now int64
 	if writes > 0 {
-		result := l.group(id, &group.Group{Proto: uint8(proto)}, list[:writes])
+		result := l.answer(id, proto, list[:writes])
 		if result.Err != "" {
-			for i := range list {
-				list[i].answer(errorReply(result.Err))
-			}
+			fail(list[writes:], result.Err)
 			return
-		}
-		for i := range list[:writes] {
-			list[i].answer(result.Reply.Replies[i])
 		}
 		minIndex, now = result.Reply.Index, result.Reply.Time
 	}
 	if reads := list[writes:]; len(reads) > 0 {
 		text := l.read(id, minIndex, now, func(tx eval.Reads) { evaluateSome(tx, proto, reads) })
-		if text != "" {
-			for i := range reads {
-				reads[i].answer(errorReply(text))
-			}
+		switch {
+		case l.vanished(id, text):
+			l.answer(id, proto, reads)
+		case text != "":
+			fail(reads, text)
 		}
+	}
+}
+
+// vanished reports whether a read failed because the replica that was to be read
+// has left this node meanwhile. The leader can still be asked.
+func (l *lane) vanished(id cluster.ShardID, text string) bool {
+	return text == router.ErrRead(id) && l.router.Away(id)
+}
+
+// answer has commands evaluated in the shard's loop, and answers them.
+func (l *lane) answer(id cluster.ShardID, proto int, list []pending) router.Result {
+	result := l.group(id, &group.Group{Proto: uint8(proto)}, list)
+	if result.Err != "" {
+		fail(list, result.Err)
+		return result
+	}
+	for i := range list {
+		list[i].answer(result.Reply.Replies[i])
+	}
+	return result
+}
+
+// fail answers all commands of a list with the same error.
+func fail(list []pending, text string) {
+	for i := range list {
+		list[i].answer(errorReply(text))
 	}
 }
 

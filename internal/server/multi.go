@@ -186,22 +186,29 @@ func (l *lane) transact(t transaction) (failed bool, text string) {
 	for i := range t.cmds {
 		writes = writes || t.cmds[i].cmd.Flags&command.Write != 0
 	}
-	if writes {
-		g := &group.Group{Proto: uint8(t.proto), Atomic: true}
-		for _, w := range t.watches {
-			g.Watches = append(g.Watches, w.Watch)
+	if !writes {
+		text = l.read(t.shard, 0, 0, func(tx eval.Reads) { failed = t.evaluate(tx) })
+		if !l.vanished(t.shard, text) {
+			return failed, text
 		}
-		result := l.group(t.shard, g, t.cmds)
-		for i, r := range result.Reply.Replies {
-			t.cmds[i].reply = r
-		}
-		if result.Reply.Status == group.NoSpace {
-			return false, "EXECABORT Transaction discarded because of: " + group.TextNoSpace
-		}
-		return result.Reply.Status == group.WatchFailed, result.Err
 	}
-	text = l.read(t.shard, 0, 0, func(tx eval.Reads) { failed = t.evaluate(tx) })
-	return failed, text
+	return l.transactInLoop(t)
+}
+
+// transactInLoop has a transaction evaluated where writes are.
+func (l *lane) transactInLoop(t transaction) (failed bool, text string) {
+	g := &group.Group{Proto: uint8(t.proto), Atomic: true}
+	for _, w := range t.watches {
+		g.Watches = append(g.Watches, w.Watch)
+	}
+	result := l.group(t.shard, g, t.cmds)
+	for i, r := range result.Reply.Replies {
+		t.cmds[i].reply = r
+	}
+	if result.Reply.Status == group.NoSpace {
+		return false, "EXECABORT Transaction discarded because of: " + group.TextNoSpace
+	}
+	return result.Reply.Status == group.WatchFailed, result.Err
 }
 
 // evaluate evaluates a transaction that only reads.

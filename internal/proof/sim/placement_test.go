@@ -3,6 +3,8 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,5 +71,40 @@ func TestDeadVoterIsReplacedByItself(t *testing.T) {
 		c.waitShape(rest, nil)
 		c.Start(dead)
 		c.waitShape(rest, []int{dead})
+	})
+}
+
+// While replicas move and no node fails, no read fails: one that waits on a node
+// whose replica leaves goes to the leader.
+func TestReadsGoOnWhileReplicasMove(t *testing.T) {
+	bubbleLoad(t, Options{Seed: 312, Nodes: 4, AutoPlace: true}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+		c := operator{all}
+		c.waitShape([]int{1, 2, 3}, []int{4})
+		c.ask("SET", "k", "v")
+		var stop atomic.Bool
+		var readers sync.WaitGroup
+		for i := 1; i <= 4; i++ {
+			k := c.Client("").At(i)
+			readers.Go(func() {
+				defer k.Close()
+				for !stop.Load() {
+					v, err := k.Do("GET", "k")
+					if err != nil || Text(v) != "v" {
+						t.Errorf("%s a read through node %d: %s %v", stamp(), i, Text(v), err)
+						return
+					}
+				}
+			})
+		}
+		for _, out := range []int{2, 3, 1, 4, 2, 1} {
+			rest := []int{1, 2, 3, 4}
+			rest = slices.DeleteFunc(rest, func(i int) bool { return i == out })
+			c.ok("TUTTI.MEMBER", "DRAIN", fmt.Sprint(out))
+			c.waitShape(rest, nil)
+			c.ok("TUTTI.MEMBER", "UNDRAIN", fmt.Sprint(out))
+			c.waitShape(rest, []int{out})
+		}
+		stop.Store(true)
+		readers.Wait()
 	})
 }

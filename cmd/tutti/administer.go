@@ -1,0 +1,41 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+
+	"tutti/internal/resp"
+)
+
+// What subcommands that look at or change a running cluster share.
+
+// askCluster sends one command to the node at addr and returns the answer; one
+// that is an error is the error.
+func askCluster(addr string, args ...string) (resp.Value, error) {
+	s := newSession(addr, false)
+	defer s.close()
+	v, err := s.run(args)
+	if err != nil {
+		return v, err
+	}
+	if v.IsError() {
+		return v, &exitError{code: exitFailed, what: string(v.Str)}
+	}
+	return v, nil
+}
+
+// administer is askCluster for commands whose answer says nothing but that they
+// were done.
+func administer(addr string, args ...string) error {
+	_, err := askCluster(addr, args...)
+	return err
+}
+
+func printJSON(v any) error {
+	out := json.NewEncoder(os.Stdout)
+	out.SetIndent("", "  ")
+	if err := out.Encode(v); err != nil {
+		return failed(err, "")
+	}
+	return nil
+}

@@ -1,0 +1,341 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tutti/internal/cluster"
+	"tutti/internal/node"
+)
+
+func nodeCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "node",
+		Short:   "Show the nodes of the cluster, and take them out of service",
+		Example: "  tutti node ls\n  tutti node drain cy\n  tutti node remove cy",
+		Args:    noSuchCommand,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(nodeListCommand(), nodeShowCommand(), nodeDrainCommand(), nodeUndrainCommand(), nodeRemoveCommand())
+	return c
+}
+
+func nodeListCommand() *cobra.Command {
+	var addr string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "ls", Short: "List the nodes", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v, err := askView(addr)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(v.nodes())
+			}
+			return v.list(os.Stdout)
+		},
+	}
+	addrFlag(c, &addr)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func nodeShowCommand() *cobra.Command {
+	var addr string
+	c := &cobra.Command{
+		Use: "show NODE", Short: "Show what is known of a node, by name or id", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			v, err := askView(addr)
+			if err != nil {
+				return err
+			}
+			x, err := v.find(args[0])
+			if err != nil {
+				return err
+			}
+			return printJSON(v.node(x))
+		},
+	}
+	addrFlag(c, &addr)
+	return c
+}
+
+// leaving are the flags of what takes a node out of service.
+type leaving struct {
+	addr    string
+	oneCopy bool
+	noWait  bool
+}
+
+func (o *leaving) flags(c *cobra.Command) {
+	addrFlag(c, &o.addr)
+	c.Flags().BoolVar(&o.oneCopy, "accept-one-copy", false, "even if only one copy of the data is left to decide")
+}
+
+func nodeDrainCommand() *cobra.Command {
+	var o leaving
+	c := &cobra.Command{
+		Use: "drain NODE", Short: "Move everything that a node holds to others", Args: cobra.ExactArgs(1),
+		Long: "Moves leadership, votes and copies of a node to others, and waits until nothing is left\nthere. The node goes on to serve clients. Interrupted, the drain goes on by itself.",
+		RunE: func(_ *cobra.Command, args []string) error { return drainNode(o, args[0]) },
+	}
+	o.flags(c)
+	c.Flags().BoolVar(&o.noWait, "no-wait", false, "do not wait until nothing is left there")
+	return c
+}
+
+func nodeUndrainCommand() *cobra.Command {
+	var addr string
+	c := &cobra.Command{
+		Use: "undrain NODE", Short: "Let a node hold data again", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			v, err := askView(addr)
+			if err != nil {
+				return err
+			}
+			x, err := v.find(args[0])
+			if err != nil {
+				return err
+			}
+			if err := administer(addr, "TUTTI.MEMBER", "UNDRAIN", idWord(x.ID)); err != nil {
+				return err
+			}
+			fmt.Printf("%s may hold data again\n", nodeName(x))
+			return nil
+		},
+	}
+	addrFlag(c, &addr)
+	return c
+}
+
+func nodeRemoveCommand() *cobra.Command {
+	var o leaving
+	c := &cobra.Command{
+		Use: "remove NODE", Short: "Drain a node and take it out of the cluster, for ever", Args: cobra.ExactArgs(1),
+		Long: "Drains a node and takes it out of the cluster: no other node speaks to it again. A node that\nis dead is removed the same way; its copies are made elsewhere.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := drainNode(o, args[0]); err != nil {
+				return err
+			}
+			return removeNode(o.addr, args[0])
+		},
+	}
+	o.flags(c)
+	return c
+}
+
+// drainNode begins a drain and waits for its end.
+func drainNode(o leaving, name string) error {
+	v, err := askView(o.addr)
+	if err != nil {
+		return err
+	}
+	x, err := v.find(name)
+	if err != nil {
+		return err
+	}
+	args := []string{"TUTTI.MEMBER", "DRAIN", idWord(x.ID)}
+	if o.oneCopy {
+		args = append(args, "ACCEPT-ONE-COPY")
+	}
+	if err := administer(o.addr, args...); err != nil {
+		return drainRefused(err, x)
+	}
+	if o.noWait {
+		fmt.Printf("%s drains; tutti node show %s says how far it is\n", nodeName(x), nodeName(x))
+		return nil
+	}
+	return waitDrained(o.addr, x)
+}
+
+// drainRefused says what a refused drain would have done, and what helps.
+func drainRefused(err error, x cluster.Member) error {
+	e, ok := err.(*exitError)
+	if !ok {
+		return err
+	}
+	switch name := nodeName(x); {
+	case strings.HasPrefix(e.what, "ONECOPY"):
+		return &exitError{code: exitFailed, what: fmt.Sprintf("draining %s would leave one copy of the data to decide: the loss of that node would lose what was acknowledged", name),
+			safe: "nothing was changed", do: fmt.Sprintf("add a node first: tutti join   or accept the risk: tutti node drain %s --accept-one-copy", name)}
+	case strings.Contains(e.what, "last node"):
+		return &exitError{code: exitFailed, what: name + " is the last node that can hold the data", safe: "nothing was changed", do: "add a node first: tutti join"}
+	}
+	return err
+}
+
+// drainLook is how often a drain is looked at, by whoever waits for it.
+const drainLook = 300 * time.Millisecond
+
+func waitDrained(addr string, x cluster.Member) error {
+	began, last := time.Now(), -1
+	for {
+		v, err := askView(addr)
+		if err != nil {
+			return err
+		}
+		left := v.replicas(x.ID)
+		if left == 0 {
+			fmt.Printf("%s is drained after %.1f s: it holds no data\n", nodeName(x), time.Since(began).Seconds())
+			return nil
+		}
+		if left != last {
+			fmt.Printf("%s drains: %d of %d shards have a copy there\n", nodeName(x), left, len(v.Shards))
+		}
+		last = left
+		time.Sleep(drainLook)
+	}
+}
+
+func removeNode(addr, name string) error {
+	v, err := askView(addr)
+	if err != nil {
+		return err
+	}
+	x, err := v.find(name)
+	if err != nil {
+		return err
+	}
+	if err := administer(addr, "TUTTI.MEMBER", "REMOVE", idWord(x.ID)); err != nil {
+		return err
+	}
+	fmt.Printf("%s was removed; its folder is of no more use\n", nodeName(x))
+	return nil
+}
+
+// clusterView is the cluster as one node shows it: the map of the meta shard and its
+// own status.
+type clusterView struct {
+	Cluster string           `json:"cluster"`
+	Members []cluster.Member `json:"members"`
+	Shards  []shardView      `json:"shards"`
+	status  node.Status
+}
+
+type shardView struct {
+	ID       cluster.ShardID     `json:"id"`
+	Replicas []cluster.Replica   `json:"replicas"`
+	Want     []cluster.Placement `json:"want"`
+}
+
+func askView(addr string) (clusterView, error) {
+	var v clusterView
+	reply, err := askCluster(addr, "TUTTI.MAP")
+	if err == nil {
+		err = json.Unmarshal(reply.Str, &v)
+	}
+	if err != nil {
+		return v, err
+	}
+	if v.status, err = askStatus(addr, statusTimeout); err != nil {
+		return v, unreachable(addr, err)
+	}
+	return v, nil
+}
+
+// find finds a member by its name or its id.
+func (v clusterView) find(name string) (cluster.Member, error) {
+	i := slices.IndexFunc(v.Members, func(x cluster.Member) bool { return x.Name == name || idWord(x.ID) == name || nodeName(x) == name })
+	if i < 0 {
+		return cluster.Member{}, &exitError{code: exitFailed, what: fmt.Sprintf("%s has no node %q", v.Cluster, name), safe: "nothing was changed", do: "tutti node ls"}
+	}
+	return v.Members[i], nil
+}
+
+func idWord(id cluster.NodeID) string { return strconv.FormatUint(uint64(id), 10) }
+
+// nodeName is what a node is called: nodes of dev clusters have no names.
+func nodeName(x cluster.Member) string {
+	if x.Name != "" {
+		return x.Name
+	}
+	return "node-" + idWord(x.ID)
+}
+
+// replicas counts the shards of which a node has a replica or is to have one.
+func (v clusterView) replicas(id cluster.NodeID) (n int) {
+	for _, s := range v.Shards {
+		has := slices.ContainsFunc(s.Replicas, func(r cluster.Replica) bool { return r.Node == id })
+		if has || slices.ContainsFunc(s.Want, func(p cluster.Placement) bool { return p.Node == id }) {
+			n++
+		}
+	}
+	return n
+}
+
+// nodeView is a node as node ls and show print it.
+type nodeView struct {
+	ID     cluster.NodeID  `json:"id"`
+	Name   string          `json:"name"`
+	Zone   string          `json:"zone,omitempty"`
+	Role   string          `json:"role"`
+	State  string          `json:"state"`
+	Up     bool            `json:"up"`
+	Client string          `json:"client"`
+	Peer   string          `json:"peer"`
+	Format cluster.Version `json:"formats"`
+	// Votes, Learns and Leads count the shards, meta among them.
+	Votes  int `json:"votes"`
+	Learns int `json:"learns"`
+	Leads  int `json:"leads"`
+}
+
+func (v clusterView) nodes() (list []nodeView) {
+	for _, x := range v.Members {
+		list = append(list, v.node(x))
+	}
+	return list
+}
+
+func (v clusterView) node(x cluster.Member) nodeView {
+	n := nodeView{ID: x.ID, Name: nodeName(x), Zone: x.Zone, Role: x.Role.String(), State: x.State.String(), Client: x.Client, Peer: x.Peer, Format: x.Version}
+	for _, s := range v.status.Nodes {
+		if s.ID == x.ID {
+			n.Up = s.Up
+		}
+	}
+	for _, s := range v.Shards {
+		for _, r := range s.Replicas {
+			switch {
+			case r.Node != x.ID:
+			case r.Part == cluster.Learner:
+				n.Learns++
+			default:
+				n.Votes++
+			}
+		}
+	}
+	for _, s := range v.status.Shards {
+		if s.Leader == x.ID {
+			n.Leads++
+		}
+	}
+	return n
+}
+
+func (v clusterView) list(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tZONE\tROLE\tSTATE\tUP\tADDRESS\tVOTES\tLEARNS\tLEADS")
+	for _, n := range v.nodes() {
+		up := "no"
+		if n.Up {
+			up = "yes"
+		}
+		zone := n.Zone
+		if zone == "" {
+			zone = "-"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", n.ID, n.Name, zone, n.Role, n.State, up, n.Client, n.Votes, n.Learns, n.Leads)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func (c devCluster) node(t *testing.T, args ...string) result {
+	t.Helper()
+	return tutti(t, "", append(append([]string{"node"}, args...), "--addr", c.addr(0))...)
+}
+
+// nodes returns what node ls says.
+func (c devCluster) nodes(t *testing.T) map[string]nodeView {
+	t.Helper()
+	r := c.node(t, "ls", "--json")
+	r.wants(t, 0)
+	var list []nodeView
+	if err := json.Unmarshal([]byte(r.out), &list); err != nil {
+		t.Fatalf("%v: %s", err, r.out)
+	}
+	byName := make(map[string]nodeView)
+	for _, n := range list {
+		byName[n.Name] = n
+	}
+	return byName
+}
+
+// Nodes are drained, taken back and removed by the commands that an operator
+// types, and data stays.
+func TestNodesLeave(t *testing.T) {
+	t.Parallel()
+	c := startDev(t, filepath.Join(t.TempDir(), "data"), 5)
+	c.cli(t, 0, "SET", "k", "v").wants(t, 0)
+	if n := c.nodes(t); len(n) != 5 || n["node-1"].Votes+n["node-2"].Votes+n["node-3"].Votes != 6 || n["node-5"].Learns != 2 {
+		t.Fatalf("five nodes: %+v", n)
+	}
+	c.node(t, "drain", "node-2").wants(t, 0)
+	if n := c.nodes(t); n["node-2"].State != "draining" || n["node-2"].Votes+n["node-2"].Learns+n["node-2"].Leads != 0 || n["node-4"].Votes != 2 {
+		t.Errorf("node 2 is drained, node 4 votes for it: %+v", n)
+	}
+	if r := c.cli(t, 1, "GET", "k"); r.out != "v\n" {
+		t.Errorf("through the drained node: %+v", r)
+	}
+	c.node(t, "undrain", "2").wants(t, 0)
+	c.node(t, "remove", "node-5").wants(t, 0)
+	c.node(t, "remove", "node-4").wants(t, 0)
+	if n := c.nodes(t); len(n) != 3 || n["node-4"].ID != 0 {
+		t.Errorf("two are removed: %+v", n)
+	}
+	if r := c.node(t, "drain", "node-9"); r.code != exitFailed || !strings.Contains(r.errors, `has no node "node-9"`) {
+		t.Errorf("a stranger drains: %+v", r)
+	}
+	if r := c.node(t, "drain", "node-3"); r.code != exitFailed || !strings.Contains(r.errors, "one copy") || !strings.Contains(r.errors, "--accept-one-copy") {
+		t.Errorf("a drain that leaves one copy to decide: %+v", r)
+	}
+	c.node(t, "remove", "node-3", "--accept-one-copy").wants(t, 0)
+	if r := c.cli(t, 0, "GET", "k"); r.out != "v\n" {
+		t.Errorf("from two nodes: %+v", r)
+	}
+	c.stop(t)
+}
