@@ -74,9 +74,9 @@ func TestDeadVoterIsReplacedByItself(t *testing.T) {
 	})
 }
 
-// While replicas move and no node fails, no read fails: one that waits on a node
-// whose replica leaves goes to the leader.
-func TestReadsGoOnWhileReplicasMove(t *testing.T) {
+// While replicas move and no node fails, no command fails: a read that waits on a
+// node whose replica leaves goes to the leader.
+func TestCommandsGoOnWhileReplicasMove(t *testing.T) {
 	bubbleLoad(t, Options{Seed: 312, Nodes: 4, AutoPlace: true}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
 		c := operator{all}
 		c.waitShape([]int{1, 2, 3}, []int{4})
@@ -87,11 +87,13 @@ func TestReadsGoOnWhileReplicasMove(t *testing.T) {
 			k := c.Client("").At(i)
 			readers.Go(func() {
 				defer k.Close()
-				for !stop.Load() {
-					v, err := k.Do("GET", "k")
-					if err != nil || Text(v) != "v" {
-						t.Errorf("%s a read through node %d: %s %v", stamp(), i, Text(v), err)
-						return
+				for n := 1; !stop.Load(); n++ {
+					for _, do := range [][]string{{"GET", "k", "v"}, {"INCR", fmt.Sprint("count", i), fmt.Sprint(n)}} {
+						v, err := k.Do(do[:2]...)
+						if err != nil || Text(v) != do[2] {
+							t.Errorf("%s %v through node %d: %s %v, want %s", stamp(), do[:2], i, Text(v), err, do[2])
+							return
+						}
 					}
 				}
 			})
