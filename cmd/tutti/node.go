@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -160,7 +161,7 @@ func drainNode(o leaving, name string) error {
 
 // drainRefused says what a refused drain would have done, and what helps.
 func drainRefused(err error, x cluster.Member) error {
-	e, ok := err.(*exitError)
+	e, ok := errors.AsType[*exitError](err)
 	if !ok {
 		return err
 	}
