@@ -56,7 +56,7 @@ func (tuttiSystem) statuses(ctx context.Context, b *bed) []*node.Status {
 	for i, n := range b.nodes {
 		wg.Go(func() {
 			var s node.Status
-			if askJSON(ctx, n.addr, &s, "TUTTI.STATUS") == nil {
+			if askJSON(ctx, n.addr, &s, "TUTTI.STATUS", "LOCAL") == nil {
 				all[i] = &s
 			}
 		})

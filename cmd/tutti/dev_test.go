@@ -87,7 +87,7 @@ func TestDevKeepsItsDataAndItsNodes(t *testing.T) {
 	c.line(t, "node 2 ended: signal: killed; its log: ")
 	eventually(t, func() error {
 		s, r := c.ask(t)
-		if m := s.Nodes[1]; r.code != 0 || !m.Up || m.PID == before.Nodes[1].PID {
+		if m := s.Nodes[1]; r.code != 0 || !m.Up || m.PID == 0 || m.PID == before.Nodes[1].PID {
 			return fmt.Errorf("node 2 is %+v: %s", m, s.Verdict)
 		}
 		return nil

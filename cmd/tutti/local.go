@@ -174,7 +174,7 @@ func free(addr string) error {
 		do: "choose another address with --listen"}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		e.what, e.do = addr+" is in use by another process", "stop what uses the address, or choose another with --listen"
-		if s, err := askStatus(addr, time.Second); err == nil {
+		if s, err := askStatus(addr, time.Second, ofItself); err == nil {
 			e.what = fmt.Sprintf("%s is in use: node %d of the tutti cluster %q runs there", addr, s.Node, s.Cluster)
 		}
 	}
@@ -222,17 +222,20 @@ func led(s node.Status) bool {
 
 // status asks node i for its view of the cluster.
 func (c *localCluster) status(i int) (node.Status, error) {
-	return askStatus(c.members[i].Client, time.Second)
+	return askStatus(c.members[i].Client, time.Second, ofItself)
 }
 
-func askStatus(addr string, limit time.Duration) (node.Status, error) {
+// ofItself asks a node for what it knows without asking others: no verdict.
+const ofItself = "LOCAL"
+
+func askStatus(addr string, limit time.Duration, how ...string) (node.Status, error) {
 	var s node.Status
 	conn, err := dialRESP(addr, limit)
 	if err != nil {
 		return s, err
 	}
 	defer conn.Close()
-	v, err := conn.do(limit, "TUTTI.STATUS")
+	v, err := conn.do(limit, append([]string{"TUTTI.STATUS"}, how...)...)
 	if err != nil {
 		return s, err
 	}

@@ -73,7 +73,7 @@ func noSuchCommand(root *cobra.Command, args []string) error {
 // to start one.
 func begin() error {
 	addr := givenAddr()
-	switch _, err := askStatus(addr, time.Second); {
+	switch _, err := askStatus(addr, time.Second, ofItself); {
 	case err == nil:
 		return printStatus(addr, false)
 	case errors.Is(err, errNoTutti):

@@ -49,25 +49,22 @@ func printStatus(addr string, asJSON bool) error {
 	if err != nil {
 		return failed(err, "")
 	}
-	if !led(s) {
+	if s.Safety == nil || s.Safety.Safety == node.Unavailable {
 		return &exitError{code: exitUnavailable} // the verdict has said it
 	}
 	return nil
 }
 
-// askMembers asks every node for its own pid. One that can't be reached stays
-// as the first one sees it, but for that it is down.
+// askMembers asks every node that is up for its own pid.
 func askMembers(s *node.Status) {
 	var wg sync.WaitGroup
 	for i := range s.Nodes {
 		m := &s.Nodes[i]
-		if m.ID == s.Node {
+		if m.ID == s.Node || !m.Up {
 			continue
 		}
 		wg.Go(func() {
-			own, err := askStatus(m.Client, statusPeerTimeout)
-			m.Up = err == nil
-			if err == nil {
+			if own, err := askStatus(m.Client, statusPeerTimeout, ofItself); err == nil {
 				m.PID = ownPID(own)
 			}
 		})
@@ -89,13 +86,6 @@ func writeStatus(s node.Status) error {
 		return err
 	}
 	for _, m := range s.Nodes {
-		state := "down"
-		if m.Up {
-			state = "up"
-			if m.Rebuilding {
-				state = "rebuilding"
-			}
-		}
 		leads, shards := 0, 0
 		for _, sh := range s.Shards {
 			if sh.Shard == cluster.Meta {
@@ -105,7 +95,7 @@ func writeStatus(s node.Status) error {
 				leads++
 			}
 		}
-		fmt.Printf("  node %d  %-21s %-5s leads %d of %d shards\n", m.ID, m.Client, state, leads, shards)
+		fmt.Printf("  node %d  %-21s %-5s leads %d of %d shards\n", m.ID, m.Client, m.Presence, leads, shards)
 	}
 	return nil
 }

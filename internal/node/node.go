@@ -71,6 +71,7 @@ type Node struct {
 	host   *shard.Host
 	router *router.Router
 	server *server.Server
+	survey *survey
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
@@ -351,6 +352,8 @@ func (n *Node) openShards() (err error) {
 		return err
 	}
 	n.router.Start(n.host)
+	n.survey = &survey{node: n.self.Node, maps: n.maps, host: n.host, mono: n.cfg.Clock.Mono, log: n.cfg.Logger, lead: n.router.Lead}
+	n.survey.open(n.links)
 	n.keeper.changed = func() {
 		n.host.MapChanged()
 		n.watch.signal()

@@ -240,24 +240,3 @@ func TestMarkOnlyDamage(t *testing.T) {
 		}
 	}
 }
-
-func TestVerdict(t *testing.T) {
-	for _, c := range []struct {
-		up, clean, all int
-		rebuilding     []cluster.NodeID
-		led            bool
-		want           string
-	}{
-		{3, 3, 3, nil, true, "Healthy. Survives the loss of any 1 of 3 nodes."},
-		{2, 2, 3, nil, true, "Available, but survives no further loss: 2 of 3 nodes are up."},
-		{3, 2, 3, []cluster.NodeID{3}, true, "Available: the data of node 3 is being made anew from the others; survives the loss of 0 more of 3 nodes."},
-		{5, 3, 5, []cluster.NodeID{2, 3}, true, "Available: the data of nodes 2, 3 is being made anew from the others; survives the loss of 0 more of 5 nodes."},
-		{3, 2, 3, []cluster.NodeID{3}, false, "Not available: 3 of 3 nodes are up and no leader is known."},
-		{3, 1, 3, []cluster.NodeID{2, 3}, false, "Not available: the data of nodes 2, 3 is damaged"},
-		{1, 1, 1, nil, true, "One copy decides"},
-	} {
-		if got := verdict(c.up, c.clean, c.all, c.rebuilding, c.led); !strings.HasPrefix(got, c.want) {
-			t.Errorf("%+v: %q", c, got)
-		}
-	}
-}

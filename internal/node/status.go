@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
+	"time"
 
 	"tutti/internal/cluster"
 	"tutti/internal/peer"
@@ -22,66 +22,93 @@ type Status struct {
 	// Generation counts how often the node's data was made anew.
 	Generation uint64       `json:"generation"`
 	Nodes      []NodeStatus `json:"nodes"`
-	Shards     []shard.Info `json:"shards"`
+	// Shards is what this node knows of them by itself.
+	Shards []shard.Info `json:"shards"`
 	// Damage is why data of this node was set aside, and where it lies, as long
 	// as it does.
 	Damage string `json:"damage,omitempty"`
 	// UnreadableRows counts commands that met a row here which can't be read.
 	UnreadableRows uint64 `json:"unreadable_rows,omitempty"`
-	Verdict        string `json:"verdict"` // one sentence: is it safe now
+	// Verdict is whether it is safe now, in a sentence or two, and Safety what it
+	// is made of. Without them nobody else was asked.
+	Verdict string   `json:"verdict,omitempty"`
+	Safety  *Verdict `json:"safety,omitempty"`
 }
 
-// NodeStatus is a node as another sees it.
+// NodeStatus is a node as the leaders of its shards see it, or, if it has no
+// replica that is led, as the node that answers does.
 type NodeStatus struct {
 	ID         cluster.NodeID `json:"id"`
 	PID        int            `json:"pid,omitempty"` // of the node that answers
 	Client     string         `json:"client"`
 	Peer       string         `json:"peer"`
-	Up         bool           `json:"up"`
+	Up         bool           `json:"up"` // it has answered within the last second
+	Presence   Presence       `json:"presence"`
+	SilentMS   int64          `json:"silent_ms,omitempty"` // for how long, if it is silent
 	Full       bool           `json:"disk_full"`
 	Rebuilding bool           `json:"rebuilding,omitempty"` // its data is being made anew
 }
 
-func (n *Node) status(ctx context.Context) ([]byte, error) {
+// status is TUTTI.STATUS. alone: nobody else is asked.
+func (n *Node) status(ctx context.Context, alone bool) ([]byte, error) {
 	s := Status{Cluster: n.self.Cluster, Node: n.self.Node, Version: Version,
 		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: n.asideText(), UnreadableRows: n.host.Unreadable()}
-	led := true
-	var rebuilding []cluster.NodeID
-	m := n.maps.Map()
-	for _, sh := range shardsInOrder(m) {
+	f := n.survey.alone(ctx)
+	if !alone {
+		f = n.survey.get(ctx, 0)
+	}
+	if f == nil {
+		return nil, ctx.Err()
+	}
+	e := n.evidence(f)
+	for _, sh := range shardsInOrder(e.m) {
 		info, err := n.shardInfo(ctx, sh)
 		if err != nil {
 			return nil, err
 		}
-		led = led && info.Leader != 0
-		rebuilding = append(append(rebuilding, info.Learners...), info.Asking...)
-		if info.Rebuilding {
-			rebuilding = append(rebuilding, n.self.Node)
-		}
 		s.Shards = append(s.Shards, info)
 	}
-	slices.Sort(rebuilding)
-	rebuilding = slices.Compact(rebuilding)
-	up, clean := 0, 0
-	for _, x := range m.Members {
-		ns := NodeStatus{ID: x.ID, Client: x.Client, Peer: x.Peer, Up: x.ID == n.self.Node || n.links.Up(x.ID),
-			Full: n.links.Room(x.ID) != peer.RoomPlenty, Rebuilding: slices.Contains(rebuilding, x.ID)}
-		if x.ID == n.self.Node {
-			ns.PID, ns.Full = os.Getpid(), n.space.Full()
+	for _, x := range e.members() {
+		m, _ := e.m.Member(x.id)
+		ns := NodeStatus{ID: x.id, Client: m.Client, Peer: m.Peer, Up: x.presence != Silent, Presence: x.presence,
+			Full: n.links.Room(x.id) != peer.RoomPlenty, Rebuilding: x.rebuilding}
+		if x.presence == Silent {
+			ns.SilentMS = x.silent.Milliseconds()
 		}
-		if ns.Up {
-			up++
-			if !ns.Rebuilding {
-				clean++
-			}
+		if x.id == n.self.Node {
+			ns.PID, ns.Full = os.Getpid(), n.space.Full()
 		}
 		s.Nodes = append(s.Nodes, ns)
 	}
-	s.Verdict = verdict(up, clean, len(m.Members), rebuilding, led) + fullDisks(s.Nodes)
-	if s.UnreadableRows > 0 {
-		s.Verdict += fmt.Sprintf(" %d commands met a row on this node that can't be read; its log names the key.", s.UnreadableRows)
+	if !alone {
+		v := e.judge()
+		s.Safety = &v
+		s.Verdict = v.Text + fullDisks(s.Nodes)
+		if s.UnreadableRows > 0 {
+			s.Verdict += fmt.Sprintf(" %d commands met a row on this node that can't be read; its log names the key.", s.UnreadableRows)
+		}
 	}
 	return json.Marshal(s)
+}
+
+// Verdict returns what this node can say of the safety of the cluster, by
+// answers that are at most maxAge old.
+func (n *Node) Verdict(ctx context.Context, maxAge time.Duration) (Verdict, error) {
+	f := n.survey.get(ctx, maxAge)
+	if f == nil {
+		return Verdict{}, ctx.Err()
+	}
+	return n.evidence(f).judge(), nil
+}
+
+// evidence is what a verdict is made from, with what was found.
+func (n *Node) evidence(f *findings) evidence {
+	e := evidence{node: n.self.Node, m: n.maps.Map(), found: f, silent: n.links.Silent}
+	for _, s := range e.m.Shards {
+		_, has := s.On(n.self.Node)
+		e.lacking = e.lacking || has && !n.host.Has(s.ID)
+	}
+	return e
 }
 
 // shardsInOrder lists the shards as status shows them: those with slots, in the
@@ -114,28 +141,6 @@ func (n *Node) asideText() string {
 		list = append(list, fmt.Sprintf("%s: %s", a.Dir, a.Why))
 	}
 	return strings.Join(list, "; ")
-}
-
-// verdict says in one sentence whether the cluster is safe now. Of all nodes, up
-// are up, of which clean have their data; rebuilding lists those that have not.
-func verdict(up, clean, all int, rebuilding []cluster.NodeID, led bool) string {
-	spare := clean - (all/2 + 1)
-	switch {
-	case !led && len(rebuilding) > (all-1)/2:
-		return fmt.Sprintf("Not available: the data of %s is damaged, so no majority of %d good copies is left. "+
-			"Nothing was destroyed: it was set aside in their folders. Keep them all; tutti recover, of a later version, will need them.", idText(rebuilding), all/2+1)
-	case !led:
-		return fmt.Sprintf("Not available: %d of %d nodes are up and no leader is known.", up, all)
-	case all == 1:
-		return "One copy decides: if this node stops, the cluster stops."
-	case len(rebuilding) > 0:
-		return fmt.Sprintf("Available: the data of %s is being made anew from the others; survives the loss of %d more of %d nodes.", idText(rebuilding), max(spare, 0), all)
-	case spare <= 0:
-		return fmt.Sprintf("Available, but survives no further loss: %d of %d nodes are up.", up, all)
-	case up < all:
-		return fmt.Sprintf("Available: %d of %d nodes are up; survives the loss of %d more.", up, all, spare)
-	}
-	return fmt.Sprintf("Healthy. Survives the loss of any %d of %d nodes.", spare, all)
 }
 
 // fullDisks names the nodes that need room, for the end of the verdict.

@@ -125,6 +125,7 @@ func (l *Links) receive(h Hello, in *inbound, conn net.Conn, r *bufio.Reader) er
 		}
 		if k := l.link(h.Node); k != nil {
 			k.heard.Store(time.Now().UnixNano())
+			k.spoke.Store(int64(l.cfg.Mono()))
 		}
 		handle := l.mux.frames[kind]
 		switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -102,7 +103,8 @@ type link struct {
 	senders atomic.Int32  // how many of its goroutines have not ended
 	ended   chan struct{} // closed when all have
 
-	heard atomic.Int64  // when something last came from the peer, in ns of a monotonic clock
+	heard atomic.Int64  // when something last came from the peer, or a connection to it was made, in ns of a monotonic clock
+	spoke atomic.Int64  // when a frame of the peer last came, after its hello was accepted; at first when the link began
 	room  atomic.Uint32 // Room on the peer's disk, by its last ping
 	lanes [classes]*lane
 
@@ -166,6 +168,7 @@ func (l *Links) Connect(node cluster.NodeID) {
 	k.senders.Store(int32(classes))
 	k.ctx, k.cancel = context.WithCancel(l.ctx)
 	k.heard.Store(time.Now().UnixNano())
+	k.spoke.Store(int64(l.cfg.Mono()))
 	before := l.parting[node]
 	for c := range classes {
 		k.lanes[c] = &lane{wake: make(chan struct{}, 1), knock: make(chan struct{}, 1), max: queueMax[c]}
@@ -366,6 +369,17 @@ func (k *link) connected() bool {
 	return true
 }
 
+// Silent returns how long ago a frame of a peer came last: pings come every
+// second. What it has sent does not count while it is refused. For one that this
+// node has no link to it is as long as anything can be.
+func (l *Links) Silent(node cluster.NodeID) time.Duration {
+	k := l.link(node)
+	if k == nil {
+		return math.MaxInt64
+	}
+	return l.cfg.Mono() - time.Duration(k.spoke.Load())
+}
+
 // send keeps one connection to a peer and writes what waits for it.
 func (l *Links) send(k *link, class Class) {
 	pause := redialMin
@@ -461,7 +475,7 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 				return errors.New("the peer is silent")
 			}
 			q.mu.Lock()
-			q.buf = appendFrame(q.buf, kindPing, l.ping().encode)
+			q.buf = appendFrame(q.buf, kindPing, l.cfg.ping().encode)
 			q.mu.Unlock()
 			if control {
 				l.AskClock(k.node)

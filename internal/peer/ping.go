@@ -38,10 +38,10 @@ func decodePing(b []byte) (ping, error) {
 	return ping{wall: int64(be.Uint64(b)), room: Room(b[8])}, nil
 }
 
-func (l *Links) ping() ping {
-	p := ping{wall: l.cfg.Wall()}
-	if l.cfg.Room != nil {
-		p.room = l.cfg.Room()
+func (c *Config) ping() ping {
+	p := ping{wall: c.Wall()}
+	if c.Room != nil {
+		p.room = c.Room()
 	}
 	return p
 }

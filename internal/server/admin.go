@@ -139,8 +139,13 @@ func lolwut(r *request, _ [][]byte) {
 	r.Verbatim(strings.Join(staves, "\n") + "\n\ntutti: many machines, one computer. tutti ver. " + r.s.cfg.Node.Version + "\n")
 }
 
-func status(r *request, _ [][]byte) {
-	b, err := r.s.cfg.Status(r.s.ctx)
+func status(r *request, args [][]byte) {
+	alone := len(args) == 2
+	if len(args) > 2 || alone && !resp.IsWord(args[1], "LOCAL") {
+		r.Error(command.TextSyntax)
+		return
+	}
+	b, err := r.s.cfg.Status(r.s.ctx, alone)
 	if err != nil {
 		r.Error("ERR " + err.Error())
 		return

@@ -28,8 +28,9 @@ type Config struct {
 	ClientsMax int
 	// Debug allows the DEBUG command, for development.
 	Debug bool
-	// Status answers TUTTI.STATUS: a JSON document.
-	Status func(ctx context.Context) ([]byte, error)
+	// Status answers TUTTI.STATUS: a JSON document. alone: without asking another
+	// node.
+	Status func(ctx context.Context, alone bool) ([]byte, error)
 }
 
 // NodeInfo is what the server tells of its node.

@@ -146,8 +146,10 @@ func (l *leadership) watchDisk() {
 	l.r.elections.transfer(quickest, l.r.hasRoom)
 }
 
-// heardAck takes what a follower's answer tells about the log it holds.
+// heardAck takes what a follower's answer tells: that it is there, and what of
+// the log it holds.
 func (l *leadership) heardAck(m *pb.Message) {
+	l.answers.note(m, l.r.term, l.r.host.cfg.Clock.Mono())
 	if m.GetType() == pb.MsgAppResp && !m.GetReject() {
 		l.health.Held(cluster.ReplicaID(m.GetFrom()), m.GetIndex(), l.r.ticks)
 	}

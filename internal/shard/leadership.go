@@ -30,6 +30,7 @@ type leadership struct {
 	health   audit.Health
 	audits   audits
 	changes  changes
+	answers  answers
 }
 
 // inflight is the batch that is proposed and not applied yet; nil: there is none.
@@ -44,6 +45,7 @@ func newLeadership(r *Replica) *leadership {
 	l.queue = queue{l: l, pending: make(map[groupID]*group.Group)}
 	l.heavy.l, l.room.l, l.audits.l = l, l, l
 	l.changes = changes{l: l, look: true}
+	l.answers = newAnswers(r.host.cfg.Clock.Mono(), r.appends.commit)
 	return l
 }
 
@@ -57,6 +59,7 @@ func (l *leadership) drop() {
 // tick runs every tick once the leader may evaluate.
 func (l *leadership) tick() {
 	l.changes.tick()
+	l.answers.tick(l.r.ticks, l.r.appends.commit)
 	l.audits.compare()
 	l.audits.tick()
 	l.watchDisk()

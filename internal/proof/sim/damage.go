@@ -39,7 +39,7 @@ func (c *Cluster) WaitRebuilt(i int, generation uint64, within time.Duration) {
 	c.t.Helper()
 	last := "it did not answer"
 	for end := time.Now().Add(within); time.Now().Before(end); c.Attend(200 * time.Millisecond) {
-		s, err := c.Status(i)
+		s, err := Verdict(c, i)
 		if err != nil {
 			continue
 		}

@@ -197,11 +197,11 @@ func TestDamagedMajorityDestroysNothing(t *testing.T) {
 		}
 		c.Attend(30 * time.Second)
 		for i := 1; i <= 3; i++ {
-			s, err := c.Status(i)
+			s, err := Verdict(c, i)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !strings.HasPrefix(s.Verdict, "Not available: the data of nodes") || !strings.Contains(s.Verdict, "Nothing was destroyed") {
+			if !strings.HasPrefix(s.Verdict, "No majority: the data of nodes") || !strings.Contains(s.Verdict, "Nothing was destroyed") {
 				t.Errorf("node %d says: %s", i, s.Verdict)
 			}
 			if i != lead {

@@ -104,7 +104,7 @@ func TestAllDisksFull(t *testing.T) {
 		is("1", "EXPIRE", "b", "1")
 		time.Sleep(2 * time.Second)
 		is("nil", "GET", "b")
-		if s, err := c.Status(1); err != nil || !strings.HasSuffix(s.Verdict, "No disk has room: only reads and deletes are served.") {
+		if s, err := Verdict(c, 1); err != nil || !strings.HasSuffix(s.Verdict, "No disk has room: only reads and deletes are served.") {
 			t.Errorf("status: %s %v", s.Verdict, err)
 		}
 		// A node that has to be killed comes back, and others can open sessions.
@@ -128,7 +128,7 @@ func TestAllDisksFull(t *testing.T) {
 		}
 		roomy(c)
 		is("OK", "SET", "a", "3")
-		if s, err := c.Status(1); err != nil || strings.Contains(s.Verdict, "room") {
+		if s, err := Verdict(c, 1); err != nil || strings.Contains(s.Verdict, "room") {
 			t.Errorf("status: %s %v", s.Verdict, err)
 		}
 		c.WaitEqual(10 * time.Second)
@@ -224,7 +224,7 @@ func TestQuotaOfTheLeader(t *testing.T) {
 		}
 		roomy(c)
 		time.Sleep(3 * time.Second)
-		if s, err := c.Status(full); err != nil || strings.Contains(s.Verdict, "room") {
+		if s, err := Verdict(c, full); err != nil || strings.Contains(s.Verdict, "room") {
 			t.Errorf("status: %s %v", s.Verdict, err)
 		}
 	})

@@ -83,7 +83,7 @@ func TestUnreadableRowEverywhere(t *testing.T) {
 				c.WaitEqual(10 * time.Second)
 				met := uint64(0)
 				for i := 1; i <= 3; i++ {
-					s, err := c.Status(i)
+					s, err := Verdict(c, i)
 					if err != nil || s.Generation != 0 {
 						t.Errorf("node %d is of generation %d, %v", i, s.Generation, err)
 					}

@@ -13,13 +13,18 @@ import (
 	"tutti/internal/shard"
 )
 
-// Status asks node i for its status.
-func (c *Cluster) Status(i int) (node.Status, error) {
+// Status asks node i for what it knows by itself.
+func (c *Cluster) Status(i int) (node.Status, error) { return askStatus(c, i, "LOCAL") }
+
+// Verdict asks node i for its status with a verdict, for which it asks others.
+func Verdict(c *Cluster, i int) (node.Status, error) { return askStatus(c, i) }
+
+func askStatus(c *Cluster, i int, how ...string) (node.Status, error) {
 	var s node.Status
 	if !c.Up(i) {
 		return s, errors.New("down")
 	}
-	v, err := c.admin.At(i).Do("TUTTI.STATUS")
+	v, err := c.admin.At(i).Do(append([]string{"TUTTI.STATUS"}, how...)...)
 	if err != nil {
 		return s, err
 	}

@@ -1,0 +1,139 @@
+package node
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"tutti/internal/cluster"
+	"tutti/internal/shard"
+)
+
+// scene is a cluster to be judged: a meta shard and one of data on the same
+// nodes, all of which have confirmed everything a moment ago.
+type scene struct {
+	e evidence
+}
+
+func newScene(t *testing.T, nodes, voters int) *scene {
+	t.Helper()
+	var m cluster.Map
+	d := cluster.Descriptor{Generation: 1, Next: cluster.ReplicaID(nodes + 1)}
+	for i := 1; i <= nodes; i++ {
+		m.Members = append(m.Members, cluster.Member{ID: cluster.NodeID(i), Client: "h:1", Version: 1})
+		r := cluster.Replica{ID: cluster.ReplicaID(i), Node: cluster.NodeID(i)}
+		if i <= voters {
+			d.Replicas = append(d.Replicas, r)
+		}
+	}
+	data := d
+	data.ID, data.Slots = 1, cluster.AllSlots
+	m.Shards = []cluster.Shard{{Descriptor: d}, {Descriptor: data}}
+	made, err := cluster.NewMap(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{evidence{node: 1, m: made, found: newFindings(0), silent: func(cluster.NodeID) time.Duration { return 0 }}}
+	for _, sh := range made.Shards {
+		lead := shard.Standing{Shard: sh.ID, Leader: 1, Term: 2, Leads: true, Commit: 10}
+		for _, r := range sh.Replicas {
+			lead.Replicas = append(lead.Replicas, shard.Copy{ID: r.ID, Node: r.Node, Match: 10, Confirmed: true})
+		}
+		s.e.found.leads[sh.ID] = lead
+	}
+	return s
+}
+
+// copies changes the copies of a node.
+func (s *scene) copies(node cluster.NodeID, f func(c *shard.Copy)) {
+	for _, lead := range s.e.found.leads {
+		for i := range lead.Replicas {
+			if lead.Replicas[i].Node == node {
+				f(&lead.Replicas[i])
+			}
+		}
+	}
+}
+
+func (s *scene) freeze(node cluster.NodeID, d time.Duration) {
+	s.copies(node, func(c *shard.Copy) { c.Silent, c.Confirmed = d, false })
+}
+
+func (s *scene) zones(names ...string) {
+	for i := range s.e.m.Members {
+		s.e.m.Members[i].Zone = names[i]
+	}
+}
+
+func (s *scene) leaderless(silent time.Duration) {
+	clear(s.e.found.leads)
+	s.e.silent = func(cluster.NodeID) time.Duration { return silent }
+}
+
+func TestVerdict(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		nodes, voters int
+		change        func(s *scene)
+		safety        Safety
+		losses, zones int
+		want          string // part of the text
+	}{
+		{"all well", 3, 3, nil, Healthy, 1, -1, "Healthy. Survives the loss of any 1 of 3 nodes."},
+		{"five", 5, 5, nil, Healthy, 2, -1, "Healthy. Survives the loss of any 2 of 5 nodes."},
+		{"more nodes than copies", 5, 3, nil, Healthy, 1, -1, "any 1 of 5 nodes."},
+		{"one", 1, 1, nil, Fragile, 0, -1, "One copy decides: if node 1 stops, the cluster stops."},
+		{"two", 2, 2, nil, Fragile, 0, -1, "No loss is survived: of 2 copies both are needed."},
+		{"a zone each", 3, 3, func(s *scene) { s.zones("a", "b", "c") }, Healthy, 1, 1, "any 1 of 3 nodes or any 1 of 3 zones."},
+		{"two zones", 3, 3, func(s *scene) { s.zones("a", "a", "c") }, Healthy, 1, 0, "any 1 of 3 nodes."},
+		{"frozen", 3, 3, func(s *scene) { s.freeze(3, 6*time.Second) }, Degraded, 0, -1,
+			"Degraded: node 3 has not answered for 6.0 s. The loss of one more node may stop the cluster."},
+		{"frozen of five", 5, 5, func(s *scene) { s.freeze(3, time.Minute) }, Degraded, 1, -1,
+			"Degraded: node 3 has not answered for 60 s. Survives the loss of any 1 more node."},
+		{"two of five", 5, 5, func(s *scene) { s.freeze(3, time.Minute); s.freeze(4, 3*time.Hour) }, Degraded, 0, -1,
+			"node 3 has not answered for 60 s, node 4 has not answered for 3 h. The loss"},
+		{"behind", 3, 3, func(s *scene) { s.copies(3, func(c *shard.Copy) { c.Match, c.Confirmed = 0, false }) }, Degraded, 0, -1,
+			"Degraded: node 3 has not confirmed yet what is committed. The loss of one"},
+		{"no majority confirmed", 3, 3, func(s *scene) { s.freeze(2, 6*time.Second); s.freeze(3, 7*time.Second) }, Unavailable, -1, -1,
+			"No majority: seen from node 1, node 2 has not answered for 6.0 s, node 3 has not answered for 7.0 s. Stopped until a majority answers: the cluster. Nothing is lost."},
+		{"no leader, all silent", 3, 3, func(s *scene) { s.leaderless(8 * time.Second) }, Unavailable, -1, -1,
+			"No majority: seen from node 1, node 2 has not answered for 8.0 s, node 3"},
+		{"an election", 3, 3, func(s *scene) { s.leaderless(0) }, Unavailable, -1, -1, "No leader: the nodes answer, and elect one"},
+		{"a leader that was asked is mute", 3, 3, func(s *scene) { s.leaderless(0); s.e.found.mute = []cluster.NodeID{2} }, Unavailable, -1, -1,
+			"No majority: seen from node 1, node 2 has not answered for 1.6 s."},
+		{"one shard has stopped", 3, 3, func(s *scene) { delete(s.e.found.leads, 1) }, Unavailable, -1, -1, "Stopped until then: shard 1."},
+		{"meta has stopped", 3, 3, func(s *scene) { delete(s.e.found.leads, 0) }, Unavailable, -1, -1, "Stopped until then: changes of the cluster."},
+		{"made anew", 3, 3, func(s *scene) {
+			s.copies(3, func(c *shard.Copy) { c.Part, c.Data, c.Confirmed = cluster.Learner, 1, false })
+		}, Degraded, 0, -1,
+			"Degraded: the data of node 3 is being made anew from the others. The loss of one more node may stop the cluster."},
+		{"a learner that is to stay one", 3, 3, func(s *scene) {
+			for i := range s.e.m.Shards {
+				s.e.m.Shards[i].Want = []cluster.Placement{{Node: 1}, {Node: 2}, {Node: 3, Learner: true}}
+			}
+			s.copies(3, func(c *shard.Copy) { c.Part, c.Data = cluster.Learner, 1 })
+		}, Fragile, 0, -1, "of 2 copies both are needed"},
+		{"a majority is damaged", 3, 3, func(s *scene) { s.leaderless(0); s.e.found.asking[1] = []cluster.NodeID{2, 3} }, Unavailable, -1, -1,
+			"No majority: the data of nodes 2, 3 is damaged, so no majority of 2 good copies is left. Nothing was destroyed"},
+		{"a gateway is gone", 4, 3, func(s *scene) {
+			s.e.silent = func(n cluster.NodeID) time.Duration { return time.Duration(n/4) * time.Minute }
+		}, Degraded, 1, -1, "Degraded: node 4 has not answered for 60 s. Survives the loss of any 1 more node."},
+		{"never heard", 4, 3, func(s *scene) { s.e.silent = func(cluster.NodeID) time.Duration { return math.MaxInt64 } }, Degraded, 1, -1,
+			"node 4 has not answered for as long as this node runs"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScene(t, c.nodes, c.voters)
+			if c.change != nil {
+				c.change(s)
+			}
+			v := s.e.judge()
+			if v.Safety != c.safety || v.NodeLosses != c.losses || v.ZoneLosses != c.zones || !strings.Contains(v.Text, c.want) {
+				t.Errorf("%+v\nwant %s, %d nodes, %d zones, %q", v, c.safety, c.losses, c.zones, c.want)
+			}
+			if wrong := c.safety == Degraded; wrong != (len(v.Problems) > 0) && c.safety != Unavailable {
+				t.Errorf("problems: %+v", v.Problems)
+			}
+		})
+	}
+}
