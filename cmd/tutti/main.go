@@ -46,7 +46,7 @@ func rootCommand(args []string) *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(), devCommand(), startCommand(), statusCommand(), nodeCommand(), cliCommand(), versionCommand())
+	root.AddCommand(demoCommand(), devCommand(), startCommand(), statusCommand(), nodeCommand(), recoverCommand(), cliCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError(err.Error(), c.CommandPath()) })
 	root.SetArgs(args)
 	return root

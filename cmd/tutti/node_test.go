@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -61,4 +63,47 @@ func TestNodesLeave(t *testing.T) {
 		t.Errorf("from two nodes: %+v", r)
 	}
 	c.stop(t)
+}
+
+// A majority is lost for ever: one node's folder becomes the cluster, once
+// somebody has confirmed what that costs.
+func TestRecover(t *testing.T) {
+	t.Parallel()
+	c := startDev(t, filepath.Join(t.TempDir(), "data"), 3)
+	c.cli(t, 0, "SET", "k", "v").wants(t, 0)
+	if r := c.cli(t, 2, "GET", "k"); r.out != "v\n" {
+		t.Fatalf("through node 3: %+v", r)
+	}
+	dir := filepath.Join(c.dir, "node-3")
+	if r := tutti(t, "", "recover", "--dir", dir, "--confirm", "dev"); r.code != exitFailed || !strings.Contains(r.errors, "runs; stop it first") {
+		t.Errorf("a node that runs: %+v", r)
+	}
+	c.stop(t)
+	if r := tutti(t, "no\n", "recover", "--dir", dir); r.code != exitFailed || !strings.Contains(r.out, "given up for ever: node-1") || !strings.Contains(r.errors, "nothing was changed") {
+		t.Errorf("not confirmed: %+v", r)
+	}
+	tutti(t, "dev\n", "recover", "--dir", dir).wants(t, 0)
+	n := launch(t, t.TempDir(), "start", "--dir", dir)
+	c.awaitOne(t, 2)
+	if r := c.cli(t, 2, "GET", "k"); r.out != "v\n" {
+		t.Errorf("from the copy that was left: %+v", r)
+	}
+	if r := c.cli(t, 2, "SET", "k", "w"); r.out != "OK\n" {
+		t.Errorf("a write to the copy that was left: %+v", r)
+	}
+	n.signal(t, syscall.SIGTERM)
+	if code := n.ends(t); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, n.text())
+	}
+}
+
+// awaitOne waits until a node answers that had been stopped.
+func (c devCluster) awaitOne(t *testing.T, node int) {
+	t.Helper()
+	eventually(t, func() error {
+		if r := c.cli(t, node, "PING"); r.out != "PONG\n" {
+			return fmt.Errorf("PING: %+v", r)
+		}
+		return nil
+	})
 }

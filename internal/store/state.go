@@ -292,6 +292,28 @@ func (s *State) Create(d cluster.Descriptor, at Applied, conf *pb.ConfState, row
 	return s.db.Flush()
 }
 
+// Rewrite puts rows and drops rows, all or nothing, beside what entries do. It is
+// for a folder whose node does not run, and durable on return, as is all that was
+// committed before.
+func (s *State) Rewrite(put []Row, drop [][]byte) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	for _, r := range put {
+		if err := b.Set(r.Key, r.Val, nil); err != nil {
+			return err
+		}
+	}
+	for _, row := range drop {
+		if err := b.Delete(row, nil); err != nil {
+			return err
+		}
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	return s.db.Flush()
+}
+
 // Drop removes all rows of a shard that owns slots here, and gives the disk
 // back. It is durable on return. No view of the shard may be open: excision
 // would change what it shows.
