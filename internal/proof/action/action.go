@@ -77,6 +77,13 @@ func (a *Action) Node(count int) int {
 	return i
 }
 
+// Number is the i-th word, a number.
+func (a *Action) Number(i int) int {
+	n, err := strconv.Atoi(a.Word(i))
+	a.Fail(err)
+	return n
+}
+
 // Way is the i-th word, a direction between hosts.
 func (a *Action) Way(i int) (from, to string) {
 	from, to, ok := strings.Cut(a.Word(i), ">")

@@ -31,6 +31,13 @@ var errMoot = errors.New("moot")
 //	lose N seed=S                        power cut that shows what was lied about
 //	lose-log N                           the newest part of the log of a node that is down
 //	flip N on=wal|vow|table|manifest|counters|starts|node.json|map seed=S   one bit of a node that is down
+//	join N                               a node more, the N-th, which starts once it was taken in
+//	place SHARD N …                      plans on which nodes the replicas of a shard are
+//	remove N                             takes a node out as soon as it has no replicas
+//	die N                                power cut for ever
+//
+// The last but one are an operator's orders: they are given at once, and carried
+// out in their order when the cluster can do it.
 var actions = map[string]func(c *Cluster, a *action.Action) error{
 	"start":    (*Cluster).doStart,
 	"stop":     whenUp((*Cluster).Stop),
@@ -52,6 +59,14 @@ var actions = map[string]func(c *Cluster, a *action.Action) error{
 	"lose":     (*Cluster).doLose,
 	"lose-log": (*Cluster).doLoseLog,
 	"flip":     (*Cluster).doFlip,
+	"join":     ordered(operator.doJoin),
+	"place":    ordered(operator.doPlace),
+	"remove":   ordered(operator.doRemove),
+	"die":      ordered(operator.doDie),
+}
+
+func ordered(do func(o operator, a *action.Action) error) func(c *Cluster, a *action.Action) error {
+	return func(c *Cluster, a *action.Action) error { return do(operator{c}, a) }
 }
 
 // Do does what a line of text says. moot is why it did not, if that is no
@@ -63,6 +78,7 @@ func (c *Cluster) Do(line string) (moot, err error) {
 		return nil, fmt.Errorf("no action %q", line)
 	}
 	c.Reap()
+	operator{c}.admit()
 	moot = do(c, a)
 	if a.Err() != nil {
 		return nil, fmt.Errorf("%s: %w", line, a.Err())

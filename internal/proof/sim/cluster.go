@@ -35,8 +35,15 @@ type Cluster struct {
 	opts     Options
 	machines []*machine
 	clients  int
-	admin    *Client
+	desk     desk
 	loads    []*Load
+}
+
+// desk is what an operator of the cluster has at hand.
+type desk struct {
+	admin  *Client // of the test's goroutine
+	orders *orders
+	seen   sightings
 }
 
 // bubbleYears is when time in bubbles, which begins in 2000, surely ends.
@@ -68,10 +75,10 @@ func New(t testing.TB, opts Options) *Cluster {
 	}
 	for _, m := range c.machines {
 		// What Form has returned from must survive a power cut.
-		m.disk = newDisk(mem.CrashClone(vfs.CrashCloneCfg{}), m.gate, &m.room)
+		m.disk, m.formed = newDisk(mem.CrashClone(vfs.CrashCloneCfg{}), m.gate, &m.room), true
 	}
-	c.admin = c.Client("admin")
-	c.admin.Timeout = time.Second
+	c.desk = desk{admin: c.Client("admin"), orders: newOrders(c), seen: newSightings()}
+	c.desk.admin.Timeout = time.Second
 	for i := range c.machines {
 		c.Start(i + 1)
 	}
@@ -80,7 +87,7 @@ func New(t testing.TB, opts Options) *Cluster {
 
 func (c *Cluster) machine(i int) *machine { return c.machines[i-1] }
 
-// Nodes returns the number of nodes, whether up or not.
+// Nodes returns the number of nodes that there ever were, whether up or not.
 func (c *Cluster) Nodes() int { return len(c.machines) }
 
 // Name returns the host name of node i.
@@ -128,6 +135,7 @@ func (c *Cluster) Heal() { c.Net.Heal() }
 func (c *Cluster) Recover() {
 	c.t.Helper()
 	c.Heal()
+	operator{c}.discardRemoved()
 	for i, m := range c.machines {
 		c.Resume(i + 1)
 		m.disk.repair()
@@ -137,7 +145,7 @@ func (c *Cluster) Recover() {
 	}
 	c.Reap()
 	for i := 1; i <= len(c.machines); i++ {
-		if !c.Up(i) && c.Dead(i) == nil {
+		if !c.Up(i) && c.Dead(i) == nil && c.machine(i).formed {
 			if err := c.TryStart(i); err != nil && c.Dead(i) == nil {
 				c.t.Fatalf("%s start node %d after all faults: %v", stamp(), i, err)
 			}
@@ -174,6 +182,7 @@ func (c *Cluster) Close() {
 		m.closing.Wait()
 	}
 	c.Net.Close()
+	c.desk.orders.close()
 	for _, l := range c.loads {
 		l.wg.Wait()
 	}

@@ -26,11 +26,14 @@ func (c *Cluster) Attend(d time.Duration) (starts int) {
 // restart starts nodes again that stopped themselves and returns how many.
 func (c *Cluster) restart() int {
 	c.t.Helper()
-	stopped := c.Reap()
-	for _, i := range stopped {
-		c.Start(i)
+	stopped := 0
+	for _, i := range c.Reap() {
+		if c.Dead(i) == nil {
+			c.Start(i)
+			stopped++
+		}
 	}
-	return len(stopped)
+	return stopped
 }
 
 // WaitRebuilt attends until node i says that it is of a generation, a voter of
@@ -44,7 +47,7 @@ func (c *Cluster) WaitRebuilt(i int, generation uint64, within time.Duration) {
 			continue
 		}
 		last = fmt.Sprintf("generation %d, damage %q, %s", s.Generation, s.Damage, s.Verdict)
-		if s.Generation == generation && s.Damage == "" && !s.Nodes[i-1].Rebuilding && led(s) {
+		if s.Generation == generation && s.Damage == "" && !rebuilding(s, i) && led(s) {
 			return
 		}
 	}
@@ -185,5 +188,11 @@ func flip(b []byte, at int) bool {
 // Rebuilding reports whether node i is not, or not yet, what it was.
 func (c *Cluster) Rebuilding(i int) bool {
 	s, err := c.Status(i)
-	return err != nil || s.Nodes[i-1].Rebuilding || s.Damage != ""
+	return err != nil || rebuilding(s, i) || s.Damage != ""
+}
+
+// rebuilding reports whether a status says of node i that its data is being made
+// anew.
+func rebuilding(s node.Status, i int) bool {
+	return slices.ContainsFunc(s.Nodes, func(x node.NodeStatus) bool { return int(x.ID) == i && x.Rebuilding })
 }

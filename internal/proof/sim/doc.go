@@ -13,8 +13,8 @@
 // node has a Clock of its own, which may jump, drift and stand still.
 //
 // All that is done to a cluster is lines of text (action.go). A Nemesis draws
-// faults (fault.go) from a seed and writes down what it does and when: a
-// Schedule, which can be run again. Goroutines of a node run in an order of
+// faults (fault.go) and changes of who belongs to the cluster (changes.go) from a
+// seed and writes down what it does and when: a Schedule, which can be run again. Goroutines of a node run in an order of
 // their own, so a schedule that failed is run several times. Clients work on
 // keys (load.go, workload.go) that the checkers of package check judge.
 //

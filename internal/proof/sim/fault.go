@@ -141,7 +141,7 @@ func (n *Nemesis) oneWay() *action.Plan {
 		return nil
 	}
 	deaf, all, others := n.chance(0.5), n.chance(0.5), n.others(i)
-	if !all {
+	if !all && len(others) > 0 {
 		others = others[:1]
 	}
 	if deaf {

@@ -26,6 +26,32 @@ type Load struct {
 	live  []subject
 	all   []subject // ever used
 	value int
+	nodes []int // to talk to
+}
+
+// learn lets the clients talk to another node, if they talk to all.
+func (l *Load) learn(node int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.opts.Nodes == nil {
+		l.nodes = append(l.nodes, node)
+	}
+}
+
+// forget lets nobody begin to talk to a node that leaves, but for the last one.
+func (l *Load) forget(node int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if rest := slices.DeleteFunc(slices.Clone(l.nodes), func(i int) bool { return i == node }); len(rest) > 0 {
+		l.nodes = rest
+	}
+}
+
+// node picks whom to talk to.
+func (l *Load) node(r *rand.Rand) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nodes[r.IntN(len(l.nodes))]
 }
 
 // subject is what a workload works on: a key, or several of one shard.
@@ -43,7 +69,7 @@ type LoadOptions struct {
 	Think   time.Duration // longest pause between commands; 20 ms
 	// Kinds are the workloads, by name. Nil: register, list.
 	Kinds []string
-	// Nodes are those the clients talk to. Nil: all.
+	// Nodes are those the clients talk to. Nil: all, also those that join later.
 	Nodes []int
 	// Timeout is after what a client gives up. Zero: the default.
 	Timeout time.Duration
@@ -62,15 +88,13 @@ func (o LoadOptions) timed() bool {
 func (c *Cluster) StartLoad(h *History, o LoadOptions) *Load {
 	o.Clients, o.Keys, o.KeyOps = or(o.Clients, 5), or(o.Keys, 4), or(o.KeyOps, 100)
 	o.Think = or(o.Think, 20*time.Millisecond)
-	if o.Nodes == nil {
-		for i := range c.machines {
-			o.Nodes = append(o.Nodes, i+1)
-		}
-	}
 	if o.Kinds == nil {
 		o.Kinds = []string{"register", "list"}
 	}
-	l := &Load{c: c, H: h, opts: o, stop: make(chan struct{})}
+	l := &Load{c: c, H: h, opts: o, stop: make(chan struct{}), nodes: slices.Clone(o.Nodes)}
+	for i := range c.machines {
+		l.learn(i + 1)
+	}
 	for _, w := range workloads {
 		if slices.Contains(o.Kinds, w.name) {
 			l.kinds = append(l.kinds, w)
@@ -192,7 +216,7 @@ type worker struct {
 
 func (l *Load) work(w worker) {
 	defer w.k.Close()
-	w.k.At(l.opts.Nodes[w.r.IntN(len(l.opts.Nodes))])
+	w.k.At(l.node(w.r))
 	for {
 		select {
 		case <-l.stop:
@@ -210,7 +234,7 @@ func (l *Load) work(w worker) {
 			l.spend(place, l.opts.KeyOps/4)
 		}
 		w.k.Close()
-		w.k.At(l.opts.Nodes[w.r.IntN(len(l.opts.Nodes))])
+		w.k.At(l.node(w.r))
 	}
 }
 

@@ -23,9 +23,13 @@ import (
 
 // machine is what outlives its node: disk and clock.
 type machine struct {
-	id    int // from 1
-	name  string
-	dir   string
+	id   int // from 1
+	name string
+	dir  string
+	// formed says that its folder is a node's; leaves that the node was, or will
+	// be, taken out of the cluster.
+	formed, leaves bool
+
 	gate  *gate
 	disk  *disk
 	room  room
@@ -72,6 +76,8 @@ func (c *Cluster) TryStart(i int) error {
 	struck, _ := d.faulty()
 	switch {
 	case struck:
+	case m.leaves && errors.Is(err, node.ErrRemoved):
+		m.dead = err
 	case m.rotten != "" && isDamage(err):
 		c.bury(m, err)
 	default:
@@ -223,6 +229,8 @@ func (c *Cluster) judge(m *machine, err error) {
 		c.t.Errorf("%s node %d fsynced %s again after that had failed", stamp(), m.id, retried)
 	case struck:
 	case m.rotten != "" && isDamage(err): // it is rebuilt when it starts again
+	case m.leaves && errors.Is(err, node.ErrRemoved):
+		m.dead = err
 	case c.opts.Expect != "" && strings.Contains(err.Error(), c.opts.Expect):
 	default:
 		c.t.Errorf("%s node %d failed: %v", stamp(), m.id, err)

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,12 +11,13 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/node"
+	"tutti/internal/proof/action"
 	"tutti/internal/trust"
 )
 
 // Nodes join and leave a cluster that runs, and replicas move among them. What
 // an operator does by commands later is done here by the commands of the meta
-// shard.
+// shard, which orders.go sends.
 
 // operator is who changes a cluster.
 type operator struct{ *Cluster }
@@ -25,78 +25,162 @@ type operator struct{ *Cluster }
 // changeWithin bounds how long a change may take without faults.
 const changeWithin = 30 * time.Second
 
-// ask sends an administrative command to any node until one answers it.
-func (c operator) ask(args ...string) string {
+// doJoin is the line "join N".
+func (c operator) doJoin(a *action.Action) error {
+	if a.Word(0) != fmt.Sprint(len(c.machines)+1) {
+		return errMoot
+	}
+	m := newMachine(c.opts, len(c.machines)+1)
+	m.disk = newDisk(vfs.NewCrashableMem(), m.gate, &m.room)
+	c.machines = append(c.machines, m)
+	c.desk.orders.know(m)
+	c.desk.orders.give(order{what: "join", node: m.id})
+	return nil
+}
+
+// doPlace is the line "place SHARD N …".
+func (c operator) doPlace(a *action.Action) error {
+	x := order{what: "place", shard: a.Number(0)}
+	for i := range a.Words[min(1, len(a.Words)):] {
+		x.on = append(x.on, a.Number(i+1))
+	}
+	if a.Err() != nil {
+		return nil
+	}
+	if slices.ContainsFunc(x.on, func(i int) bool { return i < 1 || i > c.Nodes() || c.machine(i).leaves }) || x.shard > c.opts.Shards {
+		return errMoot
+	}
+	c.desk.orders.give(x)
+	return nil
+}
+
+// doRemove is the line "remove N".
+func (c operator) doRemove(a *action.Action) error {
+	m := c.machine(a.Node(c.Nodes()))
+	if a.Err() != nil || m.leaves {
+		return errMoot
+	}
+	m.leaves = true
+	c.desk.orders.give(order{what: "remove", node: m.id})
+	for _, l := range c.loads {
+		l.forget(m.id)
+	}
+	return nil
+}
+
+// doDie is the line "die N".
+func (c operator) doDie(a *action.Action) error {
+	i := a.Node(c.Nodes())
+	if a.Err() != nil || !c.Up(i) {
+		return errMoot
+	}
+	c.Crash(i)
+	c.machine(i).dead = errors.New("it died for good")
+	return nil
+}
+
+// admit forms and starts the nodes that were taken in since.
+func (c operator) admit() {
+	c.t.Helper()
+	for _, m := range c.machines {
+		if in, _ := c.desk.orders.isIn(m.id); m.formed || m.leaves || !in || !c.form(m) {
+			continue
+		}
+		c.Start(m.id)
+		for _, l := range c.loads {
+			l.learn(m.id)
+		}
+	}
+}
+
+// form fills the disk of a new member's machine as joining does, if a node that
+// is up knows that it is one.
+func (c operator) form(m *machine) bool {
+	c.t.Helper()
+	var now *cluster.Map
+	var ca *trust.CA
+	for _, x := range c.machines {
+		if !x.formed {
+			continue
+		}
+		if ca == nil {
+			ca, _ = trust.LoadCA(x.disk.mem, x.dir) // who joined later does not have it
+		}
+		if !c.Up(x.id) {
+			continue
+		}
+		if known, err := node.ReadMap(x.disk.mem, x.dir); err == nil && (now == nil || known.Epoch > now.Epoch) {
+			now = known
+		}
+	}
+	if now == nil {
+		return false
+	}
+	if _, ok := now.Member(cluster.NodeID(m.id)); !ok {
+		return false
+	}
+	mem := vfs.NewCrashableMem()
+	if err := node.FormMember(mem, m.dir, now, cluster.NodeID(m.id), ca, true); err != nil {
+		c.t.Fatalf("form node %d: %v", m.id, err)
+	}
+	m.disk, m.formed = newDisk(mem.CrashClone(vfs.CrashCloneCfg{}), m.gate, &m.room), true
+	return true
+}
+
+// do does what a line says, which must not be moot.
+func (c operator) do(words ...any) {
+	c.t.Helper()
+	line := fmt.Sprint(words[0])
+	for _, w := range words[1:] {
+		line += fmt.Sprint(" ", w)
+	}
+	if moot, err := c.Do(line); moot != nil || err != nil {
+		c.t.Fatalf("%s %s: %v", stamp(), line, errors.Join(moot, err))
+	}
+}
+
+// wait waits until all orders are carried out.
+func (c operator) wait() {
+	c.t.Helper()
+	c.await("the operator's orders", func() (bool, string) {
+		n, last := c.desk.orders.open()
+		return n == 0, fmt.Sprintf("%d are left; %s", n, last)
+	})
+}
+
+// await waits until ok.
+func (c operator) await(what string, ok func() (bool, string)) {
 	c.t.Helper()
 	var last string
 	for end := time.Now().Add(changeWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		for i := range c.machines {
-			if !c.Up(i + 1) {
-				continue
-			}
-			v, err := c.admin.At(i + 1).Do(args...)
-			if err == nil && !v.IsError() {
-				return Text(v)
-			}
-			last = fmt.Sprint(Text(v), err)
+		c.restart()
+		c.admit()
+		var done bool
+		if done, last = ok(); done {
+			return
 		}
 	}
-	c.t.Fatalf("%s %v is not answered: %s", stamp(), args, last)
-	return ""
+	c.t.Fatalf("%s %s after %v: %s", stamp(), what, changeWithin, last)
 }
 
 // Join adds a node to the cluster and starts it, without replicas.
 func (c operator) Join() int {
 	c.t.Helper()
-	m := newMachine(c.opts, len(c.machines)+1)
-	c.machines = append(c.machines, m)
-	x := m.member()
-	id := c.ask("TUTTI.MEMBER", "SET", "0", m.name, "", x.Peer, x.Client, "0", "0", fmt.Sprint(cluster.Newest))
-	if id != fmt.Sprint(m.id) {
-		c.t.Fatalf("node %d joined as %s", m.id, id)
-	}
-	var from *machine
-	for i, x := range c.machines[:m.id-1] {
-		if c.Up(i + 1) {
-			from = x
-			break
-		}
-	}
-	var now *cluster.Map
-	for end := time.Now().Add(changeWithin); ; time.Sleep(50 * time.Millisecond) {
-		var err error
-		if now, err = node.ReadMap(from.disk.mem, from.dir); err == nil {
-			if _, ok := now.Member(x.ID); ok {
-				break
-			}
-		}
-		if time.Now().After(end) {
-			c.t.Fatalf("%s node 1 does not know node %d: %v", stamp(), m.id, err)
-		}
-	}
-	ca, err := trust.LoadCA(from.disk.mem, from.dir)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	mem := vfs.NewCrashableMem()
-	if err := node.FormMember(mem, m.dir, now, x.ID, ca, true); err != nil {
-		c.t.Fatalf("form node %d: %v", m.id, err)
-	}
-	m.disk = newDisk(mem.CrashClone(vfs.CrashCloneCfg{}), m.gate, &m.room)
-	c.Start(m.id)
-	return m.id
+	i := len(c.machines) + 1
+	c.do("join", i)
+	c.await(fmt.Sprintf("node %d is not up", i), func() (bool, string) { return c.Up(i), "" })
+	return i
 }
 
 // Place plans that a shard has voters on these nodes.
 func (c operator) Place(shard int, nodes ...int) {
 	c.t.Helper()
-	args := []string{"TUTTI.PLACE", fmt.Sprint(shard)}
+	words := []any{"place", shard}
 	for _, n := range nodes {
-		args = append(args, fmt.Sprint(n))
+		words = append(words, n)
 	}
-	if got := c.ask(args...); got != "OK" {
-		c.t.Fatalf("%v: %s", args, got)
-	}
+	c.do(words...)
+	c.wait()
 }
 
 // WaitPlaced waits until exactly these nodes vote in a shard, and no other
@@ -104,39 +188,34 @@ func (c operator) Place(shard int, nodes ...int) {
 func (c operator) WaitPlaced(shard int, nodes ...int) {
 	c.t.Helper()
 	want := slices.Sorted(slices.Values(nodes))
-	var last string
-	for end := time.Now().Add(changeWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		c.restart()
-		var m struct {
-			Shards []struct {
-				ID       int               `json:"id"`
-				Replicas []cluster.Replica `json:"replicas"`
-			} `json:"shards"`
+	c.await(fmt.Sprintf("shard %d is not on %v", shard, nodes), func() (bool, string) {
+		m, ok := c.now()
+		if !ok {
+			return false, "nobody has a map"
 		}
-		last = c.ask("TUTTI.MAP")
-		if err := json.Unmarshal([]byte(last), &m); err != nil {
-			c.t.Fatalf("%v: %s", err, last)
+		voters, others := m.on(shard)
+		return slices.Equal(voters, want) && len(others) == 0 && c.dropped(shard, want), fmt.Sprint(m.Shards)
+	})
+}
+
+// now asks the nodes that are up for the map, one after the other.
+func (c operator) now() (m mapText, ok bool) {
+	for i := range c.machines {
+		if !c.Up(i+1) || c.machines[i].leaves {
+			continue
 		}
-		for _, s := range m.Shards {
-			var got []int
-			for _, r := range s.Replicas {
-				if r.Part == cluster.Voter {
-					got = append(got, int(r.Node))
-				}
-			}
-			slices.Sort(got)
-			if s.ID == shard && slices.Equal(got, want) && len(s.Replicas) == len(want) && c.dropped(shard, want) {
-				return
-			}
+		v, err := c.desk.admin.At(i + 1).Do("TUTTI.MAP")
+		if err == nil && !v.IsError() {
+			return parseMap(Text(v))
 		}
 	}
-	c.t.Fatalf("%s shard %d is not on %v after %v: %s", stamp(), shard, nodes, changeWithin, last)
+	return m, false
 }
 
 // dropped reports whether no node that is up but these has data of a shard.
 func (c operator) dropped(shard int, want []int) bool {
-	for i := range c.machines {
-		if !c.Up(i+1) || slices.Contains(want, i+1) {
+	for i, m := range c.machines {
+		if !c.Up(i+1) || m.leaves || slices.Contains(want, i+1) {
 			continue
 		}
 		s, err := c.Status(i + 1)
@@ -163,12 +242,51 @@ func (c operator) MoveAll(nodes ...int) {
 	}
 }
 
-// Remove takes a node that has no replicas out of the cluster; it stops by
-// itself.
+// Remove takes a node that has no replicas out of the cluster.
 func (c operator) Remove(i int) {
 	c.t.Helper()
-	if got := c.ask("TUTTI.MEMBER", "REMOVE", fmt.Sprint(i)); got != "OK" {
-		c.t.Fatalf("remove node %d: %s", i, got)
+	c.do("remove", i)
+	c.wait()
+}
+
+// Settle waits, after all faults, until the cluster is what was ordered last. A
+// node that is dead is replaced where it was to be.
+func (c operator) Settle() {
+	c.t.Helper()
+	c.wait()
+	for s := range c.opts.Shards + 1 {
+		if plan := c.desk.orders.planned(s); plan != nil {
+			c.Place(s, c.alive(plan)...) // an older plan may have been carried out late
+		}
+	}
+	for s := range c.opts.Shards + 1 {
+		if plan := c.desk.orders.planned(s); plan != nil {
+			c.WaitPlaced(s, plan...)
+		}
+	}
+}
+
+// alive returns a plan without nodes that are dead, and with others for them.
+func (c operator) alive(plan []int) (nodes []int) {
+	for _, i := range plan {
+		if c.Dead(i) == nil {
+			nodes = append(nodes, i)
+		}
+	}
+	for i, m := range c.machines {
+		if len(nodes) < len(plan) && m.formed && !m.leaves && m.dead == nil && !slices.Contains(nodes, i+1) {
+			nodes = append(nodes, i+1)
+		}
+	}
+	return nodes
+}
+
+// discardRemoved ends the nodes that were taken out, for the rest of the run.
+func (c operator) discardRemoved() {
+	for _, m := range c.machines {
+		if _, out := c.desk.orders.isIn(m.id); out && m.dead == nil {
+			c.discard(m.id, nil)
+		}
 	}
 }
 
@@ -198,37 +316,39 @@ func (c operator) replica(i, shard int) cluster.ReplicaID {
 // waitShape waits until every shard has exactly these voters and learners.
 func (c operator) waitShape(voters, learners []int) {
 	c.t.Helper()
-	var last string
-	for end := time.Now().Add(changeWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		c.restart()
-		var m struct {
-			Shards []struct {
-				Replicas []cluster.Replica `json:"replicas"`
-			} `json:"shards"`
-		}
-		last = c.ask("TUTTI.MAP")
-		if err := json.Unmarshal([]byte(last), &m); err != nil {
-			c.t.Fatalf("%v: %s", err, last)
-		}
-		right := true
+	c.await(fmt.Sprintf("no shape of voters %v and learners %v", voters, learners), func() (bool, string) {
+		m, ok := c.now()
 		for _, s := range m.Shards {
-			var votes, learns []int
-			for _, r := range s.Replicas {
-				if r.Part == cluster.Learner {
-					learns = append(learns, int(r.Node))
-				} else {
-					votes = append(votes, int(r.Node))
-				}
+			votes, learns := m.on(s.ID)
+			ok = ok && slices.Equal(votes, voters) && slices.Equal(learns, learners)
+		}
+		return ok, fmt.Sprint(m.Shards)
+	})
+}
+
+// until sends an administrative command to any node until one answers it as it
+// should, and returns that answer.
+func (c operator) until(ok func(text string, refused bool) bool, args ...string) (answer string) {
+	c.t.Helper()
+	c.await(fmt.Sprint(args, " is not answered"), func() (bool, string) {
+		for i := range c.machines {
+			if !c.Up(i + 1) {
+				continue
 			}
-			slices.Sort(votes)
-			slices.Sort(learns)
-			right = right && slices.Equal(votes, voters) && slices.Equal(learns, learners)
+			v, err := c.desk.admin.At(i + 1).Do(args...)
+			if answer = Text(v); err == nil && ok(answer, v.IsError()) {
+				return true, ""
+			}
 		}
-		if right {
-			return
-		}
-	}
-	c.t.Fatalf("%s no shape of voters %v and learners %v after %v: %s", stamp(), voters, learners, changeWithin, last)
+		return false, answer
+	})
+	return answer
+}
+
+// ask sends an administrative command to any node until one does not refuse it.
+func (c operator) ask(args ...string) string {
+	c.t.Helper()
+	return c.until(func(_ string, refused bool) bool { return !refused }, args...)
 }
 
 // ok sends an administrative command that is to succeed.
@@ -242,17 +362,5 @@ func (c operator) ok(args ...string) {
 // refused sends a command until it is refused with this text.
 func (c operator) refused(text string, args ...string) {
 	c.t.Helper()
-	var last string
-	for end := time.Now().Add(changeWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		for i := range c.machines {
-			if !c.Up(i + 1) {
-				continue
-			}
-			v, err := c.admin.At(i + 1).Do(args...)
-			if last = fmt.Sprint(Text(v), err); err == nil && v.IsError() && strings.HasPrefix(Text(v), text) {
-				return
-			}
-		}
-	}
-	c.t.Fatalf("%s %v is not refused with %s: %s", stamp(), args, text, last)
+	c.until(func(got string, refused bool) bool { return refused && strings.HasPrefix(got, text) }, args...)
 }

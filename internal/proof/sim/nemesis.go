@@ -19,9 +19,15 @@ type Nemesis struct {
 	// generation their data was. They stay a minority.
 	suspect map[int]uint64
 	lead    int // of the first shard, as last seen
-	begin   time.Time
-	Steps   []Step
-	Count   map[string]int // faults by name
+	changer *changer
+	diary
+}
+
+// diary is what a nemesis has done.
+type diary struct {
+	begin time.Time
+	Steps []Step
+	Count map[string]int // faults and changes by name
 }
 
 type active struct {
@@ -35,7 +41,7 @@ type active struct {
 // Nemesis returns one that knows a random part of all faults, and the schedule
 // begins.
 func (c *Cluster) Nemesis() *Nemesis {
-	n := &Nemesis{c: c, busy: make(map[int]bool), suspect: make(map[int]uint64), begin: time.Now(), Count: make(map[string]int)}
+	n := &Nemesis{c: c, busy: make(map[int]bool), suspect: make(map[int]uint64), diary: diary{begin: time.Now(), Count: make(map[string]int)}}
 	for len(n.faults) == 0 {
 		for _, f := range faults {
 			if c.Rand.IntN(2) == 0 {
@@ -43,6 +49,7 @@ func (c *Cluster) Nemesis() *Nemesis {
 			}
 		}
 	}
+	n.changer = newChanger(n)
 	return n
 }
 
@@ -67,10 +74,12 @@ func (n *Nemesis) Run(d time.Duration) {
 		time.Sleep(20*time.Millisecond + time.Duration(n.c.Rand.Int64N(int64(pauseMax))))
 		n.reap()
 		n.expire(time.Now())
-		if len(n.active) >= activeMax {
-			continue
+		switch {
+		case n.changer.due():
+			n.changer.draw()
+		case len(n.active) < activeMax:
+			n.draw()
 		}
-		n.draw()
 	}
 	n.expire(time.Time{})
 }
@@ -108,8 +117,9 @@ func (n *Nemesis) do(line string) {
 // reap starts nodes again after a while that a fault of their disk has stopped.
 func (n *Nemesis) reap() {
 	n.c.Reap()
+	operator{n.c}.admit()
 	for i := 1; i <= n.c.Nodes(); i++ {
-		if n.c.Up(i) || n.busy[i] || n.c.Dead(i) != nil {
+		if n.c.Up(i) || n.busy[i] || n.c.Dead(i) != nil || !n.c.machine(i).formed {
 			continue
 		}
 		n.busy[i] = true
@@ -156,13 +166,13 @@ func (n *Nemesis) node() int {
 				load.H.Leader(1, l, term)
 			}
 		}
-		if l != 0 && !n.busy[l] {
+		if l != 0 && !n.busy[l] && !n.c.machine(l).leaves {
 			return l
 		}
 	}
 	var up []int
 	for i := 1; i <= n.c.Nodes(); i++ {
-		if !n.busy[i] && n.c.Up(i) {
+		if !n.busy[i] && n.c.Up(i) && !n.c.machine(i).leaves {
 			up = append(up, i)
 		}
 	}
@@ -172,13 +182,19 @@ func (n *Nemesis) node() int {
 	return up[n.c.Rand.IntN(len(up))]
 }
 
-// minority is how many nodes may be stopped by single faults at once: were it
-// more, nothing would happen most of the time.
-func (n *Nemesis) minority() int { return (n.c.Nodes() - 1) / 2 }
-
-// victim picks a node to be stopped, 0 if none may be now.
+// victim picks a node to be stopped, 0 if none may be now: were more than a
+// minority down, nothing would happen most of the time.
 func (n *Nemesis) victim() int {
-	if len(n.busy) >= n.minority() {
+	members, down := 0, len(n.busy)
+	for _, m := range n.c.machines {
+		if m.formed && !m.leaves {
+			members++
+			if m.dead != nil {
+				down++
+			}
+		}
+	}
+	if down >= max((members-1)/2, 1) {
 		return 0
 	}
 	return n.node()
@@ -191,9 +207,8 @@ func (n *Nemesis) rotten() int {
 	if i == 0 {
 		return 0
 	}
-	_, old := n.suspect[i]
 	s, err := n.c.Status(i)
-	if err != nil || !old && len(n.suspect) >= n.minority() {
+	if err != nil || !n.changer.mayLose(i) {
 		return 0
 	}
 	n.suspect[i] = s.Generation // a rebuild before this does not count
@@ -215,8 +230,11 @@ func (n *Nemesis) acquit() {
 	}
 }
 
-// other picks a node beside i.
+// other picks a node beside i, if there is one.
 func (n *Nemesis) other(i int) int {
+	if n.c.Nodes() == 1 {
+		return i
+	}
 	o := 1 + n.c.Rand.IntN(n.c.Nodes()-1)
 	if o >= i {
 		o++

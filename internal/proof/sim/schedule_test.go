@@ -61,7 +61,9 @@ func runSchedule(t *testing.T, s *Schedule, faults func(c *Cluster)) *stats {
 		c.live(h, s.Load, func() { faults(c) })
 		st.Virtual, st.Frames = time.Since(began), c.Net.FrameCount()
 		for i := 1; i <= c.Nodes(); i++ {
-			if c.Dead(i) != nil {
+			if c.machine(i).leaves {
+				st.Removed++
+			} else if c.Dead(i) != nil {
 				st.Dead++
 			} else if s, err := c.Status(i); err == nil {
 				st.Rebuilt += int(s.Generation)

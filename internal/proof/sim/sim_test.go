@@ -67,6 +67,7 @@ func (c *Cluster) live(h *History, load LoadOptions, faults func()) {
 	l := c.StartLoad(h, load)
 	faults()
 	c.Recover()
+	operator{c}.Settle()
 	l.Stop()
 	c.Recover() // a node may have met the last error of its disk only now
 	l.ReadAll()

@@ -14,9 +14,11 @@ type stats struct {
 	Virtual               time.Duration // life of clusters
 	CPU                   time.Duration // of the processes that simulated them
 	Ops, Refused, Unknown int
-	Rebuilt, Dead         int // damaged nodes that came back, that did not start any more
-	Faults                map[string]int
-	Frames                FrameCount
+	// Damaged nodes that came back, nodes that did not start any more, nodes that
+	// were taken out.
+	Rebuilt, Dead, Removed int
+	Faults                 map[string]int
+	Frames                 FrameCount
 }
 
 func (s *stats) add(o *stats) {
@@ -29,6 +31,7 @@ func (s *stats) add(o *stats) {
 	s.Unknown += o.Unknown
 	s.Rebuilt += o.Rebuilt
 	s.Dead += o.Dead
+	s.Removed += o.Removed
 	if s.Faults == nil {
 		s.Faults = make(map[string]int)
 	}
@@ -64,7 +67,7 @@ func (s *stats) String() string {
 		}
 		fmt.Fprintf(&b, " %s %d", name, s.Faults[name])
 	}
-	fmt.Fprintf(&b, "; nodes rebuilt %d, given up %d; frames dropped %d, doubled %d, late %d, corrupt %d",
-		s.Rebuilt, s.Dead, s.Frames.Dropped, s.Frames.Duplicated, s.Frames.Reordered, s.Frames.Flipped)
+	fmt.Fprintf(&b, "; nodes rebuilt %d, given up %d, removed %d; frames dropped %d, doubled %d, late %d, corrupt %d",
+		s.Rebuilt, s.Dead, s.Removed, s.Frames.Dropped, s.Frames.Duplicated, s.Frames.Reordered, s.Frames.Flipped)
 	return b.String()
 }

@@ -24,14 +24,20 @@ func askStatus(c *Cluster, i int, how ...string) (node.Status, error) {
 	if !c.Up(i) {
 		return s, errors.New("down")
 	}
-	v, err := c.admin.At(i).Do(append([]string{"TUTTI.STATUS"}, how...)...)
+	v, err := c.desk.admin.At(i).Do(append([]string{"TUTTI.STATUS"}, how...)...)
 	if err != nil {
 		return s, err
 	}
 	if v.IsError() {
 		return s, fmt.Errorf("status of node %d: %s", i, v.Str)
 	}
-	return s, json.Unmarshal(v.Str, &s)
+	if err := json.Unmarshal(v.Str, &s); err != nil {
+		return s, err
+	}
+	if text := c.desk.seen.note(s); text != "" {
+		c.t.Errorf("%s %s", stamp(), text)
+	}
+	return s, nil
 }
 
 // Leader returns the node that a majority takes for the leader of a shard, or 0.

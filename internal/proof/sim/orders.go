@@ -1,0 +1,298 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"tutti/internal/cluster"
+)
+
+// order is one thing that an operator wants of a cluster.
+type order struct {
+	what  string // join, place, remove
+	node  int    // whom to take in or out
+	shard int    // what to place
+	on    []int  // where
+}
+
+// orders are what an operator wants of a cluster. One goroutine asks for one
+// after the other, of node after node until it is done, whatever happens to the
+// nodes meanwhile. What a node has not answered may still be carried out, and
+// late, so what counts is what the map says.
+type orders struct {
+	k    *Client       // of the goroutine
+	wake chan struct{} // capacity 1: a signal
+	quit chan struct{}
+	done chan struct{}
+
+	mu    sync.Mutex // guards what follows
+	queue []order    // the first one is being carried out
+	hosts []member   // to be asked
+	next  int        // which of them
+	plan  map[int][]int
+	last  string // what the last answer was that did not help
+	in    map[int]bool
+	out   map[int]bool
+}
+
+// member is how a node is found.
+type member struct {
+	id           int
+	name         string
+	peer, client string
+}
+
+const (
+	askTimeout = 2 * time.Second
+	askPause   = 200 * time.Millisecond
+)
+
+func newOrders(c *Cluster) *orders {
+	o := &orders{k: c.Client("operator"), wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		plan: make(map[int][]int), in: make(map[int]bool), out: make(map[int]bool)}
+	o.k.Timeout = askTimeout
+	for _, m := range c.machines {
+		o.know(m)
+		o.in[m.id] = true
+	}
+	go o.run()
+	return o
+}
+
+// know adds a machine to those that can be asked.
+func (o *orders) know(m *machine) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	x := m.member()
+	o.hosts = append(o.hosts, member{m.id, m.name, x.Peer, x.Client})
+}
+
+// give adds an order.
+func (o *orders) give(x order) {
+	o.mu.Lock()
+	o.queue = append(o.queue, x)
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// open returns how many orders are not carried out yet, and what the last answer
+// was that did not help.
+func (o *orders) open() (n int, last string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue), o.last
+}
+
+// isIn reports whether a node was taken in, and whether it was taken out since.
+func (o *orders) isIn(node int) (in, out bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.in[node], o.out[node]
+}
+
+// planned returns where a shard was placed last; nil: it never was.
+func (o *orders) planned(shard int) []int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, x := range slices.Backward(o.queue) {
+		if x.what == "place" && x.shard == shard {
+			return x.on
+		}
+	}
+	return o.plan[shard]
+}
+
+// close ends the goroutine; its connection is broken already.
+func (o *orders) close() {
+	close(o.quit)
+	<-o.done
+}
+
+func (o *orders) run() {
+	defer close(o.done)
+	defer o.k.Close()
+	for {
+		pause := time.After(askPause)
+		if !o.carryOut() {
+			pause = nil // nothing to do until there is another
+		}
+		select {
+		case <-o.quit:
+			return
+		case <-o.wake:
+		case <-pause:
+		}
+	}
+}
+
+// carryOut tries the first order once, at one node, and reports whether any is
+// left.
+func (o *orders) carryOut() (more bool) {
+	o.mu.Lock()
+	if len(o.queue) == 0 {
+		o.mu.Unlock()
+		return false
+	}
+	x := o.queue[0]
+	for o.next++; !o.in[o.host().id] || o.out[o.host().id]; o.next++ {
+	}
+	o.k.At(o.host().id)
+	o.mu.Unlock()
+	done := o.try(x)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !done {
+		return true
+	}
+	o.queue = o.queue[1:]
+	switch x.what {
+	case "join":
+		o.in[x.node] = true
+	case "remove":
+		o.out[x.node] = true
+	case "place":
+		o.plan[x.shard] = x.on
+	}
+	return len(o.queue) > 0
+}
+
+// host is whose turn it is; mu is held.
+func (o *orders) host() member { return o.hosts[o.next%len(o.hosts)] }
+
+// try asks for what an order still lacks and reports whether it is carried out.
+func (o *orders) try(x order) bool {
+	if x.what == "place" {
+		return o.place(x.shard, x.on)
+	}
+	now, ok := o.now()
+	if !ok {
+		return false
+	}
+	in := now.member(x.node)
+	if x.what == "remove" {
+		if in == nil {
+			return true
+		}
+		o.clear(now, x.node)
+		return false
+	}
+	var m member
+	o.mu.Lock()
+	for _, h := range o.hosts {
+		if h.id == x.node {
+			m = h
+		}
+	}
+	o.mu.Unlock()
+	if in != nil && in.Peer == m.peer {
+		return true
+	}
+	id := "0" // the next one
+	if in != nil {
+		// An order of another node was carried out twice, late.
+		id = fmt.Sprint(x.node)
+	}
+	o.ask("TUTTI.MEMBER", "SET", id, m.name, "", m.peer, m.client, "0", "0", fmt.Sprint(cluster.Newest))
+	return false
+}
+
+func (o *orders) place(shard int, on []int) bool {
+	args := []string{"TUTTI.PLACE", fmt.Sprint(shard)}
+	for _, n := range on {
+		args = append(args, fmt.Sprint(n))
+	}
+	_, ok := o.ask(args...)
+	return ok
+}
+
+// clear takes a node out, once no shard is to be there: a plan that was given up
+// may have been carried out late.
+func (o *orders) clear(now mapText, node int) {
+	for _, s := range now.Shards {
+		on := o.placed(s.ID)
+		if on != nil && slices.ContainsFunc(s.Want, func(p cluster.Placement) bool { return int(p.Node) == node }) {
+			o.place(s.ID, on)
+			return
+		}
+	}
+	o.ask("TUTTI.MEMBER", "REMOVE", fmt.Sprint(node))
+}
+
+// placed returns where a shard was placed by the orders that are carried out.
+func (o *orders) placed(shard int) []int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.plan[shard]
+}
+
+// ask sends a command to the node whose turn it is.
+func (o *orders) ask(args ...string) (answer string, ok bool) {
+	v, err := o.k.Do(args...)
+	answer = Text(v)
+	if err == nil && !v.IsError() {
+		return answer, true
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.last = fmt.Sprint(args, ": ", answer, " ", err)
+	return "", false
+}
+
+// mapText is what TUTTI.MAP answers.
+type mapText struct {
+	Members []cluster.Member `json:"members"`
+	Shards  []struct {
+		ID       int                 `json:"id"`
+		Replicas []cluster.Replica   `json:"replicas"`
+		Want     []cluster.Placement `json:"want"`
+	} `json:"shards"`
+}
+
+func (m mapText) member(node int) *cluster.Member {
+	for i, x := range m.Members {
+		if int(x.ID) == node {
+			return &m.Members[i]
+		}
+	}
+	return nil
+}
+
+// now reads the map.
+func (o *orders) now() (m mapText, ok bool) {
+	text, ok := o.ask("TUTTI.MAP")
+	if !ok {
+		return m, false
+	}
+	return parseMap(text)
+}
+
+func parseMap(text string) (m mapText, ok bool) {
+	err := json.Unmarshal([]byte(text), &m)
+	return m, err == nil
+}
+
+// on returns the nodes of the voters of a shard and of its other replicas, in
+// order.
+func (m mapText) on(shard int) (voters, others []int) {
+	for _, s := range m.Shards {
+		if s.ID != shard {
+			continue
+		}
+		for _, r := range s.Replicas {
+			if r.Part == cluster.Voter {
+				voters = append(voters, int(r.Node))
+			} else {
+				others = append(others, int(r.Node))
+			}
+		}
+	}
+	slices.Sort(voters)
+	slices.Sort(others)
+	return voters, others
+}
