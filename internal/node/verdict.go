@@ -274,7 +274,7 @@ func (e evidence) unavailable(v Verdict, members []member) string {
 		}
 		if x.NodeLosses < 0 && x.Leader == 0 && lost > (x.Voters-1)/2 {
 			return fmt.Sprintf("No majority: the data of %s is damaged, so no majority of %d good copies is left. "+
-				"Nothing was destroyed: it was set aside in their folders. Keep them all; tutti recover, of a later version, will need them.", idText(damaged), x.Voters/2+1)
+				"Nothing was destroyed: it was set aside in their folders. Keep them all. On a node with a good copy, stopped: tutti recover.", idText(damaged), x.Voters/2+1)
 		}
 	}
 	why := reasons(members)
