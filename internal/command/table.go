@@ -259,6 +259,6 @@ func numKeys(at int, before ...int) Keys {
 func families() [][]Command {
 	return [][]Command{
 		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands,
-		connectionCommands, serverCommands, metaCommands, clusterCommands, scriptingCommands, transactionCommands,
+		connectionCommands, serverCommands, metaCommands, clusterCommands, sentinelCommands, scriptingCommands, transactionCommands,
 	}
 }

@@ -1,0 +1,58 @@
+package server_test
+
+import (
+	"fmt"
+	"net"
+	"testing"
+
+	"tutti/internal/node/nodetest"
+	"tutti/internal/resp"
+)
+
+// field returns the value of a name in an answer of names and values.
+func field(t *testing.T, v resp.Value, name string) string {
+	t.Helper()
+	for i := 0; i+1 < len(v.Elems); i += 2 {
+		if string(v.Elems[i].Str) == name {
+			return string(v.Elems[i+1].Str)
+		}
+	}
+	t.Fatalf("no field %s in %v", name, v)
+	return ""
+}
+
+// Every node is a sentinel that knows the leader, under any name.
+func TestSentinel(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
+	master := ""
+	for i := range 3 {
+		k := c.Dial(i)
+		at := k.Do("SENTINEL", "get-master-addr-by-name", "whatever")
+		if len(at.Elems) != 2 {
+			t.Fatalf("through node %d: %v", i+1, at)
+		}
+		addr := net.JoinHostPort(string(at.Elems[0].Str), string(at.Elems[1].Str))
+		if master == "" {
+			master = addr
+		}
+		if addr != master {
+			t.Errorf("node %d says %s leads, another one %s", i+1, addr, master)
+		}
+		masters := k.Do("SENTINEL", "masters").Elems
+		if len(masters) != 2 || field(t, masters[0], "name") != "test" || field(t, masters[1], "name") != "mymaster" || field(t, masters[1], "flags") != "master" {
+			t.Errorf("masters through node %d: %v", i+1, masters)
+		}
+		if got := field(t, k.Do("SENTINEL", "master", "test"), "port"); got != fmt.Sprint(string(at.Elems[1].Str)) {
+			t.Errorf("master through node %d is on port %s", i+1, got)
+		}
+		for _, sub := range []string{"replicas", "slaves", "sentinels"} {
+			if got := k.Do("SENTINEL", sub, "test").Elems; len(got) != 2 {
+				t.Errorf("%s through node %d: %v", sub, i+1, got)
+			}
+		}
+		if got := k.Do("SENTINEL", "ckquorum", "test"); got.IsError() {
+			t.Errorf("ckquorum through node %d: %s", i+1, got.Str)
+		}
+		k.Close()
+	}
+}
