@@ -9,10 +9,10 @@ import (
 
 // What subcommands that look at or change a running cluster share.
 
-// askCluster sends one command to the node at addr and returns the answer; one
+// askCluster sends one command to a node and returns the answer; one
 // that is an error is the error.
-func askCluster(addr string, args ...string) (resp.Value, error) {
-	s := newSession(addr, false)
+func askCluster(t target, args ...string) (resp.Value, error) {
+	s := newSession(t, false)
 	defer s.close()
 	v, err := s.run(args)
 	if err != nil {
@@ -26,8 +26,8 @@ func askCluster(addr string, args ...string) (resp.Value, error) {
 
 // administer is askCluster for commands whose answer says nothing but that they
 // were done.
-func administer(addr string, args ...string) error {
-	_, err := askCluster(addr, args...)
+func administer(t target, args ...string) error {
+	_, err := askCluster(t, args...)
 	return err
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +25,7 @@ const (
 var errArguments = errors.New("invalid arguments: a quote is not closed, or closed inside a word")
 
 type cliOptions struct {
-	addr  string
+	target
 	json  bool
 	raw   bool
 	resp3 bool
@@ -49,25 +48,15 @@ error, 3 no node, 5 not applied and safe to retry, 6 it may have been applied.`,
 		},
 	}
 	c.Flags().SetInterspersed(false) // what follows the command belongs to it
-	addrFlag(c, &o.addr)
+	targetFlags(c, &o.target)
 	c.Flags().BoolVar(&o.json, "json", false, "print answers as JSON (bytes that are no UTF-8 become U+FFFD)")
 	c.Flags().BoolVar(&o.raw, "raw", false, "print answers as they are (the default if the output is no terminal)")
 	c.Flags().BoolVarP(&o.resp3, "resp3", "3", false, "speak version 3 of the protocol")
 	return c
 }
 
-// defaultAddr is where dev puts the first node.
-const defaultAddr = "127.0.0.1:6379"
-
-// givenAddr is the node that commands speak to if no flag says another.
-func givenAddr() string { return cmp.Or(os.Getenv("TUTTI_ADDR"), defaultAddr) }
-
-func addrFlag(c *cobra.Command, addr *string) {
-	c.Flags().StringVar(addr, "addr", givenAddr(), "address of any node; the default can be set as TUTTI_ADDR")
-}
-
 func cli(o cliOptions, args []string) error {
-	s := newSession(o.addr, o.resp3)
+	s := newSession(o.target, o.resp3)
 	defer s.close()
 	p := printer{json: o.json, raw: o.raw, out: os.Stdout, errors: os.Stderr}
 	switch {
@@ -139,7 +128,7 @@ func splitLine(line string) ([]string, error) {
 
 // session is a client that finds its way back after a lost connection.
 type session struct {
-	addr  string
+	target
 	resp3 bool
 	table *command.Table
 	conn  *respConn // nil: not connected
@@ -149,8 +138,8 @@ type session struct {
 	writes bool // a write is queued in MULTI
 }
 
-func newSession(addr string, resp3 bool) *session {
-	return &session{addr: addr, resp3: resp3, table: command.NewTable()}
+func newSession(t target, resp3 bool) *session {
+	return &session{target: t, resp3: resp3, table: command.NewTable()}
 }
 
 func (s *session) close() {
@@ -162,9 +151,9 @@ func (s *session) close() {
 }
 
 func (s *session) connect() error {
-	conn, err := dialRESP(s.addr, dialTimeout)
+	conn, err := s.dial(dialTimeout)
 	if err != nil {
-		return unreachable(s.addr, err)
+		return s.unreachable(err)
 	}
 	s.conn = conn
 	var first [][]string
@@ -180,7 +169,7 @@ func (s *session) connect() error {
 	replies, err := conn.pipeline(dialTimeout, first...)
 	if err != nil {
 		s.close()
-		return unreachable(s.addr, err)
+		return s.unreachable(err)
 	}
 	for i, v := range replies {
 		if v.IsError() {

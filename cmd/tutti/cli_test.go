@@ -111,7 +111,7 @@ func TestPrint(t *testing.T) {
 }
 
 func TestPromptFollowsTheConnection(t *testing.T) {
-	s := newSession("h:1", false)
+	s := newSession(target{addr: "h:1"}, false)
 	s.conn = &respConn{}
 	for _, step := range []struct{ command, answer, prompt string }{
 		{"SELECT 3", "+OK\r\n", "h:1[3]> "},
@@ -137,7 +137,7 @@ func TestPromptFollowsTheConnection(t *testing.T) {
 
 // A lost answer to a write is an unknown outcome; to a read it is not.
 func TestCommandsThatMayHaveWritten(t *testing.T) {
-	s := newSession("h:1", false)
+	s := newSession(target{addr: "h:1"}, false)
 	for command, want := range map[string]bool{"GET a": false, "set a b": true, "NOSUCH": true, "EXEC": false, "FLUSHALL": true, "ping": false} {
 		if got := s.mayWrite(strings.Fields(command)); got != want {
 			t.Errorf("%s: got %v", command, got)
@@ -156,7 +156,7 @@ func TestCommandsThatMayHaveWritten(t *testing.T) {
 }
 
 func TestComplete(t *testing.T) {
-	s := newSession("h:1", false)
+	s := newSession(target{addr: "h:1"}, false)
 	for line, want := range map[string]string{"getd": "GETDEL ", "zrangebys": "ZRANGEBYSCORE ", "nosuch": "nosuch", "": "", "GET a": "GET a"} {
 		if got, pos, ok := s.complete(line, len(line), '\t'); !ok || got != want || pos != len(got) {
 			t.Errorf("%q: got %q, %d, %v; want %q", line, got, pos, ok, want)

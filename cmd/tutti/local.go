@@ -228,9 +228,15 @@ func (c *localCluster) status(i int) (node.Status, error) {
 // ofItself asks a node for what it knows without asking others: no verdict.
 const ofItself = "LOCAL"
 
+// askStatus asks a node of this machine that speaks plain RESP.
 func askStatus(addr string, limit time.Duration, how ...string) (node.Status, error) {
+	return target{addr: addr}.status(limit, how...)
+}
+
+// status asks the node for its view of the cluster.
+func (t target) status(limit time.Duration, how ...string) (node.Status, error) {
 	var s node.Status
-	conn, err := dialRESP(addr, limit)
+	conn, err := t.dial(limit)
 	if err != nil {
 		return s, err
 	}

@@ -72,14 +72,17 @@ func noSuchCommand(root *cobra.Command, args []string) error {
 // begin is what tutti alone does: it shows the cluster that runs here, or how
 // to start one.
 func begin() error {
-	addr := givenAddr()
-	switch _, err := askStatus(addr, time.Second, ofItself); {
+	t := target{addr: givenAddr(), ca: os.Getenv("TUTTI_CACERT")}
+	if err := t.prepare(); err != nil {
+		return err
+	}
+	switch _, err := t.status(time.Second, ofItself); {
 	case err == nil:
-		return printStatus(addr, false)
+		return printStatus(t, false)
 	case errors.Is(err, errNoTutti):
-		fmt.Printf("Something that is not tutti answers at %s.", addr)
+		fmt.Printf("Something that is not tutti answers at %s.", t.addr)
 	default:
-		fmt.Printf("No node answers at %s.", addr)
+		fmt.Printf("No node answers at %s.", t.addr)
 	}
 	fmt.Printf(` To begin:
 

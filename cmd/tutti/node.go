@@ -31,12 +31,12 @@ func nodeCommand() *cobra.Command {
 }
 
 func nodeListCommand() *cobra.Command {
-	var addr string
+	var t target
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "ls", Short: "List the nodes", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			v, err := askView(addr)
+			v, err := askView(t)
 			if err != nil {
 				return err
 			}
@@ -46,17 +46,17 @@ func nodeListCommand() *cobra.Command {
 			return v.list(os.Stdout)
 		},
 	}
-	addrFlag(c, &addr)
+	targetFlags(c, &t)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
 
 func nodeShowCommand() *cobra.Command {
-	var addr string
+	var t target
 	c := &cobra.Command{
 		Use: "show NODE", Short: "Show what is known of a node, by name or id", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			v, err := askView(addr)
+			v, err := askView(t)
 			if err != nil {
 				return err
 			}
@@ -67,19 +67,19 @@ func nodeShowCommand() *cobra.Command {
 			return printJSON(v.node(x))
 		},
 	}
-	addrFlag(c, &addr)
+	targetFlags(c, &t)
 	return c
 }
 
 // leaving are the flags of what takes a node out of service.
 type leaving struct {
-	addr    string
+	target
 	oneCopy bool
 	noWait  bool
 }
 
 func (o *leaving) flags(c *cobra.Command) {
-	addrFlag(c, &o.addr)
+	targetFlags(c, &o.target)
 	c.Flags().BoolVar(&o.oneCopy, "accept-one-copy", false, "even if only one copy of the data is left to decide")
 }
 
@@ -96,11 +96,11 @@ func nodeDrainCommand() *cobra.Command {
 }
 
 func nodeUndrainCommand() *cobra.Command {
-	var addr string
+	var t target
 	c := &cobra.Command{
 		Use: "undrain NODE", Short: "Let a node hold data again", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			v, err := askView(addr)
+			v, err := askView(t)
 			if err != nil {
 				return err
 			}
@@ -108,14 +108,14 @@ func nodeUndrainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := administer(addr, "TUTTI.MEMBER", "UNDRAIN", idWord(x.ID)); err != nil {
+			if err := administer(t, "TUTTI.MEMBER", "UNDRAIN", idWord(x.ID)); err != nil {
 				return err
 			}
 			fmt.Printf("%s may hold data again\n", nodeName(x))
 			return nil
 		},
 	}
-	addrFlag(c, &addr)
+	targetFlags(c, &t)
 	return c
 }
 
@@ -128,7 +128,7 @@ func nodeRemoveCommand() *cobra.Command {
 			if err := drainNode(o, args[0]); err != nil {
 				return err
 			}
-			return removeNode(o.addr, args[0])
+			return removeNode(o.target, args[0])
 		},
 	}
 	o.flags(c)
@@ -137,7 +137,7 @@ func nodeRemoveCommand() *cobra.Command {
 
 // drainNode begins a drain and waits for its end.
 func drainNode(o leaving, name string) error {
-	v, err := askView(o.addr)
+	v, err := askView(o.target)
 	if err != nil {
 		return err
 	}
@@ -149,14 +149,14 @@ func drainNode(o leaving, name string) error {
 	if o.oneCopy {
 		args = append(args, "ACCEPT-ONE-COPY")
 	}
-	if err := administer(o.addr, args...); err != nil {
+	if err := administer(o.target, args...); err != nil {
 		return drainRefused(err, x)
 	}
 	if o.noWait {
 		fmt.Printf("%s drains; tutti node show %s says how far it is\n", nodeName(x), nodeName(x))
 		return nil
 	}
-	return waitDrained(o.addr, x)
+	return waitDrained(o.target, x)
 }
 
 // drainRefused says what a refused drain would have done, and what helps.
@@ -178,10 +178,10 @@ func drainRefused(err error, x cluster.Member) error {
 // drainLook is how often a drain is looked at, by whoever waits for it.
 const drainLook = 300 * time.Millisecond
 
-func waitDrained(addr string, x cluster.Member) error {
+func waitDrained(t target, x cluster.Member) error {
 	began, last := time.Now(), -1
 	for {
-		v, err := askView(addr)
+		v, err := askView(t)
 		if err != nil {
 			return err
 		}
@@ -198,8 +198,8 @@ func waitDrained(addr string, x cluster.Member) error {
 	}
 }
 
-func removeNode(addr, name string) error {
-	v, err := askView(addr)
+func removeNode(t target, name string) error {
+	v, err := askView(t)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func removeNode(addr, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := administer(addr, "TUTTI.MEMBER", "REMOVE", idWord(x.ID)); err != nil {
+	if err := administer(t, "TUTTI.MEMBER", "REMOVE", idWord(x.ID)); err != nil {
 		return err
 	}
 	fmt.Printf("%s was removed; its folder is of no more use\n", nodeName(x))
@@ -229,17 +229,17 @@ type shardView struct {
 	Want     []cluster.Placement `json:"want"`
 }
 
-func askView(addr string) (clusterView, error) {
+func askView(t target) (clusterView, error) {
 	var v clusterView
-	reply, err := askCluster(addr, "TUTTI.MAP")
+	reply, err := askCluster(t, "TUTTI.MAP")
 	if err == nil {
 		err = json.Unmarshal(reply.Str, &v)
 	}
 	if err != nil {
 		return v, err
 	}
-	if v.status, err = askStatus(addr, statusTimeout); err != nil {
-		return v, unreachable(addr, err)
+	if v.status, err = t.status(statusTimeout); err != nil {
+		return v, t.unreachable(err)
 	}
 	return v, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"net"
 	"syscall"
@@ -10,7 +11,7 @@ import (
 	"tutti/internal/resp"
 )
 
-// respConn is a plain client connection, used by one goroutine.
+// respConn is a client connection, used by one goroutine.
 type respConn struct {
 	net.Conn
 	r   *bufio.Reader
@@ -22,8 +23,10 @@ func dialRESP(addr string, limit time.Duration) (*respConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &respConn{Conn: c, r: bufio.NewReaderSize(c, 64<<10)}, nil
+	return newRESPConn(c), nil
 }
+
+func newRESPConn(c net.Conn) *respConn { return &respConn{Conn: c, r: bufio.NewReaderSize(c, 64<<10)} }
 
 // do sends one command and waits for its reply; limit 0 is for ever.
 func (c *respConn) do(limit time.Duration, args ...string) (resp.Value, error) {
@@ -63,7 +66,11 @@ func (c *respConn) pipeline(limit time.Duration, commands ...[]string) ([]resp.V
 // alive reports whether the peer has not closed the connection while it was
 // idle. Without a look, a command written to a dead one would count as sent.
 func (c *respConn) alive() bool {
-	raw, err := c.Conn.(*net.TCPConn).SyscallConn()
+	under := c.Conn
+	if t, ok := under.(*tls.Conn); ok {
+		under = t.NetConn() // between two replies TLS sends nothing but its end
+	}
+	raw, err := under.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		return false
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -20,23 +19,46 @@ import (
 func startCommand() *cobra.Command {
 	var dir, level string
 	var debugCommand bool
+	var service serviceFlags
 	c := &cobra.Command{
 		Use:     "start --dir DIR",
 		Short:   "Run one node whose identity exists, in the foreground",
 		Example: "  tutti start --dir /var/lib/tutti",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return start(dir, level, debugCommand)
+			return start(dir, level, debugCommand, service.changed(cmd))
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", "", "the node's folder")
 	c.Flags().StringVar(&level, "log", "info", "what to log: debug, info, warn or error")
 	c.Flags().BoolVar(&debugCommand, "debug-command", false, "allow the DEBUG command")
+	service.add(c)
 	_ = c.MarkFlagRequired("dir")
 	return c
 }
 
-func start(dir, level string, debugCommand bool) error {
+// serviceFlags say what clients are to speak.
+type serviceFlags struct{ node.Service }
+
+func (f *serviceFlags) add(c *cobra.Command) {
+	c.Flags().BoolVar(&f.TLS, "tls", false, "clients speak TLS, from now on; --tls=false: they do not")
+	c.Flags().StringVar(&f.Cert, "tls-cert", "", "with this certificate `FILE`, instead of one that the cluster signs")
+	c.Flags().StringVar(&f.Key, "tls-key", "", "and its key `FILE`, mode 0600")
+}
+
+// changed is what the flags say; nil: nothing.
+func (f *serviceFlags) changed(c *cobra.Command) *node.Service {
+	s := f.Service
+	s.TLS = s.TLS || s.Cert != ""
+	for _, name := range []string{"tls", "tls-cert", "tls-key"} {
+		if c.Flags().Changed(name) {
+			return &s
+		}
+	}
+	return nil
+}
+
+func start(dir, level string, debugCommand bool, service *node.Service) error {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return usageError(fmt.Sprintf("--log %s: the levels are debug, info, warn and error", level), "tutti start")
@@ -48,7 +70,7 @@ func start(dir, level string, debugCommand bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	began := time.Now()
-	n, err := node.Open(node.Config{Dir: dir, Logger: log, Debug: debugCommand, ListenClients: listenLoopback,
+	n, err := node.Open(node.Config{Dir: dir, Logger: log, Debug: debugCommand, Service: service,
 		Failed: func(err error) {
 			// No clean-up: what is on disk is right, what is in memory is not.
 			fmt.Fprint(sink, failed(err, "see the log; replace the disk if it failed").text())
@@ -83,19 +105,6 @@ func startAgain() {
 		err = syscall.Exec(self, os.Args, os.Environ())
 	}
 	fmt.Fprintln(os.Stderr, "start again:", err)
-}
-
-// listenLoopback refuses addresses that others can reach: there are no users
-// yet who could log in.
-func listenLoopback(addr string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("%s is not a loopback address, and this version has no users and no TLS for clients", addr)
-	}
-	return net.Listen("tcp", addr)
 }
 
 func startError(err error) error {

@@ -20,7 +20,7 @@ const (
 )
 
 func statusCommand() *cobra.Command {
-	var addr string
+	var t target
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "status",
@@ -28,19 +28,19 @@ func statusCommand() *cobra.Command {
 		Long:    "Says whether the cluster is safe now. Exit code 3: no node; 5: it can't accept writes now.",
 		Example: "  tutti status\n  tutti status --json --addr 127.0.0.1:6380",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return printStatus(addr, asJSON) },
+		RunE:    func(*cobra.Command, []string) error { return printStatus(t, asJSON) },
 	}
-	addrFlag(c, &addr)
+	targetFlags(c, &t)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
 
-func printStatus(addr string, asJSON bool) error {
-	s, err := askStatus(addr, statusTimeout)
+func printStatus(t target, asJSON bool) error {
+	s, err := t.status(statusTimeout)
 	if err != nil {
-		return unreachable(addr, err)
+		return t.unreachable(err)
 	}
-	askMembers(&s)
+	askMembers(t, &s)
 	if asJSON {
 		err = json.NewEncoder(os.Stdout).Encode(s)
 	} else {
@@ -56,7 +56,7 @@ func printStatus(addr string, asJSON bool) error {
 }
 
 // askMembers asks every node that is up for its own pid.
-func askMembers(s *node.Status) {
+func askMembers(t target, s *node.Status) {
 	var wg sync.WaitGroup
 	for i := range s.Nodes {
 		m := &s.Nodes[i]
@@ -64,7 +64,7 @@ func askMembers(s *node.Status) {
 			continue
 		}
 		wg.Go(func() {
-			if own, err := askStatus(m.Client, statusPeerTimeout, ofItself); err == nil {
+			if own, err := t.at(m.Client).status(statusPeerTimeout, ofItself); err == nil {
 				m.PID = ownPID(own)
 			}
 		})

@@ -43,11 +43,13 @@ type Config struct {
 	// machine's.
 	Entropy io.Reader
 	// Network. Nil fields listen and dial TCP with mutual TLS, at the addresses
-	// of the formation.
+	// of the formation, and clients beyond loopback with TLS and users only.
 	ListenClients func(addr string) (net.Listener, error)
 	ListenPeers   func(addr string) (net.Listener, error)
 	DialPeer      func(ctx context.Context, to Member) (net.Conn, error)
 	SecurePeer    func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error)
+	// Service changes what clients are to speak, from now on. Nil: as before.
+	Service       *Service
 	Debug         bool // allow the DEBUG command
 	Tick          time.Duration
 	LogBytesMax   int64
@@ -72,6 +74,7 @@ type Node struct {
 	router *router.Router
 	server *server.Server
 	survey *survey
+	secure *tls.Config // what clients speak; nil: plain RESP
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
@@ -106,9 +109,6 @@ func (c *Config) fill() {
 	}
 	if c.Entropy == nil {
 		c.Entropy = crand.Reader
-	}
-	if c.ListenClients == nil {
-		c.ListenClients = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
 	}
 	if c.ListenPeers == nil {
 		c.ListenPeers = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
@@ -152,6 +152,9 @@ func open(cfg Config) (_ *Node, err error) {
 	if n.self, err = readSelf(cfg.FS, cfg.Dir, store.MendTwice); err != nil {
 		return nil, err
 	}
+	if err := n.self.setService(cfg); err != nil {
+		return nil, err
+	}
 	if err := n.openMap(); err != nil {
 		return nil, err
 	}
@@ -160,7 +163,7 @@ func open(cfg Config) (_ *Node, err error) {
 	}
 	// Both ports are taken before anything runs: an occupied one is the most
 	// frequent mistake.
-	clients, err := cfg.ListenClients(n.self.Client)
+	clients, err := n.self.listenClients(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
@@ -284,6 +287,9 @@ func (n *Node) openLinks(l net.Listener) error {
 		}
 		return dial(ctx, m)
 	}
+	if n.secure, err = n.self.serviceConfig(n.cfg, id); err != nil {
+		return err
+	}
 	n.links = peer.New(cfg)
 	return nil
 }
@@ -379,7 +385,7 @@ func (n *Node) openServer(l net.Listener) {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
 	info.Map, info.Client = n.maps, n.self.Client
 	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
-		Wall: n.cfg.Clock.Wall, Node: info, Debug: n.cfg.Debug, Status: n.status})
+		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.secure, Debug: n.cfg.Debug, Status: n.status})
 	n.wg.Go(func() {
 		if err := n.server.Serve(l); err != nil {
 			n.cfg.Logger.Error("serve clients", slog.Any("error", err))

@@ -23,9 +23,27 @@ type Self struct {
 	Peer    string         `json:"peer"`   // host:port where it serves nodes
 	Client  string         `json:"client"` // host:port where it serves clients
 	Small   bool           `json:"small"`  // little memory
+	Service
 	// Via are addresses under which this node reaches others, where they differ
 	// from those in the map.
 	Via map[cluster.NodeID]string `json:"via,omitempty"`
+}
+
+// Service is what clients speak with a node.
+type Service struct {
+	TLS bool `json:"tls,omitempty"` // else plain RESP
+	// Cert and Key are the files of a certificate that the node's user brings;
+	// empty: the cluster's authority signs one.
+	Cert string `json:"tls_cert,omitempty"`
+	Key  string `json:"tls_key,omitempty"`
+}
+
+// check refuses half of a pair.
+func (s Service) check() error {
+	if (s.Cert == "") != (s.Key == "") || s.Cert != "" && !s.TLS {
+		return errors.New("a certificate for clients needs its key, and TLS")
+	}
+	return nil
 }
 
 const (
@@ -77,7 +95,7 @@ func (s Self) check() error {
 	if s.Node == 0 || s.Node > cluster.NodeMax {
 		return fmt.Errorf("node id %d is not between 1 and %d", s.Node, cluster.NodeMax)
 	}
-	return nil
+	return s.Service.check()
 }
 
 func (s Self) write(fs vfs.FS, dir string) error {

@@ -52,6 +52,7 @@ var (
 )
 
 func newConn(s *Server, id uint64, nc net.Conn) *conn {
+	nc = s.secured(nc)
 	c := &conn{s: s, id: id, nc: nc, born: time.Now(), gone: make(chan struct{})}
 	client := &lookout{nc: nc, received: &s.stats.bytesIn, lost: c.cut}
 	c.session.init(&c.face)
@@ -67,6 +68,9 @@ func newConn(s *Server, id uint64, nc net.Conn) *conn {
 // serve reads, executes and answers until the connection ends.
 func (c *conn) serve() {
 	defer c.close()
+	if !c.shake() {
+		return
+	}
 	for !c.closed {
 		c.out.release()
 		args, err := c.in.next()
@@ -93,7 +97,7 @@ func (c *conn) serve() {
 			return
 		}
 		if _, refused := errors.AsType[*resp.ProtocolError](err); refused {
-			c.linger()
+			linger(c.nc)
 		}
 		c.in.release(c.unsure())
 	}
@@ -157,10 +161,10 @@ func (c *conn) push(frame []byte) { c.out.push(frame) }
 // linger takes what the client is still sending before the connection closes:
 // closing with bytes unread resets it, and the client might lose the answer
 // that says what was wrong.
-func (c *conn) linger() {
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_ = c.nc.SetReadDeadline(time.Now().Add(lingerMax))
-		_, _ = io.CopyN(io.Discard, c.nc, lingerBytesMax)
+func linger(nc net.Conn) {
+	if half, ok := nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = nc.SetReadDeadline(time.Now().Add(lingerMax))
+		_, _ = io.CopyN(io.Discard, nc, lingerBytesMax)
 	}
 }
 
@@ -172,6 +176,8 @@ func (c *conn) readFailed(err error) {
 	c.closed = true
 	if p, ok := errors.AsType[*resp.ProtocolError](err); ok {
 		c.out.replies = resp.AppendError(c.out.replies, "ERR "+p.Error())
+	} else if errors.Is(err, errTLSHello) {
+		c.s.cfg.Logger.Warn("connection closed: a client speaks TLS, this port does not; it must use redis://, or the node TLS", "remote", c.remote())
 	} else if !errors.Is(err, io.EOF) {
 		c.s.cfg.Logger.Debug("client connection ended", "id", c.id, "error", err)
 	}

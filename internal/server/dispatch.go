@@ -59,10 +59,7 @@ func (c *conn) refuse(args [][]byte, text string) {
 		c.session.multi.spoiled = true
 	}
 	if resp.IsWord(args[0], "post") || resp.IsWord(args[0], "host:") {
-		// A browser was made to talk to this port. What follows in its request
-		// must not be executed, and it need not be told what else is here.
-		c.s.cfg.Logger.Warn("possible cross-protocol attack, connection closed", "remote", c.nc.RemoteAddr().String())
-		c.out.replies, c.closed = c.out.replies[:0], true
+		c.crossProtocol() // what follows in its request must not be executed
 		return
 	}
 	c.s.stats.refused(c.s.cfg.Table.Find(args[0]), text)

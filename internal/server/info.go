@@ -310,6 +310,7 @@ func infoTutti(s *Server, w *infoWriter) {
 		leaders = append(leaders, strconv.FormatUint(uint64(s.cfg.Router.Lead(sh.ID).Node), 10))
 	}
 	w.field("tutti_shards", len(leaders))
+	w.field("tutti_tls_handshakes_failed", s.stats.handshakesFailed.Load())
 	w.field("tutti_unreadable_rows", s.cfg.Router.Unreadable())
 	w.field("tutti_leader", strings.Join(leaders, ","))
 }

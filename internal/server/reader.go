@@ -21,6 +21,7 @@ type reader struct {
 	rd     *resp.Reader
 	limits *resp.Limits // those that rd has
 	timed  bool         // a read deadline is set
+	begun  bool         // the client has sent something
 }
 
 func (r *reader) init(s *Server, nc net.Conn, ahead *lookout) {
@@ -73,5 +74,10 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	n, err := r.nc.Read(p)
 	r.s.stats.bytesIn.Add(int64(n))
+	if !r.begun && n > 0 {
+		if r.begun = true; p[0] == recordHandshake {
+			return 0, errTLSHello // or it would wait for an answer to half a line
+		}
+	}
 	return n, err
 }

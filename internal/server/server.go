@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,8 @@ type Config struct {
 	Rand   func(n uint64) uint64
 	Wall   func() int64 // wall clock in milliseconds, for what users read
 	Node   NodeInfo
+	// TLS is what clients are to speak. Nil: plain RESP.
+	TLS *tls.Config
 	// ClientsMax bounds the connections. Zero: 10,000, as in Redis.
 	ClientsMax int
 	// Debug allows the DEBUG command, for development.

@@ -15,6 +15,7 @@ import (
 // not a count.
 type stats struct {
 	connections, commands, rejected atomic.Int64
+	handshakesFailed                atomic.Int64 // of TLS
 	bytesIn, bytesOut               atomic.Int64
 	errors                          atomic.Int64
 	blocked                         atomic.Int64 // level: clients that CLIENT PAUSE holds
@@ -54,7 +55,7 @@ func (s *stats) init(table *command.Table) {
 
 // reset forgets the counts.
 func (s *stats) reset() {
-	for _, n := range []*atomic.Int64{&s.connections, &s.commands, &s.rejected, &s.bytesIn, &s.bytesOut, &s.errors} {
+	for _, n := range []*atomic.Int64{&s.connections, &s.commands, &s.rejected, &s.handshakesFailed, &s.bytesIn, &s.bytesOut, &s.errors} {
 		n.Store(0)
 	}
 	for _, call := range s.calls {

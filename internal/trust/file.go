@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -26,18 +27,23 @@ const (
 	keyType  = "PRIVATE KEY"
 )
 
-// Save writes ca.pem, node.pem and node.key to dir, each of them all or
-// nothing.
+// Save writes ca.pem, node.pem and node.key to dir, and service.pem if there is
+// a certificate for clients, each of them all or nothing.
 func (i *Identity) Save(fs vfs.FS, dir string) error {
 	ca, node, key, err := i.PEM()
 	if err != nil {
 		return err
 	}
-	return saveAll(fs, dir, []textFile{{CAFile, ca, public}, {NodeFile, node, public}, {NodeKeyFile, key, secret}})
+	files := []textFile{{CAFile, ca, public}, {NodeFile, node, public}, {NodeKeyFile, key, secret}}
+	if i.service != nil {
+		files = append(files, textFile{ServiceFile, encode(certType, i.service.Raw), public})
+	}
+	return saveAll(fs, dir, files)
 }
 
 // Load reads ca.pem, node.pem and node.key from dir and checks that they belong
-// together. ca.pem may hold several authorities, all of them trusted.
+// together, and service.pem if it is there. ca.pem may hold several authorities,
+// all of them trusted.
 func Load(fs vfs.FS, dir string) (*Identity, error) {
 	texts, err := loadAll(fs, dir, []textFile{{name: CAFile}, {name: NodeFile}, {name: NodeKeyFile, who: secret}})
 	if err != nil {
@@ -47,7 +53,24 @@ func Load(fs vfs.FS, dir string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load identity from %s: %w", dir, err)
 	}
-	return ident, nil
+	return ident.loadService(fs, dir)
+}
+
+// loadService adds what service.pem holds. One that is damaged, or that belongs
+// to what the node was before, is as good as none: it is signed anew, and nobody
+// relies on it meanwhile but clients, which would refuse it.
+func (i *Identity) loadService(fs vfs.FS, dir string) (*Identity, error) {
+	texts, err := loadAll(fs, dir, []textFile{{name: ServiceFile}})
+	switch {
+	case errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrDamaged):
+		return i, nil
+	case err != nil:
+		return nil, err
+	}
+	if with, err := i.WithService(texts[0]); err == nil {
+		return with, nil
+	}
+	return i, nil
 }
 
 // PEM returns the contents of ca.pem, node.pem and node.key, for handing the

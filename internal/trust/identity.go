@@ -17,6 +17,15 @@
 // refused at once, without revocation lists. The side that dials insists on the
 // id it meant to reach.
 //
+// # Service
+//
+// What a node shows to its clients is another certificate for the same key, which
+// names the hosts that they dial and, for who looks at it,
+//
+//	tutti://<cluster>/service/<id>
+//
+// Its several names, and its role, make it worthless between nodes.
+//
 // # Request
 //
 // The key of a node is made on the node and never leaves it. What the node sends
@@ -31,8 +40,9 @@
 //
 // # Files
 //
-// ca.pem, node.pem and node.key are the identity of a node; authority.pem and
-// authority.key the CA itself, on nodes that sign. All are texts of PEM after
+// ca.pem, node.pem and node.key are the identity of a node, service.pem is what
+// it shows to clients; authority.pem and authority.key are the CA itself, on nodes
+// that sign. All are texts of PEM after
 // one line that tools skip:
 //
 //	tutti identity, format 1, CRC-32C <8 hex digits>
@@ -87,9 +97,10 @@ type Identity struct {
 	Cluster string
 	NodeID  cluster.NodeID
 
-	leaf  *x509.Certificate
-	key   *ecdsa.PrivateKey
-	roots []*x509.Certificate // Invariant: at least one, and one of them signed leaf
+	leaf    *x509.Certificate
+	key     *ecdsa.PrivateKey
+	roots   []*x509.Certificate // Invariant: at least one, and one of them signed leaf
+	service *x509.Certificate   // what clients are shown; nil: none
 }
 
 // String returns the URI of the identity.

@@ -33,6 +33,10 @@ func NewRequest(rand io.Reader) (*Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make key of a node: %w", err)
 	}
+	return newRequest(key, rand)
+}
+
+func newRequest(key *ecdsa.PrivateKey, rand io.Reader) (*Request, error) {
 	template := &x509.CertificateRequest{SignatureAlgorithm: x509.ECDSAWithSHA256}
 	der, err := x509.CreateCertificateRequest(rand, template, key)
 	if err != nil {
@@ -40,6 +44,11 @@ func NewRequest(rand io.Reader) (*Request, error) {
 	}
 	return &Request{key: key, der: der}, nil
 }
+
+// Renewal makes a request for new certificates of the key that the identity has.
+// It keeps its key: files that are replaced one after the other then belong
+// together at any moment.
+func (i *Identity) Renewal(rand io.Reader) (*Request, error) { return newRequest(i.key, rand) }
 
 // Bytes returns what the authority needs for CA.Sign. It holds no secret.
 func (r *Request) Bytes() []byte { return append([]byte{requestVersion}, r.der...) }

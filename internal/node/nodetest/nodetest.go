@@ -4,6 +4,7 @@ package nodetest
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -18,12 +19,14 @@ import (
 	"tutti/internal/node"
 	"tutti/internal/proof/respclient"
 	"tutti/internal/resp"
+	"tutti/internal/trust"
 )
 
 // Options says what cluster to run. The zero value is one node with one shard.
 type Options struct {
 	Nodes, Shards int
 	Debug         bool // allow the DEBUG command
+	TLS           bool // clients speak TLS
 	// Configure may change the configuration of a node before it starts.
 	Configure func(i int, cfg *node.Config)
 }
@@ -97,6 +100,9 @@ func (c *Cluster) Restart(i int) {
 		DialPeer:   func(ctx context.Context, to node.Member) (net.Conn, error) { return dialPeer(ctx, me, to) },
 		SecurePeer: acceptPeer,
 	}
+	if c.opt.TLS {
+		cfg.Service = &node.Service{TLS: true}
+	}
 	if c.opt.Configure != nil {
 		c.opt.Configure(i, &cfg)
 	}
@@ -169,6 +175,26 @@ func (c *Cluster) await(i int) {
 	}
 }
 
+// TLS is what a client of the cluster speaks that trusts its authority.
+func (c *Cluster) TLS() *tls.Config {
+	c.t.Helper()
+	f, err := c.fs.Open("node1/" + trust.CAFile)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cfg, err := trust.DialConfig(text)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cfg.ServerName = "localhost"
+	return cfg
+}
+
 // Addr is where node i serves clients.
 func (c *Cluster) Addr(i int) string { return c.form.Members[i].Client }
 
@@ -178,6 +204,9 @@ func (c *Cluster) Dial(i int) *Client {
 	conn, err := net.Dial("tcp", c.Addr(i))
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if c.opt.TLS {
+		conn = tls.Client(conn, c.TLS())
 	}
 	c.t.Cleanup(func() { conn.Close() })
 	return &Client{Conn: respclient.New(conn), t: c.t}

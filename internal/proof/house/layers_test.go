@@ -16,9 +16,9 @@ var layers = []struct {
 	may  []string
 	duty string
 }{
-	{"cmd/tutti", []string{"internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
+	{"cmd/tutti", []string{"internal/trust", "internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
 	{"internal/proof/sim", []string{"internal/cluster", "internal/shard", "internal/trust", "internal/proof/action", "internal/proof/check", "internal/proof/respclient", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
-	{"internal/node/nodetest", []string{"internal/proof/respclient", "internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
+	{"internal/node/nodetest", []string{"internal/trust", "internal/proof/respclient", "internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/meta", "internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/group", "internal/command", "internal/store", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
 	{"internal/server", []string{"internal/cluster", "internal/router", "internal/shard", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},
 	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/group", "internal/keyspace", "internal/resp"}, "brings commands to their shards"},

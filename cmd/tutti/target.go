@@ -1,0 +1,149 @@
+package main
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/spf13/cobra"
+
+	"tutti/internal/node"
+	"tutti/internal/trust"
+)
+
+// target is the node that a command speaks to, and how.
+type target struct {
+	addr  string
+	ca    string // the file of the authorities to trust; empty: found, see prepare
+	plain bool   // without TLS, whatever is found
+
+	config *tls.Config // set by prepare; nil: plain RESP
+}
+
+// defaultAddr is where dev puts the first node.
+const defaultAddr = "127.0.0.1:6379"
+
+// givenAddr is the node that commands speak to if no flag says another.
+func givenAddr() string { return cmp.Or(os.Getenv("TUTTI_ADDR"), ownAddr(), defaultAddr) }
+
+// ownAddr is where the node of this machine serves clients; empty: there is none,
+// or none that this user may look at.
+func ownAddr() string {
+	self, ok := ownNode()
+	if !ok {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(self.Client)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("localhost", port)
+	}
+	return self.Client
+}
+
+// ownNode is the node that init and join make on this machine if they are not
+// told another folder.
+func ownNode() (node.Self, bool) {
+	self, err := node.ReadSelf(vfs.Default, defaultDir())
+	return self, err == nil
+}
+
+// defaultDir is the folder of a node if no flag says another.
+func defaultDir() string {
+	if dir := os.Getenv("TUTTI_DIR"); dir != "" {
+		return dir
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/tutti"
+	}
+	if state := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
+		return filepath.Join(state, "tutti")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = os.TempDir() // a user without a home
+	}
+	return filepath.Join(home, ".local", "state", "tutti")
+}
+
+// targetFlags are those of all commands that ask a running node.
+func targetFlags(c *cobra.Command, t *target) {
+	c.Flags().StringVar(&t.addr, "addr", givenAddr(), "address of any node; the default can be set as TUTTI_ADDR")
+	c.Flags().StringVar(&t.ca, "cacert", os.Getenv("TUTTI_CACERT"), "speak TLS, trust the `FILE` ca.pem of the cluster (default: that of this machine's node)")
+	c.Flags().BoolVar(&t.plain, "plain", false, "speak without TLS")
+	c.PreRunE = func(*cobra.Command, []string) error { return t.prepare() }
+}
+
+// prepare finds out whether to speak TLS: with the authorities that are named, or
+// else with those of this machine's node if it speaks TLS. Nothing is tried in
+// plain first: a password would be sent with it.
+func (t *target) prepare() error {
+	if t.plain || t.config != nil {
+		return nil
+	}
+	file := t.ca
+	if file == "" {
+		self, ok := ownNode()
+		if !ok || !self.TLS || self.Cert != "" {
+			return nil
+		}
+		file = filepath.Join(defaultDir(), trust.CAFile)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return failed(err, "--cacert with the file ca.pem of any node's folder, or --plain")
+	}
+	if t.config, err = trust.DialConfig(text); err != nil {
+		return failed(fmt.Errorf("%s: %w", file, err), "--cacert with the file ca.pem of any node's folder")
+	}
+	return nil
+}
+
+// at is the same for another node of the cluster.
+func (t target) at(addr string) target {
+	t.addr = addr
+	return t
+}
+
+// dial connects to the node. prepare was called.
+func (t target) dial(limit time.Duration) (*respConn, error) {
+	if t.config == nil {
+		return dialRESP(t.addr, limit)
+	}
+	c, err := net.DialTimeout("tcp", t.addr, limit)
+	if err != nil {
+		return nil, err
+	}
+	config := t.config.Clone()
+	config.ServerName, _, _ = net.SplitHostPort(t.addr)
+	s := tls.Client(c, config)
+	_ = c.SetDeadline(time.Now().Add(limit))
+	if err := s.Handshake(); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("%w: %w", errHandshake, cause(err))
+	}
+	return newRESPConn(s), nil
+}
+
+var errHandshake = errors.New("its TLS handshake failed")
+
+// unreachable is the error of a node that could not be spoken to.
+func (t target) unreachable(err error) *exitError {
+	e := unreachable(t.addr, err)
+	_, doubted := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case doubted:
+		e.do = "--cacert with the file ca.pem of a node of this very cluster, and an --addr that its certificate names"
+	case errors.Is(err, errHandshake):
+		e.what, e.do = fmt.Sprintf("what answers at %s does not speak TLS: %v", t.addr, err), "--plain, if it is right that it does not"
+	case strings.Contains(err.Error(), "NEEDTLS"):
+		e.what, e.do = fmt.Sprintf("the node at %s speaks TLS", t.addr), "--cacert with the file ca.pem of any node's folder"
+	}
+	return e
+}

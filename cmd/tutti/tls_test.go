@@ -1,0 +1,104 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/node"
+)
+
+// startTLS forms a cluster of one node, and starts it so that clients speak TLS.
+func startTLS(t *testing.T) (r *running, addr, ca string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "d")
+	c := startDev(t, dir, 1)
+	c.stop(t)
+	folder := filepath.Join(dir, nodeFolder(1))
+	r = launch(t, t.TempDir(), "start", "--dir", folder, "--tls")
+	return r, c.addr(0), filepath.Join(folder, "ca.pem")
+}
+
+func TestCLISpeaksTLS(t *testing.T) {
+	t.Parallel()
+	r, addr, ca := startTLS(t)
+	eventually(t, func() error {
+		if got := tutti(t, "", "cli", "--addr", addr, "--cacert", ca, "SET", "k", "v"); got.code != 0 {
+			return &exitError{what: got.errors}
+		}
+		return nil
+	})
+	if got := tutti(t, "GET k\nGET k\n", "cli", "--addr", addr, "--cacert", ca); got.out != "v\nv\n" {
+		t.Errorf("two commands on one connection: %q %s", got.out, got.errors)
+	}
+	eventually(t, func() error { // its other shard may have no leader yet
+		got := tutti(t, "", "status", "--addr", addr, "--cacert", ca)
+		if got.code != 0 || !strings.Contains(got.out, "node 1") {
+			return &exitError{what: got.out + got.errors}
+		}
+		return nil
+	})
+	tutti(t, "", "cli", "--addr", addr, "--plain", "GET", "k").wants(t, exitFailed, "NEEDTLS this port speaks TLS")
+	tutti(t, "", "status", "--addr", addr, "--plain").wants(t, exitUnreachable, "speaks TLS", "--cacert with the file ca.pem")
+	tutti(t, "", "cli", "--addr", addr, "--cacert", ca+".none", "GET", "k").wants(t, exitFailed, "no such file", "--plain")
+	r.signal(t, syscall.SIGTERM)
+	if code := r.ends(t); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, r.text())
+	}
+}
+
+// Whoever has set up TLS must not send a password in plain because of a wrong
+// address, so a client with authorities never falls back.
+func TestCLINeverFallsBackToPlain(t *testing.T) {
+	t.Parallel()
+	c := startDev(t, filepath.Join(t.TempDir(), "d"), 1)
+	ca := filepath.Join(c.dir, nodeFolder(1), "ca.pem")
+	tutti(t, "", "cli", "--addr", c.addr(0), "--cacert", ca, "SET", "k", "v").wants(t, exitUnreachable, "--plain")
+	_, addr, _ := startTLS(t)
+	eventually(t, func() error {
+		got := tutti(t, "", "cli", "--addr", addr, "--cacert", ca, "SET", "k", "v")
+		if !strings.Contains(got.errors, "ca.pem of a node of this very cluster") {
+			return &exitError{what: "a node of another cluster was spoken to: " + got.out + got.errors}
+		}
+		return nil
+	})
+}
+
+// The node that init or join made on this machine is spoken to without a flag.
+func TestCLIFindsTheNodeOfItsMachine(t *testing.T) {
+	t.Parallel()
+	_, _, ca := startTLS(t)
+	eventually(t, func() error {
+		cmd := exec.Command(binary(t), "cli", "SET", "k", "v")
+		cmd.Env = append(os.Environ(), "TUTTI_DIR="+filepath.Dir(ca), "TUTTI_ADDR=")
+		out, err := cmd.CombinedOutput()
+		if err == nil && string(out) != "OK\n" {
+			err = errors.New("not OK")
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+}
+
+// Whoever can reach the address of a node could read and change everything.
+func TestNodeDoesNotServeOtherMachinesUnprotected(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	form := node.Formation{Cluster: "c", Small: true, Members: []node.Member{{ID: 1, Peer: "127.0.0.1:0", Client: "0.0.0.0:0"}}}
+	if err := node.Form(vfs.Default, []string{dir}, form); err != nil {
+		t.Fatal(err)
+	}
+	const safe = "nothing was changed on this machine"
+	tutti(t, "", "start", "--dir", dir).wants(t, exitFailed, "0.0.0.0:0 is not a loopback address", "no TLS, start it with --tls", safe)
+	tutti(t, "", "start", "--dir", dir, "--tls").wants(t, exitFailed, "0.0.0.0:0 is not a loopback address", "no users", safe)
+	tutti(t, "", "start", "--dir", dir, "--tls-key", "k").wants(t, exitFailed, "needs its key")
+}
