@@ -100,9 +100,11 @@ func TestForget(t *testing.T) {
 		if _, ok := a.links.MedianWall([]cluster.NodeID{2}); ok || a.links.Room(2) != RoomPlenty || len(a.links.seats.taken) != 1 {
 			t.Errorf("its clock is known %v, its room %d, %d seats are taken", ok, a.links.Room(2), len(a.links.seats.taken))
 		}
+		b.mu.Lock()
 		if b.links.Up(1) || !slices.Contains(b.ups, "1 false") {
 			t.Errorf("its own connections stand: %v", b.ups)
 		}
+		b.mu.Unlock()
 		if _, _, err := out.ReadFrame(); err == nil {
 			t.Error("a stream to it goes on")
 		} else if _, _, err = in.ReadFrame(); err == nil {

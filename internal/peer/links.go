@@ -172,6 +172,8 @@ func (l *Links) Connect(node cluster.NodeID) {
 	before := l.parting[node]
 	for c := range classes {
 		k.lanes[c] = &lane{wake: make(chan struct{}, 1), knock: make(chan struct{}, 1), max: queueMax[c]}
+	}
+	for c := range classes { // each looks at the other's lane
 		l.wg.Go(func() {
 			if before != nil {
 				<-before.ended // so that Changed is told in order
