@@ -32,6 +32,7 @@ type devOptions struct {
 	nodes       int
 	dir, listen string
 	level       string
+	http        string
 }
 
 func devCommand() *cobra.Command {
@@ -46,6 +47,7 @@ func devCommand() *cobra.Command {
 	c.Flags().IntVar(&o.nodes, "nodes", 3, fmt.Sprintf("number of nodes, 1 to %d", devNodesMax))
 	c.Flags().StringVar(&o.dir, "dir", "", "folder of the data (default: tutti-dev in the user's cache folder)")
 	c.Flags().StringVar(&o.listen, "listen", defaultAddr, "address of the first node; the others follow on the next ports")
+	c.Flags().StringVar(&o.http, "http-listen", "", "address where the first node answers /metrics and /health; the others follow on the next ports (default: none)")
 	c.Flags().StringVar(&o.level, "log", "warn", "what the nodes log: debug, info, warn or error")
 	return c
 }
@@ -108,6 +110,10 @@ func openDev(o devOptions) (*localCluster, io.Closer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	http, err := devHTTP(o)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := foreign(o.dir); err != nil {
 		return nil, nil, err
 	}
@@ -119,6 +125,7 @@ func openDev(o devOptions) (*localCluster, io.Closer, error) {
 		return nil, nil, err
 	}
 	c := newLocalCluster(o.dir, o.level, members)
+	c.http = http
 	if err = c.portsFree(); err == nil {
 		err = c.openFolders()
 	}
@@ -152,6 +159,26 @@ func devMembers(o devOptions) ([]node.Member, error) {
 			Client: net.JoinHostPort(host, strconv.Itoa(base+i)), Peer: net.JoinHostPort(host, strconv.Itoa(base+i+peerPortOffset))})
 	}
 	return members, nil
+}
+
+// devHTTP gives the nodes their addresses for HTTP, if any are wanted.
+func devHTTP(o devOptions) ([]string, error) {
+	if o.http == "" {
+		return nil, nil
+	}
+	host, first, err := net.SplitHostPort(o.http)
+	if err != nil {
+		return nil, usageError(fmt.Sprintf("--http-listen %s: %v", o.http, err), "tutti dev")
+	}
+	base, err := strconv.Atoi(first)
+	if ip := net.ParseIP(host); err != nil || base < 1 || base > 65535-o.nodes || ip == nil || !ip.IsLoopback() {
+		return nil, usageError(fmt.Sprintf("--http-listen %s: choose a loopback address and a port", o.http), "tutti dev")
+	}
+	var list []string
+	for i := range o.nodes {
+		list = append(list, net.JoinHostPort(host, strconv.Itoa(base+i)))
+	}
+	return list, nil
 }
 
 // The files of a dev folder beside its nodes.

@@ -31,6 +31,7 @@ type localCluster struct {
 	dirs    []string
 	members []node.Member
 	level   string
+	http    []string   // where the nodes answer HTTP; nil: nowhere
 	procs   []*process // Invariant: len(procs) == len(members); nil: never started
 }
 
@@ -122,6 +123,9 @@ func (c *localCluster) start(i int, attr *syscall.SysProcAttr) error {
 		return failed(err, "")
 	}
 	cmd := exec.Command(self, "start", "--dir", c.dirs[i], "--log", c.level, "--debug-command")
+	if c.http != nil {
+		cmd.Args = append(cmd.Args, "--http-listen", c.http[i])
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = attr
 	// The nodes share this machine: each gets its part of the cores. Go's

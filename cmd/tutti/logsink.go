@@ -15,6 +15,7 @@ import (
 // as a whole. Lines that find the queue full are dropped and counted.
 type logSink struct {
 	out     io.Writer
+	note    string // how to say that lines were dropped: a format with their number
 	dropped atomic.Int64
 	done    chan struct{}
 
@@ -30,8 +31,14 @@ const (
 	logCloseMax = time.Second
 )
 
-func newLogSink(out io.Writer) *logSink {
-	s := &logSink{out: out, lines: make(chan []byte, logLinesMax), done: make(chan struct{})}
+// The notes of the two forms of the log.
+const (
+	droppedText = "%d lines of the log were dropped: nobody read it\n"
+	droppedJSON = `{"level":"WARN","msg":"lines of the log were dropped: nobody read it","lines":%d}` + "\n"
+)
+
+func newLogSink(out io.Writer, note string) *logSink {
+	s := &logSink{out: out, note: note, lines: make(chan []byte, logLinesMax), done: make(chan struct{})}
 	go s.run()
 	return s
 }
@@ -55,7 +62,7 @@ func (s *logSink) run() {
 	for line := range s.lines {
 		_, _ = s.out.Write(line) // nobody is left who could be told
 		if n := s.dropped.Swap(0); n > 0 {
-			_, _ = fmt.Fprintf(s.out, "%d lines of the log were dropped: nobody read it\n", n)
+			_, _ = fmt.Fprintf(s.out, s.note, n)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 func TestLogSink(t *testing.T) {
 	read, write := io.Pipe()
-	s := newLogSink(write)
+	s := newLogSink(write, droppedText)
 	const lines = 3 * logLinesMax
 	for i := range lines { // nobody reads
 		if n, err := fmt.Fprintf(s, "line %d\n", i); n == 0 || err != nil {

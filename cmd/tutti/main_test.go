@@ -291,6 +291,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"dev", "--listen", "0.0.0.0:7000"}, exitFailed, []string{"not a loopback address", "nothing was started"}},
 		{[]string{"start"}, exitUsage, []string{`"dir" not set`}},
 		{[]string{"start", "--dir", ".", "--log", "loud"}, exitUsage, []string{"the levels are debug, info, warn and error"}},
+		{[]string{"start", "--dir", ".", "--log-format", "xml"}, exitUsage, []string{"the formats are text and json"}},
+		{[]string{"dev", "--http-listen", "0.0.0.0:9121"}, exitUsage, []string{"choose a loopback address"}},
 		{[]string{"start", "--dir", "."}, exitFailed, []string{"no tutti node in this folder", "tutti dev"}},
 		{[]string{"status", "--addr", "127.0.0.1:1"}, exitUnreachable, []string{"cannot reach a node at 127.0.0.1:1: connection refused", "tutti dev"}},
 		{[]string{"cli", "--addr", "127.0.0.1:1", "SET", "a", "b"}, exitUnreachable, []string{"nothing was sent"}},

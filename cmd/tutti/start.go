@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -16,9 +17,50 @@ import (
 	"tutti/internal/node"
 )
 
+// runOptions is how a node is run, whoever made it.
+type runOptions struct {
+	dir          string
+	level        string // of the log
+	logFormat    string
+	httpListen   string
+	debugCommand bool
+	service      *node.Service // what clients are to speak; nil: as before
+}
+
+// flags adds the flags that all commands have which run a node.
+func (o *runOptions) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.level, "log", "info", "what to log: debug, info, warn or error")
+	c.Flags().StringVar(&o.logFormat, "log-format", logText, "form of the log: "+logText+" or "+logJSON)
+	c.Flags().StringVar(&o.httpListen, "http-listen", "", "address for /metrics and /health over HTTP, such as 127.0.0.1:9121; with TLS unless it is a loopback address (default: none)")
+	c.Flags().BoolVar(&o.debugCommand, "debug-command", false, "allow the DEBUG command")
+}
+
+// The forms of the log.
+const (
+	logText = "text"
+	logJSON = "json"
+)
+
+// log opens the log of a node that command runs. The sink is to be closed.
+func (o *runOptions) log(out io.Writer, command string) (*slog.Logger, *logSink, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(o.level)); err != nil {
+		return nil, nil, usageError(fmt.Sprintf("--log %s: the levels are debug, info, warn and error", o.level), command)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch o.logFormat {
+	case logText:
+		sink := newLogSink(out, droppedText)
+		return slog.New(slog.NewTextHandler(sink, opts)), sink, nil
+	case logJSON:
+		sink := newLogSink(out, droppedJSON)
+		return slog.New(slog.NewJSONHandler(sink, opts)), sink, nil
+	}
+	return nil, nil, usageError(fmt.Sprintf("--log-format %s: the formats are %s and %s", o.logFormat, logText, logJSON), command)
+}
+
 func startCommand() *cobra.Command {
-	var dir, level string
-	var debugCommand bool
+	var o runOptions
 	var service serviceFlags
 	c := &cobra.Command{
 		Use:     "start --dir DIR",
@@ -26,12 +68,12 @@ func startCommand() *cobra.Command {
 		Example: "  tutti start --dir /var/lib/tutti",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return start(dir, level, debugCommand, service.changed(cmd))
+			o.service = service.changed(cmd)
+			return start(o)
 		},
 	}
-	c.Flags().StringVar(&dir, "dir", "", "the node's folder")
-	c.Flags().StringVar(&level, "log", "info", "what to log: debug, info, warn or error")
-	c.Flags().BoolVar(&debugCommand, "debug-command", false, "allow the DEBUG command")
+	c.Flags().StringVar(&o.dir, "dir", "", "the node's folder")
+	o.flags(c)
 	service.add(c)
 	_ = c.MarkFlagRequired("dir")
 	return c
@@ -58,22 +100,22 @@ func (f *serviceFlags) changed(c *cobra.Command) *node.Service {
 	return nil
 }
 
-func start(dir, level string, debugCommand bool, service *node.Service) error {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return usageError(fmt.Sprintf("--log %s: the levels are debug, info, warn and error", level), "tutti start")
+func start(o runOptions) error {
+	log, sink, err := o.log(os.Stderr, "tutti start")
+	if err != nil {
+		return err
 	}
-	sink := newLogSink(os.Stderr)
 	defer sink.Close()
-	log := slog.New(slog.NewTextHandler(sink, &slog.HandlerOptions{Level: l}))
 	debug.SetGCPercent(200) // most of the heap is short-lived buffers of batches
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	began := time.Now()
-	n, err := node.Open(node.Config{Dir: dir, Logger: log, Debug: debugCommand, Service: service,
+	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTPListen: o.httpListen, Service: o.service,
 		Failed: func(err error) {
 			// No clean-up: what is on disk is right, what is in memory is not.
-			fmt.Fprint(sink, failed(err, "see the log; replace the disk if it failed").text())
+			if o.logFormat == logText { // else the log has said it, in its own form
+				fmt.Fprint(sink, failed(err, "see the log; replace the disk if it failed").text())
+			}
 			sink.Close()
 			if errors.Is(err, node.ErrDamaged) && time.Since(began) > rebuildPause {
 				startAgain()

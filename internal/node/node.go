@@ -49,8 +49,11 @@ type Config struct {
 	DialPeer      func(ctx context.Context, to Member) (net.Conn, error)
 	SecurePeer    func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error)
 	// Service changes what clients are to speak, from now on. Nil: as before.
-	Service       *Service
-	Debug         bool // allow the DEBUG command
+	Service *Service
+	// HTTPListen is where to answer HTTP, see package web. Empty: nowhere.
+	HTTPListen    string
+	ListenHTTP    func(addr string) (net.Listener, error) // nil: TCP
+	Debug         bool                                    // allow the DEBUG command
 	Tick          time.Duration
 	LogBytesMax   int64
 	MemtableBytes int64         // see store.Config
@@ -76,6 +79,8 @@ type Node struct {
 	survey *survey
 	secure *tls.Config // what clients speak; nil: plain RESP
 	wg     sync.WaitGroup
+
+	telling telling
 
 	mu     sync.Mutex // guards what follows
 	failed bool
@@ -113,6 +118,9 @@ func (c *Config) fill() {
 	if c.ListenPeers == nil {
 		c.ListenPeers = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
 	}
+	if c.ListenHTTP == nil {
+		c.ListenHTTP = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+	}
 	if c.Failed == nil {
 		c.Failed = func(err error) { panic(err) }
 	}
@@ -134,6 +142,7 @@ func Open(cfg Config) (*Node, error) {
 
 func open(cfg Config) (_ *Node, err error) {
 	n := &Node{cfg: cfg}
+	n.telling.n = n
 	if n.self, err = ReadSelf(cfg.FS, cfg.Dir); err != nil {
 		return nil, err // and nothing is made in a folder that holds no node
 	}
@@ -182,6 +191,9 @@ func open(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.openServer(clients)
+	if err := n.telling.open(); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
@@ -448,6 +460,7 @@ const (
 
 // Close closes the node and returns when all its goroutines have ended.
 func (n *Node) Close() error {
+	n.telling.close() // first: it asks all others
 	if n.router != nil {
 		n.router.Close()
 	}

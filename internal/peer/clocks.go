@@ -130,6 +130,9 @@ func (in *inbound) clockTold(l *Links, b []byte) error {
 	if err != nil || q.nonce != l.cfg.Nonce || q.asked < 0 || q.asked > now {
 		return err // or an earlier start of this node has asked
 	}
+	if k := l.link(in.from); k != nil {
+		k.tally.rtt.Store(int64(now - q.asked))
+	}
 	wall := time.Duration(be.Uint64(b[clockAskBytes:])) * time.Millisecond
 	in.sample(l, bounds{low: wall - now, high: wall + wallStep - q.asked, at: now})
 	return nil

@@ -20,6 +20,8 @@ const (
 	FrameMax = 40 << 20
 	// chunkBytes is how much is allocated at once while a frame arrives.
 	chunkBytes = 1 << 20
+	// headBytes is what a frame has before its payload: length, checksum, kind.
+	headBytes = 9
 )
 
 // ErrFrame says that a connection carried something that is no frame.

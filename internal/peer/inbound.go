@@ -126,6 +126,7 @@ func (l *Links) receive(h Hello, in *inbound, conn net.Conn, r *bufio.Reader) er
 		if k := l.link(h.Node); k != nil {
 			k.heard.Store(time.Now().UnixNano())
 			k.spoke.Store(int64(l.cfg.Mono()))
+			k.tally.received.Add(uint64(headBytes + len(payload)))
 		}
 		handle := l.mux.frames[kind]
 		switch {

@@ -108,12 +108,15 @@ type link struct {
 	room  atomic.Uint32 // Room on the peer's disk, by its last ping
 	lanes [classes]*lane
 
-	mu sync.Mutex // guards up, and orders what Changed is told
-	up bool       // Changed was told so last
+	mu    sync.Mutex // guards up, and orders what Changed is told
+	up    bool       // Changed was told so last
+	tally tally
 }
 
 // lane is the frames that wait for one connection.
 type lane struct {
+	tally *tally // of its link
+
 	mu   sync.Mutex // guards buf, conn, busy
 	buf  []byte
 	conn net.Conn // nil: down
@@ -171,7 +174,7 @@ func (l *Links) Connect(node cluster.NodeID) {
 	k.spoke.Store(int64(l.cfg.Mono()))
 	before := l.parting[node]
 	for c := range classes {
-		k.lanes[c] = &lane{wake: make(chan struct{}, 1), knock: make(chan struct{}, 1), max: queueMax[c]}
+		k.lanes[c] = &lane{tally: &k.tally, wake: make(chan struct{}, 1), knock: make(chan struct{}, 1), max: queueMax[c]}
 	}
 	for c := range classes { // each looks at the other's lane
 		l.wg.Go(func() {
@@ -270,7 +273,12 @@ func (l *Links) queue(to cluster.NodeID, class Class, kind Kind, build func(dst 
 	q := k.lanes[class]
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.conn == nil || len(q.buf) > q.max {
+	if q.conn == nil {
+		q.tally.lostDown.Add(1)
+		return nil
+	}
+	if len(q.buf) > q.max {
+		q.tally.lostFull.Add(1)
 		return nil
 	}
 	q.buf = appendFrame(q.buf, kind, build)
@@ -338,7 +346,8 @@ func (q *lane) take() (net.Conn, []byte) {
 
 // put writes what take took.
 func (q *lane) put(conn net.Conn, buf []byte) error {
-	_, err := conn.Write(buf)
+	n, err := conn.Write(buf)
+	q.tally.sent.Add(uint64(n))
 	q.mu.Lock()
 	q.busy = false
 	if cap(buf) <= 4<<20 { // a rare large frame must not stay in memory
@@ -424,6 +433,7 @@ func (l *Links) setConn(k *link, class Class, conn net.Conn, first []byte) {
 	q.conn, q.moved, q.failed, q.waiting = conn, time.Time{}, nil, nil
 	if conn != nil {
 		q.waiting = sendQueue(conn)
+		q.tally.connected.Add(1)
 	}
 	q.buf = first // what waited is gone, as a network loses what is under way
 	q.mu.Unlock()

@@ -71,10 +71,14 @@ func (c *conn) refuse(args [][]byte, text string) {
 func (c *conn) answered(list []pending, began time.Time) {
 	took := time.Since(began)
 	share := took / time.Duration(len(list))
+	var n [classes]int
 	for i := range list {
-		c.s.stats.called(list[i].cmd, list[i].reply, share)
+		n[c.s.stats.called(list[i].cmd, list[i].reply, share)]++
 	}
-	if c.s.slowlog.slow(took) {
+	for class := range classes {
+		c.s.stats.took(class, took, n[class])
+	}
+	if c.s.slowlog.slow(took, len(list)) {
 		for i := range list[:min(len(list), slowTogetherMax)] {
 			c.s.slowlog.add(c, list[i].cmd, list[i].args, took)
 		}

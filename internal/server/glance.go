@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/keyspace"
 	"tutti/internal/shard"
 	"tutti/internal/store"
 )
@@ -51,4 +52,28 @@ func (s *Server) view(q *shard.Read, limit time.Duration) *store.View {
 	defer mu.Unlock()
 	over = true
 	return got
+}
+
+// LedKeys counts the keys of the shards that this node leads, as it has applied
+// them; ok is false if it could not be asked now.
+func (s *Server) LedKeys() (n int64, ok bool) {
+	for _, sh := range s.cfg.Router.Shards() {
+		if s.cfg.Router.Lead(sh.ID).Node != s.cfg.Node.ID {
+			continue
+		}
+		v := s.view(&shard.Read{Shard: sh.ID, MinIndex: 1}, glanceMax)
+		if v == nil {
+			return 0, false
+		}
+		for db := range keyspace.LogicalDatabases {
+			keys, err := v.Keys(v.Databases.Physical(uint8(db)))
+			if err != nil {
+				v.Release()
+				return 0, false
+			}
+			n += keys
+		}
+		v.Release()
+	}
+	return n, true
 }

@@ -190,6 +190,13 @@ func (s *Server) CloseListeners() {
 	}
 }
 
+// Draining reports whether the server takes no new clients any more.
+func (s *Server) Draining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.deaf
+}
+
 // Drain ends every connection after the commands it has sent so far, and
 // returns when all have ended or ctx has.
 func (s *Server) Drain(ctx context.Context) {

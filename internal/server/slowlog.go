@@ -16,6 +16,7 @@ type slowlog struct {
 	threshold atomic.Int64 // microseconds; negative: nothing is logged
 	last      atomic.Int64 // when the last burst of entries began, unix nanoseconds
 	burst     atomic.Int64 // entries since then
+	met       atomic.Int64 // slow commands since the start, also those that were not logged
 
 	mu      sync.Mutex // guards all below
 	entries []slowEntry
@@ -41,9 +42,15 @@ const (
 	slowTogetherMax = 16
 )
 
-func (l *slowlog) slow(took time.Duration) bool {
+// slow reports whether n commands that took so long together are slow, and
+// counts them.
+func (l *slowlog) slow(took time.Duration, n int) bool {
 	limit := l.threshold.Load()
-	return limit >= 0 && took >= time.Duration(limit)*time.Microsecond
+	if limit < 0 || took < time.Duration(limit)*time.Microsecond {
+		return false
+	}
+	l.met.Add(int64(n))
+	return true
 }
 
 // A node so loaded that every command is slow must not spend itself on logging

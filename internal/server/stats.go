@@ -21,7 +21,8 @@ type stats struct {
 	blocked                         atomic.Int64 // level: clients that CLIENT PAUSE holds
 	memoryPeak                      atomic.Int64 // level
 
-	calls map[*command.Command]*callStats // immutable
+	calls     map[*command.Command]*callStats // immutable
+	durations durations
 
 	mu    sync.Mutex // guards all below
 	codes map[string]int64
@@ -35,6 +36,7 @@ type stats struct {
 // over to being answered, replication included; commands that went together
 // share it evenly.
 type callStats struct {
+	class                         class // immutable
 	calls, usec, failed, rejected atomic.Int64
 }
 
@@ -44,9 +46,9 @@ const errorCodesMax = 128
 func (s *stats) init(table *command.Table) {
 	s.calls = make(map[*command.Command]*callStats)
 	for _, cmd := range table.All() {
-		s.calls[cmd] = &callStats{}
+		s.calls[cmd] = &callStats{class: classOf(cmd)}
 		for _, sub := range cmd.Subs {
-			s.calls[sub] = &callStats{}
+			s.calls[sub] = &callStats{class: classOf(sub)}
 		}
 	}
 	s.codes = make(map[string]int64)
@@ -63,14 +65,17 @@ func (s *stats) reset() {
 			n.Store(0)
 		}
 	}
+	for i := range s.durations {
+		s.durations[i].Reset()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.codes)
 	s.rateAt, s.rateCount, s.rate = time.Now(), 0, 0
 }
 
-// called counts one call and its reply.
-func (s *stats) called(cmd *command.Command, reply []byte, took time.Duration) {
+// called counts one call and its reply, and returns its class.
+func (s *stats) called(cmd *command.Command, reply []byte, took time.Duration) class {
 	call := s.calls[cmd]
 	call.calls.Add(1)
 	call.usec.Add(int64(took / time.Microsecond))
@@ -78,7 +83,11 @@ func (s *stats) called(cmd *command.Command, reply []byte, took time.Duration) {
 		call.failed.Add(1)
 		s.failed(string(reply[1:]))
 	}
+	return call.class
 }
+
+// took counts how long commands of one class took that went together.
+func (s *stats) took(class class, d time.Duration, n int) { s.durations[class].Add(d, n) }
 
 // refused counts the error reply to a command that was not executed; cmd is nil
 // if there is no such command.

@@ -18,6 +18,7 @@ import (
 type elections struct {
 	r         *Replica
 	splitTerm uint64 // whose vote was split
+	handed    uint64 // term whose leader has told this replica to follow it
 	// successor is closed when another node leads; nil: nobody waits for that.
 	successor chan struct{}
 }

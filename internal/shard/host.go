@@ -83,7 +83,7 @@ type hosting struct {
 // Host is the shards of one node.
 type Host struct {
 	hosting
-	unreadable
+	meter
 	cfg      Config
 	loops    []*loop
 	lost     lost

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -36,7 +37,8 @@ type leadership struct {
 // inflight is the batch that is proposed and not applied yet; nil: there is none.
 type inflight struct {
 	batch  *eval.Batch
-	logged bool // seen in the raft log
+	logged bool          // seen in the raft log
+	since  time.Duration // when it was proposed, by the monotonic clock
 }
 
 func newLeadership(r *Replica) *leadership {
@@ -52,6 +54,9 @@ func newLeadership(r *Replica) *leadership {
 // drop answers everything that waits: this node does not lead any more, or leads
 // in another term. What has been proposed may be applied by whoever leads next.
 func (l *leadership) drop() {
+	if l.inflight.batch != nil {
+		l.r.host.meter.lost.Add(1)
+	}
 	l.heavy.drop()
 	l.queue.drop()
 }
@@ -134,12 +139,13 @@ func (l *leadership) propose() error {
 		// Dropped before raft took it, during a transfer of leadership for
 		// instance: the queue stays, and the next cycle evaluates it again.
 		l.r.host.cfg.Logger.Debug("proposal dropped", slog.Uint64("shard", uint64(l.r.id)), slog.Any("error", err))
+		l.r.host.meter.refused.Add(1)
 		l.sweep.dropped()
 		return nil
 	}
 	l.health.Propose(b.Index, l.r.ticks)
 	l.queue.took(n)
-	l.inflight = inflight{batch: b}
+	l.inflight = inflight{batch: b, since: l.r.host.cfg.Clock.Mono()}
 	if in.Scrub {
 		l.audits.marked(b.Index)
 	}
@@ -181,10 +187,14 @@ func (l *leadership) applied(index uint64, entries []*pb.Entry) *eval.Batch {
 	if b == nil || index < b.Index {
 		return nil
 	}
+	since := l.inflight.since
 	l.inflight = inflight{}
 	if !hasEntry(entries, b.Index, b.Term) {
+		l.r.host.meter.lost.Add(1)
 		return nil // another leader's entry stands there
 	}
+	l.r.host.meter.applied.Add(1)
+	l.r.host.meter.commit.Add(l.r.host.cfg.Clock.Mono()-since, 1)
 	l.core.Applied(b)
 	return b
 }

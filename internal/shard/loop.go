@@ -152,7 +152,9 @@ func (l *loop) run() {
 			l.host.fatal(err)
 			return
 		}
-		if took := l.host.cfg.Clock.Mono() - began; took > cycleSlow {
+		took := l.host.cfg.Clock.Mono() - began
+		l.host.meter.cycle.Add(took, 1)
+		if took > cycleSlow {
 			l.host.cfg.Logger.Warn("slow cycle of the event loop", slog.Duration("took", took), slog.Int("inbox", len(work)))
 		}
 	}

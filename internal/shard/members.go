@@ -115,6 +115,9 @@ func (r *Replica) receiveMsg(from cluster.NodeID, m *pb.Message) {
 		if len(r.members.conf.GetVoters()) == 0 {
 			return
 		}
+		if m.GetType() == pb.MsgTimeoutNow {
+			r.elections.handed = m.GetTerm()
+		}
 	case pb.MsgVoteResp:
 		if m.GetReject() {
 			r.elections.campaignAgain(m)

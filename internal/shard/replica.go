@@ -228,6 +228,7 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	before := r.leader
 	if r.leader = nil; r.state == raft.StateLeader {
 		r.leader = newLeadership(r)
+		r.host.meter.leads(r.elections.handed+1 == r.term)
 		r.leader.askClocks()
 	}
 	r.setLead(Lead{Node: r.members.nodeOf(s.Lead), Term: r.term})

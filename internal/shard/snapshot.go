@@ -65,8 +65,10 @@ func (sn *snapshots) send(m *pb.Message) {
 		log := sn.r.host.cfg.Logger.With(slog.Uint64("shard", uint64(sn.r.id)), slog.Uint64("to", uint64(to)), slog.Uint64("index", v.Index))
 		if err != nil {
 			status = raft.SnapshotFailure
+			sn.r.host.meter.sendFailed.Add(1)
 			log.Warn("send snapshot", slog.Any("error", err))
 		} else {
+			sn.r.host.meter.sent.Add(1)
 			log.Info("snapshot sent", slog.Duration("took", time.Since(start)))
 		}
 		sn.r.loop.post(snapshotSent{sn.r, m.GetTo(), status})
@@ -104,6 +106,7 @@ func (sn *snapshots) stream(to cluster.NodeID, v *store.View, d cluster.Descript
 		if sn.r.host.closing() {
 			return peer.ErrClosed
 		}
+		sn.r.host.meter.snapshotOut.Add(uint64(len(chunk)))
 		return s.WriteFrame(snapRows, func(dst []byte) []byte { return append(dst, chunk...) })
 	}
 	if err := v.Rows(d.Slots, func(row, val []byte) error {
@@ -130,6 +133,7 @@ func (sn *snapshots) stream(to cluster.NodeID, v *store.View, d cluster.Descript
 // receiveSnapshot takes a stream that a node opened to send a snapshot.
 func (h *Host) receiveSnapshot(from cluster.NodeID, head []byte, s *peer.Conn) {
 	if err := h.receive(from, head, s); err != nil {
+		h.meter.receiveFailed.Add(1)
 		h.cfg.Logger.Warn("receive snapshot", slog.Uint64("from", uint64(from)), slog.Any("error", err))
 	}
 }
@@ -144,7 +148,7 @@ func (h *Host) receive(from cluster.NodeID, head []byte, s *peer.Conn) error {
 	}
 	in, err := h.cfg.State.Receive(r.id, r.self, d.Slots)
 	if err == nil {
-		err = receiveRows(s, in)
+		err = h.meter.receiveRows(s, in)
 	}
 	if err != nil {
 		if in != nil {
@@ -156,6 +160,7 @@ func (h *Host) receive(from cluster.NodeID, head []byte, s *peer.Conn) error {
 	if err := s.WriteFrame(snapOK, func(dst []byte) []byte { return dst }); err != nil {
 		h.cfg.Logger.Debug("confirm snapshot", slog.Any("error", err))
 	}
+	h.meter.received.Add(1)
 	r.loop.post(snapshotReceived{r, from, m, in})
 	return nil
 }
@@ -182,7 +187,7 @@ func (h *Host) snapshotHead(head []byte) (*Replica, *pb.Message, cluster.Descrip
 	return r, m, d, nil
 }
 
-func receiveRows(s *peer.Conn, in *store.Incoming) error {
+func (m *meter) receiveRows(s *peer.Conn, in *store.Incoming) error {
 	count := uint64(0)
 	for {
 		kind, payload, err := s.ReadFrame()
@@ -190,6 +195,7 @@ func receiveRows(s *peer.Conn, in *store.Incoming) error {
 		case err != nil:
 			return err
 		case kind == snapRows:
+			m.snapshotReceived.Add(uint64(len(payload)))
 			if err := store.EachRow(payload, func(row, val []byte) error {
 				count++
 				return in.Add(row, val)

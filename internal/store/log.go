@@ -21,9 +21,10 @@ import (
 // gathered as one batch with one fsync. Whatever waits while an fsync runs
 // shares the next one.
 type Log struct {
-	cfg Config
-	db  *pebble.DB
-	vow *vow
+	cfg    Config
+	db     *pebble.DB
+	stalls *stalls
+	vow    *vow
 
 	mu      sync.Mutex // guards queue, closing
 	queue   []*Append
@@ -90,6 +91,8 @@ func OpenLog(cfg Config) (*Log, error) {
 	dir := cfg.FS.PathJoin(cfg.Dir, "log")
 	opts := cfg.options("log", cfg.profile().logMemtable, nil)
 	opts.CacheSize = 8 << 20
+	stalled := new(stalls)
+	stalled.watch(opts)
 	db, err := openPebble(dir, opts)
 	if err != nil {
 		return nil, fmt.Errorf("open log store %s: %w", dir, err)
@@ -103,7 +106,7 @@ func OpenLog(cfg Config) (*Log, error) {
 		db.Close()
 		return nil, err
 	}
-	l := &Log{cfg: cfg, db: db, vow: v, wake: make(chan struct{}, 1), done: make(chan struct{}),
+	l := &Log{cfg: cfg, db: db, stalls: stalled, vow: v, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		last: make(map[cluster.ShardID]uint64), hard: make(map[cluster.ShardID]*pb.HardState)}
 	go l.run()
 	return l, nil

@@ -26,6 +26,7 @@ type State struct {
 	// applied bytes since the last forced flush, for FlushIfLarge.
 	unflushed atomic.Int64
 	reclaimer reclaimer
+	stalls    *stalls
 }
 
 // Applied is how far a shard has come.
@@ -56,6 +57,8 @@ func OpenState(cfg Config) (*State, error) {
 	cache := pebble.NewCache(p.cache)
 	opts := cfg.options("state", p.stateMemtable, cache)
 	opts.DisableWAL = true
+	stalled := new(stalls)
+	stalled.watch(opts)
 	db, err := openPebble(dir, opts)
 	if err != nil {
 		cache.Unref()
@@ -66,7 +69,7 @@ func OpenState(cfg Config) (*State, error) {
 		cache.Unref()
 		return nil, err
 	}
-	s := &State{cfg: cfg, db: db, cache: cache}
+	s := &State{cfg: cfg, db: db, cache: cache, stalls: stalled}
 	if err := s.dropIncoming(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
