@@ -33,11 +33,13 @@ var errMoot = errors.New("moot")
 //	flip N on=wal|vow|table|manifest|counters|starts|node.json|map seed=S   one bit of a node that is down
 //	join N                               a node more, the N-th, which starts once it was taken in
 //	place SHARD N …                      plans on which nodes the replicas of a shard are
+//	drain N | undrain N                  has the replicas of a node move to others; or no more
 //	remove N                             takes a node out as soon as it has no replicas
+//	policy NAME VALUE …                  see TUTTI.POLICY
 //	die N                                power cut for ever
 //
-// The last but one are an operator's orders: they are given at once, and carried
-// out in their order when the cluster can do it.
+// All from join to policy are an operator's orders: they are given at once, and
+// carried out in their order when the cluster can do it.
 var actions = map[string]func(c *Cluster, a *action.Action) error{
 	"start":    (*Cluster).doStart,
 	"stop":     whenUp((*Cluster).Stop),
@@ -63,6 +65,9 @@ var actions = map[string]func(c *Cluster, a *action.Action) error{
 	"place":    ordered(operator.doPlace),
 	"remove":   ordered(operator.doRemove),
 	"die":      ordered(operator.doDie),
+	"drain":    ordered(operator.doDrain),
+	"undrain":  ordered(operator.doDrain),
+	"policy":   ordered(operator.doPolicy),
 }
 
 func ordered(do func(o operator, a *action.Action) error) func(c *Cluster, a *action.Action) error {

@@ -14,6 +14,9 @@ type changer struct {
 	n     *Nemesis
 	kinds []change // that this run knows
 	past  map[int][]placing
+	// drains are the nodes that are to drain, drained is when that was said last.
+	drains  map[int]bool
+	drained time.Time
 }
 
 // placing is where the replicas of a shard may be: where they were at first, or
@@ -28,7 +31,7 @@ type change struct {
 	plan func(ch *changer) []string // nil: it makes no sense now
 }
 
-// allChanges by name. The swarm draws half of them for a run, and joins, as
+// allChanges by name, of a cluster whose replicas an operator places. The swarm draws half of them for a run, and joins, as
 // without them there is soon nowhere to go.
 var allChanges = []change{
 	{"join", (*changer).join},
@@ -47,24 +50,30 @@ const (
 	changeShare = 0.3
 	machinesMax = 12
 	spareMax    = 3  // nodes without the first shard
+	membersMax  = 8  // at once, of a cluster that places its replicas by itself
 	ordersMax   = 12 // not carried out yet
 	// lateMax is longer than an order can be under way that was given up.
 	lateMax = 15 * time.Second
 )
 
 func newChanger(n *Nemesis) *changer {
-	ch := &changer{n: n, past: make(map[int][]placing)}
-	var all []int
+	ch := &changer{n: n, past: make(map[int][]placing), drains: make(map[int]bool)}
+	var nodes []int
 	for i := range n.c.Nodes() {
-		all = append(all, i+1)
+		nodes = append(nodes, i+1)
 	}
 	for s := range n.c.opts.Shards + 1 {
-		ch.past[s] = []placing{{on: all}}
+		ch.past[s] = []placing{{on: nodes}}
 	}
 	if n.c.Rand.IntN(4) == 0 {
 		return ch // nothing changes in this run
 	}
-	for i, x := range allChanges {
+	all := allChanges
+	if n.c.opts.AutoPlace {
+		all = autoChanges
+		n.do(deadAfter)
+	}
+	for i, x := range all {
 		if i == 0 || n.c.Rand.IntN(2) == 0 {
 			ch.kinds = append(ch.kinds, x)
 		}
@@ -81,7 +90,9 @@ func (ch *changer) draw() {
 	if open, _ := c.desk.orders.open(); open > ordersMax {
 		return
 	}
-	ch.forget()
+	if !c.opts.AutoPlace {
+		ch.forget()
+	}
 	for _, i := range c.Rand.Perm(len(ch.kinds)) {
 		lines := ch.kinds[i].plan(ch)
 		if lines == nil {
@@ -131,9 +142,9 @@ func (ch *changer) lost() map[int]bool {
 	for i := range ch.n.suspect {
 		lost[i] = true
 	}
-	for i := range ch.n.c.machines {
-		if ch.n.c.Dead(i+1) != nil {
-			lost[i+1] = true
+	for _, m := range ch.n.c.machines {
+		if _, out := ch.n.c.desk.orders.isIn(m.id); m.dead != nil && !out {
+			lost[m.id] = true
 		}
 	}
 	return lost
@@ -143,6 +154,9 @@ func (ch *changer) lost() map[int]bool {
 func (ch *changer) mayLose(i int) bool {
 	lost := ch.lost()
 	lost[i] = true
+	if ch.n.c.opts.AutoPlace {
+		return len(lost) == 1 && ch.mayLoseOne()
+	}
 	for _, past := range ch.past {
 		if !ch.survives(past, lost) {
 			return false
@@ -207,16 +221,20 @@ func (ch *changer) keep(on []int, size int) (next []int) {
 }
 
 func (ch *changer) join() []string {
-	spare := 0
-	for _, m := range ch.n.c.machines {
-		if m.dead == nil && !m.leaves && !slices.Contains(ch.on(1), m.id) {
+	c, spare := ch.n.c, 0
+	for _, m := range c.machines {
+		if m.dead == nil && !m.leaves && (c.opts.AutoPlace || !slices.Contains(ch.on(1), m.id)) {
 			spare++
 		}
 	}
-	if ch.n.c.Nodes() >= machinesMax || spare >= spareMax {
+	most := spareMax
+	if c.opts.AutoPlace {
+		most = membersMax
+	}
+	if c.Nodes() >= machinesMax || spare >= most {
 		return nil
 	}
-	return []string{fmt.Sprint("join ", ch.n.c.Nodes()+1)}
+	return []string{fmt.Sprint("join ", c.Nodes()+1)}
 }
 
 // resize places shards on more nodes, or on fewer.
@@ -296,11 +314,7 @@ func (ch *changer) replaceDead() []string {
 			return ch.takeOut(m.id)
 		}
 	}
-	i := ch.n.victim()
-	if i == 0 || !ch.mayLose(i) {
-		return nil
-	}
-	return []string{fmt.Sprint("die ", i)}
+	return ch.die()
 }
 
 // leave takes a node out that lives.

@@ -68,6 +68,22 @@ func (c operator) doRemove(a *action.Action) error {
 	return nil
 }
 
+// doDrain is the line "drain N", and "undrain N".
+func (c operator) doDrain(a *action.Action) error {
+	m := c.machine(a.Node(c.Nodes()))
+	if a.Err() != nil || m.leaves {
+		return errMoot
+	}
+	c.desk.orders.give(order{what: a.Name, node: m.id})
+	return nil
+}
+
+// doPolicy is the line "policy …".
+func (c operator) doPolicy(a *action.Action) error {
+	c.desk.orders.give(order{what: "policy", text: strings.Join(a.Words, " ")})
+	return nil
+}
+
 // doDie is the line "die N".
 func (c operator) doDie(a *action.Action) error {
 	i := a.Node(c.Nodes())
@@ -254,6 +270,11 @@ func (c operator) Remove(i int) {
 func (c operator) Settle() {
 	c.t.Helper()
 	c.wait()
+	defer c.waitMaps()
+	if c.opts.AutoPlace {
+		c.waitPlan()
+		return
+	}
 	for s := range c.opts.Shards + 1 {
 		if plan := c.desk.orders.planned(s); plan != nil {
 			c.Place(s, c.alive(plan)...) // an older plan may have been carried out late
@@ -264,6 +285,44 @@ func (c operator) Settle() {
 			c.WaitPlaced(s, plan...)
 		}
 	}
+}
+
+// waitPlan waits until a cluster that places its replicas by itself has them all
+// in their places, and nothing elsewhere.
+func (c operator) waitPlan() {
+	c.t.Helper()
+	c.await("the cluster has not placed its replicas", func() (bool, string) {
+		m, ok := c.now()
+		if !ok || !m.placed() {
+			return false, fmt.Sprintf("%+v", m)
+		}
+		for _, s := range m.Shards {
+			voters, others := m.on(s.ID)
+			if !c.dropped(s.ID, append(voters, others...)) {
+				return false, fmt.Sprintf("somebody still has something of shard %d", s.ID)
+			}
+		}
+		return true, ""
+	})
+}
+
+// waitMaps waits until all nodes have the same map.
+func (c operator) waitMaps() {
+	c.t.Helper()
+	c.await("the nodes do not have the same map", func() (bool, string) {
+		epochs := make(map[uint64][]int)
+		for _, m := range c.machines {
+			if !c.Up(m.id) || m.leaves {
+				continue
+			}
+			known, err := node.ReadMap(m.disk.mem, m.dir)
+			if err != nil {
+				return false, err.Error()
+			}
+			epochs[known.Epoch] = append(epochs[known.Epoch], m.id)
+		}
+		return len(epochs) == 1, fmt.Sprint(epochs)
+	})
 }
 
 // alive returns a plan without nodes that are dead, and with others for them.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,10 +13,11 @@ import (
 
 // order is one thing that an operator wants of a cluster.
 type order struct {
-	what  string // join, place, remove
+	what  string // join, drain, undrain, remove, place, policy
 	node  int    // whom to take in or out
 	shard int    // what to place
 	on    []int  // where
+	text  string // what the policy is to be
 }
 
 // orders are what an operator wants of a cluster. One goroutine asks for one
@@ -24,6 +26,7 @@ type order struct {
 // late, so what counts is what the map says.
 type orders struct {
 	k    *Client       // of the goroutine
+	auto bool          // the cluster places its replicas
 	wake chan struct{} // capacity 1: a signal
 	quit chan struct{}
 	done chan struct{}
@@ -51,7 +54,7 @@ const (
 )
 
 func newOrders(c *Cluster) *orders {
-	o := &orders{k: c.Client("operator"), wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+	o := &orders{k: c.Client("operator"), auto: c.opts.AutoPlace, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 		plan: make(map[int][]int), in: make(map[int]bool), out: make(map[int]bool)}
 	o.k.Timeout = askTimeout
 	for _, m := range c.machines {
@@ -167,8 +170,15 @@ func (o *orders) host() member { return o.hosts[o.next%len(o.hosts)] }
 
 // try asks for what an order still lacks and reports whether it is carried out.
 func (o *orders) try(x order) bool {
-	if x.what == "place" {
+	switch x.what {
+	case "place":
 		return o.place(x.shard, x.on)
+	case "drain":
+		return o.settle("TUTTI.MEMBER", "DRAIN", fmt.Sprint(x.node), "ACCEPT-ONE-COPY")
+	case "undrain":
+		return o.settle("TUTTI.MEMBER", "UNDRAIN", fmt.Sprint(x.node))
+	case "policy":
+		return o.settle(append([]string{"TUTTI.POLICY"}, strings.Fields(x.text)...)...)
 	}
 	now, ok := o.now()
 	if !ok {
@@ -179,7 +189,7 @@ func (o *orders) try(x order) bool {
 		if in == nil {
 			return true
 		}
-		o.clear(now, x.node)
+		o.clear(now, in)
 		return false
 	}
 	var m member
@@ -202,6 +212,12 @@ func (o *orders) try(x order) bool {
 	return false
 }
 
+// settle asks for something that may also be refused: it is the last node, say.
+func (o *orders) settle(args ...string) bool {
+	v, err := o.k.Do(args...)
+	return err == nil && (!v.IsError() || strings.HasPrefix(Text(v), "ERR "))
+}
+
 func (o *orders) place(shard int, on []int) bool {
 	args := []string{"TUTTI.PLACE", fmt.Sprint(shard)}
 	for _, n := range on {
@@ -213,15 +229,19 @@ func (o *orders) place(shard int, on []int) bool {
 
 // clear takes a node out, once no shard is to be there: a plan that was given up
 // may have been carried out late.
-func (o *orders) clear(now mapText, node int) {
+func (o *orders) clear(now mapText, x *cluster.Member) {
+	if o.auto && x.State != cluster.Draining {
+		o.settle("TUTTI.MEMBER", "DRAIN", fmt.Sprint(x.ID), "ACCEPT-ONE-COPY")
+		return
+	}
 	for _, s := range now.Shards {
 		on := o.placed(s.ID)
-		if on != nil && slices.ContainsFunc(s.Want, func(p cluster.Placement) bool { return int(p.Node) == node }) {
+		if on != nil && slices.ContainsFunc(s.Want, func(p cluster.Placement) bool { return p.Node == x.ID }) {
 			o.place(s.ID, on)
 			return
 		}
 	}
-	o.ask("TUTTI.MEMBER", "REMOVE", fmt.Sprint(node))
+	o.ask("TUTTI.MEMBER", "REMOVE", fmt.Sprint(x.ID))
 }
 
 // placed returns where a shard was placed by the orders that are carried out.
@@ -275,6 +295,28 @@ func (o *orders) now() (m mapText, ok bool) {
 func parseMap(text string) (m mapText, ok bool) {
 	err := json.Unmarshal([]byte(text), &m)
 	return m, err == nil
+}
+
+// placed reports whether all shards are where the map plans them.
+func (m mapText) placed() bool {
+	for _, s := range m.Shards {
+		var votes, learns []int
+		for _, p := range s.Want {
+			if p.Learner {
+				learns = append(learns, int(p.Node))
+			} else {
+				votes = append(votes, int(p.Node))
+			}
+		}
+		voters, others := m.on(s.ID)
+		if slices.Sort(votes); !slices.Equal(voters, votes) {
+			return false
+		}
+		if slices.Sort(learns); !slices.Equal(others, learns) {
+			return false
+		}
+	}
+	return len(m.Shards) > 0
 }
 
 // on returns the nodes of the voters of a shard and of its other replicas, in

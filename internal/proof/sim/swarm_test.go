@@ -60,6 +60,7 @@ func draw(seed uint64, life time.Duration) *Schedule {
 	r := rand.New(rand.NewPCG(seed, 5))
 	s := &Schedule{For: life}
 	s.Options = Options{Seed: seed, Nodes: []int{3, 3, 5, 1}[r.IntN(4)], Shards: []int{1, 1, 4}[r.IntN(3)]}
+	s.Options.AutoPlace = r.IntN(3) == 0
 	s.Options.LogBytesMax = []int64{0, 4 << 10, 32 << 10}[r.IntN(3)]
 	s.Load = LoadOptions{Clients: 6, Keys: 8, KeyOps: 80, Think: 40 * time.Millisecond, Timeout: 3 * time.Second, Hosts: []string{"c1", "c2", "c3"}}
 	if r.IntN(4) == 0 { // so many that logs are truncated and snapshots sent
