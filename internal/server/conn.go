@@ -54,7 +54,7 @@ var (
 func newConn(s *Server, id uint64, nc net.Conn) *conn {
 	c := &conn{s: s, id: id, nc: nc, born: time.Now(), gone: make(chan struct{})}
 	client := &lookout{nc: nc, received: &s.stats.bytesIn, lost: c.cut}
-	c.session.init(&c.face)
+	c.session.init(&c.face, s.cfg.Users.Set())
 	c.face.init(c.born)
 	c.in.init(s, nc, client)
 	c.out.init(s, nc, c.cut)

@@ -19,6 +19,9 @@ func (c *conn) dispatch(args [][]byte) {
 		return
 	}
 	c.face.lastCmd.Store(&cmd.Name)
+	if !c.permitted(cmd, args) {
+		return
+	}
 	if c.hold(cmd); c.closed {
 		return
 	}
@@ -77,9 +80,9 @@ func (c *conn) answered(list []pending, began time.Time) {
 	for i := range list {
 		c.s.stats.called(list[i].cmd, list[i].reply, share)
 	}
-	if c.s.slowlog.slow(took) {
+	if c.s.logs.slow.slow(took) {
 		for i := range list[:min(len(list), slowTogetherMax)] {
-			c.s.slowlog.add(c, list[i].cmd, list[i].args, took)
+			c.s.logs.slow.add(c, list[i].cmd, list[i].args, took)
 		}
 	}
 }
