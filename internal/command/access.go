@@ -1,6 +1,12 @@
 package command
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"tutti/internal/acl"
+	"tutti/internal/resp"
+)
 
 // access says what commands do to their keys, in the words of COMMAND GETKEYS:
 // to the first key and to the others. RO and RW are reading and changing what
@@ -36,4 +42,64 @@ func (c *Command) KeyAccess() (first, rest []string) {
 		}
 	}
 	return strings.Fields(one), strings.Fields(other)
+}
+
+// KeyAccessOf is KeyAccess of a command with its arguments: options may make it
+// read or write.
+func (c *Command) KeyAccessOf(args [][]byte) (first, rest []string) {
+	first, rest = c.KeyAccess()
+	switch {
+	case c.Name == "set" && setReads(args):
+		first = strings.Fields("RW access update")
+	case c.Name == "bitfield" && bitfieldReads(args):
+		first = strings.Fields("RO access")
+	}
+	return first, rest
+}
+
+// setReads reports whether SET returns the old value.
+func setReads(args [][]byte) bool {
+	return len(args) > 3 && slices.ContainsFunc(args[3:], func(a []byte) bool { return resp.IsWord(a, "GET") })
+}
+
+// bitfieldReads reports whether BITFIELD does nothing but read.
+func bitfieldReads(args [][]byte) bool {
+	for i := 2; i < len(args); i++ {
+		switch more := len(args) - 1 - i; {
+		case resp.IsWord(args[i], "GET") && more >= 2:
+			i += 2
+		case resp.IsWord(args[i], "OVERFLOW") && more >= 1:
+			i++
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// rightOf says which right a user needs for a kind of access.
+func rightOf(access []string) (r acl.Right) {
+	for _, word := range access {
+		switch word {
+		case "access":
+			r |= acl.Read
+		case "insert", "delete", "update":
+			r |= acl.Write
+		}
+	}
+	return r
+}
+
+// KeyRights appends to dst the keys in args with the rights that they take.
+func (c *Command) KeyRights(dst []acl.Key, args [][]byte) []acl.Key {
+	rights := c.rights
+	if c.Name == "set" || c.Name == "bitfield" {
+		first, _ := c.KeyAccessOf(args)
+		rights[0] = rightOf(first)
+	}
+	var buf [8]int
+	for i, at := range c.KeyArgs(buf[:0], args) {
+		dst = append(dst, acl.Key{At: at, Right: rights[min(i, 1)]})
+	}
+	return dst
 }

@@ -20,6 +20,10 @@ var Categories = []string{
 	"pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
 }
 
+// reservedCategories are of commands that tutti is to have beside Redis's. Rules may
+// name them already, so that they need not be changed then.
+var reservedCategories = []string{"task", "exec"}
+
 // ACLCategories lists the categories of c: those of its row and those that its
 // group and its flags imply, in the order of Categories.
 func (c *Command) ACLCategories() []string {

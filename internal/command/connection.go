@@ -20,7 +20,7 @@ var connectionCommands = []Command{
 	{Name: "quit", Arity: -1, Where: OnConnection, Flags: AtOnce | ownFlags | NoAuth | Fast, Group: "connection", Since: "1.0.0",
 		Doc: "Closes the connection."},
 	{Name: "auth", Arity: -2, Where: OnConnection, Flags: ownFlags | NoAuth | Fast, Group: "connection", Since: "1.0.0",
-		Syntax: "[username] password", Doc: "Logs in. There are no users yet but default, which needs no password."},
+		Syntax: "[username] password", Doc: "Logs in."},
 	{Name: "hello", Arity: -1, Where: OnConnection, Flags: ownFlags | NoAuth | Fast, Group: "connection", Since: "6.0.0",
 		Syntax: "[protover [AUTH username password] [SETNAME clientname]]", Doc: "Chooses RESP 2 or 3 and describes the server."},
 	{Name: "reset", Arity: 1, Where: OnConnection, Flags: AtOnce | ownFlags | NoAuth | Fast, Group: "connection", Since: "6.2.0",

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tutti/internal/acl"
 	"tutti/internal/keyspace"
 	"tutti/internal/resp"
 )
@@ -34,6 +35,8 @@ type Ctx struct {
 	Tx          *keyspace.Tx
 	DB          uint8
 	Args        [][]byte // Args[0] is the name. Not to be changed or kept.
+	// Catalog is of the table; on meta, where rules of users are read.
+	Catalog *acl.Catalog
 
 	failed bool
 }

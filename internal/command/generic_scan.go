@@ -3,6 +3,7 @@ package command
 import (
 	"math"
 
+	"tutti/internal/glob"
 	"tutti/internal/keyspace"
 	"tutti/internal/resp"
 )
@@ -23,7 +24,7 @@ func keys(c *Ctx) {
 	if pattern := c.Args[1]; string(pattern) != "*" {
 		opt.match = pattern
 	}
-	if opt.match != nil && globLiteral(opt.match) {
+	if opt.match != nil && glob.Literal(opt.match) {
 		if c.Tx.Open(c.DB, opt.match) == nil {
 			c.Array(0)
 			return

@@ -37,6 +37,29 @@ func sortKeys(args [][]byte) []int {
 	return keys
 }
 
+// ReadsElsewhere returns the option by which a command reads keys that only its
+// data tell, or "". Who may not read all keys may not use it.
+func (c *Command) ReadsElsewhere(args [][]byte) (option string) {
+	if c.Name != "sort" && c.Name != "sort_ro" {
+		return ""
+	}
+	for i := 2; i+1 < len(args); i++ {
+		switch {
+		case resp.IsWord(args[i], "LIMIT"):
+			i += 2
+		case resp.IsWord(args[i], "STORE"):
+			i++
+		case resp.IsWord(args[i], "GET"):
+			return "GET"
+		case resp.IsWord(args[i], "BY"):
+			if i++; bytes.IndexByte(args[i], '*') >= 0 {
+				return "BY"
+			}
+		}
+	}
+	return ""
+}
+
 type sortOptions struct {
 	desc, alpha   bool
 	offset, count int64    // as given; count is negative for all

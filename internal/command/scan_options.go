@@ -1,6 +1,10 @@
 package command
 
-import "strconv"
+import (
+	"strconv"
+
+	"tutti/internal/glob"
+)
 
 // scanCountDefault is the COUNT of a SCAN that gives none.
 const scanCountDefault = 10
@@ -51,7 +55,7 @@ func (c *Ctx) scanOptions(at int) (opt scanOptions, ok bool) {
 
 // matches reports whether an element passes MATCH.
 func (opt *scanOptions) matches(b []byte) bool {
-	return opt.match == nil || globMatch(opt.match, b)
+	return opt.match == nil || glob.Match(opt.match, b)
 }
 
 // scanResult answers with the next cursor and n elements, which are given as

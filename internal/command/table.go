@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"tutti/internal/acl"
 	"tutti/internal/resp"
 )
 
@@ -33,6 +34,8 @@ const (
 	AtOnce
 	// WholeShard marks keyless commands about all keys: SCAN, DBSIZE, FLUSHALL.
 	WholeShard
+	// Internal marks what nodes say to shards; from clients it is refused.
+	Internal
 )
 
 // Where says who executes a command.
@@ -109,15 +112,22 @@ type Command struct {
 	// are executed by handlers of the server, which has one for each.
 	Run  func(c *Ctx)
 	Subs []*Command
+
+	id     int          // its place in the catalog
+	rights [2]acl.Right // to the first key and to the others
 }
+
+// ID is the number of the command in the catalog of its table.
+func (c *Command) ID() int { return c.id }
 
 // Container reports whether c is nothing but the name before subcommands.
 func (c *Command) Container() bool { return len(c.Subs) > 0 && c.Flags == 0 && c.Run == nil }
 
 // Table finds commands by name. It is immutable.
 type Table struct {
-	byName map[string]*Command
-	sorted []*Command
+	byName  map[string]*Command
+	sorted  []*Command
+	catalog *acl.Catalog
 }
 
 // NewTable returns the table of all commands.
@@ -136,13 +146,34 @@ func newTable(rows []Command) *Table {
 		c := &rows[i]
 		t.add(c)
 		t.sorted = append(t.sorted, c)
-		for _, s := range c.Subs {
-			t.add(s)
+		c.Subs = slices.Clone(c.Subs)
+		for i, s := range c.Subs {
+			own := *s // the rows are those of all tables
+			c.Subs[i] = &own
+			t.add(&own)
 		}
 	}
 	slices.SortFunc(t.sorted, func(a, b *Command) int { return cmp.Compare(a.Name, b.Name) })
+	t.number()
 	return t
 }
+
+// number makes the catalog.
+func (t *Table) number() {
+	var list []acl.Entry
+	for _, c := range t.sorted {
+		for _, each := range append([]*Command{c}, c.Subs...) {
+			each.id = len(list)
+			list = append(list, acl.Entry{Name: each.Name, Categories: each.ACLCategories()})
+			first, rest := each.KeyAccess()
+			each.rights = [2]acl.Right{rightOf(first), rightOf(rest)}
+		}
+	}
+	t.catalog = acl.NewCatalog(list, slices.Concat(Categories, reservedCategories))
+}
+
+// Catalog returns what the rules of users know of the commands.
+func (t *Table) Catalog() *acl.Catalog { return t.catalog }
 
 func (t *Table) add(c *Command) {
 	switch {
@@ -259,6 +290,6 @@ func numKeys(at int, before ...int) Keys {
 func families() [][]Command {
 	return [][]Command{
 		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands,
-		connectionCommands, serverCommands, metaCommands, clusterCommands, sentinelCommands, scriptingCommands, transactionCommands,
+		connectionCommands, serverCommands, metaCommands, userCommands, clusterCommands, sentinelCommands, scriptingCommands, transactionCommands,
 	}
 }

@@ -122,7 +122,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		}
 	}
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: tx}
-	ctx := command.Ctx{Tx: tx}
+	ctx := command.Ctx{Tx: tx, Catalog: c.cfg.Table.Catalog()}
 	ctx.Out = make([]byte, 0, c.out+256)
 	n := 0
 	wrote := make([]bool, 0, len(groups))

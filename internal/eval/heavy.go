@@ -62,7 +62,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 		return nil, look.Err()
 	}
 	p.tx.Allow(heavyStepsMax)
-	p.replies = c.commands(&command.Ctx{Tx: p.tx}, g, v.Slots, Shortage{})
+	p.replies = c.commands(&command.Ctx{Tx: p.tx, Catalog: c.cfg.Table.Catalog()}, g, v.Slots, Shortage{})
 	switch err := p.tx.Err(); {
 	case errors.Is(err, keyspace.ErrStopped):
 		return nil, nil

@@ -9,7 +9,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"tutti/internal/acl"
 	"tutti/internal/cluster"
+	"tutti/internal/command"
 	"tutti/internal/meta"
 	"tutti/internal/store"
 	"tutti/internal/trust"
@@ -95,6 +97,7 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 	if err != nil {
 		return err
 	}
+	users := acl.NewSet(command.NewTable().Catalog(), 0, nil)
 	ca, err := trust.NewCA(f.Cluster, time.Now(), rand.Reader)
 	if err != nil {
 		return err
@@ -111,7 +114,7 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 				seeds = append(seeds, seedOf(m, s, x.ID))
 			}
 		}
-		if err := prepare(fs, dir, m, f.Members[i], ca, f.Small, seeds); err != nil {
+		if err := prepare(fs, dir, m, f.Members[i], ca, f.Small, seeds, users); err != nil {
 			return fmt.Errorf("form node %d: %w", f.Members[i].ID, err)
 		}
 	}
@@ -128,7 +131,7 @@ func FormMember(fs vfs.FS, dir string, m *cluster.Map, id cluster.NodeID, ca *tr
 	if err := store.MakeDir(fs, dir); err != nil {
 		return err
 	}
-	return prepare(fs, dir, m, x, ca, small, nil)
+	return prepare(fs, dir, m, x, ca, small, nil, nil)
 }
 
 // replicaSeed is a replica that a new node begins with.
@@ -158,8 +161,9 @@ func seedOf(m *cluster.Map, s cluster.Shard, id cluster.ReplicaID) replicaSeed {
 	return seed
 }
 
-// prepare fills the folder of a new node, with the replicas it begins with.
-func prepare(fs vfs.FS, dir string, m *cluster.Map, me Member, ca *trust.CA, small bool, seeds []replicaSeed) error {
+// prepare fills the folder of a new node, with the replicas it begins with, and the
+// users that the cluster begins with; nil: the node will ask for them.
+func prepare(fs vfs.FS, dir string, m *cluster.Map, me Member, ca *trust.CA, small bool, seeds []replicaSeed, users *acl.Set) error {
 	id, err := ca.IssueNode(me.ID, time.Now(), rand.Reader)
 	if err != nil {
 		return err
@@ -176,6 +180,11 @@ func prepare(fs vfs.FS, dir string, m *cluster.Map, me Member, ca *trust.CA, sma
 	}
 	if err := writeMap(fs, dir, m.Encode(nil)); err != nil {
 		return err
+	}
+	if users != nil {
+		if err := writeUsers(fs, dir, meta.EncodeUsers(nil, users)); err != nil {
+			return err
+		}
 	}
 	// Last: a folder without it is no node yet.
 	return Self{Cluster: m.Name, Node: me.ID, Peer: me.Peer, Client: me.Client, Small: small}.write(fs, dir)

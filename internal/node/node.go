@@ -70,6 +70,7 @@ type Node struct {
 	self   Self
 	maps   *cluster.Holder
 	keeper *mapKeeper
+	users  *userKeeper
 	watch  *deadWatch
 	disk
 	links  *peer.Links
@@ -167,6 +168,9 @@ func open(cfg Config) (_ *Node, err error) {
 	if err := n.openMap(); err != nil {
 		return nil, err
 	}
+	if n.users, err = openUsers(n.cfg, n.self, n.maps, n.fatal); err != nil {
+		return nil, err
+	}
 	if err := n.openStores(); err != nil {
 		return nil, err
 	}
@@ -216,6 +220,7 @@ func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 	n.host.LinkChanged(node, up)
 	if up {
 		n.keeper.linkUp(node)
+		n.users.linkUp(node)
 	}
 	n.watch.signal()
 }
@@ -359,7 +364,7 @@ func (n *Node) hello(h peer.Hello) error {
 func (n *Node) openShards() (err error) {
 	n.router = router.New(router.Config{Node: n.self.Node, Incarnation: n.count.Incarnation, Map: n.maps, Logger: n.cfg.Logger, Timeout: n.cfg.Timeout})
 	n.host, err = shard.Open(shard.Config{
-		Node: n.self.Node, Incarnation: n.count.Incarnation, Generation: n.count.Generation, Map: n.maps, Report: n.keeper.report, MetaChanged: n.keeper.tell,
+		Node: n.self.Node, Incarnation: n.count.Incarnation, Generation: n.count.Generation, Map: n.maps, Report: n.keeper.report, MetaChanged: func(v *store.View) { n.users.tell(v); n.keeper.tell(v) },
 		Log: n.log, State: n.state, Links: n.links, Table: command.NewTable(),
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Tick: n.cfg.Tick, Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
@@ -377,9 +382,11 @@ func (n *Node) openShards() (err error) {
 		n.watch.signal()
 	}
 	n.keeper.open(n.links, n.router)
+	n.users.open(n.links, n.router)
 	n.host.Start()
 	n.links.Start()
 	n.keeper.run()
+	n.users.run()
 	n.watch.up, n.watch.tell = n.links.Up, n.keeper.do
 	n.watch.leads = func() bool { return n.router.Lead(cluster.Meta).Node == n.self.Node }
 	n.watch.start()
@@ -397,7 +404,8 @@ func (n *Node) openServer(l net.Listener) {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
 	info.Map, info.Client = n.maps, n.self.Client
 	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
-		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.secure, Debug: n.cfg.Debug, Status: n.status})
+		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.secure, Debug: n.cfg.Debug, Status: n.status,
+		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy})
 	n.wg.Go(func() {
 		if err := n.server.Serve(l); err != nil {
 			n.cfg.Logger.Error("serve clients", slog.Any("error", err))
@@ -466,6 +474,9 @@ func (n *Node) Close() error {
 	}
 	if n.keeper != nil {
 		n.keeper.close()
+	}
+	if n.users != nil {
+		n.users.close()
 	}
 	if n.watch != nil {
 		n.watch.close()

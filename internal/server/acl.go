@@ -1,32 +1,104 @@
 package server
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 
+	"tutti/internal/acl"
+	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/group"
+	"tutti/internal/meta"
 	"tutti/internal/resp"
 )
 
-// There is one user yet, default, who may do everything without a password.
+// Users are rows of the meta shard. What changes one hides its passwords here, is
+// evaluated there, and is answered when it holds everywhere. What shows users asks
+// meta first, so that every node shows the same.
 
-const (
-	errNoUsers   = "ERR this version has no users but default, and serves clients of its own machine only. Nothing was changed."
-	defaultRules = "user default on nopass sanitize-payload ~* &* +@all"
-)
+const errNoFile = "ERR users are kept by the cluster, durably when ACL SETUSER answers; there is no ACL file to load or save. Nothing was changed."
 
 func aclHandlers() map[string]handler {
-	refused := func(r *request, _ [][]byte) { r.Error(errNoUsers) }
+	refused := func(r *request, _ [][]byte) { r.Error(errNoFile) }
 	return map[string]handler{
-		"acl|whoami":  func(r *request, _ [][]byte) { r.BulkString(defaultUser) },
-		"acl|users":   func(r *request, _ [][]byte) { r.BulkStrings([]string{defaultUser}) },
-		"acl|list":    func(r *request, _ [][]byte) { r.BulkStrings([]string{defaultRules}) },
+		"acl|whoami":  func(r *request, _ [][]byte) { r.BulkString(r.c.session.user.Name) },
+		"acl|users":   aclUsers,
+		"acl|list":    aclList,
 		"acl|cat":     aclCat,
 		"acl|getuser": aclGetuser,
 		"acl|log":     aclLog,
-		"acl|setuser": refused,
-		"acl|deluser": refused,
+		"acl|setuser": aclSetuser,
+		"acl|deluser": aclDeluser,
+		"acl|dryrun":  aclDryrun,
+		"acl|genpass": aclGenpass,
+		"acl|load":    refused,
+		"acl|save":    refused,
 		"acl|help":    help,
+	}
+}
+
+// onMeta executes a command on the meta shard and returns its reply, or answers the
+// error.
+func (r *request) onMeta(args ...string) (reply resp.Value, ok bool) {
+	p := pending{args: make([][]byte, len(args))}
+	for i, a := range args {
+		p.args[i] = []byte(a)
+	}
+	result := r.c.lane.group(cluster.Meta, &group.Group{Proto: 2}, []pending{p})
+	if result.Err != "" {
+		r.Error(result.Err)
+		return reply, false
+	}
+	reply, err := resp.ReadValue(bufio.NewReader(bytes.NewReader(result.Reply.Replies[0])))
+	switch {
+	case err != nil:
+		r.Error(fmt.Sprintf("UNCERTAIN the meta shard answered nonsense (%v). The users may have been changed.", err))
+		return reply, false
+	case reply.IsError():
+		r.Error(string(reply.Str))
+		return reply, false
+	}
+	return reply, true
+}
+
+// newestUsers asks meta for the users, or answers the error.
+func (r *request) newestUsers() (*acl.Set, bool) {
+	reply, ok := r.onMeta("TUTTI.USER", "LIST")
+	if !ok {
+		return nil, false
+	}
+	set, err := meta.DecodeUsers(r.s.cfg.Table.Catalog(), reply.Str)
+	if err != nil {
+		r.Error(fmt.Sprintf("ERR %v. Nothing was changed.", err))
+		return nil, false
+	}
+	r.s.cfg.Users.Replace(set)
+	return set, true
+}
+
+func aclUsers(r *request, _ [][]byte) {
+	if users, ok := r.newestUsers(); ok {
+		all := users.All()
+		r.Array(len(all))
+		for _, u := range all {
+			r.BulkString(u.Name)
+		}
+	}
+}
+
+func aclList(r *request, _ [][]byte) {
+	if users, ok := r.newestUsers(); ok {
+		all := users.All()
+		r.Array(len(all))
+		for _, u := range all {
+			r.BulkString(u.String())
+		}
 	}
 }
 
@@ -37,7 +109,7 @@ func aclCat(r *request, args [][]byte) {
 	case 3:
 		category := strings.ToLower(string(args[2]))
 		if !slices.Contains(command.Categories, category) {
-			r.Error("ERR Unknown category '" + string(args[2]) + "'")
+			r.Error(fmt.Sprintf("ERR Unknown category '%.128s'", args[2]))
 			return
 		}
 		var names []string
@@ -53,32 +125,180 @@ func aclCat(r *request, args [][]byte) {
 }
 
 func aclGetuser(r *request, args [][]byte) {
-	if string(args[2]) != defaultUser {
+	users, ok := r.newestUsers()
+	if !ok {
+		return
+	}
+	u := users.User(string(args[2]))
+	if u == nil {
 		r.Null()
 		return
 	}
 	r.Map(6)
 	r.BulkString("flags")
-	r.Set(3)
-	for _, flag := range []string{"on", "nopass", "sanitize-payload"} {
+	r.Set(len(u.Flags()))
+	for _, flag := range u.Flags() {
 		r.BulkString(flag)
 	}
 	r.BulkString("passwords")
-	r.Array(0)
-	for _, pair := range [][2]string{{"commands", "+@all"}, {"keys", "~*"}, {"channels", "&*"}} {
-		r.Pair(pair[0], pair[1])
+	r.BulkStrings(u.Passwords())
+	for i, s := range u.Selectors() {
+		switch i {
+		case 0:
+			r.selector(s)
+			r.BulkString("selectors")
+			r.Array(len(u.Selectors()) - 1)
+		default:
+			r.Map(3)
+			r.selector(s)
+		}
 	}
-	r.BulkString("selectors")
-	r.Array(0)
 }
 
-func aclLog(r *request, args [][]byte) {
+func (r *request) selector(s acl.Selector) {
+	for _, pair := range [][2]string{{"commands", s.Commands}, {"keys", s.Keys}, {"channels", s.Channels}} {
+		r.Pair(pair[0], pair[1])
+	}
+}
+
+// changing is called around a change of users: if it ends the user of this very
+// connection, the connection ends behind the answer.
+func (r *request) changing(f func()) {
+	face := &r.c.face
+	face.changing.Store(true)
+	f()
+	face.changing.Store(false)
+	if stale(r.s.cfg.Users.Set(), face.user.Load()) {
+		r.c.closed = true
+	}
+}
+
+func aclSetuser(r *request, args [][]byte) { r.changing(func() { r.setUser(args) }) }
+
+func (r *request) setUser(args [][]byte) {
+	name := string(args[2])
+	if err := acl.NameError(name); err != nil {
+		r.Error("ERR " + err.Error())
+		return
+	}
+	rules := make([]string, 0, len(args)-3)
+	for _, a := range args[3:] {
+		rules = append(rules, string(a))
+	}
+	users, ok := r.newestUsers()
+	if !ok {
+		return
+	}
+	old := users.User(name)
+	hidden, err := r.s.passwords.Hide(r.c.gone, old, rules)
+	if err != nil {
+		r.Error("BUSY " + err.Error() + ". Nothing was changed.")
+		return
+	}
+	// What is wrong is said in the client's words, which meta is not told.
+	if _, err := acl.Change(r.s.cfg.Table.Catalog(), old, name, 0, hidden); err != nil {
+		r.Error("ERR " + inOwnWords(err, rules, hidden).Error())
+		return
+	}
+	reply, ok := r.onMeta(append([]string{"TUTTI.USER", "SET", name}, hidden...)...)
+	if !ok {
+		return
+	}
+	if r.everywhere(uint64(reply.Int)) {
+		r.OK()
+	}
+}
+
+// inOwnWords puts the rule that the client gave in the place of the one that hides
+// its password.
+func inOwnWords(err error, rules, hidden []string) error {
+	m, ok := errors.AsType[*acl.ModifierError](err)
+	if !ok {
+		return err
+	}
+	if i := slices.Index(hidden, m.Rule); i >= 0 {
+		return &acl.ModifierError{Rule: rules[i], Err: m.Err}
+	}
+	return err
+}
+
+func aclDeluser(r *request, args [][]byte) { r.changing(func() { r.deleteUsers(args) }) }
+
+func (r *request) deleteUsers(args [][]byte) {
+	words := []string{"TUTTI.USER", "REMOVE"}
+	for _, a := range args[2:] {
+		words = append(words, string(a))
+	}
+	reply, ok := r.onMeta(words...)
+	if !ok {
+		return
+	}
+	if len(reply.Elems) == 2 && r.everywhere(uint64(reply.Elems[1].Int)) {
+		r.Int(reply.Elems[0].Int)
+	}
+}
+
+// everywhere waits until no node executes anything by the rights of users before an
+// epoch, or answers the error.
+func (r *request) everywhere(epoch uint64) bool {
+	if !r.s.awaitUsers(&r.c.wait, epoch) {
+		r.Error("UNCERTAIN this node has not learned the change of the users in time. It was applied, and may not hold everywhere yet. Repeat it to be sure.")
+		return false
+	}
+	return true
+}
+
+func aclDryrun(r *request, args [][]byte) {
+	users, ok := r.newestUsers()
+	if !ok {
+		return
+	}
+	u := users.User(string(args[2]))
+	if u == nil {
+		r.Error(fmt.Sprintf("ERR User '%s' not found", args[2]))
+		return
+	}
+	args = args[3:]
+	cmd, text := r.s.cfg.Table.Lookup(args)
+	switch {
+	case cmd == nil && text == "" || cmd == nil && !strings.HasPrefix(text, "ERR wrong number"):
+		r.Error(fmt.Sprintf("ERR Command '%s' not found", args[0]))
+		return
+	case cmd == nil:
+		r.Error(text)
+		return
+	}
+	if d := u.Check(cmd.ID(), cmd.Flags&command.NoAuth != 0, args, cmd.KeyRights(nil, args)); d.Why != acl.Allowed {
+		r.BulkString(deniedText(u, cmd, args, d))
+		return
+	}
+	r.OK()
+}
+
+const genpassBitsMax = 4096
+
+func aclGenpass(r *request, args [][]byte) {
+	bits := int64(256)
 	switch {
 	case len(args) > 3:
-		r.wrongArity("acl|log")
-	case len(args) == 3 && resp.IsWord(args[2], "RESET"):
-		r.OK()
-	default:
-		r.Array(0)
+		r.wrongArity("acl|genpass")
+		return
+	case len(args) == 3:
+		var ok bool
+		if bits, ok = resp.ParseInt(args[2]); !ok {
+			r.Error(command.TextNotInt)
+			return
+		}
 	}
+	if bits <= 0 || bits > genpassBitsMax {
+		r.Error(fmt.Sprintf("ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to %d", genpassBitsMax))
+		return
+	}
+	digits := int(bits+3) / 4
+	b := make([]byte, (digits+1)/2)
+	if _, err := io.ReadFull(r.s.cfg.Entropy, b); err != nil {
+		r.Error("ERR this node has no source of chance")
+		return
+	}
+	r.BulkString(hex.EncodeToString(b)[:digits])
 }

@@ -155,7 +155,7 @@ func (c *conn) line(args [][]byte) string {
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d "+
 		"qbuf=%d qbuf-free=0 argv-mem=%d multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
 		c.id, c.remote(), c.local(), c.id, *c.face.name.Load(), int64(now.Sub(c.born)/time.Second), int64(max(idle, 0)/time.Second), flags,
-		c.face.db.Load(), c.face.queued.Load(), query, query, pushes, pushBytes, int64(query)+pushBytes, c.lastName(), defaultUser, c.face.proto.Load(), *c.face.libName.Load(), *c.face.libVer.Load())
+		c.face.db.Load(), c.face.queued.Load(), query, query, pushes, pushBytes, int64(query)+pushBytes, c.lastName(), c.face.user.Load().Name, c.face.proto.Load(), *c.face.libName.Load(), *c.face.libVer.Load())
 }
 
 // remote returns the address of the client, local the one it called.
@@ -286,10 +286,11 @@ func (r *request) killFilter(options [][]byte) (passes func(o *conn) bool, ok bo
 			addr := string(value)
 			test = func(o *conn) bool { return o.local() == addr }
 		case resp.IsWord(options[i], "USER"):
-			if string(value) != defaultUser {
-				text = "ERR No such user '" + string(value) + "'"
+			name := string(value)
+			if r.s.cfg.Users.Set().User(name) == nil {
+				text = "ERR No such user '" + name + "'"
 			}
-			test = func(*conn) bool { return true }
+			test = func(o *conn) bool { return o.face.user.Load().Name == name }
 		case resp.IsWord(options[i], "SKIPME") && (resp.IsWord(value, "YES") || resp.IsWord(value, "NO")):
 			skipMe = resp.IsWord(value, "YES")
 			continue

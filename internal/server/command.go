@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"tutti/internal/command"
+	"tutti/internal/glob"
 	"tutti/internal/resp"
 )
 
@@ -192,7 +193,7 @@ func commandList(r *request, args [][]byte) {
 		wanted = func(cmd *command.Command) bool { return slices.Contains(cmd.ACLCategories(), category) }
 	case resp.IsWord(args[3], "PATTERN"):
 		pattern := slices.Clone(args[4])
-		wanted = func(cmd *command.Command) bool { return command.GlobMatch(pattern, []byte(cmd.Name)) }
+		wanted = func(cmd *command.Command) bool { return glob.Match(pattern, []byte(cmd.Name)) }
 	default:
 		r.Error(command.TextSyntax)
 		return
@@ -228,7 +229,7 @@ func (r *request) commandKeys(args [][]byte, write func(w *resp.Writer, key []by
 		r.Error("ERR Invalid arguments specified for command")
 		return
 	}
-	first, rest := cmd.KeyAccess()
+	first, rest := cmd.KeyAccessOf(args)
 	r.Array(len(found))
 	for i, at := range found {
 		if i == 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tutti/internal/command"
+	"tutti/internal/glob"
 	"tutti/internal/resp"
 )
 
@@ -23,11 +24,12 @@ type config struct {
 
 	mu     sync.Mutex        // guards values
 	values map[string]string // by name, of every row of settings
+	denied *denials          // which a setting bounds
 }
 
 // newConfig returns the defaults, with what this node knows of itself.
-func newConfig(cfg Config, log *slowlog) *config {
-	c := &config{values: make(map[string]string, len(settings))}
+func newConfig(cfg Config, log *slowlog, denied *denials) *config {
+	c := &config{values: make(map[string]string, len(settings)), denied: denied}
 	for i := range settings {
 		c.values[settings[i].name] = settings[i].value
 	}
@@ -68,6 +70,7 @@ func (c *config) apply(log *slowlog) {
 	c.outBounds.Store(&bounds)
 	log.threshold.Store(c.number("slowlog-log-slower-than"))
 	log.setLenMax(int(c.number("slowlog-max-len")))
+	c.denied.setLenMax(int(min(c.number("acllog-max-len"), denialsMax)))
 }
 
 // value returns the value of one setting.
@@ -90,7 +93,7 @@ func (c *config) match(patterns [][]byte) [][2]string {
 		row := &settings[i]
 		for _, name := range []string{row.name, row.alias} {
 			if name != "" && slices.ContainsFunc(patterns, func(p []byte) bool {
-				return string(p) == name || !row.hidden && command.GlobMatch(p, []byte(name))
+				return string(p) == name || !row.hidden && glob.Match(p, []byte(name))
 			}) {
 				list = append(list, [2]string{name, c.values[row.name]})
 			}
@@ -157,7 +160,7 @@ func configHandlers() map[string]handler {
 	return map[string]handler{
 		"config|get": configGet,
 		"config|set": func(r *request, args [][]byte) {
-			if text := r.s.config.set(args[2:], &r.s.slowlog); text != "" {
+			if text := r.s.config.set(args[2:], &r.s.logs.slow); text != "" {
 				r.Error(text)
 				return
 			}

@@ -54,11 +54,12 @@ var (
 func newConn(s *Server, id uint64, nc net.Conn) *conn {
 	nc = s.secured(nc)
 	c := &conn{s: s, id: id, nc: nc, born: time.Now(), gone: make(chan struct{})}
-	client := &lookout{nc: nc, received: &s.stats.bytesIn, lost: c.cut}
-	c.session.init(&c.face)
+	cut := func(why error) { c.end(why) }
+	client := &lookout{nc: nc, received: &s.stats.bytesIn, lost: cut}
+	c.session.init(&c.face, s.cfg.Users.Set())
 	c.face.init(c.born)
 	c.in.init(s, nc, client)
-	c.out.init(s, nc, c.cut)
+	c.out.init(s, nc, cut)
 	c.wait = patience{gone: c.gone, patrol: &s.patrol, quiet: &c.session.quiet, client: client}
 	c.lane = newLane(s, &c.wait)
 	c.request = request{s: s, c: c}
@@ -123,9 +124,6 @@ func (c *conn) end(why error) (first bool) {
 	})
 	return first
 }
-
-// cut is end for those who do not ask.
-func (c *conn) cut(why error) { c.end(why) }
 
 // left reports whether there is nobody to answer any more, and sees to it that
 // nothing else is executed then.

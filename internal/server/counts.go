@@ -75,7 +75,7 @@ type ErrorCount struct {
 // for longer than it takes to copy a few numbers.
 func (s *Server) Counts() Counts {
 	st := &s.stats
-	c := Counts{Slow: s.slowlog.met.Load(), Blocked: int(st.blocked.Load()), Accepted: st.connections.Load(), Rejected: st.rejected.Load(),
+	c := Counts{Slow: s.logs.slow.met.Load(), Blocked: int(st.blocked.Load()), Accepted: st.connections.Load(), Rejected: st.rejected.Load(),
 		BytesIn: st.bytesIn.Load(), BytesOut: st.bytesOut.Load()}
 	for _, cmd := range everyCommand(s.cfg.Table) {
 		n := st.calls[cmd]

@@ -19,6 +19,9 @@ func (c *conn) dispatch(args [][]byte) {
 		return
 	}
 	c.face.lastCmd.Store(&cmd.Name)
+	if !c.permitted(cmd, args) {
+		return
+	}
 	if c.hold(cmd); c.closed {
 		return
 	}
@@ -78,9 +81,9 @@ func (c *conn) answered(list []pending, began time.Time) {
 	for class := range classes {
 		c.s.stats.took(class, took, n[class])
 	}
-	if c.s.slowlog.slow(took, len(list)) {
+	if c.s.logs.slow.slow(took, len(list)) {
 		for i := range list[:min(len(list), slowTogetherMax)] {
-			c.s.slowlog.add(c, list[i].cmd, list[i].args, took)
+			c.s.logs.slow.add(c, list[i].cmd, list[i].args, took)
 		}
 	}
 }

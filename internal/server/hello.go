@@ -1,7 +1,6 @@
 package server
 
 import (
-	"tutti/internal/command"
 	"tutti/internal/resp"
 )
 
@@ -10,8 +9,6 @@ import (
 const redisVersion = "7.2.4"
 
 const (
-	defaultUser = "default"
-
 	errNoPassword = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
 	errWrongPass  = "WRONGPASS invalid username-password pair or user is disabled."
 	errBadName    = "ERR Client names cannot contain spaces, newlines or special characters."
@@ -34,13 +31,11 @@ func hello(r *request, args [][]byte) {
 		proto = int(n)
 	}
 	name, named := "", false
+	var login [][]byte
 	for i := 2; i < len(args); i++ {
 		switch more := len(args) - 1 - i; {
 		case resp.IsWord(args[i], "AUTH") && more >= 2:
-			if string(args[i+1]) != defaultUser {
-				r.Error(errWrongPass)
-				return
-			}
+			login = args[i+1 : i+3]
 			i += 2
 		case resp.IsWord(args[i], "SETNAME") && more >= 1:
 			if name, named = string(args[i+1]), true; !plainText(name) {
@@ -52,6 +47,16 @@ func hello(r *request, args [][]byte) {
 			r.Error("ERR Syntax error in HELLO option '" + string(args[i]) + "'")
 			return
 		}
+	}
+	if login != nil {
+		if text := r.login(args[0], string(login[0]), login[1]); text != "" {
+			r.Error(text)
+			return
+		}
+	}
+	if !r.c.session.admitted() {
+		r.Error(errHelloNoAuth)
+		return
 	}
 	if named {
 		r.c.face.name.Store(&name)
@@ -77,25 +82,10 @@ func (r *request) describeServer() {
 	r.Array(0)
 }
 
-// auth accepts any password of the default user if it is named, as Redis does
-// for a user without a password.
-func auth(r *request, args [][]byte) {
-	switch {
-	case len(args) > 3:
-		r.Error(command.TextSyntax)
-	case len(args) == 2:
-		r.Error(errNoPassword)
-	case string(args[1]) != defaultUser:
-		r.Error(errWrongPass)
-	default:
-		r.OK()
-	}
-}
-
 // reset brings the connection back to how it began, but for its id and what it
 // told of its client library.
 func reset(r *request, _ [][]byte) {
-	r.c.session.reset()
+	r.c.session.reset(r.s.cfg.Users.Set())
 	r.Proto = r.c.session.proto
 	r.Simple("RESET")
 }

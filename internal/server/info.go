@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"tutti/internal/acl"
 	"tutti/internal/keyspace"
 )
 
@@ -87,7 +88,7 @@ func humanBytes(n int64) string {
 }
 
 func infoServer(s *Server, w *infoWriter) {
-	up := int64(time.Since(s.started) / time.Second)
+	up := int64(time.Since(s.born.at) / time.Second)
 	wall := s.cfg.Wall()
 	w.field("redis_version", redisVersion)
 	w.field("redis_git_sha1", "00000000")
@@ -99,7 +100,7 @@ func infoServer(s *Server, w *infoWriter) {
 	w.field("multiplexing_api", "go")
 	w.field("process_id", os.Getpid())
 	w.field("process_supervised", "no")
-	w.field("run_id", s.runID)
+	w.field("run_id", s.born.runID)
 	w.field("tcp_port", s.config.value("port"))
 	w.field("server_time_usec", wall*1000)
 	w.field("uptime_in_seconds", up)
@@ -226,6 +227,13 @@ func infoStats(s *Server, w *infoWriter) {
 		w.field(name, 0)
 	}
 	w.field("total_error_replies", stats.errors.Load())
+	for _, d := range []struct {
+		name string
+		why  acl.Why
+	}{{"auth", deniedLogin}, {"cmd", acl.DeniedCommand}, {"key", acl.DeniedKey}} {
+		w.field("acl_access_denied_"+d.name, s.logs.denied.count(d.why))
+	}
+	w.field("acl_access_denied_channel", 0)
 }
 
 func infoReplication(s *Server, w *infoWriter) {

@@ -112,6 +112,10 @@ func exec(r *request, _ [][]byte) {
 		r.Error("EXECABORT Transaction discarded because of previous errors.")
 		return
 	}
+	if r.c.current(); r.c.closed {
+		return
+	}
+	r.c.recheck(m)
 	t, ok := r.s.plan(m, s.db, watches)
 	if !ok {
 		r.Error(errCrossShard)
@@ -161,7 +165,7 @@ func (s *Server) plan(m *multi, db uint8, watches []watched) (t transaction, ok 
 			}
 		}
 		p.db = db
-		if !p.cmd.Where.Evaluated() {
+		if !p.cmd.Where.Evaluated() || p.denied != "" {
 			continue
 		}
 		owner, single := s.shardOf(p.cmd, p.args)
@@ -236,6 +240,10 @@ func (r *request) answerExec(m *multi, evaluated []pending) {
 	r.Array(len(m.queue))
 	for i := range m.queue {
 		p := &m.queue[i]
+		if p.denied != "" {
+			r.Error(p.denied)
+			continue
+		}
 		if p.cmd.Where.Evaluated() {
 			r.Out = append(r.Out, evaluated[0].reply...)
 			evaluated = evaluated[1:]

@@ -201,7 +201,7 @@ func TestSlowReaderIsCut(t *testing.T) {
 func TestSlowReaderIsCutInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestServer(t)
-		if text := s.config.set([][]byte{[]byte("client-output-buffer-limit"), []byte("pubsub 1mb 100kb 10")}, &s.slowlog); text != "" {
+		if text := s.config.set([][]byte{[]byte("client-output-buffer-limit"), []byte("pubsub 1mb 100kb 10")}, &s.logs.slow); text != "" {
 			t.Fatal(text)
 		}
 		client, c := dial(s)
@@ -245,7 +245,7 @@ func TestHardBoundOfReplies(t *testing.T) {
 		s := newTestServer(t)
 		client, _ := dial(s)
 		r := bufio.NewReader(client)
-		if text := s.config.set([][]byte{[]byte("client-output-buffer-limit"), []byte("normal 1000 0 0")}, &s.slowlog); text != "" {
+		if text := s.config.set([][]byte{[]byte("client-output-buffer-limit"), []byte("normal 1000 0 0")}, &s.logs.slow); text != "" {
 			t.Fatal(text)
 		}
 		send(t, client, "PING "+strings.Repeat("x", 500))

@@ -28,6 +28,8 @@ type pending struct {
 	shard cluster.ShardID
 	reply []byte
 	done  bool // there is a reply
+
+	denied string // why EXEC may not execute it
 }
 
 func (p *pending) answer(reply []byte) { p.reply, p.done = reply, true }

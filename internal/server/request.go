@@ -67,8 +67,8 @@ func (r *request) handle(cmd *command.Command, args [][]byte) {
 	r.s.handlers[cmd](r, args)
 	took := time.Since(began)
 	r.s.stats.took(r.s.stats.called(cmd, r.Out[min(at, len(r.Out)):], took), took, 1)
-	if cmd.Name != "exec" && r.s.slowlog.slow(took, 1) { // what EXEC executed is logged by itself
-		r.s.slowlog.add(r.c, cmd, args, took)
+	if cmd.Name != "exec" && r.s.logs.slow.slow(took, 1) { // what EXEC executed is logged by itself
+		r.s.logs.slow.add(r.c, cmd, args, took)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 // say sends bytes and returns all that is answered until the server closes.
-func say(t *testing.T, addr, text string) string {
+func sayTo(t *testing.T, addr, text string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -71,12 +71,12 @@ func TestClientsSpeakTLS(t *testing.T) {
 func TestPlainClientIsToldToSpeakTLS(t *testing.T) {
 	c := nodetest.Start(t, nodetest.Options{TLS: true})
 	for _, text := range []string{"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n", "SET k v\r\n", strings.Repeat("SET k v\r\n", 1<<12)} {
-		if got := say(t, c.Addr(0), text); !strings.HasPrefix(got, "-NEEDTLS this port speaks TLS. Use rediss://") || strings.Count(got, "\n") != 1 || len(got) > 202 {
+		if got := sayTo(t, c.Addr(0), text); !strings.HasPrefix(got, "-NEEDTLS this port speaks TLS. Use rediss://") || strings.Count(got, "\n") != 1 || len(got) > 202 {
 			t.Errorf("%.20q is answered %q", text, got)
 		}
 	}
 	for _, text := range []string{"POST / HTTP/1.1\r\nHost: x\r\n\r\nSET k v\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "Host: x\r\n\r\n"} {
-		if got := say(t, c.Addr(0), text); got != "" {
+		if got := sayTo(t, c.Addr(0), text); got != "" {
 			t.Errorf("%.20q is answered %q", text, got)
 		}
 	}

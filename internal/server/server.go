@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tutti/internal/acl"
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/router"
@@ -34,6 +37,14 @@ type Config struct {
 	// Status answers TUTTI.STATUS: a JSON document. alone: without asking another
 	// node.
 	Status func(ctx context.Context, alone bool) ([]byte, error)
+	// Users are who may log in, and what they may do. Nil: there is no user but
+	// default, who may do everything.
+	Users *acl.Holder
+	// NewerUsers is told that there are users of an epoch; what it returns is closed
+	// after they were asked for. Nil: there are none.
+	NewerUsers func(epoch uint64) <-chan struct{}
+	// Entropy is where what must not be guessed comes from. Nil: the machine's.
+	Entropy io.Reader
 }
 
 // NodeInfo is what the server tells of its node.
@@ -67,20 +78,20 @@ const clientsMaxDefault = 10_000
 
 // Server serves the clients of one node.
 type Server struct {
-	cfg      Config
-	handlers map[*command.Command]handler
-	config   *config
-	started  time.Time
-	stats    stats
-	slowlog  slowlog
-	pause    pause
-	cluster  clusterReplies
-	patrol   patrol
-	runID    string // random, of this start
-	ctx      context.Context
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
-	draining atomic.Bool
+	cfg       Config
+	handlers  map[*command.Command]handler
+	config    *config
+	passwords *acl.Passwords
+	born      birth
+	stats     stats
+	logs      logs
+	pause     pause
+	cluster   clusterReplies
+	patrol    patrol
+	ctx       context.Context
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+	draining  atomic.Bool
 
 	mu       sync.Mutex // guards what follows
 	listener []net.Listener
@@ -90,23 +101,47 @@ type Server struct {
 	lastID   uint64
 }
 
+// birth is when the server started, and a random name of this start.
+type birth struct {
+	at    time.Time
+	runID string
+}
+
+// logs are of commands that are worth a look.
+type logs struct {
+	slow   slowlog
+	denied denials
+}
+
 // New returns a server that serves nothing yet.
 func New(cfg Config) *Server {
 	if cfg.ClientsMax == 0 {
 		cfg.ClientsMax = clientsMaxDefault
 	}
+	if cfg.Users == nil {
+		cfg.Users = acl.NewHolder(acl.NewSet(cfg.Table.Catalog(), 0, nil))
+	}
+	if cfg.Entropy == nil {
+		cfg.Entropy = rand.Reader
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{cfg: cfg, started: time.Now(), conns: make(map[uint64]*conn), ctx: ctx, cancel: cancel}
-	s.config = newConfig(cfg, &s.slowlog)
+	s := &Server{cfg: cfg, born: birth{at: time.Now()}, conns: make(map[uint64]*conn), ctx: ctx, cancel: cancel}
+	s.config = newConfig(cfg, &s.logs.slow, &s.logs.denied)
+	s.passwords = acl.NewPasswords(func(b []byte) {
+		if _, err := io.ReadFull(cfg.Entropy, b); err != nil {
+			panic(fmt.Sprintf("server: the source of chance failed: %v", err))
+		}
+	})
 	s.stats.init(cfg.Table)
 	s.patrol.init()
-	for len(s.runID) < 40 {
-		s.runID += fmt.Sprintf("%08x", cfg.Rand(1<<32))
+	for len(s.born.runID) < 40 {
+		s.born.runID += fmt.Sprintf("%08x", cfg.Rand(1<<32))
 	}
 	s.handlers = handlers(cfg.Table)
+	cfg.Users.Changed(s.dropUsers)
 	return s
 }
 

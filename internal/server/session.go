@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tutti/internal/acl"
 	"tutti/internal/cluster"
 	"tutti/internal/group"
 )
@@ -19,6 +20,7 @@ type session struct {
 	multi   *multi // nil: none is open
 	watches []watched
 	face    *face // shows the state to others
+	identity
 }
 
 // multi is an open MULTI.
@@ -54,6 +56,8 @@ type face struct {
 	queued                atomic.Int32 // in MULTI; -1: none is open
 	noEvict, noTouch      atomic.Bool
 	blocked               atomic.Bool // held by CLIENT PAUSE
+	user                  atomic.Pointer[acl.User]
+	changing              atomic.Bool // it executes a change of users
 }
 
 func (f *face) init(born time.Time) {
@@ -66,7 +70,10 @@ func (f *face) init(born time.Time) {
 	f.queued.Store(-1)
 }
 
-func (s *session) init(f *face) { s.proto, s.face = 2, f }
+func (s *session) init(f *face, users *acl.Set) {
+	s.proto, s.face = 2, f
+	s.begin(users)
+}
 
 func (s *session) setDB(db uint8) {
 	s.db = db
@@ -106,7 +113,8 @@ func (s *session) hush(replies []byte, at int) []byte {
 
 // reset brings the session back to how it began, but for what the client told of
 // its library.
-func (s *session) reset() {
+func (s *session) reset(users *acl.Set) {
+	s.begin(users)
 	s.endMulti()
 	s.setDB(0)
 	s.setProto(2)

@@ -144,6 +144,8 @@ func secret(cmd *command.Command, args [][]byte, i int) bool {
 	switch cmd.Name {
 	case "auth":
 		return i > 0
+	case "tutti.user|set":
+		return i > 2
 	case "hello":
 		return i > 2
 	case "acl|setuser":
@@ -157,8 +159,8 @@ func secret(cmd *command.Command, args [][]byte, i int) bool {
 func slowlogHandlers() map[string]handler {
 	return map[string]handler{
 		"slowlog|get":   slowlogGet,
-		"slowlog|len":   func(r *request, _ [][]byte) { r.Int(int64(r.s.slowlog.len())) },
-		"slowlog|reset": func(r *request, _ [][]byte) { r.s.slowlog.reset(); r.OK() },
+		"slowlog|len":   func(r *request, _ [][]byte) { r.Int(int64(r.s.logs.slow.len())) },
+		"slowlog|reset": func(r *request, _ [][]byte) { r.s.logs.slow.reset(); r.OK() },
 		"slowlog|help":  help,
 	}
 }
@@ -177,9 +179,9 @@ func slowlogGet(r *request, args [][]byte) {
 		}
 	}
 	if n == -1 {
-		n = int64(r.s.slowlog.len())
+		n = int64(r.s.logs.slow.len())
 	}
-	list := r.s.slowlog.newest(int(min(n, 1<<20)))
+	list := r.s.logs.slow.newest(int(min(n, 1<<20)))
 	r.Array(len(list))
 	for _, e := range list {
 		r.Array(6)

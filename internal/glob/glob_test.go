@@ -1,4 +1,4 @@
-package command
+package glob
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ func naiveGlob(p, s []byte) bool {
 			}
 			return false
 		}
-		rest, ok := globByte(p, s[0])
+		rest, ok := oneByte(p, s[0])
 		if !ok {
 			return false
 		}
@@ -51,8 +51,8 @@ func TestGlob(t *testing.T) {
 		{"[a-", "-", true}, {"[a-]x]", "]", true}, {"a*b*c", "aXXbYYc", true}, {"a*b*c", "aXXbYY", false}, {"*a", "ba", true},
 		{"*?", "a", true}, {"*?*?", "a", false}, {"a]", "a]", true},
 	} {
-		if got := globMatch([]byte(c.pattern), []byte(c.s)); got != c.want {
-			t.Errorf("globMatch(%q, %q) = %v", c.pattern, c.s, got)
+		if got := Match([]byte(c.pattern), []byte(c.s)); got != c.want {
+			t.Errorf("Match(%q, %q) = %v", c.pattern, c.s, got)
 		}
 	}
 }
@@ -73,8 +73,8 @@ func TestGlobAgainstNaive(t *testing.T) {
 		if want {
 			matched++
 		}
-		if got := globMatch(p, s); got != want {
-			t.Fatalf("globMatch(%q, %q) = %v", p, s, got)
+		if got := Match(p, s); got != want {
+			t.Fatalf("Match(%q, %q) = %v", p, s, got)
 		}
 	}
 	if matched < 1000 {
@@ -87,7 +87,7 @@ func TestGlobIsNotExponential(t *testing.T) {
 	p := append(bytes.Repeat([]byte("a*"), 100), 'b')
 	s := bytes.Repeat([]byte("a"), 10_000)
 	start := time.Now()
-	if globMatch(p, s) {
+	if Match(p, s) {
 		t.Fatal("matched")
 	}
 	if d := time.Since(start); d > 5*time.Second {
@@ -101,8 +101,8 @@ func FuzzGlob(f *testing.F) {
 		if len(p) > 12 || len(s) > 12 {
 			t.Skip()
 		}
-		if got, want := globMatch(p, s), naiveGlob(p, s); got != want {
-			t.Fatalf("globMatch(%q, %q) = %v", p, s, got)
+		if got, want := Match(p, s), naiveGlob(p, s); got != want {
+			t.Fatalf("Match(%q, %q) = %v", p, s, got)
 		}
 	})
 }

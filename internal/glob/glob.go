@@ -1,9 +1,7 @@
-package command
+// Package glob matches the patterns of KEYS, of CONFIG GET and of users' rights.
+package glob
 
-// GlobMatch reports whether s matches a pattern of KEYS and CONFIG GET.
-func GlobMatch(pattern, s []byte) bool { return globMatch(pattern, s) }
-
-// globMatch reports whether s matches a glob-style pattern: ? stands for one
+// Match reports whether s matches a glob-style pattern: ? stands for one
 // byte, * for any number of them, [a-z] and [^a-z] for one of a class, and \
 // takes away the meaning of what follows. Details are Redis's: an unclosed
 // class ends with the pattern, and nothing but the empty pattern matches the
@@ -12,7 +10,7 @@ func GlobMatch(pattern, s []byte) bool { return globMatch(pattern, s) }
 // Everything but * stands for exactly one byte, so after a mismatch it is
 // enough to let the last * swallow one byte more: the time is at most the
 // product of the lengths.
-func globMatch(pattern, s []byte) bool {
+func Match(pattern, s []byte) bool {
 	if len(s) == 0 {
 		return len(pattern) == 0
 	}
@@ -27,7 +25,7 @@ func globMatch(pattern, s []byte) bool {
 			afterStar, starred = rest, s
 			continue
 		}
-		if next, ok := globByte(rest, s[0]); ok {
+		if next, ok := oneByte(rest, s[0]); ok {
 			rest, s = next, s[1:]
 			continue
 		}
@@ -47,9 +45,9 @@ func skipStars(pattern []byte) []byte {
 	return pattern
 }
 
-// globByte matches one byte with the head of pattern, which is not a star,
+// oneByte matches one byte with the head of pattern, which is not a star,
 // and returns what remains of pattern.
-func globByte(pattern []byte, b byte) (rest []byte, ok bool) {
+func oneByte(pattern []byte, b byte) (rest []byte, ok bool) {
 	if len(pattern) == 0 {
 		return nil, false
 	}
@@ -57,7 +55,7 @@ func globByte(pattern []byte, b byte) (rest []byte, ok bool) {
 	case '?':
 		return pattern[1:], true
 	case '[':
-		return globClass(pattern[1:], b)
+		return class(pattern[1:], b)
 	case '\\':
 		if len(pattern) > 1 {
 			pattern = pattern[1:]
@@ -66,8 +64,8 @@ func globByte(pattern []byte, b byte) (rest []byte, ok bool) {
 	return pattern[1:], pattern[0] == b
 }
 
-// globClass matches b with a class whose opening bracket is already cut off.
-func globClass(pattern []byte, b byte) (rest []byte, ok bool) {
+// class matches b with a class whose opening bracket is already cut off.
+func class(pattern []byte, b byte) (rest []byte, ok bool) {
 	negated := len(pattern) > 0 && pattern[0] == '^'
 	if negated {
 		pattern = pattern[1:]
@@ -93,9 +91,9 @@ func globClass(pattern []byte, b byte) (rest []byte, ok bool) {
 	return pattern, found != negated
 }
 
-// globLiteral reports whether pattern has no special bytes, so that it matches
+// Literal reports whether pattern has no special bytes, so that it matches
 // itself only.
-func globLiteral(pattern []byte) bool {
+func Literal(pattern []byte) bool {
 	for _, b := range pattern {
 		switch b {
 		case '*', '?', '[', '\\':

@@ -1,0 +1,244 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"tutti/internal/acl"
+	"tutti/internal/command"
+)
+
+// Who a connection is, and what it may do. Every command is looked at before it
+// goes anywhere, and those of a transaction again at EXEC.
+
+const (
+	errNoAuth       = "NOAUTH Authentication required."
+	errUnknownUsers = "TRYAGAIN this node does not know the users of the cluster yet. Not applied, safe to retry."
+	errHelloNoAuth  = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+)
+
+var errUserGone = errors.New("the user was deleted")
+
+// usersTimeout is how long a client waits for its node to learn the users.
+const usersTimeout = 5 * time.Second
+
+// identity is who the client of a connection is. It belongs to its goroutine, but
+// for what face shows.
+type identity struct {
+	user     *acl.User
+	users    *acl.Set // that user is of
+	loggedIn bool     // or began as a user that needs no login
+	free     bool     // may do everything: nothing need be looked at
+}
+
+// become makes a client another user, or the same one as it is in a later set.
+func (s *session) become(u *acl.User, users *acl.Set, loggedIn bool) {
+	s.identity = identity{user: u, users: users, loggedIn: loggedIn}
+	s.free = s.admitted() && u.Everything()
+	s.face.user.Store(u)
+}
+
+// begin makes the client who it is when it has said nothing.
+func (s *session) begin(users *acl.Set) {
+	u := users.Default()
+	s.become(u, users, !u.NeedsLogin())
+}
+
+// admitted reports whether the client may execute commands at all.
+func (s *session) admitted() bool { return s.loggedIn || !s.users.Default().NeedsLogin() }
+
+// current brings what the connection knows of its user up to date; it ends the
+// connection of one that was deleted.
+func (c *conn) current() {
+	s, users := &c.session, c.s.cfg.Users.Set()
+	if users == s.users {
+		return
+	}
+	c.flush() // with the rights by which it was let in
+	u := users.User(s.user.Name)
+	if u == nil || u.Born != s.user.Born {
+		c.closed = true
+		c.end(errUserGone)
+		return
+	}
+	s.become(u, users, s.loggedIn)
+}
+
+// awaitUsers waits until the node has the users of an epoch. It reports false if it
+// gave up.
+func (s *Server) awaitUsers(w *patience, epoch uint64) bool {
+	if s.cfg.NewerUsers == nil {
+		return true
+	}
+	limit := time.NewTimer(usersTimeout)
+	defer limit.Stop()
+	for {
+		fetched := s.cfg.NewerUsers(epoch)
+		if users := s.cfg.Users.Set(); users.Epoch >= epoch && !users.Unknown() {
+			return true
+		}
+		if _, how := receive(w, fetched, limit.C); how != arrived {
+			return false
+		}
+	}
+}
+
+// permitted reports whether the client may execute a command, and answers if not.
+func (c *conn) permitted(cmd *command.Command, args [][]byte) bool {
+	if c.session.free && c.session.users == c.s.cfg.Users.Set() {
+		return true
+	}
+	if c.s.cfg.Users.Set().Unknown() && !c.s.awaitUsers(&c.wait, 0) {
+		c.refuse(args, errUnknownUsers)
+		return false
+	}
+	c.current()
+	if c.closed {
+		return false
+	}
+	if text := c.denied(cmd, args); text != "" {
+		c.refuse(args, text)
+		return false
+	}
+	return true
+}
+
+// denied returns the error for a command that the client may not execute, or "".
+func (c *conn) denied(cmd *command.Command, args [][]byte) string {
+	s := &c.session
+	free := cmd.Flags&command.NoAuth != 0
+	if !s.admitted() && !free {
+		return errNoAuth
+	}
+	var buf [8]acl.Key
+	keys := cmd.KeyRights(buf[:0], args)
+	d := s.user.Check(cmd.ID(), free, args, keys)
+	if d.Why == acl.Allowed {
+		return s.sortDenied(cmd, args, keys)
+	}
+	c.s.logs.denied.add(c, d.Why, deniedObject(cmd, args, d), s.user.Name, c.session.context())
+	if d.Why == acl.DeniedKey {
+		return "NOPERM No permissions to access a key"
+	}
+	return "NOPERM " + deniedText(s.user, cmd, args, d)
+}
+
+// recheck looks again at the commands of a transaction, when it is executed: each
+// that is denied now is answered so, and the others are executed.
+func (c *conn) recheck(m *multi) {
+	s := &c.session
+	for i := range m.queue {
+		p := &m.queue[i]
+		p.denied = ""
+		free := p.cmd.Flags&command.NoAuth != 0
+		keys := p.cmd.KeyRights(nil, p.args)
+		d := s.user.Check(p.cmd.ID(), free, p.args, keys)
+		why := ""
+		switch {
+		case d.Why == acl.DeniedCommand:
+			why = "no permission to execute the command or subcommand"
+		case d.Why == acl.DeniedKey:
+			why = "no permission to touch the specified keys"
+		default:
+			p.denied = s.sortDenied(p.cmd, p.args, keys)
+			continue
+		}
+		c.s.logs.denied.add(c, d.Why, deniedObject(p.cmd, p.args, d), s.user.Name, "multi")
+		p.denied = "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. " +
+			"This command is no longer allowed for the following reason: " + why
+	}
+}
+
+// deniedText says in full what a user may not do.
+func deniedText(u *acl.User, cmd *command.Command, args [][]byte, d acl.Denial) string {
+	if d.Why == acl.DeniedKey {
+		return fmt.Sprintf("User %s has no permissions to access the '%s' key", u.Name, args[d.At])
+	}
+	return fmt.Sprintf("User %s has no permissions to run the '%s' command", u.Name, cmd.Name)
+}
+
+// context is where a command stands, for ACL LOG.
+func (s *session) context() string {
+	if s.multi != nil {
+		return "multi"
+	}
+	return "toplevel"
+}
+
+// deniedObject is what ACL LOG says was denied.
+func deniedObject(cmd *command.Command, args [][]byte, d acl.Denial) string {
+	if d.Why == acl.DeniedKey {
+		return string(args[d.At])
+	}
+	return cmd.Name
+}
+
+// sortDenied looks at the patterns of SORT: the keys that they find are not known
+// before, so they take the right to read all keys.
+func (s *session) sortDenied(cmd *command.Command, args [][]byte, keys []acl.Key) string {
+	option := cmd.ReadsElsewhere(args)
+	if option == "" || s.user.ReadsAll(cmd.ID(), args, keys) {
+		return ""
+	}
+	return "ERR " + option + " option of SORT denied due to insufficient ACL permissions."
+}
+
+// auth logs in with a password. The default user may leave out its name.
+func auth(r *request, args [][]byte) {
+	name := acl.Default
+	switch {
+	case len(args) > 3:
+		r.Error(command.TextSyntax)
+		return
+	case len(args) == 3:
+		name = string(args[1])
+	case r.s.cfg.Users.Set().Default().HasNoPassword():
+		r.Error(errNoPassword)
+		return
+	}
+	if text := r.login(args[0], name, args[len(args)-1]); text != "" {
+		r.Error(text)
+		return
+	}
+	r.OK()
+}
+
+// login makes the client another user, or returns the error.
+func (r *request) login(command []byte, name string, password []byte) (text string) {
+	c := r.c
+	users := r.s.cfg.Users.Set()
+	u := users.User(name)
+	ok, err := r.s.passwords.Verify(c.gone, u, password)
+	switch {
+	case err != nil:
+		return "BUSY " + err.Error() + ". You are not logged in; try again."
+	case !ok:
+		r.s.logs.denied.add(c, deniedLogin, string(command), name, c.session.context())
+		return errWrongPass
+	}
+	c.session.become(u, users, true)
+	return ""
+}
+
+// dropUsers ends the connections of users that are no more, but for one that is
+// changing users: it ends itself when it has its answer.
+func (s *Server) dropUsers() {
+	users := s.cfg.Users.Set()
+	for _, c := range s.clients() {
+		if was := c.face.user.Load(); !c.face.changing.Load() && stale(users, was) {
+			c.end(errUserGone)
+		}
+	}
+}
+
+// stale reports whether a user is not the one any more that it was.
+func stale(users *acl.Set, was *acl.User) bool {
+	now := users.User(was.Name)
+	return now == nil || now.Born != was.Born
+}
+
+// shownName cuts what a client calls itself to what logs keep.
+func shownName(name string) string {
+	return name[:min(len(name), denialObjectMax)]
+}

@@ -1,0 +1,95 @@
+package server_test
+
+import (
+	"strings"
+	"testing"
+
+	"tutti/internal/node/nodetest"
+)
+
+// say sends one command, whose words may be quoted by ', and returns the reply as
+// redis-cli prints it.
+func say(t *testing.T, c *nodetest.Client, line string) string {
+	t.Helper()
+	if err := c.Conn.Send(wordsOf(line)); err != nil {
+		return "closed"
+	}
+	v, err := c.Receive()
+	if err != nil {
+		return "closed"
+	}
+	return strings.TrimSpace(v.FormatCLI())
+}
+
+func wordsOf(line string) []string {
+	var words []string
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			words = append(words, part)
+		} else {
+			words = append(words, strings.Fields(part)...)
+		}
+	}
+	return words
+}
+
+// conversation is lines of a client and what it is answered.
+type conversation []struct{ client, line, want string }
+
+func (conv conversation) run(t *testing.T, cluster *nodetest.Cluster, at map[string]int) {
+	t.Helper()
+	clients := map[string]*nodetest.Client{}
+	for _, step := range conv {
+		if clients[step.client] == nil {
+			clients[step.client] = cluster.Dial(at[step.client])
+		}
+		if got := say(t, clients[step.client], step.line); got != step.want {
+			t.Errorf("%s: %s\n got %s\nwant %s", step.client, step.line, got, step.want)
+		}
+	}
+}
+
+const (
+	noAuth    = "(error) NOAUTH Authentication required."
+	noKey     = "(error) NOPERM No permissions to access a key"
+	wrongPass = "(error) WRONGPASS invalid username-password pair or user is disabled."
+)
+
+func TestUsers(t *testing.T) {
+	conversation{
+		{"root", "ACL WHOAMI", `"default"`},
+		{"root", "SET app:1 x", "OK"},
+		{"root", "SET other x", "OK"},
+		{"root", "ACL SETUSER bob on >secret ~app:* +get +set +multi +exec", "OK"},
+		{"bob", "AUTH bob wrong", wrongPass},
+		{"bob", "AUTH nobody secret", wrongPass},
+		{"bob", "AUTH bob secret", "OK"},
+		{"bob", "ACL WHOAMI", "(error) NOPERM User bob has no permissions to run the 'acl|whoami' command"},
+		{"bob", "GET app:1", `"x"`},
+		{"bob", "GET other", noKey},
+		{"bob", "DEL app:1", "(error) NOPERM User bob has no permissions to run the 'del' command"},
+		{"bob", "MULTI", "OK"},
+		{"bob", "SET other y", noKey},
+		{"bob", "EXEC", "(error) EXECABORT Transaction discarded because of previous errors."},
+		{"bob", "MULTI", "OK"},
+		{"bob", "SET app:1 y", "QUEUED"},
+		{"bob", "GET app:1", "QUEUED"},
+		{"root", "ACL SETUSER bob -set", "OK"},
+		{"bob", "EXEC", "1) (error) NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. " +
+			"This command is no longer allowed for the following reason: no permission to execute the command or subcommand\n2) \"x\""},
+		{"root", "ACL SETUSER bob nopass", "OK"},
+		{"any", "AUTH bob whatever", "OK"},
+		{"root", "ACL DELUSER bob nobody", "(integer) 1"},
+		{"bob", "GET app:1", "closed"},
+		{"any", "GET app:1", "closed"},
+		{"root", "ACL SETUSER default >pw", "OK"},
+		{"root", "GET other", `"x"`},
+		{"new", "GET other", noAuth},
+		{"new", "HELLO 3", "(error) NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"},
+		{"new", "AUTH pw", "OK"},
+		{"new", "GET other", `"x"`},
+		{"new", "RESET", "RESET"},
+		{"new", "GET other", noAuth},
+		{"new", "QUIT", "OK"},
+	}.run(t, nodetest.Start(t, nodetest.Options{}), nil)
+}
