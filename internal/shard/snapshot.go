@@ -101,7 +101,7 @@ func (sn *snapshots) stream(to cluster.NodeID, v *store.View, d cluster.Descript
 	count := uint64(0)
 	flush := func() error {
 		defer func() { chunk = chunk[:0] }()
-		if sn.r.host.closing() {
+		if sn.r.host.stopping.Load() {
 			return peer.ErrClosed
 		}
 		return s.WriteFrame(snapRows, func(dst []byte) []byte { return append(dst, chunk...) })
