@@ -20,7 +20,7 @@ func HashPiece(v *store.View, from []byte, size int, pause func(bytes int) bool)
 	var d xxhash.Digest
 	d.Reset()
 	var head [2 * binary.MaxVarintLen64]byte
-	next, err = v.Piece(v.Slots, from, size, func(row, val []byte) error {
+	next, err = v.Piece(v.Owned.Slots, from, size, func(row, val []byte) error {
 		h := binary.AppendUvarint(head[:0], uint64(len(row)))
 		_, _ = d.Write(binary.AppendUvarint(h, uint64(len(val))))
 		_, _ = d.Write(row)

@@ -62,12 +62,12 @@ func TestLaterVersion(t *testing.T) {
 func TestMapFinds(t *testing.T) {
 	m := testMap(t)
 	for slot, want := range map[uint16]ShardID{0: 1, 99: 1, 100: 5, Slots - 1: 5} {
-		if id, ok := m.Owner(slot); !ok || id != want {
-			t.Errorf("slot %d is shard %d's, %v", slot, id, ok)
+		if s := m.Owner(slot); s == nil || s.ID != want {
+			t.Errorf("slot %d is shard %v's, want %d", slot, s, want)
 		}
 	}
-	if _, ok := m.Single(); ok {
-		t.Error("one shard has all slots")
+	if s := m.Single(); s != nil {
+		t.Errorf("shard %d has all slots", s.ID)
 	}
 	if x, ok := m.Member(2); !ok || x.Name != "b" {
 		t.Errorf("member 2 is %+v, %v", x, ok)
@@ -139,10 +139,8 @@ func FuzzDecodeMap(f *testing.F) {
 			t.Errorf("%+v becomes %+v, %v", m, again, err)
 		}
 		for slot := range uint16(Slots) {
-			if id, ok := m.Owner(slot); ok {
-				if s, found := m.Shard(id); !found || !s.Slots.Has(slot) {
-					t.Fatalf("slot %d is shard %d's, which has %v", slot, id, s.Slots)
-				}
+			if s := m.Owner(slot); s != nil && !s.Slots.Has(slot) {
+				t.Fatalf("slot %d is shard %d's, which has %v", slot, s.ID, s.Slots)
 			}
 		}
 	})

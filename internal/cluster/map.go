@@ -36,6 +36,15 @@ func (r SlotRange) Covers(o SlotRange) bool {
 	return o.Empty() || o.First >= r.First && o.End <= r.End
 }
 
+// Common returns the slots that are in both ranges.
+func (r SlotRange) Common(o SlotRange) SlotRange {
+	c := SlotRange{max(r.First, o.First), min(r.End, o.End)}
+	if c.Empty() {
+		return SlotRange{}
+	}
+	return c
+}
+
 // Role is what a member is there for.
 type Role uint8
 
@@ -189,24 +198,26 @@ func (m *Map) Data() []Shard {
 	return list
 }
 
-// Owner returns the shard that owns a slot; ok is false if none does.
-func (m *Map) Owner(slot uint16) (id ShardID, ok bool) {
+// Owner returns the shard that owns a slot, which is not to be changed; nil: none
+// does.
+func (m *Map) Owner(slot uint16) *Shard {
 	i, found := slices.BinarySearchFunc(m.bySlot, int(slot), func(at, slot int) int { return cmp.Compare(m.Shards[at].Slots.First, slot) })
 	if !found {
 		i--
 	}
 	if i < 0 || !m.Shards[m.bySlot[i]].Slots.Has(slot) {
-		return 0, false
+		return nil
 	}
-	return m.Shards[m.bySlot[i]].ID, true
+	return &m.Shards[m.bySlot[i]]
 }
 
-// Single returns the shard that owns all slots; ok is false if there are several.
-func (m *Map) Single() (id ShardID, ok bool) {
+// Single returns the shard that owns all slots, which is not to be changed; nil:
+// there are several.
+func (m *Map) Single() *Shard {
 	if len(m.bySlot) != 1 || m.Shards[m.bySlot[0]].Slots != AllSlots {
-		return 0, false
+		return nil
 	}
-	return m.Shards[m.bySlot[0]].ID, true
+	return &m.Shards[m.bySlot[0]]
 }
 
 // Hosts returns the nodes that have a replica of a shard, in order.

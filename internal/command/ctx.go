@@ -16,8 +16,11 @@ import (
 // Texts of errors that several families give, as Redis words them. Those that
 // begin with Text are also given by the commands that a node answers by itself.
 const (
-	TextSyntax   = "ERR syntax error"
-	TextNotInt   = "ERR value is not an integer or out of range"
+	TextSyntax = "ERR syntax error"
+	TextNotInt = "ERR value is not an integer or out of range"
+	// TextCrossShard answers a command that no single shard can evaluate.
+	TextCrossShard = "CROSSSHARD the keys of this command live in several shards. Not applied. Use keys with one {hash tag}."
+
 	errNotFloat  = "ERR value is not a valid float"
 	errWrongType = "WRONGTYPE Operation against a key holding the wrong kind of value"
 	errNoKey     = "ERR no such key"
@@ -38,14 +41,15 @@ type Ctx struct {
 	// Catalog is of the table; on meta, where rules of users are read.
 	Catalog *acl.Catalog
 
-	failed bool
+	failed  bool
+	foreign bool
 }
 
 // Run evaluates cmd with its arity already checked, and appends its reply to
 // c.Out. If the command fails, what it wrote is taken back. It may be one that
 // another command calls: what that wrote before stays.
 func (c *Ctx) Run(cmd *Command) {
-	c.failed = false
+	c.failed, c.foreign = false, false
 	at := len(c.Out)
 	writable := c.Tx.Writable()
 	var mark keyspace.Mark
@@ -55,7 +59,11 @@ func (c *Ctx) Run(cmd *Command) {
 	}
 	cmd.Run(c)
 	bad := c.Tx.TakeRowError()
+	c.foreign = c.Tx.TakeForeign()
 	switch {
+	case c.foreign:
+		c.Out = c.Out[:at]
+		c.Error(TextCrossShard)
 	case writable && c.Tx.Written() > keyspace.WriteSetMax:
 		c.Out = c.Out[:at]
 		c.Error(errWriteSet) // whatever the command met after it gave up
@@ -85,6 +93,9 @@ func RowErrorText(err *keyspace.RowError) string {
 
 // Failed reports whether the last command answered with an error.
 func (c *Ctx) Failed() bool { return c.failed }
+
+// Foreign reports whether the last command came to a key of another shard.
+func (c *Ctx) Foreign() bool { return c.foreign }
 
 // Error answers with an error and takes back what the command wrote.
 func (c *Ctx) Error(text string) {

@@ -45,7 +45,8 @@ type Waiting struct {
 	*group.Group
 	// Prepared is its evaluation beside the loop, if it was too much for a batch.
 	Prepared *Prepared
-	tries    int // how often that came too late
+	tries    int  // how often that came too late
+	strayed  bool // it came to a key of another shard, which its sender could not know
 }
 
 // Config is what the evaluation of a shard's groups depends on beside its state
@@ -90,7 +91,7 @@ type Shortage struct {
 // and the groups.
 type Input struct {
 	State     keyspace.Reader
-	Slots     cluster.SlotRange // what the shard owns; commands for others are refused
+	Owned     cluster.Descriptor // what the shard owns; groups for others are refused
 	Keys      func(pdb uint32) (int64, error)
 	Databases *keyspace.Databases
 	Applied   int64 // applied shard time
@@ -101,6 +102,7 @@ type Input struct {
 	Tick      bool                  // the time must be recorded though nothing else is
 	Scrub     bool                  // the scrub row must be written
 	From      []byte                // with this value
+	Give      *cluster.SlotRange    // the shard owns these slots from here on; nil: what it has
 	Shortage                        // of room on the disks
 }
 
@@ -109,7 +111,8 @@ type Input struct {
 // much for the loop: it is to be evaluated beside it, see Prepare.
 func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 	env := keyspace.Env{Now: in.Now, Applied: in.Applied, Index: in.Index,
-		Databases: in.Databases, Keys: in.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand, Known: c.cfg.Known, Unreadable: c.cfg.Unreadable}
+		Databases: in.Databases, Keys: in.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand, Known: c.cfg.Known, Unreadable: c.cfg.Unreadable,
+		Owns: owner(in.Owned.Slots)}
 	if c.tx == nil {
 		c.tx = keyspace.NewTx(in.State, env)
 	} else {
@@ -132,7 +135,10 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		}
 		before := tx.Writes()
 		tx.Allow(groups[n].stepsMax())
-		b.Replies = append(b.Replies, c.group(&ctx, b, groups[n].Group, in))
+		b.Replies = append(b.Replies, c.group(&ctx, b, &groups[n], in))
+		if groups[n].strayed && b.Replies[n].Status != group.Moved {
+			return c.Evaluate(in, groups) // without what the group has done
+		}
 		wrote = append(wrote, tx.Writes() != before)
 		b.Groups = append(b.Groups, groups[n].Group)
 		if errors.Is(tx.Err(), keyspace.ErrHeavy) {
@@ -159,9 +165,9 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 
 // group evaluates one group. The sessions have already been asked whether it
 // is a repetition.
-func (c *Core) group(ctx *command.Ctx, b *Batch, g *group.Group, in Input) group.Reply {
+func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Reply {
 	r := group.Reply{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.Term, Index: b.Index, Time: b.Time}
-	if c.ended(b, g) {
+	if c.ended(b, g.Group) {
 		r.Status = group.NoSession
 		return r
 	}
@@ -169,44 +175,54 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *group.Group, in Input) group
 		b.opened = append(b.opened, g.Session)
 		return r
 	}
-	if !allUnchanged(in.Slots, ctx.Tx, g.Watches) {
+	if g.strayed || !in.Owned.Slots.Covers(g.Claim.Slots) {
+		// The attempts before this one had no effects: what an earlier leader had
+		// applied of them the sessions would have found. Those after it are answered
+		// as this one. A shard that takes slots over with their rows, instead of
+		// being handed them empty, must take these rows of the sessions too, and ask
+		// them first, or an attempt that its parent applied would be executed again.
+		r.Status, r.Owned = group.Moved, &in.Owned
+		return r
+	}
+	if !allUnchanged(in.Owned.Slots, ctx.Tx, g.Watches) {
 		r.Status = group.WatchFailed
 		return r
 	}
-	if g.Atomic && c.refused(g, in.Shortage) {
+	if g.Atomic && c.refused(g.Group, in.Shortage) {
 		r.Status = group.NoSpace
 		return r
 	}
-	r.Replies = c.commands(ctx, g, in.Slots, in.Shortage)
+	r.Replies, g.strayed = c.commands(ctx, g.Group, &in.Owned, in.Shortage)
 	return r
 }
 
 // finish seals a batch if anything of it must be replicated.
 func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 	tx := b.tx
-	if tx.Empty() && !tx.UsedNow() && !in.Tick && !in.Scrub && len(b.opened) == 0 {
+	if tx.Empty() && !tx.UsedNow() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {
 		return
 	}
 	c.seal(b, tx, in.Databases, wrote)
 	if in.Scrub {
 		b.Data.Put(store.ScrubRow(c.cfg.Shard), in.From)
 	}
+	if in.Give != nil {
+		b.Data.Put(store.SlotsRow(c.cfg.Shard), store.EncodeSlots(*in.Give))
+	}
 }
 
-// commands evaluates the commands of a group and returns their replies.
-func (c *Core) commands(ctx *command.Ctx, g *group.Group, slots cluster.SlotRange, short Shortage) [][]byte {
+// commands evaluates the commands of a group and returns their replies; none if
+// the group strayed: nothing that it did counts.
+func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descriptor, short Shortage) (replies [][]byte, strayed bool) {
 	ctx.Proto = int(g.Proto)
 	began := len(ctx.Out)
-	replies := make([][]byte, len(g.Cmds))
-	foreign := g.Atomic && c.foreign(slots, g) // a transaction is all or nothing
+	replies = make([][]byte, len(g.Cmds))
 	for i, cmd := range g.Cmds {
 		at := len(ctx.Out)
 		ctx.DB, ctx.Args = cmd.DB, cmd.Args
 		switch row, text := c.cfg.Table.Lookup(cmd.Args); {
 		case row == nil || row.Run == nil:
 			ctx.Error("ERR the leader does not know this command (" + text + "). Not applied.")
-		case foreign:
-			ctx.Error(TextForeign)
 		case len(ctx.Out)-began > group.RepliesMax && !(g.Atomic && row.Flags&command.Write != 0):
 			ctx.Error(group.TextReplies) // a transaction is not left half done
 		case short.Full && row.Flags&command.DenyOOM != 0:
@@ -214,24 +230,14 @@ func (c *Core) commands(ctx *command.Ctx, g *group.Group, slots cluster.SlotRang
 		case short.Tight && row.Flags&command.Write != 0:
 			ctx.Error(errTight)
 		default:
-			run(slots, ctx, row)
+			ctx.Run(row)
+			if ctx.Foreign() && g.Claim.Generation < owned.Generation {
+				return nil, true // with a newer map the sender may know better
+			}
 		}
 		replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]
 	}
-	return replies
-}
-
-// foreign reports whether a command of a group has keys that are not this shard's.
-func (c *Core) foreign(slots cluster.SlotRange, g *group.Group) bool {
-	if slots == cluster.AllSlots {
-		return false
-	}
-	for _, cmd := range g.Cmds {
-		if row, _ := c.cfg.Table.Lookup(cmd.Args); row != nil && foreign(slots, row, cmd.Args) {
-			return true
-		}
-	}
-	return false
+	return replies, false
 }
 
 // refused reports whether there is no room for some command of a transaction,

@@ -29,7 +29,7 @@ type testCore struct {
 	at    store.Applied
 	dbs   *keyspace.Databases
 	now   int64
-	slots cluster.SlotRange
+	owned cluster.Descriptor
 	seq   uint64
 	ids   uint64
 	rand  *rand.Rand
@@ -47,7 +47,7 @@ func newTestCore(t *testing.T) *testCore {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { state.Close() })
-	c := &testCore{t: t, slots: cluster.AllSlots, state: state, at: store.Applied{Index: 10, Term: 1}, dbs: keyspace.NewDatabases(), now: testWall}
+	c := &testCore{t: t, owned: cluster.Descriptor{ID: testShard, Slots: cluster.AllSlots, Generation: 1}, state: state, at: store.Applied{Index: 10, Term: 1}, dbs: keyspace.NewDatabases(), now: testWall}
 	if err := state.Create(cluster.Descriptor{ID: testShard}, c.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func (c *testCore) reign() {
 }
 
 func (c *testCore) input() Input {
-	return Input{State: c.state, Slots: c.slots, Keys: func(pdb uint32) (int64, error) { return c.state.Keys(testShard, pdb) }, Databases: c.dbs,
+	return Input{State: c.state, Owned: c.owned, Keys: func(pdb uint32) (int64, error) { return c.state.Keys(testShard, pdb) }, Databases: c.dbs,
 		Applied: c.at.Time, Now: c.now, Index: c.at.Index + 1, Term: c.at.Term}
 }
 

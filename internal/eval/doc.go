@@ -10,6 +10,6 @@
 //	sweep.go    the background work that batches take along
 //	read.go     commands that only read, over a view
 //
-// Whether a command may run on this shard is asked in one place for all of them,
-// see run.
+// Whether a group may run on this shard is asked of its claim, before anything of
+// it runs (core.go, read.go), and of each key that it comes to by its transaction.
 package eval

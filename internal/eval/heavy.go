@@ -49,21 +49,24 @@ func (g *Waiting) stepsMax() int {
 // Prepare evaluates a group over a view. It runs beside the loop and uses of
 // the core only what never changes. With an error nothing came of it; a group
 // whose watched keys have changed has no result either, which the loop finds
-// out by itself.
+// out by itself, as it does of one whose slots are not the shard's.
 func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bool) (*Prepared, error) {
 	env := keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases, Keys: v.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand,
 		// The index of the entry is not known yet. Versions are only compared for
 		// being equal, and an object id equals no index: ids begin at 1<<48.
 		Index:   c.cfg.NewID(),
-		Touched: make(map[keyspace.Touched]struct{}), Stop: stop, Unreadable: c.cfg.Unreadable}
+		Touched: make(map[keyspace.Touched]struct{}), Stop: stop, Unreadable: c.cfg.Unreadable, Owns: owner(v.Owned.Slots)}
 	p := &Prepared{dbs: v.Databases, tx: keyspace.NewTx(v, env)}
 	look := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases})
-	if !allUnchanged(v.Slots, look, g.Watches) {
+	if !v.Owned.Slots.Covers(g.Claim.Slots) || !allUnchanged(v.Owned.Slots, look, g.Watches) {
 		return nil, look.Err()
 	}
 	p.tx.Allow(heavyStepsMax)
-	p.replies = c.commands(&command.Ctx{Tx: p.tx, Catalog: c.cfg.Table.Catalog()}, g, v.Slots, Shortage{})
+	var strayed bool
+	p.replies, strayed = c.commands(&command.Ctx{Tx: p.tx, Catalog: c.cfg.Table.Catalog()}, g, &v.Owned, Shortage{})
 	switch err := p.tx.Err(); {
+	case strayed:
+		return nil, nil
 	case errors.Is(err, keyspace.ErrStopped):
 		return nil, nil
 	case errors.Is(err, keyspace.ErrHeavy):
@@ -74,6 +77,9 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 	}
 	p.reads = slices.Clone(g.Watches)
 	for k := range env.Touched {
+		if !owns(v.Owned.Slots, []byte(k.Key)) {
+			continue // the command was refused, whatever is there
+		}
 		w := group.Watch{DB: k.DB, Key: []byte(k.Key)}
 		w.Version, w.Exists = look.KeyVersion(w.DB, w.Key)
 		p.reads = append(p.reads, w)
@@ -100,7 +106,10 @@ func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	g.tries++
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: p.tx, Groups: []*group.Group{g.Group}}
 	now := keyspace.NewReadTx(in.State, keyspace.Env{Now: in.Now, Applied: in.Applied, Databases: in.Databases})
-	if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || !allUnchanged(in.Slots, now, p.reads) || now.Err() != nil {
+	if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) {
+		return nil, false
+	}
+	if !in.Owned.Slots.Covers(g.Claim.Slots) || !allUnchanged(in.Owned.Slots, now, p.reads) || now.Err() != nil {
 		return nil, false
 	}
 	if p.tx.Recount(in.Keys) != nil {

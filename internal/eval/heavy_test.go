@@ -35,7 +35,7 @@ func (c *testCore) bigSets() {
 
 func (c *testCore) view() *store.View {
 	v := c.state.View(testShard, c.at, c.dbs, func() {})
-	v.Slots = c.slots
+	v.Owned = c.owned
 	return v
 }
 

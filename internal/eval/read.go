@@ -9,60 +9,61 @@ import (
 	"tutti/internal/store"
 )
 
-// TextForeign answers a command whose keys are not the shard's. Who sends it has
-// another picture of who owns what.
-const TextForeign = "ERR the keys of this command do not belong to the shard that was asked. Not applied."
-
-// run evaluates a command on a shard that owns these slots, unless its keys are
-// others'. Every command that is evaluated comes through here, whether it
-// writes or reads.
-func run(owned cluster.SlotRange, ctx *command.Ctx, row *command.Command) {
-	if foreign(owned, row, ctx.Args) {
-		ctx.Error(TextForeign)
-		return
-	}
-	ctx.Run(row)
-}
-
-// foreign reports whether a key of a command lies outside of a range of slots.
-func foreign(owned cluster.SlotRange, row *command.Command, args [][]byte) bool {
+// owner returns what tells a transaction which slots there are; nil: all.
+func owner(owned cluster.SlotRange) func(slot uint16) bool {
 	if owned == cluster.AllSlots {
-		return false
+		return nil
 	}
-	var buf [8]int
-	for _, at := range row.KeyArgs(buf[:0], args) {
-		if !owns(owned, args[at]) {
-			return true
-		}
-	}
-	return false
+	return owned.Has
 }
 
-func owns(owned cluster.SlotRange, key []byte) bool {
-	slot := int(keyspace.Slot(key))
-	return owned.First <= slot && slot < owned.End
-}
+func owns(owned cluster.SlotRange, key []byte) bool { return owned.Has(keyspace.Slot(key)) }
 
 // Reads evaluates commands that only read, over one view.
 type Reads struct {
 	*keyspace.Tx
-	owned cluster.SlotRange
+	owned   cluster.SlotRange
+	foreign *bool // a command came to a key of another shard
 }
 
-// Over lets f read from a view at shard time now. again says that what f found
-// depends on a time that the shard has not recorded yet: it does not count, and
-// f is to be called over a view in which it has.
-// unreadable takes note of rows that can't be read.
-func Over(v *store.View, now int64, rand func(n uint64) uint64, unreadable func(*keyspace.RowError), f func(r Reads)) (again bool, err error) {
-	tx := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: rand, Unreadable: unreadable})
-	f(Reads{Tx: tx, owned: v.Slots})
+// World is what reads depend on beside a view.
+type World struct {
+	Now  int64 // shard time
+	Rand func(n uint64) uint64
+	// Unreadable takes note of rows that can't be read.
+	Unreadable func(*keyspace.RowError)
+}
+
+// Over lets f read from a view what the claim is about. again says that what f
+// found depends on a time that the shard has not recorded yet: it does not count,
+// and f is to be called over a view in which it has. An error that is a Refusal
+// says that it does not count because the shard does not own in this view what was
+// claimed: f may not even have been called.
+func Over(v *store.View, claim group.Claim, w World, f func(r Reads)) (again bool, err error) {
+	if !v.Owned.Slots.Covers(claim.Slots) {
+		return false, moved(v)
+	}
+	tx := keyspace.NewReadTx(v, keyspace.Env{Now: w.Now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: w.Rand,
+		Unreadable: w.Unreadable, Owns: owner(v.Owned.Slots)})
+	var foreign bool
+	f(Reads{Tx: tx, owned: v.Owned.Slots, foreign: &foreign})
+	foreign = tx.TakeForeign() || foreign
+	if foreign && claim.Generation < v.Owned.Generation {
+		return false, moved(v)
+	}
 	return tx.UsedNow(), tx.Err()
+}
+
+func moved(v *store.View) *group.Refusal {
+	owned := v.Owned // it outlives the view
+	return &group.Refusal{Status: group.Moved, Owned: &owned}
 }
 
 // Run evaluates one command and returns its reply.
 func (r Reads) Run(cmd *command.Command, db uint8, proto int, args [][]byte) []byte {
 	ctx := command.Ctx{Writer: resp.Writer{Proto: proto}, Tx: r.Tx, DB: db, Args: args}
-	run(r.owned, &ctx, cmd)
+	ctx.Run(cmd)
+	*r.foreign = *r.foreign || ctx.Foreign()
 	return ctx.Out
 }
 

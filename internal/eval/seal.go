@@ -138,6 +138,14 @@ func (c *Core) Applied(b *Batch) {
 	c.Remember(b)
 }
 
+// SlotsChanged forgets what depends on which slots the shard owns: keys of those
+// that were others' meanwhile may be other ones.
+func (c *Core) SlotsChanged() {
+	if c.cfg.Known != nil {
+		c.cfg.Known.Forget()
+	}
+}
+
 // Remember notes the outcome of every group of b for repetitions in this term.
 func (c *Core) Remember(b *Batch) {
 	for i, g := range b.Groups {

@@ -42,7 +42,7 @@ type Found struct {
 
 // Find looks through the state of a view for work, which takes long.
 func Find(v *store.View) (f Found, err error) {
-	err = keyspace.Pending(v, v.Slots.First, v.Slots.End,
+	err = keyspace.Pending(v, v.Owned.Slots.First, v.Owned.Slots.End,
 		func(slot uint16, t int64) { f.deadlines = append(f.deadlines, deadline{slot, t}) },
 		func(slot uint16, id uint64) { f.trash = append(f.trash, trashed{slot, id}) })
 	return f, err

@@ -9,8 +9,9 @@ import (
 	"tutti/internal/keyspace"
 )
 
-// version is that of both encodings.
-const version = 1
+// version is that of both encodings. Version 1 had no claim and no descriptor; no
+// node outside of this repository ever spoke it.
+const version = 2
 
 // argsMax bounds the numbers of things in an encoding.
 const argsMax = 1 << 20
@@ -51,6 +52,8 @@ func (g *Group) Append(b []byte) []byte {
 		flags |= 2
 	}
 	b = append(b, flags, g.Proto)
+	b = be.AppendUint16(be.AppendUint16(b, uint16(g.Claim.Slots.First)), uint16(g.Claim.Slots.End))
+	b = be.AppendUint64(b, g.Claim.Generation)
 	b = binary.AppendUvarint(b, uint64(len(g.Watches)))
 	for _, w := range g.Watches {
 		b = append(b, w.DB, boolByte(w.Exists))
@@ -75,7 +78,7 @@ func boolByte(v bool) byte {
 	return 0
 }
 
-const groupFixed = 47
+const groupFixed = 59
 
 // Decode decodes a group; it keeps slices of b.
 func Decode(b []byte) (*Group, error) {
@@ -86,7 +89,11 @@ func Decode(b []byte) (*Group, error) {
 	d := decoder{b: b[groupFixed:]}
 	b = b[1:]
 	g := &Group{Shard: cluster.ShardID(be.Uint64(b)), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]),
-		Term: be.Uint64(b[28:]), Floor: be.Uint64(b[36:]), Open: b[44]&1 != 0, Atomic: b[44]&2 != 0, Proto: b[45], size: size}
+		Term: be.Uint64(b[28:]), Floor: be.Uint64(b[36:]), Open: b[44]&1 != 0, Atomic: b[44]&2 != 0, Proto: b[45],
+		Claim: Claim{cluster.SlotRange{First: int(be.Uint16(b[46:])), End: int(be.Uint16(b[48:]))}, be.Uint64(b[50:])}, size: size}
+	if s := g.Claim.Slots; s.First > s.End || s.End > cluster.Slots {
+		return nil, ErrMalformed
+	}
 	for range d.count(argsMax) {
 		w := Watch{DB: d.byte(), Exists: d.byte() == 1, Version: d.uint64()}
 		w.Key = d.string()
@@ -129,12 +136,19 @@ func (r *Reply) Append(b []byte) []byte {
 	b = be.AppendUint64(b, r.Term)
 	b = be.AppendUint64(b, r.Index)
 	b = be.AppendUint64(b, uint64(r.Time))
-	return AppendReplies(b, r.Replies)
+	var owned []byte
+	if r.Owned != nil {
+		owned = r.Owned.Encode(nil)
+	}
+	return AppendReplies(appendString(b, owned), r.Replies)
 }
 
 // Size is at least the length of the encoding.
 func (r *Reply) Size() int {
-	n := replyFixed
+	n := replyFixed + 6
+	if r.Owned != nil {
+		n += ownedMax
+	}
 	for _, p := range r.Replies {
 		n += len(p) + 5
 	}
@@ -143,17 +157,31 @@ func (r *Reply) Size() int {
 
 const replyFixed = 62
 
+// ownedMax is the length of the longest descriptor.
+const ownedMax = binary.MaxVarintLen64 * (8 + 4*cluster.ReplicasMax)
+
 // DecodeReply decodes a reply; it keeps slices of b.
 func DecodeReply(b []byte) (Reply, error) {
 	if err := check(b, "reply", replyFixed); err != nil {
 		return Reply{}, err
 	}
-	replies := b[replyFixed:]
+	d := decoder{b: b[replyFixed:]}
+	owned := d.string()
+	if d.bad {
+		return Reply{}, ErrMalformed
+	}
 	b = b[1:]
 	r := Reply{Shard: cluster.ShardID(be.Uint64(b)), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]), Status: Status(b[28]),
 		Leader: cluster.NodeID(be.Uint64(b[29:])), Term: be.Uint64(b[37:]), Index: be.Uint64(b[45:]), Time: int64(be.Uint64(b[53:]))}
+	if len(owned) > 0 {
+		s, err := cluster.DecodeDescriptor(owned)
+		if err != nil {
+			return Reply{}, fmt.Errorf("what a shard owns: %w", err)
+		}
+		r.Owned = &s
+	}
 	var err error
-	r.Replies, err = DecodeReplies(replies)
+	r.Replies, err = DecodeReplies(d.b)
 	return r, err
 }
 

@@ -20,6 +20,10 @@ func randomBytes(r *rand.Rand) []byte { return bytes.Repeat([]byte{byte(r.IntN(2
 func randomGroup(r *rand.Rand) *Group {
 	g := &Group{Shard: cluster.ShardID(r.Uint64()), Session: r.Uint64(), Seq: r.Uint64(), Attempt: r.Uint32(), Term: r.Uint64(), Floor: r.Uint64(),
 		Proto: uint8(2 + r.IntN(2)), Open: r.IntN(2) == 0, Atomic: r.IntN(2) == 0}
+	if r.IntN(2) == 0 {
+		first := r.IntN(cluster.Slots)
+		g.Claim = Claim{cluster.SlotRange{First: first, End: first + r.IntN(cluster.Slots-first+1)}, r.Uint64()}
+	}
 	for range r.IntN(3) {
 		g.Watches = append(g.Watches, Watch{DB: uint8(r.IntN(16)), Key: randomBytes(r), Version: r.Uint64(), Exists: r.IntN(2) == 0})
 	}
@@ -60,6 +64,8 @@ func TestGroupRefused(t *testing.T) {
 		"command without a name":  {Cmds: []Command{{}}},
 		"command in database 16":  {Cmds: []Command{{DB: 16, Args: [][]byte{[]byte("GET")}}}},
 		"watched key in database": {Watches: []Watch{{DB: 16}}},
+		"slots behind the last":   {Claim: Claim{Slots: cluster.SlotRange{End: cluster.Slots + 1}}},
+		"slots backwards":         {Claim: Claim{Slots: cluster.SlotRange{First: 2, End: 1}}},
 	} {
 		if _, err := Decode(g.Append(nil)); err == nil {
 			t.Errorf("%s was decoded", name)
@@ -72,10 +78,16 @@ func TestReplyCodec(t *testing.T) {
 	for range 200 {
 		reply := Reply{Shard: cluster.ShardID(r.Uint64()), Session: r.Uint64(), Seq: r.Uint64(), Attempt: r.Uint32(), Status: Status(r.IntN(8)),
 			Leader: cluster.NodeID(r.Uint64()), Term: r.Uint64(), Index: r.Uint64(), Time: r.Int64(), Replies: [][]byte{}}
+		if r.IntN(3) == 0 {
+			reply.Owned = &cluster.Descriptor{ID: 3, Slots: cluster.SlotRange{First: 5, End: 9}, Generation: r.Uint64(), Next: 3, Replicas: []cluster.Replica{{ID: 2, Node: 7}}}
+		}
 		for range r.IntN(5) {
 			reply.Replies = append(reply.Replies, randomBytes(r))
 		}
 		enc := reply.Append(nil)
+		if len(enc) > reply.Size() {
+			t.Fatalf("%d bytes, want at most %d", len(enc), reply.Size())
+		}
 		got, err := DecodeReply(enc)
 		if err != nil || !reflect.DeepEqual(got, reply) {
 			t.Fatalf("%+v becomes %+v, %v", reply, got, err)
@@ -98,7 +110,7 @@ func TestDecodeAllocates(t *testing.T) {
 		"commands":  {append(append(bytes.Clone(fixed), 0), 0xff, 0xff, 0x3f), func(b []byte) { _, _ = Decode(b) }},
 		"watches":   {append(bytes.Clone(fixed), 0xff, 0xff, 0x3f), func(b []byte) { _, _ = Decode(b) }},
 		"arguments": {append(append(bytes.Clone(fixed), 0, 1, 0), 0xff, 0xff, 0x3f), func(b []byte) { _, _ = Decode(b) }},
-		"replies":   {append(bytes.Clone(reply), 0xff, 0xff, 0x3f), func(b []byte) { _, _ = DecodeReply(b) }},
+		"replies":   {append(append(bytes.Clone(reply), 0), 0xff, 0xff, 0x3f), func(b []byte) { _, _ = DecodeReply(b) }},
 	} {
 		for _, b := range [][]byte{c.b, append(bytes.Clone(c.b), bytes.Repeat([]byte{0xff}, 10_000)...)} {
 			var before, after runtime.MemStats
@@ -112,14 +124,17 @@ func TestDecodeAllocates(t *testing.T) {
 	}
 }
 
-// TestGolden reads and writes a frame of each kind as version 1 has them: nodes of
+// TestGolden reads and writes a frame of each kind as version 2 has them: nodes of
 // other ages speak it too.
 func TestGolden(t *testing.T) {
 	g := &Group{Shard: 3, Session: SessionID(1, 2), Seq: 7, Attempt: 2, Term: 5, Floor: 6, Proto: 3, Atomic: true,
+		Claim:   Claim{cluster.SlotRange{First: 100, End: 8192}, 4},
 		Watches: []Watch{{DB: 1, Key: []byte("watched"), Version: 77, Exists: true}},
 		Cmds:    []Command{{DB: 1, Args: [][]byte{[]byte("SET"), []byte("key"), []byte("value")}}, {Args: [][]byte{[]byte("DBSIZE")}}}}
 	reply := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 7, Attempt: 2, Status: OK, Leader: 4, Term: 5, Index: 78, Time: 1_700_000_000_000,
 		Replies: [][]byte{[]byte("+OK\r\n"), []byte(":1\r\n")}}
+	moved := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 8, Attempt: 1, Status: Moved, Leader: 4, Term: 5, Index: 78, Time: 1_700_000_000_000, Replies: [][]byte{},
+		Owned: &cluster.Descriptor{ID: 3, Slots: cluster.SlotRange{First: 100, End: 4096}, Generation: 5, Next: 9, Replicas: []cluster.Replica{{ID: 8, Node: 4}}}}
 	golden := func(name string, b []byte) []byte {
 		want, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
@@ -130,25 +145,27 @@ func TestGolden(t *testing.T) {
 		}
 		return b
 	}
-	enc := golden("group-1.hex", g.Append(nil))
+	enc := golden("group-2.hex", g.Append(nil))
 	if got, err := Decode(enc); err != nil || got.size != len(enc) {
 		t.Errorf("decoded %+v, %v", got, err)
 	} else if got.size = 0; !reflect.DeepEqual(got, g) {
 		t.Errorf("%+v becomes %+v", g, got)
 	}
-	if got, err := DecodeReply(golden("reply-1.hex", reply.Append(nil))); err != nil || !reflect.DeepEqual(got, *reply) {
-		t.Errorf("%+v becomes %+v, %v", *reply, got, err)
+	for name, reply := range map[string]*Reply{"reply-2.hex": reply, "reply-moved-2.hex": moved} {
+		if got, err := DecodeReply(golden(name, reply.Append(nil))); err != nil || !reflect.DeepEqual(got, *reply) {
+			t.Errorf("%+v becomes %+v, %v", *reply, got, err)
+		}
 	}
 }
 
 // TestUnknownVersion refuses what a later program says, and names its version
 // even if nothing else of it is as it is here.
 func TestUnknownVersion(t *testing.T) {
-	for _, b := range [][]byte{{2}, append([]byte{2}, make([]byte, 100)...)} {
+	for _, b := range [][]byte{{version + 1}, append([]byte{version + 1}, make([]byte, 100)...)} {
 		_, group := Decode(b)
 		_, reply := DecodeReply(b)
 		for _, err := range []error{group, reply} {
-			if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "version 2") {
+			if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "version 3") {
 				t.Errorf("%d bytes: %v", len(b), err)
 			}
 		}

@@ -2,6 +2,7 @@ package group
 
 import (
 	"fmt"
+	"time"
 
 	"tutti/internal/cluster"
 )
@@ -41,6 +42,28 @@ type Watch struct {
 	Exists  bool
 }
 
+// Claim is what the sender of commands takes for granted: that their keys lie in
+// these slots, and that the shard owns them, as its descriptor of that generation
+// says. A shard that does not own them refuses the commands. No slots: the
+// commands have no keys.
+type Claim struct {
+	Slots      cluster.SlotRange
+	Generation uint64
+}
+
+// Join returns the claim of commands that go together. It goes by the older of two
+// descriptors.
+func (c Claim) Join(o Claim) Claim {
+	switch {
+	case o.Slots.Empty():
+		o.Slots = c.Slots
+	case !c.Slots.Empty():
+		o.Slots = cluster.SlotRange{First: min(c.Slots.First, o.Slots.First), End: max(c.Slots.End, o.Slots.End)}
+	}
+	o.Generation = min(c.Generation, o.Generation)
+	return o
+}
+
 // Group is commands of one connection for one shard, evaluated together. Its
 // sequence number within the session identifies it through all retries.
 type Group struct {
@@ -53,9 +76,13 @@ type Group struct {
 	Proto   uint8
 	Open    bool // opens the session; carries no commands
 	Atomic  bool // MULTI/EXEC: evaluated only if no watched key changed
+	Claim   Claim
 	Watches []Watch
 	Cmds    []Command
 
+	// Until is when the sender gives up. Zero: it has a time-out of its own. It is
+	// not sent.
+	Until time.Time
 	// Done takes the reply, on the goroutine of the shard's loop. It must not
 	// block.
 	Done func(Reply)

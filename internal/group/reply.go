@@ -1,6 +1,7 @@
 package group
 
 import (
+	"fmt"
 	"slices"
 
 	"tutti/internal/cluster"
@@ -30,7 +31,34 @@ const (
 	// NoSpace: the group is a transaction that needs room on a full disk, nothing
 	// was evaluated.
 	NoSpace
+	// Moved: the shard does not own all slots of the group, or not any more; nothing
+	// was evaluated, and no attempt of this sequence ever will be. See Refusal.
+	Moved
 )
+
+// Refusal is why a shard took nothing of what it was sent: it knows something
+// that the sender went without. Nothing of it was or will be evaluated there, so
+// the sender learns, looks anew where its commands belong, and sends them under
+// new sequences. What else a sender may not know gets a status of its own here.
+type Refusal struct {
+	Status Status
+	// Owned is, with Moved, what the shard owns.
+	Owned *cluster.Descriptor
+}
+
+// Error says what the sender did not know.
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("shard %d owns the slots from %d to before %d, by generation %d", r.Owned.ID, r.Owned.Slots.First, r.Owned.Slots.End, r.Owned.Generation)
+}
+
+// Refusal returns why the shard evaluated nothing, so that the commands are to be
+// sent anew; nil: it did, or it is no use.
+func (r *Reply) Refusal() *Refusal {
+	if r.Status == Moved && r.Owned != nil {
+		return &Refusal{Status: r.Status, Owned: r.Owned}
+	}
+	return nil
+}
 
 // Reply answers one attempt of a group.
 type Reply struct {
@@ -43,6 +71,8 @@ type Reply struct {
 	Term    uint64
 	Index   uint64 // applied index from which the effects are visible
 	Time    int64  // shard time of the evaluation
+	// Owned is what the shard owns, with Moved; else nil.
+	Owned *cluster.Descriptor
 	// Replies is one RESP reply per command. One of no bytes is dropped: the
 	// command was applied, but its reply was too large to keep for this retry.
 	Replies [][]byte

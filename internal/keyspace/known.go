@@ -51,6 +51,9 @@ func NewKnown(shards int) *Known {
 	return &Known{seed: maphash.MakeSeed(), table: make([]knownSet, min(knownBegin, limit)), max: limit}
 }
 
+// Forget makes the table know nothing again.
+func (k *Known) Forget() { clear(k.table) }
+
 // at returns the set where an entry with this hash belongs.
 func (k *Known) at(h uint64) *knownSet { return &k.table[(h>>2)%uint64(len(k.table))] }
 
@@ -143,7 +146,7 @@ func (t *Tx) OpenToReplace(db uint8, key []byte) *Object {
 	if t.Known == nil {
 		return t.Open(db, key)
 	}
-	slot, pdb := Slot(key), t.Databases.Physical(db)
+	slot, pdb := t.slot(key), t.Databases.Physical(db)
 	t.buf = objectRow(t.buf[:0], slot, pdb, key)
 	if i, _ := t.find(t.buf); i >= 0 {
 		return t.Open(db, key)

@@ -98,7 +98,7 @@ type item struct {
 // is absent; a writing transaction removes it on the way.
 func (t *Tx) Open(db uint8, key []byte) *Object {
 	t.touch(db, key)
-	slot := Slot(key)
+	slot := t.slot(key)
 	pdb := t.Databases.Physical(db)
 	t.buf = objectRow(t.buf[:0], slot, pdb, key)
 	row, ok := t.getKept(t.buf)
@@ -124,7 +124,7 @@ func (t *Tx) Open(db uint8, key []byte) *Object {
 // New returns an object for an absent key. It exists once it is saved with
 // something in it.
 func (t *Tx) New(db uint8, key []byte, typ Type) *Object {
-	return &Object{tx: t, DB: db, pdb: t.Databases.Physical(db), slot: Slot(key), Key: key, Type: typ, fresh: true}
+	return &Object{tx: t, DB: db, pdb: t.Databases.Physical(db), slot: t.slot(key), Key: key, Type: typ, fresh: true}
 }
 
 // decode reads an object row, but for the elements of a packed collection.
@@ -364,7 +364,7 @@ func (t *Tx) deletePrefix(prefix []byte, limit int) int {
 func (t *Tx) KeyVersion(db uint8, key []byte) (version uint64, exists bool) {
 	// Looked up first: opening a key whose deadline has passed removes it, and
 	// that alone is no change to somebody who found it absent.
-	gone, ok := t.Get(goneRow(nil, Slot(key)), nil)
+	gone, ok := t.Get(goneRow(nil, t.slot(key)), nil)
 	if ok && len(gone) != 8 { // no version writes that; the next delete in the slot mends it
 		gone = be.AppendUint64(nil, xxhash.Sum64(gone))
 	}
@@ -386,7 +386,7 @@ func (t *Tx) KeyVersion(db uint8, key []byte) (version uint64, exists bool) {
 // Rename moves the object to key in the same database, replacing nothing: the
 // caller has deleted what was there. Within a slot it moves one row.
 func (o *Object) Rename(key []byte) {
-	if Slot(key) != o.slot {
+	if o.tx.slot(key) != o.slot {
 		o.CopyTo(o.DB, key)
 		o.Delete()
 		return
@@ -411,7 +411,7 @@ func (o *Object) moveRow(pdb uint32, key []byte) {
 func (o *Object) CopyTo(db uint8, key []byte) {
 	t := o.tx
 	c := *o
-	c.DB, c.pdb, c.Key, c.slot, c.fresh = db, t.Databases.Physical(db), key, Slot(key), true
+	c.DB, c.pdb, c.Key, c.slot, c.fresh = db, t.Databases.Physical(db), key, t.slot(key), true
 	if o.rowed {
 		c.id = t.NewID()
 		t.copyPrefix(subPrefix(nil, o.slot, o.id), subPrefix(nil, c.slot, c.id))

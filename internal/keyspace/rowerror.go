@@ -52,25 +52,6 @@ func (e *RowError) Unwrap() error {
 	return ErrMalformed
 }
 
-// TakeRowError returns the error that the transaction has ended with if it is one
-// of a row, and lets the transaction go on as if it had not met it. The caller
-// takes back what was written meanwhile. Nil: there is no such error.
-func (t *Tx) TakeRowError() *RowError {
-	bad, ok := errors.AsType[*RowError](t.err)
-	if !ok {
-		return nil
-	}
-	t.err = nil
-	return bad
-}
-
-// refuse ends what the transaction is at: the command that reads the row fails.
-func (t *Tx) refuse(err *RowError) {
-	if t.err == nil {
-		t.err = err
-	}
-}
-
 // damaged refuses the object: what its rows hold can't be trusted.
 func (o *Object) damaged(format string, args ...any) bool {
 	o.tx.refuse(malformed(o.Key, format, args...))

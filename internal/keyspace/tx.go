@@ -2,7 +2,6 @@ package keyspace
 
 import (
 	"bytes"
-	"errors"
 	"slices"
 	"sync/atomic"
 )
@@ -10,14 +9,6 @@ import (
 // WriteSetMax bounds the effects of one command, in bytes of rows. It is what
 // one raft entry carries at most beside its batch.
 const WriteSetMax = 16 << 20
-
-// Errors of a transaction that was ended before it was through.
-var (
-	// ErrHeavy says that it took more steps than Allow allowed.
-	ErrHeavy = errors.New("too many steps")
-	// ErrStopped says that Env.Stop was set.
-	ErrStopped = errors.New("stopped")
-)
 
 // stepBytes is how many bytes of a value count as one more step: copying them
 // takes about as long as looking up a row.
@@ -73,6 +64,9 @@ type Env struct {
 	Unreadable func(err *RowError)
 	// Stop, if not nil, ends the transaction with ErrStopped once it is set.
 	Stop *atomic.Bool
+	// Owns, if not nil, tells which slots are there to be read and written. Looking
+	// at a key of another one ends the transaction with ErrForeign.
+	Owns func(slot uint16) bool
 }
 
 // ReportRow tells Unreadable of a row, if that is set.
@@ -101,14 +95,15 @@ type Touched struct {
 // it, and nothing of the transaction may be used. A transaction that takes too
 // many steps ends in the same way. That keeps command code free
 // of error paths which could only give up anyway. A row that can't be read ends
-// it so too, until somebody takes that error, see TakeRowError.
+// it so too, until somebody takes that error, see TakeRowError; and so does a key
+// that is not owned, see TakeForeign.
 type Tx struct {
 	Env
 	effects
+	ending
 	base     Reader
 	writable bool
 	usedNow  bool
-	err      error
 	steps    int
 	stepsMax int // 0: no limit
 	writes   int
@@ -133,16 +128,14 @@ func (t *Tx) Reset(base Reader, env Env) {
 // NewReadTx returns a transaction that panics when written to.
 func NewReadTx(base Reader, env Env) *Tx { return &Tx{Env: env, base: base} }
 
-// Err returns what has ended the transaction: an error of the Reader, ErrHeavy,
-// ErrStopped, or a RowError that nobody has taken.
-func (t *Tx) Err() error { return t.err }
-
-// fail ends the transaction. What the Reader says goes before what somebody made
-// of what it could not read.
-func (t *Tx) fail(err error) {
-	if _, row := errors.AsType[*RowError](t.err); row || t.err == nil {
-		t.err = err
+// slot returns the slot of a key that is to be looked at or written. All access
+// to keys comes through here, also to those that a command finds while it runs.
+func (t *Tx) slot(key []byte) uint16 {
+	slot := Slot(key)
+	if t.Owns != nil && t.err == nil && !t.Owns(slot) {
+		t.err = ErrForeign
 	}
+	return slot
 }
 
 // Writable reports whether the transaction may write.

@@ -45,6 +45,7 @@ type mapKeeper struct {
 	view    *store.View
 	heard   *cluster.Map
 	reports map[cluster.ShardID]cluster.Descriptor
+	behind  bool // others may have a newer map
 	closed  bool
 
 	wake    chan struct{} // capacity 1: a signal
@@ -135,6 +136,30 @@ func (k *mapKeeper) asked(from cluster.NodeID, b []byte) {
 	}
 }
 
+// ask asks for a newer map those who hear of it first. It does not wait.
+func (k *mapKeeper) ask() {
+	k.mu.Lock()
+	k.behind = true
+	k.mu.Unlock()
+	k.signal()
+}
+
+// askIfBehind sends what ask asks for, once for all who asked meanwhile.
+func (k *mapKeeper) askIfBehind() {
+	k.mu.Lock()
+	behind := k.behind
+	k.behind = false
+	k.mu.Unlock()
+	if !behind {
+		return
+	}
+	for _, node := range k.holder.Map().Hosts(cluster.Meta) {
+		if node != k.self.Node {
+			k.linkUp(node)
+		}
+	}
+}
+
 // link links this node to the members of m and to nobody else.
 func (k *mapKeeper) link(m *cluster.Map) {
 	for _, x := range m.Members {
@@ -185,6 +210,7 @@ func (k *mapKeeper) keep() {
 			k.fatal(err)
 			return
 		}
+		k.askIfBehind()
 		if k.tellMeta() {
 			retry.Stop()
 		} else {

@@ -362,7 +362,8 @@ func (n *Node) hello(h peer.Hello) error {
 }
 
 func (n *Node) openShards() (err error) {
-	n.router = router.New(router.Config{Node: n.self.Node, Incarnation: n.count.Incarnation, Map: n.maps, Logger: n.cfg.Logger, Timeout: n.cfg.Timeout})
+	n.router = router.New(router.Config{Node: n.self.Node, Incarnation: n.count.Incarnation, Map: n.maps, Logger: n.cfg.Logger, Timeout: n.cfg.Timeout,
+		AskMap: n.keeper.ask})
 	n.host, err = shard.Open(shard.Config{
 		Node: n.self.Node, Incarnation: n.count.Incarnation, Generation: n.count.Generation, Map: n.maps, Report: n.keeper.report, MetaChanged: func(v *store.View) { n.users.tell(v); n.keeper.tell(v) },
 		Log: n.log, State: n.state, Links: n.links, Table: command.NewTable(),

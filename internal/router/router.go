@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -23,6 +24,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Timeout is how long a group is tried. Zero: TimeoutDefault.
 	Timeout time.Duration
+	// AskMap asks others for a newer map, without waiting. Nil: there is nobody.
+	AskMap func()
 }
 
 // TimeoutDefault leaves room for several elections and ends before the usual
@@ -87,13 +90,28 @@ func (r *Router) Close() {
 // changed.
 func (r *Router) Shards() []cluster.Shard { return r.cfg.Map.Map().Data() }
 
-// Single returns the only shard, or ok false if there are several.
-func (r *Router) Single() (shard cluster.ShardID, ok bool) { return r.cfg.Map.Map().Single() }
+// Map returns the map by which commands find their shards.
+func (r *Router) Map() *cluster.Map { return r.cfg.Map.Routes() }
 
-// Shard returns the shard that owns a slot.
-func (r *Router) Shard(slot uint16) cluster.ShardID {
-	id, _ := r.cfg.Map.Map().Owner(slot)
-	return id
+// Timeout is how long a group is tried.
+func (r *Router) Timeout() time.Duration { return r.cfg.Timeout }
+
+// Learn takes over what a shard knew that refused commands of this node.
+func (r *Router) Learn(ref *group.Refusal) { r.cfg.Map.Learn(*ref.Owned) }
+
+// Newer returns what is closed once there is another map than old. It asks for
+// one: the change may have been told while this node was not to be reached.
+func (r *Router) Newer(old *cluster.Map) <-chan struct{} {
+	next := r.cfg.Map.Next()
+	if r.Map() != old {
+		closed := make(chan struct{})
+		close(closed)
+		return closed
+	}
+	if r.cfg.AskMap != nil {
+		r.cfg.AskMap()
+	}
+	return next
 }
 
 // Lead returns who leads a shard as far as this node knows.
@@ -121,7 +139,8 @@ type Result struct {
 }
 
 // Write sends a group of commands to a shard; g needs Proto, Cmds, and for a
-// transaction Atomic and Watches. done is called once, on any goroutine, and
+// transaction Atomic and Watches, and the claim that its keys are the shard's: with
+// a Refusal in the reply they are not. done is called once, on any goroutine, and
 // must not block. Write itself blocks while too many groups are unanswered.
 func (r *Router) Write(id cluster.ShardID, g *group.Group, done func(Result)) {
 	r.stream(id).write(g, done)
@@ -133,6 +152,11 @@ func (r *Router) Away(id cluster.ShardID) bool { return r.host.Away(id) }
 
 // Read asks the replica here for a view, see shard.Read.
 func (r *Router) Read(q *shard.Read) { r.host.Read(q) }
+
+// SetSlots changes what a shard owns that is led here, see shard.Host.
+func (r *Router) SetSlots(ctx context.Context, id cluster.ShardID, slots cluster.SlotRange) error {
+	return r.host.SetSlots(ctx, id, slots)
+}
 
 // MetUnreadable is to be called when a read met a row that can't be read.
 func (r *Router) MetUnreadable(err *keyspace.RowError) { r.host.MetUnreadable(err) }

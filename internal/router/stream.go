@@ -66,7 +66,10 @@ func newStream(r *Router, id cluster.ShardID) *stream {
 func (s *stream) write(g *group.Group, done func(Result)) {
 	g.Shard, g.Session, g.Done = s.id, s.session, s.onReply
 	now := time.Now()
-	c := &call{g: g, done: done, end: now.Add(s.r.cfg.Timeout), certain: true}
+	c := &call{g: g, done: done, end: g.Until, certain: true}
+	if c.end.IsZero() {
+		c.end = now.Add(s.r.cfg.Timeout)
+	}
 	s.mu.Lock()
 	for s.last-s.floor >= openMax && !s.closed {
 		s.room.Wait()
@@ -146,7 +149,7 @@ func (s *stream) target() shard.Lead {
 	if lead.Node != 0 || s.r.host.Follows(s.id) {
 		return lead
 	}
-	nodes := s.r.cfg.Map.Map().Hosts(s.id)
+	nodes := s.r.cfg.Map.Routes().Hosts(s.id)
 	nodes = slices.DeleteFunc(nodes, func(n cluster.NodeID) bool { return n == s.r.cfg.Node })
 	if len(nodes) == 0 {
 		return lead
@@ -194,7 +197,7 @@ func (s *stream) reply(reply group.Reply) {
 	}
 	var result Result
 	switch reply.Status {
-	case group.OK, group.WatchFailed, group.NoSpace:
+	case group.OK, group.WatchFailed, group.NoSpace, group.Moved:
 		if result.Reply = reply; reply.Status == group.OK && len(reply.Replies) < len(c.g.Cmds) {
 			result.Err = s.r.errUncertain(s.id) // whoever sent that is broken
 		}

@@ -454,25 +454,3 @@ func TestRead(t *testing.T) {
 		r.close()
 	})
 }
-
-// TestShards maps slots to shards.
-func TestShards(t *testing.T) {
-	route := func(shards ...cluster.Shard) *Router {
-		m, err := cluster.NewMap(cluster.Map{Epoch: 1, Members: []cluster.Member{{ID: 1}}, Shards: shards})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return New(Config{Map: cluster.NewHolder(m, nil)})
-	}
-	shard := func(id cluster.ShardID, first, end int) cluster.Shard {
-		return cluster.Shard{Descriptor: cluster.Descriptor{ID: id, Slots: cluster.SlotRange{First: first, End: end}}}
-	}
-	r := route(shard(1, 0, 100), shard(2, 100, cluster.Slots))
-	if _, ok := r.Single(); ok || r.Shard(99) != 1 || r.Shard(100) != 2 || r.Shard(cluster.Slots-1) != 2 {
-		t.Error("slots are at the wrong shard")
-	}
-	r = route(shard(0, 0, 0), shard(5, 0, cluster.Slots))
-	if id, ok := r.Single(); !ok || id != 5 {
-		t.Errorf("single shard %d, %v", id, ok)
-	}
-}

@@ -154,13 +154,11 @@ func (c *conn) line(args [][]byte) string {
 	pushes, pushBytes := c.out.waiting()
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d "+
 		"qbuf=%d qbuf-free=0 argv-mem=%d multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-		c.id, c.remote(), c.local(), c.id, *c.face.name.Load(), int64(now.Sub(c.born)/time.Second), int64(max(idle, 0)/time.Second), flags,
+		c.id, c.nc.RemoteAddr().String(), c.nc.LocalAddr().String(), c.id, *c.face.name.Load(), int64(now.Sub(c.born)/time.Second), int64(max(idle, 0)/time.Second), flags,
 		c.face.db.Load(), c.face.queued.Load(), query, query, pushes, pushBytes, int64(query)+pushBytes, c.lastName(), c.face.user.Load().Name, c.face.proto.Load(), *c.face.libName.Load(), *c.face.libVer.Load())
 }
 
 // remote returns the address of the client, local the one it called.
-func (c *conn) remote() string { return c.nc.RemoteAddr().String() }
-func (c *conn) local() string  { return c.nc.LocalAddr().String() }
 
 func (c *conn) lastName() string {
 	if name := *c.face.lastCmd.Load(); name != "" {
@@ -242,7 +240,7 @@ func clientID(arg []byte) (uint64, bool) {
 func clientKill(r *request, args [][]byte) {
 	if len(args) == 3 {
 		addr := string(args[2])
-		if r.killAll(func(o *conn) bool { return o.remote() == addr }) == 0 {
+		if r.killAll(func(o *conn) bool { return o.nc.RemoteAddr().String() == addr }) == 0 {
 			r.Error("ERR No such client")
 			return
 		}
@@ -281,10 +279,10 @@ func (r *request) killFilter(options [][]byte) (passes func(o *conn) bool, ok bo
 			test = func(*conn) bool { return normal }
 		case resp.IsWord(options[i], "ADDR"):
 			addr := string(value)
-			test = func(o *conn) bool { return o.remote() == addr }
+			test = func(o *conn) bool { return o.nc.RemoteAddr().String() == addr }
 		case resp.IsWord(options[i], "LADDR"):
 			addr := string(value)
-			test = func(o *conn) bool { return o.local() == addr }
+			test = func(o *conn) bool { return o.nc.LocalAddr().String() == addr }
 		case resp.IsWord(options[i], "USER"):
 			name := string(value)
 			if r.s.cfg.Users.Set().User(name) == nil {

@@ -175,7 +175,7 @@ func (c *conn) readFailed(err error) {
 	if p, ok := errors.AsType[*resp.ProtocolError](err); ok {
 		c.out.replies = resp.AppendError(c.out.replies, "ERR "+p.Error())
 	} else if errors.Is(err, errTLSHello) {
-		c.s.cfg.Logger.Warn("connection closed: a client speaks TLS, this port does not; it must use redis://, or the node TLS", "remote", c.remote())
+		c.s.cfg.Logger.Warn("connection closed: a client speaks TLS, this port does not; it must use redis://, or the node TLS", "remote", c.nc.RemoteAddr().String())
 	} else if !errors.Is(err, io.EOF) {
 		c.s.cfg.Logger.Debug("client connection ended", "id", c.id, "error", err)
 	}

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"context"
 	"math"
 	"strconv"
 	"strings"
 	"time"
 
+	"tutti/internal/cluster"
+	"tutti/internal/command"
 	"tutti/internal/eval"
 	"tutti/internal/keyspace"
 	"tutti/internal/resp"
@@ -25,6 +28,7 @@ var debugHelp = []string{
 	"RELOAD", "    Accepted, without effect: what was acknowledged is on disk.",
 	"SET-ACTIVE-EXPIRE <0|1>", "    Accepted, without effect.",
 	"SLEEP <seconds>", "    Make this connection wait.",
+	"SLOTS <shard> <first> <end>", "    Have a shard that this node leads own the slots from first to before end. No data moves. It breaks a cluster that is not prepared for it.",
 }
 
 func debug(r *request, args [][]byte) {
@@ -37,6 +41,8 @@ func debug(r *request, args [][]byte) {
 		r.Help("DEBUG", debugHelp)
 	case name == "SLEEP" && len(args) == 3:
 		debugSleep(r, args[2])
+	case name == "SLOTS" && len(args) == 5:
+		debugSlots(r, args[2:])
 	case name == "PROTOCOL" && len(args) == 3:
 		debugProtocol(r, strings.ToLower(string(args[2])))
 	case name == "OBJECT" && len(args) >= 3:
@@ -63,9 +69,28 @@ func debugSleep(r *request, arg []byte) {
 	r.OK()
 }
 
+// debugSlots changes what a shard owns, for tests: nothing else does yet.
+func debugSlots(r *request, args [][]byte) {
+	var n [3]int64
+	for i, arg := range args {
+		var ok bool
+		if n[i], ok = resp.ParseInt(arg); !ok || n[i] < 0 {
+			r.Error(command.TextNotInt)
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := r.s.cfg.Router.SetSlots(ctx, cluster.ShardID(n[0]), cluster.SlotRange{First: int(n[1]), End: int(n[2])}); err != nil {
+		r.Error("ERR " + err.Error())
+		return
+	}
+	r.OK()
+}
+
 func debugObject(r *request, key []byte) {
 	line, found := "", false
-	ok := r.view(r.s.cfg.Router.Shard(keyspace.Slot(key)), func(tx eval.Reads) {
+	_, ok := r.view(keyspace.Slot(key), func(tx eval.Reads) {
 		line, found = "", false
 		if o := tx.Open(r.c.session.db, key); o != nil {
 			line, found = "Value at:0x0 refcount:1 encoding:"+o.Type.String()+" serializedlength:0 lru:0 lru_seconds_idle:0", true

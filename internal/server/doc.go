@@ -14,6 +14,7 @@
 //	session.go   what a client has chosen, and what others see of it
 //	dispatch.go  finds who executes a command
 //	pipeline.go  gathers commands with keys, and hands them to lanes
+//	address.go   where commands go, and the way of those that went wrong
 //	lane.go      executes the commands of one shard
 //	eval.go      evaluates reads over a view
 //	wait.go      waits, with an eye on the client

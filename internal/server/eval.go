@@ -4,9 +4,9 @@ import (
 	"errors"
 	"sync/atomic"
 
-	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/eval"
+	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/router"
 	"tutti/internal/shard"
@@ -55,41 +55,45 @@ func (w *views) releaseLate() {
 	}
 }
 
-// read evaluates f over one view that is recent enough: one confirmed by a
-// ReadIndex round if minIndex is 0. If f's outcome depends on a time that the
+// read evaluates f over one view that q asks for and that shows what the claim is
+// about; else there is a refusal. If f's outcome depends on a time that the
 // shard has not recorded yet, it is evaluated again once it has: else a later
 // leader with a slower clock might show an expired key again. What it returns is
 // the text of an error, or "".
-func (l *lane) read(id cluster.ShardID, minIndex uint64, now int64, f func(tx eval.Reads)) (text string) {
-	q := &shard.Read{Shard: id, MinIndex: minIndex, Now: now, Done: l.onView}
+func (l *lane) read(q *shard.Read, claim group.Claim, f func(tx eval.Reads)) (text string, refused *group.Refusal) {
+	id := q.Shard
 	for {
+		q.Done = l.onView
 		l.router.Read(q)
 		got, how := receive(l.wait, l.views.arrived, nil)
 		if how == abandoned {
 			l.views.leave()
-			return textGone
+			return textGone, nil
 		}
 		if got.err != nil {
-			return router.ErrRead(id)
+			return router.ErrRead(id), nil
 		}
-		again, err := over(got, l.rand, l.router.MetUnreadable, f)
+		again, err := over(got, claim, eval.World{Now: got.now, Rand: l.rand, Unreadable: l.router.MetUnreadable}, f)
+		if ref, ok := errors.AsType[*group.Refusal](err); ok {
+			return "", ref
+		}
 		if bad := (*keyspace.RowError)(nil); errors.As(err, &bad) {
-			return command.RowErrorText(bad)
+			return command.RowErrorText(bad), nil
 		}
 		if err != nil {
-			return errDisk
+			return errDisk, nil
 		}
 		if !again {
-			return ""
+			return "", nil
 		}
-		q = &shard.Read{Shard: id, MinIndex: got.v.Index, Now: got.now, MinTime: got.now, Done: l.onView}
+		q = &shard.Read{Shard: id, MinIndex: got.v.Index, Now: got.now, MinTime: got.now}
 	}
 }
 
 // over evaluates f over a view and releases it.
-func over(got viewed, rand func(n uint64) uint64, unreadable func(*keyspace.RowError), f func(tx eval.Reads)) (again bool, err error) {
+func over(got viewed, claim group.Claim, w eval.World, f func(tx eval.Reads)) (again bool, err error) {
 	defer got.v.Release()
-	return eval.Over(got.v, got.now, rand, unreadable, f)
+	return eval.Over(got.v, claim, w, f)
 }
 
 // evaluateSome answers reads until their replies have outMax bytes, and leaves

@@ -36,10 +36,8 @@ func TestHandlersMatchTheTable(t *testing.T) {
 // Commands of the meta shard are gathered and sent as those with keys, to a shard
 // of their own.
 func TestMetaCommandsGoToTheMetaShard(t *testing.T) {
-	s := &Server{}
-	id, ok := s.shardOf(&command.Command{Where: command.OnMeta}, nil)
-	if !ok || id != cluster.Meta {
-		t.Errorf("shard %d, %v", id, ok)
+	if at := locate(nil, &command.Command{Where: command.OnMeta}, nil); at.way != toShard || at.shard != cluster.Meta {
+		t.Errorf("%+v", at)
 	}
 }
 

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"time"
+
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/router"
+	"tutti/internal/shard"
 	"tutti/internal/store"
 )
 
@@ -26,7 +29,8 @@ type lane struct {
 	results  chan router.Result // has room for one, so that who answers never waits
 	views    *views
 
-	unsure bool // the outcome of a group is unknown: its arguments may still be referred to
+	until  time.Time // when groups are given up that a detour sends again; zero: in a while
+	unsure bool      // the outcome of a group is unknown: its arguments may still be referred to
 }
 
 func newLane(s *Server, w *patience) *lane {
@@ -43,8 +47,8 @@ func errorReply(text string) []byte { return []byte("-" + text + "\r\n") }
 // run executes commands of one shard: up to the last write in the shard's loop,
 // reads behind it over a view that has seen that write. A node that can't
 // follow has no such view: there all go to the loop. Of the reads it leaves those
-// undone that come behind outMax of replies.
-func (l *lane) run(id cluster.ShardID, proto int, list []pending) {
+// undone that come behind outMax of replies, and all that the shard refused.
+func (l *lane) run(id cluster.ShardID, proto int, list []pending) *group.Refusal {
 	writes := len(list)
 	for writes > 0 && list[writes-1].cmd.Flags&command.Write == 0 {
 		writes--
@@ -55,21 +59,47 @@ func (l *lane) run(id cluster.ShardID, proto int, list []pending) {
 	var minIndex uint64
 	var now int64
 	if writes > 0 {
-		result := l.answer(id, proto, list[:writes])
+		result, ref := l.answer(id, proto, list[:writes])
+		if ref != nil {
+			return ref
+		}
 		if result.Err != "" {
-			fail(list[writes:], result.Err)
-			return
+			answerAll(list[writes:], result.Err)
+			return nil
 		}
 		minIndex, now = result.Reply.Index, result.Reply.Time
 	}
 	if reads := list[writes:]; len(reads) > 0 {
-		text := l.read(id, minIndex, now, func(tx eval.Reads) { evaluateSome(tx, proto, reads) })
+		q := &shard.Read{Shard: id, MinIndex: minIndex, Now: now}
+		text, ref := l.read(q, claimOf(reads), func(tx eval.Reads) { evaluateSome(tx, proto, reads) })
 		switch {
+		case ref != nil:
+			forgetAll(reads) // an attempt may have answered them
+			return ref
 		case l.vanished(id, text):
-			l.answer(id, proto, reads)
+			forgetAll(reads)
+			_, ref = l.answer(id, proto, reads)
+			return ref
 		case text != "":
-			fail(reads, text)
+			forgetAll(reads)
+			answerAll(reads, text)
 		}
+	}
+	return nil
+}
+
+// claimOf returns the claim of commands that go to one shard together.
+func claimOf(list []pending) group.Claim {
+	claim := list[0].claim
+	for i := range list[1:] {
+		claim = claim.Join(list[i+1].claim)
+	}
+	return claim
+}
+
+func forgetAll(list []pending) {
+	for i := range list {
+		list[i].reply, list[i].done = nil, false
 	}
 }
 
@@ -79,28 +109,26 @@ func (l *lane) vanished(id cluster.ShardID, text string) bool {
 	return text == router.ErrRead(id) && l.router.Away(id)
 }
 
-// answer has commands evaluated in the shard's loop, and answers them.
-func (l *lane) answer(id cluster.ShardID, proto int, list []pending) router.Result {
-	result := l.group(id, &group.Group{Proto: uint8(proto)}, list)
+// answer has commands evaluated in the shard's loop, and answers them unless the
+// shard refuses them.
+func (l *lane) answer(id cluster.ShardID, proto int, list []pending) (router.Result, *group.Refusal) {
+	result := l.group(id, &group.Group{Proto: uint8(proto), Claim: claimOf(list)}, list)
 	if result.Err != "" {
-		fail(list, result.Err)
-		return result
+		answerAll(list, result.Err)
+		return result, nil
+	}
+	if ref := result.Reply.Refusal(); ref != nil {
+		return result, ref
 	}
 	for i := range list {
 		list[i].answer(result.Reply.Replies[i])
 	}
-	return result
-}
-
-// fail answers all commands of a list with the same error.
-func fail(list []pending, text string) {
-	for i := range list {
-		list[i].answer(errorReply(text))
-	}
+	return result, nil
 }
 
 // group sends a group of commands that has its other fields set, and waits.
 func (l *lane) group(id cluster.ShardID, g *group.Group, list []pending) router.Result {
+	g.Until = l.until
 	g.Cmds = make([]group.Command, len(list))
 	for i := range list {
 		g.Cmds[i] = group.Command{DB: list[i].db, Args: list[i].args}

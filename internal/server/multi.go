@@ -8,6 +8,7 @@ import (
 	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
+	"tutti/internal/shard"
 )
 
 // multiBytesMax bounds what one connection may queue.
@@ -84,9 +85,9 @@ func (r *request) watch(key []byte) (ok bool) {
 			return true
 		}
 	}
-	w := watched{shard: r.s.cfg.Router.Shard(keyspace.Slot(key))}
+	var w watched
 	w.DB, w.Key = s.db, append([]byte{}, key...)
-	ok = r.view(w.shard, func(tx eval.Reads) {
+	w.shard, ok = r.view(keyspace.Slot(key), func(tx eval.Reads) {
 		w.Version, w.Exists = tx.KeyVersion(w.DB, w.Key)
 	})
 	if ok {
@@ -116,16 +117,8 @@ func exec(r *request, _ [][]byte) {
 		return
 	}
 	r.c.recheck(m)
-	t, ok := r.s.plan(m, s.db, watches)
-	if !ok {
-		r.Error(errCrossShard)
-		return
-	}
-	failed, text, began := false, "", time.Now()
-	if len(t.cmds) > 0 || len(watches) > 0 {
-		t.proto = s.proto
-		failed, text = r.c.lane.transact(t)
-	}
+	began := time.Now()
+	t, failed, text := r.c.transact(m, watches, began)
 	switch {
 	case text != "":
 		r.Error(text)
@@ -139,24 +132,63 @@ func exec(r *request, _ [][]byte) {
 	}
 }
 
+// transact sends a MULTI to its shard, by newer maps if it has moved, and returns
+// what was evaluated. failed says that a watched key changed, text is an error.
+func (c *conn) transact(m *multi, watches []watched, began time.Time) (t transaction, failed bool, text string) {
+	detour := detour{lane: c.lane, began: began}
+	defer detour.end()
+	for {
+		var refused []*group.Refusal
+		sent := c.s.cfg.Router.Map()
+		t = plan(sent, m, c.session.db, watches)
+		switch {
+		case t.way == toSeveral:
+			return t, false, command.TextCrossShard
+		case t.way == toNobody && len(t.cmds)+len(watches) == 0:
+			return t, false, ""
+		case t.way == toShard && t.strayed:
+			return t, true, ""
+		case t.way == toShard:
+			t.proto = c.session.proto
+			var ref *group.Refusal
+			if failed, text, ref = c.lane.transact(t); ref == nil {
+				return t, failed, text
+			}
+			refused = append(refused, ref)
+		}
+		if !detour.again(sent, refused...) {
+			return t, false, errMoving
+		}
+	}
+}
+
 // transaction is what a shard evaluates of a MULTI.
 type transaction struct {
-	shard   cluster.ShardID
+	address
 	proto   int
 	cmds    []pending
 	watches []watched
+	strayed bool // a watched key is at another shard than when it was watched
+}
+
+// join adds where something of the transaction goes, and reports whether all of
+// it so far goes to one shard.
+func (t *transaction) join(a address, first bool) bool {
+	switch {
+	case first || a.way != toShard:
+		t.address = a
+	case a.shard != t.shard:
+		t.way = toSeveral
+	default:
+		t.claim = t.claim.Join(a.claim)
+	}
+	return t.way == toShard
 }
 
 // plan picks the commands that a shard evaluates, following the databases that
-// SELECT chooses within the transaction; ok is false if there are several shards.
-func (s *Server) plan(m *multi, db uint8, watches []watched) (t transaction, ok bool) {
+// SELECT chooses within the transaction, and finds out by the map where it goes.
+func plan(by *cluster.Map, m *multi, db uint8, watches []watched) (t transaction) {
 	t.watches = watches
-	found := false
-	at := func(id cluster.ShardID) bool {
-		same := !found || id == t.shard
-		t.shard, found = id, true
-		return same
-	}
 	for i := range m.queue {
 		p := &m.queue[i]
 		if p.cmd.Name == "select" {
@@ -168,40 +200,40 @@ func (s *Server) plan(m *multi, db uint8, watches []watched) (t transaction, ok 
 		if !p.cmd.Where.Evaluated() || p.denied != "" {
 			continue
 		}
-		owner, single := s.shardOf(p.cmd, p.args)
-		if !single || !at(owner) {
-			return t, false
-		}
-		p.shard = owner
 		t.cmds = append(t.cmds, *p)
-	}
-	for _, w := range watches {
-		if !at(w.shard) {
-			return t, false
+		if !t.join(locate(by, p.cmd, p.args), len(t.cmds) == 1) {
+			return t
 		}
 	}
-	return t, true
+	for i, w := range watches {
+		if !t.join(locateKey(by, w.Key), len(t.cmds)+i == 0) {
+			return t
+		}
+		// Its version is that of another shard's log: it says nothing here.
+		t.strayed = t.strayed || w.shard != t.shard
+	}
+	return t
 }
 
 // transact evaluates the commands as one; failed says that a watched key
 // changed, text is an error.
-func (l *lane) transact(t transaction) (failed bool, text string) {
+func (l *lane) transact(t transaction) (failed bool, text string, refused *group.Refusal) {
 	writes := l.router.Away(t.shard) // it then is evaluated where writes are
 	for i := range t.cmds {
 		writes = writes || t.cmds[i].cmd.Flags&command.Write != 0
 	}
 	if !writes {
-		text = l.read(t.shard, 0, 0, func(tx eval.Reads) { failed = t.evaluate(tx) })
+		text, refused = l.read(&shard.Read{Shard: t.shard}, t.claim, func(tx eval.Reads) { failed = t.evaluate(tx) })
 		if !l.vanished(t.shard, text) {
-			return failed, text
+			return failed, text, refused
 		}
 	}
 	return l.transactInLoop(t)
 }
 
 // transactInLoop has a transaction evaluated where writes are.
-func (l *lane) transactInLoop(t transaction) (failed bool, text string) {
-	g := &group.Group{Proto: uint8(t.proto), Atomic: true}
+func (l *lane) transactInLoop(t transaction) (failed bool, text string, refused *group.Refusal) {
+	g := &group.Group{Proto: uint8(t.proto), Atomic: true, Claim: t.claim}
 	for _, w := range t.watches {
 		g.Watches = append(g.Watches, w.Watch)
 	}
@@ -210,9 +242,9 @@ func (l *lane) transactInLoop(t transaction) (failed bool, text string) {
 		t.cmds[i].reply = r
 	}
 	if result.Reply.Status == group.NoSpace {
-		return false, "EXECABORT Transaction discarded because of: " + group.TextNoSpace
+		return false, "EXECABORT Transaction discarded because of: " + group.TextNoSpace, nil
 	}
-	return result.Reply.Status == group.WatchFailed, result.Err
+	return result.Reply.Status == group.WatchFailed, result.Err, result.Reply.Refusal()
 }
 
 // evaluate evaluates a transaction that only reads.

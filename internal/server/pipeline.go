@@ -15,19 +15,16 @@ import (
 // pipelineMax is how many commands gather.
 const pipelineMax = group.CommandsMax
 
-const (
-	errCrossShard = "CROSSSHARD the keys of this command live in several shards. Not applied. Use keys with one {hash tag}."
-	errTooLarge   = "ERR the arguments of this command exceed 16 MiB, the most that one command may write. Not applied. Split it into smaller ones."
-)
+const errTooLarge = "ERR the arguments of this command exceed 16 MiB, the most that one command may write. Not applied. Split it into smaller ones."
 
 // pending is a command of the pipeline that waits for its group.
 type pending struct {
-	cmd   *command.Command
-	args  [][]byte
-	db    uint8
-	shard cluster.ShardID
-	reply []byte
-	done  bool // there is a reply
+	address // by the newest map when it is sent
+	cmd     *command.Command
+	args    [][]byte
+	db      uint8
+	reply   []byte
+	done    bool // there is a reply
 
 	denied string // why EXEC may not execute it
 }
@@ -51,12 +48,6 @@ func (p *pipeline) clear() {
 
 // add puts a command into the forming groups.
 func (c *conn) add(cmd *command.Command, args [][]byte) {
-	id, ok := c.s.shardOf(cmd, args)
-	if !ok {
-		c.flush()
-		c.error(errCrossShard)
-		return
-	}
 	size := argsBytes(args)
 	if size > keyspace.WriteSetMax {
 		c.flush()
@@ -67,7 +58,7 @@ func (c *conn) add(cmd *command.Command, args [][]byte) {
 		c.flush()
 	}
 	p := &c.pipeline
-	p.pending = append(p.pending, pending{cmd: cmd, args: args, db: c.session.db, shard: id})
+	p.pending = append(p.pending, pending{cmd: cmd, args: args, db: c.session.db})
 	p.bytes += size
 	if p.full() || c.session.quiet != replyOn {
 		c.flush()
@@ -81,46 +72,28 @@ func argsBytes(args [][]byte) (n int) {
 	return n
 }
 
-// shardOf returns the shard of a command; ok is false if there are several.
-func (s *Server) shardOf(cmd *command.Command, args [][]byte) (id cluster.ShardID, ok bool) {
-	if cmd.Where == command.OnMeta {
-		return cluster.Meta, true
-	}
-	if id, ok = s.cfg.Router.Single(); ok {
-		return id, true
-	}
-	if cmd.Flags&command.WholeShard != 0 {
-		return 0, false
-	}
-	var buf [8]int
-	keys := cmd.KeyArgs(buf[:0], args)
-	if len(keys) == 0 { // any shard will do
-		return s.cfg.Router.Shards()[0].ID, true
-	}
-	for i, at := range keys {
-		owner := s.cfg.Router.Shard(keyspace.Slot(args[at]))
-		if i > 0 && owner != id {
-			return 0, false
-		}
-		id = owner
-	}
-	return id, true
-}
-
 // flush executes the pending commands and appends their replies in order. If
 // they are large it writes what there is before it reads on: a few bytes of
 // pipeline must not ask for more than memory holds.
 func (c *conn) flush() {
 	rest := c.pipeline.pending
+	detour := detour{lane: c.lane}
+	defer detour.end()
+	var sent *cluster.Map
 	for len(rest) > 0 && !c.closed {
 		if len(c.out.replies) > outMax && !c.write() {
 			break
 		}
 		began := time.Now()
-		if id, one := sameShard(rest); one {
-			c.lane.run(id, c.session.proto, rest)
-		} else {
-			c.runMany(rest)
+		detour.begin(began)
+		if m := c.s.cfg.Router.Map(); m != sent {
+			// All by one map: commands on one key must not overtake each other.
+			sent = m
+			place(m, rest)
+		}
+		refused, all := c.execute(rest)
+		if !all && !detour.again(sent, refused...) {
+			answerAll(rest, errMoving)
 		}
 		if c.left() {
 			break
@@ -129,7 +102,9 @@ func (c *conn) flush() {
 		for n < len(rest) && rest[n].done {
 			n++
 		}
-		c.answered(rest[:n], began)
+		if n > 0 {
+			c.answered(rest[:n], began)
+		}
 		for i := range n {
 			at := len(c.out.replies)
 			c.out.replies = c.session.hush(append(c.out.replies, rest[i].reply...), at)
@@ -140,9 +115,45 @@ func (c *conn) flush() {
 	c.pipeline.clear()
 }
 
+// place finds out where those of the commands go that are not done.
+func place(m *cluster.Map, all []pending) {
+	for i := range all {
+		p := &all[i]
+		if p.done {
+			continue
+		}
+		if p.address = locate(m, p.cmd, p.args); p.way == toSeveral {
+			p.answer(errorReply(command.TextCrossShard))
+		}
+	}
+}
+
+// answerAll answers those of the commands that are not done with an error.
+func answerAll(all []pending, text string) {
+	for i := range all {
+		if !all[i].done {
+			all[i].answer(errorReply(text))
+		}
+	}
+}
+
+// execute executes commands, each where it goes. If all is false some were left
+// because this node's map is too old: those that have no place in it, and those
+// that shards refused.
+func (c *conn) execute(list []pending) (refused []*group.Refusal, all bool) {
+	id, one := sameShard(list)
+	if !one {
+		return c.runMany(list)
+	}
+	if ref := c.lane.run(id, c.session.proto, list); ref != nil {
+		return []*group.Refusal{ref}, false
+	}
+	return nil, true
+}
+
 func sameShard(all []pending) (id cluster.ShardID, one bool) {
 	for i := range all {
-		if all[i].shard != all[0].shard {
+		if all[i].shard != all[0].shard || all[i].way != toShard || all[i].done {
 			return 0, false
 		}
 	}
@@ -150,11 +161,16 @@ func sameShard(all []pending) (id cluster.ShardID, one bool) {
 }
 
 // runMany executes commands for several shards: a group for each, at once.
-func (c *conn) runMany(all []pending) {
+func (c *conn) runMany(list []pending) (refused []*group.Refusal, all bool) {
 	parts := make(map[cluster.ShardID][]pending)
 	where := make(map[cluster.ShardID][]int)
-	for i, p := range all {
-		if !p.done { // by an earlier round
+	all = true
+	for i, p := range list {
+		switch {
+		case p.done: // by an earlier round
+		case p.way == toNobody:
+			all = false
+		default:
 			parts[p.shard] = append(parts[p.shard], p)
 			where[p.shard] = append(where[p.shard], i)
 		}
@@ -162,26 +178,29 @@ func (c *conn) runMany(all []pending) {
 	for len(c.lanes) < len(parts) {
 		c.lanes = append(c.lanes, newLane(c.s, &patience{gone: c.gone}))
 	}
-	ended := make(chan struct{}, len(parts))
+	ended := make(chan *group.Refusal, len(parts))
 	lanes, proto := c.lanes, c.session.proto
 	for id, part := range parts {
 		l := lanes[0]
 		lanes = lanes[1:]
-		go func() {
-			l.run(id, proto, part)
-			ended <- struct{}{}
-		}()
+		l.until = c.lane.until
+		go func() { ended <- l.run(id, proto, part) }()
 	}
 	for range parts {
-		if _, how := receive(&c.wait, ended, nil); how == abandoned {
-			<-ended // the lanes have noticed too
+		ref, how := receive(&c.wait, ended, nil)
+		if how == abandoned {
+			ref = <-ended // the lanes have noticed too
+		}
+		if ref != nil {
+			refused, all = append(refused, ref), false
 		}
 	}
 	for id, part := range parts {
 		for i, at := range where[id] {
-			all[at].reply, all[at].done = part[i].reply, part[i].done
+			list[at].reply, list[at].done = part[i].reply, part[i].done
 		}
 	}
+	return refused, all
 }
 
 // unsure reports whether something may still refer to the arguments of commands

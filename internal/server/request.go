@@ -9,7 +9,9 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/eval"
+	"tutti/internal/group"
 	"tutti/internal/resp"
+	"tutti/internal/shard"
 )
 
 // The commands that this node answers by itself.
@@ -72,13 +74,29 @@ func (r *request) handle(cmd *command.Command, args [][]byte) {
 	}
 }
 
-// view evaluates f over a view of a shard, see lane.read, or answers the error.
-func (r *request) view(id cluster.ShardID, f func(tx eval.Reads)) (ok bool) {
-	text := r.c.lane.read(id, 0, 0, f)
-	if text != "" {
-		r.Error(text)
+// view evaluates f over a view of the shard that owns a slot, see lane.read, and
+// returns which that is; or it answers the error.
+func (r *request) view(slot uint16, f func(tx eval.Reads)) (id cluster.ShardID, ok bool) {
+	detour := detour{lane: r.c.lane, began: time.Now()}
+	defer detour.end()
+	for {
+		var refused []*group.Refusal
+		sent := r.s.cfg.Router.Map()
+		if at := locateSlot(sent, slot); at.way == toShard {
+			text, ref := r.c.lane.read(&shard.Read{Shard: at.shard}, at.claim, f)
+			if ref == nil {
+				if text != "" {
+					r.Error(text)
+				}
+				return at.shard, text == ""
+			}
+			refused = append(refused, ref)
+		}
+		if !detour.again(sent, refused...) {
+			r.Error(errMoving)
+			return 0, false
+		}
 	}
-	return text == ""
 }
 
 // wrongArity answers the error for a number of arguments that the table's arity

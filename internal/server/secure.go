@@ -53,7 +53,7 @@ func (c *conn) shake() bool {
 		return false
 	}
 	c.s.stats.handshakesFailed.Add(1)
-	c.s.cfg.Logger.Debug("client connection ended", "id", c.id, "remote", c.remote(), "error", err)
+	c.s.cfg.Logger.Debug("client connection ended", "id", c.id, "remote", c.nc.RemoteAddr().String(), "error", err)
 	return false
 }
 
@@ -65,7 +65,7 @@ func (c *conn) needsTLS(nc net.Conn, begin []byte) {
 		c.crossProtocol()
 		return
 	}
-	c.s.cfg.Logger.Debug("client connection ended: it does not speak TLS", "id", c.id, "remote", c.remote())
+	c.s.cfg.Logger.Debug("client connection ended: it does not speak TLS", "id", c.id, "remote", c.nc.RemoteAddr().String())
 	_ = nc.SetWriteDeadline(time.Now().Add(lingerMax))
 	if _, err := nc.Write([]byte(errNeedTLS)); err == nil {
 		linger(nc)
@@ -86,6 +86,6 @@ func looksLikeHTTP(begin []byte) bool {
 // crossProtocol ends the connection of a browser that was made to talk to this
 // port: it need not be told what is here.
 func (c *conn) crossProtocol() {
-	c.s.cfg.Logger.Warn("possible cross-protocol attack, connection closed", "remote", c.remote())
+	c.s.cfg.Logger.Warn("possible cross-protocol attack, connection closed", "remote", c.nc.RemoteAddr().String())
 	c.out.replies, c.closed = c.out.replies[:0], true
 }

@@ -72,7 +72,7 @@ func (l *slowlog) add(c *conn, cmd *command.Command, args [][]byte, took time.Du
 	if l.crowded() {
 		return
 	}
-	e := slowEntry{at: c.s.cfg.Wall() / 1000, took: took, args: shownArgs(cmd, args), client: c.remote(), name: *c.face.name.Load()}
+	e := slowEntry{at: c.s.cfg.Wall() / 1000, took: took, args: shownArgs(cmd, args), client: c.nc.RemoteAddr().String(), name: *c.face.name.Load()}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e.id = l.lastID

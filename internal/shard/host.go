@@ -201,8 +201,6 @@ func (h *Host) release() {
 	}
 }
 
-func (h *Host) closing() bool { return h.stopping.Load() }
-
 // fatal stops the node: its disk or its invariants can't be trusted any more.
 func (h *Host) fatal(err error) {
 	if h.stopping.Load() {

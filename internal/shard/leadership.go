@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/audit"
+	"tutti/internal/cluster"
 	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
@@ -26,7 +27,8 @@ type leadership struct {
 	inflight inflight
 	heavy    heavy
 	sweep    *sweeper
-	tickTo   int64 // somebody waits for shard time to reach this
+	tickTo   int64              // somebody waits for shard time to reach this
+	give     *cluster.SlotRange // the shard is to own these; nil: what it has
 	room     room
 	health   audit.Health
 	audits   audits
@@ -96,7 +98,8 @@ func (l *leadership) start() error {
 
 // propose evaluates the next batch and hands it to raft.
 func (l *leadership) propose() error {
-	if l.inflight.batch != nil || (len(l.queue.groups) == 0 && l.tickTo <= l.r.machine.applied.Time && !l.sweep.due() && !l.audits.mark) {
+	due := l.sweep.due() || l.audits.mark || l.gives()
+	if l.inflight.batch != nil || (len(l.queue.groups) == 0 && l.tickTo <= l.r.machine.applied.Time && !due) {
 		return nil
 	}
 	short, moving := l.room.forBatch()
@@ -108,7 +111,7 @@ func (l *leadership) propose() error {
 		return nil // too few clocks are known to give a time; the next tick asks again
 	}
 	now = max(now, l.r.machine.applied.Time)
-	if len(l.queue.groups) == 0 && now < l.tickTo && !l.sweep.due() && !l.audits.mark {
+	if len(l.queue.groups) == 0 && now < l.tickTo && !due {
 		return nil // to record an earlier time would help nobody
 	}
 	in := l.input(now, short)
@@ -156,11 +159,11 @@ func (l *leadership) propose() error {
 // input is what the next batch depends on.
 func (l *leadership) input(now int64, short eval.Shortage) eval.Input {
 	r := l.r
-	return eval.Input{State: r.host.cfg.State, Slots: r.members.desc.Slots, Databases: r.machine.dbs, Applied: r.machine.applied.Time, Now: now,
+	return eval.Input{State: r.host.cfg.State, Owned: r.members.desc, Databases: r.machine.dbs, Applied: r.machine.applied.Time, Now: now,
 		Index: r.appends.lastIndex + 1, Term: r.term,
 		Keys:  func(pdb uint32) (int64, error) { return r.host.cfg.State.Keys(r.id, pdb) },
 		Tick:  l.tickTo > r.machine.applied.Time && l.tickTo <= now,
-		Sweep: l.sweep.step(now), Scrub: l.audits.mark, From: l.audits.from, Shortage: short}
+		Sweep: l.sweep.step(now), Scrub: l.audits.mark, From: l.audits.from, Give: l.give, Shortage: short}
 }
 
 // checkProposed makes sure that the batch in flight became the entry it was

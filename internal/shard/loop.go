@@ -217,9 +217,9 @@ func (l *loop) take(x any) {
 			l.tickTime(x.t)
 		}
 	case sweepFound:
-		if x.l == x.l.r.leader {
-			x.l.sweep.work.Add(x.work)
-			x.l.sweep.look(nil)
+		if l := x.s.l; l == l.r.leader && x.s == l.sweep { // else of a term or of slots that it has no more
+			x.s.work.Add(x.work)
+			x.s.look(nil)
 		}
 	case snapshotSent:
 		x.r.raft.ReportSnapshot(x.to, x.status)
@@ -263,7 +263,7 @@ func about(x any) *Replica {
 	case tickAsk:
 		return x.r
 	case sweepFound:
-		return x.l.r
+		return x.s.l.r
 	case snapshotSent:
 		return x.r
 	case snapshotReceived:

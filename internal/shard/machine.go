@@ -21,6 +21,7 @@ type machine struct {
 	dbs      *keyspace.Databases
 	view     *store.View   // newest; nil while a snapshot takes its place
 	viewConf *pb.ConfState // that of view
+	moved    bool          // what was applied last changes what the shard owns
 	cut      bool          // the scrub takes a view after the entry applied last; those that follow wait
 }
 
@@ -46,6 +47,12 @@ func (mc *machine) apply(b *store.Batch, m *pb.Message) error {
 			if err := mc.r.members.apply(b, e); err != nil {
 				return err
 			}
+		}
+		if b.Slots != nil {
+			if err := mc.r.members.own(b, *b.Slots); err != nil {
+				return err
+			}
+			mc.moved = true
 		}
 		if data != nil && b.Scrub {
 			m = mc.cutAfter(m, i)
@@ -92,6 +99,12 @@ func (mc *machine) done(at store.Applied, m *pb.Message, databases, meta bool) e
 		mc.r.audit.hash()
 		mc.r.loop.touch(mc.r)
 	}
+	if mc.moved {
+		mc.moved = false
+		if leader != nil {
+			leader.slotsChanged()
+		}
+	}
 	if mine != nil {
 		leader.sweep.wrote(mine)
 		leader.queue.answerBatch(mine)
@@ -118,7 +131,7 @@ func (mc *machine) publish() {
 	old := mc.view
 	mc.r.snapshots.views.add()
 	mc.view = mc.r.host.cfg.State.View(mc.r.id, mc.applied, mc.dbs, mc.r.snapshots.views.done)
-	mc.view.Slots = mc.r.members.desc.Slots
+	mc.view.Owned = mc.r.members.desc
 	mc.viewConf = mc.r.members.conf
 	if old != nil {
 		old.Release()

@@ -156,6 +156,17 @@ func (m *members) apply(b *store.Batch, e *pb.Entry) error {
 	return b.SetConf(m.desc, m.conf)
 }
 
+// own makes the shard own other slots: from here on what is evaluated and read goes
+// by them.
+func (m *members) own(b *store.Batch, slots cluster.SlotRange) error {
+	d := m.desc
+	d.Slots = slots
+	d.Generation++
+	m.set(m.conf, d)
+	m.r.look()
+	return b.SetConf(m.desc, m.conf)
+}
+
 // handedOut reports whether the ids of add are the next ones of d.
 func handedOut(d cluster.Descriptor, add []cluster.Replica) bool {
 	for i, x := range add {

@@ -103,7 +103,7 @@ func (sn *snapshots) stream(to cluster.NodeID, v *store.View, d cluster.Descript
 	count := uint64(0)
 	flush := func() error {
 		defer func() { chunk = chunk[:0] }()
-		if sn.r.host.closing() {
+		if sn.r.host.stopping.Load() {
 			return peer.ErrClosed
 		}
 		sn.r.host.meter.snapshotOut.Add(uint64(len(chunk)))

@@ -97,7 +97,7 @@ func (s *source) write(line string) *eval.Batch {
 
 func (s *source) evaluate(g *group.Group) *eval.Batch {
 	s.t.Helper()
-	b, _, err := s.core.Evaluate(eval.Input{State: s.state, Slots: cluster.AllSlots, Keys: func(pdb uint32) (int64, error) { return s.state.Keys(testShard, pdb) },
+	b, _, err := s.core.Evaluate(eval.Input{State: s.state, Owned: cluster.Descriptor{Slots: cluster.AllSlots}, Keys: func(pdb uint32) (int64, error) { return s.state.Keys(testShard, pdb) },
 		Databases: keyspace.NewDatabases(), Applied: s.at.Time, Now: s.now, Index: s.at.Index + 1, Term: s.at.Term}, []eval.Waiting{{Group: g}})
 	if err != nil || b.Data == nil {
 		s.t.Fatalf("no entry, %v", err)

@@ -29,13 +29,13 @@ func newSweeper(l *leadership) *sweeper {
 			r.host.fatal(err)
 			return
 		}
-		r.loop.post(sweepFound{l, found})
+		r.loop.post(sweepFound{s, found})
 	})
 	return s
 }
 
 type sweepFound struct {
-	l    *leadership
+	s    *sweeper
 	work eval.Found
 }
 

@@ -47,6 +47,7 @@ const (
 	localSession = 's'
 	localReplies = 'r'
 	localScrub   = 'x'
+	localSlots   = 'o'
 )
 
 // OpenState opens or creates the state store below cfg.Dir.
@@ -113,6 +114,32 @@ func CountRow(shard cluster.ShardID, pdb uint32) []byte {
 // ScrubRow is the row whose writing asks the replicas to hash their rows as they
 // are then; its value is the row to begin with.
 func ScrubRow(shard cluster.ShardID) []byte { return localRow(shard, localScrub) }
+
+// SlotsRow is the row whose writing makes the shard own other slots from that entry
+// on: its value, see EncodeSlots.
+func SlotsRow(shard cluster.ShardID) []byte { return localRow(shard, localSlots) }
+
+// slotsVersion begins the value of a slots row.
+const slotsVersion = 1
+
+// EncodeSlots returns version:1=1 first:2 end:2.
+func EncodeSlots(s cluster.SlotRange) []byte {
+	return be.AppendUint16(be.AppendUint16([]byte{slotsVersion}, uint16(s.First)), uint16(s.End))
+}
+
+func decodeSlots(b []byte) (cluster.SlotRange, error) {
+	if len(b) > 0 && b[0] != slotsVersion {
+		return cluster.SlotRange{}, fmt.Errorf("slots row of version %d, this tutti knows version %d: %w", b[0], slotsVersion, ErrFormat)
+	}
+	if len(b) != 5 {
+		return cluster.SlotRange{}, fmt.Errorf("slots row of %d bytes: %w", len(b), ErrFormat)
+	}
+	s := cluster.SlotRange{First: int(be.Uint16(b[1:])), End: int(be.Uint16(b[3:]))}
+	if s.First > s.End || s.End > cluster.Slots || s.Empty() && s != (cluster.SlotRange{}) {
+		return cluster.SlotRange{}, fmt.Errorf("slots from %d to before %d: %w", s.First, s.End, ErrFormat)
+	}
+	return s, nil
+}
 
 // NodeRow is the row that remembers the newest incarnation of an entry node.
 func NodeRow(shard cluster.ShardID, node cluster.NodeID) []byte {
@@ -345,6 +372,8 @@ type Batch struct {
 	Databases bool
 	// Scrub is set when the newest entry wrote a scrub row.
 	Scrub bool
+	// Slots is what the newest entry makes the shard own; nil: what it has.
+	Slots *cluster.SlotRange
 	// Meta is set when a row of the map was written.
 	Meta    bool
 	deletes bool
@@ -360,7 +389,7 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 		panic(fmt.Sprintf("store: shard %d: entry %d applied after %d", shard, index, at.Index))
 	}
 	at.Index, at.Term = index, term
-	b.Scrub = false
+	b.Scrub, b.Slots = false, nil
 	if len(data) > 0 {
 		w := WriteSet(data)
 		if err := w.Each(
@@ -368,6 +397,13 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 				if len(row) == localRowLen && row[0] == localPrefix {
 					b.Databases = b.Databases || row[localRowLen-1] == localDBs
 					b.Scrub = b.Scrub || row[localRowLen-1] == localScrub
+					if row[localRowLen-1] == localSlots {
+						s, err := decodeSlots(val)
+						if err != nil {
+							return err
+						}
+						b.Slots = &s
+					}
 				}
 				b.Meta = b.Meta || keyspace.IsMetaRow(row)
 				return b.b.Set(row, val, nil)

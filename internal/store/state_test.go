@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"sync/atomic"
@@ -430,5 +431,28 @@ func TestNoConfiguration(t *testing.T) {
 	s := openTestState(t, vfs.NewMem())
 	if conf, err := s.Conf(testShard + 9); !errors.Is(err, ErrNoShard) {
 		t.Errorf("%v, %v", conf, err)
+	}
+}
+
+// TestSlotsRow reads the row that changes what a shard owns as version 1 has it,
+// and refuses what is none.
+func TestSlotsRow(t *testing.T) {
+	for hex, want := range map[string]cluster.SlotRange{
+		"0100642000": {First: 100, End: 8192}, "0100004000": cluster.AllSlots, "0100000000": {},
+	} {
+		if got := fmt.Sprintf("%x", EncodeSlots(want)); got != hex {
+			t.Errorf("%v is written as %s, want %s", want, got, hex)
+		}
+		if got, err := decodeSlots(EncodeSlots(want)); got != want || err != nil {
+			t.Errorf("%v is read as %v, %v", want, got, err)
+		}
+	}
+	for _, bad := range []string{"", "\x01", "\x01\x00\x64\x20\x00\x00", "\x01\x20\x00\x00\x64", "\x01\x00\x00\x40\x01", "\x01\x00\x05\x00\x05"} {
+		if s, err := decodeSlots([]byte(bad)); !errors.Is(err, ErrFormat) {
+			t.Errorf("%x is read as %v, %v", bad, s, err)
+		}
+	}
+	if _, err := decodeSlots([]byte("\x02\x00\x00\x00\x00")); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "version 2") {
+		t.Errorf("a later version: %v", err)
 	}
 }

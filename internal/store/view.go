@@ -16,8 +16,8 @@ type View struct {
 	Applied
 	Shard     cluster.ShardID
 	Databases *keyspace.Databases
-	// Slots are those that the shard owns in this state.
-	Slots cluster.SlotRange
+	// Owned is what the shard owns in this state.
+	Owned cluster.Descriptor
 
 	snap   *pebble.Snapshot
 	closed func()

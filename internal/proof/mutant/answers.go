@@ -46,14 +46,14 @@ func answers() []Mutant {
 		}}},
 		{"read-from-two-views", "the reads of one transaction are served from several views", sim("TestTransactionReadsOneState"), []Edit{{
 			"internal/server/multi.go", `
-			text = l.read(t.shard, 0, 0, func(tx eval.Reads) { failed = t.evaluate(tx) })`, `
+			text, refused = l.read(&shard.Read{Shard: t.shard}, t.claim, func(tx eval.Reads) { failed = t.evaluate(tx) })`, `
 			if len(t.cmds) > 1 {
 				first, rest := t, t
 				first.cmds, first.watches, rest.cmds = t.cmds[:1], nil, t.cmds[1:]
-				_, _ = l.transact(first)
+				_, _, _ = l.transact(first)
 				return l.transact(rest)
 			}
-			text = l.read(t.shard, 0, 0, func(tx eval.Reads) { failed = t.evaluate(tx) })`,
+			text, refused = l.read(&shard.Read{Shard: t.shard}, t.claim, func(tx eval.Reads) { failed = t.evaluate(tx) })`,
 		}}},
 		{"lease-read", "reads rely on etcd raft's lease (ReadOnlyLeaseBased)", sim("TestLeaderBackFromPauseAnswersNothingOld"), []Edit{{
 			"internal/shard/replica.go", `

@@ -1,6 +1,46 @@
 package mutant
 
+import "slices"
+
 func repair() []Mutant {
+	return slices.Concat(replicas(), slots())
+}
+
+// slots are the safeguards of who owns which slots.
+func slots() []Mutant {
+	return []Mutant{
+		{"no-range-check", "a command on keys of another shard is evaluated", eval("TestForeignKeys"), []Edit{{
+			"internal/eval/core.go", `
+			if g.strayed || !in.Owned.Slots.Covers(g.Claim.Slots) {`, `
+			if g.strayed {`,
+		}, {
+			"internal/keyspace/tx.go", `
+			if t.Owns != nil && t.err == nil && !t.Owns(slot) {`, `
+			if false {`,
+		}}},
+		{"accept-old-generation", "commands on a whole shard that were sent by an old descriptor are evaluated on what is left of it", eval("TestOldGeneration"), []Edit{{
+			"internal/eval/core.go", `
+			if g.strayed || !in.Owned.Slots.Covers(g.Claim.Slots) {`, `
+			if g.strayed {`,
+		}}},
+		{"answer-half-a-group", "a group that comes to a key which has moved keeps what it did before", eval("TestComputedKeys"), []Edit{{
+			"internal/eval/core.go", `
+			return c.Evaluate(in, groups) // without what the group has done`, `
+			b.Replies[n].Status, b.Replies[n].Owned = group.Moved, &in.Owned`,
+		}}},
+		{"read-moved-slots", "a view answers for slots that the shard does not own in it", eval("TestForeignKeys"), []Edit{{
+			"internal/eval/read.go", `
+			if !v.Owned.Slots.Covers(claim.Slots) {`, `
+			if false {`,
+		}}},
+		{"watch-another-log", "the version that a key had in one shard is compared with that in another", server("TestPlanTransaction"), []Edit{{
+			"internal/server/multi.go", `
+			t.strayed = t.strayed || w.shard != t.shard`, ``,
+		}}},
+	}
+}
+
+func replicas() []Mutant {
 	return []Mutant{
 		{"evaluate-among-ready", "a batch is evaluated for an index that a change of the configuration takes", shard("TestConfChangesAmongBatches"), []Edit{{
 			"internal/shard/loop.go", `
@@ -35,11 +75,6 @@ func repair() []Mutant {
 				dropping[shard] = gone`, `
 			case ok2:
 				here[shard] = gone`,
-		}}},
-		{"no-range-check", "a command on keys of another shard is evaluated", eval("TestForeignKeys"), []Edit{{
-			"internal/eval/read.go", `
-			if foreign(owned, row, ctx.Args) {`, `
-			if false {`,
 		}}},
 		{"take-older-map", "a map of an older epoch replaces a newer one", cluster("TestHolder"), []Edit{{
 			"internal/cluster/holder.go", `

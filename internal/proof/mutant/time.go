@@ -31,8 +31,8 @@ func times() []Mutant {
 		}}},
 		{"leave-out-time", "a batch that found a key expired and wrote nothing leaves no record of the time", eval("TestExpiredWithoutEffect"), []Edit{{
 			"internal/eval/core.go", `
-			if tx.Empty() && !tx.UsedNow() && !in.Tick && !in.Scrub && len(b.opened) == 0 {`, `
-			if tx.Empty() && !in.Tick && !in.Scrub && len(b.opened) == 0 {`,
+			if tx.Empty() && !tx.UsedNow() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {`, `
+			if tx.Empty() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {`,
 		}}},
 		{"read-unrecorded-expiry", "a read that found a key expired is answered before the time is recorded", sim("TestReadOfExpiryWaitsForItsRecord"), []Edit{{
 			"internal/eval/read.go", `
@@ -50,8 +50,8 @@ func times() []Mutant {
 		}}},
 		{"believe-heavy-result", "what was evaluated beside the loop is applied whatever has changed since", eval("TestHeavyCore"), []Edit{{
 			"internal/eval/heavy.go", `
-			if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || !allUnchanged(in.Slots, now, p.reads) || now.Err() != nil {`, `
-			if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) || now.Err() != nil {`,
+			if !in.Owned.Slots.Covers(g.Claim.Slots) || !allUnchanged(in.Owned.Slots, now, p.reads) || now.Err() != nil {`, `
+			if !in.Owned.Slots.Covers(g.Claim.Slots) || now.Err() != nil {`,
 		}}},
 	}
 }

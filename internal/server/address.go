@@ -1,0 +1,121 @@
+package server
+
+import (
+	"time"
+
+	"tutti/internal/cluster"
+	"tutti/internal/command"
+	"tutti/internal/group"
+	"tutti/internal/keyspace"
+)
+
+// Where commands go, and what happens when that has changed. This node's map may
+// be older than the shards: what one refuses for that is looked up anew and sent
+// to where it belongs, and no client sees any of it.
+
+const errMoving = "TRYAGAIN the slots of this command are moving to another shard, and this node was not told in time to which. Not applied, safe to retry."
+
+// address is the shard that a command goes to, by some map.
+type address struct {
+	way   way
+	shard cluster.ShardID
+	claim group.Claim // what the command takes for granted of the shard
+}
+
+// way is whether a command can go to a shard.
+type way uint8
+
+const (
+	toNobody  way = iota // a slot has no owner in the map, for now
+	toShard              // address tells which
+	toSeveral            // its keys are in several shards
+)
+
+// locate returns where a command goes by the map m.
+func locate(m *cluster.Map, cmd *command.Command, args [][]byte) address {
+	if cmd.Where == command.OnMeta {
+		return address{way: toShard, shard: cluster.Meta}
+	}
+	if s := m.Single(); s != nil { // not worth a look at the keys
+		return address{toShard, s.ID, group.Claim{Slots: cluster.AllSlots, Generation: s.Generation}}
+	}
+	if cmd.Flags&command.WholeShard != 0 {
+		return address{way: toSeveral}
+	}
+	var buf [8]int
+	keys := cmd.KeyArgs(buf[:0], args)
+	if len(keys) == 0 { // any shard will do
+		for _, s := range m.Data() {
+			return address{toShard, s.ID, group.Claim{Generation: s.Generation}}
+		}
+	}
+	var at address
+	for i, arg := range keys {
+		a := locateKey(m, args[arg])
+		switch {
+		case a.way != toShard:
+			return a
+		case i == 0:
+			at = a
+		case a.shard != at.shard:
+			return address{way: toSeveral}
+		default:
+			at.claim = at.claim.Join(a.claim)
+		}
+	}
+	return at
+}
+
+func locateKey(m *cluster.Map, key []byte) address { return locateSlot(m, keyspace.Slot(key)) }
+
+func locateSlot(m *cluster.Map, slot uint16) address {
+	s := m.Owner(slot)
+	if s == nil {
+		return address{way: toNobody}
+	}
+	return address{toShard, s.ID, group.Claim{Slots: cluster.SlotRange{First: int(slot), End: int(slot) + 1}, Generation: s.Generation}}
+}
+
+// detour is how commands that a shard refused are sent anew, or what has no owner
+// for now, by a newer map, within the time that one attempt has.
+type detour struct {
+	lane  *lane
+	began time.Time
+	tries int
+}
+
+// detoursMax is how often commands are sent anew: more than once only if slots
+// move twice meanwhile.
+const detoursMax = 8
+
+// begin says when commands are sent; the first time counts.
+func (d *detour) begin(now time.Time) {
+	if d.began.IsZero() {
+		d.began = now
+	}
+}
+
+// again takes over what the shards knew that refused commands, and waits until
+// there is another map than the one by which they were sent. It reports false when
+// the commands are to be given up: they have not been applied.
+func (d *detour) again(sent *cluster.Map, refused ...*group.Refusal) bool {
+	l := d.lane
+	for _, ref := range refused {
+		l.router.Learn(ref)
+	}
+	if len(refused) > 0 {
+		d.tries++
+	}
+	l.until = d.began.Add(l.router.Timeout())
+	left := time.Until(l.until)
+	if d.tries > detoursMax || left <= 0 {
+		return false
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	_, how := receive(l.wait, l.router.Newer(sent), timer.C)
+	return how == arrived
+}
+
+// end ends the detour: what comes next has time of its own.
+func (d *detour) end() { d.lane.until = time.Time{} }
