@@ -31,8 +31,7 @@ func (s *Space) checkFolder() {
 	for _, path := range s.parts {
 		if _, err := s.cfg.FS.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			s.parts = nil // said once
-			s.cfg.Fatal(fmt.Errorf("%w: there is no %s any more. Nothing is lost on the other nodes: bring the folder back as it was, "+
-				"or replace the node by a new one", ErrGone, path))
+			s.cfg.Fatal(fmt.Errorf("%w: there is no %s any more", ErrGone, path))
 			return
 		}
 	}
