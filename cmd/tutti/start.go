@@ -114,7 +114,7 @@ func start(o runOptions) error {
 		Failed: func(err error) {
 			// No clean-up: what is on disk is right, what is in memory is not.
 			if o.logFormat == logText { // else the log has said it, in its own form
-				fmt.Fprint(sink, failed(err, "see the log; replace the disk if it failed").text())
+				fmt.Fprint(sink, failed(err, mendedBy(err)).text())
 			}
 			sink.Close()
 			if errors.Is(err, node.ErrDamaged) && time.Since(began) > rebuildPause {
@@ -133,6 +133,17 @@ func start(o runOptions) error {
 		return failed(err, "")
 	}
 	return nil
+}
+
+// mendedBy says what helps a node that could not go on.
+func mendedBy(err error) string {
+	switch {
+	case errors.Is(err, node.ErrGone):
+		return "bring the folder back as it was, or replace the node by a new one"
+	case errors.Is(err, node.ErrDamaged):
+		return "start it again: its data is made anew from the other nodes"
+	}
+	return "see the log; replace the disk if it failed"
 }
 
 // rebuildPause is how long a node must have run to be rebuilt by its own

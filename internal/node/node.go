@@ -97,7 +97,8 @@ type disk struct {
 	state  *store.State
 	count  *store.Counters
 	space  *store.Space
-	starts *store.Starts
+	starts *store.Starts // of the peers
+	start  store.Start   // this one of this node
 }
 
 func (c *Config) fill() {
@@ -275,8 +276,9 @@ func (n *Node) openLinks(l net.Listener) error {
 	if _, err := io.ReadFull(n.cfg.Entropy, nonce[:]); err != nil {
 		return fmt.Errorf("draw the number of this start: %w", err)
 	}
+	n.start = store.Start{Count: n.count.Incarnation, Nonce: binary.BigEndian.Uint64(nonce[:])}
 	cfg := peer.Config{
-		Node: n.self.Node, Incarnation: n.count.Incarnation, Nonce: binary.BigEndian.Uint64(nonce[:]), Cluster: n.self.Cluster, Listener: l,
+		Node: n.self.Node, Incarnation: n.start.Count, Nonce: n.start.Nonce, Cluster: n.self.Cluster, Listener: l,
 		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello, Room: n.room,
 		Changed: n.linkChanged,
 	}
@@ -308,6 +310,11 @@ func (n *Node) openLinks(l net.Listener) error {
 		return err
 	}
 	n.links = peer.New(cfg)
+	n.links.Handle(kindOldCopy, func(from cluster.NodeID, b []byte) {
+		if err := heardOldCopy(n.start, from, b); err != nil {
+			n.fatal(err)
+		}
+	})
 	return nil
 }
 
@@ -354,8 +361,11 @@ func (n *Node) hello(h peer.Hello) error {
 		n.cfg.Logger.Warn("peer refused: it is not a member, or not any more", slog.Uint64("node", uint64(h.Node)))
 		return fmt.Errorf("node %d is no member", h.Node)
 	}
-	err := n.starts.Accept(h.Node, store.Start{Count: h.Incarnation, Nonce: h.Nonce})
+	start := store.Start{Count: h.Incarnation, Nonce: h.Nonce}
+	err := n.starts.Accept(h.Node, start)
 	if errors.Is(err, store.ErrOldStart) {
+		// Again whenever it comes again, so a frame may be lost.
+		n.links.Send(h.Node, peer.Control, kindOldCopy, oldCopy{start, n.starts.Newest(h.Node)}.encode)
 		n.cfg.Logger.Error("peer refused: it was restored from an old copy", slog.Any("error", err))
 	}
 	return err

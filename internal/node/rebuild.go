@@ -13,6 +13,9 @@ import (
 // while it runs must be opened again, and is rebuilt then.
 var ErrDamaged = store.ErrDamaged
 
+// ErrGone says that the folder of a node went away while it ran.
+var ErrGone = store.ErrGone
+
 // rebuildMin is how many voters a shard must have for a damaged node to give its
 // data up: the others must be able to decide without it.
 const rebuildMin = 3
@@ -149,6 +152,9 @@ func (n *Node) remembered() (map[cluster.NodeID]uint64, error) {
 // markDamaged makes durable that err is about damaged data, so that the next
 // start rebuilds.
 func (n *Node) markDamaged(err error) error {
+	if old, ok := errors.AsType[*OldCopyError](err); ok && n.count != nil {
+		return errors.Join(err, giveUp(n, old))
+	}
 	if !errors.Is(err, store.ErrDamaged) || n.count == nil || n.voters() < rebuildMin {
 		return err
 	}

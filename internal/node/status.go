@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"tutti/internal/cluster"
 	"tutti/internal/peer"
 	"tutti/internal/shard"
+	"tutti/internal/store"
 )
 
 // Status is what TUTTI.STATUS answers.
@@ -51,8 +53,11 @@ type NodeStatus struct {
 
 // status is TUTTI.STATUS. alone: nobody else is asked.
 func (n *Node) status(ctx context.Context, alone bool) ([]byte, error) {
+	n.mu.Lock()
+	aside := slices.Clone(n.aside)
+	n.mu.Unlock()
 	s := Status{Cluster: n.self.Cluster, Node: n.self.Node, Version: Version,
-		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: n.asideText(), UnreadableRows: n.host.Unreadable()}
+		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: asideText(aside), UnreadableRows: n.host.Unreadable()}
 	f := n.survey.alone(ctx)
 	if !alone {
 		f = n.survey.get(ctx, 0)
@@ -133,11 +138,10 @@ func (n *Node) shardInfo(ctx context.Context, s cluster.Shard) (shard.Info, erro
 	return info, nil
 }
 
-func (n *Node) asideText() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+// asideText says of what was set aside where it lies and why.
+func asideText(aside []store.Aside) string {
 	var list []string
-	for _, a := range n.aside {
+	for _, a := range aside {
 		list = append(list, fmt.Sprintf("%s: %s", a.Dir, a.Why))
 	}
 	return strings.Join(list, "; ")

@@ -140,8 +140,14 @@ func (e evidence) heard(id cluster.NodeID) (silent time.Duration, behind bool) {
 // replicas, and those whose new ones have not become what they are to be.
 func (e evidence) rebuilding() (nodes []cluster.NodeID) {
 	for _, s := range e.m.Shards {
-		nodes = append(nodes, e.found.asking[s.ID]...)
-		for _, c := range e.found.leads[s.ID].Replicas {
+		lead := e.found.leads[s.ID]
+		for _, node := range e.found.asking[s.ID] {
+			// One that has got it asks for a moment longer, as far as others know.
+			if !slices.ContainsFunc(lead.Replicas, func(c shard.Copy) bool { return c.Node == node && c.Part == cluster.Voter && c.Confirmed }) {
+				nodes = append(nodes, node)
+			}
+		}
+		for _, c := range lead.Replicas {
 			if c.Part == cluster.Learner && c.Data > 0 && !slices.Contains(s.Want, cluster.Placement{Node: c.Node, Learner: true}) {
 				nodes = append(nodes, c.Node)
 			}

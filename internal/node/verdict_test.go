@@ -116,6 +116,11 @@ func TestVerdict(t *testing.T) {
 		}, Fragile, 0, -1, "of 2 copies both are needed"},
 		{"a majority is damaged", 3, 3, func(s *scene) { s.leaderless(0); s.e.found.asking[1] = []cluster.NodeID{2, 3} }, Unavailable, -1, -1,
 			"No majority: the data of nodes 2, 3 is damaged, so no majority of 2 good copies is left. Nothing was destroyed"},
+		{"made anew a moment ago", 3, 3, func(s *scene) { s.e.found.asking[1] = []cluster.NodeID{3} }, Healthy, 1, -1, "Healthy."},
+		{"asks, and has not got it yet", 3, 3, func(s *scene) {
+			s.e.found.asking[1] = []cluster.NodeID{3}
+			s.freeze(3, time.Millisecond)
+		}, Degraded, 0, -1, "the data of node 3 is being made anew"},
 		{"a gateway is gone", 4, 3, func(s *scene) {
 			s.e.silent = func(n cluster.NodeID) time.Duration { return time.Duration(n/4) * time.Minute }
 		}, Degraded, 1, -1, "Degraded: node 4 has not answered for 60 s. Survives the loss of any 1 more node."},

@@ -34,6 +34,7 @@ type Counters struct {
 	limit uint64 // reserved on disk up to here
 	// again is from which id on more are reserved.
 	again uint64
+	spent bool // see GiveUp
 }
 
 const (
@@ -111,6 +112,9 @@ func (c *Counters) RaiseGeneration(generation uint64) error {
 }
 
 func (c *Counters) save() error {
+	if c.spent {
+		return errors.New("the numbers of this node were given up")
+	}
 	body := be.AppendUint64(be.AppendUint64(nil, c.Incarnation), c.limit)
 	return WriteTwice(c.fs, c.dir, CountersFile, countersVersion, be.AppendUint64(body, c.Generation))
 }
@@ -162,6 +166,16 @@ func RenewCounters(cfg Config, node cluster.NodeID, known Known, rand func(n uin
 		return err
 	}
 	return c.save()
+}
+
+// GiveUp does what RenewCounters does while the node runs: its folder is an old
+// copy, whose numbers say only how far they had come when it was made. Nothing
+// is counted with them any more: the node is about to end.
+func (c *Counters) GiveUp(known Known, rand func(n uint64) uint64, why error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spent = true
+	return RenewCounters(Config{FS: c.fs, Dir: c.dir, Logger: c.log}, c.node, known, rand, why)
 }
 
 // NewID returns an object id that no node ever returned before: node:16

@@ -31,6 +31,7 @@ import (
 type Space struct {
 	cfg     Config
 	reserve int64
+	parts   []string // see checkFolder
 
 	// left is the room that is left: as last asked, less what this node has
 	// written since.
@@ -75,7 +76,7 @@ const (
 // their Config's Space.
 func WatchSpace(cfg Config) *Space {
 	cfg.fill()
-	s := &Space{cfg: cfg, reserve: reserveBytes, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	s := &Space{cfg: cfg, reserve: reserveBytes, parts: partsOf(cfg), wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	if cfg.Small {
 		s.reserve = reserveSmall
 	}
@@ -119,6 +120,7 @@ func (s *Space) run() {
 		case <-s.wake:
 		case <-t.C:
 		}
+		s.checkFolder()
 		s.try()
 		s.look()
 		s.keepSpare()

@@ -102,6 +102,13 @@ func (s *Starts) Accept(node cluster.NodeID, start Start) error {
 	return nil
 }
 
+// Newest returns the newest start of a peer that is known.
+func (s *Starts) Newest(node cluster.NodeID) Start {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[node]
+}
+
 func (s *Starts) save(known map[cluster.NodeID]Start) error {
 	return WriteTwice(s.cfg.FS, s.cfg.Dir, startsFile, startsVersion, encodeStarts(known))
 }

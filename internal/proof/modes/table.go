@@ -85,7 +85,7 @@ func Modes() []Mode {
 			"the folder is emptied, or loses one of its parts: refused with a message that says so, and the others go on",
 			sim("TestFault26WipedDisk"), tutti("TestDevGoesOnWithoutABadNode")),
 		mode(27, "a node restored from an old image outvotes what it has forgotten",
-			"a node starts from an older copy, of this or an earlier start, when only it and the leader have a write: it learns from the leader's first heartbeat that it lost what it had confirmed, stops, and is rebuilt",
+			"a node starts from an older copy, of this or an earlier start, when only it and the leader have a write: it learns from the leader's first heartbeat that it lost what it had confirmed, or from a peer that its start is not its newest, stops, and is rebuilt",
 			sim("TestFault27OldImageRestored"), sim("TestOldDiskImageIsRefused")).but("an old copy that reaches no leader, only others that lack the write too, is not known by anybody: that is two losses of three"),
 		mode(28, "two processes act as one node",
 			"a second process on the folder of a running node, or on a copy of it, is refused",

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"tutti/internal/node"
+)
+
+// Whoever is asked tells the truth about a node that is frozen, killed, or whose
+// folder is removed or is an old copy, and that it is back.
+func TestStatusTellsTheTruth(t *testing.T) {
+	t.Parallel()
+	dir, away := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	c := startDev(t, dir, 3)
+	c.tell(t, "begun", []int{0, 1, 2}, healthyNow)
+	c.wants(t, 0, "OK", "SET", "greeting", "hello")
+	c.stop(t)
+	copyDir(t, filepath.Join(dir, "node-3"), filepath.Join(away, "old"))
+	c = startDev(t, dir, 3)
+	c.tell(t, "begun again", []int{0, 1, 2}, healthyNow)
+
+	pid := c.status(t).Nodes[2].PID
+	signal := func(s syscall.Signal) {
+		if err := syscall.Kill(pid, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	c.tell(t, "frozen", []int{0, 1}, withoutThree)
+	signal(syscall.SIGCONT)
+	c.tell(t, "thawed", []int{0, 1, 2}, healthyNow)
+
+	// Its folder goes under it: it ends, and a command sent to it is refused at
+	// once.
+	move(t, filepath.Join(dir, "node-3"), filepath.Join(away, "newest"))
+	c.line(t, "node 3 ended: ")
+	c.tell(t, "without its folder", []int{0, 1}, withoutThree)
+	if r := c.cli(t, 2, "GET", "greeting"); r.code != exitUnreachable {
+		t.Errorf("through the node that has ended: %+v", r)
+	}
+
+	// An old copy of it comes in its place: it is told so, ends, and comes back with
+	// the data of the others.
+	c.wants(t, 0, "OK", "SET", "greeting", "bye")
+	move(t, filepath.Join(away, "old"), filepath.Join(dir, "node-3"))
+	c.line(t, "the data of this node is an old copy")
+	c.tell(t, "made anew", []int{0, 1, 2}, healthyNow)
+	c.wants(t, 2, "\"bye\"", "GET", "greeting")
+
+	if r := tutti(t, "", "status", "--addr", c.addr(1)); r.code != 0 || strings.Count(r.out, " up ") != 3 {
+		t.Errorf("status: %+v", r)
+	}
+	c.stop(t)
+}
+
+func healthyNow(s node.Status) bool { return s.Safety.Safety == node.Healthy && s.Nodes[2].Up }
+
+func withoutThree(s node.Status) bool {
+	return s.Safety.Safety == node.Degraded && s.Safety.NodeLosses == 0 && !s.Nodes[2].Up && s.Nodes[2].Presence == node.Silent &&
+		strings.HasPrefix(s.Verdict, "Degraded: node 3 has not answered for ")
+}
+
+// tell waits until each of the nodes says what is wanted. How long that may take
+// is for the simulation to show: this machine may be busy.
+func (c devCluster) tell(t *testing.T, event string, nodes []int, wanted func(node.Status) bool) {
+	t.Helper()
+	began := time.Now()
+	for _, i := range nodes {
+		eventually(t, func() error {
+			s, err := askStatus(c.addr(i), statusTimeout)
+			if err != nil {
+				return err
+			}
+			if !wanted(s) {
+				return fmt.Errorf("%s: node %d says: %s", event, i+1, s.Verdict)
+			}
+			return nil
+		})
+	}
+	t.Logf("%s: told by all after %v", event, time.Since(began).Round(time.Millisecond))
+}
+
+// copyDir copies a folder, with files that only their owner may read.
+func copyDir(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	if err := filepath.WalkDir(to, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return os.Chmod(path, 0o600)
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
