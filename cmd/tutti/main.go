@@ -46,7 +46,8 @@ func rootCommand(args []string) *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(), devCommand(), startCommand(), statusCommand(), nodeCommand(), recoverCommand(), cliCommand(), versionCommand())
+	root.AddCommand(demoCommand(), devCommand(), initCommand(), joinCommand(), leaveCommand(), startCommand(), tokenCommand(), statusCommand(),
+		nodeCommand(), recoverCommand(), cliCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError(err.Error(), c.CommandPath()) })
 	root.SetArgs(args)
 	return root
@@ -88,6 +89,7 @@ func begin() error {
 
   tutti demo      run three nodes, kill some, and check that nothing was lost
   tutti dev       run a cluster on this machine; it keeps its data
+  tutti init      begin a cluster that other machines join
   tutti status    say whether the cluster is safe now
   tutti cli       send commands, as with redis-cli
   tutti --help    all commands (this is tutti %s)
