@@ -49,7 +49,7 @@ func initCluster(o initOptions) error {
 	}
 	if o.cluster != "" {
 		if err := trust.CheckCluster(o.cluster); err != nil {
-			return usageError(fmt.Sprintf("--name: %v", err), "tutti init")
+			return usageError(fmt.Sprintf("--name: %s", plain(err)), "tutti init")
 		}
 	}
 	made := true

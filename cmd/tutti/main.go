@@ -48,10 +48,40 @@ func rootCommand(args []string) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCommand(), devCommand(), initCommand(), joinCommand(), leaveCommand(), startCommand(), tokenCommand(), statusCommand(),
 		nodeCommand(), recoverCommand(), cliCommand(), versionCommand())
+	whole := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		if c != root {
+			whole(c, args)
+			return
+		}
+		fmt.Fprint(c.OutOrStdout(), rootHelp)
+	})
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError(err.Error(), c.CommandPath()) })
 	root.SetArgs(args)
 	return root
 }
+
+// rootHelp lists the commands by what they are for: there are too many to give a
+// line to each.
+const rootHelp = `Many machines, one computer: storage behind any Redis client that survives the
+loss of machines.
+
+Usage:
+  tutti COMMAND [FLAG]...
+
+  Try      demo · dev
+  Start    init · join · start · leave
+  Look     status · version
+  Data     cli
+  Operate  node · token · recover
+
+Examples:
+  tutti demo
+  tutti init
+  tutti join --help
+
+Every command tells more with --help.
+`
 
 // noSuchCommand refuses words that are no subcommand.
 func noSuchCommand(root *cobra.Command, args []string) error {

@@ -28,7 +28,7 @@ var (
 	// ErrNotEmpty says that there is something else.
 	ErrNotEmpty = errors.New("the folder is not empty")
 	// ErrInUse says that another process has the folder.
-	ErrInUse = errors.New("another process uses it")
+	ErrInUse = errors.New("another process uses")
 )
 
 func isMissing(err error) bool { return errors.Is(err, os.ErrNotExist) }
@@ -105,5 +105,5 @@ func lockDir(fs vfs.FS, dir string) (io.Closer, error) {
 	if _, ok := errors.AsType[*os.PathError](err); ok {
 		return nil, fmt.Errorf("lock folder: %w", err)
 	}
-	return nil, fmt.Errorf("%s: %w (%w)", dir, ErrInUse, err)
+	return nil, fmt.Errorf("%w %s (%w)", ErrInUse, dir, err)
 }
