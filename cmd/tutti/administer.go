@@ -19,7 +19,7 @@ func askCluster(t target, args ...string) (resp.Value, error) {
 		return v, err
 	}
 	if v.IsError() {
-		return v, &exitError{code: exitFailed, what: string(v.Str)}
+		return v, &exitError{code: answerCode(string(v.Str)), what: string(v.Str)}
 	}
 	return v, nil
 }

@@ -46,11 +46,42 @@ func rootCommand(args []string) *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(), devCommand(), startCommand(), statusCommand(), nodeCommand(), recoverCommand(), cliCommand(), versionCommand())
+	root.AddCommand(demoCommand(), devCommand(), initCommand(), joinCommand(), leaveCommand(), startCommand(), tokenCommand(), statusCommand(),
+		nodeCommand(), recoverCommand(), cliCommand(), versionCommand())
+	whole := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		if c != root {
+			whole(c, args)
+			return
+		}
+		fmt.Fprint(c.OutOrStdout(), rootHelp)
+	})
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError(err.Error(), c.CommandPath()) })
 	root.SetArgs(args)
 	return root
 }
+
+// rootHelp lists the commands by what they are for: there are too many to give a
+// line to each.
+const rootHelp = `Many machines, one computer: storage behind any Redis client that survives the
+loss of machines.
+
+Usage:
+  tutti COMMAND [FLAG]...
+
+  Try      demo · dev
+  Start    init · join · start · leave
+  Look     status · version
+  Data     cli
+  Operate  node · token · recover
+
+Examples:
+  tutti demo
+  tutti init
+  tutti join --help
+
+Every command tells more with --help.
+`
 
 // noSuchCommand refuses words that are no subcommand.
 func noSuchCommand(root *cobra.Command, args []string) error {
@@ -88,6 +119,7 @@ func begin() error {
 
   tutti demo      run three nodes, kill some, and check that nothing was lost
   tutti dev       run a cluster on this machine; it keeps its data
+  tutti init      begin a cluster that other machines join
   tutti status    say whether the cluster is safe now
   tutti cli       send commands, as with redis-cli
   tutti --help    all commands (this is tutti %s)

@@ -289,11 +289,15 @@ func TestUsage(t *testing.T) {
 		{[]string{"dev", "--listen", "127.0.0.1"}, exitUsage, []string{"missing port"}},
 		{[]string{"dev", "--listen", "127.0.0.1:65000"}, exitUsage, []string{"choose a port"}},
 		{[]string{"dev", "--listen", "0.0.0.0:7000"}, exitFailed, []string{"not a loopback address", "nothing was started"}},
-		{[]string{"start"}, exitUsage, []string{`"dir" not set`}},
+		{[]string{"join", "10.0.0.1"}, exitUsage, []string{`"token" not set`}},
+		{[]string{"join", "10.0.0.1", "--token", "tutti1.abc"}, exitUsage, []string{"not a whole token", "nothing was sent", "copy it again"}},
+		{[]string{"init", "--listen", "127.0.0.1:65000"}, exitUsage, []string{"the port for nodes would be 66000"}},
+		{[]string{"init", "--name", "Red"}, exitUsage, []string{"--name", "want only a-z"}},
+		{[]string{"init", "--node", "a b"}, exitUsage, []string{"--node"}},
 		{[]string{"start", "--dir", ".", "--log", "loud"}, exitUsage, []string{"the levels are debug, info, warn and error"}},
 		{[]string{"start", "--dir", ".", "--log-format", "xml"}, exitUsage, []string{"the formats are text and json"}},
 		{[]string{"dev", "--http-listen", "0.0.0.0:9121"}, exitUsage, []string{"choose a loopback address"}},
-		{[]string{"start", "--dir", "."}, exitFailed, []string{"no tutti node in this folder", "tutti dev"}},
+		{[]string{"start", "--dir", "."}, exitFailed, []string{"no tutti node in this folder", "tutti init", "tutti dev"}},
 		{[]string{"status", "--addr", "127.0.0.1:1"}, exitUnreachable, []string{"cannot reach a node at 127.0.0.1:1: connection refused", "tutti dev"}},
 		{[]string{"cli", "--addr", "127.0.0.1:1", "SET", "a", "b"}, exitUnreachable, []string{"nothing was sent"}},
 		{[]string{"demo", "--input", "/nonexistent"}, exitFailed, []string{"/nonexistent is not a folder", "--input DIR"}},
@@ -313,6 +317,12 @@ func TestHelpFitsOneScreenAndHasAnExample(t *testing.T) {
 	commands := [][]string{{"--help"}}
 	for _, c := range rootCommand(nil).Commands() {
 		commands = append(commands, []string{c.Name(), "--help"})
+	}
+	whole := tutti(t, "", "--help").out
+	for _, c := range commands[1:] {
+		if !strings.Contains(whole, " "+c[0]+" ") && !strings.Contains(whole, " "+c[0]+"\n") {
+			t.Errorf("tutti --help does not name %s", c[0])
+		}
 	}
 	for _, args := range commands {
 		r := tutti(t, "", args...)

@@ -29,6 +29,7 @@ type runOptions struct {
 
 // flags adds the flags that all commands have which run a node.
 func (o *runOptions) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.dir, "dir", defaultDir(), "the node's folder")
 	c.Flags().StringVar(&o.level, "log", "info", "what to log: debug, info, warn or error")
 	c.Flags().StringVar(&o.logFormat, "log-format", logText, "form of the log: "+logText+" or "+logJSON)
 	c.Flags().StringVar(&o.httpListen, "http-listen", "", "address for /metrics and /health over HTTP, such as 127.0.0.1:9121; with TLS unless it is a loopback address (default: none)")
@@ -63,19 +64,17 @@ func startCommand() *cobra.Command {
 	var o runOptions
 	var service serviceFlags
 	c := &cobra.Command{
-		Use:     "start --dir DIR",
+		Use:     "start",
 		Short:   "Run one node whose identity exists, in the foreground",
 		Example: "  tutti start --dir /var/lib/tutti",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.service = service.changed(cmd)
-			return start(o)
+			return start(o, nil)
 		},
 	}
-	c.Flags().StringVar(&o.dir, "dir", "", "the node's folder")
 	o.flags(c)
 	service.add(c)
-	_ = c.MarkFlagRequired("dir")
 	return c
 }
 
@@ -100,7 +99,9 @@ func (f *serviceFlags) changed(c *cobra.Command) *node.Service {
 	return nil
 }
 
-func start(o runOptions) error {
+// start runs the node in o.dir until a signal ends it. ready, if not nil, is
+// called once it serves; an error of it stops the node.
+func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) error {
 	log, sink, err := o.log(os.Stderr, "tutti start")
 	if err != nil {
 		return err
@@ -125,14 +126,21 @@ func start(o runOptions) error {
 	if err != nil {
 		return startError(err)
 	}
-	<-ctx.Done()
+	if ready != nil {
+		if err = ready(ctx, n); ctx.Err() != nil {
+			err = nil // it was told to stop
+		}
+	}
+	if err == nil {
+		<-ctx.Done()
+	}
 	stop() // a second signal ends the process at once
 	closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := n.Stop(closing); err != nil {
-		return failed(err, "")
+	if stopErr := n.Stop(closing); stopErr != nil && err == nil {
+		err = failed(stopErr, "")
 	}
-	return nil
+	return err
 }
 
 // mendedBy says what helps a node that could not go on.
@@ -164,7 +172,7 @@ func startError(err error) error {
 	var do string
 	switch {
 	case errors.Is(err, node.ErrNoNode):
-		do = "tutti dev, which forms a cluster on this machine"
+		do = "tutti init, which begins a cluster here, or tutti join; tutti dev is a cluster for trying out"
 	case errors.Is(err, syscall.EADDRINUSE):
 		do = "stop what uses the address, or choose another"
 	case errors.Is(err, os.ErrPermission):

@@ -45,6 +45,19 @@ var metaCommands = []Command{
 		Doc:    "Plans on which nodes the replicas of a shard should be; without nodes: where they are.", Run: tuttiPlace},
 	{Name: "tutti.report", Arity: 2, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
 		Syntax: "descriptor", Doc: "Tells the map what a shard says of itself; nodes send it.", Run: tuttiReport},
+	{Name: "tutti.token", Arity: -2, Group: "server", Since: "7.2.0", Syntax: "subcommand",
+		Doc: "A container for commands about the tokens with which machines join.",
+		Subs: []*Command{
+			{Name: "tutti.token|create", Arity: -2, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
+				Syntax: "[TTL seconds] [USES count] [ROLE node | gateway]",
+				Doc:    "Makes a token with which machines join (default: one, within an hour, as a node) and returns it.", Run: tuttiTokenCreate},
+			{Name: "tutti.token|list", Arity: 2, Where: OnMeta, Flags: ReadOnly | Admin | NoMulti, Group: "server", Since: "7.2.0",
+				Doc: "Returns the tokens as JSON, without their secrets.", Run: tuttiTokenList},
+			{Name: "tutti.token|revoke", Arity: 3, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
+				Syntax: "id", Doc: "Removes a token; nobody joins with it any more.", Run: tuttiTokenRevoke},
+		}},
+	{Name: "tutti.join", Arity: 3, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
+		Syntax: "exporter request", Doc: "Takes a machine in that has a token; the node it asks sends it.", Run: tuttiJoin},
 }
 
 // beginMeta reads the map, or answers the error.

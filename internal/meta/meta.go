@@ -15,6 +15,9 @@
 //	'n'          node:8 shard:8, the ids that are given out next
 //	'g'          the policy
 //
+// That is the map. Beside it lie the authorities (authority.go), and the tokens
+// and keys with which nodes join (token.go), which are never told with the map.
+//
 // # Who decides
 //
 // Meta decides who belongs to the cluster, and plans. What a shard owns and who
@@ -261,6 +264,7 @@ func (c *Change) RemoveMember(id cluster.NodeID) error {
 		return err
 	}
 	c.tx.Delete(memberRow(id))
+	c.tx.Delete(keyRow(id))
 	return nil
 }
 

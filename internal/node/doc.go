@@ -5,7 +5,7 @@
 //
 //	node.json node.json.2      who it is
 //	ca.pem node.pem node.key   its identity, each in two copies, see package trust
-//	authority.pem authority.key   what signs identities, as well
+//	request.key forming        while the node is made, as well
 //	map map.2                  who belongs to the cluster and what lives where
 //	counters counters.2 vow log/ state/   its data, see package store
 //	starts starts.2            the newest start of each peer, see package store

@@ -87,12 +87,24 @@ func withReplicas(s cluster.Shard, members []Member) cluster.Descriptor {
 }
 
 // Form creates the folders of all nodes of a new cluster: who they are, the map,
-// their identities, the authority that signs the identities of nodes that
-// join, and the empty stores. It runs before there is a node, so the time and
-// the keys are the machine's. Only forming, joining and rebuilding make
-// stores: a node that starts and finds none has lost its data and must not take
-// part as if it had never promised anything.
+// their identities, and the empty stores, meta's with the map and the authority
+// that signs the identities of nodes that join. It runs before there is a node,
+// so the time and the keys are the machine's. Only forming, joining and
+// rebuilding make stores: a node that starts and finds none has lost its data
+// and must not take part as if it had never promised anything.
 func Form(fs vfs.FS, dirs []string, f Formation) error {
+	places := make([]Place, len(dirs))
+	for i, dir := range dirs {
+		places[i] = Place{Dir: dir, Peer: f.Members[i].Peer, Client: f.Members[i].Client, Small: f.Small}
+		if err := store.MakeDir(fs, dir); err != nil {
+			return err
+		}
+	}
+	return form(fs, places, f)
+}
+
+// form fills the folders of the nodes of a new cluster.
+func form(fs vfs.FS, places []Place, f Formation) error {
 	m, err := f.Map()
 	if err != nil {
 		return err
@@ -102,36 +114,75 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 	if err != nil {
 		return err
 	}
-	for i, dir := range dirs {
-		// All of them get the authority, as any of them may be asked to sign when
-		// the others are gone; whoever holds the key is as powerful as the cluster.
-		if err := errors.Join(store.MakeDir(fs, dir), ca.Save(fs, dir)); err != nil {
+	rows, err := metaRows(m, ca)
+	if err != nil {
+		return err
+	}
+	for i, place := range places {
+		id := f.Members[i].ID
+		ident, err := ca.IssueNode(id, time.Now(), rand.Reader)
+		if err != nil {
 			return err
 		}
 		var seeds []replicaSeed
 		for _, s := range m.Shards {
-			if x, ok := s.On(f.Members[i].ID); ok {
-				seeds = append(seeds, seedOf(m, s, x.ID))
+			if x, ok := s.On(id); ok {
+				seeds = append(seeds, seedOf(s, x.ID, rows))
 			}
 		}
-		if err := prepare(fs, dir, m, f.Members[i], ca, f.Small, seeds, users); err != nil {
-			return fmt.Errorf("form node %d: %w", f.Members[i].ID, err)
+		if ident, err = signService(ca, ident, place.self(m.Name, id).hosts()); err != nil {
+			return err
+		}
+		if err := prepare(fs, m, place, ident, seeds, users); err != nil {
+			return fmt.Errorf("form node %d: %w", id, err)
 		}
 	}
 	return nil
 }
 
+// metaRows returns the rows with which the meta shard begins.
+func metaRows(m *cluster.Map, ca *trust.CA) (rows []store.Row, err error) {
+	authority, err := meta.AuthorityRow(meta.Authority{ID: 1, State: meta.Signing, CA: ca})
+	for _, row := range append(meta.Rows(m), authority) {
+		rows = append(rows, store.Row(row))
+	}
+	return rows, err
+}
+
+// Founding says how a machine becomes the first node of a new cluster.
+type Founding struct {
+	Place
+	Cluster, Name, Zone string
+}
+
+// Init makes this machine the first node of a new cluster. If it was cut off, it
+// begins anew when it is called again: until the folder is complete nobody can
+// have heard of the cluster.
+func Init(cfg Config, f Founding) error {
+	cfg.fill()
+	lock, err := beginFolder(cfg.FS, f.Dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	one := Member{ID: 1, Name: f.Name, Zone: f.Zone, Peer: f.Peer, Client: f.Client}
+	if err := form(cfg.FS, []Place{f.Place}, Formation{Cluster: f.Cluster, Members: []Member{one}}); err != nil {
+		return err
+	}
+	return store.RemoveTwice(cfg.FS, f.Dir, formingFile)
+}
+
 // FormMember creates the folder of a node that has become a member of a running
 // cluster, whose map is m. It begins without replicas.
-func FormMember(fs vfs.FS, dir string, m *cluster.Map, id cluster.NodeID, ca *trust.CA, small bool) error {
-	x, ok := m.Member(id)
+func FormMember(fs vfs.FS, dir string, m *cluster.Map, ident *trust.Identity, small bool) error {
+	x, ok := m.Member(ident.NodeID)
 	if !ok {
-		return fmt.Errorf("node %d is not a member of %s", id, m.Name)
+		return fmt.Errorf("node %d is not a member of %s", ident.NodeID, m.Name)
 	}
 	if err := store.MakeDir(fs, dir); err != nil {
 		return err
 	}
-	return prepare(fs, dir, m, x, ca, small, nil, nil)
+	return prepare(fs, m, Place{Dir: dir, Peer: x.Peer, Client: x.Client, Small: small}, ident, nil, nil)
 }
 
 // replicaSeed is a replica that a new node begins with.
@@ -143,8 +194,9 @@ type replicaSeed struct {
 	rows []store.Row
 }
 
-// seedOf returns what a replica of a shard of a new cluster begins with.
-func seedOf(m *cluster.Map, s cluster.Shard, id cluster.ReplicaID) replicaSeed {
+// seedOf returns what a replica of a shard of a new cluster begins with; rows are
+// those of meta.
+func seedOf(s cluster.Shard, id cluster.ReplicaID, rows []store.Row) replicaSeed {
 	seed := replicaSeed{id, s.Descriptor, store.Applied{Index: firstIndex, Term: firstTerm}, &pb.ConfState{}, nil}
 	for _, r := range s.Replicas {
 		if r.Part == cluster.Learner {
@@ -154,25 +206,20 @@ func seedOf(m *cluster.Map, s cluster.Shard, id cluster.ReplicaID) replicaSeed {
 		}
 	}
 	if s.ID == cluster.Meta {
-		for _, row := range meta.Rows(m) {
-			seed.rows = append(seed.rows, store.Row(row))
-		}
+		seed.rows = rows
 	}
 	return seed
 }
 
 // prepare fills the folder of a new node, with the replicas it begins with, and the
 // users that the cluster begins with; nil: the node will ask for them.
-func prepare(fs vfs.FS, dir string, m *cluster.Map, me Member, ca *trust.CA, small bool, seeds []replicaSeed, users *acl.Set) error {
-	id, err := ca.IssueNode(me.ID, time.Now(), rand.Reader)
-	if err != nil {
+func prepare(fs vfs.FS, m *cluster.Map, place Place, ident *trust.Identity, seeds []replicaSeed, users *acl.Set) error {
+	dir := place.Dir
+	if err := ident.Save(fs, dir); err != nil {
 		return err
 	}
-	if err := id.Save(fs, dir); err != nil {
-		return err
-	}
-	cfg := store.Config{FS: fs, Dir: dir, Small: small}
-	if _, err := store.OpenCounters(cfg, me.ID, true); err != nil {
+	cfg := store.Config{FS: fs, Dir: dir, Small: place.Small}
+	if _, err := store.OpenCounters(cfg, ident.NodeID, true); err != nil {
 		return err
 	}
 	if err := makeStores(cfg, seeds); err != nil {
@@ -187,7 +234,7 @@ func prepare(fs vfs.FS, dir string, m *cluster.Map, me Member, ca *trust.CA, sma
 		}
 	}
 	// Last: a folder without it is no node yet.
-	return Self{Cluster: m.Name, Node: me.ID, Peer: me.Peer, Client: me.Client, Small: small}.write(fs, dir)
+	return place.self(m.Name, ident.NodeID).write(fs, dir)
 }
 
 // makeStores makes the stores of a node, with the given replicas.

@@ -1,18 +1,15 @@
 package node
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -20,47 +17,6 @@ import (
 	"tutti/internal/store"
 	"tutti/internal/trust"
 )
-
-// TestFormKeepsTheAuthority has each of the nodes that were formed sign a node
-// that was not, whose peers then know it.
-func TestFormKeepsTheAuthority(t *testing.T) {
-	dir := t.TempDir()
-	dirs := []string{filepath.Join(dir, "1"), filepath.Join(dir, "2")}
-	f := Formation{Cluster: "c", Small: true, Members: []Member{{ID: 1, Peer: "a:1", Client: "a:2"}, {ID: 2, Peer: "b:1", Client: "b:2"}}}
-	if err := Form(vfs.Default, dirs, f); err != nil {
-		t.Fatal(err)
-	}
-	for i, dir := range dirs {
-		for _, name := range []string{trust.AuthorityKeyFile, trust.NodeKeyFile} {
-			if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode() != 0o600 {
-				t.Errorf("%s of node %d: %v", name, i+1, err)
-			}
-		}
-		ca, err := trust.LoadCA(vfs.Default, dir)
-		if err != nil {
-			t.Fatalf("node %d: %v", i+1, err)
-		}
-		r, err := trust.NewRequest(rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, node, err := ca.Sign(r.Bytes(), 3, time.Now(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		one, err := trust.Load(vfs.Default, dirs[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		roots, _, _, err := one.PEM()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if three, err := r.Identity(roots, node); err != nil || three.String() != "tutti://c/node/3" {
-			t.Errorf("node 1 does not know what node %d signed: %v, %v", i+1, three, err)
-		}
-	}
-}
 
 // FuzzReadSelf reads any file as who a node is: what is taken reads the same
 // after writing it.

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
-	"tutti/internal/group"
 	"tutti/internal/meta"
 	"tutti/internal/peer"
 	"tutti/internal/router"
@@ -298,20 +296,11 @@ func (k *mapKeeper) tellMeta() bool {
 
 // do runs a command on the meta shard.
 func (k *mapKeeper) do(args [][]byte) error {
-	done := make(chan router.Result, 1)
-	k.router.Write(cluster.Meta, &group.Group{Proto: 2, Cmds: []group.Command{{Args: args}}}, func(r router.Result) { done <- r })
-	select {
-	case r := <-done:
-		if r.Err != "" {
-			return errors.New(r.Err)
-		}
-		if len(r.Reply.Replies) == 1 && len(r.Reply.Replies[0]) > 0 && r.Reply.Replies[0][0] == '-' {
-			return errors.New(string(r.Reply.Replies[0]))
-		}
-		return nil
-	case <-k.quit:
-		return context.Canceled
+	v, err := askMeta(k.router, args, k.quit)
+	if err == nil && v.IsError() {
+		err = errors.New(string(v.Str))
 	}
+	return err
 }
 
 func words(args ...string) [][]byte {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"crypto/tls"
@@ -11,7 +12,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -148,11 +148,8 @@ func open(cfg Config) (_ *Node, err error) {
 	if n.self, err = ReadSelf(cfg.FS, cfg.Dir); err != nil {
 		return nil, err // and nothing is made in a folder that holds no node
 	}
-	if n.lock, err = cfg.FS.Lock(cfg.FS.PathJoin(cfg.Dir, "LOCK")); err != nil {
-		if _, ok := errors.AsType[*os.PathError](err); ok {
-			return nil, fmt.Errorf("lock folder: %w", err)
-		}
-		return nil, fmt.Errorf("another process uses %s (%w)", cfg.Dir, err)
+	if n.lock, err = lockDir(cfg.FS, cfg.Dir); err != nil {
+		return nil, err
 	}
 	defer func() {
 		err = errors.Join(err, n.opened(err == nil))
@@ -164,6 +161,10 @@ func open(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	if err := n.self.setService(cfg); err != nil {
+		return nil, err
+	}
+	// A node that is complete must never be made again.
+	if err := store.RemoveTwice(cfg.FS, cfg.Dir, formingFile); err != nil {
 		return nil, err
 	}
 	if err := n.openMap(); err != nil {
@@ -181,7 +182,7 @@ func open(cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
-	peers, err := cfg.ListenPeers(n.self.Peer)
+	peers, err := cfg.ListenPeers(cmp.Or(n.self.ListenPeer, n.self.Peer))
 	if err != nil {
 		clients.Close()
 		return nil, fmt.Errorf("listen for peers: %w", err)
@@ -238,7 +239,7 @@ func (n *Node) openStores() (err error) {
 		return err
 	}
 	for _, name := range []string{"log", "state", "vow"} {
-		if err := n.gone(n.has(name), name); err != nil {
+		if err := n.gone(has(n.cfg.FS, n.cfg.Dir, name), name); err != nil {
 			return err
 		}
 	}
@@ -257,9 +258,9 @@ func (n *Node) openStores() (err error) {
 	return err
 }
 
-// has reports whether a file or folder of the node is there.
-func (n *Node) has(name string) bool {
-	_, err := n.cfg.FS.Stat(n.cfg.FS.PathJoin(n.cfg.Dir, name))
+// has reports whether a file or folder of a node is there.
+func has(fs vfs.FS, dir, name string) bool {
+	_, err := fs.Stat(fs.PathJoin(dir, name))
 	return err == nil
 }
 
@@ -280,7 +281,7 @@ func (n *Node) openLinks(l net.Listener) error {
 	cfg := peer.Config{
 		Node: n.self.Node, Incarnation: n.start.Count, Nonce: n.start.Nonce, Cluster: n.self.Cluster, Listener: l,
 		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello, Room: n.room,
-		Changed: n.linkChanged,
+		Changed: n.linkChanged, Stranger: newAdmitter(n).serve,
 	}
 	// Also where others secure the connections: a node whose identity is lost
 	// must not run.
@@ -293,7 +294,7 @@ func (n *Node) openLinks(l net.Listener) error {
 	}
 	dial, secure := n.cfg.DialPeer, n.cfg.SecurePeer
 	if dial == nil || secure == nil {
-		dial, secure = n.tlsDial(id), n.tlsSecure(id)
+		dial, secure = tlsDial(id, n.isMember), tlsSecure(id, n.isMember)
 	}
 	cfg.Secure = secure
 	cfg.Dial = func(ctx context.Context, node cluster.NodeID) (net.Conn, error) {
@@ -329,29 +330,16 @@ func (n *Node) room() peer.Room {
 	return peer.RoomPlenty
 }
 
+// Self returns who the node is.
+func (n *Node) Self() Self { return n.self }
+
+// Map returns the newest map that the node knows.
+func (n *Node) Map() *cluster.Map { return n.maps.Map() }
+
 // isMember reports whether a node belongs to the cluster now.
 func (n *Node) isMember(node cluster.NodeID) bool {
 	_, ok := n.maps.Map().Member(node)
 	return ok
-}
-
-func (n *Node) tlsDial(id *trust.Identity) func(ctx context.Context, to Member) (net.Conn, error) {
-	return func(ctx context.Context, to Member) (net.Conn, error) {
-		d := tls.Dialer{Config: trust.ClientConfig(id, to.ID, n.isMember)}
-		return d.DialContext(ctx, "tcp", to.Peer)
-	}
-}
-
-func (n *Node) tlsSecure(id *trust.Identity) func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
-	cfg := trust.ServerConfig(id, n.isMember)
-	return func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
-		t := tls.Server(c, cfg)
-		if err := t.HandshakeContext(ctx); err != nil {
-			return nil, 0, err
-		}
-		node, err := trust.PeerID(t.ConnectionState())
-		return t, node, err
-	}
 }
 
 // hello refuses a peer that is no member, and one whose start is not its newest: its disk is an old copy,

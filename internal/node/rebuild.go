@@ -99,7 +99,7 @@ func (n *Node) known(cfg store.Config) (known store.Known, err error) {
 		known.Generation = max(known.Generation, a.Generation+1)
 	}
 	cfg.Fatal = func(err error) { n.cfg.Logger.Warn("look for lost counters", slog.Any("error", err)) }
-	if !n.has("state") {
+	if !has(n.cfg.FS, n.cfg.Dir, "state") {
 		return known, nil // it was set aside
 	}
 	state, err := store.OpenState(cfg)

@@ -22,7 +22,11 @@ type Self struct {
 	Node    cluster.NodeID `json:"node"`
 	Peer    string         `json:"peer"`   // host:port where it serves nodes
 	Client  string         `json:"client"` // host:port where it serves clients
-	Small   bool           `json:"small"`  // little memory
+	// ListenPeer and ListenClient are where it listens, if others reach it under
+	// another address.
+	ListenPeer   string `json:"listen_peer,omitempty"`
+	ListenClient string `json:"listen_client,omitempty"`
+	Small        bool   `json:"small"` // little memory
 	Service
 	// Via are addresses under which this node reaches others, where they differ
 	// from those in the map.

@@ -1,10 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"slices"
@@ -35,7 +37,7 @@ func (s *Self) setService(cfg Config) error {
 // without TLS or without users: whoever can reach the address could read and
 // change everything.
 func (s Self) listenClients(cfg Config) (net.Listener, error) {
-	addr := s.Client
+	addr := cmp.Or(s.ListenClient, s.Client)
 	switch {
 	case cfg.ListenClients != nil:
 		return cfg.ListenClients(addr)
@@ -71,11 +73,11 @@ func (s Self) serviceConfig(cfg Config, id *trust.Identity) (*tls.Config, error)
 		}
 		return trust.ServiceConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }), nil
 	}
+	if !id.Serves(nil) {
+		return nil, fmt.Errorf("%w: the cluster has not signed one for this node", ErrNoService)
+	}
 	if !id.Serves(s.hosts()) {
-		var err error
-		if id, err = s.signService(cfg, id); err != nil {
-			return nil, fmt.Errorf("the certificate for clients: %w", err)
-		}
+		cfg.Logger.Warn("the certificate for clients does not name all hosts of this node", slog.Any("hosts", s.hosts()))
 	}
 	return trust.ServiceConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		pair, _ := id.Service()
@@ -83,25 +85,20 @@ func (s Self) serviceConfig(cfg Config, id *trust.Identity) (*tls.Config, error)
 	}), nil
 }
 
-// signService makes the certificate for clients with the authority that lies in
-// the node's folder.
-func (s Self) signService(cfg Config, id *trust.Identity) (*trust.Identity, error) {
-	ca, err := trust.LoadCA(cfg.FS, cfg.Dir)
-	if err != nil {
-		return nil, err
-	}
+// ErrNoService says that a node has nothing to show to clients that speak TLS.
+var ErrNoService = errors.New("no certificate for clients")
+
+// signService adds what a node shows to clients to the identity of a new node.
+func signService(ca *trust.CA, id *trust.Identity, hosts []string) (*trust.Identity, error) {
 	request, err := id.Renewal(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	service, err := ca.SignService(request.Bytes(), s.Node, s.hosts(), time.UnixMilli(cfg.Clock.Wall()), rand.Reader)
+	service, err := ca.SignService(request.Bytes(), id.NodeID, hosts, time.Now(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	if id, err = id.WithService(service); err != nil {
-		return nil, err
-	}
-	return id, id.Save(cfg.FS, cfg.Dir)
+	return id.WithService(service)
 }
 
 // hosts is where clients may look for the node: its address, every address of
@@ -109,16 +106,16 @@ func (s Self) signService(cfg Config, id *trust.Identity) (*trust.Identity, erro
 func (s Self) hosts() []string {
 	list := []string{"localhost", "127.0.0.1", "::1"}
 	add := func(host string) {
-		if host != "" && !slices.Contains(list, host) {
+		if host != "" && !slices.Contains(list, host) && len(list) < trust.HostsMax {
 			list = append(list, host)
 		}
 	}
-	host, _, err := net.SplitHostPort(s.Client)
-	if err != nil {
-		host = s.Client
+	for _, addr := range []string{s.Client, s.ListenClient} {
+		if host := hostOf(addr); !isEverywhere(host) {
+			add(host)
+		}
 	}
-	if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) {
-		add(host)
+	if !isEverywhere(hostOf(cmp.Or(s.ListenClient, s.Client))) {
 		return list
 	}
 	if name, err := os.Hostname(); err == nil {
@@ -131,4 +128,18 @@ func (s Self) hosts() []string {
 		}
 	}
 	return list
+}
+
+func hostOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	return host
+}
+
+// isEverywhere reports whether a host means all addresses of the machine.
+func isEverywhere(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }

@@ -19,7 +19,10 @@ type inbound struct {
 	gone atomic.Bool    // the peer was forgotten
 }
 
-var errForgotten = errors.New("the peer was forgotten")
+var (
+	errForgotten = errors.New("the peer was forgotten")
+	errStranger  = errors.New("this is no node")
+)
 
 func (l *Links) accept() {
 	for {
@@ -63,6 +66,13 @@ func (l *Links) serve(raw net.Conn, in *inbound) error {
 	conn, from, err := l.cfg.Secure(ctx, raw)
 	if err != nil {
 		return fmt.Errorf("secure: %w", err)
+	}
+	if from == 0 {
+		if l.cfg.Stranger == nil {
+			return errStranger
+		}
+		l.cfg.Stranger(l.ctx, conn)
+		return nil
 	}
 	l.mu.Lock()
 	in.from = from

@@ -56,6 +56,10 @@ type Config struct {
 	// Secure turns an accepted connection into a verified one and says whose
 	// it is.
 	Secure func(ctx context.Context, conn net.Conn) (net.Conn, cluster.NodeID, error)
+	// Stranger serves a connection that Secure let in as nobody's, node 0: one of
+	// a machine that wants to become a node. It returns when ctx ends, or conn is
+	// closed. Nil: such a connection is refused.
+	Stranger func(ctx context.Context, conn net.Conn)
 	// Wall is the wall clock in milliseconds.
 	Wall func() int64
 	// Mono is a clock that never jumps. Nil: the machine's.

@@ -37,7 +37,7 @@ type CA struct {
 // numbers come from rand as far as the crypto packages let a caller choose,
 // which since Go 1.26 is in tests only.
 func NewCA(cluster string, now time.Time, rand io.Reader) (*CA, error) {
-	if err := checkCluster(cluster); err != nil {
+	if err := CheckCluster(cluster); err != nil {
 		return nil, err
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand)

@@ -7,19 +7,19 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Names of the files in the folder of a node. The last two exist only where
-// certificates are signed.
+// Names of the files in the folder of a node. The last one is there only while
+// the node waits for its first certificate.
 const (
-	CAFile           = "ca.pem"
-	NodeFile         = "node.pem"
-	NodeKeyFile      = "node.key"
-	AuthorityFile    = "authority.pem"
-	AuthorityKeyFile = "authority.key"
+	CAFile      = "ca.pem"
+	NodeFile    = "node.pem"
+	NodeKeyFile = "node.key"
+	RequestFile = "request.key"
 )
 
 const (
@@ -103,56 +103,76 @@ func ParsePEM(ca, node, key []byte) (*Identity, error) {
 	return newIdentity(leaf, private, roots)
 }
 
-// Save writes authority.pem and authority.key to dir, each of them all or
-// nothing. Only the owner of the process can read the key there.
-func (c *CA) Save(fs vfs.FS, dir string) error {
-	der, err := x509.MarshalPKCS8PrivateKey(c.key)
+// Save writes the key of the request to dir durably, so that a machine that was
+// stopped while it asked for a certificate asks again with the same key.
+func (r *Request) Save(fs vfs.FS, dir string) error {
+	der, err := x509.MarshalPKCS8PrivateKey(r.key)
 	if err != nil {
-		return fmt.Errorf("encode key of CA of cluster %s: %w", c.Cluster, err)
+		return fmt.Errorf("encode key of a request: %w", err)
 	}
-	return saveAll(fs, dir, []textFile{
-		{AuthorityFile, encode(certType, c.cert.Raw), public},
-		{AuthorityKeyFile, encode(keyType, der), secret},
-	})
+	return saveAll(fs, dir, []textFile{{RequestFile, encode(keyType, der), secret}})
 }
 
-// LoadCA reads authority.pem, which must hold one certificate, and
-// authority.key from dir. Where there are none the error is fs.ErrNotExist:
-// this node does not sign.
-func LoadCA(fs vfs.FS, dir string) (*CA, error) {
-	texts, err := loadAll(fs, dir, []textFile{{name: AuthorityFile}, {name: AuthorityKeyFile, who: secret}})
+// LoadRequest makes a request for the key in dir. Where there is none the error
+// is fs.ErrNotExist.
+func LoadRequest(fs vfs.FS, dir string, rand io.Reader) (*Request, error) {
+	texts, err := loadAll(fs, dir, []textFile{{name: RequestFile, who: secret}})
 	if err != nil {
 		return nil, err
 	}
-	ca, err := parseCA(texts[0], texts[1])
+	key, err := parseKey(texts[0])
 	if err != nil {
-		return nil, fmt.Errorf("load CA from %s: %w", dir, err)
+		return nil, fmt.Errorf("%s: %w", fs.PathJoin(dir, RequestFile), err)
 	}
-	return ca, nil
+	return newRequest(key, rand)
 }
 
-// parseCA checks that certificate and key make an authority.
-func parseCA(certPEM, keyPEM []byte) (*CA, error) {
+// RemoveRequest removes the key of a request, once the node has its identity.
+func RemoveRequest(fs vfs.FS, dir string) error {
+	for _, name := range []string{RequestFile, RequestFile + secondCopy} {
+		if err := fs.Remove(fs.PathJoin(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove key of a request: %w", err)
+		}
+	}
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", dir, err)
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// PEM returns certificate and key of the authority, for where it is kept. Whoever
+// has them can be any node.
+func (c *CA) PEM() (cert, key []byte, err error) {
+	der, err := x509.MarshalPKCS8PrivateKey(c.key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode key of CA of cluster %s: %w", c.Cluster, err)
+	}
+	return encode(certType, c.cert.Raw), encode(keyType, der), nil
+}
+
+// ParseCA is the inverse of CA.PEM and checks that the parts belong together.
+func ParseCA(certPEM, keyPEM []byte) (*CA, error) {
 	certs, err := parseCerts(certPEM)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", AuthorityFile, err)
+		return nil, fmt.Errorf("read a CA: %w", err)
 	}
 	key, err := parseKey(keyPEM)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", AuthorityKeyFile, err)
+		return nil, fmt.Errorf("read a CA: %w", err)
 	}
 	if len(certs) != 1 {
-		return nil, fmt.Errorf("%s: %d certificates, want 1", AuthorityFile, len(certs))
+		return nil, fmt.Errorf("trust: a CA with %d certificates, want 1", len(certs))
 	}
 	cert := certs[0]
 	switch {
 	case !cert.IsCA || len(cert.URIs) != 1 || cert.URIs[0].Scheme != uriScheme:
-		return nil, fmt.Errorf("%s: not the CA of a cluster", AuthorityFile)
+		return nil, errors.New("trust: not the CA of a cluster")
 	case !key.PublicKey.Equal(cert.PublicKey):
 		return nil, errors.New("trust: key does not belong to the CA")
 	}
 	cluster := cert.URIs[0].Host
-	if err := checkCluster(cluster); err != nil {
+	if err := CheckCluster(cluster); err != nil {
 		return nil, err
 	}
 	return &CA{Cluster: cluster, cert: cert, key: key}, nil

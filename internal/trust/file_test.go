@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -16,31 +17,54 @@ import (
 func TestSaveAndLoad(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "keys")
 	ca := newCA(t, "red")
-	if err := errors.Join(ca.Save(vfs.Default, dir), issue(t, ca, 7, now).Save(vfs.Default, dir)); err != nil {
+	request := newTestRequest(t)
+	if err := errors.Join(request.Save(vfs.Default, dir), issue(t, ca, 7, now).Save(vfs.Default, dir)); err != nil {
 		t.Fatal(err)
 	}
-	for name, mode := range map[string]os.FileMode{AuthorityFile: 0o644, AuthorityKeyFile: 0o600, CAFile: 0o644, NodeFile: 0o644, NodeKeyFile: 0o600} {
+	for name, mode := range map[string]os.FileMode{RequestFile: 0o600, CAFile: 0o644, NodeFile: 0o644, NodeKeyFile: 0o600} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.Mode() != mode {
 			t.Errorf("%s: mode %v, %v, want %v", name, info.Mode(), err, mode)
 		}
 	}
-	if files, _ := os.ReadDir(dir); len(files) != 2*5 {
-		t.Errorf("%d files left, want two copies of 5", len(files))
+	if files, _ := os.ReadDir(dir); len(files) != 2*4 {
+		t.Errorf("%d files left, want two copies of 4", len(files))
 	}
 	seven, err := Load(vfs.Default, dir)
 	if err != nil || seven.String() != "tutti://red/node/7" {
 		t.Fatalf("loaded %v, %v", seven, err)
 	}
-	loaded, err := LoadCA(vfs.Default, dir)
-	if err != nil || loaded.Cluster != "red" {
-		t.Fatalf("loaded %v, %v", loaded, err)
+	loaded, err := LoadRequest(vfs.Default, dir, rand.Reader)
+	if err != nil || !loaded.key.Equal(request.key) {
+		t.Fatalf("loaded another key, %v", err)
 	}
-	eight := issue(t, loaded, 8, now)
+	roots, node, err := ca.Sign(loaded.Bytes(), 8, now, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eight, err := request.Identity(roots, node)
+	if err != nil {
+		t.Fatal(err)
+	}
 	serverErr, clientErr, _, _ := handshake(ServerConfig(seven, members(7, 8)), ClientConfig(eight, 7, anyone))
 	if serverErr != nil || clientErr != nil {
 		t.Errorf("server: %v, client: %v", serverErr, clientErr)
 	}
+	if err := errors.Join(RemoveRequest(vfs.Default, dir), RemoveRequest(vfs.Default, dir)); err != nil {
+		t.Error(err)
+	}
+	if _, err := LoadRequest(vfs.Default, dir, rand.Reader); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("still there: %v", err)
+	}
+}
+
+func newTestRequest(t *testing.T) *Request {
+	t.Helper()
+	r, err := NewRequest(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func TestExposedKeyRefused(t *testing.T) {
@@ -48,10 +72,10 @@ func TestExposedKeyRefused(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			dir := t.TempDir()
 			ca := newCA(t, "red")
-			if err := errors.Join(ca.Save(vfs.Default, dir), issue(t, ca, 1, now).Save(vfs.Default, dir)); err != nil {
+			if err := errors.Join(newTestRequest(t).Save(vfs.Default, dir), issue(t, ca, 1, now).Save(vfs.Default, dir)); err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range []string{AuthorityKeyFile, NodeKeyFile} {
+			for _, name := range []string{RequestFile, NodeKeyFile} {
 				if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
 					t.Fatal(err)
 				}
@@ -59,8 +83,8 @@ func TestExposedKeyRefused(t *testing.T) {
 			if _, err := Load(vfs.Default, dir); !errors.Is(err, ErrKeyExposed) {
 				t.Errorf("Load: %v", err)
 			}
-			if _, err := LoadCA(vfs.Default, dir); !errors.Is(err, ErrKeyExposed) {
-				t.Errorf("LoadCA: %v", err)
+			if _, err := LoadRequest(vfs.Default, dir, rand.Reader); !errors.Is(err, ErrKeyExposed) {
+				t.Errorf("LoadRequest: %v", err)
 			}
 		})
 	}
@@ -70,8 +94,8 @@ func TestMissingFile(t *testing.T) {
 	if _, err := Load(vfs.Default, t.TempDir()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Load: %v", err)
 	}
-	if _, err := LoadCA(vfs.Default, t.TempDir()); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("LoadCA: %v", err)
+	if _, err := LoadRequest(vfs.Default, t.TempDir(), rand.Reader); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("LoadRequest: %v", err)
 	}
 }
 
@@ -115,16 +139,16 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 	}
 }
 
-// TestLoadCARefusesNode gives LoadCA the certificate and key of a node.
-func TestLoadCARefusesNode(t *testing.T) {
+// TestParseCARefusesNode gives ParseCA the certificate and key of a node.
+func TestParseCARefusesNode(t *testing.T) {
 	ca, node, key, err := issue(t, newCA(t, "red"), 1, now).PEM()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parseCA(node, key); err == nil {
+	if _, err := ParseCA(node, key); err == nil {
 		t.Error("a node passes for a CA")
 	}
-	if _, err := parseCA(ca, key); err == nil {
+	if _, err := ParseCA(ca, key); err == nil {
 		t.Error("a CA was taken with the key of a node")
 	}
 }
@@ -178,10 +202,10 @@ func TestFilesSurvivePowerCuts(t *testing.T) {
 func TestFlippedFile(t *testing.T) {
 	mem := vfs.NewMem()
 	ca := newCA(t, "red")
-	if err := errors.Join(ca.Save(mem, "/n"), issue(t, ca, 7, now).Save(mem, "/n")); err != nil {
+	if err := errors.Join(newTestRequest(t).Save(mem, "/n"), issue(t, ca, 7, now).Save(mem, "/n")); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{CAFile, NodeFile, NodeKeyFile, AuthorityFile, AuthorityKeyFile} {
+	for _, name := range []string{CAFile, NodeFile, NodeKeyFile, RequestFile} {
 		b, err := readFile(mem, "/n/"+name, public)
 		if err != nil {
 			t.Fatal(err)
@@ -204,8 +228,8 @@ func TestFlippedFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, identErr := Load(mem, "/n")
-			_, caErr := LoadCA(mem, "/n")
-			if err := errors.Join(identErr, caErr); err != nil {
+			_, requestErr := LoadRequest(mem, "/n", rand.Reader)
+			if err := errors.Join(identErr, requestErr); err != nil {
 				t.Errorf("half of %s: %v", damaged, err)
 			}
 			if got, err := readFile(mem, "/n/"+damaged, public); err != nil || !bytes.Equal(got, b) {
@@ -216,9 +240,9 @@ func TestFlippedFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, identErr := Load(mem, "/n")
-		_, caErr := LoadCA(mem, "/n")
-		if !errors.Is(errors.Join(identErr, caErr), ErrDamaged) {
-			t.Errorf("half of %s: %v, %v", name, identErr, caErr)
+		_, requestErr := LoadRequest(mem, "/n", rand.Reader)
+		if !errors.Is(errors.Join(identErr, requestErr), ErrDamaged) {
+			t.Errorf("half of %s: %v, %v", name, identErr, requestErr)
 		}
 		if err := writeFile(mem, "/n/"+name, b, public); err != nil {
 			t.Fatal(err)
@@ -245,10 +269,10 @@ func (n noModes) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) 
 // TestModeThatCannotBeSet refuses to write a key that others could read.
 func TestModeThatCannotBeSet(t *testing.T) {
 	dir := t.TempDir()
-	if err := newCA(t, "red").Save(noModes{vfs.Default}, dir); err == nil {
+	if err := newTestRequest(t).Save(noModes{vfs.Default}, dir); err == nil {
 		t.Error("saved")
 	}
-	if _, err := os.Stat(filepath.Join(dir, AuthorityKeyFile)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, RequestFile)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the key is there: %v", err)
 	}
 }
@@ -273,7 +297,7 @@ func TestKeyIsNeverOpenToOthers(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := newCA(t, "red").Save(spying{vfs.Default, t}, dir); err != nil {
+	if err := newTestRequest(t).Save(spying{vfs.Default, t}, dir); err != nil {
 		t.Error(err)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"tutti/internal/cluster"
 )
 
@@ -61,20 +59,15 @@ func FuzzParseCA(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	mem := vfs.NewMem()
-	if err := ca.Save(mem, "/n"); err != nil {
-		f.Fatal(err)
-	}
-	texts, err := loadAll(mem, "/n", []textFile{{name: AuthorityFile}, {name: AuthorityKeyFile, who: secret}})
+	cert, key, err := ca.PEM()
 	if err != nil {
 		f.Fatal(err)
 	}
-	cert, key := texts[0], texts[1]
 	f.Add(cert, key)
 	f.Add(key, cert)
 	f.Add(append(bytes.Clone(cert), cert...), key)
 	f.Fuzz(func(t *testing.T, cert, key []byte) {
-		ca, err := parseCA(cert, key)
+		ca, err := ParseCA(cert, key)
 		if err != nil {
 			return
 		}

@@ -38,12 +38,19 @@
 // names in it are ignored, since it is not the one who asks that decides who he
 // is.
 //
+// # Joining
+//
+// A machine that wants to join has no certificate, but a token (see token.go). It
+// dials the port for nodes with the protocol of join.go, and tells nothing before
+// the node that answers has shown a certificate of the authority whose pin is in
+// the token. Then it sends its request with a proof that it has the token, which
+// holds for this request and this connection only.
+//
 // # Files
 //
 // ca.pem, node.pem and node.key are the identity of a node, service.pem is what
-// it shows to clients; authority.pem and authority.key are the CA itself, on nodes
-// that sign. All are texts of PEM after
-// one line that tools skip:
+// it shows to clients, request.key is the key of one that waits for its first
+// certificate. All are texts of PEM after one line that tools skip:
 //
 //	tutti identity, format 1, CRC-32C <8 hex digits>
 //
@@ -66,6 +73,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -106,6 +114,12 @@ type Identity struct {
 // String returns the URI of the identity.
 func (i *Identity) String() string { return fmt.Sprintf(identityFormat, i.Cluster, i.NodeID) }
 
+// Trusts reports whether the authority of a token is one of those that the
+// identity trusts.
+func (i *Identity) Trusts(pin Pin) bool {
+	return slices.ContainsFunc(i.roots, func(root *x509.Certificate) bool { return pinOf(root) == pin })
+}
+
 // newIdentity checks that the parts belong together.
 func newIdentity(leaf *x509.Certificate, key *ecdsa.PrivateKey, roots []*x509.Certificate) (*Identity, error) {
 	cluster, id, err := nodeName(leaf)
@@ -134,7 +148,7 @@ func nodeName(cert *x509.Certificate) (clusterID string, id cluster.NodeID, err 
 	}
 	uri := cert.URIs[0]
 	role, name, _ := strings.Cut(strings.TrimPrefix(uri.Path, "/"), "/")
-	if uri.Scheme != uriScheme || checkCluster(uri.Host) != nil {
+	if uri.Scheme != uriScheme || CheckCluster(uri.Host) != nil {
 		return "", 0, fmt.Errorf("%w: %q", ErrNoIdentity, uri)
 	}
 	if role != roleNode {
@@ -153,9 +167,9 @@ func nodeURI(clusterID string, id cluster.NodeID) *url.URL {
 	return &url.URL{Scheme: uriScheme, Host: clusterID, Path: "/" + roleNode + "/" + strconv.FormatUint(uint64(id), 10)}
 }
 
-// checkCluster refuses names that a URI would have to escape or that could be
+// CheckCluster refuses names of clusters that a URI would have to escape or that could be
 // spelled in two ways.
-func checkCluster(name string) error {
+func CheckCluster(name string) error {
 	if name == "" || len(name) > clusterLenMax {
 		return fmt.Errorf("trust: cluster name of %d characters, want 1 to %d", len(name), clusterLenMax)
 	}

@@ -28,11 +28,12 @@ import (
 // its user, has none.
 const ServiceFile = "service.pem"
 
+// HostsMax is how many hosts one certificate for clients names.
+const HostsMax = 32
+
 const (
 	roleService = "service"
-	// hostsMax and hostLenMax bound what one certificate names.
-	hostsMax   = 32
-	hostLenMax = 253 // of a name of DNS
+	hostLenMax  = 253 // of a name of DNS
 )
 
 // ErrHost says that something is neither an address nor a host name.
@@ -46,8 +47,8 @@ func (c *CA) SignService(request []byte, id cluster.NodeID, hosts []string, now 
 	if err != nil {
 		return nil, err
 	}
-	if len(hosts) == 0 || len(hosts) > hostsMax {
-		return nil, fmt.Errorf("%w: %d of them, want 1 to %d", ErrHost, len(hosts), hostsMax)
+	if len(hosts) == 0 || len(hosts) > HostsMax {
+		return nil, fmt.Errorf("%w: %d of them, want 1 to %d", ErrHost, len(hosts), HostsMax)
 	}
 	name := &url.URL{Scheme: uriScheme, Host: c.Cluster, Path: fmt.Sprintf("/%s/%d", roleService, id)}
 	t := leafTemplate(name, c.cert, now)

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/spf13/cobra"
+
+	"tutti/internal/node"
+	"tutti/internal/trust"
+)
+
+type initOptions struct {
+	placeOptions
+	cluster string
+}
+
+func initCommand() *cobra.Command {
+	var o initOptions
+	c := &cobra.Command{
+		Use:   "init",
+		Short: "Begin a cluster on this machine, and serve it",
+		Long: `Begins a cluster of one node, prints how other machines join it, and serves in
+the foreground. If it was cut off before, it begins anew; a folder with a
+complete node is served as it is.`,
+		Example: "  tutti init --zone z1\n  tutti init --dir ./one --listen 127.0.0.1:6379",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return initCluster(o) },
+	}
+	o.flags(c)
+	c.Flags().StringVar(&o.cluster, "name", "", "name of the cluster (default: one is made up)")
+	return c
+}
+
+func initCluster(o initOptions) error {
+	name, err := o.nodeName("tutti init")
+	if err != nil {
+		return err
+	}
+	place, err := o.place("tutti init", netip.Addr{})
+	if err != nil {
+		return err
+	}
+	if o.cluster != "" {
+		if err := trust.CheckCluster(o.cluster); err != nil {
+			return usageError(fmt.Sprintf("--name: %s", plain(err)), "tutti init")
+		}
+	}
+	made := true
+	err = node.Init(node.Config{}, node.Founding{Place: place, Cluster: cmp.Or(o.cluster, clusterName()), Name: name, Zone: o.zone})
+	if errors.Is(err, node.ErrNodeThere) {
+		err, made = o.there(err), false
+	}
+	if err != nil {
+		return folderError(err, o.dir)
+	}
+	return start(o.runOptions, func(ctx context.Context, n *node.Node) error { return o.welcome(ctx, n, made) })
+}
+
+// there checks that the node in the folder is one that the command could have
+// made before.
+func (o *initOptions) there(err error) error {
+	s, rerr := node.ReadSelf(vfs.Default, o.dir)
+	if rerr != nil {
+		return rerr
+	}
+	if s.Node != 1 || o.cluster != "" && o.cluster != s.Cluster {
+		return err
+	}
+	return nil
+}
+
+// welcome says what there is now and how it grows.
+func (o *initOptions) welcome(ctx context.Context, n *node.Node, made bool) error {
+	self, m := n.Self(), n.Map()
+	me, _ := m.Member(self.Node)
+	verb := "created"
+	if !made {
+		verb = "is here already; started"
+	}
+	fmt.Printf("cluster %s %s on %s\n  data      %s\n  clients   %s   redis-cli -p %s\n  nodes     %s\n", self.Cluster, verb, me.Name, o.dir,
+		self.Client, port(self.Client), self.Peer)
+	if len(m.Members) > 1 {
+		return nil
+	}
+	token, err := firstToken(ctx, n)
+	if err != nil {
+		return failed(err, "tutti token create, once the node serves")
+	}
+	addrs := joinAddrs(self)
+	fmt.Printf("\nOn each other machine, within %v:\n", tokenTTL)
+	for i, a := range addrs {
+		also := ""
+		if i > 0 {
+			also = "   (the same machine under another address)"
+		}
+		fmt.Printf("    tutti join %s --token %s%s\n", a, token, also)
+	}
+	fmt.Printf("\nNow: 1 machine. If it stops, the cluster stops. With 3 machines it survives the loss of any 1.\n")
+	return nil
+}
+
+const (
+	// tokenTTL and firstUses are of the token that init prints: for the machines
+	// that make the cluster one that survives something.
+	tokenTTL  = time.Hour
+	firstUses = 8
+)
+
+// firstToken makes a token, as soon as the node leads.
+func firstToken(ctx context.Context, n *node.Node) (string, error) {
+	v, err := n.Meta(ctx, "TUTTI.TOKEN", "CREATE", "TTL", fmt.Sprint(int(tokenTTL.Seconds())), "USES", fmt.Sprint(firstUses))
+	if err == nil && v.IsError() {
+		err = errors.New(string(v.Str))
+	}
+	return string(v.Str), err
+}
+
+// joinAddrs lists the addresses to join at, the one of the map first, as they
+// are typed.
+func joinAddrs(self node.Self) []string {
+	peer, err := splitAddr("", self.Peer, "")
+	if err != nil {
+		return []string{self.Peer}
+	}
+	list := []string{shortAddr(peer)}
+	listen, err := splitAddr("", cmp.Or(self.ListenPeer, self.Peer), "")
+	if err != nil || !listen.everywhere() {
+		return list
+	}
+	for _, a := range machineAddrs() {
+		if a.String() != peer.host {
+			list = append(list, shortAddr(hostPort{a.String(), listen.port}))
+		}
+	}
+	return list
+}
+
+// joinPort is where nodes listen for each other unless told otherwise.
+const joinPort = 7379
+
+// shortAddr leaves the usual port out.
+func shortAddr(h hostPort) string {
+	if h.port == joinPort {
+		return h.host
+	}
+	return h.String()
+}
+
+// clusterName makes up a name that is easy to say.
+func clusterName() string {
+	how := [...]string{"bright", "calm", "clear", "eager", "gentle", "grand", "happy", "lively", "lucky", "merry", "noble", "proud", "quick", "quiet", "sunny", "swift"}
+	who := [...]string{"badger", "beaver", "cello", "crane", "falcon", "heron", "lynx", "marmot", "oboe", "otter", "raven", "robin", "salmon", "swan", "viola", "wren"}
+	return how[rand.IntN(len(how))] + "-" + who[rand.IntN(len(who))]
+}

@@ -1,0 +1,220 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/cluster"
+	"tutti/internal/trust"
+)
+
+// within is how long a test waits for what happens soon.
+const within = 30 * time.Second
+
+// place returns a place on this machine with two free ports.
+func place(t *testing.T, dir string) Place {
+	t.Helper()
+	var addrs []string
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		addrs = append(addrs, l.Addr().String())
+	}
+	return Place{Dir: dir, Peer: addrs[0], Client: addrs[1], Small: true}
+}
+
+// founded makes a cluster of one node, which runs.
+func founded(t *testing.T, name string) (*Node, Founding) {
+	t.Helper()
+	f := Founding{Place: place(t, filepath.Join(t.TempDir(), "1")), Cluster: name, Name: "one"}
+	if err := Init(Config{}, f); err != nil {
+		t.Fatal(err)
+	}
+	return opened(t, f.Dir), f
+}
+
+func opened(t *testing.T, dir string) *Node {
+	t.Helper()
+	n, err := Open(Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// ask runs a command on meta until it is answered.
+func ask(t *testing.T, n *Node, args ...string) string {
+	t.Helper()
+	for end := time.Now().Add(within); ; {
+		v, err := n.Meta(t.Context(), args...)
+		if err == nil {
+			return string(v.Str)
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%v: %v", args, err)
+		}
+	}
+}
+
+func token(t *testing.T, n *Node, options ...string) trust.Token {
+	t.Helper()
+	text := ask(t, n, append([]string{"TUTTI.TOKEN", "CREATE"}, options...)...)
+	token, err := trust.ParseToken(text)
+	if err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return token
+}
+
+// joining is what a machine asks to become a node called name.
+func joining(t *testing.T, f Founding, token trust.Token, name string) Joining {
+	t.Helper()
+	return Joining{Place: place(t, filepath.Join(t.TempDir(), name)), Addr: f.Peer, Token: token, Name: name}
+}
+
+// TestJoin takes two machines in, which then hold all there is, the authority
+// included.
+func TestJoin(t *testing.T) {
+	one, f := founded(t, "red")
+	nodes := []*Node{one}
+	for i, name := range []string{"two", "three"} {
+		j := joining(t, f, token(t, one), name)
+		joined, err := Join(t.Context(), Config{}, j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := cluster.NodeID(i + 2); joined.Self.Node != want || joined.Map.Name != "red" || joined.Ahead.Abs() > time.Minute {
+			t.Fatalf("joined as %+v, want node %d", joined, want)
+		}
+		nodes = append(nodes, opened(t, j.Dir))
+	}
+	placed(t, nodes[2], 3)
+}
+
+// placed waits until all shards have n voters and nothing else.
+func placed(t *testing.T, node *Node, n int) {
+	t.Helper()
+	for end := time.Now().Add(within); ; {
+		ask(t, node, "TUTTI.MAP")
+		done := true
+		for _, s := range node.maps.Map().Shards {
+			done = done && len(s.Voters()) == n && len(s.Replicas) == n
+		}
+		if done {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%+v", node.maps.Map())
+		}
+	}
+}
+
+// TestJoinRefused comes with all kinds of tokens: nothing is made, nobody
+// becomes a member.
+func TestJoinRefused(t *testing.T) {
+	one, f := founded(t, "red")
+	other, _ := founded(t, "blue")
+	used := token(t, one)
+	if _, err := Join(t.Context(), Config{}, joining(t, f, used, "two")); err != nil {
+		t.Fatal(err)
+	}
+	revoked := token(t, one)
+	if got := ask(t, one, "TUTTI.TOKEN", "REVOKE", revoked.ID.String()); got != "OK" {
+		t.Fatal(got)
+	}
+	good := token(t, one, "USES", "9")
+	wrong, err := trust.NewToken(good.Pin, strings.NewReader(string(good.ID[:])+strings.Repeat("x", 20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what  string
+		token trust.Token
+		name  string
+		role  cluster.Role
+		code  string
+		err   error
+	}{
+		{"used", used, "three", cluster.Storage, "TOKENUSED", nil},
+		{"revoked", revoked, "three", cluster.Storage, "TOKENUNKNOWN", nil},
+		{"with another secret", wrong, "three", cluster.Storage, "TOKENWRONG", nil},
+		{"for another role", good, "three", cluster.Gateway, "TOKENROLE", nil},
+		{"same name", good, "two", cluster.Storage, "NAMETAKEN", nil},
+		{"a name that is none", good, "two\n", cluster.Storage, "ERR", nil},
+		{"of another cluster", token(t, other), "three", cluster.Storage, "", trust.ErrPin},
+	} {
+		t.Run(strings.ReplaceAll(c.what, " ", "_"), func(t *testing.T) {
+			j := joining(t, f, c.token, c.name)
+			j.Dir, j.Role = filepath.Join(t.TempDir(), "n"), c.role
+			joined, err := Join(t.Context(), Config{}, j)
+			refused, _ := errors.AsType[*RefusedError](err)
+			switch {
+			case err == nil:
+				t.Fatalf("joined: %+v", joined.Self)
+			case c.err != nil && !errors.Is(err, c.err):
+				t.Errorf("%v, want %v", err, c.err)
+			case c.err == nil && (refused == nil || !strings.HasPrefix(refused.Text, c.code+" ")):
+				t.Errorf("%v, want %s", err, c.code)
+			}
+			if _, err := ReadSelf(vfs.Default, j.Dir); !errors.Is(err, ErrNoNode) {
+				t.Errorf("there is a node: %v", err)
+			}
+		})
+	}
+	if n := len(one.maps.Map().Members); n != 2 {
+		t.Errorf("%d members", n)
+	}
+}
+
+// TestJoinAgain asks a second time with the same key, as a machine does that did
+// not hear the answer: it is the same node.
+func TestJoinAgain(t *testing.T) {
+	one, f := founded(t, "red")
+	j := joining(t, f, token(t, one), "two")
+	request, err := trust.NewRequest(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		answer, err := askToJoin(t.Context(), j, request)
+		if err != nil || answer.Node != 2 {
+			t.Fatalf("node %d, %v", answer.Node, err)
+		}
+	}
+	other, err := trust.NewRequest(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := askToJoin(t.Context(), j, other); err == nil || !strings.HasPrefix(fmt.Sprint(err), "TOKENUSED") {
+		t.Errorf("another key: %v", err)
+	}
+}
+
+// TestJoinWrongAddress dials what is no peer port.
+func TestJoinWrongAddress(t *testing.T) {
+	one, f := founded(t, "red")
+	j := joining(t, f, token(t, one), "two")
+	j.Addr = f.Client
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	if _, err := Join(ctx, Config{}, j); err == nil {
+		t.Error("joined through the port for clients")
+	}
+}
