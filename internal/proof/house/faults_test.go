@@ -63,9 +63,15 @@ func TestMutantsAreComplete(t *testing.T) {
 	}
 }
 
-// wantTest checks that a test is there.
+// wantTest checks that a test is there. One with a slash is a schedule.
 func wantTest(t *testing.T, test modes.Test) {
 	t.Helper()
+	function, schedule, one := strings.Cut(test.Name, "/")
+	if one {
+		if _, err := os.Stat(filepath.Join(root, test.Dir, "testdata/schedules", schedule+".txt")); err != nil {
+			t.Errorf("%s: %v", test, err)
+		}
+	}
 	names, err := filepath.Glob(filepath.Join(root, test.Dir, "*_test.go"))
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +84,7 @@ func wantTest(t *testing.T, test modes.Test) {
 		}
 		text += string(b)
 	}
-	if !strings.Contains(text, "\nfunc "+test.Name+"(t *testing.T) {") {
+	if !strings.Contains(text, "\nfunc "+function+"(t *testing.T) {") {
 		t.Errorf("%s does not exist", test)
 	}
 }

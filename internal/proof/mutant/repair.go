@@ -69,6 +69,12 @@ func replicas() []Mutant {
 			if x.ID != d.Next+cluster.ReplicaID(i) {`, `
 			if x.ID < cluster.ReplicaID(i) {`,
 		}}},
+		{"accept-old-invitation", "a node that lost its data makes a replica that was handed out for what it lost", sim("TestSchedules/invitation-for-lost-data"), []Edit{{
+			"internal/shard/invite.go", `
+			case data < h.cfg.Generation:
+				h.ask(shard, from)
+				return`, ``,
+		}}},
 		{"forget-dropping", "a removal that a crash interrupted is not finished", store("TestDropCrash"), []Edit{{
 			"internal/store/replicas.go", `
 			case ok2:

@@ -17,6 +17,9 @@ type changer struct {
 	// drains are the nodes that are to drain, drained is when that was said last.
 	drains  map[int]bool
 	drained time.Time
+	// returned are the nodes that came back after they were taken out, which each
+	// does once.
+	returned map[int]bool
 }
 
 // placing is where the replicas of a shard may be: where they were at first, or
@@ -48,7 +51,7 @@ var allChanges = []change{
 const (
 	// changeShare is how many of the nemesis' draws are changes.
 	changeShare = 0.3
-	machinesMax = 12
+	machinesMax = 20
 	spareMax    = 3  // nodes without the first shard
 	membersMax  = 8  // at once, of a cluster that places its replicas by itself
 	ordersMax   = 12 // not carried out yet
@@ -57,7 +60,7 @@ const (
 )
 
 func newChanger(n *Nemesis) *changer {
-	ch := &changer{n: n, past: make(map[int][]placing), drains: make(map[int]bool)}
+	ch := &changer{n: n, past: make(map[int][]placing), drains: make(map[int]bool), returned: make(map[int]bool)}
 	var nodes []int
 	for i := range n.c.Nodes() {
 		nodes = append(nodes, i+1)
@@ -329,7 +332,8 @@ func (ch *changer) leave() []string {
 // returnRemoved starts a node again that was taken out.
 func (ch *changer) returnRemoved() []string {
 	for _, m := range ch.n.c.machines {
-		if m.leaves && m.dead == nil && m.formed && !ch.n.busy[m.id] {
+		if m.leaves && m.dead == nil && m.formed && !ch.n.busy[m.id] && !ch.returned[m.id] {
+			ch.returned[m.id] = true
 			return []string{fmt.Sprint("kill ", m.id), fmt.Sprint("start ", m.id)}
 		}
 	}
