@@ -32,7 +32,7 @@ var serverCommands = []Command{
 	{Name: "replconf", Arity: -1, Where: OnNode, Flags: adminFlags, Group: "server", Since: "3.0.0",
 		Syntax: "[option value ...]", Doc: "Refused, as PSYNC."},
 	{Name: "replicaof", Arity: 3, Where: OnNode, Flags: Admin | NoScript | Stale, Group: "server", Since: "5.0.0",
-		Syntax: "host port | NO ONE", Doc: "Refused: every node already holds a replica."},
+		Syntax: "host port | NO ONE", Doc: "Refused: the cluster places its replicas by itself."},
 	{Name: "role", Arity: 1, Where: OnNode, Flags: ownFlags | Fast, Group: "server", Categories: []string{"admin", "dangerous"}, Since: "2.8.12",
 		Doc: "Answers master: every node takes writes."},
 	{Name: "save", Arity: 1, Where: OnNode, Flags: Admin | NoScript | NoMulti, Group: "server", Since: "1.0.0",

@@ -403,7 +403,7 @@ func (n *Node) openServer(l net.Listener) {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
 	info.Map, info.Client = n.maps, n.self.Client
 	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
-		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.secure, Debug: n.cfg.Debug, Status: n.status,
+		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.secure, Debug: n.cfg.Debug, Status: n.status, Presence: n.presence,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy})
 	n.wg.Go(func() {
 		if err := n.server.Serve(l); err != nil {
@@ -446,16 +446,14 @@ func (n *Node) opened(ok bool) error {
 // and closes the node.
 func (n *Node) Stop(ctx context.Context) error {
 	n.server.CloseListeners()
-	if len(n.maps.Map().Members) > 1 {
-		ctx, cancel := context.WithTimeout(ctx, resignTimeout)
-		defer cancel()
-		if err := n.host.Resign(ctx); err != nil {
-			n.cfg.Logger.Warn("leadership was not handed over", slog.Any("error", err))
-		}
+	resign, cancel := context.WithTimeout(ctx, resignTimeout)
+	defer cancel()
+	if err := n.host.Resign(resign); err != nil {
+		n.cfg.Logger.Warn("leadership was not handed over", slog.Any("error", err))
 	}
 	// What clients have sent is still answered, by way of the next leader.
-	drain, cancel := context.WithTimeout(ctx, drainTimeout)
-	defer cancel()
+	drain, cancelDrain := context.WithTimeout(ctx, drainTimeout)
+	defer cancelDrain()
 	n.server.Drain(drain)
 	return n.Close()
 }

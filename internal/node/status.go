@@ -11,6 +11,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/peer"
+	"tutti/internal/server"
 	"tutti/internal/shard"
 	"tutti/internal/store"
 )
@@ -105,6 +106,26 @@ func (n *Node) Verdict(ctx context.Context, maxAge time.Duration) (Verdict, erro
 	}
 	return n.evidence(f).judge(), nil
 }
+
+// presence is what clients are told of nodes and replicas.
+func (n *Node) presence(ctx context.Context) server.Presence {
+	p := server.Presence{Silent: make(map[cluster.NodeID]bool)}
+	f := n.survey.get(ctx, presenceAge)
+	if f == nil {
+		return p // the node stops
+	}
+	for _, x := range n.evidence(f).members() {
+		if x.presence == Silent {
+			p.Silent[x.id] = true
+		}
+	}
+	p.Leads = f.leads
+	return p
+}
+
+// presenceAge is how old that may be: with the second after which an answer
+// counts for nothing it is told within two.
+const presenceAge = 500 * time.Millisecond
 
 // evidence is what a verdict is made from, with what was found.
 func (n *Node) evidence(f *findings) evidence {

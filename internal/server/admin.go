@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/resp"
 )
@@ -12,7 +13,7 @@ import (
 // another one. They are answered by what is true here, or refused.
 
 const (
-	errReplication = "ERR replication is not set up by commands: every node of the cluster holds a replica, and nodes follow each other by themselves. Nothing was changed."
+	errReplication = "ERR replication is not set up by commands: the cluster places its replicas by itself, and they follow each other by themselves. Nothing was changed."
 	errFailover    = "ERR FAILOVER is not supported: the nodes elect leaders by themselves, and a stopped node hands over first. Nothing was changed."
 	errShutdown    = "ERR SHUTDOWN is not supported: stop the node on its own machine, with SIGTERM. Nothing was changed."
 	errMonitor     = "ERR MONITOR is not supported: it would show the data of all clients to this one. See SLOWLOG, CLIENT LIST and INFO commandstats."
@@ -81,9 +82,16 @@ func bgsave(r *request, args [][]byte) {
 }
 
 // sureReplicas is how many nodes beside one are sure to hold every write that
-// was acknowledged, on disk: a majority does. More may, and soon do, but nobody
-// waits for them, so WAIT does not count them.
-func (s *Server) sureReplicas() int64 { return int64(len(s.cfg.Node.peers()) / 2) }
+// was acknowledged, on disk: a majority of the voters of its shard does, so the
+// shard with the fewest counts. More may, and soon do, but nobody waits for them,
+// so WAIT does not count them.
+func (s *Server) sureReplicas() int64 {
+	fewest := cluster.ReplicasMax
+	for _, sh := range s.cfg.Router.Shards() {
+		fewest = min(fewest, len(sh.Voters()))
+	}
+	return int64(fewest / 2)
+}
 
 // wait answers at once, even if more replicas are asked for: the number would
 // not grow by waiting.

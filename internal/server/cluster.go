@@ -23,11 +23,12 @@ import (
 
 const errTopology = "ERR CLUSTER subcommands that change nodes or slots are not supported: tutti places shards by itself. Nothing was changed."
 
-// clusterReplies keeps the replies about slots until a leader changes: clients
-// of big clusters ask for them all at once.
+// clusterReplies keeps the replies about slots as long as the map, the leaders
+// and who is silent stay as they are: clients of big clusters ask for them all at
+// once.
 type clusterReplies struct {
-	mu      sync.Mutex       // guards all below
-	leaders []cluster.NodeID // of the shards in order, when the replies were made
+	mu      sync.Mutex // guards all below
+	of      string     // the topology that the replies were made from
 	replies map[string][]byte
 }
 
@@ -70,63 +71,41 @@ func splitAddr(addr string) (host, port string) {
 	return host, port
 }
 
-func (s *Server) leaders() []cluster.NodeID {
-	var leaders []cluster.NodeID
-	for _, sh := range s.cfg.Router.Shards() {
-		leaders = append(leaders, s.cfg.Router.Lead(sh.ID).Node)
-	}
-	return leaders
-}
-
-// cached answers with what write appends, made anew after a change of leaders.
-func (r *request) cached(name string, write func(r *request)) {
+// cached answers with what write appends, made anew after a change.
+func (r *request) cached(name string, write func(r *request, t topology)) {
 	k := &r.s.cluster
-	leaders := r.s.leaders()
-	key := fmt.Sprint(name, r.Proto)
+	t := r.s.topology() // which may take a moment
+	now, key := t.String(), fmt.Sprint(name, r.Proto)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !slices.Equal(leaders, k.leaders) {
-		k.leaders, k.replies = leaders, make(map[string][]byte)
+	if now != k.of {
+		k.of, k.replies = now, make(map[string][]byte)
 	}
 	reply, ok := k.replies[key]
 	if !ok {
 		at := len(r.Out)
-		write(r)
+		write(r, t)
 		k.replies[key] = slices.Clone(r.Out[at:])
 		return
 	}
 	r.Out = append(r.Out, reply...)
 }
 
-// ranked lists the nodes, the leader first.
-func (s *Server) ranked(leader cluster.NodeID) []Peer {
-	peers := slices.Clone(s.cfg.Node.peers())
-	slices.SortStableFunc(peers, func(a, b Peer) int {
-		switch {
-		case a.ID == leader:
-			return -1
-		case b.ID == leader:
-			return 1
-		}
-		return 0
-	})
-	return peers
-}
-
-func (r *request) slots() {
-	shards := r.s.cfg.Router.Shards()
-	r.Array(len(shards))
-	for i, leader := range r.s.leaders() {
-		peers := r.s.ranked(leader)
-		r.Array(2 + len(peers))
-		r.Int(int64(shards[i].Slots.First))
-		r.Int(int64(shards[i].Slots.End - 1))
-		for _, p := range peers {
-			host, port := splitAddr(p.Addr)
+// slots lists of each shard the replicas that answer: a client takes the first
+// for the one that decides, and reads from any.
+func (r *request) slots(t topology) {
+	r.Array(len(t.leaders))
+	for i, s := range t.data {
+		list := t.present(i)
+		r.Array(2 + len(list))
+		r.Int(int64(s.Slots.First))
+		r.Int(int64(s.Slots.End - 1))
+		for _, p := range list {
+			host, port := splitAddr(p.addr)
 			r.Array(4)
 			r.BulkString(host)
 			r.Int(portNumber(port))
-			r.BulkString(r.s.nodeName(p.ID))
+			r.BulkString(r.s.nodeName(p.node))
 			r.Array(0)
 		}
 	}
@@ -137,66 +116,69 @@ func portNumber(port string) int64 {
 	return n
 }
 
-func (r *request) shards() {
-	shards := r.s.cfg.Router.Shards()
-	r.Array(len(shards))
-	for i, leader := range r.s.leaders() {
+func (r *request) shards(t topology) {
+	r.Array(len(t.leaders))
+	for i, s := range t.data {
 		r.Map(2)
 		r.BulkString("slots")
 		r.Array(2)
-		r.Int(int64(shards[i].Slots.First))
-		r.Int(int64(shards[i].Slots.End - 1))
+		r.Int(int64(s.Slots.First))
+		r.Int(int64(s.Slots.End - 1))
 		r.BulkString("nodes")
-		peers := r.s.ranked(leader)
-		r.Array(len(peers))
-		for _, p := range peers {
-			r.shardNode(p, p.ID == leader)
+		list := t.replicas(i)
+		r.Array(len(list))
+		for _, p := range list {
+			r.shardNode(p)
 		}
 	}
 }
 
-func (r *request) shardNode(p Peer, leads bool) {
-	host, port := splitAddr(p.Addr)
+func (r *request) shardNode(p replica) {
+	host, port := splitAddr(p.addr)
 	role := "replica"
-	if leads {
+	if p.leads {
 		role = "master"
 	}
 	r.Map(7)
 	r.BulkString("id")
-	r.BulkString(r.s.nodeName(p.ID))
+	r.BulkString(r.s.nodeName(p.node))
 	r.BulkString("port")
 	r.Int(portNumber(port))
 	for _, pair := range [][2]string{{"ip", host}, {"endpoint", host}, {"role", role}} {
 		r.Pair(pair[0], pair[1])
 	}
 	r.BulkString("replication-offset")
-	r.Int(0)
+	r.Int(int64(p.offset))
 	r.BulkString("health")
-	r.BulkString("online")
+	r.BulkString(p.health)
 }
 
-// nodes writes the lines of CLUSTER NODES. A node that leads nothing is shown
-// as the replica of the first shard's leader.
-func (r *request) nodes() {
-	shards, leaders := r.s.cfg.Router.Shards(), r.s.leaders()
-	first := r.s.cfg.Node.ID
-	if i := slices.IndexFunc(leaders, func(l cluster.NodeID) bool { return l != 0 }); i >= 0 {
-		first = leaders[i]
-	}
+// nodes writes the lines of CLUSTER NODES. A node that leads nothing is shown as
+// the replica of the leader of the first shard that it has a copy of, one without
+// copies as a master without slots.
+func (r *request) nodes(t topology) {
 	var text strings.Builder
-	for _, p := range r.s.cfg.Node.peers() {
-		host, port := splitAddr(p.Addr)
-		flags, master := "master", "-"
-		if !slices.Contains(leaders, p.ID) && p.ID != first {
-			flags, master = "slave", r.s.nodeName(first)
+	for _, m := range t.m.Members {
+		host, port := splitAddr(m.Client)
+		flags, master, link := "master", "-", "connected"
+		if !slices.Contains(t.leaders, m.ID) {
+			for i, s := range t.data {
+				if _, has := s.On(m.ID); has && t.leaders[i] != 0 {
+					flags, master = "slave", r.s.nodeName(t.leaders[i])
+					break
+				}
+			}
 		}
-		if p.ID == r.s.cfg.Node.ID {
+		if m.ID == r.s.cfg.Node.ID {
 			flags = "myself," + flags
 		}
-		fmt.Fprintf(&text, "%s %s:%s@0 %s %s 0 0 %d connected", r.s.nodeName(p.ID), host, port, flags, master, p.ID)
-		for i, leader := range leaders {
-			if leader == p.ID {
-				fmt.Fprintf(&text, " %d-%d", shards[i].Slots.First, shards[i].Slots.End-1)
+		if t.presence.Silent[m.ID] {
+			flags, link = flags+",fail", "disconnected"
+		}
+		fmt.Fprintf(&text, "%s %s:%s@0 %s %s 0 0 %d %s", r.s.nodeName(m.ID), host, port, flags, master, m.ID, link)
+		for i, s := range t.data {
+			if t.leaders[i] == m.ID {
+				fmt.Fprintf(&text, " %d-%d", s.Slots.First, s.Slots.End-1)
 			}
 		}
 		text.WriteByte('\n')
@@ -205,25 +187,26 @@ func (r *request) nodes() {
 }
 
 func clusterInfo(r *request, _ [][]byte) {
-	leaders := r.s.leaders()
+	t := r.s.topology()
 	state, covered := "ok", 0
-	for i, sh := range r.s.cfg.Router.Shards() {
-		if leaders[i] == 0 {
+	masters := make(map[cluster.NodeID]bool)
+	for i, s := range t.data {
+		if !t.served(i) {
 			state = "fail"
-		} else {
-			covered += sh.Slots.End - sh.Slots.First
+			continue
 		}
+		covered += s.Slots.End - s.Slots.First
+		masters[t.leaders[i]] = true
 	}
-	masters := len(slices.Compact(slices.Sorted(slices.Values(leaders))))
 	w := &infoWriter{}
 	w.field("cluster_state", state)
 	w.field("cluster_slots_assigned", keyspace.Slots)
 	w.field("cluster_slots_ok", covered)
 	w.field("cluster_slots_pfail", 0)
 	w.field("cluster_slots_fail", keyspace.Slots-covered)
-	w.field("cluster_known_nodes", len(r.s.cfg.Node.peers()))
-	w.field("cluster_size", masters)
-	w.field("cluster_current_epoch", len(r.s.cfg.Node.peers()))
+	w.field("cluster_known_nodes", len(t.m.Members))
+	w.field("cluster_size", len(masters))
+	w.field("cluster_current_epoch", t.m.Epoch)
 	w.field("cluster_my_epoch", r.s.cfg.Node.ID)
 	w.field("cluster_stats_messages_sent", 0)
 	w.field("cluster_stats_messages_received", 0)

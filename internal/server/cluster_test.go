@@ -63,6 +63,21 @@ func TestClusterIsToldTheSameEverywhere(t *testing.T) {
 	}
 }
 
+// WAIT counts what is sure: of five nodes three vote, so one beside the leader
+// holds every write.
+func TestWaitCountsVoters(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Nodes: 5})
+	for i := range 5 {
+		client := c.Dial(i)
+		if got := client.Do("WAIT", "4", "0").Int; got != 1 {
+			t.Errorf("WAIT on node %d: %d", i+1, got)
+		}
+		if got := client.Do("CLUSTER", "SLOTS").Elems[0].Elems; len(got) != 2+5 {
+			t.Errorf("CLUSTER SLOTS on node %d: %v", i+1, got)
+		}
+	}
+}
+
 // A node that has lost the others still tells what it knows.
 func TestInfoWithoutMajority(t *testing.T) {
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})

@@ -2,14 +2,17 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/metrics"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"tutti/internal/acl"
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 )
 
@@ -236,13 +239,35 @@ func infoStats(s *Server, w *infoWriter) {
 	w.field("acl_access_denied_channel", 0)
 }
 
+// infoReplication lists the other nodes that have copies of what this one serves,
+// with how far they have told to be. Offsets are raft indexes, of all shards
+// together.
 func infoReplication(s *Server, w *infoWriter) {
+	t := s.topology()
+	offsets, committed := make(map[cluster.NodeID]uint64), uint64(0)
+	for i, sh := range t.data {
+		lead := t.presence.Leads[sh.ID]
+		committed += lead.Commit
+		for _, p := range t.replicas(i) {
+			offsets[p.node] += p.offset
+		}
+	}
+	delete(offsets, s.cfg.Node.ID)
 	w.field("role", "master")
-	w.field("connected_slaves", 0)
+	w.field("connected_slaves", len(offsets))
+	for i, node := range slices.Sorted(maps.Keys(offsets)) {
+		m, _ := t.m.Member(node)
+		host, port := splitAddr(m.Client)
+		state, lag := "online", t.lag(node)
+		if t.presence.Silent[node] {
+			state = "wait_bgsave" // of what Redis says the nearest: nothing is sent to it now
+		}
+		w.field(fmt.Sprint("slave", i), fmt.Sprintf("ip=%s,port=%s,state=%s,offset=%d,lag=%d", host, port, state, offsets[node], lag))
+	}
 	w.field("master_failover_state", "no-failover")
 	w.field("master_replid", s.nodeName(0))
 	w.field("master_replid2", strings.Repeat("0", 40))
-	w.field("master_repl_offset", 0)
+	w.field("master_repl_offset", committed)
 	w.field("second_repl_offset", -1)
 	w.field("repl_backlog_active", 0)
 	w.field("repl_backlog_size", s.config.value("repl-backlog-size"))
@@ -312,7 +337,7 @@ func infoTutti(s *Server, w *infoWriter) {
 	w.field("tutti_version", s.cfg.Node.Version)
 	w.field("tutti_cluster", s.cfg.Node.Cluster)
 	w.field("tutti_node", s.cfg.Node.ID)
-	w.field("tutti_nodes", len(s.cfg.Node.peers()))
+	w.field("tutti_nodes", len(s.cfg.Node.Map.Map().Members))
 	var leaders []string
 	for _, sh := range s.cfg.Router.Shards() {
 		leaders = append(leaders, strconv.FormatUint(uint64(s.cfg.Router.Lead(sh.ID).Node), 10))

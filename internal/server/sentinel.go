@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"strings"
 
 	"tutti/internal/cluster"
 )
@@ -29,13 +30,15 @@ func sentinelHandlers() map[string]handler {
 }
 
 // master returns the node that leads the first slots. While nobody is known to
-// lead it is this node, which waits for a leader on behalf of its clients.
+// lead, or who does is silent, it is this node, which waits for a leader on behalf
+// of its clients.
 func (s *Server) master() cluster.Member {
+	t := s.topology()
 	id := s.cfg.Node.ID
-	if leaders := s.leaders(); len(leaders) > 0 && leaders[0] != 0 {
-		id = leaders[0]
+	if len(t.leaders) > 0 && t.leaders[0] != 0 && !t.presence.Silent[t.leaders[0]] {
+		id = t.leaders[0]
 	}
-	x, ok := s.cfg.Node.Map.Map().Member(id)
+	x, ok := t.m.Member(id)
 	if !ok {
 		x = cluster.Member{ID: s.cfg.Node.ID, Client: s.cfg.Node.Client}
 	}
@@ -43,11 +46,12 @@ func (s *Server) master() cluster.Member {
 }
 
 func sentinelCkquorum(r *request, _ [][]byte) {
-	if leaders := r.s.leaders(); len(leaders) == 0 || leaders[0] == 0 {
-		r.Error("NOQUORUM no leader is known to this node")
+	t := r.s.topology()
+	if len(t.leaders) == 0 || !t.served(0) {
+		r.Error("NOQUORUM no leader with a majority is known to this node")
 		return
 	}
-	r.Simple(fmt.Sprintf("OK %d usable Sentinels. A leader is known.", len(r.s.cfg.Node.Map.Map().Members)))
+	r.Simple(fmt.Sprintf("OK %d usable Sentinels. A leader with a majority is known.", len(t.m.Members)-len(t.presence.Silent)))
 }
 
 func sentinelAddr(r *request, _ [][]byte) {
@@ -68,15 +72,20 @@ func sentinelMasters(r *request, _ [][]byte) {
 
 // sentinelOthers describes all nodes but one.
 func (r *request) sentinelOthers(but cluster.NodeID, flags string) {
+	t := r.s.topology()
 	var others []cluster.Member
-	for _, x := range r.s.cfg.Node.Map.Map().Members {
+	for _, x := range t.m.Members {
 		if x.ID != but {
 			others = append(others, x)
 		}
 	}
 	r.Array(len(others))
 	for _, x := range others {
-		r.sentinelNode(x.Client, x, flags)
+		f := flags
+		if t.presence.Silent[x.ID] {
+			f = "s_down," + flags // clients leave it out
+		}
+		r.sentinelNode(x.Client, x, f)
 	}
 }
 
@@ -84,11 +93,15 @@ func (r *request) sentinelOthers(but cluster.NodeID, flags string) {
 // which clients read these.
 func (r *request) sentinelNode(name string, x cluster.Member, flags string) {
 	host, port := splitAddr(x.Client)
+	role, link := flags[strings.LastIndexByte(flags, ',')+1:], "ok"
+	if role != flags {
+		link = "err"
+	}
 	others := fmt.Sprint(len(r.s.cfg.Node.Map.Map().Members) - 1)
 	pairs := [][2]string{{"name", name}, {"ip", host}, {"port", port}, {"runid", r.s.nodeName(x.ID)}, {"flags", flags},
 		{"link-pending-commands", "0"}, {"link-refcount", "1"}, {"last-ping-sent", "0"}, {"last-ok-ping-reply", "0"}, {"last-ping-reply", "0"},
-		{"down-after-milliseconds", "2000"}, {"role-reported", flags}, {"num-slaves", others}, {"num-other-sentinels", others}, {"quorum", "1"},
-		{"master-link-status", "ok"}, {"slave-priority", "100"}}
+		{"down-after-milliseconds", "2000"}, {"role-reported", role}, {"num-slaves", others}, {"num-other-sentinels", others}, {"quorum", "1"},
+		{"master-link-status", link}, {"slave-priority", "100"}}
 	r.Map(len(pairs))
 	for _, p := range pairs {
 		r.Pair(p[0], p[1])

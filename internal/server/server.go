@@ -34,6 +34,8 @@ type Config struct {
 	ClientsMax int
 	// Debug allows the DEBUG command, for development.
 	Debug bool
+	// Presence says which nodes and replicas are there. Nil: all.
+	Presence func(ctx context.Context) Presence
 	// Status answers TUTTI.STATUS: a JSON document. alone: without asking another
 	// node.
 	Status func(ctx context.Context, alone bool) ([]byte, error)
@@ -57,21 +59,6 @@ type NodeInfo struct {
 	Client string
 	// Map lists the nodes, and says where replicas are.
 	Map *cluster.Holder
-}
-
-// peers lists all nodes with their client addresses.
-func (n NodeInfo) peers() []Peer {
-	var list []Peer
-	for _, m := range n.Map.Map().Members {
-		list = append(list, Peer{ID: m.ID, Addr: m.Client})
-	}
-	return list
-}
-
-// Peer is a node as clients see it.
-type Peer struct {
-	ID   cluster.NodeID
-	Addr string // host:port for clients
 }
 
 const clientsMaxDefault = 10_000

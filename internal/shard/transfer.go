@@ -33,10 +33,11 @@ func (h *Host) Resign(ctx context.Context) error {
 	return nil
 }
 
-// resign hands leadership over until another leads; led is closed then.
+// resign hands leadership over until another leads; led is closed then, at once
+// if there is no other voter.
 func (e *elections) resign(led chan struct{}) {
 	e.successor = led
-	if l := e.r.lead.Load(); l.Node != 0 && l.Node != e.r.host.cfg.Node {
+	if l := e.r.lead.Load(); len(e.r.members.voters) < 2 || l.Node != 0 && l.Node != e.r.host.cfg.Node {
 		e.succeeded()
 	}
 	e.handOver()

@@ -109,3 +109,17 @@ func TestHandOverOnBusyMachineTakesOneElection(t *testing.T) {
 		}
 	})
 }
+
+// The only voter of a shard has nobody to wait for when it stops, even if other
+// nodes have copies.
+func TestStopOfTheOnlyVoterIsQuick(t *testing.T) {
+	bubble(t, Options{Seed: 303, Nodes: 2, AutoPlace: true}, func(t *testing.T, c *Cluster) {
+		lead := c.WaitLeader(1)
+		began := time.Now()
+		c.Stop(lead)
+		if took := time.Since(began); took > 500*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+		c.Start(lead)
+	})
+}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -101,4 +102,93 @@ func names(c *Cluster, except int) (list []string) {
 		}
 	}
 	return list
+}
+
+// Clients that ask for the shape of the cluster are sent to nodes that answer: one
+// that is frozen leaves CLUSTER SLOTS, and is marked elsewhere, within two
+// seconds, whoever is asked.
+func TestClientsAreNotSentToSilentNodes(t *testing.T) {
+	for _, who := range []string{"leader", "follower"} {
+		t.Run(who, func(t *testing.T) {
+			bubble(t, Options{Seed: 302}, func(t *testing.T, c *Cluster) {
+				i := c.WaitLeader(1)
+				if who == "follower" {
+					i = i%3 + 1
+				}
+				k := c.Client("")
+				defer k.Close()
+				shapes(t, k, c, 0, 0)
+				c.Pause(i)
+				shapes(t, k, c, i, truthWithin)
+				c.Resume(i)
+				shapes(t, k, c, 0, truthWithin)
+			})
+		})
+	}
+}
+
+// shapes waits until every node but the silent one, 0: none is, shows that.
+func shapes(t *testing.T, k *Client, c *Cluster, silent int, within time.Duration) {
+	t.Helper()
+	began := time.Now()
+	for {
+		wrong := ""
+		for i := 1; i <= c.Nodes(); i++ {
+			if i == silent {
+				continue
+			}
+			k.Close()
+			k.At(i)
+			if w := shape(k, c, i, silent); w != "" {
+				wrong = w
+			}
+		}
+		if wrong == "" {
+			t.Logf("silent %d: told by all after %v", silent, time.Since(began))
+			return
+		}
+		if time.Since(began) > within {
+			t.Fatalf("silent %d: after %v %s", silent, time.Since(began), wrong)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// shape says what is wrong in what node i tells clients; empty: nothing.
+func shape(k *Client, c *Cluster, i, silent int) string {
+	want := 3
+	if silent != 0 {
+		want = 2
+	}
+	slots := k.Must("CLUSTER", "SLOTS").Elems
+	if len(slots) != 1 || len(slots[0].Elems) != 2+want {
+		return fmt.Sprintf("node %d: CLUSTER SLOTS %v", i, slots)
+	}
+	for _, n := range slots[0].Elems[2:] {
+		if silent != 0 && string(n.Elems[0].Str) == c.Name(silent) {
+			return fmt.Sprintf("node %d sends clients to node %d", i, silent)
+		}
+	}
+	failed := 0
+	for _, l := range strings.Split(strings.TrimSpace(Text(k.Must("CLUSTER", "NODES"))), "\n") {
+		f := strings.Fields(l)
+		if strings.Contains(f[2], "fail") {
+			failed++
+		}
+	}
+	down := 0
+	for _, s := range k.Must("SENTINEL", "sentinels", "any").Elems {
+		for _, f := range s.Elems {
+			if string(f.Str) == "s_down,sentinel" {
+				down++
+			}
+		}
+	}
+	info := Text(k.Must("INFO", "replication"))
+	online := strings.Count(info, "state=online")
+	state := Text(k.Must("CLUSTER", "INFO"))
+	if failed != 3-want || down != 3-want || online != want-1 || !strings.Contains(info, "connected_slaves:2") || !strings.Contains(state, "cluster_state:ok") {
+		return fmt.Sprintf("node %d: %d failed, %d down, %d online, %s%s", i, failed, down, online, info, state)
+	}
+	return ""
 }
