@@ -8,44 +8,49 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
-	"tutti/internal/cluster"
 	"tutti/internal/node"
+	"tutti/internal/proof/netfault"
 )
 
 // The demo's cluster and patience.
 const (
-	demoNodes        = 3
 	demoReadyTimeout = 20 * time.Second
 	incrPerNode      = 200
 	incrKey          = "one-system:counter"
 )
 
 type demoOptions struct {
-	input string
-	json  bool
-	keep  bool
+	input  string
+	json   bool
+	keep   bool
+	claims []string
 }
 
 func demoCommand() *cobra.Command {
 	var o demoOptions
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Run three nodes, kill some, and check that nothing was lost",
-		Long: `Runs three nodes as processes of this machine, loads real files through them
-while a ledger writes without pause, kills the leader, and checks every
-acknowledgement. Exit code 0: every claim held. Leaves nothing behind.`,
-		Example: "  tutti demo\n  tutti demo --input ~/Documents --keep\n  tutti demo --json",
+		Short: "Run a cluster, break it in every way, and check that nothing was lost",
+		Long: `Makes a cluster of three nodes with init and join, as processes of this machine
+whose links run through a switch, one of them with a clock that is an hour ahead.
+While a ledger writes without pause it loads real files, kills nodes, cuts them
+off, lets machines join and leave, and checks every acknowledgement. Exit code 0:
+every claim held. Leaves nothing behind.`,
+		Example: "  tutti demo\n  tutti demo --input ~/Documents --keep\n  tutti demo --claims network,clock --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			defer stop()
+			if err := o.check(); err != nil {
+				return err
+			}
 			return demo(ctx, o, newView(o.json))
 		},
 	}
@@ -53,16 +58,33 @@ acknowledgement. Exit code 0: every claim held. Leaves nothing behind.`,
 		inputFileSizeMax>>20, inputSizeMax>>20, inputFilesMax))
 	c.Flags().BoolVar(&o.json, "json", false, "print one JSON line a claim; the lines for people go to stderr")
 	c.Flags().BoolVar(&o.keep, "keep", false, "leave the cluster running")
+	c.Flags().StringSliceVar(&o.claims, "claims", nil, "try only these: "+strings.Join(claimNames[:], ", "))
 	return c
+}
+
+// claimNames are the claims, in the order in which they are tried.
+var claimNames = [...]string{"one-system", "failure", "network", "clock", "grow-shrink"}
+
+// check refuses claims that there are not.
+func (o *demoOptions) check() error {
+	for _, name := range o.claims {
+		if !slices.Contains(claimNames[:], name) {
+			return usageError(fmt.Sprintf("--claims %s: the claims are %s", name, strings.Join(claimNames[:], ", ")), "tutti demo")
+		}
+	}
+	return nil
 }
 
 // demoRun is one run of the demo.
 type demoRun struct {
 	view    *view
 	cluster *localCluster
-	addrs   []string
+	net     *netfault.Switch
+	addrs   []string // of the storage nodes; until the last claim by index of the machine
+	removed [machines]bool
 	ledger  *ledger
-	root    string // of the input
+	total   findings // of all ledgers so far
+	root    string   // of the input
 	files   []fileReceipt
 	began   time.Time
 	keep    bool // the receipts are kept even if all held
@@ -72,6 +94,10 @@ type demoRun struct {
 type allClaim struct {
 	Claim    string  `json:"claim"`
 	Held     bool    `json:"held"`
+	Acked    int     `json:"acked"`
+	Lost     int     `json:"lost"`
+	Doubled  int     `json:"doubled"`
+	Unknown  int     `json:"unknown"`
 	Seconds  float64 `json:"seconds"`
 	Problem  string  `json:"problem,omitempty"`
 	Evidence string  `json:"evidence,omitempty"`
@@ -93,61 +119,65 @@ func demo(ctx context.Context, o demoOptions, v *view) error {
 	}
 	v.line("tutti %s · demo in %s (%s) · this machine has %d cores", node.Version, dir, end, runtime.NumCPU())
 	d := &demoRun{view: v, root: root, began: began, keep: o.keep}
-	held, err := d.run(ctx, dir)
+	held, err := d.run(ctx, dir, o.claims)
 	return d.finish(ctx, o, dir, held, err)
 }
 
 // run starts the cluster and tries each claim. An error means that a claim
 // could not even be tried.
-func (d *demoRun) run(ctx context.Context, dir string) (held bool, err error) {
+func (d *demoRun) run(ctx context.Context, dir string, only []string) (held bool, err error) {
 	if err := d.start(ctx, dir); err != nil {
 		return false, err
 	}
 	d.ledger = startLedger(d.addrs)
-	defer d.ledger.stop()
+	defer func() { d.ledger.stop() }()
 	d.view.line("   A ledger now writes through random nodes without pause and keeps every receipt.")
+	claims := [...]func(context.Context) (bool, error){d.oneSystem, d.failure, d.network, d.clock, d.growShrink}
 	held = true
-	for _, claim := range []func(context.Context) (bool, error){d.oneSystem, d.failure} {
+	for i, claim := range claims {
+		if len(only) > 0 && !slices.Contains(only, claimNames[i]) {
+			continue
+		}
 		ok, err := claim(ctx)
 		if err != nil {
-			return false, err
+			return false, fmt.Errorf("%s: %w", claimNames[i], err)
 		}
 		if err := d.cluster.died(); err != nil {
 			return false, err
 		}
 		held = held && ok
 	}
-	return held, nil
+	f, err := d.settle(ctx)
+	return held && f.held(), err
 }
 
 func (d *demoRun) start(ctx context.Context, dir string) error {
 	began := time.Now()
-	ports, err := freePorts(2 * demoNodes)
+	members, err := machineMembers()
 	if err != nil {
 		return err
 	}
-	form := node.Formation{Cluster: "demo", Shards: 1, Small: true}
-	for i := range demoNodes {
-		form.Members = append(form.Members, node.Member{ID: cluster.NodeID(i + 1), Client: loopback(ports[2*i]), Peer: loopback(ports[2*i+1])})
-	}
-	d.cluster = newLocalCluster(dir, "info", form.Members)
-	d.addrs = d.cluster.addrs()
-	if err := node.Form(vfs.Default, d.cluster.dirs, form); err != nil {
+	d.cluster = newLocalCluster(dir, "info", members)
+	d.addrs = d.cluster.addrs()[:demoNodes]
+	if err := d.wire(); err != nil {
 		return err
 	}
-	if err := d.cluster.startAll(); err != nil {
+	if err := d.found(ctx); err != nil {
 		return err
 	}
-	ready, cancel := context.WithTimeout(ctx, demoReadyTimeout)
-	defer cancel()
-	if err := d.cluster.ready(ready); err != nil {
+	for i := 1; i < demoNodes; i++ {
+		if err := d.join(ctx, i, "node"); err != nil {
+			return err
+		}
+	}
+	if _, err := d.placed(ctx, demoNodes, 0, 0, 1, 2); err != nil {
 		return err
 	}
 	var nodes []string
-	for _, m := range form.Members {
-		nodes = append(nodes, fmt.Sprintf("node %d %s", m.ID, m.Client))
+	for _, m := range members[:demoNodes] {
+		nodes = append(nodes, fmt.Sprintf("%s %s", m.Name, m.Client))
 	}
-	d.view.line("   %s   ready in %.1f s", strings.Join(nodes, "   "), time.Since(began).Seconds())
+	d.view.line("   %s   made by init and join in %.1f s", strings.Join(nodes, "   "), time.Since(began).Seconds())
 	return nil
 }
 
@@ -171,7 +201,11 @@ func (d *demoRun) finish(ctx context.Context, o demoOptions, dir string, held bo
 		d.view.line("interrupted; nothing is left running")
 		return &exitError{code: exitInterrupted}
 	}
-	record := allClaim{Claim: "all", Held: held && err == nil, Seconds: seconds(time.Since(d.began))}
+	if d.net != nil {
+		d.net.Close()
+	}
+	record := allClaim{Claim: "all", Held: held && err == nil, Seconds: seconds(time.Since(d.began)),
+		Acked: d.total.acked, Lost: len(d.total.lost), Doubled: len(d.total.doubled), Unknown: d.total.unknown}
 	if !record.Held {
 		record.Evidence = dir
 		if err != nil {
@@ -187,7 +221,7 @@ func (d *demoRun) finish(ctx context.Context, o demoOptions, dir string, held bo
 	if err := d.view.claim(record); err != nil {
 		return failed(err, "")
 	}
-	d.view.line("\nAll claims held. %.0f s", time.Since(d.began).Seconds())
+	d.view.line("\nAll claims held: %s acknowledged writes, %d lost, %d doubled. %.0f s", grouped(record.Acked), record.Lost, record.Doubled, time.Since(d.began).Seconds())
 	if keep {
 		d.farewell()
 	}
@@ -206,19 +240,23 @@ func (d *demoRun) fail(record allClaim) error {
 		do: "look at the evidence in " + record.Evidence}
 }
 
-// detach starts the nodes again as processes that outlive this one. Until now
-// they would have died with it.
+// detach starts the nodes again as processes that outlive this one, and reach
+// each other directly. Until now they would have died with it.
 func (d *demoRun) detach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, demoReadyTimeout)
 	defer cancel()
+	d.cluster.flags = nil
 	for i, p := range d.cluster.procs {
+		if p == nil || d.removed[i] {
+			continue
+		}
 		if err := p.stop(); err != nil {
-			return fmt.Errorf("stop node %d: %w", i+1, err)
+			return fmt.Errorf("stop %s: %w", d.cluster.members[i].Name, err)
 		}
 		if err := d.cluster.start(i, detachedAttr()); err != nil {
 			return err
 		}
-		if err := d.cluster.ready(ctx); err != nil {
+		if _, err := d.cluster.await(ctx, i, led); err != nil {
 			return err
 		}
 	}
@@ -229,8 +267,10 @@ func (d *demoRun) detach(ctx context.Context) error {
 func (d *demoRun) farewell() {
 	self, addr := ownName(), d.addrs[0]
 	var pids []string
-	for _, p := range d.cluster.procs {
-		pids = append(pids, fmt.Sprint(p.pid()))
+	for i, p := range d.cluster.procs {
+		if p != nil && !d.removed[i] {
+			pids = append(pids, fmt.Sprint(p.pid()))
+		}
 	}
 	d.view.line("The cluster goes on:")
 	d.view.line("   look   %s status --addr %s", self, addr)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"tutti/internal/node"
@@ -68,7 +69,11 @@ func (d *demoRun) oneSystem(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	d.view.result(len(outOfTurn) == 0, "%d INCR from %d nodes at once: %d different answers, and every node reads %d", total, demoNodes, total-len(outOfTurn), total)
-	unlike = append(append(unlike, more...), outOfTurn...)
+	intruders, err := d.strangers(ctx)
+	if err != nil {
+		return false, err
+	}
+	unlike = append(append(append(unlike, more...), outOfTurn...), intruders...)
 	d.show(unlike)
 	record := oneSystemClaim{"one-system", len(unlike) == 0, len(files), size, equal, seconds(time.Since(began))}
 	if !record.Held {
@@ -78,6 +83,52 @@ func (d *demoRun) oneSystem(ctx context.Context) (bool, error) {
 	}
 	return record.Held, d.view.claim(record)
 }
+
+// strangers tries to get in where nobody may, and returns where that worked.
+func (d *demoRun) strangers(ctx context.Context) (in []string, err error) {
+	for i := range demoNodes {
+		m := d.cluster.members[i]
+		refused, err := strangerRefused(m.Peer)
+		if err != nil {
+			return nil, err
+		}
+		if !refused {
+			in = append(in, "a stranger without certificate was let in by "+m.Name)
+		}
+	}
+	if _, err := d.ask(ctx, "ACL", "SETUSER", guest, "on", "nopass", "~public:*", "+get", "+set"); err != nil {
+		return nil, err
+	}
+	tried := 0
+	for i, addr := range d.addrs {
+		conn, err := dialRESP(addr, time.Second)
+		if err != nil {
+			return nil, err
+		}
+		for _, args := range [][]string{{"AUTH", guest, "x"}, {"SET", "private", "x"}, {"GET", incrKey}, {"DEL", "public:a"}, {"FLUSHALL"}} {
+			v, err := conn.do(readTimeout, args...)
+			if err != nil {
+				conn.Close()
+				return nil, err
+			}
+			switch refused := strings.HasPrefix(string(v.Str), "NOPERM"); {
+			case args[0] == "AUTH":
+			case !refused:
+				in = append(in, fmt.Sprintf("%s answered a user without that right: %v: %s", d.cluster.members[i].Name, args, v.Str))
+			}
+			tried++
+		}
+		conn.Close()
+	}
+	if _, err := d.ask(ctx, "ACL", "DELUSER", guest); err != nil {
+		return nil, err
+	}
+	d.view.result(len(in) == 0, "a stranger without certificate and a user without rights were refused by all nodes, %d of %d times", tried-demoNodes+demoNodes-len(in), tried)
+	return in, nil
+}
+
+// guest is a user who may do little.
+const guest = "demo-guest"
 
 // show prints the first findings.
 func (d *demoRun) show(list []string) {
@@ -126,6 +177,7 @@ func (d *demoRun) failure(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	receipts := d.ledger.stop()
+	defer func() { d.ledger = d.ledger.goOn() }()
 	gap, graceful := longestGap(receipts, crashed.from, crashed.to), longestGap(receipts, stopped.from, stopped.to)
 	d.view.line("   longest time without an acknowledged write: %d ms after kill -9, %d ms after SIGTERM", milliseconds(gap), milliseconds(graceful))
 	f, err := d.checkReceipts(ctx, receipts, victim)
@@ -140,6 +192,22 @@ func (d *demoRun) failure(ctx context.Context) (bool, error) {
 		}
 	}
 	return record.Held, d.view.claim(record)
+}
+
+// settle ends the ledger and compares all that was ever acknowledged with what
+// the cluster holds now.
+func (d *demoRun) settle(ctx context.Context) (findings, error) {
+	d.view.line("\nEVERYTHING ONCE MORE")
+	receipts := d.ledger.stop()
+	f, err := d.checkReceipts(ctx, receipts, len(d.addrs)-1)
+	if err != nil {
+		return f, err
+	}
+	d.total = f
+	if !f.held() || d.keep {
+		err = d.keepReceipts(receipts, f)
+	}
+	return f, err
 }
 
 // loseLeader ends the leader's process by end, waits until writes go on, and
@@ -234,29 +302,31 @@ func (d *demoRun) catchUp(ctx context.Context, i int) (applied uint64, err error
 }
 
 // checkReceipts compares all receipts with what the cluster holds, the files
-// once more through the node that had been killed.
-func (d *demoRun) checkReceipts(ctx context.Context, receipts []receipt, victim int) (findings, error) {
+// once more through one node.
+func (d *demoRun) checkReceipts(ctx context.Context, receipts []receipt, through int) (findings, error) {
 	state, err := readLedger(d.addrs)
 	if err != nil {
 		return findings{}, err
 	}
 	f := checkLedger(receipts, state)
 	reading := d.view.bar("checking all receipts", totalSize(d.files))
-	equal, unlike, err := verify(ctx, d.addrs, d.files, func(*fileReceipt) int { return victim }, reading.add)
+	equal, unlike, err := verify(ctx, d.addrs, d.files, func(*fileReceipt) int { return through }, reading.add)
 	reading.end()
 	if err != nil {
 		return f, err
 	}
 	f.acked += writesPerFile * len(d.files)
 	f.lost = append(f.lost, unlike...)
-	d.view.result(equal == len(d.files), "%s files read again through node %d, which was killed: %s equal", grouped(len(d.files)), victim+1, grouped(equal))
-	total := demoNodes * incrPerNode
-	unlike, err = readEverywhere(d.addrs, incrKey, strconv.Itoa(total))
-	if err != nil {
-		return f, err
+	if len(d.files) > 0 { // the claim that loads them was tried
+		d.view.result(equal == len(d.files), "%s files read again through %s: %s equal", grouped(len(d.files)), d.addrs[through], grouped(equal))
+		total := demoNodes * incrPerNode
+		unlike, err = readEverywhere(d.addrs, incrKey, strconv.Itoa(total))
+		if err != nil {
+			return f, err
+		}
+		f.acked += total
+		f.lost = append(f.lost, unlike...)
 	}
-	f.acked += total
-	f.lost = append(f.lost, unlike...)
 	d.view.result(f.held(), "%s receipts checked: %d lost, %d doubled; of %d writes the client was not told whether they were applied (%d were)",
 		grouped(f.acked), len(f.lost), len(f.doubled), f.unknown, f.applied)
 	if f.refused > 0 {

@@ -107,10 +107,22 @@ type ledger struct {
 
 func startLedger(addrs []string) *ledger {
 	l := &ledger{addrs: addrs, began: time.Now()}
+	l.start()
+	return l
+}
+
+// goOn returns a ledger that goes on where this one has stopped, and has its
+// receipts.
+func (l *ledger) goOn() *ledger {
+	next := &ledger{addrs: l.addrs, began: l.began, receipts: l.receipts}
+	next.start()
+	return next
+}
+
+func (l *ledger) start() {
 	for i := range l.receipts {
 		l.wg.Go(func() { l.write(i) })
 	}
-	return l
 }
 
 // stop returns all receipts, those of each clerk in order.
@@ -126,7 +138,7 @@ func (l *ledger) now() time.Duration { return time.Since(l.began) }
 func (l *ledger) write(clerk int) {
 	conns := newClients(l.addrs, ledgerCallTimeout)
 	defer conns.close()
-	for seq := 0; !l.stopping.Load(); seq++ {
+	for seq := len(l.receipts[clerk]); !l.stopping.Load(); seq++ {
 		r := receipt{clerk: clerk, seq: seq, kind: writeKind(seq % int(writeKinds))}
 		switch r.kind {
 		case counterWrite:

@@ -58,7 +58,10 @@ func TestDemo(t *testing.T) {
 	want := []map[string]any{
 		{"claim": "one-system", "held": true, "files": 41.0, "equal": 41.0, "bytes": 40.0*39/2*100 + 7},
 		{"claim": "failure", "held": true, "lost": 0.0, "doubled": 0.0},
-		{"claim": "all", "held": true},
+		{"claim": "network", "held": true, "refused": 2.0},
+		{"claim": "clock", "held": true, "ahead_seconds": 3600.0, "keys": 60.0, "early": 0.0, "late": 0.0, "reads": 300.0, "stale": 0.0},
+		{"claim": "grow-shrink", "held": true, "failed": 0.0},
+		{"claim": "all", "held": true, "lost": 0.0, "doubled": 0.0},
 	}
 	if len(records) != len(want) {
 		t.Fatalf("%d records:\n%s", len(records), r.text())
@@ -87,7 +90,7 @@ func TestDemo(t *testing.T) {
 func TestDemoKeeps(t *testing.T) {
 	t.Parallel()
 	tmp := t.TempDir()
-	r := launch(t, tmp, "demo", "--keep", "--input", demoInput(t, 10))
+	r := launch(t, tmp, "demo", "--keep", "--claims", "one-system", "--input", demoInput(t, 10))
 	dir := demoFolder(t, r, tmp)
 	if code := r.ends(t); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, r.text())
@@ -120,7 +123,7 @@ func TestDemoEndsInOrderWhenInterrupted(t *testing.T) {
 	t.Parallel()
 	tmp := t.TempDir()
 	r := launch(t, tmp, "demo", "--input", demoInput(t, 10))
-	r.line(t, "ready in")
+	r.line(t, "made by init and join")
 	r.signal(t, syscall.SIGINT)
 	if code := r.ends(t); code != exitInterrupted {
 		t.Errorf("exit code %d:\n%s", code, r.text())
@@ -133,7 +136,7 @@ func TestDemoThatIsKilledLeavesNothingRunning(t *testing.T) {
 	t.Parallel()
 	tmp := t.TempDir()
 	r := launch(t, tmp, "demo", "--input", demoInput(t, 10))
-	r.line(t, "ready in")
+	r.line(t, "made by init and join")
 	r.signal(t, syscall.SIGKILL)
 	r.ends(t)
 	nothingRunsIn(t, tmp)
@@ -145,7 +148,7 @@ func TestDemoFailsWithANodeTheDemoDidNotKill(t *testing.T) {
 	t.Parallel()
 	tmp := t.TempDir()
 	r := launch(t, tmp, "demo", "--json", "--input", demoInput(t, 10))
-	r.line(t, "ready in")
+	r.line(t, "made by init and join")
 	dir := demoFolder(t, r, tmp)
 	pids := nodesIn(t, dir)
 	if len(pids) != demoNodes {
@@ -159,7 +162,7 @@ func TestDemoFailsWithANodeTheDemoDidNotKill(t *testing.T) {
 	}
 	r.line(t, `{"claim":"all","held":false`)
 	r.line(t, errorPrefix)
-	if _, err := os.Stat(filepath.Join(dir, "node-1", "log.txt")); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "a.log")); err != nil {
 		t.Errorf("the evidence is gone: %v", err)
 	}
 	if !strings.Contains(r.line(t, "look at the evidence in"), dir) {

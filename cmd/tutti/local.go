@@ -32,6 +32,8 @@ type localCluster struct {
 	members []node.Member
 	level   string
 	http    []string   // where the nodes answer HTTP; nil: nowhere
+	flags   [][]string // of each node's runs; nil: none
+	logs    []string   // the files of their logs
 	procs   []*process // Invariant: len(procs) == len(members); nil: never started
 }
 
@@ -49,6 +51,7 @@ func newLocalCluster(dir, level string, members []node.Member) *localCluster {
 	c := &localCluster{dir: dir, level: level, members: members, procs: make([]*process, len(members))}
 	for _, m := range members {
 		c.dirs = append(c.dirs, filepath.Join(dir, nodeFolder(uint64(m.ID))))
+		c.logs = append(c.logs, filepath.Join(dir, nodeFolder(uint64(m.ID)), "log.txt"))
 	}
 	return c
 }
@@ -108,11 +111,19 @@ func (p *process) stop() error {
 // start starts node i. The child dies with this process, even if that is
 // killed, unless attr says otherwise.
 func (c *localCluster) start(i int, attr *syscall.SysProcAttr) error {
+	return c.launch(i, attr, "start")
+}
+
+// launch runs node i by a subcommand that makes it, or that starts it.
+func (c *localCluster) launch(i int, attr *syscall.SysProcAttr, args ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return failed(err, "")
 	}
-	logName := filepath.Join(c.dirs[i], "log.txt")
+	if err := os.MkdirAll(c.dirs[i], 0o700); err != nil {
+		return failed(err, "choose a folder that this user may write to")
+	}
+	logName := c.logs[i]
 	log, err := os.OpenFile(logName, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return failed(err, "choose a folder that this user may write to")
@@ -122,7 +133,10 @@ func (c *localCluster) start(i int, attr *syscall.SysProcAttr) error {
 	if err != nil {
 		return failed(err, "")
 	}
-	cmd := exec.Command(self, "start", "--dir", c.dirs[i], "--log", c.level, "--debug-command")
+	cmd := exec.Command(self, append(args, "--dir", c.dirs[i], "--log", c.level, "--debug-command")...)
+	if c.flags != nil {
+		cmd.Args = append(cmd.Args, c.flags[i]...)
+	}
 	if c.http != nil {
 		cmd.Args = append(cmd.Args, "--http-listen", c.http[i])
 	}

@@ -9,12 +9,15 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
+	"tutti/internal/shard"
 )
 
 // runOptions is how a node is run, whoever made it.
@@ -25,6 +28,10 @@ type runOptions struct {
 	httpListen   string
 	debugCommand bool
 	service      *node.Service // what clients are to speak; nil: as before
+	// For the demo and for tests: how far the wall clock is off, and addresses
+	// under which other nodes are reached, by their ids.
+	clockAhead time.Duration
+	via        map[string]string
 }
 
 // flags adds the flags that all commands have which run a node.
@@ -34,6 +41,31 @@ func (o *runOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.logFormat, "log-format", logText, "form of the log: "+logText+" or "+logJSON)
 	c.Flags().StringVar(&o.httpListen, "http-listen", "", "address for /metrics and /health over HTTP, such as 127.0.0.1:9121; with TLS unless it is a loopback address (default: none)")
 	c.Flags().BoolVar(&o.debugCommand, "debug-command", false, "allow the DEBUG command")
+	c.Flags().DurationVar(&o.clockAhead, "clock-ahead", 0, "run with a wall clock that is so much ahead")
+	c.Flags().StringToStringVar(&o.via, "via", nil, "reach the node ID=ADDR under another address")
+	_ = c.Flags().MarkHidden("clock-ahead")
+	_ = c.Flags().MarkHidden("via")
+}
+
+// clock is the machine's, or one that is ahead of it.
+func (o *runOptions) clock() shard.Clock {
+	c := shard.SystemClock()
+	wall := c.Wall
+	c.Wall = func() int64 { return wall() + o.clockAhead.Milliseconds() }
+	return c
+}
+
+// otherWays are the addresses under which nodes are reached, by their ids.
+func (o *runOptions) otherWays() (map[cluster.NodeID]string, error) {
+	ways := make(map[cluster.NodeID]string)
+	for id, addr := range o.via {
+		n, err := strconv.ParseUint(id, 10, 16)
+		if err != nil {
+			return nil, usageError(fmt.Sprintf("--via %s=%s: %q is no node id", id, addr, id), "tutti start")
+		}
+		ways[cluster.NodeID(n)] = addr
+	}
+	return ways, nil
 }
 
 // The forms of the log.
@@ -108,11 +140,21 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 	}
 	defer sink.Close()
 	debug.SetGCPercent(200) // most of the heap is short-lived buffers of batches
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ctx, end := context.WithCancelCause(signals)
+	defer end(nil)
 	began := time.Now()
-	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTPListen: o.httpListen, Service: o.service,
+	via, err := o.otherWays()
+	if err != nil {
+		return err
+	}
+	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTPListen: o.httpListen, Service: o.service, Clock: o.clock(), Via: via,
 		Failed: func(err error) {
+			if errors.Is(err, node.ErrRemoved) {
+				end(err) // in order: others have all that it held
+				return
+			}
 			// No clean-up: what is on disk is right, what is in memory is not.
 			if o.logFormat == logText { // else the log has said it, in its own form
 				fmt.Fprint(sink, failed(err, mendedBy(err)).text())
@@ -133,6 +175,9 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 	}
 	if err == nil {
 		<-ctx.Done()
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, node.ErrRemoved) {
+		err = &exitError{code: exitFailed, what: cause.Error(), safe: "the others hold all of its data", do: "delete " + o.dir + "; tutti join takes this machine in again, as a new node"}
 	}
 	stop() // a second signal ends the process at once
 	closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)

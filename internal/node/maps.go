@@ -244,6 +244,7 @@ func (k *mapKeeper) takeOver() error {
 	if m.Version > cluster.Newest {
 		return fmt.Errorf("the cluster writes formats of version %d, this tutti reads %d: %w", m.Version, cluster.Newest, cluster.ErrVersion)
 	}
+	before := k.holder.Map()
 	took, err := k.holder.Replace(m)
 	if err != nil || !took {
 		return err
@@ -256,12 +257,24 @@ func (k *mapKeeper) takeOver() error {
 			}
 		}
 	}
+	k.tellRemoved(before, m)
 	k.link(m)
 	k.changed()
 	if _, ok := m.Member(k.self.Node); !ok {
 		return ErrRemoved
 	}
 	return nil
+}
+
+// tellRemoved sends a map to those whom it leaves out: it is the last that they
+// hear, as all refuse them from then on.
+func (k *mapKeeper) tellRemoved(before, m *cluster.Map) {
+	for _, x := range before.Members {
+		if _, in := m.Member(x.ID); !in && x.ID != k.self.Node {
+			k.links.Queue(x.ID, peer.Control, kindMap, m.Encode)
+		}
+	}
+	k.links.Flush() // before their links are closed
 }
 
 // tellMeta tells the meta shard what this node knows better, and reports whether

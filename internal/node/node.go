@@ -48,6 +48,9 @@ type Config struct {
 	ListenPeers   func(addr string) (net.Listener, error)
 	DialPeer      func(ctx context.Context, to Member) (net.Conn, error)
 	SecurePeer    func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error)
+	// Via are addresses under which this node reaches others, beside those of
+	// its own file.
+	Via map[cluster.NodeID]string
 	// Service changes what clients are to speak, from now on. Nil: as before.
 	Service *Service
 	// HTTPListen is where to answer HTTP, see package web. Empty: nowhere.
@@ -302,7 +305,7 @@ func (n *Node) openLinks(l net.Listener) error {
 		if !ok {
 			return nil, fmt.Errorf("node %d is no member", node)
 		}
-		if via, ok := n.self.Via[node]; ok {
+		if via := cmp.Or(n.cfg.Via[node], n.self.Via[node]); via != "" {
 			m.Peer = via
 		}
 		return dial(ctx, m)

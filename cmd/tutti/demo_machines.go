@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"tutti/internal/cluster"
+	"tutti/internal/node"
+	"tutti/internal/proof/netfault"
+	"tutti/internal/resp"
+)
+
+// The machines of the demo: processes that are made by tutti init and tutti
+// join, as a user would make them. What they say to each other goes through a
+// switch that can lose it, and the clock of one is an hour ahead.
+
+// Which machine is which, by index: the order in which they join.
+const (
+	demoNodes   = 3 // of the beginning
+	demoAhead   = 1 // whose clock is ahead
+	demoGateway = 3
+	demoFourth  = 4
+	demoFifth   = 5
+	machines    = 6
+)
+
+// storing lists the machines that may hold data, in the order in which they join.
+func storing() []int { return []int{0, 1, 2, demoFourth, demoFifth} }
+
+const (
+	// clockAhead is how far the clock of one machine is off.
+	clockAhead   = time.Hour
+	joinTimeout  = 20 * time.Second // for a machine to serve
+	placeTimeout = 30 * time.Second // for replicas to be where they should
+	lookEvery    = 20 * time.Millisecond
+	adminTimeout = 8 * time.Second // of one command about the cluster
+)
+
+// machineNames are what the machines are called, zones by the way.
+var machineNames = [machines]string{"a", "b", "c", "gate", "d", "e"}
+
+// machineMembers gives the machines their ids, in the order in which they join,
+// and addresses that are free.
+func machineMembers() ([]node.Member, error) {
+	ports, err := freePorts(2 * machines)
+	if err != nil {
+		return nil, err
+	}
+	var members []node.Member
+	for i, name := range machineNames {
+		members = append(members, node.Member{ID: cluster.NodeID(i + 1), Name: name, Zone: "z" + fmt.Sprint(i+1), Client: loopback(ports[2*i]), Peer: loopback(ports[2*i+1])})
+	}
+	return members, nil
+}
+
+// wire has each machine reach every other one through the switch.
+func (d *demoRun) wire() error {
+	d.net = netfault.New(1)
+	d.cluster.flags = make([][]string, machines)
+	for i, from := range d.cluster.members {
+		var ways []string
+		for _, to := range d.cluster.members {
+			if to.ID == from.ID {
+				continue
+			}
+			addr, err := d.net.Connect(from.Name, to.Name, to.Peer)
+			if err != nil {
+				return err
+			}
+			ways = append(ways, fmt.Sprintf("%d=%s", to.ID, addr))
+		}
+		d.cluster.flags[i] = []string{"--via", strings.Join(ways, ",")}
+		if i == demoAhead {
+			d.cluster.flags[i] = append(d.cluster.flags[i], "--clock-ahead", clockAhead.String())
+		}
+		d.cluster.logs[i] = filepath.Join(d.cluster.dir, from.Name+".log")
+	}
+	return nil
+}
+
+// found begins the cluster with the first machine, as tutti init does it.
+func (d *demoRun) found(ctx context.Context) error {
+	m := d.cluster.members[0]
+	if err := d.cluster.launch(0, childAttr(), "init", "--name", "demo", "--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer); err != nil {
+		return err
+	}
+	return d.serves(ctx, 0)
+}
+
+// join makes machine i a node, as tutti join does it, and waits until it serves.
+func (d *demoRun) join(ctx context.Context, i int, role string) error {
+	token, err := d.ask(ctx, "TUTTI.TOKEN", "CREATE", "ROLE", role)
+	if err != nil {
+		return fmt.Errorf("make a token: %w", err)
+	}
+	m := d.cluster.members[i]
+	if err := d.cluster.launch(i, childAttr(), "join", d.cluster.members[0].Peer, "--token", string(token.Str), "--role", role,
+		"--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer); err != nil {
+		return err
+	}
+	if role == "gateway" { // which learns who leads when it is asked for something
+		return d.answers(ctx, i, joinTimeout)
+	}
+	return d.serves(ctx, i)
+}
+
+// answers waits until machine i answers a command.
+func (d *demoRun) answers(ctx context.Context, i int, within time.Duration) error {
+	for end := time.Now().Add(within); time.Now().Before(end); {
+		conn, err := dialRESP(d.cluster.members[i].Client, time.Second)
+		if err == nil {
+			v, askErr := conn.do(probeTimeout, "INCR", "demo:answers")
+			conn.Close()
+			if askErr == nil && !v.IsError() {
+				return nil
+			}
+		}
+		if err := pause(ctx, lookEvery); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s did not answer for %v; its log: %s", d.cluster.members[i].Name, within, d.cluster.logs[i])
+}
+
+func (d *demoRun) serves(ctx context.Context, i int) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	_, err := d.cluster.await(ctx, i, led)
+	return err
+}
+
+// ask sends a command about the cluster to one node after the other until it is
+// answered without an error.
+func (d *demoRun) ask(ctx context.Context, args ...string) (v resp.Value, err error) {
+	for end := time.Now().Add(adminTimeout); time.Now().Before(end); {
+		for _, addr := range d.addrs {
+			conn, dialErr := dialRESP(addr, time.Second)
+			if dialErr != nil {
+				err = dialErr
+				continue
+			}
+			v, err = conn.do(adminTimeout, args...)
+			conn.Close()
+			if err == nil && v.IsError() {
+				err = errors.New(string(v.Str))
+			}
+			if err == nil {
+				return v, nil
+			}
+		}
+		if pauseErr := pause(ctx, lookEvery); pauseErr != nil {
+			return v, pauseErr
+		}
+	}
+	return v, fmt.Errorf("%s: %w", args[0], err)
+}
+
+// placed waits until each shard has as many voters and learners, all on machines
+// that are to have them.
+func (d *demoRun) placed(ctx context.Context, voters, learners int, on ...int) (v clusterView, err error) {
+	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
+	defer cancel()
+	for {
+		if v, err = askView(target{addr: d.addrs[0]}); err == nil && v.placed(voters, learners, on) {
+			return v, nil
+		}
+		if pauseErr := pause(ctx, lookEvery); pauseErr != nil {
+			return v, fmt.Errorf("no %d voters and %d learners of each shard after %v: %w", voters, learners, placeTimeout, errors.Join(pauseErr, err))
+		}
+	}
+}
+
+func (v clusterView) placed(voters, learners int, on []int) bool {
+	for _, s := range v.Shards {
+		votes, learns := 0, 0
+		for _, r := range s.Replicas {
+			switch {
+			case !slices.Contains(on, int(r.Node)-1) || r.Part == cluster.Leaving:
+				return false
+			case r.Part == cluster.Learner:
+				learns++
+			default:
+				votes++
+			}
+		}
+		if votes != voters || learns != learners {
+			return false
+		}
+	}
+	return len(v.Shards) > 0
+}
+
+// strangerRefused dials the port for nodes without a certificate, and reports
+// whether that led nowhere.
+func strangerRefused(peer string) (bool, error) {
+	raw, err := net.DialTimeout("tcp", peer, time.Second)
+	if err != nil {
+		return false, err
+	}
+	defer raw.Close()
+	_ = raw.SetDeadline(time.Now().Add(5 * time.Second))
+	c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}) //nolint:gosec // a stranger does not care who answers
+	if err := c.Handshake(); err != nil {
+		return true, nil
+	}
+	// With TLS 1.3 the server's refusal comes after the handshake.
+	n, err := c.Read(make([]byte, 1))
+	return n == 0 && err != nil, nil
+}

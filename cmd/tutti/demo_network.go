@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+type networkClaim struct {
+	Claim    string  `json:"claim"`
+	Held     bool    `json:"held"`
+	GapMs    int64   `json:"gap_ms"`
+	Refused  int     `json:"refused"`
+	ReturnMs int64   `json:"return_ms"`
+	OneWayMs int64   `json:"one_way_gap_ms"`
+	Seconds  float64 `json:"seconds"`
+}
+
+const (
+	cutTime   = time.Second // of writes after they went on
+	cutBudget = 15 * time.Second
+)
+
+// network cuts the leader off from the other nodes, first both ways, then one
+// way.
+func (d *demoRun) network(ctx context.Context) (bool, error) {
+	began := time.Now()
+	d.view.line("\n3  NETWORK")
+	record := networkClaim{Claim: "network"}
+	lost, err := d.leader(ctx)
+	if err != nil {
+		return false, err
+	}
+	name := d.cluster.members[lost].Name
+	d.view.line("   %s, the leader, is cut off: nothing that it sends arrives, nor what is sent to it", name)
+	refused := make(chan []string, 1)
+	gap, problems, err := d.cutOff(ctx, lost, "network:both", func(other string) { d.net.Cut(name, other) }, func() {
+		go func() { refused <- d.minority(lost) }()
+	})
+	if err != nil {
+		return false, err
+	}
+	answered := <-refused
+	record.Refused, record.GapMs = minorityAsked-len(answered), milliseconds(gap)
+	d.view.result(len(answered) == 0, "%s refused %d of %d commands and said that they were not applied, or that this is not known; it answered none", name, record.Refused, minorityAsked)
+	d.view.line("   the others went on: longest time without an acknowledged write %d ms", record.GapMs)
+	healed := time.Now()
+	d.net.Heal()
+	if err := d.answers(ctx, lost, cutBudget); err != nil {
+		return false, err
+	}
+	record.ReturnMs = milliseconds(time.Since(healed))
+	d.view.line("   healed: %s answered again after %d ms", name, record.ReturnMs)
+	problems = append(problems, answered...)
+
+	deaf, err := d.leader(ctx)
+	if err != nil {
+		return false, err
+	}
+	name = d.cluster.members[deaf].Name
+	d.view.line("   one way only: nothing that %s, the leader, sends arrives, and it hears all", name)
+	gap, more, err := d.cutOff(ctx, deaf, "network:one-way", func(other string) { d.net.CutOne(name, other) }, func() {})
+	if err != nil {
+		return false, err
+	}
+	d.net.Heal()
+	if err := d.answers(ctx, deaf, cutBudget); err != nil {
+		return false, err
+	}
+	record.OneWayMs = milliseconds(gap)
+	problems = append(problems, more...)
+	d.view.result(len(problems) == 0, "every acknowledged write is there once; after the one-way cut writes went on within %d ms", record.OneWayMs)
+	d.show(problems)
+	record.Held, record.Seconds = len(problems) == 0, seconds(time.Since(began))
+	if !record.Held {
+		if err := d.writeEvidence("network.txt", problems); err != nil {
+			return false, err
+		}
+	}
+	return record.Held, d.view.claim(record)
+}
+
+// cutOff disturbs the way from node i to each other one while a probe writes
+// through these, until writes have gone on for a while. meanwhile is called once
+// the cut is there.
+func (d *demoRun) cutOff(ctx context.Context, i int, key string, cut func(other string), meanwhile func()) (gap time.Duration, problems []string, err error) {
+	others := slices.Delete(slices.Clone(d.addrs), i, i+1)
+	p := startProbe(key, others...)
+	if err := pause(ctx, cutTime/2); err != nil {
+		return 0, nil, err
+	}
+	for _, m := range d.cluster.members {
+		if m.ID != d.cluster.members[i].ID {
+			cut(m.Name)
+		}
+	}
+	meanwhile()
+	before := p.acks.Load()
+	for end := time.Now().Add(cutBudget); p.acks.Load() < before+ackedAfterCrash; {
+		if err := pause(ctx, lookEvery); err != nil {
+			return 0, nil, err
+		}
+		if time.Now().After(end) {
+			problems = append(problems, fmt.Sprintf("no write was acknowledged for %v", cutBudget))
+			break
+		}
+	}
+	if err := pause(ctx, cutTime); err != nil {
+		return 0, nil, err
+	}
+	if err := p.stop(others[0]); err != nil {
+		return 0, nil, err
+	}
+	return p.gap, append(problems, p.broken...), nil
+}
+
+// minorityAsked is how many commands minority sends.
+const minorityAsked = 2
+
+// minority reads and writes through a node that is cut off, and returns what was
+// answered though it could not be known.
+func (d *demoRun) minority(i int) (answered []string) {
+	for _, args := range [minorityAsked][]string{{"GET", incrKey}, {"SET", "network:minority", "x"}} {
+		conn, err := dialRESP(d.addrs[i], time.Second)
+		if err != nil {
+			answered = append(answered, fmt.Sprintf("%s: it could not even be asked: %v", args[0], err))
+			continue
+		}
+		v, err := conn.do(probeTimeout, args...)
+		conn.Close()
+		if err != nil || !v.IsError() {
+			answered = append(answered, fmt.Sprintf("%s through a node that is cut off: %q %v", args[0], v.Str, err))
+		}
+	}
+	return answered
+}
