@@ -210,7 +210,7 @@ func nodesIn(t *testing.T, dir string) []int {
 			continue
 		}
 		line, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		if err == nil && bytes.Contains(line, []byte("\x00start\x00--dir\x00"+dir)) {
+		if err == nil && bytes.Contains(line, []byte("\x00--dir\x00"+dir)) {
 			pids = append(pids, pid)
 		}
 	}
