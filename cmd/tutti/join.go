@@ -35,7 +35,7 @@ func joinCommand() *cobra.Command {
 		Long: `Makes this machine a node of the cluster that one at ADDR belongs to (port 7379
 unless given), and serves in the foreground. If it was cut off before, running
 it again goes on. --token - reads the token from standard input.`,
-		Example: "  tutti join 10.0.0.11 --token tutti1.…\n  tutti join 127.0.0.1 --token tutti1.… --dir ./two --listen 127.0.0.1:6380",
+		Example: "  tutti join 10.0.0.11 --zone z2 --token tutti1.…",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return join(o, args[0]) },
 	}

@@ -25,6 +25,7 @@ type placeOptions struct {
 
 func (o *placeOptions) flags(c *cobra.Command) {
 	o.runOptions.flags(c)
+	_ = c.Flags().MarkHidden("debug-command") // for those who test, see tutti start
 	c.Flags().StringVar(&o.name, "node", "", "name of this node (default: that of the machine)")
 	c.Flags().StringVar(&o.zone, "zone", "", "what fails together with this node: a rack, a room, a site")
 	c.Flags().StringVar(&o.listen, "listen", defaultAddr, "address for clients")

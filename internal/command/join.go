@@ -31,12 +31,12 @@ func tuttiTokenCreate(c *Ctx) {
 		switch {
 		case c.is(i, "TTL"):
 			var n uint64
-			n, ok = c.between(i+1, 1, uint64(tokenTTLMax/time.Second))
+			n, ok = between(c, i+1, 1, uint64(tokenTTLMax/time.Second))
 			ttl = time.Duration(n) * time.Second
 		case c.is(i, "USES"):
-			uses, ok = c.between(i+1, 1, usesMax)
+			uses, ok = between(c, i+1, 1, usesMax)
 		case c.is(i, "ROLE"):
-			role, ok = c.role(i + 1)
+			role, ok = roleOf(c, i + 1)
 		default:
 			c.Error(TextSyntax)
 			return
@@ -58,7 +58,7 @@ func tuttiTokenCreate(c *Ctx) {
 }
 
 // between parses argument i as a number from least to most, or answers the error.
-func (c *Ctx) between(i int, least, most uint64) (uint64, bool) {
+func between(c *Ctx, i int, least, most uint64) (uint64, bool) {
 	n, ok := c.number(i, most)
 	if ok && n < least {
 		c.Error(TextNotInt)
@@ -67,8 +67,8 @@ func (c *Ctx) between(i int, least, most uint64) (uint64, bool) {
 	return n, ok
 }
 
-// role parses argument i as a role, or answers the error.
-func (c *Ctx) role(i int) (cluster.Role, bool) {
+// roleOf parses argument i as a role, or answers the error.
+func roleOf(c *Ctx, i int) (cluster.Role, bool) {
 	for _, r := range [...]cluster.Role{cluster.Storage, cluster.Gateway} {
 		if resp.IsWord(c.Args[i], r.String()) {
 			return r, true
@@ -122,7 +122,7 @@ func tuttiTokenRevoke(c *Ctx) {
 		return
 	}
 	if err := m.RevokeToken(id); err != nil {
-		c.joinError(err)
+		joinError(c, err)
 		return
 	}
 	c.OK()
@@ -131,7 +131,7 @@ func tuttiTokenRevoke(c *Ctx) {
 func tuttiJoin(c *Ctx) {
 	r, err := trust.DecodeJoinRequest(c.Args[2])
 	if err != nil {
-		c.joinError(err)
+		joinError(c, err)
 		return
 	}
 	m := c.beginMeta()
@@ -140,7 +140,7 @@ func tuttiJoin(c *Ctx) {
 	}
 	answer, err := m.Join(r, c.Args[1])
 	if err != nil {
-		c.joinError(err)
+		joinError(c, err)
 		return
 	}
 	c.Bulk(answer.Encode(nil))
@@ -156,7 +156,7 @@ var joinCodes = []struct {
 	{trust.ErrVersion, "NEEDVERSION"},
 }
 
-func (c *Ctx) joinError(err error) {
+func joinError(c *Ctx, err error) {
 	for _, x := range joinCodes {
 		if errors.Is(err, x.err) {
 			c.Error(fmt.Sprintf("%s %v. Not applied.", x.code, err))
