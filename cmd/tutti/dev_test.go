@@ -21,10 +21,10 @@ type devCluster struct {
 	base int
 }
 
-func startDev(t *testing.T, dir string, nodes int) devCluster {
+func startDev(t *testing.T, dir string, nodes int, flags ...string) devCluster {
 	t.Helper()
 	c := devCluster{dir: dir, base: freeBase(t, nodes)}
-	c.running = launch(t, t.TempDir(), "dev", "--dir", dir, "--nodes", fmt.Sprint(nodes), "--listen", loopback(c.base))
+	c.running = launch(t, t.TempDir(), append([]string{"dev", "--dir", dir, "--nodes", fmt.Sprint(nodes), "--listen", loopback(c.base)}, flags...)...)
 	c.line(t, "ready:")
 	return c
 }

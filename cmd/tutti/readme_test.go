@@ -70,6 +70,7 @@ func shellOutput(line string, env []string) (string, error) {
 type stage struct {
 	bin     string
 	cluster *devCluster
+	http    int // port that stands for 9121
 }
 
 // redisCLI stands in for redis-cli, which need not be there: the same command
@@ -95,9 +96,34 @@ func newStage(t *testing.T) *stage {
 // ports finds the addresses that dev uses unless it is told others.
 var ports = regexp.MustCompile(`\b63(79|80|81)\b`)
 
+// httpPorts are those that documents name for HTTP; they stand for ports behind
+// those of the clients.
+var httpPorts = regexp.MustCompile(`\b912[123]\b`)
+
+// served returns the flags of tutti dev in a block that serves.
+func (s *stage) served(t *testing.T, b block) []string {
+	t.Helper()
+	line := strings.ReplaceAll(strings.Join(b.lines, "\n"), "go run ./cmd/tutti", "tutti")
+	flags, ok := strings.CutPrefix(line, "tutti dev")
+	if !ok {
+		t.Fatalf("%s: the test does not know how to serve %q", b.place, line)
+	}
+	if s.http = freeBase(t, 3); flags == "" {
+		return nil
+	}
+	return strings.Fields(s.localHTTP(flags))
+}
+
+func (s *stage) localHTTP(line string) string {
+	return httpPorts.ReplaceAllStringFunc(line, func(p string) string {
+		n, _ := strconv.Atoi(p)
+		return strconv.Itoa(s.http + n - 9121)
+	})
+}
+
 // local puts this stage's program and ports into a command.
 func (s *stage) local(line string) string {
-	line = strings.ReplaceAll(line, "go run ./cmd/tutti", "tutti")
+	line = s.localHTTP(strings.ReplaceAll(line, "go run ./cmd/tutti", "tutti"))
 	return ports.ReplaceAllStringFunc(line, func(p string) string {
 		n, _ := strconv.Atoi(p)
 		return strconv.Itoa(s.cluster.base + n - 6379)
@@ -118,11 +144,7 @@ func (s *stage) play(t *testing.T, b block, ci string) {
 			}
 		}
 	case "sh serve":
-		line := strings.Join(b.lines, "\n")
-		if line != "go run ./cmd/tutti dev" {
-			t.Fatalf("%s: the test does not know how to serve %q", b.place, line)
-		}
-		c := startDev(t, filepath.Join(t.TempDir(), "data"), 3)
+		c := startDev(t, filepath.Join(t.TempDir(), "data"), 3, s.served(t, b)...)
 		s.cluster = &c
 	case "sh run":
 		if err := shell(s.local(strings.Join(b.lines, "\n")), s.env()); err != nil {

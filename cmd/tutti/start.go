@@ -168,6 +168,9 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 	if err != nil {
 		return startError(err)
 	}
+	if nerr := notify(notifyReady); nerr != nil {
+		log.Warn("tell the service manager", slog.Any("error", nerr))
+	}
 	if ready != nil {
 		if err = ready(ctx, n); ctx.Err() != nil {
 			err = nil // it was told to stop
@@ -179,7 +182,8 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 	if cause := context.Cause(ctx); errors.Is(cause, node.ErrRemoved) {
 		err = &exitError{code: exitFailed, what: cause.Error(), safe: "the others hold all of its data", do: "delete " + o.dir + "; tutti join takes this machine in again, as a new node"}
 	}
-	stop() // a second signal ends the process at once
+	_ = notify(notifyStopping) // it has asked for it, most likely
+	stop()                     // a second signal ends the process at once
 	closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if stopErr := n.Stop(closing); stopErr != nil && err == nil {

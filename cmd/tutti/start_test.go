@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -92,5 +95,47 @@ func TestHTTPBeyondTheLoopbackIsTLS(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(b), "HTTPS") {
 		t.Errorf("plain HTTP is answered: %d %s", resp.StatusCode, b)
+	}
+}
+
+// A service manager is told when the node serves, and when it begins to stop.
+func TestStartTellsTheServiceManager(t *testing.T) {
+	t.Parallel()
+	dir := formed(t)
+	sock, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sock.Close()
+	told := func() string {
+		t.Helper()
+		_ = sock.SetReadDeadline(time.Now().Add(patience))
+		b := make([]byte, 100)
+		n, err := sock.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b[:n])
+	}
+	addr := loopback(freeBase(t, 1))
+	cmd := exec.Command(binary(t), "start", "--dir", dir, "--http-listen", addr)
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+sock.LocalAddr().String())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	if s := told(); s != notifyReady {
+		t.Fatalf("told %q", s)
+	}
+	// It serves at that moment, without another try.
+	body(t, http.DefaultClient, "http://"+addr+"/health/live")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if s := told(); s != notifyStopping {
+		t.Errorf("told %q", s)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // namedPath finds paths in backticks: `internal/shard/core.go`, `cmd/tutti`,
 // `docs/GUARANTEES.md`, `bench/results/*.json`.
-var namedPath = regexp.MustCompile("`((?:internal|cmd|docs|bench|conformance|tools|examples|tuttitest|\\.ci)/[^`\\s]*)`")
+var namedPath = regexp.MustCompile("`((?:internal|cmd|docs|bench|conformance|deploy|tools|examples|tuttitest|\\.ci)/[^`\\s]*)`")
 
 // suffix is what may follow a path inside the backticks: a line number, an
 // anchor, Go's "and all below".
@@ -18,7 +18,7 @@ var suffix = regexp.MustCompile(`(:\d+|#.*|/\.\.\.|/)$`)
 
 func TestDocumentsNameOnlyPathsThatExist(t *testing.T) {
 	var documents []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "bench/*.md", "conformance/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "bench/*.md", "conformance/*.md", "deploy/*.md"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)
