@@ -132,6 +132,7 @@ func (in *inbound) clockTold(l *Links, b []byte) error {
 	}
 	if k := l.link(in.from); k != nil {
 		k.tally.rtt.Store(int64(now - q.asked))
+		k.trips.note(now, now-q.asked)
 	}
 	wall := time.Duration(be.Uint64(b[clockAskBytes:])) * time.Millisecond
 	in.sample(l, bounds{low: wall - now, high: wall + wallStep - q.asked, at: now})

@@ -115,6 +115,7 @@ type link struct {
 	mu    sync.Mutex // guards up, and orders what Changed is told
 	up    bool       // Changed was told so last
 	tally tally
+	trips trips
 }
 
 // lane is the frames that wait for one connection.

@@ -15,7 +15,7 @@
 //	read.go        who waits for a view, or for a majority
 //
 // Beside that way lie what a leader does on the side (heavy.go, sweeper.go,
-// space.go, audits.go, change.go, slots.go), what every replica does (auditor.go,
+// space.go, audits.go, change.go, slots.go, reach.go), what every replica does (auditor.go,
 // snapshot.go, members.go, invite.go, campaign.go, transfer.go), and how
 // replicas come to a node and leave it (hosting.go).
 //

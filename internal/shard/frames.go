@@ -31,6 +31,8 @@ const (
 	kindInvite    peer.Kind = 29 // shard:8 replica:8 data:8 descriptor
 	kindWho       peer.Kind = 30 // shard:8 replica:8
 	kindGone      peer.Kind = 31 // shard:8 replica:8
+	kindReachAsk  peer.Kind = 83 // shard:8
+	kindReachTell peer.Kind = 84 // shard:8 way(ns):8
 )
 
 var be = binary.BigEndian
@@ -40,7 +42,7 @@ func (h *Host) takeFrames(links *peer.Links) {
 	links.Handle(kindGroup, h.groupFrame)
 	links.Handle(kindReply, h.replyFrame)
 	for _, kind := range []peer.Kind{kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged,
-		kindScrubTell, kindScrubOdd, kindAsk, kindStepDown, kindInvite, kindWho, kindGone} {
+		kindScrubTell, kindScrubOdd, kindAsk, kindStepDown, kindInvite, kindWho, kindGone, kindReachAsk, kindReachTell} {
 		links.Handle(kind, func(from cluster.NodeID, b []byte) { h.replicaFrame(from, kind, b) })
 	}
 	links.HandleStream(snapHead, h.receiveSnapshot)
@@ -115,6 +117,10 @@ func (r *Replica) frame(from cluster.NodeID, kind peer.Kind, b []byte) bool {
 		r.loop.post(inLoop{r, func() { r.members.heardAsk(from, be.Uint64(b)) }})
 	case kind == kindWho && len(b) == 8:
 		r.loop.post(inLoop{r, func() { r.members.heardWho(from, cluster.ReplicaID(be.Uint64(b))) }})
+	case kind == kindReachAsk && len(b) == 0:
+		r.loop.post(inLoop{r, func() { r.reachAsked(from) }})
+	case kind == kindReachTell && len(b) == 8:
+		r.loop.post(inLoop{r, func() { r.reachTold(from, be.Uint64(b)) }})
 	case kind == kindReadAsk && len(b) == 8:
 		r.loop.post(readAsk{r, from, be.Uint64(b)})
 	case kind == kindReadTell && len(b) == 24:

@@ -31,6 +31,7 @@ type leadership struct {
 	give     *cluster.SlotRange // the shard is to own these; nil: what it has
 	room     room
 	health   audit.Health
+	reach    audit.Reach
 	audits   audits
 	changes  changes
 	answers  answers
@@ -70,6 +71,7 @@ func (l *leadership) tick() {
 	l.audits.compare()
 	l.audits.tick()
 	l.watchDisk()
+	l.watchLinks()
 	l.room.count()
 }
 
@@ -83,6 +85,7 @@ func (l *leadership) start() error {
 	}
 	l.clock.start(l.r.machine.applied.Time)
 	l.health.Begin(l.r.ticks)
+	l.reach.Begin(l.r.ticks)
 	l.sweep = newSweeper(l)
 	l.audits.begin()
 	l.r.setLead(Lead{Node: l.r.host.cfg.Node, Term: l.r.term, Self: true})
