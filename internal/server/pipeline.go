@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"time"
 
 	"tutti/internal/cluster"
@@ -77,24 +78,14 @@ func argsBytes(args [][]byte) (n int) {
 // pipeline must not ask for more than memory holds.
 func (c *conn) flush() {
 	rest := c.pipeline.pending
-	detour := detour{lane: c.lane}
-	defer detour.end()
-	var sent *cluster.Map
+	d := detour{lane: c.lane}
+	defer d.end()
 	for len(rest) > 0 && !c.closed {
 		if len(c.out.replies) > outMax && !c.write() {
 			break
 		}
 		began := time.Now()
-		detour.begin(began)
-		if m := c.s.cfg.Router.Map(); m != sent {
-			// All by one map: commands on one key must not overtake each other.
-			sent = m
-			place(m, rest)
-		}
-		refused, all := c.execute(rest)
-		if !all && !detour.again(sent, refused...) {
-			answerAll(rest, errMoving)
-		}
+		c.step(rest, &d)
 		if c.left() {
 			break
 		}
@@ -104,6 +95,7 @@ func (c *conn) flush() {
 		}
 		if n > 0 {
 			c.answered(rest[:n], began)
+			d.end() // the others have their time before them
 		}
 		for i := range n {
 			at := len(c.out.replies)
@@ -113,6 +105,29 @@ func (c *conn) flush() {
 		rest = rest[n:]
 	}
 	c.pipeline.clear()
+}
+
+// executeAll executes commands until all are done or the client has gone.
+func (c *conn) executeAll(list []pending) {
+	d := detour{lane: c.lane}
+	defer d.end()
+	for slices.ContainsFunc(list, func(p pending) bool { return !p.done }) && !c.left() {
+		c.step(list, &d)
+	}
+}
+
+// step executes those of the commands that are not done, as far as the map and
+// the shards let it.
+func (c *conn) step(list []pending, d *detour) {
+	if m := d.begin(); m != d.placed {
+		// All by one map: commands on one key must not overtake each other.
+		d.placed = m
+		place(m, list)
+	}
+	refused, all := c.execute(list)
+	if !all && !d.again(d.placed, refused...) {
+		answerAll(list, errMoving)
+	}
 }
 
 // place finds out where those of the commands go that are not done.
