@@ -88,7 +88,7 @@ func (r *request) watch(key []byte) (ok bool) {
 	w.DB, w.Key = s.db, append([]byte{}, key...)
 	args := [][]byte{[]byte("TUTTI.KEYVERSION"), w.Key}
 	p := []pending{{cmd: r.s.cfg.Table.Find(args[0]), args: args, db: s.db}}
-	r.c.executeAll(p)
+	r.c.lanes.executeAll(p)
 	if w.Version, w.Exists, ok = command.ParseKeyVersion(p[0].reply); !ok {
 		r.Out = append(r.Out, p[0].reply...)
 		return false
@@ -120,7 +120,7 @@ func exec(r *request, _ [][]byte) {
 	}
 	r.c.recheck(m)
 	began := time.Now()
-	t, failed, text := r.c.transact(m, watches)
+	t, failed, text := r.c.lanes.transactAnywhere(m, watches)
 	switch {
 	case text != "":
 		r.Error(text)
@@ -131,36 +131,6 @@ func exec(r *request, _ [][]byte) {
 			r.c.answered(t.cmds, began)
 		}
 		r.answerExec(m, t.cmds)
-	}
-}
-
-// transact sends a MULTI to its shard, by newer maps if it has moved, and returns
-// what was evaluated. failed says that a watched key changed, text is an error.
-func (c *conn) transact(m *multi, watches []watched) (t transaction, failed bool, text string) {
-	d := detour{lane: c.lane}
-	defer d.end()
-	for {
-		var refused []*group.Refusal
-		sent := d.begin()
-		t = plan(sent, m, c.session.db, watches)
-		switch {
-		case t.way == toSeveral:
-			return t, false, command.TextCrossShard
-		case t.way == toNobody && len(t.cmds)+len(watches) == 0:
-			return t, false, ""
-		case t.way == toShard && t.strayed:
-			return t, true, ""
-		case t.way == toShard:
-			t.proto = c.session.proto
-			var ref *group.Refusal
-			if failed, text, ref = c.lane.transact(t); ref == nil {
-				return t, failed, text
-			}
-			refused = append(refused, ref)
-		}
-		if !d.again(sent, refused...) {
-			return t, false, errMoving
-		}
 	}
 }
 

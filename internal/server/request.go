@@ -76,13 +76,13 @@ func (r *request) handle(cmd *command.Command, args [][]byte) {
 // view evaluates f over a view of the shard that owns a slot, see lane.read, or
 // answers the error.
 func (r *request) view(slot uint16, f func(tx eval.Reads)) (ok bool) {
-	d := detour{lane: r.c.lane}
+	d := r.c.lanes.detour()
 	defer d.end()
 	for {
 		var refused []*group.Refusal
 		sent := d.begin()
 		if at := locateSlot(sent, slot); at.way == toShard {
-			text, ref := r.c.lane.read(&shard.Read{Shard: at.shard}, at.claim, f)
+			text, ref := r.c.lanes.read(&shard.Read{Shard: at.shard}, at.claim, f)
 			if ref == nil {
 				if text != "" {
 					r.Error(text)
