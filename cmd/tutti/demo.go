@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tutti/internal/node"
-	"tutti/internal/proof/netfault"
 )
 
 // The demo's cluster and patience.
@@ -77,17 +76,14 @@ func (o *demoOptions) check() error {
 
 // demoRun is one run of the demo.
 type demoRun struct {
-	view    *view
-	cluster *localCluster
-	net     *netfault.Switch
-	addrs   []string // of the storage nodes; until the last claim by index of the machine
-	removed [machines]bool
-	ledger  *ledger
-	total   findings // of all ledgers so far
-	root    string   // of the input
-	files   []fileReceipt
-	began   time.Time
-	keep    bool // the receipts are kept even if all held
+	fleet
+	view   *view
+	ledger *ledger
+	total  findings // of all ledgers so far
+	root   string   // of the input
+	files  []fileReceipt
+	began  time.Time
+	keep   bool // the receipts are kept even if all held
 }
 
 // allClaim is the last record.
@@ -242,7 +238,7 @@ func (d *demoRun) fail(record allClaim) error {
 
 // detach starts the nodes again as processes that outlive this one, and reach
 // each other directly. Until now they would have died with it.
-func (d *demoRun) detach(ctx context.Context) error {
+func (d *fleet) detach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, demoReadyTimeout)
 	defer cancel()
 	d.cluster.flags = nil

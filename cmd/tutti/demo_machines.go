@@ -46,6 +46,14 @@ const (
 // machineNames are what the machines are called, zones by the way.
 var machineNames = [machines]string{"a", "b", "c", "gate", "d", "e"}
 
+// fleet is the machines.
+type fleet struct {
+	cluster *localCluster
+	net     *netfault.Switch
+	addrs   []string // of the storage nodes; until the last claim by index of the machine
+	removed [machines]bool
+}
+
 // machineMembers gives the machines their ids, in the order in which they join,
 // and addresses that are free.
 func machineMembers() ([]node.Member, error) {
@@ -61,7 +69,7 @@ func machineMembers() ([]node.Member, error) {
 }
 
 // wire has each machine reach every other one through the switch.
-func (d *demoRun) wire() error {
+func (d *fleet) wire() error {
 	d.net = netfault.New(1)
 	d.cluster.flags = make([][]string, machines)
 	for i, from := range d.cluster.members {
@@ -86,7 +94,7 @@ func (d *demoRun) wire() error {
 }
 
 // found begins the cluster with the first machine, as tutti init does it.
-func (d *demoRun) found(ctx context.Context) error {
+func (d *fleet) found(ctx context.Context) error {
 	m := d.cluster.members[0]
 	if err := d.cluster.launch(0, childAttr(), "init", "--name", "demo", "--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer); err != nil {
 		return err
@@ -95,7 +103,7 @@ func (d *demoRun) found(ctx context.Context) error {
 }
 
 // join makes machine i a node, as tutti join does it, and waits until it serves.
-func (d *demoRun) join(ctx context.Context, i int, role string) error {
+func (d *fleet) join(ctx context.Context, i int, role string) error {
 	token, err := d.ask(ctx, "TUTTI.TOKEN", "CREATE", "ROLE", role)
 	if err != nil {
 		return fmt.Errorf("make a token: %w", err)
@@ -112,7 +120,7 @@ func (d *demoRun) join(ctx context.Context, i int, role string) error {
 }
 
 // answers waits until machine i answers a command.
-func (d *demoRun) answers(ctx context.Context, i int, within time.Duration) error {
+func (d *fleet) answers(ctx context.Context, i int, within time.Duration) error {
 	for end := time.Now().Add(within); time.Now().Before(end); {
 		conn, err := dialRESP(d.cluster.members[i].Client, time.Second)
 		if err == nil {
@@ -129,7 +137,7 @@ func (d *demoRun) answers(ctx context.Context, i int, within time.Duration) erro
 	return fmt.Errorf("%s did not answer for %v; its log: %s", d.cluster.members[i].Name, within, d.cluster.logs[i])
 }
 
-func (d *demoRun) serves(ctx context.Context, i int) error {
+func (d *fleet) serves(ctx context.Context, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	_, err := d.cluster.await(ctx, i, led)
@@ -138,7 +146,7 @@ func (d *demoRun) serves(ctx context.Context, i int) error {
 
 // ask sends a command about the cluster to one node after the other until it is
 // answered without an error.
-func (d *demoRun) ask(ctx context.Context, args ...string) (v resp.Value, err error) {
+func (d *fleet) ask(ctx context.Context, args ...string) (v resp.Value, err error) {
 	for end := time.Now().Add(adminTimeout); time.Now().Before(end); {
 		for _, addr := range d.addrs {
 			conn, dialErr := dialRESP(addr, time.Second)
@@ -164,7 +172,7 @@ func (d *demoRun) ask(ctx context.Context, args ...string) (v resp.Value, err er
 
 // placed waits until each shard has as many voters and learners, all on machines
 // that are to have them.
-func (d *demoRun) placed(ctx context.Context, voters, learners int, on ...int) (v clusterView, err error) {
+func (d *fleet) placed(ctx context.Context, voters, learners int, on ...int) (v clusterView, err error) {
 	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
 	defer cancel()
 	for {

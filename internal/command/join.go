@@ -36,7 +36,7 @@ func tuttiTokenCreate(c *Ctx) {
 		case c.is(i, "USES"):
 			uses, ok = between(c, i+1, 1, usesMax)
 		case c.is(i, "ROLE"):
-			role, ok = roleOf(c, i + 1)
+			role, ok = roleOf(c, i+1)
 		default:
 			c.Error(TextSyntax)
 			return

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/group"
 	"tutti/internal/meta"
 	"tutti/internal/peer"
 	"tutti/internal/router"
@@ -33,11 +34,14 @@ type mapKeeper struct {
 	self   Self
 	links  *peer.Links
 	router *router.Router
-	log    *slog.Logger
-	fatal  func(error)
+	// write sends a group to the meta shard, as the router does.
+	write func(g *group.Group, done func(router.Result))
+	log   *slog.Logger
+	fatal func(error)
 	// changed is called after each change.
 	changed func()
 	linked  map[cluster.NodeID]bool // to whom; of the goroutine
+	told    chan error              // that meta has answered; has room for one, so that who answers never waits
 
 	mu      sync.Mutex // guards what follows
 	view    *store.View
@@ -57,12 +61,14 @@ var ErrRemoved = errors.New("this node was removed from the cluster")
 
 func newMapKeeper(h *cluster.Holder, self Self, log *slog.Logger, fatal func(error)) *mapKeeper {
 	return &mapKeeper{holder: h, self: self, log: log, fatal: fatal, reports: make(map[cluster.ShardID]cluster.Descriptor), linked: make(map[cluster.NodeID]bool),
+		told: make(chan error, 1),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
 // open takes what the keeper speaks with, and registers what it hears.
 func (k *mapKeeper) open(links *peer.Links, r *router.Router) {
 	k.links, k.router = links, r
+	k.write = func(g *group.Group, done func(router.Result)) { r.Write(cluster.Meta, g, done) }
 	links.Handle(kindMap, func(_ cluster.NodeID, b []byte) { k.hear(b) })
 	links.Handle(kindMapAsk, k.asked)
 }
@@ -197,22 +203,32 @@ func (k *mapKeeper) keep() {
 	k.link(k.holder.Map())
 	retry := time.NewTimer(retryEvery)
 	defer retry.Stop()
+	telling, more := false, false // meta is being told; something has come in since that began
 	for {
 		select {
 		case <-k.quit:
 			return
 		case <-k.wake:
+			more = true
 		case <-retry.C:
+			more = true
+		case err := <-k.told:
+			telling = false
+			if err != nil {
+				k.log.Debug("meta was not told", slog.Any("error", err))
+			}
+			retry.Reset(retryEvery) // if the map does not show it until then
 		}
 		if err := k.takeOver(); err != nil {
 			k.fatal(err)
 			return
 		}
 		k.askIfBehind()
-		if k.tellMeta() {
-			retry.Stop()
-		} else {
-			retry.Reset(retryEvery)
+		if more && !telling {
+			more = false
+			if telling = k.tellMeta(); !telling {
+				retry.Stop()
+			}
 		}
 	}
 }
@@ -272,21 +288,23 @@ func (k *mapKeeper) tellRemoved(before, m *cluster.Map) {
 	for _, x := range before.Members {
 		if _, in := m.Member(x.ID); !in && x.ID != k.self.Node {
 			k.links.Queue(x.ID, peer.Control, kindMap, m.Encode)
+			k.links.Flush() // before its link is closed
 		}
 	}
-	k.links.Flush() // before their links are closed
 }
 
-// tellMeta tells the meta shard what this node knows better, and reports whether
-// nothing is left to tell.
+// tellMeta begins to tell the meta shard what this node knows better, and reports
+// whether there is anything. It does not wait: meta may have no leader for long,
+// and the newest map must not wait for that. The outcome comes to k.told.
 func (k *mapKeeper) tellMeta() bool {
 	m := k.holder.Map()
-	var cmds [][][]byte
+	g := &group.Group{Proto: 2}
+	tell := func(args [][]byte) { g.Cmds = append(g.Cmds, group.Command{Args: args}) }
 	me, ok := m.Member(k.self.Node)
 	if want := me; ok {
 		want.Peer, want.Client, want.Version = k.self.Peer, k.self.Client, cluster.Newest
 		if want != me {
-			cmds = append(cmds, words("TUTTI.MEMBER", "ANNOUNCE", number(want.ID), want.Peer, want.Client, number(want.Version)))
+			tell(words("TUTTI.MEMBER", "ANNOUNCE", number(want.ID), want.Peer, want.Client, number(want.Version)))
 		}
 	}
 	k.mu.Lock()
@@ -295,16 +313,29 @@ func (k *mapKeeper) tellMeta() bool {
 			delete(k.reports, id)
 			continue
 		}
-		cmds = append(cmds, [][]byte{[]byte("TUTTI.REPORT"), d.Encode(nil)})
-	}
-	k.mu.Unlock()
-	for _, args := range cmds {
-		if err := k.do(args); err != nil {
-			k.log.Debug("meta was not told", slog.String("command", string(args[0])), slog.Any("error", err))
-			return false
+		if len(g.Cmds) < group.CommandsMax { // the others are told when these are known
+			tell([][]byte{[]byte("TUTTI.REPORT"), d.Encode(nil)})
 		}
 	}
-	return len(cmds) == 0
+	k.mu.Unlock()
+	if len(g.Cmds) == 0 {
+		return false
+	}
+	k.write(g, func(r router.Result) { k.told <- outcome(r) })
+	return true
+}
+
+// outcome returns the first error of commands that the meta shard was sent.
+func outcome(r router.Result) error {
+	if r.Err != "" {
+		return errors.New(r.Err)
+	}
+	for _, p := range r.Reply.Replies {
+		if len(p) > 0 && p[0] == '-' {
+			return errors.New(string(p))
+		}
+	}
+	return nil
 }
 
 // do runs a command on the meta shard.

@@ -52,11 +52,9 @@ type Config struct {
 	// its own file.
 	Via map[cluster.NodeID]string
 	// Service changes what clients are to speak, from now on. Nil: as before.
-	Service *Service
-	// HTTPListen is where to answer HTTP, see package web. Empty: nowhere.
-	HTTPListen    string
-	ListenHTTP    func(addr string) (net.Listener, error) // nil: TCP
-	Debug         bool                                    // allow the DEBUG command
+	Service       *Service
+	HTTP          HTTP
+	Debug         bool // allow the DEBUG command
 	Tick          time.Duration
 	LogBytesMax   int64
 	MemtableBytes int64         // see store.Config
@@ -65,6 +63,12 @@ type Config struct {
 	// Failed is called once when the node can't go on; the process should end
 	// at once. Nil: panic.
 	Failed func(err error)
+}
+
+// HTTP is where a node answers HTTP, see package web.
+type HTTP struct {
+	Listen string                                  // empty: nowhere
+	Open   func(addr string) (net.Listener, error) // nil: TCP
 }
 
 // Node is a running node.
@@ -123,8 +127,8 @@ func (c *Config) fill() {
 	if c.ListenPeers == nil {
 		c.ListenPeers = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
 	}
-	if c.ListenHTTP == nil {
-		c.ListenHTTP = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+	if c.HTTP.Open == nil {
+		c.HTTP.Open = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
 	}
 	if c.Failed == nil {
 		c.Failed = func(err error) { panic(err) }

@@ -24,10 +24,10 @@ type telling struct {
 // on the way reads or changes what is told of the node.
 func (w *telling) open() error {
 	n := w.n
-	if n.cfg.HTTPListen == "" {
+	if n.cfg.HTTP.Listen == "" {
 		return nil
 	}
-	l, err := n.cfg.ListenHTTP(n.cfg.HTTPListen)
+	l, err := n.cfg.HTTP.Open(n.cfg.HTTP.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for http: %w", err)
 	}

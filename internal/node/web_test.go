@@ -33,8 +33,8 @@ func startWatched(t *testing.T, nodes int) *watchedCluster {
 	t.Helper()
 	c := &watchedCluster{http: make([]string, nodes)}
 	c.Cluster = nodetest.Start(t, nodetest.Options{Nodes: nodes, Shards: 2, Configure: func(i int, cfg *node.Config) {
-		cfg.HTTPListen = "127.0.0.1:0"
-		cfg.ListenHTTP = func(addr string) (net.Listener, error) {
+		cfg.HTTP.Listen = "127.0.0.1:0"
+		cfg.HTTP.Open = func(addr string) (net.Listener, error) {
 			l, err := net.Listen("tcp", addr)
 			if err == nil {
 				c.http[i] = l.Addr().String()

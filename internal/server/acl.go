@@ -50,7 +50,7 @@ func (r *request) onMeta(args ...string) (reply resp.Value, ok bool) {
 	for i, a := range args {
 		p.args[i] = []byte(a)
 	}
-	result := r.c.lane.group(cluster.Meta, &group.Group{Proto: 2}, []pending{p})
+	result := r.c.lanes.group(cluster.Meta, &group.Group{Proto: 2}, []pending{p})
 	if result.Err != "" {
 		r.Error(result.Err)
 		return reply, false

@@ -79,20 +79,23 @@ func locateSlot(m *cluster.Map, slot uint16) address {
 // detour is how commands that a shard refused are sent anew, or what has no owner
 // for now, by a newer map, within the time that one attempt has.
 type detour struct {
-	lane  *lane
-	began time.Time
-	tries int
+	lane   *lane
+	began  time.Time    // zero: nothing has been sent
+	placed *cluster.Map // by which the commands of a pipeline have their places
+	tries  int
 }
 
 // detoursMax is how often commands are sent anew: more than once only if slots
 // move twice meanwhile.
 const detoursMax = 8
 
-// begin says when commands are sent; the first time counts.
-func (d *detour) begin(now time.Time) {
+// begin is to be called before commands are sent, and returns the map to send
+// them by. Their time runs from the first time on.
+func (d *detour) begin() *cluster.Map {
 	if d.began.IsZero() {
-		d.began = now
+		d.began = time.Now()
 	}
+	return d.lane.router.Map()
 }
 
 // again takes over what the shards knew that refused commands, and waits until
@@ -118,4 +121,7 @@ func (d *detour) again(sent *cluster.Map, refused ...*group.Refusal) bool {
 }
 
 // end ends the detour: what comes next has time of its own.
-func (d *detour) end() { d.lane.until = time.Time{} }
+func (d *detour) end() {
+	d.lane.until = time.Time{}
+	d.began, d.tries = time.Time{}, 0
+}

@@ -262,7 +262,7 @@ func clusterGetkeysinslot(r *request, args [][]byte) {
 // begin, which it calls again if it has to begin again. It answers the error if
 // they can't be read.
 func (r *request) eachKey(slot int, f func(key []byte) bool, begin func()) (ok bool) {
-	_, ok = r.view(uint16(slot), func(tx eval.Reads) {
+	return r.view(uint16(slot), func(tx eval.Reads) {
 		begin()
 		for cursor, more := uint64(0), true; more; more = more && cursor != 0 {
 			cursor = tx.ScanKeys(r.c.session.db, slot, slot+1, cursor, scanBatch, func(key []byte, _ keyspace.Type) {
@@ -270,7 +270,6 @@ func (r *request) eachKey(slot int, f func(key []byte) bool, begin func()) (ok b
 			})
 		}
 	})
-	return ok
 }
 
 const scanBatch = 1000

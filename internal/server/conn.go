@@ -32,8 +32,7 @@ type conn struct {
 	session  session
 	face     face
 	pipeline pipeline
-	lane     *lane   // executes the groups of one shard after the other
-	lanes    []*lane // execute those of several shards at once
+	lanes    lanes
 	out      outbox
 	request  request // the command that is being executed here
 
@@ -61,7 +60,7 @@ func newConn(s *Server, id uint64, nc net.Conn) *conn {
 	c.in.init(s, nc, client)
 	c.out.init(s, nc, cut)
 	c.wait = patience{gone: c.gone, patrol: &s.patrol, quiet: &c.session.quiet, client: client}
-	c.lane = newLane(s, &c.wait)
+	c.lanes = newLanes(c)
 	c.request = request{s: s, c: c}
 	return c
 }
@@ -100,7 +99,7 @@ func (c *conn) serve() {
 		if _, refused := errors.AsType[*resp.ProtocolError](err); refused {
 			linger(c.nc)
 		}
-		c.in.release(c.unsure())
+		c.in.release(c.lanes.anyUnsure())
 	}
 }
 

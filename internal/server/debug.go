@@ -90,7 +90,7 @@ func debugSlots(r *request, args [][]byte) {
 
 func debugObject(r *request, key []byte) {
 	line, found := "", false
-	_, ok := r.view(keyspace.Slot(key), func(tx eval.Reads) {
+	ok := r.view(keyspace.Slot(key), func(tx eval.Reads) {
 		line, found = "", false
 		if o := tx.Open(r.c.session.db, key); o != nil {
 			line, found = "Value at:0x0 refcount:1 encoding:"+o.Type.String()+" serializedlength:0 lru:0 lru_seconds_idle:0", true

@@ -15,7 +15,8 @@
 //	dispatch.go  finds who executes a command
 //	pipeline.go  gathers commands with keys, and hands them to lanes
 //	address.go   where commands go, and the way of those that went wrong
-//	lane.go      executes the commands of one shard
+//	lanes.go     executes the commands of a connection, of several shards at once
+//	lane.go      executes those of one shard
 //	eval.go      evaluates reads over a view
 //	wait.go      waits, with an eye on the client
 //	lookout.go   sees a client go while its command waits

@@ -7,7 +7,6 @@ import (
 	"tutti/internal/command"
 	"tutti/internal/eval"
 	"tutti/internal/group"
-	"tutti/internal/keyspace"
 	"tutti/internal/shard"
 )
 
@@ -87,13 +86,16 @@ func (r *request) watch(key []byte) (ok bool) {
 	}
 	var w watched
 	w.DB, w.Key = s.db, append([]byte{}, key...)
-	w.shard, ok = r.view(keyspace.Slot(key), func(tx eval.Reads) {
-		w.Version, w.Exists = tx.KeyVersion(w.DB, w.Key)
-	})
-	if ok {
-		s.watches = append(s.watches, w)
+	args := [][]byte{[]byte("TUTTI.KEYVERSION"), w.Key}
+	p := []pending{{cmd: r.s.cfg.Table.Find(args[0]), args: args, db: s.db}}
+	r.c.lanes.executeAll(p)
+	if w.Version, w.Exists, ok = command.ParseKeyVersion(p[0].reply); !ok {
+		r.Out = append(r.Out, p[0].reply...)
+		return false
 	}
-	return ok
+	w.shard = p[0].shard
+	s.watches = append(s.watches, w)
+	return true
 }
 
 func unwatch(r *request, _ [][]byte) {
@@ -118,7 +120,7 @@ func exec(r *request, _ [][]byte) {
 	}
 	r.c.recheck(m)
 	began := time.Now()
-	t, failed, text := r.c.transact(m, watches, began)
+	t, failed, text := r.c.lanes.transactAnywhere(m, watches)
 	switch {
 	case text != "":
 		r.Error(text)
@@ -129,36 +131,6 @@ func exec(r *request, _ [][]byte) {
 			r.c.answered(t.cmds, began)
 		}
 		r.answerExec(m, t.cmds)
-	}
-}
-
-// transact sends a MULTI to its shard, by newer maps if it has moved, and returns
-// what was evaluated. failed says that a watched key changed, text is an error.
-func (c *conn) transact(m *multi, watches []watched, began time.Time) (t transaction, failed bool, text string) {
-	detour := detour{lane: c.lane, began: began}
-	defer detour.end()
-	for {
-		var refused []*group.Refusal
-		sent := c.s.cfg.Router.Map()
-		t = plan(sent, m, c.session.db, watches)
-		switch {
-		case t.way == toSeveral:
-			return t, false, command.TextCrossShard
-		case t.way == toNobody && len(t.cmds)+len(watches) == 0:
-			return t, false, ""
-		case t.way == toShard && t.strayed:
-			return t, true, ""
-		case t.way == toShard:
-			t.proto = c.session.proto
-			var ref *group.Refusal
-			if failed, text, ref = c.lane.transact(t); ref == nil {
-				return t, failed, text
-			}
-			refused = append(refused, ref)
-		}
-		if !detour.again(sent, refused...) {
-			return t, false, errMoving
-		}
 	}
 }
 

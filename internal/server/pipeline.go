@@ -3,7 +3,6 @@ package server
 import (
 	"time"
 
-	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
@@ -77,24 +76,14 @@ func argsBytes(args [][]byte) (n int) {
 // pipeline must not ask for more than memory holds.
 func (c *conn) flush() {
 	rest := c.pipeline.pending
-	detour := detour{lane: c.lane}
-	defer detour.end()
-	var sent *cluster.Map
+	d := c.lanes.detour()
+	defer d.end()
 	for len(rest) > 0 && !c.closed {
 		if len(c.out.replies) > outMax && !c.write() {
 			break
 		}
 		began := time.Now()
-		detour.begin(began)
-		if m := c.s.cfg.Router.Map(); m != sent {
-			// All by one map: commands on one key must not overtake each other.
-			sent = m
-			place(m, rest)
-		}
-		refused, all := c.execute(rest)
-		if !all && !detour.again(sent, refused...) {
-			answerAll(rest, errMoving)
-		}
+		c.lanes.step(rest, &d)
 		if c.left() {
 			break
 		}
@@ -104,6 +93,7 @@ func (c *conn) flush() {
 		}
 		if n > 0 {
 			c.answered(rest[:n], began)
+			d.end() // the others have their time before them
 		}
 		for i := range n {
 			at := len(c.out.replies)
@@ -113,102 +103,4 @@ func (c *conn) flush() {
 		rest = rest[n:]
 	}
 	c.pipeline.clear()
-}
-
-// place finds out where those of the commands go that are not done.
-func place(m *cluster.Map, all []pending) {
-	for i := range all {
-		p := &all[i]
-		if p.done {
-			continue
-		}
-		if p.address = locate(m, p.cmd, p.args); p.way == toSeveral {
-			p.answer(errorReply(command.TextCrossShard))
-		}
-	}
-}
-
-// answerAll answers those of the commands that are not done with an error.
-func answerAll(all []pending, text string) {
-	for i := range all {
-		if !all[i].done {
-			all[i].answer(errorReply(text))
-		}
-	}
-}
-
-// execute executes commands, each where it goes. If all is false some were left
-// because this node's map is too old: those that have no place in it, and those
-// that shards refused.
-func (c *conn) execute(list []pending) (refused []*group.Refusal, all bool) {
-	id, one := sameShard(list)
-	if !one {
-		return c.runMany(list)
-	}
-	if ref := c.lane.run(id, c.session.proto, list); ref != nil {
-		return []*group.Refusal{ref}, false
-	}
-	return nil, true
-}
-
-func sameShard(all []pending) (id cluster.ShardID, one bool) {
-	for i := range all {
-		if all[i].shard != all[0].shard || all[i].way != toShard || all[i].done {
-			return 0, false
-		}
-	}
-	return all[0].shard, true
-}
-
-// runMany executes commands for several shards: a group for each, at once.
-func (c *conn) runMany(list []pending) (refused []*group.Refusal, all bool) {
-	parts := make(map[cluster.ShardID][]pending)
-	where := make(map[cluster.ShardID][]int)
-	all = true
-	for i, p := range list {
-		switch {
-		case p.done: // by an earlier round
-		case p.way == toNobody:
-			all = false
-		default:
-			parts[p.shard] = append(parts[p.shard], p)
-			where[p.shard] = append(where[p.shard], i)
-		}
-	}
-	for len(c.lanes) < len(parts) {
-		c.lanes = append(c.lanes, newLane(c.s, &patience{gone: c.gone}))
-	}
-	ended := make(chan *group.Refusal, len(parts))
-	lanes, proto := c.lanes, c.session.proto
-	for id, part := range parts {
-		l := lanes[0]
-		lanes = lanes[1:]
-		l.until = c.lane.until
-		go func() { ended <- l.run(id, proto, part) }()
-	}
-	for range parts {
-		ref, how := receive(&c.wait, ended, nil)
-		if how == abandoned {
-			ref = <-ended // the lanes have noticed too
-		}
-		if ref != nil {
-			refused, all = append(refused, ref), false
-		}
-	}
-	for id, part := range parts {
-		for i, at := range where[id] {
-			list[at].reply, list[at].done = part[i].reply, part[i].done
-		}
-	}
-	return refused, all
-}
-
-// unsure reports whether something may still refer to the arguments of commands
-// that have been answered, and forgets it.
-func (c *conn) unsure() bool {
-	unsure := c.lane.forget()
-	for _, l := range c.lanes {
-		unsure = l.forget() || unsure
-	}
-	return unsure
 }

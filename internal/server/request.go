@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/eval"
 	"tutti/internal/group"
@@ -74,27 +73,27 @@ func (r *request) handle(cmd *command.Command, args [][]byte) {
 	}
 }
 
-// view evaluates f over a view of the shard that owns a slot, see lane.read, and
-// returns which that is; or it answers the error.
-func (r *request) view(slot uint16, f func(tx eval.Reads)) (id cluster.ShardID, ok bool) {
-	detour := detour{lane: r.c.lane, began: time.Now()}
-	defer detour.end()
+// view evaluates f over a view of the shard that owns a slot, see lane.read, or
+// answers the error.
+func (r *request) view(slot uint16, f func(tx eval.Reads)) (ok bool) {
+	d := r.c.lanes.detour()
+	defer d.end()
 	for {
 		var refused []*group.Refusal
-		sent := r.s.cfg.Router.Map()
+		sent := d.begin()
 		if at := locateSlot(sent, slot); at.way == toShard {
-			text, ref := r.c.lane.read(&shard.Read{Shard: at.shard}, at.claim, f)
+			text, ref := r.c.lanes.read(&shard.Read{Shard: at.shard}, at.claim, f)
 			if ref == nil {
 				if text != "" {
 					r.Error(text)
 				}
-				return at.shard, text == ""
+				return text == ""
 			}
 			refused = append(refused, ref)
 		}
-		if !detour.again(sent, refused...) {
+		if !d.again(sent, refused...) {
 			r.Error(errMoving)
-			return 0, false
+			return false
 		}
 	}
 }

@@ -1,0 +1,104 @@
+package node
+
+import (
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tutti/internal/cluster"
+	"tutti/internal/group"
+	"tutti/internal/router"
+)
+
+// testKeeper keeps the map of a node that is alone; what it tells meta comes to
+// the channel.
+func testKeeper(t *testing.T) (*mapKeeper, *cluster.Map, chan *told) {
+	t.Helper()
+	m, err := cluster.NewMap(cluster.Map{Epoch: 1, Version: cluster.Newest, Members: []cluster.Member{{ID: 1, Version: cluster.Newest}},
+		Shards: []cluster.Shard{{Descriptor: cluster.Descriptor{ID: 1, Slots: cluster.AllSlots, Generation: 1}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newMapKeeper(cluster.NewHolder(m, func([]byte) error { return nil }), Self{Node: 1}, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
+	sent := make(chan *told, 10)
+	k.changed = func() {}
+	k.write = func(g *group.Group, done func(router.Result)) { sent <- &told{g, done} }
+	return k, m, sent
+}
+
+type told struct {
+	*group.Group
+	done func(router.Result)
+}
+
+// Meta has no leader for a while: what this node has to tell waits, and the newest
+// map does not.
+func TestTellingDoesNotHoldUpTaking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, m, sent := testKeeper(t)
+		k.run()
+		defer k.close()
+		report := func(generation uint64) {
+			k.report(cluster.Descriptor{ID: 1, Slots: cluster.AllSlots, Generation: generation})
+			synctest.Wait()
+		}
+		report(2)
+		if len(sent) != 1 {
+			t.Fatalf("meta was told %d times", len(sent))
+		}
+		first := <-sent
+		next := m
+		hear := func(f func(next *cluster.Map)) {
+			t.Helper()
+			var err error
+			if next, err = next.Change(f); err != nil {
+				t.Fatal(err)
+			}
+			k.hear(next.Encode(nil))
+			synctest.Wait()
+			if got := k.holder.Map().Epoch; got != next.Epoch {
+				t.Fatalf("the map has epoch %d, want %d", got, next.Epoch)
+			}
+		}
+		hear(func(*cluster.Map) {})
+		report(3)
+		hear(func(*cluster.Map) {})
+		if len(sent) != 0 {
+			t.Fatal("meta is told twice at once")
+		}
+		// What came in meanwhile is told at once when meta answers.
+		first.done(router.Result{})
+		synctest.Wait()
+		if len(sent) != 1 {
+			t.Fatalf("%d messages after the answer", len(sent))
+		}
+		second := <-sent
+		if d, err := cluster.DecodeDescriptor(second.Cmds[0].Args[1]); err != nil || d.Generation != 3 {
+			t.Errorf("told %+v, %v", d, err)
+		}
+		// One that failed is told again after a while, until the map shows it.
+		second.done(router.Result{Err: "CLUSTERDOWN"})
+		synctest.Wait()
+		if len(sent) != 0 {
+			t.Error("told again without a pause")
+		}
+		time.Sleep(retryEvery)
+		synctest.Wait()
+		if len(sent) != 1 {
+			t.Fatalf("%d messages after a failure", len(sent))
+		}
+		third := <-sent
+		hear(func(next *cluster.Map) {
+			s, _ := next.Shard(1)
+			s.Generation = 3
+			next.SetShard(s)
+		})
+		third.done(router.Result{})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(sent) != 0 {
+			t.Error("told what the map shows")
+		}
+	})
+}
