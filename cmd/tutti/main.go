@@ -109,7 +109,7 @@ func begin() error {
 	}
 	switch _, err := t.status(time.Second, ofItself); {
 	case err == nil:
-		return printStatus(t, false)
+		return printStatus(statusOptions{target: t})
 	case errors.Is(err, errNoTutti):
 		fmt.Printf("Something that is not tutti answers at %s.", t.addr)
 	default:

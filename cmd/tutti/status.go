@@ -3,8 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"sync"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,32 +22,45 @@ const (
 	statusPeerTimeout = time.Second     // of the others
 )
 
+// statusOptions is how status is asked for and shown.
+type statusOptions struct {
+	target
+	asJSON, watch bool
+}
+
 func statusCommand() *cobra.Command {
-	var t target
-	var asJSON bool
+	var o statusOptions
 	c := &cobra.Command{
-		Use:     "status",
-		Short:   "Say whether the cluster is safe now",
-		Long:    "Says whether the cluster is safe now. Exit code 3: no node; 5: it can't accept writes now.",
-		Example: "  tutti status\n  tutti status --json --addr 127.0.0.1:6380",
+		Use:   "status",
+		Short: "Say whether the cluster is safe now",
+		Long: "Says whether the cluster is safe now: what its replicas have confirmed within the last second,\n" +
+			"which losses it survives, what is wrong and what mends it. Exit code 3: no node; 5: something\n" +
+			"has stopped.",
+		Example: "  tutti status\n  tutti status --watch\n  tutti status --json --addr 127.0.0.1:6380",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return printStatus(t, asJSON) },
+		RunE: func(*cobra.Command, []string) error {
+			if o.watch {
+				return watchStatus(o)
+			}
+			return printStatus(o)
+		},
 	}
-	targetFlags(c, &t)
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	targetFlags(c, &o.target)
+	c.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&o.watch, "watch", false, "go on: on a terminal draw it anew each second, else print what changes, until Ctrl-C")
 	return c
 }
 
-func printStatus(t target, asJSON bool) error {
-	s, err := t.status(statusTimeout)
+func printStatus(o statusOptions) error {
+	s, err := o.status(statusTimeout)
 	if err != nil {
-		return t.unreachable(err)
+		return o.unreachable(err)
 	}
-	askMembers(t, &s)
-	if asJSON {
+	askMembers(o.target, &s)
+	if o.asJSON {
 		err = json.NewEncoder(os.Stdout).Encode(s)
 	} else {
-		err = writeStatus(s)
+		err = writeStatus(os.Stdout, s)
 	}
 	if err != nil {
 		return failed(err, "")
@@ -81,21 +97,75 @@ func ownPID(s node.Status) int {
 	return 0
 }
 
-func writeStatus(s node.Status) error {
-	if _, err := fmt.Printf("%s  %s\n", s.Cluster, s.Verdict); err != nil {
+// writeStatus says first whether it is safe, then what the nodes do, what moves,
+// and what is wrong.
+func writeStatus(out io.Writer, s node.Status) error {
+	fmt.Fprintf(out, "%s  %s\n", s.Cluster, s.Verdict)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	names := slices.ContainsFunc(s.Nodes, func(m node.NodeStatus) bool { return m.Name != "" })
+	zones := slices.ContainsFunc(s.Nodes, func(m node.NodeStatus) bool { return m.Zone != "" })
+	for _, m := range s.Nodes {
+		fmt.Fprintf(w, "  node %d\t", m.ID)
+		if names {
+			fmt.Fprintf(w, "%s\t", m.Name)
+		}
+		if zones {
+			fmt.Fprintf(w, "%s\t", m.Zone)
+		}
+		leads, shards := leadsOf(s, m.ID)
+		fmt.Fprintf(w, "%s\t%s\tleads %d of %d shards\n", m.Client, stateText(m), leads, shards)
+	}
+	if err := w.Flush(); err != nil || s.Safety == nil {
 		return err
 	}
-	for _, m := range s.Nodes {
-		leads, shards := 0, 0
-		for _, sh := range s.Shards {
-			if sh.Shard == cluster.Meta {
-				continue // it holds no data of users
-			}
-			if shards++; sh.Leader == m.ID {
-				leads++
-			}
+	for _, m := range s.Safety.Moves {
+		fmt.Fprintf(out, "> %s: node %d %s%s\n", shardText(m.Shard), m.Node, m.What, behindText(m.Behind))
+	}
+	for _, p := range s.Safety.Problems {
+		if _, err := fmt.Fprintf(out, "! %s\n    %s\n", p.What, p.Do); err != nil {
+			return err
 		}
-		fmt.Printf("  node %d  %-21s %-5s leads %d of %d shards\n", m.ID, m.Client, m.Presence, leads, shards)
 	}
 	return nil
+}
+
+// leadsOf counts the shards with data of users, and those that a node leads.
+func leadsOf(s node.Status, id cluster.NodeID) (leads, shards int) {
+	if s.Safety == nil {
+		return 0, 0
+	}
+	for _, sh := range s.Safety.Shards {
+		if sh.Shard == cluster.Meta {
+			continue
+		}
+		if shards++; sh.Leader == id {
+			leads++
+		}
+	}
+	return leads, shards
+}
+
+func stateText(m node.NodeStatus) string {
+	text := string(m.Presence)
+	if m.State != cluster.Active.String() {
+		text += ", " + m.State
+	}
+	if m.Full {
+		text += ", disk full"
+	}
+	return text
+}
+
+func shardText(id cluster.ShardID) string {
+	if id == cluster.Meta {
+		return "meta"
+	}
+	return fmt.Sprintf("shard %d", id)
+}
+
+func behindText(entries uint64) string {
+	if entries == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d entries behind", entries)
 }

@@ -31,8 +31,15 @@ func TestStatusTellsTheTruth(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	watch := launch(t, t.TempDir(), "status", "--watch", "--addr", c.addr(0))
+	watch.line(t, "  dev  Healthy. Survives the loss of any 1 of 3 nodes.")
 	signal(syscall.SIGSTOP)
 	c.tell(t, "frozen", []int{0, 1}, withoutThree)
+	watch.line(t, "  dev  Degraded: node 3 has not answered for ")
+	watch.signal(t, syscall.SIGINT)
+	if code := watch.ends(t); code != 0 {
+		t.Errorf("--watch ends with %d: %s", code, watch.text())
+	}
 	signal(syscall.SIGCONT)
 	c.tell(t, "thawed", []int{0, 1, 2}, healthyNow)
 
@@ -41,6 +48,12 @@ func TestStatusTellsTheTruth(t *testing.T) {
 	move(t, filepath.Join(dir, "node-3"), filepath.Join(away, "newest"))
 	c.line(t, "node 3 ended: ")
 	c.tell(t, "without its folder", []int{0, 1}, withoutThree)
+	r := tutti(t, "", "status", "--addr", c.addr(1))
+	for _, want := range []string{"  node 3  " + c.addr(2) + "  silent  leads 0 of 1 shards\n", "\n! node 3 has not answered for ", "If it never comes back: tutti node remove 3\n"} {
+		if r.code != 0 || !strings.Contains(r.out, want) {
+			t.Errorf("status lacks %q: %d\n%s", want, r.code, r.out)
+		}
+	}
 	if r := c.cli(t, 2, "GET", "greeting"); r.code != exitUnreachable {
 		t.Errorf("through the node that has ended: %+v", r)
 	}
@@ -99,5 +112,31 @@ func copyDir(t *testing.T, from, to string) {
 		return os.Chmod(path, 0o600)
 	}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What moves and what is wrong stands below the nodes; names and zones only if
+// there are any.
+func TestWriteStatus(t *testing.T) {
+	s := node.Status{Cluster: "otter", Verdict: "Degraded: …", Nodes: []node.NodeStatus{
+		{ID: 1, Name: "ada", Zone: "z1", Client: "10.0.0.11:6379", State: "active", Presence: node.Up, Up: true},
+		{ID: 12, Name: "bob", Client: "10.0.0.12:6379", State: "draining", Presence: node.Silent, Full: true}},
+		Safety: &node.Verdict{Shards: []node.ShardVerdict{{Shard: 1, Leader: 1}, {Shard: 2}, {Shard: 0, Leader: 1}},
+			Moves:    []node.Move{{Shard: 1, Node: 12, What: "gets its copy", Behind: 7}, {Shard: 0, Node: 12, What: "is to get a copy"}},
+			Problems: []node.Problem{{What: "node 12 is silent", Do: "look"}}}}
+	var out strings.Builder
+	if err := writeStatus(&out, s); err != nil {
+		t.Fatal(err)
+	}
+	want := `otter  Degraded: …
+  node 1   ada  z1  10.0.0.11:6379  up                           leads 1 of 2 shards
+  node 12  bob      10.0.0.12:6379  silent, draining, disk full  leads 0 of 2 shards
+> shard 1: node 12 gets its copy, 7 entries behind
+> meta: node 12 is to get a copy
+! node 12 is silent
+    look
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
 }

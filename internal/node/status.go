@@ -42,6 +42,9 @@ type Status struct {
 // replica that is led, as the node that answers does.
 type NodeStatus struct {
 	ID         cluster.NodeID `json:"id"`
+	Name       string         `json:"name,omitempty"`
+	Zone       string         `json:"zone,omitempty"`
+	State      string         `json:"state"`         // active, draining or dead: whether it is given data
 	PID        int            `json:"pid,omitempty"` // of the node that answers
 	Client     string         `json:"client"`
 	Peer       string         `json:"peer"`
@@ -76,13 +79,13 @@ func (n *Node) status(ctx context.Context, alone bool) ([]byte, error) {
 	}
 	for _, x := range e.members() {
 		m, _ := e.m.Member(x.id)
-		ns := NodeStatus{ID: x.id, Client: m.Client, Peer: m.Peer, Up: x.presence != Silent, Presence: x.presence,
-			Full: n.links.Room(x.id) != peer.RoomPlenty, Rebuilding: x.rebuilding}
+		ns := NodeStatus{ID: x.id, Name: m.Name, Zone: m.Zone, State: m.State.String(), Client: m.Client, Peer: m.Peer, Up: x.presence != Silent, Presence: x.presence,
+			Full: e.full(x.id), Rebuilding: x.rebuilding}
 		if x.presence == Silent {
 			ns.SilentMS = x.silent.Milliseconds()
 		}
 		if x.id == n.self.Node {
-			ns.PID, ns.Full = os.Getpid(), n.space.Full()
+			ns.PID = os.Getpid()
 		}
 		s.Nodes = append(s.Nodes, ns)
 	}
@@ -129,7 +132,13 @@ const presenceAge = 500 * time.Millisecond
 
 // evidence is what a verdict is made from, with what was found.
 func (n *Node) evidence(f *findings) evidence {
-	e := evidence{node: n.self.Node, m: n.maps.Map(), found: f, silent: n.links.Silent}
+	e := evidence{node: n.self.Node, m: n.maps.Map(), found: f, silent: n.links.Silent, unreadable: n.host.Unreadable()}
+	e.full = func(id cluster.NodeID) bool {
+		if id == n.self.Node {
+			return n.space.Full()
+		}
+		return n.links.Room(id) != peer.RoomPlenty
+	}
 	for _, s := range e.m.Shards {
 		_, has := s.On(n.self.Node)
 		e.lacking = e.lacking || has && !n.host.Has(s.ID)

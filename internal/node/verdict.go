@@ -39,6 +39,7 @@ type Verdict struct {
 	// zones are named.
 	ZoneLosses int            `json:"zone_losses"`
 	Shards     []ShardVerdict `json:"shards"`
+	Moves      []Move         `json:"moves,omitempty"`
 	Problems   []Problem      `json:"problems,omitempty"`
 }
 
@@ -53,12 +54,6 @@ type ShardVerdict struct {
 	NodeLosses int `json:"node_losses"` // -1: it has no majority, or no leader
 }
 
-// Problem is one thing that is not as it should be, and what mends it.
-type Problem struct {
-	What string `json:"what"`
-	Do   string `json:"do"`
-}
-
 // evidence is what a verdict is made from.
 type evidence struct {
 	node  cluster.NodeID // who judges
@@ -66,6 +61,10 @@ type evidence struct {
 	found *findings
 	// silent is how long ago another node was heard here, itself or by a ping.
 	silent func(cluster.NodeID) time.Duration
+	// full says whether the disk of a node has no room; nil: none is full.
+	full func(cluster.NodeID) bool
+	// unreadable counts commands that met a row here which can't be read.
+	unreadable uint64
 	// lacking says that this node has no replica that it should have.
 	lacking bool
 }
@@ -179,12 +178,14 @@ func (e evidence) judge() Verdict {
 		v.ZoneLosses = -1
 	}
 	members := e.members()
+	v.Moves = e.moves()
 	v.Problems = e.problems(members)
+	missing := len(v.Problems) > 0
 	switch {
 	case len(v.Shards) == 0 || v.NodeLosses < 0:
 		v.NodeLosses, v.ZoneLosses = -1, -1
 		v.Safety, v.Text = Unavailable, e.unavailable(v, members)
-	case len(v.Problems) > 0:
+	case missing:
 		v.Safety, v.Text = Degraded, "Degraded: "+reasons(members)+". "+v.tail("more ")
 	case v.NodeLosses == 0:
 		v.Safety, v.Text = Fragile, v.fragile()
@@ -195,6 +196,7 @@ func (e evidence) judge() Verdict {
 		}
 		v.Text += "."
 	}
+	v.Problems = append(v.Problems, e.others(v.Safety)...)
 	return v
 }
 
@@ -304,22 +306,6 @@ func reasons(members []member) string {
 		}
 	}
 	return strings.Join(slices.Concat(silent, behind, anew), ", ")
-}
-
-// problems says of each node that is not as it should be what mends it.
-func (e evidence) problems(members []member) (list []Problem) {
-	for _, x := range members {
-		if x.presence == Up {
-			continue
-		}
-		p := Problem{What: reasons([]member{x}), Do: "wait, and keep the others running"}
-		if x.presence == Silent {
-			at, _ := e.m.Member(x.id)
-			p.Do = fmt.Sprintf("see whether tutti runs on the machine of node %d (%s) and what the end of its log says; it catches up by itself", x.id, at.Client)
-		}
-		list = append(list, p)
-	}
-	return list
 }
 
 // span is a time as people say it.

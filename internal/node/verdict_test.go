@@ -2,6 +2,7 @@ package node
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -136,9 +137,47 @@ func TestVerdict(t *testing.T) {
 			if v.Safety != c.safety || v.NodeLosses != c.losses || v.ZoneLosses != c.zones || !strings.Contains(v.Text, c.want) {
 				t.Errorf("%+v\nwant %s, %d nodes, %d zones, %q", v, c.safety, c.losses, c.zones, c.want)
 			}
-			if wrong := c.safety == Degraded; wrong != (len(v.Problems) > 0) && c.safety != Unavailable {
+			if wrong := c.safety != Healthy; wrong != (len(v.Problems) > 0) && c.safety != Unavailable {
 				t.Errorf("problems: %+v", v.Problems)
 			}
 		})
+	}
+}
+
+// What is on its way, and what is wrong beside nodes that are missing.
+func TestVerdictTellsOfMovesAndProblems(t *testing.T) {
+	s := newScene(t, 5, 3)
+	want := []cluster.Placement{{Node: 1}, {Node: 2, Learner: true}, {Node: 4}, {Node: 5}}
+	for i := range s.e.m.Shards {
+		s.e.m.Shards[i].Want = want
+	}
+	lead := s.e.found.leads[1]
+	lead.Commit = 100
+	lead.Replicas = append(lead.Replicas, shard.Copy{ID: 4, Node: 4, Part: cluster.Learner, Match: 30, Confirmed: true})
+	s.e.found.leads = map[cluster.ShardID]shard.Standing{0: s.e.found.leads[0], 1: lead}
+	s.e.m.Shards[0].Want = nil // as it is
+	s.e.m.Members[2].State = cluster.Dead
+	s.e.full = func(id cluster.NodeID) bool { return id == 2 }
+	s.e.unreadable = 3
+	v := s.e.judge()
+	moves := []Move{
+		{1, 2, "is about to give up its vote", 0},
+		{1, 4, "gets its copy, and will vote", 70},
+		{1, 5, "is to get a copy", 0},
+		{1, 3, "is about to lose its copy", 0},
+	}
+	if !slices.Equal(v.Moves, moves) {
+		t.Errorf("moves %+v", v.Moves)
+	}
+	var problems []string
+	for _, p := range v.Problems {
+		problems = append(problems, p.What)
+	}
+	if want := []string{"node 2 has no room on its disk", "node 3 was given up: its copies are made elsewhere", "3 commands met a row on node 1 that can't be read"}; v.Safety != Healthy || !slices.Equal(problems, want) {
+		t.Errorf("%s, problems %q", v.Safety, problems)
+	}
+	s.e.m.Shards[1].Want = []cluster.Placement{{Node: 1}, {Node: 2}, {Node: 3}, {Node: 4, Learner: true}}
+	if v := s.e.judge(); len(v.Moves) > 0 {
+		t.Errorf("all is where it should be: %+v", v.Moves)
 	}
 }

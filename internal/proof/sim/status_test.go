@@ -192,3 +192,54 @@ func shape(k *Client, c *Cluster, i, silent int) string {
 	}
 	return ""
 }
+
+// A replica that answers and confirms nothing, because its disk hangs, counts for
+// nothing either, however often its node is heard.
+func TestStatusTellsOfDisksThatHang(t *testing.T) {
+	bubble(t, Options{Seed: 304}, func(t *testing.T, c *Cluster) {
+		lead := c.WaitLeader(1)
+		hung := lead%3 + 1
+		k := c.Client("").At(lead)
+		defer k.Close()
+		k.Must("SET", "a", "1")
+		told(t, c, "begun", 0, healthy)
+		c.SlowDisk(hung, time.Minute)
+		k.Must("SET", "a", "2")
+		time.Sleep(2 * time.Second) // what is committed counts after one to two
+		told(t, c, "hung", 0, func(s node.Status) bool {
+			return s.Safety.Safety == node.Degraded && s.Safety.NodeLosses == 0 && s.Nodes[hung-1].Presence == node.Behind && s.Nodes[hung-1].Up
+		})
+		c.SlowDisk(hung, 0)
+		c.Kill(hung) // the fsync that is under way ends with its process
+		c.Start(hung)
+		time.Sleep(3 * time.Second)
+		told(t, c, "mended", 0, healthy)
+	})
+}
+
+// A node without any replica tells what those who have some know.
+func TestStatusOfANodeWithoutReplicas(t *testing.T) {
+	bubble(t, Options{Seed: 305}, func(t *testing.T, all *Cluster) {
+		c := operator{all}
+		c.WaitLeader(1)
+		without := c.Join()
+		time.Sleep(2 * time.Second)
+		whole := func(s node.Status) bool {
+			return s.Safety.Safety == node.Healthy && s.Safety.NodeLosses == 1 && len(s.Nodes) == 4 && s.Nodes[without-1].Up
+		}
+		told(t, c.Cluster, "begun", 0, whole)
+		for _, i := range []int{c.Leader(1), c.Leader(1)%3 + 1} {
+			c.Pause(i)
+			told(t, c.Cluster, "frozen", i, missing(i))
+			c.Resume(i)
+			told(t, c.Cluster, "back", 0, whole)
+		}
+		// That it is silent itself costs no copy, and is told all the same.
+		c.Pause(without)
+		told(t, c.Cluster, "without replicas, frozen", without, func(s node.Status) bool {
+			return s.Safety.Safety == node.Degraded && s.Safety.NodeLosses == 1 && !s.Nodes[without-1].Up
+		})
+		c.Resume(without)
+		told(t, c.Cluster, "back", 0, whole)
+	})
+}

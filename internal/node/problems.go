@@ -1,0 +1,113 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+
+	"tutti/internal/cluster"
+	"tutti/internal/shard"
+)
+
+// Problem is one thing that is not as it should be, and what mends it.
+type Problem struct {
+	What string `json:"what"`
+	Do   string `json:"do"`
+}
+
+// Move is a copy of a shard that is on its way to what it should be.
+type Move struct {
+	Shard cluster.ShardID `json:"id"`
+	Node  cluster.NodeID  `json:"node"`
+	What  string          `json:"what"`
+	// Behind is how many entries it has still to get.
+	Behind uint64 `json:"behind,omitempty"`
+}
+
+// problems says of each node that is not as it should be what mends it.
+func (e evidence) problems(members []member) (list []Problem) {
+	for _, x := range members {
+		if x.presence == Up {
+			continue
+		}
+		p := Problem{What: reasons([]member{x}), Do: "wait, and keep the others running"}
+		if x.presence == Silent {
+			at, _ := e.m.Member(x.id)
+			p.Do = fmt.Sprintf("see whether tutti runs there (%s), and what the end of its log says; it catches up by itself. If it never comes back: tutti node remove %d", at.Client, x.id)
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// others are problems of what nodes have, not of whether they are there.
+func (e evidence) others(s Safety) (list []Problem) {
+	if s == Fragile {
+		list = append(list, Problem{What: fmt.Sprintf("%d node%s too few to survive the loss of one", len(e.m.Members), areOrIs(len(e.m.Members))),
+			Do: "until there are three: tutti token create here, and the tutti join that it prints on another machine"})
+	}
+	for _, x := range e.m.Members {
+		if e.full != nil && e.full(x.ID) {
+			list = append(list, Problem{What: fmt.Sprintf("node %d has no room on its disk", x.ID), Do: "make room there; it goes on by itself"})
+		}
+		if x.State == cluster.Dead {
+			list = append(list, Problem{What: fmt.Sprintf("node %d was given up: its copies are made elsewhere", x.ID),
+				Do: fmt.Sprintf("start it again, or tutti node remove %d", x.ID)})
+		}
+	}
+	if e.unreadable > 0 {
+		list = append(list, Problem{What: fmt.Sprintf("%d commands met a row on node %d that can't be read", e.unreadable, e.node), Do: "see its log, which names the key"})
+	}
+	return list
+}
+
+func areOrIs(n int) string {
+	if n == 1 {
+		return " is"
+	}
+	return "s are"
+}
+
+// moves lists the copies that are not what the plan wants, as their leaders know
+// them.
+func (e evidence) moves() (list []Move) {
+	for _, s := range shardsInOrder(e.m) {
+		lead, ok := e.found.leads[s.ID]
+		if !ok || len(s.Want) == 0 {
+			continue
+		}
+		for _, p := range s.Want {
+			if m, moves := moveTo(s.ID, p, lead); moves {
+				list = append(list, m)
+			}
+		}
+		for _, c := range lead.Replicas {
+			if !slices.ContainsFunc(s.Want, func(p cluster.Placement) bool { return p.Node == c.Node }) {
+				list = append(list, Move{Shard: s.ID, Node: c.Node, What: "is about to lose its copy"})
+			}
+		}
+	}
+	return list
+}
+
+// moveTo says what is missing at a place where a copy should be; false: nothing.
+func moveTo(id cluster.ShardID, p cluster.Placement, lead shard.Standing) (Move, bool) {
+	m := Move{Shard: id, Node: p.Node, What: "is to get a copy"}
+	for _, c := range lead.Replicas {
+		if c.Node != p.Node || c.Part == cluster.Leaving {
+			continue
+		}
+		switch {
+		case c.Part == cluster.Learner && !p.Learner:
+			m.What, m.Behind = "gets its copy, and will vote", lead.Commit-min(c.Match, lead.Commit)
+			return m, true
+		case c.Part == cluster.Voter && p.Learner:
+			m.What = "is about to give up its vote"
+			return m, true
+		case c.Match == 0:
+			m.What, m.Behind = "gets its copy", lead.Commit
+			return m, true
+		}
+		return m, false
+	}
+	return m, true
+}
