@@ -99,6 +99,6 @@ func TestNodeDoesNotServeOtherMachinesUnprotected(t *testing.T) {
 	}
 	const safe = "nothing was changed on this machine"
 	tutti(t, "", "start", "--dir", dir).wants(t, exitFailed, "0.0.0.0:0 is not a loopback address", "no TLS, start it with --tls", safe)
-	tutti(t, "", "start", "--dir", dir, "--tls").wants(t, exitFailed, "0.0.0.0:0 is not a loopback address", "no users", safe)
+	tutti(t, "", "start", "--dir", dir, "--tls").wants(t, exitFailed, "0.0.0.0:0 is not a loopback address", "everybody may do everything", safe)
 	tutti(t, "", "start", "--dir", dir, "--tls-key", "k").wants(t, exitFailed, "needs its key")
 }

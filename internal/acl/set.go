@@ -40,6 +40,9 @@ func Nobody(c *Catalog) *Set {
 // Unknown reports whether the set is Nobody's.
 func (s *Set) Unknown() bool { return s.unknown }
 
+// Open reports whether everybody is let in: the default user needs no password.
+func (s *Set) Open() bool { return !s.unknown && !s.first.NeedsLogin() }
+
 // User returns a user by its name, or nil.
 func (s *Set) User(name string) *User { return s.users[name] }
 

@@ -108,7 +108,7 @@ func flag(b bool) byte {
 func (m *Map) Encode(b []byte) []byte {
 	b = binary.AppendUvarint(append(b, formatVersion), m.Epoch)
 	b = binary.AppendUvarint(appendString(b, m.Name), uint64(m.Version))
-	b = appendString(b, m.Policy.Encode(nil))
+	b = binary.AppendUvarint(appendString(b, m.Policy.Encode(nil)), m.Trust)
 	b = binary.AppendUvarint(b, uint64(len(m.Members)))
 	for _, x := range m.Members {
 		b = appendString(b, x.Encode(nil))
@@ -129,6 +129,7 @@ func DecodeMap(b []byte) (*Map, error) {
 	var err error
 	m.Policy, err = DecodePolicy(d.bytes())
 	d.fail(err)
+	m.Trust = d.uint()
 	for range d.count(MembersMax) {
 		x, err := DecodeMember(d.bytes())
 		d.fail(err)

@@ -11,7 +11,7 @@ import (
 )
 
 func testMap(t testing.TB) *Map {
-	m, err := NewMap(Map{Epoch: 7, Name: "c", Version: 1, Policy: Policy{Manual: true, DeadAfter: 90 * time.Second},
+	m, err := NewMap(Map{Epoch: 7, Name: "c", Version: 1, Policy: Policy{Manual: true, DeadAfter: 90 * time.Second}, Trust: 3,
 		Members: []Member{
 			{ID: 2, Name: "b", Zone: "z2", Peer: "b:1", Client: "b:2", Role: Gateway, Version: 1},
 			{ID: 1, Name: "a", Zone: "z1", Peer: "a:1", Client: "a:2", State: Draining, Version: 1}},

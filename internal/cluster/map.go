@@ -103,6 +103,7 @@ type Map struct {
 	Name    string  // of the cluster
 	Version Version // of the formats that all members read: what may be written
 	Policy  Policy
+	Trust   uint64   // raised when the authorities change that nodes trust
 	Members []Member // by id
 	Shards  []Shard  // by id, meta first
 

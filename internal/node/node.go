@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	crand "crypto/rand"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -85,7 +84,7 @@ type Node struct {
 	router *router.Router
 	server *server.Server
 	survey *survey
-	secure *tls.Config // what clients speak; nil: plain RESP
+	certs  certs
 	wg     sync.WaitGroup
 
 	telling telling
@@ -185,7 +184,7 @@ func open(cfg Config) (_ *Node, err error) {
 	}
 	// Both ports are taken before anything runs: an occupied one is the most
 	// frequent mistake.
-	clients, err := n.self.listenClients(cfg)
+	clients, err := n.self.listenClients(cfg, n.users.holder.Set())
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
@@ -299,9 +298,10 @@ func (n *Node) openLinks(l net.Listener) error {
 	if id.NodeID != n.self.Node || id.Cluster != n.self.Cluster {
 		return fmt.Errorf("%s: the certificate is that of %s, the formation says node %d of %s", n.cfg.Dir, id, n.self.Node, n.self.Cluster)
 	}
+	n.certs.Holder = trust.NewHolder(id)
 	dial, secure := n.cfg.DialPeer, n.cfg.SecurePeer
 	if dial == nil || secure == nil {
-		dial, secure = tlsDial(id, n.isMember), tlsSecure(id, n.isMember)
+		dial, secure = tlsDial(n.certs.Holder, n.isMember), tlsSecure(n.certs.Holder, n.isMember)
 	}
 	cfg.Secure = secure
 	cfg.Dial = func(ctx context.Context, node cluster.NodeID) (net.Conn, error) {
@@ -314,7 +314,7 @@ func (n *Node) openLinks(l net.Listener) error {
 		}
 		return dial(ctx, m)
 	}
-	if n.secure, err = n.self.serviceConfig(n.cfg, id); err != nil {
+	if n.certs.clients, err = n.self.serviceConfig(n.cfg, n.certs.Holder); err != nil {
 		return err
 	}
 	n.links = peer.New(cfg)
@@ -410,7 +410,7 @@ func (n *Node) openServer(l net.Listener) {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
 	info.Map, info.Client = n.maps, n.self.Client
 	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
-		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.secure, Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence,
+		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy})
 	n.wg.Go(func() {
 		if err := n.server.Serve(l); err != nil {

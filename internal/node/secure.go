@@ -13,20 +13,20 @@ import (
 type isMember func(cluster.NodeID) bool
 
 // tlsDial returns how a node reaches others.
-func tlsDial(id *trust.Identity, in isMember) func(ctx context.Context, to Member) (net.Conn, error) {
+func tlsDial(h *trust.Holder, in isMember) func(ctx context.Context, to Member) (net.Conn, error) {
 	return func(ctx context.Context, to Member) (net.Conn, error) {
-		d := tls.Dialer{Config: trust.ClientConfig(id, to.ID, in)}
+		d := tls.Dialer{Config: trust.ClientConfig(h, to.ID, in)}
 		return d.DialContext(ctx, "tcp", to.Peer)
 	}
 }
 
 // tlsSecure returns how a node tells who has reached it. Machines that want to
 // join are let in as nobody, node 0.
-func tlsSecure(id *trust.Identity, in isMember) func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
-	cfg, join := trust.ServerConfig(id, in), trust.JoinServer(id)
+func tlsSecure(h *trust.Holder, in isMember) func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
+	cfg := trust.ServerConfig(h, in)
 	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if trust.WantsJoin(hello) {
-			return join, nil
+			return trust.JoinServer(h.Identity()), nil
 		}
 		return cfg, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"tutti/internal/acl"
 	"tutti/internal/trust"
 )
 
@@ -34,25 +35,24 @@ func (s *Self) setService(cfg Config) error {
 }
 
 // listenClients takes the port for clients. It refuses to serve other machines
-// without TLS or without users: whoever can reach the address could read and
-// change everything.
-func (s Self) listenClients(cfg Config) (net.Listener, error) {
-	addr := cmp.Or(s.ListenClient, s.Client)
+// without TLS, or without users: whoever can reach the address could read and
+// change everything. A node that does not know the users yet lets nobody in.
+func (s Self) listenClients(cfg Config, users *acl.Set) (net.Listener, error) {
+	addr := s.listens()
 	switch {
 	case cfg.ListenClients != nil:
 		return cfg.ListenClients(addr)
 	case isLoopback(addr):
 	case !s.TLS:
 		return nil, fmt.Errorf("%s is %w; this node has no TLS, start it with --tls", addr, ErrExposed)
-	case !s.loginNeeded():
-		return nil, fmt.Errorf("%s is %w; this cluster has no users, everybody may do everything", addr, ErrExposed)
+	case users.Open():
+		return nil, fmt.Errorf("%s is %w; in this cluster everybody may do everything without a password, see ACL SETUSER default", addr, ErrExposed)
 	}
 	return net.Listen("tcp", addr)
 }
 
-// loginNeeded reports whether a client has to log in before it may do anything.
-// There are no users yet.
-func (s Self) loginNeeded() bool { return false }
+// listens is where the node listens for clients.
+func (s Self) listens() string { return cmp.Or(s.ListenClient, s.Client) }
 
 // isLoopback reports whether only processes of this machine can reach addr.
 func isLoopback(addr string) bool {
@@ -61,8 +61,14 @@ func isLoopback(addr string) bool {
 	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
 
+// certs is what the node proves with who it is.
+type certs struct {
+	*trust.Holder
+	clients *tls.Config // what clients speak; nil: plain RESP
+}
+
 // serviceConfig returns what clients are to speak; nil: plain RESP.
-func (s Self) serviceConfig(cfg Config, id *trust.Identity) (*tls.Config, error) {
+func (s Self) serviceConfig(cfg Config, h *trust.Holder) (*tls.Config, error) {
 	if !s.TLS {
 		return nil, nil
 	}
@@ -73,14 +79,14 @@ func (s Self) serviceConfig(cfg Config, id *trust.Identity) (*tls.Config, error)
 		}
 		return trust.ServiceConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }), nil
 	}
-	if !id.Serves(nil) {
+	if !h.Identity().Serves(nil) {
 		return nil, fmt.Errorf("%w: the cluster has not signed one for this node", ErrNoService)
 	}
-	if !id.Serves(s.hosts()) {
+	if !h.Identity().Serves(s.hosts()) {
 		cfg.Logger.Warn("the certificate for clients does not name all hosts of this node", slog.Any("hosts", s.hosts()))
 	}
 	return trust.ServiceConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		pair, _ := id.Service()
+		pair, _ := h.Identity().Service()
 		return pair, nil
 	}), nil
 }
@@ -115,7 +121,7 @@ func (s Self) hosts() []string {
 			add(host)
 		}
 	}
-	if !isEverywhere(hostOf(cmp.Or(s.ListenClient, s.Client))) {
+	if !isEverywhere(hostOf(s.listens())) {
 		return list
 	}
 	if name, err := os.Hostname(); err == nil {

@@ -32,12 +32,7 @@ func (w *telling) open() error {
 		return fmt.Errorf("listen for http: %w", err)
 	}
 	if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
-		id, err := trust.Load(n.cfg.FS, n.cfg.Dir)
-		if err != nil {
-			l.Close()
-			return err
-		}
-		l = tls.NewListener(l, trust.WebConfig(id))
+		l = tls.NewListener(l, trust.WebConfig(n.certs.Holder))
 	}
 	w.server = web.Serve(l, web.Config{Logger: n.cfg.Logger, Metrics: w.metrics(), Ready: w.ready, Cluster: w.health})
 	return nil

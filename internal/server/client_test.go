@@ -181,8 +181,12 @@ func TestLimits(t *testing.T) {
 		t.Errorf("over client-query-buffer-limit: %s", got)
 	}
 	admin.Do("CONFIG", "SET", "maxclients", "1")
-	if v, err := c.Dial(0).Receive(); err != nil || string(v.Str) != "ERR max number of clients reached" {
-		t.Errorf("over maxclients: %v, %v", v, err)
+	surplus := c.Dial(0)
+	if got := surplus.Text("PING"); got != "(error) ERR max number of clients reached" {
+		t.Errorf("over maxclients: %s", got)
+	}
+	if v, err := surplus.Receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("over maxclients it is not closed: %v, %v", v, err)
 	}
 	admin.Do("CONFIG", "SET", "maxclients", "100", "timeout", "1")
 	idle := c.Dial(0)

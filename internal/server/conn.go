@@ -35,6 +35,7 @@ type conn struct {
 	lanes    lanes
 	out      outbox
 	request  request // the command that is being executed here
+	admission
 
 	closed bool          // close after the replies have been written
 	wait   patience      // how a command waits
@@ -52,7 +53,7 @@ var (
 
 func newConn(s *Server, id uint64, nc net.Conn) *conn {
 	nc = s.secured(nc)
-	c := &conn{s: s, id: id, nc: nc, born: time.Now(), gone: make(chan struct{})}
+	c := &conn{s: s, id: id, nc: nc, born: time.Now(), gone: make(chan struct{}), admission: admission{from: network(nc.RemoteAddr().String())}}
 	cut := func(why error) { c.end(why) }
 	client := &lookout{nc: nc, received: &s.stats.bytesIn, lost: cut}
 	c.session.init(&c.face, s.cfg.Users.Set())
@@ -68,6 +69,10 @@ func newConn(s *Server, id uint64, nc net.Conn) *conn {
 // serve reads, executes and answers until the connection ends.
 func (c *conn) serve() {
 	defer c.close()
+	if why := c.recognize(); why != "" {
+		c.s.turnAway(c.nc, why)
+		return
+	}
 	if !c.shake() {
 		return
 	}
@@ -108,6 +113,9 @@ func (c *conn) close() {
 	c.goOnce.Do(func() { close(c.gone) })
 	c.nc.Close()
 	c.out.close()
+	if c.stranger {
+		c.s.gate.strangers.leave(c.from)
+	}
 }
 
 // end ends the connection from any goroutine, without waiting: whatever waits on

@@ -19,7 +19,7 @@ func (c *conn) dispatch(args [][]byte) {
 		return
 	}
 	c.face.lastCmd.Store(&cmd.Name)
-	if !c.permitted(cmd, args) {
+	if c.surplus(cmd) || !c.permitted(cmd, args) {
 		return
 	}
 	if c.hold(cmd); c.closed {
@@ -45,6 +45,9 @@ func (c *conn) answer(cmd *command.Command, args [][]byte) {
 	r.Out, r.Proto = c.out.replies, c.session.proto
 	r.handle(cmd, args)
 	c.out.replies, r.Out = c.session.hush(r.Out, at), nil
+	if c.recognize() != "" {
+		c.closed = true // it has given up its login, and is one too many without
+	}
 	c.left()
 }
 
@@ -62,7 +65,9 @@ func (c *conn) refuse(args [][]byte, text string) {
 		c.session.multi.spoiled = true
 	}
 	if resp.IsWord(args[0], "post") || resp.IsWord(args[0], "host:") {
-		c.crossProtocol() // what follows in its request must not be executed
+		// What follows in its request must not be executed.
+		crossProtocol(c.s.cfg.Logger, c.nc.RemoteAddr().String())
+		c.out.replies, c.closed = c.out.replies[:0], true
 		return
 	}
 	c.s.stats.refused(c.s.cfg.Table.Find(args[0]), text)

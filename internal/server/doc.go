@@ -9,6 +9,8 @@
 //
 //	server.go    accepts clients and knows them all
 //	conn.go      one client: its goroutine, from the first byte to the last
+//	stranger.go  who may be here, before and after the login
+//	guesses.go   who guesses passwords
 //	secure.go    TLS, and who gets it wrong
 //	reader.go    bytes to commands, with limits and deadlines
 //	session.go   what a client has chosen, and what others see of it

@@ -10,8 +10,12 @@ import (
 // From bytes to commands: how long and how much one client may send.
 
 // frameTimeout is how long a command may take to arrive once it has begun: a
-// client that sends a byte now and then must not hold memory for ever.
-const frameTimeout = 30 * time.Second
+// client that sends a byte now and then must not hold memory for ever. A long one
+// has a second more for each frameStep bytes that have come.
+const (
+	frameTimeout = 30 * time.Second
+	frameStep    = 256 << 10
+)
 
 // reader cuts the commands of one client out of what it sends.
 type reader struct {
@@ -20,6 +24,8 @@ type reader struct {
 	ahead  *lookout // holds what was read while a command waited
 	rd     *resp.Reader
 	limits *resp.Limits // those that rd has
+	until  time.Time    // when the client must have logged in; zero: it has
+	since  time.Time    // when the command began that is incomplete; zero: none is
 	timed  bool         // a read deadline is set
 	begun  bool         // the client has sent something
 }
@@ -29,12 +35,18 @@ func (r *reader) init(s *Server, nc net.Conn, ahead *lookout) {
 	r.rd = resp.NewReader(r, *r.limits)
 }
 
+// setLimits sets what is cut from now on.
+func (r *reader) setLimits(l *resp.Limits) {
+	r.limits = l
+	r.rd.SetLimits(*l)
+}
+
 // next waits for the next command. What it returns is valid until release.
 func (r *reader) next() ([][]byte, error) {
-	if l := r.s.config.limits.Load(); l != r.limits {
-		r.limits = l
-		r.rd.SetLimits(*l)
+	if l := r.s.config.limits.Load(); l != r.limits && r.until.IsZero() {
+		r.setLimits(l)
 	}
+	r.since = time.Time{}
 	return r.rd.ReadCommand()
 }
 
@@ -56,18 +68,11 @@ func (r *reader) Read(p []byte) (int, error) {
 	if n := r.ahead.take(p); n > 0 {
 		return n, nil
 	}
-	limit := r.s.config.idleTimeout()
-	if r.rd.Partial() {
-		limit = frameTimeout
-	}
 	// Deadlines cost a timer each: none is set, or cleared, where none is needed.
-	if limit > 0 || r.timed || r.ahead.timed {
-		deadline := time.Time{}
-		if limit > 0 {
-			deadline = time.Now().Add(limit)
-		}
+	deadline := r.deadline()
+	if timed := !deadline.IsZero(); timed || r.timed || r.ahead.timed {
 		_ = r.nc.SetReadDeadline(deadline)
-		r.timed, r.ahead.timed = limit > 0, false
+		r.timed, r.ahead.timed = timed, false
 	}
 	if r.s.draining.Load() {
 		return 0, errDraining
@@ -80,4 +85,20 @@ func (r *reader) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// deadline is when the client must have sent more; zero: it may take its time.
+func (r *reader) deadline() (at time.Time) {
+	if r.rd.Partial() {
+		if r.since.IsZero() {
+			r.since = time.Now()
+		}
+		at = r.since.Add(frameTimeout + time.Duration(r.rd.Buffered()/frameStep)*time.Second)
+	} else if limit := r.s.config.idleTimeout(); limit > 0 {
+		at = time.Now().Add(limit)
+	}
+	if !r.until.IsZero() && (at.IsZero() || r.until.Before(at)) {
+		at = r.until
+	}
+	return at
 }

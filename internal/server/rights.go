@@ -207,9 +207,14 @@ func auth(r *request, args [][]byte) {
 // login makes the client another user, or returns the error.
 func (r *request) login(command []byte, name string, password []byte) (text string) {
 	c := r.c
+	end, wait := r.s.gate.guesses.begin(c.from)
+	if end == nil {
+		return fmt.Sprintf(errTooManyGuesses, wait.Seconds())
+	}
 	users := r.s.cfg.Users.Set()
 	u := users.User(name)
 	ok, err := r.s.passwords.Verify(c.gone, u, password)
+	end(ok || err != nil)
 	switch {
 	case err != nil:
 		return "BUSY " + err.Error() + ". You are not logged in; try again."

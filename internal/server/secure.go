@@ -5,13 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"time"
 )
 
 // What a connection speaks before it speaks RESP: TLS where the node is
 // configured for it, nothing otherwise, and what a client is told that got it
-// wrong.
+// wrong. What such a client has sent is not executed.
 
 const (
 	// handshakeTimeout is how long a client may take for its handshake.
@@ -48,28 +49,21 @@ func (c *conn) shake() bool {
 	if err == nil {
 		return true
 	}
-	if record, plain := errors.AsType[tls.RecordHeaderError](err); plain && record.Conn != nil {
-		c.needsTLS(record.Conn, record.RecordHeader[:])
-		return false
-	}
 	c.s.stats.handshakesFailed.Add(1)
-	c.s.cfg.Logger.Debug("client connection ended", "id", c.id, "remote", c.nc.RemoteAddr().String(), "error", err)
+	record, plain := errors.AsType[tls.RecordHeaderError](err)
+	switch {
+	case !plain || record.Conn == nil:
+		c.s.cfg.Logger.Debug("client connection ended", "id", c.id, "remote", c.nc.RemoteAddr().String(), "error", err)
+	case looksLikeHTTP(record.RecordHeader[:]):
+		crossProtocol(c.s.cfg.Logger, c.nc.RemoteAddr().String())
+	default:
+		c.s.cfg.Logger.Debug("client connection ended: it does not speak TLS", "id", c.id, "remote", c.nc.RemoteAddr().String())
+		_ = record.Conn.SetWriteDeadline(time.Now().Add(lingerMax))
+		if _, err := record.Conn.Write([]byte(errNeedTLS)); err == nil {
+			linger(record.Conn)
+		}
+	}
 	return false
-}
-
-// needsTLS answers a client that speaks something else than TLS; begin is what it
-// sent first. None of it is executed.
-func (c *conn) needsTLS(nc net.Conn, begin []byte) {
-	c.s.stats.handshakesFailed.Add(1)
-	if looksLikeHTTP(begin) {
-		c.crossProtocol()
-		return
-	}
-	c.s.cfg.Logger.Debug("client connection ended: it does not speak TLS", "id", c.id, "remote", c.nc.RemoteAddr().String())
-	_ = nc.SetWriteDeadline(time.Now().Add(lingerMax))
-	if _, err := nc.Write([]byte(errNeedTLS)); err == nil {
-		linger(nc)
-	}
 }
 
 // looksLikeHTTP reports whether a browser was made to talk to this port, by the
@@ -83,9 +77,8 @@ func looksLikeHTTP(begin []byte) bool {
 	return false
 }
 
-// crossProtocol ends the connection of a browser that was made to talk to this
-// port: it need not be told what is here.
-func (c *conn) crossProtocol() {
-	c.s.cfg.Logger.Warn("possible cross-protocol attack, connection closed", "remote", c.nc.RemoteAddr().String())
-	c.out.replies, c.closed = c.out.replies[:0], true
+// crossProtocol logs that a browser was made to talk to this port. Its connection
+// is closed without a word: it need not be told what is here.
+func crossProtocol(log *slog.Logger, remote string) {
+	log.Warn("possible cross-protocol attack, connection closed", "remote", remote)
 }

@@ -17,6 +17,7 @@ import (
 	"tutti/internal/acl"
 	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/resp"
 	"tutti/internal/router"
 )
 
@@ -30,6 +31,9 @@ type Config struct {
 	Node   NodeInfo
 	// TLS is what clients are to speak. Nil: plain RESP.
 	TLS *tls.Config
+	// Public says that other machines reach the node. They are served only if
+	// clients have to log in.
+	Public bool
 	// ClientsMax bounds the connections. Zero: 10,000, as in Redis.
 	ClientsMax int
 	// Debug allows the DEBUG command, for development.
@@ -63,6 +67,18 @@ type NodeInfo struct {
 	Map *cluster.Holder
 }
 
+// gate is who may come in.
+type gate struct {
+	strangers strangers
+	guesses   guesses
+}
+
+// door is where clients come in.
+type door struct {
+	listeners []net.Listener
+	deaf      bool // takes no listener any more
+}
+
 const clientsMaxDefault = 10_000
 
 // Server serves the clients of one node.
@@ -81,13 +97,13 @@ type Server struct {
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
 	draining  atomic.Bool
+	gate      gate
 
-	mu       sync.Mutex // guards what follows
-	listener []net.Listener
-	deaf     bool // takes no listener any more
-	conns    map[uint64]*conn
-	closed   bool
-	lastID   uint64
+	mu     sync.Mutex // guards what follows
+	door   door
+	conns  map[uint64]*conn
+	closed bool
+	lastID uint64
 }
 
 // birth is when the server started, and a random name of this start.
@@ -137,12 +153,12 @@ func New(cfg Config) *Server {
 // Serve accepts clients until the listener or the server is closed.
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
-	if s.deaf {
+	if s.door.deaf {
 		s.mu.Unlock()
 		l.Close() // nobody else would
 		return nil
 	}
-	s.listener = append(s.listener, l)
+	s.door.listeners = append(s.door.listeners, l)
 	s.mu.Unlock()
 	for {
 		nc, err := l.Accept()
@@ -171,17 +187,18 @@ func (s *Server) start(nc net.Conn) {
 		nc.Close()
 		return
 	}
-	if int64(len(s.conns)) >= s.config.clientsMax.Load() {
+	surplus := int64(len(s.conns)) - s.config.clientsMax.Load()
+	if surplus >= reservedMax {
 		s.stats.rejected.Add(1)
 		s.wg.Go(func() {
-			_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
-			_, _ = nc.Write([]byte("-ERR max number of clients reached\r\n"))
+			s.turnAway(nc, errFull)
 			nc.Close()
 		})
 		return
 	}
 	s.lastID++
 	c := newConn(s, s.lastID, nc)
+	c.reserved = surplus >= 0
 	s.conns[c.id] = c
 	s.stats.connections.Add(1)
 	s.wg.Go(func() {
@@ -190,6 +207,22 @@ func (s *Server) start(nc net.Conn) {
 		delete(s.conns, c.id)
 		s.mu.Unlock()
 	})
+}
+
+// turnAway tells a client why it is not served, if it can hear that before a
+// handshake.
+func (s *Server) turnAway(nc net.Conn, why string) {
+	if s.cfg.TLS == nil {
+		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = nc.Write(resp.AppendError(nil, why))
+	}
+}
+
+// hasRoom reports whether there are no more clients than there should be.
+func (s *Server) hasRoom() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int64(len(s.conns)) <= s.config.clientsMax.Load()
 }
 
 // clients lists the connections, oldest first.
@@ -208,8 +241,8 @@ func (s *Server) clients() []*conn {
 func (s *Server) CloseListeners() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.deaf = true
-	for _, l := range s.listener {
+	s.door.deaf = true
+	for _, l := range s.door.listeners {
 		l.Close()
 	}
 }
@@ -221,7 +254,7 @@ func (s *Server) ClientsMax() int { return int(s.config.clientsMax.Load()) }
 func (s *Server) Draining() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.deaf
+	return s.door.deaf
 }
 
 // Drain ends every connection after the commands it has sent so far, and

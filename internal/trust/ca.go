@@ -16,8 +16,10 @@ import (
 const (
 	// backdate lets tools on a machine whose clock is behind accept what was
 	// just signed.
-	backdate     = time.Hour
-	nodeValidity = 10 * 365 * 24 * time.Hour
+	backdate = time.Hour
+	// nodeValidity is how long a certificate is good for whoever looks at the clock,
+	// from when it was signed.
+	nodeValidity = 24 * time.Hour
 )
 
 // endOfTime is what RFC 5280 gives as the end of a certificate that has none.
@@ -106,7 +108,7 @@ func leafTemplate(name *url.URL, ca *x509.Certificate, now time.Time) *x509.Cert
 	return &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name.String()},
 		NotBefore:             from,
-		NotAfter:              from.Add(nodeValidity),
+		NotAfter:              from.Add(backdate + nodeValidity),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,

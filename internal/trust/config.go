@@ -14,17 +14,17 @@ import (
 // asked anew during each handshake, from the goroutine of the connection. A
 // connection that is already open when its node is removed has to be closed by
 // its owner, as peer.Links.Forget does.
-func ServerConfig(ident *Identity, isMember func(id cluster.NodeID) bool) *tls.Config {
+func ServerConfig(h *Holder, isMember func(id cluster.NodeID) bool) *tls.Config {
 	if isMember == nil {
 		panic("trust: no member list")
 	}
-	config := ident.config()
+	config := h.config()
 	// Any certificate, since the checks of crypto/tls look at the clock; ours in
 	// VerifyConnection take their place. That the peer has the key of the
 	// certificate is still checked by crypto/tls.
 	config.ClientAuth = tls.RequireAnyClientCert
 	config.VerifyConnection = func(state tls.ConnectionState) error {
-		id, err := ident.verifyPeer(state, x509.ExtKeyUsageClientAuth)
+		id, err := h.Identity().verifyPeer(state, x509.ExtKeyUsageClientAuth)
 		if err != nil {
 			return err
 		}
@@ -40,16 +40,16 @@ func ServerConfig(ident *Identity, isMember func(id cluster.NodeID) bool) *tls.C
 // fails if another node answers, so an old address cannot mislead, and if
 // isMember, asked as in ServerConfig, no longer knows the node. With TLS 1.3 the
 // refusal of the other side arrives with the first Read, not with the handshake.
-func ClientConfig(ident *Identity, peerID cluster.NodeID, isMember func(id cluster.NodeID) bool) *tls.Config {
+func ClientConfig(h *Holder, peerID cluster.NodeID, isMember func(id cluster.NodeID) bool) *tls.Config {
 	if isMember == nil {
 		panic("trust: no member list")
 	}
-	config := ident.config()
+	config := h.config()
 	// This switches off the checks of host name and period only to have them
 	// replaced: nodes are known by id, and VerifyConnection always runs.
 	config.InsecureSkipVerify = true
 	config.VerifyConnection = func(state tls.ConnectionState) error {
-		id, err := ident.verifyPeer(state, x509.ExtKeyUsageServerAuth)
+		id, err := h.Identity().verifyPeer(state, x509.ExtKeyUsageServerAuth)
 		if err != nil {
 			return err
 		}
@@ -72,24 +72,6 @@ func PeerID(state tls.ConnectionState) (cluster.NodeID, error) {
 	}
 	_, id, err := nodeName(state.PeerCertificates[0])
 	return id, err
-}
-
-// config returns what both sides have in common.
-func (i *Identity) config() *tls.Config {
-	if i.leaf == nil {
-		panic("trust: identity without key: " + i.String())
-	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		Certificates: []tls.Certificate{{
-			Certificate: [][]byte{i.leaf.Raw},
-			PrivateKey:  i.key,
-			Leaf:        i.leaf,
-		}},
-		// Connections between nodes are few and long, so resuming them saves
-		// nothing, while without tickets each of them proves the key afresh.
-		SessionTicketsDisabled: true,
-	}
 }
 
 // verifyPeer returns the id of the peer if its certificate is one of a node of

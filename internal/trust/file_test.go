@@ -46,7 +46,7 @@ func TestSaveAndLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serverErr, clientErr, _, _ := handshake(ServerConfig(seven, members(7, 8)), ClientConfig(eight, 7, anyone))
+	serverErr, clientErr, _, _ := handshake(ServerConfig(NewHolder(seven), members(7, 8)), ClientConfig(NewHolder(eight), 7, anyone))
 	if serverErr != nil || clientErr != nil {
 		t.Errorf("server: %v, client: %v", serverErr, clientErr)
 	}

@@ -64,7 +64,10 @@
 // clock. If the period decided too, a cluster whose clocks are wrong, or that
 // was switched off for too long, would lose its quorum for no gain: whoever
 // steals a key is shut out by removing the node, which works at once, and not
-// by waiting. Outside tools that do look see valid certificates for ten years.
+// by waiting.
+//
+// Clients look at the clock, and so do their libraries and other tools. For them
+// certificates are good for a day, and each node renews its own after half of it.
 package trust
 
 import (
@@ -76,6 +79,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"tutti/internal/cluster"
 )
@@ -118,6 +122,34 @@ func (i *Identity) String() string { return fmt.Sprintf(identityFormat, i.Cluste
 // identity trusts.
 func (i *Identity) Trusts(pin Pin) bool {
 	return slices.ContainsFunc(i.roots, func(root *x509.Certificate) bool { return pinOf(root) == pin })
+}
+
+// Renewable is when a certificate of the identity has lived for long enough to be
+// renewed: between 50 and 60 % of its time from when it was signed. part, from 0 to
+// 1, says where between, so that nodes that began together do not go on together.
+func (i *Identity) Renewable(part float64) time.Time {
+	due := renewable(i.leaf, part)
+	if i.service != nil {
+		if first := renewable(i.service, part); first.Before(due) {
+			return first
+		}
+	}
+	return due
+}
+
+func renewable(cert *x509.Certificate, part float64) time.Time {
+	signed := cert.NotBefore.Add(backdate)
+	life := cert.NotAfter.Sub(signed)
+	return signed.Add(life/2 + time.Duration(part*float64(life)/10))
+}
+
+// Expires is when the first certificate of the identity ends for those who look at
+// the clock.
+func (i *Identity) Expires() time.Time {
+	if i.service != nil && i.service.NotAfter.Before(i.leaf.NotAfter) {
+		return i.service.NotAfter
+	}
+	return i.leaf.NotAfter
 }
 
 // newIdentity checks that the parts belong together.

@@ -217,12 +217,16 @@ func readSized(r io.Reader, most uint32) ([]byte, error) {
 // to join. It shows the authorities beside the node's own certificate, so that
 // the machine can find the one it looks for.
 func JoinServer(ident *Identity) *tls.Config {
-	config := ident.config()
+	shown := *ident.certificate()
 	for _, root := range ident.roots {
-		config.Certificates[0].Certificate = append(config.Certificates[0].Certificate, root.Raw)
+		shown.Certificate = append(shown.Certificate, root.Raw)
 	}
-	config.NextProtos = []string{JoinProtocol}
-	return config
+	return &tls.Config{
+		MinVersion:             tls.VersionTLS13,
+		Certificates:           []tls.Certificate{shown},
+		NextProtos:             []string{JoinProtocol},
+		SessionTicketsDisabled: true,
+	}
 }
 
 // WantsJoin reports whether the client that says hello wants to join.

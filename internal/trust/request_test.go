@@ -62,7 +62,7 @@ func TestRequest(t *testing.T) {
 		t.Fatalf("%v, %v", nine, err)
 	}
 	one := issue(t, ca, 1, now)
-	serverErr, clientErr, id, _ := handshake(ServerConfig(one, members(1, 9)), ClientConfig(nine, 1, anyone))
+	serverErr, clientErr, id, _ := handshake(ServerConfig(NewHolder(one), members(1, 9)), ClientConfig(NewHolder(nine), 1, anyone))
 	if serverErr != nil || clientErr != nil || id != 9 {
 		t.Errorf("node %d, server: %v, client: %v", id, serverErr, clientErr)
 	}

@@ -141,12 +141,12 @@ func TestServiceIsWorthNothingBetweenNodes(t *testing.T) {
 	ca := newCA(t, "orchestra")
 	pair, _ := serving(t, ca, "localhost").Service()
 	thief := &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, Certificates: []tls.Certificate{*pair}}
-	if err, _ := meet(t, ServerConfig(issue(t, ca, 2, time.Now()), anyone), thief); !errors.Is(err, ErrUntrusted) {
+	if err, _ := meet(t, ServerConfig(NewHolder(issue(t, ca, 2, time.Now())), anyone), thief); !errors.Is(err, ErrUntrusted) {
 		t.Errorf("the peer port says %v", err)
 	}
 	service := ServiceConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil })
 	service.MinVersion = tls.VersionTLS13
-	if _, err := meet(t, service, ClientConfig(issue(t, ca, 2, time.Now()), 7, anyone)); !errors.Is(err, ErrNoIdentity) {
+	if _, err := meet(t, service, ClientConfig(NewHolder(issue(t, ca, 2, time.Now())), 7, anyone)); !errors.Is(err, ErrNoIdentity) {
 		t.Errorf("a node that dials says %v", err)
 	}
 }

@@ -101,7 +101,7 @@ func handshake(server, client *tls.Config) (serverErr, clientErr error, clientID
 func TestHandshake(t *testing.T) {
 	ca := newCA(t, "my_cluster-1")
 	one, two := issue(t, ca, 1, now), issue(t, ca, 2, now)
-	serverErr, clientErr, clientID, serverID := handshake(ServerConfig(one, members(1, 2)), ClientConfig(two, 1, anyone))
+	serverErr, clientErr, clientID, serverID := handshake(ServerConfig(NewHolder(one), members(1, 2)), ClientConfig(NewHolder(two), 1, anyone))
 	if serverErr != nil || clientErr != nil {
 		t.Fatalf("server: %v, client: %v", serverErr, clientErr)
 	}
@@ -146,9 +146,9 @@ func TestServerRefuses(t *testing.T) {
 		}), ErrUntrusted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			server := ServerConfig(issue(t, ca, 1, now), members(1, 2))
+			server := ServerConfig(NewHolder(issue(t, ca, 1, now)), members(1, 2))
 			// The client trusts anyone, so that it is the server that refuses.
-			client := ClientConfig(c.client, 1, anyone)
+			client := ClientConfig(NewHolder(c.client), 1, anyone)
 			client.VerifyConnection = nil
 			serverErr, clientErr, _, _ := handshake(server, client)
 			if !errors.Is(serverErr, c.want) {
@@ -163,9 +163,9 @@ func TestServerRefuses(t *testing.T) {
 
 func TestServerRefusesNoCertificate(t *testing.T) {
 	ca := newCA(t, "red")
-	client := ClientConfig(issue(t, ca, 2, now), 1, anyone)
-	client.Certificates = nil
-	serverErr, clientErr, _, _ := handshake(ServerConfig(issue(t, ca, 1, now), members(1, 2)), client)
+	client := ClientConfig(NewHolder(issue(t, ca, 2, now)), 1, anyone)
+	client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }
+	serverErr, clientErr, _, _ := handshake(ServerConfig(NewHolder(issue(t, ca, 1, now)), members(1, 2)), client)
 	if serverErr == nil || clientErr == nil {
 		t.Errorf("server: %v, client: %v, want two errors", serverErr, clientErr)
 	}
@@ -177,7 +177,7 @@ func TestServerRefusesStolenCertificate(t *testing.T) {
 	ca := newCA(t, "red")
 	thief := issue(t, ca, 3, now)
 	thief.leaf = issue(t, ca, 2, now).leaf
-	serverErr, _, _, _ := handshake(ServerConfig(issue(t, ca, 1, now), members(1, 2)), ClientConfig(thief, 1, anyone))
+	serverErr, _, _, _ := handshake(ServerConfig(NewHolder(issue(t, ca, 1, now)), members(1, 2)), ClientConfig(NewHolder(thief), 1, anyone))
 	if serverErr == nil {
 		t.Error("server took a certificate without its key")
 	}
@@ -199,8 +199,8 @@ func TestClientRefuses(t *testing.T) {
 		}), ErrUntrusted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			server := ServerConfig(c.server, members(1, 2, 3))
-			serverErr, clientErr, _, _ := handshake(server, ClientConfig(issue(t, ca, 2, now), 1, anyone))
+			server := ServerConfig(NewHolder(c.server), members(1, 2, 3))
+			serverErr, clientErr, _, _ := handshake(server, ClientConfig(NewHolder(issue(t, ca, 2, now)), 1, anyone))
 			if !errors.Is(clientErr, c.want) {
 				t.Errorf("client says %v, want %v", clientErr, c.want)
 			}
@@ -218,8 +218,8 @@ func TestMembershipIsAskedAtEachHandshake(t *testing.T) {
 	in := true
 	isMember := func(id cluster.NodeID) bool { return id == 1 || in }
 	one, two := issue(t, ca, 1, now), issue(t, ca, 2, now)
-	server, client := ServerConfig(one, isMember), ClientConfig(two, 1, anyone)
-	toTwo, dialer := ServerConfig(two, anyone), ClientConfig(one, 2, isMember)
+	server, client := ServerConfig(NewHolder(one), isMember), ClientConfig(NewHolder(two), 1, anyone)
+	toTwo, dialer := ServerConfig(NewHolder(two), anyone), ClientConfig(NewHolder(one), 2, isMember)
 	for i, member := range []bool{true, false, true} {
 		in = member
 		serverErr, clientErr, _, _ := handshake(server, client)
@@ -247,11 +247,11 @@ func TestClockDoesNotMatter(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			one := issue(t, ca, 1, now)
-			serverErr, clientErr, _, _ := handshake(ServerConfig(one, members(1, 2)), ClientConfig(c.two, 1, anyone))
+			serverErr, clientErr, _, _ := handshake(ServerConfig(NewHolder(one), members(1, 2)), ClientConfig(NewHolder(c.two), 1, anyone))
 			if serverErr != nil || clientErr != nil {
 				t.Errorf("as client: server says %v, client says %v", serverErr, clientErr)
 			}
-			serverErr, clientErr, _, _ = handshake(ServerConfig(c.two, members(1, 2)), ClientConfig(one, 2, anyone))
+			serverErr, clientErr, _, _ = handshake(ServerConfig(NewHolder(c.two), members(1, 2)), ClientConfig(NewHolder(one), 2, anyone))
 			if serverErr != nil || clientErr != nil {
 				t.Errorf("as server: server says %v, client says %v", serverErr, clientErr)
 			}
@@ -267,10 +267,10 @@ func TestOldTLSRefused(t *testing.T) {
 		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 		return config
 	}
-	if serverErr, _, _, _ := handshake(ServerConfig(one, members(1, 2)), old(ClientConfig(two, 1, anyone))); serverErr == nil {
+	if serverErr, _, _, _ := handshake(ServerConfig(NewHolder(one), members(1, 2)), old(ClientConfig(NewHolder(two), 1, anyone))); serverErr == nil {
 		t.Error("server took TLS 1.2")
 	}
-	if _, clientErr, _, _ := handshake(old(ServerConfig(one, members(1, 2))), ClientConfig(two, 1, anyone)); clientErr == nil {
+	if _, clientErr, _, _ := handshake(old(ServerConfig(NewHolder(one), members(1, 2))), ClientConfig(NewHolder(two), 1, anyone)); clientErr == nil {
 		t.Error("client took TLS 1.2")
 	}
 }
@@ -281,7 +281,7 @@ func TestTrustsSecondCA(t *testing.T) {
 	old, next := newCA(t, "red"), newCA(t, "red")
 	one, two := issue(t, old, 1, now), issue(t, next, 2, now)
 	one.roots, two.roots = append(one.roots, next.cert), append(two.roots, old.cert)
-	serverErr, clientErr, _, _ := handshake(ServerConfig(one, members(1, 2)), ClientConfig(two, 1, anyone))
+	serverErr, clientErr, _, _ := handshake(ServerConfig(NewHolder(one), members(1, 2)), ClientConfig(NewHolder(two), 1, anyone))
 	if serverErr != nil || clientErr != nil {
 		t.Errorf("server: %v, client: %v", serverErr, clientErr)
 	}
