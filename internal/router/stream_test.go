@@ -461,7 +461,7 @@ func TestMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTestRouter(t, true)
 		want(t, r.write("SET a 1"), `["+OK\r\n"]`)
-		for err := error(shard.ErrNotLeader); err != nil; time.Sleep(time.Millisecond) {
+		for err := shard.ErrNotLeader; err != nil; time.Sleep(time.Millisecond) {
 			err = r.router.SetSlots(t.Context(), testShard, cluster.SlotRange{First: 0, End: 100})
 		}
 		time.Sleep(time.Second)
