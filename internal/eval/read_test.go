@@ -147,3 +147,11 @@ func TestHeavyMoved(t *testing.T) {
 		t.Errorf("prepared %v, %v", p, err)
 	}
 }
+
+// A format of rows has the number of the cluster version that brought it: the
+// newest that this program writes is the newest that its node confirms.
+func TestFormatIsThatOfTheCluster(t *testing.T) {
+	if keyspace.Format != cluster.Newest {
+		t.Errorf("rows have format %d, the newest version is %d", keyspace.Format, cluster.Newest)
+	}
+}

@@ -6,13 +6,13 @@
 //
 // Below the prefix of package keyspace's MetaRow, integers big-endian:
 //
-//	'e'          epoch:8 of the map; every change raises it
+//	'e'          version:1=1 epoch:8 of the map; every change raises it
 //	'c'          the cluster's name
-//	'v'          version:8 of the formats that all members read
+//	'v'          version:1=1 version:8 of the formats that all members read
 //	'm' node:8   a member, see package cluster for this and the next two
 //	's' shard:8  what meta knows of a shard's descriptor
 //	'w' shard:8  where the replicas of the shard should be
-//	'n'          node:8 shard:8, the ids that are given out next
+//	'n'          version:1=1 node:8 shard:8, the ids that are given out next
 //	'g'          the policy
 //
 // That is the map. Beside it lie the authorities (authority.go), and the tokens
@@ -63,9 +63,9 @@ type Row struct{ Key, Val []byte }
 // Rows returns the rows that hold m, for a cluster that begins with it.
 func Rows(m *cluster.Map) []Row {
 	rows := []Row{
-		{keyspace.MetaRow(rowEpoch), be.AppendUint64(nil, m.Epoch)},
+		{keyspace.MetaRow(rowEpoch), encodeNumbers(m.Epoch)},
 		{keyspace.MetaRow(rowName), []byte(m.Name)},
-		{keyspace.MetaRow(rowVersion), be.AppendUint64(nil, uint64(m.Version))},
+		{keyspace.MetaRow(rowVersion), encodeNumbers(uint64(m.Version))},
 		{keyspace.MetaRow(rowPolicy), m.Policy.Encode(nil)},
 	}
 	var lastNode cluster.NodeID
@@ -93,7 +93,7 @@ func shardRow(kind byte, id cluster.ShardID) []byte {
 }
 
 func encodeNext(node cluster.NodeID, shard cluster.ShardID) []byte {
-	return be.AppendUint64(be.AppendUint64(nil, uint64(node)), uint64(shard))
+	return encodeNumbers(uint64(node), uint64(shard))
 }
 
 // Load reads the map from a state of the meta shard.
@@ -121,20 +121,13 @@ func Load(r keyspace.Reader) (*cluster.Map, error) {
 }
 
 func load(m *cluster.Map, want map[cluster.ShardID][]cluster.Placement, kind byte, key, val []byte) (err error) {
-	number := func() (n uint64) {
-		if len(val) != 8 {
-			err = fmt.Errorf("%d bytes: %w", len(val), cluster.ErrMap)
-			return 0
-		}
-		return be.Uint64(val)
-	}
 	switch kind {
 	case rowEpoch:
-		m.Epoch = number()
+		err = decodeNumbers(val, &m.Epoch)
 	case rowName:
 		m.Name = string(val)
 	case rowVersion:
-		m.Version = cluster.Version(number())
+		err = decodeNumbers(val, (*uint64)(&m.Version))
 	case rowMember:
 		var x cluster.Member
 		x, err = cluster.DecodeMember(val)
@@ -204,9 +197,9 @@ func (c *Change) change(f func(next *cluster.Map)) error {
 			c.putWant(s)
 		}
 	}
-	c.tx.Put(keyspace.MetaRow(rowEpoch), be.AppendUint64(nil, next.Epoch))
+	c.tx.Put(keyspace.MetaRow(rowEpoch), encodeNumbers(next.Epoch))
 	if next.Version != c.Map.Version {
-		c.tx.Put(keyspace.MetaRow(rowVersion), be.AppendUint64(nil, uint64(next.Version)))
+		c.tx.Put(keyspace.MetaRow(rowVersion), encodeNumbers(uint64(next.Version)))
 	}
 	c.Map = next
 	return nil
@@ -235,11 +228,12 @@ func (c *Change) SetMember(x cluster.Member) (cluster.NodeID, error) {
 
 // nextNode gives out a node id. Ids of members that left are not given again.
 func (c *Change) nextNode() (cluster.NodeID, error) {
-	val, ok := c.tx.Get(keyspace.MetaRow(rowNext), nil)
-	if !ok || len(val) != 16 {
-		return 0, fmt.Errorf("row %q has %d bytes: %w", rowNext, len(val), cluster.ErrMap)
+	val, _ := c.tx.Get(keyspace.MetaRow(rowNext), nil)
+	var id cluster.NodeID
+	var shard cluster.ShardID
+	if err := decodeNumbers(val, (*uint64)(&id), (*uint64)(&shard)); err != nil {
+		return 0, fmt.Errorf("row %q: %w", rowNext, err)
 	}
-	id, shard := cluster.NodeID(be.Uint64(val)), cluster.ShardID(be.Uint64(val[8:]))
 	if id > cluster.NodeMax {
 		return 0, fmt.Errorf("%w: all node ids have been given out", ErrNotAllowed)
 	}

@@ -163,7 +163,7 @@ func TestLoadRefuses(t *testing.T) {
 		kind byte
 		val  string
 		want error
-	}{{rowEpoch, "short", cluster.ErrMap}, {rowVersion, "", cluster.ErrMap}, {rowMember, "\x02later", cluster.ErrVersion}, {rowMember, "", cluster.ErrMap}, {rowShard, "\x02", cluster.ErrVersion}} {
+	}{{rowEpoch, "\x01short", cluster.ErrMap}, {rowEpoch, "\x02", cluster.ErrVersion}, {rowEpoch, "\x00\x00\x00\x00\x00\x00\x00\x00", cluster.ErrMap}, {rowVersion, "", cluster.ErrMap}, {rowVersion, "\x07later", cluster.ErrVersion}, {rowMember, "\x02later", cluster.ErrVersion}, {rowMember, "", cluster.ErrMap}, {rowShard, "\x02", cluster.ErrVersion}} {
 		r := begun(t)
 		r[string(keyspace.MetaRow(c.kind, bytes.Repeat([]byte{0xff}, 8)...))] = []byte(c.val)
 		if _, err := Load(r); !errors.Is(err, c.want) || !strings.Contains(fmt.Sprint(err), "row") {

@@ -31,7 +31,7 @@ const (
 // in is only kept until it gets there, the newest of each.
 type mapKeeper struct {
 	holder *cluster.Holder
-	self   Self
+	me     cluster.Member // what this node says of itself
 	links  *peer.Links
 	router *router.Router
 	// write sends a group to the meta shard, as the router does.
@@ -59,8 +59,8 @@ type mapKeeper struct {
 // ErrRemoved says that the node is not a member of its cluster any more.
 var ErrRemoved = errors.New("this node was removed from the cluster")
 
-func newMapKeeper(h *cluster.Holder, self Self, log *slog.Logger, fatal func(error)) *mapKeeper {
-	return &mapKeeper{holder: h, self: self, log: log, fatal: fatal, reports: make(map[cluster.ShardID]cluster.Descriptor), linked: make(map[cluster.NodeID]bool),
+func newMapKeeper(h *cluster.Holder, me cluster.Member, log *slog.Logger, fatal func(error)) *mapKeeper {
+	return &mapKeeper{holder: h, me: me, log: log, fatal: fatal, reports: make(map[cluster.ShardID]cluster.Descriptor), linked: make(map[cluster.NodeID]bool),
 		told: make(chan error, 1),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 }
@@ -158,7 +158,7 @@ func (k *mapKeeper) askIfBehind() {
 		return
 	}
 	for _, node := range k.holder.Map().Hosts(cluster.Meta) {
-		if node != k.self.Node {
+		if node != k.me.ID {
 			k.linkUp(node)
 		}
 	}
@@ -167,7 +167,7 @@ func (k *mapKeeper) askIfBehind() {
 // link links this node to the members of m and to nobody else.
 func (k *mapKeeper) link(m *cluster.Map) {
 	for _, x := range m.Members {
-		if x.ID != k.self.Node && !k.linked[x.ID] {
+		if x.ID != k.me.ID && !k.linked[x.ID] {
 			k.linked[x.ID] = true
 			k.links.Connect(x.ID)
 		}
@@ -257,8 +257,8 @@ func (k *mapKeeper) takeOver() error {
 	if m == nil {
 		return nil
 	}
-	if m.Version > cluster.Newest {
-		return fmt.Errorf("the cluster writes formats of version %d, this tutti reads %d: %w", m.Version, cluster.Newest, cluster.ErrVersion)
+	if m.Version > k.me.Version {
+		return fmt.Errorf("the cluster writes formats of version %d, this tutti reads %d: %w", m.Version, k.me.Version, cluster.ErrVersion)
 	}
 	before := k.holder.Map()
 	took, err := k.holder.Replace(m)
@@ -268,7 +268,7 @@ func (k *mapKeeper) takeOver() error {
 	k.log.Info("the map has changed", slog.Uint64("epoch", m.Epoch))
 	if own {
 		for _, x := range m.Members {
-			if x.ID != k.self.Node {
+			if x.ID != k.me.ID {
 				k.links.Send(x.ID, peer.Bulk, kindMap, m.Encode)
 			}
 		}
@@ -276,7 +276,7 @@ func (k *mapKeeper) takeOver() error {
 	k.tellRemoved(before, m)
 	k.link(m)
 	k.changed()
-	if _, ok := m.Member(k.self.Node); !ok {
+	if _, ok := m.Member(k.me.ID); !ok {
 		return ErrRemoved
 	}
 	return nil
@@ -286,7 +286,7 @@ func (k *mapKeeper) takeOver() error {
 // hear, as all refuse them from then on.
 func (k *mapKeeper) tellRemoved(before, m *cluster.Map) {
 	for _, x := range before.Members {
-		if _, in := m.Member(x.ID); !in && x.ID != k.self.Node {
+		if _, in := m.Member(x.ID); !in && x.ID != k.me.ID {
 			k.links.Queue(x.ID, peer.Control, kindMap, m.Encode)
 			k.links.Flush() // before its link is closed
 		}
@@ -300,9 +300,9 @@ func (k *mapKeeper) tellMeta() bool {
 	m := k.holder.Map()
 	g := &group.Group{Proto: 2}
 	tell := func(args [][]byte) { g.Cmds = append(g.Cmds, group.Command{Args: args}) }
-	me, ok := m.Member(k.self.Node)
+	me, ok := m.Member(k.me.ID)
 	if want := me; ok {
-		want.Peer, want.Client, want.Version = k.self.Peer, k.self.Client, cluster.Newest
+		want.Peer, want.Client, want.Version = k.me.Peer, k.me.Client, k.me.Version
 		if want != me {
 			tell(words("TUTTI.MEMBER", "ANNOUNCE", number(want.ID), want.Peer, want.Client, number(want.Version)))
 		}

@@ -20,7 +20,7 @@ func testKeeper(t *testing.T) (*mapKeeper, *cluster.Map, chan *told) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := newMapKeeper(cluster.NewHolder(m, func([]byte) error { return nil }), Self{Node: 1}, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
+	k := newMapKeeper(cluster.NewHolder(m, func([]byte) error { return nil }), cluster.Member{ID: 1, Version: cluster.Newest}, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
 	sent := make(chan *told, 10)
 	k.changed = func() {}
 	k.write = func(g *group.Group, done func(router.Result)) { sent <- &told{g, done} }

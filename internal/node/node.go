@@ -51,14 +51,15 @@ type Config struct {
 	// its own file.
 	Via map[cluster.NodeID]string
 	// Service changes what clients are to speak, from now on. Nil: as before.
-	Service       *Service
+	Service *Service
+	// Formats is the newest version of the formats that the node confirms to read.
+	// Zero: cluster.Newest. With others tests make clusters of several versions.
+	Formats       cluster.Version
 	HTTP          HTTP
 	Debug         bool // allow the DEBUG command
-	Tick          time.Duration
 	LogBytesMax   int64
 	MemtableBytes int64         // see store.Config
 	ScrubEvery    time.Duration // see shard.Config
-	Timeout       time.Duration // of the router; zero: its default
 	// Failed is called once when the node can't go on; the process should end
 	// at once. Nil: panic.
 	Failed func(err error)
@@ -119,6 +120,9 @@ func (c *Config) fill() {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Uint64N
+	}
+	if c.Formats == 0 {
+		c.Formats = cluster.Newest
 	}
 	if c.Entropy == nil {
 		c.Entropy = crand.Reader
@@ -215,11 +219,12 @@ func (n *Node) openMap() error {
 	if err != nil {
 		return err
 	}
-	if m.Version > cluster.Newest {
-		return fmt.Errorf("%s: the cluster writes formats of version %d, this tutti reads %d: %w", n.cfg.Dir, m.Version, cluster.Newest, cluster.ErrVersion)
+	if m.Version > n.cfg.Formats {
+		return fmt.Errorf("%s: the cluster writes formats of version %d, this tutti reads %d: %w", n.cfg.Dir, m.Version, n.cfg.Formats, cluster.ErrVersion)
 	}
 	n.maps = cluster.NewHolder(m, func(record []byte) error { return writeMap(n.cfg.FS, n.cfg.Dir, record) })
-	n.keeper = newMapKeeper(n.maps, n.self, n.cfg.Logger, n.fatal)
+	me := cluster.Member{ID: n.self.Node, Peer: n.self.Peer, Client: n.self.Client, Version: n.cfg.Formats}
+	n.keeper = newMapKeeper(n.maps, me, n.cfg.Logger, n.fatal)
 	n.watch = newDeadWatch(n.self.Node, n.maps, n.cfg.Logger, n.cfg.Clock.Mono)
 	return nil
 }
@@ -287,7 +292,7 @@ func (n *Node) openLinks(l net.Listener) error {
 	cfg := peer.Config{
 		Node: n.self.Node, Incarnation: n.start.Count, Nonce: n.start.Nonce, Cluster: n.self.Cluster, Listener: l,
 		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello, Room: n.room,
-		Changed: n.linkChanged, Stranger: newAdmitter(n).serve,
+		Changed: n.linkChanged, Stranger: newAdmitter(n).serve, Oldest: cluster.Oldest, Newest: n.cfg.Formats,
 	}
 	// Also where others secure the connections: a node whose identity is lost
 	// must not run.
@@ -367,13 +372,13 @@ func (n *Node) hello(h peer.Hello) error {
 }
 
 func (n *Node) openShards() (err error) {
-	n.router = router.New(router.Config{Node: n.self.Node, Incarnation: n.count.Incarnation, Map: n.maps, Logger: n.cfg.Logger, Timeout: n.cfg.Timeout,
+	n.router = router.New(router.Config{Node: n.self.Node, Incarnation: n.count.Incarnation, Map: n.maps, Logger: n.cfg.Logger,
 		AskMap: n.keeper.ask})
 	n.host, err = shard.Open(shard.Config{
 		Node: n.self.Node, Incarnation: n.count.Incarnation, Generation: n.count.Generation, Map: n.maps, Report: n.keeper.report, MetaChanged: func(v *store.View) { n.users.tell(v); n.keeper.tell(v) },
 		Log: n.log, State: n.state, Links: n.links, Table: command.NewTable(),
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
-		Tick: n.cfg.Tick, Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
+		Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
 		Space: n.space, ScrubEvery: n.cfg.ScrubEvery, Settled: n.settled,
 		LeadChanged: n.leadChanged, Reply: n.router.Reply, Fatal: n.fatal,
 	})

@@ -194,10 +194,10 @@ func (o openStores) recover() error {
 	b := o.state.NewBatch()
 	var descs []cluster.Descriptor
 	for _, c := range list {
-		if err := c.applyAll(b); err != nil {
+		d, err := c.applyAll(b)
+		if err != nil {
 			return err
 		}
-		d := c.desc
 		d.Generation++
 		me, _ := d.Replica(c.replica)
 		d.Replicas = []cluster.Replica{{ID: c.replica, Node: o.self.Node, Data: me.Data, Part: cluster.Voter}}
@@ -223,25 +223,31 @@ func (o openStores) recover() error {
 	return writeMap(o.fs, o.dir, m.Encode(nil))
 }
 
-// applyAll adds all entries of the log that have not been applied. Changes of
-// the configuration are left out: what it is to be is decided.
-func (c copyOf) applyAll(b *store.Batch) error {
+// applyAll adds all entries of the log that have not been applied, and returns
+// what the shard owns then. Changes of the configuration are left out: what it is
+// to be is decided.
+func (c copyOf) applyAll(b *store.Batch) (cluster.Descriptor, error) {
+	at, desc := c.at, c.desc
 	const chunk = 4 << 20
-	for next := c.at.Index + 1; next <= c.last; {
+	for next := at.Index + 1; next <= c.last; {
 		entries, err := c.log.Entries(next, c.last+1, chunk)
 		if err != nil {
-			return err
+			return desc, err
 		}
 		for _, e := range entries {
 			var data []byte
 			if e.GetType() == pb.EntryNormal {
 				data = e.GetData()
 			}
-			if c.at, err = b.Apply(c.desc.ID, c.at, e.GetIndex(), e.GetTerm(), data); err != nil {
-				return err
+			if at, err = b.Apply(desc.ID, at, e.GetIndex(), e.GetTerm(), data); err != nil {
+				return desc, err
+			}
+			if b.Slots != nil {
+				desc.Slots = *b.Slots
+				desc.Generation++
 			}
 		}
 		next += uint64(len(entries))
 	}
-	return nil
+	return desc, nil
 }

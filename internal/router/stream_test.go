@@ -454,3 +454,49 @@ func TestRead(t *testing.T) {
 		r.close()
 	})
 }
+
+// TestMoved gives back what a shard refuses, under a sequence that is done with,
+// and a deadline that is not the router's.
+func TestMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		want(t, r.write("SET a 1"), `["+OK\r\n"]`)
+		for err := shard.ErrNotLeader; err != nil; time.Sleep(time.Millisecond) {
+			err = r.router.SetSlots(t.Context(), testShard, cluster.SlotRange{First: 0, End: 100})
+		}
+		time.Sleep(time.Second)
+		g := &group.Group{Proto: 2, Claim: group.Claim{Slots: cluster.AllSlots, Generation: 1}, Cmds: []group.Command{{Args: [][]byte{[]byte("DBSIZE")}}}}
+		done := make(chan Result, 1)
+		r.router.Write(testShard, g, func(res Result) { done <- res })
+		res := <-done
+		ref := res.Reply.Refusal()
+		if res.Err != "" || ref == nil || ref.Owned.Slots.End != 100 || ref.Owned.Generation != 2 {
+			t.Fatalf("%+v", res)
+		}
+		old := r.router.Map()
+		next := r.router.Newer(old)
+		select {
+		case <-next:
+			t.Error("there is no newer map")
+		default:
+		}
+		r.router.Learn(ref)
+		<-next
+		if m := r.router.Map(); m == old || m.Owner(99) == nil || m.Owner(100) != nil {
+			t.Error("what the shard said was not learnt")
+		}
+		<-r.router.Newer(old)
+		r.stream.mu.Lock()
+		if r.stream.floor != 2 || len(r.stream.open) != 0 {
+			t.Errorf("floor %d, %d open", r.stream.floor, len(r.stream.open))
+		}
+		r.stream.mu.Unlock()
+		r.stop()
+		start := time.Now()
+		r.router.Write(testShard, &group.Group{Until: start.Add(time.Second), Cmds: g.Cmds}, func(res Result) { done <- res })
+		if res := <-done; res.Err == "" || time.Since(start) > time.Second+2*retryEvery {
+			t.Errorf("after %v: %+v", time.Since(start), res)
+		}
+		r.close()
+	})
+}

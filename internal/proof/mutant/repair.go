@@ -6,7 +6,7 @@ func repair() []Mutant {
 	return slices.Concat(replicas(), slots())
 }
 
-// slots are the safeguards of who owns which slots.
+// slots are the safeguards of who owns which slots, and of who reads what.
 func slots() []Mutant {
 	return []Mutant{
 		{"no-range-check", "a command on keys of another shard is evaluated", eval("TestForeignKeys"), []Edit{{
@@ -32,6 +32,15 @@ func slots() []Mutant {
 			"internal/eval/read.go", `
 			if !v.Owned.Slots.Covers(claim.Slots) {`, `
 			if false {`,
+		}}},
+		{"remember-moved-keys", "a leader that gets slots back believes what it knew of their keys", shard("TestSlotsChange"), []Edit{{
+			"internal/shard/slots.go", `
+			l.core.SlotsChanged()`, ``,
+		}}},
+		{"write-before-confirmed", "formats of a later version are written as soon as one member reads them", sim("TestTwoVersionsInOneCluster"), []Edit{{
+			"internal/cluster/version.go", `
+			if i == 0 || x.Version < v {`, `
+			if i == 0 || x.Version > v {`,
 		}}},
 		{"watch-another-log", "the version that a key had in one shard is compared with that in another", server("TestPlanTransaction"), []Edit{{
 			"internal/server/multi.go", `

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
 )
 
@@ -21,6 +22,9 @@ type Options struct {
 	// AutoPlace lets the cluster decide where replicas are; otherwise the test
 	// does.
 	AutoPlace bool
+	// Formats are the versions that nodes confirm from their next start on; those
+	// that are not there the newest.
+	Formats map[int]cluster.Version
 	// Expect is part of an error with which nodes may stop themselves, beside
 	// that their data is damaged.
 	Expect string

@@ -144,7 +144,7 @@ func (c *Cluster) config(m *machine, d *disk) node.Config {
 			return conn, cluster.NodeID(id), err
 		},
 		Rand: lockedRand(rand.NewPCG(c.opts.Seed, uint64(100+m.id))), Entropy: m.entropy,
-		Failed: func(err error) { c.nodeFailed(m, d, err) }, Debug: true,
+		Failed: func(err error) { c.nodeFailed(m, d, err) }, Debug: true, Formats: c.opts.Formats[m.id],
 	}
 	cfg.Clock.Wall = m.clock.Wall
 	gate := m.gate

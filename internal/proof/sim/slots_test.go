@@ -39,6 +39,9 @@ func (c operator) askOwn(shard, first, end int) {
 // owned reports whether all replicas of a shard know that it owns these slots.
 func (c operator) owned(shard, first, end int) bool {
 	for i := range c.machines {
+		if c.Dead(i+1) != nil {
+			continue
+		}
 		s, err := c.Status(i + 1)
 		if err != nil {
 			return false
@@ -270,6 +273,31 @@ func TestWatchThroughNodeWithoutReplica(t *testing.T) {
 		o.Must("DEL", "none")
 		if got := exec(); got != "nil" {
 			t.Errorf("EXEC after a key came and went: %s", got)
+		}
+	})
+}
+
+// What moved slots is among what a last copy is recovered from.
+func TestRecoverAfterSlotsMoved(t *testing.T) {
+	bubble(t, Options{Seed: 422, Shards: 2, AutoPlace: true}, func(t *testing.T, all *Cluster) {
+		c := operator{all}
+		c.WaitLeader(1)
+		c.WaitLeader(2)
+		c.move(8192, 4096, func() {})
+		moved := keyIn(4096, 8192)
+		c.ask("SET", moved, "v")
+		time.Sleep(time.Second) // so that node 3 has been told of it
+		for i := 1; i <= 3; i++ {
+			c.Crash(i)
+		}
+		if _, err := c.recover(3); err != nil {
+			t.Fatal(err)
+		}
+		c.Start(3)
+		c.discard(1, nil)
+		c.discard(2, nil)
+		if got := c.ask("GET", moved); got != "v" || !c.owned(2, 4096, cluster.Slots) || !c.owned(1, 0, 4096) {
+			t.Errorf("after the recovery %q", got)
 		}
 	})
 }
