@@ -238,24 +238,28 @@ func askStatus(addr string, limit time.Duration, how ...string) (node.Status, er
 }
 
 // status asks the node for its view of the cluster.
-func (t target) status(limit time.Duration, how ...string) (node.Status, error) {
-	var s node.Status
+func (t target) status(limit time.Duration, how ...string) (s node.Status, err error) {
+	return s, t.ask(limit, &s, append([]string{"TUTTI.STATUS"}, how...)...)
+}
+
+// ask asks the node for a JSON document.
+func (t target) ask(limit time.Duration, answer any, args ...string) error {
 	conn, err := t.dial(limit)
 	if err != nil {
-		return s, err
+		return err
 	}
 	defer conn.Close()
-	v, err := conn.do(limit, append([]string{"TUTTI.STATUS"}, how...)...)
+	v, err := conn.do(limit, args...)
 	if err != nil {
-		return s, err
+		return err
 	}
 	if v.IsError() {
-		return s, fmt.Errorf("%w: %s", errNoTutti, v.Str)
+		return fmt.Errorf("%w: %s", errNoTutti, v.Str)
 	}
-	if err := json.Unmarshal(v.Str, &s); err != nil {
-		return s, fmt.Errorf("%w: %w", errNoTutti, err)
+	if err := json.Unmarshal(v.Str, answer); err != nil {
+		return fmt.Errorf("%w: %w", errNoTutti, err)
 	}
-	return s, nil
+	return nil
 }
 
 var errNoTutti = errors.New("it answers, but not as a tutti node does")

@@ -47,7 +47,7 @@ func rootCommand(args []string) *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCommand(), devCommand(), initCommand(), joinCommand(), leaveCommand(), startCommand(), tokenCommand(), statusCommand(),
-		nodeCommand(), recoverCommand(), cliCommand(), versionCommand())
+		nodeCommand(), doctorCommand(), recoverCommand(), cliCommand(), versionCommand())
 	whole := root.HelpFunc()
 	root.SetHelpFunc(func(c *cobra.Command, args []string) {
 		if c != root {
@@ -71,7 +71,7 @@ Usage:
 
   Try      demo · dev
   Start    init · join · start · leave
-  Look     status · version
+  Look     status · doctor · version
   Data     cli
   Operate  node · token · recover
 

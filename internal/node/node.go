@@ -403,7 +403,7 @@ func (n *Node) openServer(l net.Listener) {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
 	info.Map, info.Client = n.maps, n.self.Client
 	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
-		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.secure, Debug: n.cfg.Debug, Status: n.status, Presence: n.presence,
+		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.secure, Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy})
 	n.wg.Go(func() {
 		if err := n.server.Serve(l); err != nil {

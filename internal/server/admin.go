@@ -33,6 +33,7 @@ func adminHandlers() map[string]handler {
 		"waitaof":      waitaof,
 		"lolwut":       lolwut,
 		"debug":        debug,
+		"tutti.doctor": doctor,
 		"tutti.status": status,
 		"module|list":  func(r *request, _ [][]byte) { r.Array(0) },
 		"module|help":  help,
@@ -145,6 +146,15 @@ func lolwut(r *request, _ [][]byte) {
 		"      _|                                     ",
 	}
 	r.Verbatim(strings.Join(staves, "\n") + "\n\ntutti: many machines, one computer. tutti ver. " + r.s.cfg.Node.Version + "\n")
+}
+
+func doctor(r *request, _ [][]byte) {
+	b, err := r.s.cfg.Doctor(r.s.ctx)
+	if err != nil {
+		r.Error("ERR " + err.Error())
+		return
+	}
+	r.Bulk(b)
 }
 
 func status(r *request, args [][]byte) {

@@ -39,6 +39,8 @@ type Config struct {
 	// Status answers TUTTI.STATUS: a JSON document. alone: without asking another
 	// node.
 	Status func(ctx context.Context, alone bool) ([]byte, error)
+	// Doctor answers TUTTI.DOCTOR: a JSON document.
+	Doctor func(ctx context.Context) ([]byte, error)
 	// Users are who may log in, and what they may do. Nil: there is no user but
 	// default, who may do everything.
 	Users *acl.Holder
@@ -211,6 +213,9 @@ func (s *Server) CloseListeners() {
 		l.Close()
 	}
 }
+
+// ClientsMax is how many clients there may be.
+func (s *Server) ClientsMax() int { return int(s.config.clientsMax.Load()) }
 
 // Draining reports whether the server takes no new clients any more.
 func (s *Server) Draining() bool {

@@ -2,9 +2,11 @@ package store
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // Usage is what a store takes of the disk and what it has done since it was
@@ -50,6 +52,29 @@ func (s *State) Usage() Usage {
 	u := usage(s.db, s.stalls)
 	u.Fsyncs = nil // it has no write-ahead log
 	return u
+}
+
+// FsyncsWithin returns how many fsyncs there were and within which time that part
+// of them ended; 0: beyond all that is measured.
+func (u Usage) FsyncsWithin(part float64) (d time.Duration, n uint64) {
+	var m dto.Metric
+	if u.Fsyncs == nil || u.Fsyncs.Write(&m) != nil {
+		return 0, 0
+	}
+	n = m.GetHistogram().GetSampleCount()
+	for _, b := range m.GetHistogram().GetBucket() {
+		if float64(b.GetCumulativeCount()) >= part*float64(n) {
+			return time.Duration(b.GetUpperBound()), n
+		}
+	}
+	return 0, n
+}
+
+// Buffers is what the caches and buffers of both stores come to at most, in
+// bytes: of each store three memtables may be alive.
+func (c Config) Buffers() int64 {
+	p := c.profile()
+	return p.cache + 3*(p.logMemtable+p.stateMemtable)
 }
 
 // Room is the disk below a node's folder, in bytes.

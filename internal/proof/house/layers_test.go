@@ -16,10 +16,10 @@ var layers = []struct {
 	may  []string
 	duty string
 }{
-	{"cmd/tutti", []string{"internal/trust", "internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
+	{"cmd/tutti", []string{"internal/doctor", "internal/trust", "internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
 	{"internal/proof/sim", []string{"internal/cluster", "internal/shard", "internal/trust", "internal/proof/action", "internal/proof/check", "internal/proof/respclient", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
 	{"internal/node/nodetest", []string{"internal/trust", "internal/proof/respclient", "internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
-	{"internal/node", []string{"internal/acl", "internal/resp", "internal/metrics", "internal/web", "internal/meta", "internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/group", "internal/command", "internal/store", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
+	{"internal/node", []string{"internal/doctor", "internal/acl", "internal/resp", "internal/metrics", "internal/web", "internal/meta", "internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/group", "internal/command", "internal/store", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
 	{"internal/web", nil, "metrics and health over HTTP, for those who watch"},
 	{"internal/metrics", []string{"internal/cluster", "internal/histogram", "internal/peer", "internal/server", "internal/shard", "internal/store"}, "what Prometheus is told"},
 	{"internal/server", []string{"internal/acl", "internal/meta", "internal/glob", "internal/histogram", "internal/cluster", "internal/router", "internal/shard", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},
@@ -39,6 +39,7 @@ var layers = []struct {
 	{"internal/proof/check", []string{"internal/resp"}, "judges what clients were told"},
 	{"conformance", []string{"internal/proof/respclient"}, "Redis's own tests; speaks with tutti over RESP only, as any outsider"},
 	{"internal/proof/respclient", []string{"internal/resp"}, "the RESP client of all that proves"},
+	{"internal/doctor", nil, "whether a node and its machine are fit"},
 	{"internal/histogram", nil, "durations in buckets"},
 	{"internal/resp", nil, "the wire format"},
 	{"internal/rdb", nil, "values of the DUMP format of Redis"},
