@@ -22,6 +22,11 @@ func TestGrowAndShrink(t *testing.T) {
 		c.MoveAll(2, 4, 5)
 		c.MoveAll(5)
 		c.MoveAll(1, 5, 3)
+		for i := 1; i <= 5; i++ {
+			if c.Logged(i, "the map of the cluster can't be read") > 0 {
+				t.Errorf("a new replica of meta on node %d was taken for the map before it had one", i)
+			}
+		}
 	})
 }
 
@@ -161,4 +166,19 @@ func TestChangesUnderFaults(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A node that is to have a replica meets an error of its disk when it has made half
+// of it. It goes on with that half: it is that replica, and no other will do.
+func TestReplicaIsMadeInSpiteOfReadErrors(t *testing.T) {
+	bubbleLoad(t, Options{Seed: 304}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+		c := operator{all}
+		fresh := c.Join()
+		c.do("fail", fresh, "op=read", "on=table", "error=eio")
+		c.Place(1, 1, 2, fresh)
+		c.WaitPlaced(1, 1, 2, fresh)
+		if c.Logged(fresh, "a replica could not be made") == 0 {
+			t.Error("the node met no error")
+		}
+	})
 }
