@@ -286,10 +286,35 @@ func (e evidence) unavailable(v Verdict, members []member) string {
 		}
 	}
 	why := reasons(members)
-	if why == "" {
-		return fmt.Sprintf("No leader: the nodes answer, and elect one, which takes less than a second. Stopped until then: %s.", stopped)
+	if e.electing(v, members) {
+		text := fmt.Sprintf("No leader: a majority answers, and elects one, which takes less than a second. Stopped until then: %s.", stopped)
+		if why != "" {
+			text += " Seen from node " + fmt.Sprint(e.node) + ", " + why + "."
+		}
+		return text
 	}
 	return fmt.Sprintf("No majority: seen from node %d, %s. Stopped until a majority answers: %s. Nothing is lost.", e.node, why, stopped)
+}
+
+// electing reports whether nothing but a leader is missing: of each shard that has
+// stopped none is known, and a majority of the nodes with votes answers.
+func (e evidence) electing(v Verdict, members []member) bool {
+	for _, x := range v.Shards {
+		if x.NodeLosses >= 0 {
+			continue
+		}
+		s, _ := e.m.Shard(x.Shard)
+		voters, there := s.Voters(), 0
+		for _, y := range members {
+			if y.presence != Silent && slices.Contains(voters, y.id) {
+				there++
+			}
+		}
+		if x.Leader != 0 || there <= len(voters)/2 {
+			return false
+		}
+	}
+	return true
 }
 
 // reasons says of each node what is wrong with it.

@@ -100,9 +100,11 @@ func TestVerdict(t *testing.T) {
 			"No majority: seen from node 1, node 2 has not answered for 6.0 s, node 3 has not answered for 7.0 s. Stopped until a majority answers: the cluster. Nothing is lost."},
 		{"no leader, all silent", 3, 3, func(s *scene) { s.leaderless(8 * time.Second) }, Unavailable, -1, -1,
 			"No majority: seen from node 1, node 2 has not answered for 8.0 s, node 3"},
-		{"an election", 3, 3, func(s *scene) { s.leaderless(0) }, Unavailable, -1, -1, "No leader: the nodes answer, and elect one"},
+		{"an election", 3, 3, func(s *scene) { s.leaderless(0) }, Unavailable, -1, -1, "No leader: a majority answers, and elects one"},
 		{"a leader that was asked is mute", 3, 3, func(s *scene) { s.leaderless(0); s.e.found.mute = []cluster.NodeID{2} }, Unavailable, -1, -1,
-			"No majority: seen from node 1, node 2 has not answered for 1.6 s."},
+			"No leader: a majority answers, and elects one, which takes less than a second. Stopped until then: the cluster. Seen from node 1, node 2 has not answered for 1.6 s."},
+		{"two are mute", 3, 3, func(s *scene) { s.leaderless(0); s.e.found.mute = []cluster.NodeID{2, 3} }, Unavailable, -1, -1,
+			"No majority: seen from node 1, node 2 has not answered for 1.6 s, node 3 has"},
 		{"one shard has stopped", 3, 3, func(s *scene) { delete(s.e.found.leads, 1) }, Unavailable, -1, -1, "Stopped until then: shard 1."},
 		{"meta has stopped", 3, 3, func(s *scene) { delete(s.e.found.leads, 0) }, Unavailable, -1, -1, "Stopped until then: changes of the cluster."},
 		{"made anew", 3, 3, func(s *scene) {
