@@ -76,19 +76,15 @@ func (h *Host) drop(shard cluster.ShardID, replica cluster.ReplicaID) error {
 	return store.Drop(h.cfg.Log, h.cfg.State, shard, replica, d.Slots)
 }
 
-// add makes a new replica, empty, and runs it. The group tells it the rest.
+// add makes a new replica, empty, and runs it. The group tells it the rest. If
+// that failed before, it goes on with what is there: nobody else is invited as
+// long as this one is a replica.
 func (h *Host) add(shard cluster.ShardID, id cluster.ReplicaID) error {
-	gone, err := h.cfg.Log.Gone(shard)
+	here, err := h.cfg.Log.Here(shard)
+	if err == nil && here != id {
+		err = create(h.cfg.Log, h.cfg.State, shard, id)
+	}
 	if err != nil {
-		return err
-	}
-	if id <= gone {
-		return fmt.Errorf("replica %d of shard %d was here before, and is gone", id, shard)
-	}
-	if err := h.cfg.State.Create(cluster.Descriptor{ID: shard}, store.Applied{}, &pb.ConfState{}); err != nil {
-		return err
-	}
-	if err := h.cfg.Log.Create(shard, id, 0, 0); err != nil {
 		return err
 	}
 	count := make(map[*loop]int)
@@ -105,6 +101,21 @@ func (h *Host) add(shard cluster.ShardID, id cluster.ReplicaID) error {
 	h.mu.Unlock()
 	l.post(call{func() { l.replicas = append(l.replicas, r); l.touch(r) }})
 	return nil
+}
+
+// create writes what a new replica begins with.
+func create(log *store.Log, state *store.State, shard cluster.ShardID, id cluster.ReplicaID) error {
+	gone, err := log.Gone(shard)
+	if err != nil {
+		return err
+	}
+	if id <= gone {
+		return fmt.Errorf("replica %d of shard %d was here before, and is gone", id, shard)
+	}
+	if err := state.Create(cluster.Descriptor{ID: shard}, store.Applied{}, &pb.ConfState{}); err != nil {
+		return err
+	}
+	return log.Create(shard, id, 0, 0)
 }
 
 // remove takes a replica away from its loop, and its data from the disk. h.mu is

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -8,6 +9,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/peer"
+	"tutti/internal/store"
 )
 
 // How a node learns that it is to have a replica, or none any more. All of it
@@ -62,7 +64,11 @@ func (h *Host) invited(shard cluster.ShardID, id cluster.ReplicaID, data uint64,
 		delete(h.busy, shard)
 		h.mu.Unlock()
 		log := h.cfg.Logger.With(slog.Uint64("shard", uint64(shard)), slog.Uint64("replica", uint64(id)))
-		if err != nil {
+		if errors.Is(err, store.ErrDamaged) {
+			h.fatal(err)
+			return
+		}
+		if err != nil { // the next invitation tries again
 			log.Warn("a replica could not be made", slog.Any("error", err))
 			return
 		}

@@ -35,6 +35,12 @@ func (l *Log) Create(shard cluster.ShardID, replica cluster.ReplicaID, index, te
 	return nil
 }
 
+// Here returns the replica of a shard whose log is here, 0 if none.
+func (l *Log) Here(shard cluster.ShardID) (cluster.ReplicaID, error) {
+	id, _, err := l.readReplica(shard, rowReplica)
+	return id, err
+}
+
 // Gone returns the newest replica of a shard that was dropped here, 0 if none.
 func (l *Log) Gone(shard cluster.ShardID) (cluster.ReplicaID, error) {
 	id, _, err := l.readReplica(shard, rowGone)

@@ -162,3 +162,18 @@ func TestChangesUnderFaults(t *testing.T) {
 		})
 	}
 }
+
+// A node that is to have a replica meets an error of its disk when it has made half
+// of it. It goes on with that half: it is that replica, and no other will do.
+func TestReplicaIsMadeInSpiteOfReadErrors(t *testing.T) {
+	bubbleLoad(t, Options{Seed: 304}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+		c := operator{all}
+		fresh := c.Join()
+		c.do("fail", fresh, "op=read", "on=table", "error=eio")
+		c.Place(1, 1, 2, fresh)
+		c.WaitPlaced(1, 1, 2, fresh)
+		if c.Logged(fresh, "a replica could not be made") == 0 {
+			t.Error("the node met no error")
+		}
+	})
+}
