@@ -146,9 +146,10 @@ func (mc *machine) release() {
 	}
 }
 
-// metaChanged hands the newest state of the map on.
+// metaChanged hands the newest state of the map on. A replica that has not been
+// told anything yet has none: it knows neither members nor users.
 func (mc *machine) metaChanged() {
-	if f := mc.r.host.cfg.MetaChanged; mc.r.id == cluster.Meta && f != nil {
+	if f := mc.r.host.cfg.MetaChanged; mc.r.id == cluster.Meta && f != nil && mc.r.members.member.Load() {
 		f(mc.view.Acquire())
 	}
 }

@@ -22,6 +22,11 @@ func TestGrowAndShrink(t *testing.T) {
 		c.MoveAll(2, 4, 5)
 		c.MoveAll(5)
 		c.MoveAll(1, 5, 3)
+		for i := 1; i <= 5; i++ {
+			if c.Logged(i, "the map of the cluster can't be read") > 0 {
+				t.Errorf("a new replica of meta on node %d was taken for the map before it had one", i)
+			}
+		}
 	})
 }
 
