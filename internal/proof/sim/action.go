@@ -105,7 +105,7 @@ func whenUp(do func(c *Cluster, i int)) func(c *Cluster, a *action.Action) error
 
 func (c *Cluster) doStart(a *action.Action) error {
 	i := a.Node(c.Nodes())
-	if c.Up(i) {
+	if c.Up(i) || !c.machine(i).formed {
 		return errMoot
 	}
 	return c.TryStart(i)

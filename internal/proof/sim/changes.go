@@ -52,6 +52,7 @@ const (
 	// changeShare is how many of the nemesis' draws are changes.
 	changeShare = 0.3
 	machinesMax = 20
+	replicasMax = 7  // of a shard
 	spareMax    = 3  // nodes without the first shard
 	membersMax  = 8  // at once, of a cluster that places its replicas by itself
 	ordersMax   = 12 // not carried out yet
@@ -243,8 +244,8 @@ func (ch *changer) join() []string {
 // resize places shards on more nodes, or on fewer.
 func (ch *changer) resize(by int) (lines []string) {
 	for _, s := range ch.shards() {
-		size := len(ch.on(s))
-		lines = append(lines, ch.place(s, ch.keep(ch.on(s), size+by))...)
+		size := min(len(ch.on(s))+by, replicasMax)
+		lines = append(lines, ch.place(s, ch.keep(ch.on(s), size))...)
 	}
 	return lines
 }

@@ -100,12 +100,14 @@ func (c operator) doDie(a *action.Action) error {
 func (c operator) admit() {
 	c.t.Helper()
 	for _, m := range c.machines {
-		if in, _ := c.desk.orders.isIn(m.id); m.formed || m.leaves || !in || !c.form(m) {
+		if in, out := c.desk.orders.isIn(m.id); m.formed || out || !in || !c.form(m) {
 			continue
 		}
 		c.Start(m.id)
 		for _, l := range c.loads {
-			l.learn(m.id)
+			if !m.leaves {
+				l.learn(m.id)
+			}
 		}
 	}
 }

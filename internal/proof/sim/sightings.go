@@ -9,8 +9,9 @@ import (
 
 // sightings are what nodes have said in their statuses that must hold for ever,
 // whatever comes and goes: an id of a replica is that of one replica, ids on a
-// node only grow, and a term has one leader.
+// node only grow, a term has one leader, and only damaged data is made anew.
 type sightings struct {
+	generation map[cluster.NodeID]uint64
 	made   map[replicaOf]cluster.NodeID
 	newest map[shardOn]cluster.ReplicaID
 	led    map[shardTerm]cluster.NodeID
@@ -32,12 +33,16 @@ type shardTerm struct {
 }
 
 func newSightings() sightings {
-	return sightings{make(map[replicaOf]cluster.NodeID), make(map[shardOn]cluster.ReplicaID), make(map[shardTerm]cluster.NodeID)}
+	return sightings{make(map[cluster.NodeID]uint64), make(map[replicaOf]cluster.NodeID), make(map[shardOn]cluster.ReplicaID), make(map[shardTerm]cluster.NodeID)}
 }
 
 // note takes a status and says what in it contradicts an earlier one; empty:
-// nothing.
-func (g sightings) note(s node.Status) string {
+// nothing. rotten says that the node's disk was damaged.
+func (g sightings) note(s node.Status, rotten bool) string {
+	if s.Generation > g.generation[s.Node] && !rotten {
+		return fmt.Sprintf("node %d has made its data anew, and nobody had damaged it", s.Node)
+	}
+	g.generation[s.Node] = s.Generation
 	for _, info := range s.Shards {
 		if info.Replica == 0 {
 			continue // what is said of the shard is what others have said

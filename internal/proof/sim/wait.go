@@ -34,7 +34,7 @@ func askStatus(c *Cluster, i int, how ...string) (node.Status, error) {
 	if err := json.Unmarshal(v.Str, &s); err != nil {
 		return s, err
 	}
-	if text := c.desk.seen.note(s); text != "" {
+	if text := c.desk.seen.note(s, c.machine(i).rotten != ""); text != "" {
 		c.t.Errorf("%s %s", stamp(), text)
 	}
 	return s, nil
