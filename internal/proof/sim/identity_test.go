@@ -45,6 +45,7 @@ func TestOldDiskImageIsRefused(t *testing.T) {
 					cut(c, i)
 				}
 				m.disk = newDisk(image, m.gate, &m.room)
+				m.rotten = "its disk is an old copy"
 				for i := 1; i <= 3; i++ {
 					c.Start(i)
 				}
