@@ -130,7 +130,9 @@ func (c *tuttiCluster) status(ctx context.Context) (tuttiStatus, error) {
 		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 		out, err := exec.CommandContext(ctx, c.binary, "status", "--json", "--addr", addr).Output()
 		cancel()
-		if err == nil {
+		// What it says is JSON also where its exit status says that the cluster is not
+		// all right, as a moment after the start.
+		if len(out) > 0 {
 			if err = json.Unmarshal(out, &s); err == nil {
 				return s, nil
 			}
