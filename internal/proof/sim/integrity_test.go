@@ -55,8 +55,7 @@ func isKind(kind int, name string) bool {
 func (c *Cluster) allAreSwept(i int) {
 	c.t.Helper()
 	for _, name := range c.dataFiles(i) {
-		// The authority is read by whoever signs, not by the node.
-		of := emptyFiles.MatchString(name) || strings.HasPrefix(name, "authority.")
+		of := emptyFiles.MatchString(name)
 		for kind := range flipKinds {
 			of = of || isKind(kind, name)
 		}
