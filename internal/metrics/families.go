@@ -29,6 +29,12 @@ var families = []family{
 	{"tutti_connections", []string{"kind"}, "Connections of clients, and of this node to its peers."},
 	{"tutti_connections_accepted_total", nil, "Clients that were let in."},
 	{"tutti_connections_rejected_total", []string{"reason"}, "Clients that were not let in."},
+	{"tutti_tls_handshakes_failed_total", nil, "Clients whose TLS handshake failed: most speak no TLS, or do not trust the authority."},
+	{"tutti_auth_failures_total", nil, "Logins that failed."},
+	{"tutti_acl_denied_total", []string{"reason"}, "What the rights of a user forbade: a command, or a key."},
+	{"tutti_certificate_expiry_timestamp_seconds", []string{"kind"}, "Until when the node's certificates and its authorities are valid, the first of each to end, in seconds since 1970."},
+	{"tutti_txn_conflicts_total", nil, "EXEC that did nothing since a watched key had changed."},
+
 	{"tutti_client_bytes_total", []string{"direction"}, "Bytes of RESP from and to clients."},
 	{"tutti_client_output_buffer_bytes", nil, "Pushed messages that wait to be sent to clients."},
 	{"tutti_clients_paused", nil, "Clients that CLIENT PAUSE holds."},

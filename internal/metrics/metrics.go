@@ -37,6 +37,9 @@ type Node struct {
 	Log     *store.Log
 	State   *store.State
 	Space   *store.Space
+	// Certificates tells until when the node's certificates and its authorities are
+	// valid, the first of each to end.
+	Certificates func() (node, authority time.Time)
 	// Safety asks the leaders of all shards; ok is false if there was no time for
 	// that.
 	Safety func(ctx context.Context) (c Cluster, ok bool)
@@ -84,6 +87,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	s := sink{ch: ch, descs: c.descs}
 	c.identity(s)
+	c.certificates(s)
 	c.safety(s)
 	c.commands(s)
 	c.shards(s)
@@ -148,6 +152,12 @@ func (c *collector) identity(s sink) {
 	s.gauge("tutti_cluster_version_gate", float64(m.Version))
 }
 
+func (c *collector) certificates(s sink) {
+	node, authority := c.node.Certificates()
+	s.gauge("tutti_certificate_expiry_timestamp_seconds", float64(node.Unix()), "node")
+	s.gauge("tutti_certificate_expiry_timestamp_seconds", float64(authority.Unix()), "authority")
+}
+
 // safety tells of the whole cluster; without an answer nothing is told, so that
 // an alert sees what is missing and not what was true before.
 func (c *collector) safety(s sink) {
@@ -189,7 +199,15 @@ func (c *collector) commands(s sink) {
 	s.count("tutti_slow_commands_total", uint64(n.Slow))
 	s.gauge("tutti_connections", float64(n.Connections), "client")
 	s.count("tutti_connections_accepted_total", uint64(n.Accepted))
-	s.count("tutti_connections_rejected_total", uint64(n.Rejected), "maxclients")
+	for _, x := range n.Rejected {
+		s.count("tutti_connections_rejected_total", uint64(x.N), x.Reason)
+	}
+	s.count("tutti_tls_handshakes_failed_total", uint64(n.HandshakesFailed))
+	s.count("tutti_auth_failures_total", uint64(n.LoginsFailed))
+	for _, x := range n.Denied {
+		s.count("tutti_acl_denied_total", uint64(x.N), x.Reason)
+	}
+	s.count("tutti_txn_conflicts_total", uint64(n.Conflicts))
 	s.count("tutti_client_bytes_total", uint64(n.BytesIn), "in")
 	s.count("tutti_client_bytes_total", uint64(n.BytesOut), "out")
 	s.gauge("tutti_client_output_buffer_bytes", float64(n.OutputBytes))

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"tutti/internal/doctor"
 	"tutti/internal/peer"
@@ -25,6 +26,8 @@ func (w *telling) examine(context.Context) ([]byte, error) {
 	if room, ok := n.space.Room(); ok {
 		f.Disk = doctor.Disk{Known: true, Total: room.Total, Left: room.Left, Full: room.Full}
 	}
+	f.Certificate, _ = w.certificates()
+	f.Now = time.UnixMilli(n.cfg.Clock.Wall())
 	f.Fsyncs.Within, f.Fsyncs.Count = n.log.Usage().FsyncsWithin(0.99)
 	m := n.maps.Map()
 	for _, x := range peer.CountLinks(n.links) {

@@ -47,7 +47,13 @@ func (w *telling) close() {
 func (w *telling) metrics() http.Handler {
 	n := w.n
 	return metrics.Handler(metrics.Node{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Started: time.Now(), Rebuilt: n.count.Generation,
-		Map: n.maps, Server: n.server, Host: n.host, Links: n.links, Log: n.log, State: n.state, Space: n.space, Safety: w.safety})
+		Map: n.maps, Server: n.server, Host: n.host, Links: n.links, Log: n.log, State: n.state, Space: n.space, Safety: w.safety, Certificates: w.certificates})
+}
+
+// certificates tells until when those that the node has now are valid.
+func (w *telling) certificates() (node, authority time.Time) {
+	id := w.n.certs.Holder.Identity()
+	return id.Expires(), id.AuthorityExpires()
 }
 
 // ready reports whether clients should be sent here: the node is not about to

@@ -114,6 +114,13 @@ func TestMetrics(t *testing.T) {
 	conn.Do("NOSUCH")
 	conn.Do("MULTI")
 	conn.Do("EXEC")
+	conn.Do("AUTH", "nobody", "wrong")
+	conn.Do("WATCH", "k")
+	c.Dial(0).Do("DEL", "k")
+	conn.Do("MULTI")
+	conn.Do("EXISTS", "k")
+	conn.Do("EXEC")
+	conn.Do("SET", "k", "v", "NX")
 	all := scrape(t, c.HTTPAddr(0))
 	// An in-memory file system does not tell its room, which TestStartAnswersHTTP of
 	// cmd/tutti looks at; and there are no zones.
@@ -133,12 +140,14 @@ func TestMetrics(t *testing.T) {
 		labels map[string]string
 		value  float64
 	}{
-		{"tutti_commands_total", map[string]string{"command": "set", "class": "write", "result": "ok"}, 10},
+		{"tutti_commands_total", map[string]string{"command": "set", "class": "write", "result": "ok"}, 11},
 		{"tutti_commands_total", map[string]string{"command": "get", "class": "read", "result": "ok"}, 1},
 		{"tutti_commands_total", map[string]string{"command": "incr", "result": "error"}, 1},
-		{"tutti_commands_total", map[string]string{"command": "exec", "class": "txn", "result": "ok"}, 1},
+		{"tutti_commands_total", map[string]string{"command": "exec", "class": "txn", "result": "ok"}, 2},
+		{"tutti_auth_failures_total", nil, 1},
+		{"tutti_txn_conflicts_total", nil, 1},
 		{"tutti_command_errors_total", map[string]string{"code": "ERR"}, 2},
-		{"tutti_command_duration_seconds", map[string]string{"class": "write"}, 11},
+		{"tutti_command_duration_seconds", map[string]string{"class": "write"}, 13},
 		{"tutti_cluster_nodes", map[string]string{"state": "up"}, 3},
 		{"tutti_peer_up", map[string]string{"peer": "2"}, 1},
 		{"tutti_peer_up", map[string]string{"peer": "3"}, 1},

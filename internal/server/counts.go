@@ -1,6 +1,7 @@
 package server
 
 import (
+	"tutti/internal/acl"
 	"tutti/internal/command"
 	"tutti/internal/histogram"
 )
@@ -46,7 +47,11 @@ type Counts struct {
 	Slow      int64 // commands that went into the slow log
 	// Connections is how many there are.
 	Connections, Blocked int
-	Accepted, Rejected   int64
+	Accepted             int64
+	Rejected, Denied     []ReasonCount // clients that were not let in; what the rights of users forbade
+	HandshakesFailed     int64         // of TLS
+	LoginsFailed         int64
+	Conflicts            int64 // EXEC that found a watched key changed
 	BytesIn, BytesOut    int64
 	// OutputBytes is what waits to be sent to clients as pushes.
 	OutputBytes int64
@@ -57,6 +62,12 @@ type Counts struct {
 type CommandCount struct {
 	Command, Class          string
 	Calls, Failed, Rejected int64
+}
+
+// ReasonCount is how often something happened for one reason.
+type ReasonCount struct {
+	Reason string
+	N      int64
 }
 
 // ClassDuration is how long the commands of a class took.
@@ -75,14 +86,21 @@ type ErrorCount struct {
 // for longer than it takes to copy a few numbers.
 func (s *Server) Counts() Counts {
 	st := &s.stats
-	c := Counts{Slow: s.logs.slow.met.Load(), Blocked: int(st.blocked.Load()), Accepted: st.connections.Load(), Rejected: st.rejected.Load(),
-		BytesIn: st.bytesIn.Load(), BytesOut: st.bytesOut.Load()}
+	c := Counts{Slow: s.logs.slow.met.Load(), Blocked: int(st.blocked.Load()), Accepted: st.connections.Load(), HandshakesFailed: st.handshakesFailed.Load(), Conflicts: st.conflicts.Load(),
+		LoginsFailed: s.logs.denied.count(deniedLogin),
+		BytesIn:      st.bytesIn.Load(), BytesOut: st.bytesOut.Load()}
 	for _, cmd := range everyCommand(s.cfg.Table) {
 		n := st.calls[cmd]
 		one := CommandCount{Command: cmd.Name, Class: classNames[n.class], Calls: n.calls.Load(), Failed: n.failed.Load(), Rejected: n.rejected.Load()}
 		if one.Calls > 0 || one.Rejected > 0 {
 			c.Commands = append(c.Commands, one)
 		}
+	}
+	for i := range st.rejected {
+		c.Rejected = append(c.Rejected, ReasonCount{rejectionNames[i], st.rejected[i].Load()})
+	}
+	for _, why := range []acl.Why{acl.DeniedCommand, acl.DeniedKey} {
+		c.Denied = append(c.Denied, ReasonCount{denial{why: why}.reason(), s.logs.denied.count(why)})
 	}
 	for i := range st.durations {
 		c.Durations = append(c.Durations, ClassDuration{classNames[i], st.durations[i].Snapshot()})

@@ -224,7 +224,11 @@ func infoStats(s *Server, w *infoWriter) {
 	w.field("instantaneous_ops_per_sec", stats.perSecond())
 	w.field("total_net_input_bytes", stats.bytesIn.Load())
 	w.field("total_net_output_bytes", stats.bytesOut.Load())
-	w.field("rejected_connections", stats.rejected.Load())
+	rejected := int64(0)
+	for i := range stats.rejected {
+		rejected += stats.rejected[i].Load()
+	}
+	w.field("rejected_connections", rejected)
 	for _, name := range []string{"sync_full", "sync_partial_ok", "sync_partial_err", "expired_keys", "evicted_keys", "evicted_clients",
 		"keyspace_hits", "keyspace_misses", "pubsub_channels", "pubsub_patterns", "latest_fork_usec", "total_forks"} {
 		w.field(name, 0)

@@ -125,6 +125,7 @@ func exec(r *request, _ [][]byte) {
 	case text != "":
 		r.Error(text)
 	case failed:
+		r.s.stats.conflicts.Add(1)
 		r.NullArray()
 	default:
 		if len(t.cmds) > 0 {

@@ -191,7 +191,7 @@ func (s *Server) start(nc net.Conn) {
 	}
 	surplus := int64(len(s.conns)) - s.config.clientsMax.Load()
 	if surplus >= reservedMax {
-		s.stats.rejected.Add(1)
+		s.stats.rejected[rejectedFull].Add(1)
 		s.wg.Go(func() {
 			s.turnAway(nc, errFull)
 			nc.Close()

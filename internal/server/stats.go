@@ -14,12 +14,14 @@ import (
 // stats counts since the start or CONFIG RESETSTAT, but for what is a level and
 // not a count.
 type stats struct {
-	connections, commands, rejected atomic.Int64
-	handshakesFailed                atomic.Int64 // of TLS
-	bytesIn, bytesOut               atomic.Int64
-	errors                          atomic.Int64
-	blocked                         atomic.Int64 // level: clients that CLIENT PAUSE holds
-	memoryPeak                      atomic.Int64 // level
+	connections, commands atomic.Int64
+	rejected              [rejections]atomic.Int64
+	handshakesFailed      atomic.Int64 // of TLS
+	conflicts             atomic.Int64 // EXEC that found a watched key changed
+	bytesIn, bytesOut     atomic.Int64
+	errors                atomic.Int64
+	blocked               atomic.Int64 // level: clients that CLIENT PAUSE holds
+	memoryPeak            atomic.Int64 // level
 
 	calls     map[*command.Command]*callStats // immutable
 	durations durations
@@ -31,6 +33,18 @@ type stats struct {
 	rateCount int64
 	rate      float64
 }
+
+// rejection is why a client was not let in.
+type rejection uint8
+
+const (
+	rejectedFull     rejection = iota // maxclients
+	rejectedStranger                  // too many of its address that have not logged in
+	rejectedExposed                   // not of this machine, and there is no password
+	rejections
+)
+
+var rejectionNames = [rejections]string{"maxclients", "strangers", "exposed"}
 
 // callStats counts the calls of one command. usec is the time from being handed
 // over to being answered, replication included; commands that went together
@@ -57,8 +71,11 @@ func (s *stats) init(table *command.Table) {
 
 // reset forgets the counts.
 func (s *stats) reset() {
-	for _, n := range []*atomic.Int64{&s.connections, &s.commands, &s.rejected, &s.handshakesFailed, &s.bytesIn, &s.bytesOut, &s.errors} {
+	for _, n := range []*atomic.Int64{&s.connections, &s.commands, &s.handshakesFailed, &s.conflicts, &s.bytesIn, &s.bytesOut, &s.errors} {
 		n.Store(0)
+	}
+	for i := range s.rejected {
+		s.rejected[i].Store(0)
 	}
 	for _, call := range s.calls {
 		for _, n := range []*atomic.Int64{&call.calls, &call.usec, &call.failed, &call.rejected} {

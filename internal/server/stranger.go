@@ -88,7 +88,7 @@ func network(remote string) netip.Addr {
 func (c *conn) recognize() (refusal string) {
 	switch admitted := c.session.admitted(); {
 	case admitted && c.s.cfg.Public && c.session.users.Open() && !c.from.IsLoopback():
-		c.s.stats.rejected.Add(1)
+		c.s.stats.rejected[rejectedExposed].Add(1)
 		return errExposed
 	case admitted == !c.stranger:
 	case admitted:
@@ -97,7 +97,7 @@ func (c *conn) recognize() (refusal string) {
 		c.in.setLimits(c.s.config.limits.Load())
 		c.in.until = time.Time{}
 	case !c.s.gate.strangers.take(c.from):
-		c.s.stats.rejected.Add(1)
+		c.s.stats.rejected[rejectedStranger].Add(1)
 		return errStrangers
 	default:
 		c.stranger = true
@@ -119,7 +119,7 @@ func (c *conn) surplus(cmd *command.Command) bool {
 		return false
 	}
 	c.flush()
-	c.s.stats.rejected.Add(1)
+	c.s.stats.rejected[rejectedFull].Add(1)
 	c.error(errFull)
 	c.closed = true
 	return true

@@ -152,6 +152,18 @@ func (i *Identity) Expires() time.Time {
 	return i.leaf.NotAfter
 }
 
+// AuthorityExpires is when the first of the authorities that the identity trusts
+// ends for those who look at the clock.
+func (i *Identity) AuthorityExpires() time.Time {
+	first := i.roots[0].NotAfter
+	for _, root := range i.roots {
+		if root.NotAfter.Before(first) {
+			first = root.NotAfter
+		}
+	}
+	return first
+}
+
 // newIdentity checks that the parts belong together.
 func newIdentity(leaf *x509.Certificate, key *ecdsa.PrivateKey, roots []*x509.Certificate) (*Identity, error) {
 	cluster, id, err := nodeName(leaf)
