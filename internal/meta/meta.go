@@ -69,7 +69,7 @@ func Rows(m *cluster.Map) []Row {
 		{keyspace.MetaRow(rowName), []byte(m.Name)},
 		{keyspace.MetaRow(rowVersion), encodeNumbers(uint64(m.Version))},
 		{keyspace.MetaRow(rowPolicy), m.Policy.Encode(nil)},
-		{keyspace.MetaRow(rowTrust), be.AppendUint64(nil, m.Trust)},
+		{keyspace.MetaRow(rowTrust), encodeNumbers(m.Trust)},
 	}
 	var lastNode cluster.NodeID
 	var lastShard cluster.ShardID
@@ -146,7 +146,7 @@ func load(m *cluster.Map, want map[cluster.ShardID][]cluster.Placement, kind byt
 			want[cluster.ShardID(be.Uint64(key))] = list
 		}
 	case rowTrust:
-		m.Trust = number()
+		err = decodeNumbers(val, &m.Trust)
 	case rowPolicy:
 		m.Policy, err = cluster.DecodePolicy(val)
 	case rowNext:

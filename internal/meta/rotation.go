@@ -203,7 +203,7 @@ func (c Certs) raiseTrust() error {
 	if err := c.change(func(next *cluster.Map) { next.Trust++ }); err != nil {
 		return err
 	}
-	c.tx.Put(keyspace.MetaRow(rowTrust), be.AppendUint64(nil, c.Map.Trust))
+	c.tx.Put(keyspace.MetaRow(rowTrust), encodeNumbers(c.Map.Trust))
 	return nil
 }
 
