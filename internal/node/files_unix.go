@@ -11,5 +11,5 @@ func filesMax() uint64 {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		return 0
 	}
-	return uint64(r.Cur)
+	return uint64(r.Cur) //nolint:unconvert // it is signed on FreeBSD
 }
