@@ -1,11 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/node"
 )
 
 // cluster of processes that init and join have made.
@@ -78,5 +86,90 @@ func TestInitAndJoin(t *testing.T) {
 	c.procs[0].line(t, "cluster red is here already; started on ada")
 	if got := c.ask(t, 0, "GET", "greeting"); got != "hello" {
 		t.Errorf("node 1 reads %q", got)
+	}
+}
+
+// TestJoinSaysWhatIsWrong makes all mistakes that a person can make: each is one
+// clear sentence, nothing is made, and it says what helps.
+func TestJoinSaysWhatIsWrong(t *testing.T) {
+	c, several := initialized(t)
+	c.join(t, several)
+	create := func(args ...string) string {
+		r := tutti(t, "", append([]string{"token", "create", "--addr", c.addr(0)}, args...)...)
+		fields := strings.Fields(r.out)
+		if r.code != 0 || len(fields) == 0 {
+			t.Fatalf("%s%s", r.out, r.errors)
+		}
+		return fields[len(fields)-1]
+	}
+	id := func(token string) string { return strings.Split(token, ".")[1] }
+	revoked := create()
+	if r := tutti(t, "", "token", "revoke", "--addr", c.addr(0), id(revoked)); r.code != 0 || !strings.Contains(r.out, "is revoked") {
+		t.Fatalf("%s%s", r.out, r.errors)
+	}
+	tutti(t, "", "token", "revoke", "--addr", c.addr(0), id(revoked)).wants(t, exitFailed, "there is no such token")
+	used := create()
+	c.join(t, used)
+	blue, foreign := initialized(t)
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	photos := filepath.Join(t.TempDir(), "photos")
+	if err := os.WriteFile(photos, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	other := "a"
+	if strings.HasSuffix(several, other) {
+		other = "b"
+	}
+	badPart := several[:len(several)-1] + other
+	for _, x := range []struct {
+		what, to, token string
+		args            []string
+		code            int
+		words           []string
+	}{
+		{"used", c.peer(0), used, nil, exitFailed, []string{"was used up by another machine", "tutti token create"}},
+		{"revoked", c.peer(0), revoked, nil, exitFailed, []string{"knows no such token: it was revoked", "tutti token create"}},
+		{"truncated", c.peer(0), several[:90], nil, exitUsage, []string{"not a whole token", "nothing was sent", "copy it again"}},
+		{"of a later version", c.peer(0), "tutti2" + several[6:], nil, exitFailed, []string{"of another version of tutti", "install the version"}},
+		{"with a wrong letter", c.peer(0), badPart, nil, exitFailed, []string{"its last part is wrong", "copy it again"}},
+		{"of another cluster", c.peer(0), foreign, nil, exitFailed, []string{"another cluster answers there", "it was told nothing", "check the address"}},
+		{"for another role", c.peer(0), several, []string{"--role", "gateway"}, exitFailed, []string{"for another role", "--role"}},
+		{"same name", c.peer(0), several, []string{"--node", "ada"}, exitFailed, []string{"another node of this name: node 1 (ada)", "tutti node remove"}},
+		{"same address", c.peer(0), several, []string{"--peer-listen", c.peer(0)}, exitFailed, []string{"another node with this address: node 1 (ada)", "tutti node remove"}},
+		{"a port for clients", c.addr(0), several, nil, exitFailed, []string{"not where nodes listen for each other", "tutti join " + c.peer(0)}},
+		{"a web server", strings.TrimPrefix(web.URL, "http://"), several, nil, exitFailed, []string{"a web server answers there"}},
+		{"nobody", "127.0.0.1:1", several, nil, exitUnreachable, []string{"cannot join 127.0.0.1:1: connection refused", "check that the node runs"}},
+		{"no such host", "nobody.invalid", several, nil, exitUnreachable, []string{"cannot join nobody.invalid:7379: ", "check that the node runs"}},
+		{"the folder of a node of another cluster", c.peer(0), several, []string{"--dir", blue.folder(0)}, exitFailed, []string{"there is a node already: node 1 of cluster red", "choose another folder"}},
+		{"a folder with something else", c.peer(0), several, []string{"--dir", filepath.Dir(photos)}, exitFailed, []string{"the folder is not empty: there is photos", "--dir"}},
+	} {
+		t.Run(strings.ReplaceAll(x.what, " ", "_"), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "n")
+			args := append([]string{"join", x.to, "--token", x.token, "--dir", dir, "--listen", c.addr(4)}, x.args...)
+			r := tutti(t, "", args...)
+			r.wants(t, x.code, append(x.words, safeNothingChanged)...)
+			if _, err := node.ReadSelf(vfs.Default, dir); !errors.Is(err, node.ErrNoNode) {
+				t.Errorf("there is a node: %v", err)
+			}
+			if first, _, _ := strings.Cut(r.errors, "\n"); !strings.HasPrefix(first, errorPrefix) || strings.Count(r.errors, "\n") > 3 || strings.Contains(r.errors, x.token) {
+				t.Errorf("not one clear sentence without the token:\n%s", r.errors)
+			}
+		})
+	}
+	// Expired: until then it is for another role.
+	made := tutti(t, "", "token", "create", "--addr", c.addr(0), "--ttl", "1s", "--role", "gateway").out
+	short := made[strings.Index(made, "tutti1."):]
+	short, _, _ = strings.Cut(short, " ")
+	eventually(t, func() error {
+		dir := filepath.Join(t.TempDir(), "n")
+		r := tutti(t, "", "join", c.peer(0), "--token", short, "--dir", dir, "--listen", c.addr(4))
+		if !strings.Contains(r.errors, "the token has expired") || !strings.Contains(r.errors, " ago") || !strings.Contains(r.errors, "tutti token create") {
+			return fmt.Errorf("%s%s", r.out, r.errors)
+		}
+		return nil
+	})
+	if n := strings.Count(tutti(t, "", "node", "ls", "--addr", c.addr(0)).out, "\n"); n != 4 {
+		t.Errorf("%d lines of nodes, want a head and three", n)
 	}
 }

@@ -197,6 +197,8 @@ func mendedBy(err error) string {
 	switch {
 	case errors.Is(err, node.ErrGone):
 		return "bring the folder back as it was, or replace the node by a new one"
+	case errors.Is(err, node.ErrRemoved):
+		return doRejoin
 	case errors.Is(err, node.ErrDamaged):
 		return "start it again: its data is made anew from the other nodes"
 	}
@@ -217,11 +219,18 @@ func startAgain() {
 	fmt.Fprintln(os.Stderr, "start again:", err)
 }
 
+// doRejoin is what helps a node that was removed: nobody speaks to it any more.
+const doRejoin = "to be a node again: remove or move its folder, and tutti join with a new token"
+
 func startError(err error) error {
 	var do string
 	switch {
 	case errors.Is(err, node.ErrNoNode):
-		do = "tutti init, which begins a cluster here, or tutti join; tutti dev is a cluster for trying out"
+		do = "tutti init begins a cluster here, tutti join makes this machine a node of another, also if its disk was wiped; tutti dev is for trying out"
+	case errors.Is(err, node.ErrRemoved):
+		do = doRejoin
+	case errors.Is(err, node.ErrInUse):
+		do = "talk to the node that runs there, or choose another folder with --dir"
 	case errors.Is(err, syscall.EADDRINUSE):
 		do = "stop what uses the address, or choose another"
 	case errors.Is(err, os.ErrPermission):

@@ -152,7 +152,7 @@ func TestJoinIsRefused(t *testing.T) {
 		{"at the end", 61_000, asking(t, token, "ada"), ErrTokenExpired},
 		{"another role", 1000, with(func(q *trust.JoinRequest) { q.Role = cluster.Gateway }), ErrTokenRole},
 		{"a name that is taken", 1000, with(func(q *trust.JoinRequest) { q.Name = "cy" }), ErrNameTaken},
-		{"an address that is taken", 1000, with(func(q *trust.JoinRequest) { q.Peer = "cy:7379" }), ErrNotAllowed},
+		{"an address that is taken", 1000, with(func(q *trust.JoinRequest) { q.Peer = "cy:7379" }), ErrAddressTaken},
 		{"no name", 1000, with(func(q *trust.JoinRequest) { q.Name = "" }), cluster.ErrName},
 		{"a name for a terminal", 1000, with(func(q *trust.JoinRequest) { q.Name = "\x1b[2J" }), cluster.ErrName},
 		{"a zone that is none", 1000, with(func(q *trust.JoinRequest) { q.Zone = "z 1" }), cluster.ErrName},

@@ -55,8 +55,10 @@ func askMeta(to *router.Router, args [][]byte, giveUp <-chan struct{}) (resp.Val
 	}
 }
 
-// admitter takes in machines that come with a token.
+// admitter serves those who are no peers: it takes in machines that come with a
+// token, and tells the map to nodes that are refused.
 type admitter struct {
+	maps *cluster.Holder
 	ask  func(args [][]byte, giveUp <-chan struct{}) (resp.Value, error)
 	took func(record []byte) // a map with a machine that was taken in
 	log  *slog.Logger
@@ -67,7 +69,7 @@ func newAdmitter(n *Node) *admitter {
 	ask := func(args [][]byte, giveUp <-chan struct{}) (resp.Value, error) {
 		return askMeta(n.router, args, giveUp)
 	}
-	return &admitter{ask: ask, took: n.keeper.hear, log: n.cfg.Logger, room: make(chan struct{}, joinsMax)}
+	return &admitter{maps: n.maps, ask: ask, took: n.keeper.hear, log: n.cfg.Logger, room: make(chan struct{}, joinsMax)}
 }
 
 // serve answers the one request of a connection.
@@ -75,6 +77,12 @@ func (a *admitter) serve(ctx context.Context, conn net.Conn) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	_ = conn.SetDeadline(time.Now().Add(joinTimeout))
+	if secured, ok := conn.(*tls.Conn); ok && trust.AsksForMap(secured.ConnectionState()) {
+		if err := trust.WriteJoin(conn, a.maps.Map().Encode(nil)); err != nil {
+			a.log.Debug("tell the map to a node that is no peer", slog.Any("error", err))
+		}
+		return
+	}
 	var answer trust.JoinAnswer
 	r, err := trust.ReadJoinRequest(conn)
 	if err == nil {
