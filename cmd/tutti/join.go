@@ -186,8 +186,8 @@ const clockFar = time.Minute
 
 func (o *joinOptions) tell(joined *node.Joined) {
 	me, _ := joined.Map.Member(joined.Self.Node)
-	fmt.Printf("%s joined %s as node %d (%s), authority verified by the token\n  data      %s\n  clients   %s   redis-cli -p %s\n",
-		me.Name, joined.Map.Name, me.ID, me.Peer, o.dir, me.Client, port(me.Client))
+	fmt.Printf("%s joined %s as node %d (%s), authority verified by the token\n  data      %s\n  clients   %s   %s\n",
+		me.Name, joined.Map.Name, me.ID, me.Peer, o.dir, me.Client, howToTalk(joined.Self, o.dir))
 	if joined.Ahead.Abs() > clockFar {
 		way := "ahead of"
 		if joined.Ahead < 0 {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/node"
+	"tutti/internal/trust"
 )
 
 // cluster of processes that init and join have made.
@@ -49,12 +51,23 @@ func (c *joinedCluster) join(t *testing.T, token string) {
 	p.line(t, fmt.Sprintf("joined red as node %d (%s), authority verified by the token", i+1, c.peer(i)))
 }
 
+// command runs the program against node i.
+func (c *joinedCluster) command(t *testing.T, i int, args ...string) result {
+	t.Helper()
+	at := []string{"--addr", c.addr(i), "--cacert", filepath.Join(c.folder(i), trust.CAFile)}
+	words := 1
+	if args[0] == "token" || args[0] == "node" {
+		words = 2
+	}
+	return tutti(t, "", slices.Concat(args[:words], at, args[words:])...)
+}
+
 // ask runs a command through node i until it is answered without an error.
 func (c *joinedCluster) ask(t *testing.T, i int, args ...string) string {
 	t.Helper()
 	var r result
 	eventually(t, func() error {
-		if r = tutti(t, "", append([]string{"cli", "--addr", c.addr(i)}, args...)...); r.code != 0 {
+		if r = c.command(t, i, append([]string{"cli"}, args...)...); r.code != 0 {
 			return fmt.Errorf("%v: %s%s", args, r.out, r.errors)
 		}
 		return nil
@@ -65,11 +78,12 @@ func (c *joinedCluster) ask(t *testing.T, i int, args ...string) string {
 // TestInitAndJoin makes a cluster of three machines as a user does, and loses
 // the one that began it.
 func TestInitAndJoin(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir()) // where the login is
 	c, token := initialized(t)
 	c.join(t, token)
 	c.join(t, token)
 	eventually(t, func() error {
-		r := tutti(t, "", "status", "--addr", c.addr(2))
+		r := c.command(t, 2, "status")
 		if !strings.Contains(r.out, "Healthy. Survives the loss of any 1 of 3 nodes") {
 			return fmt.Errorf("%s%s", r.out, r.errors)
 		}
@@ -81,6 +95,13 @@ func TestInitAndJoin(t *testing.T) {
 	if got := c.ask(t, 2, "GET", "greeting"); got != "hello" {
 		t.Errorf("node 3 reads %q", got)
 	}
+	// Who has no login, or no TLS, gets nothing.
+	none := filepath.Join(t.TempDir(), "none")
+	if err := os.WriteFile(none, []byte("admin wrong\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.command(t, 1, "cli", "--secret", none, "GET", "greeting").wants(t, exitNoLogin, "not logged in", "WRONGPASS", "--secret with the file that init wrote")
+	tutti(t, "", "cli", "--plain", "--addr", c.addr(1), "GET", "greeting").wants(t, exitUnreachable, "speaks TLS")
 	// It comes back by the command that made it.
 	c.procs[0] = launch(t, t.TempDir(), "init", "--dir", c.folder(0), "--listen", c.addr(0), "--log", "warn")
 	c.procs[0].line(t, "cluster red is here already; started on ada")
@@ -92,10 +113,11 @@ func TestInitAndJoin(t *testing.T) {
 // TestJoinSaysWhatIsWrong makes all mistakes that a person can make: each is one
 // clear sentence, nothing is made, and it says what helps.
 func TestJoinSaysWhatIsWrong(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir()) // where the login is
 	c, several := initialized(t)
 	c.join(t, several)
 	create := func(args ...string) string {
-		r := tutti(t, "", append([]string{"token", "create", "--addr", c.addr(0)}, args...)...)
+		r := c.command(t, 0, append([]string{"token", "create"}, args...)...)
 		fields := strings.Fields(r.out)
 		if r.code != 0 || len(fields) == 0 {
 			t.Fatalf("%s%s", r.out, r.errors)
@@ -104,10 +126,10 @@ func TestJoinSaysWhatIsWrong(t *testing.T) {
 	}
 	id := func(token string) string { return strings.Split(token, ".")[1] }
 	revoked := create()
-	if r := tutti(t, "", "token", "revoke", "--addr", c.addr(0), id(revoked)); r.code != 0 || !strings.Contains(r.out, "is revoked") {
+	if r := c.command(t, 0, "token", "revoke", id(revoked)); r.code != 0 || !strings.Contains(r.out, "is revoked") {
 		t.Fatalf("%s%s", r.out, r.errors)
 	}
-	tutti(t, "", "token", "revoke", "--addr", c.addr(0), id(revoked)).wants(t, exitFailed, "there is no such token")
+	c.command(t, 0, "token", "revoke", id(revoked)).wants(t, exitFailed, "there is no such token")
 	used := create()
 	c.join(t, used)
 	blue, foreign := initialized(t)
@@ -158,7 +180,7 @@ func TestJoinSaysWhatIsWrong(t *testing.T) {
 		})
 	}
 	// Expired: until then it is for another role.
-	made := tutti(t, "", "token", "create", "--addr", c.addr(0), "--ttl", "1s", "--role", "gateway").out
+	made := c.command(t, 0, "token", "create", "--ttl", "1s", "--role", "gateway").out
 	short := made[strings.Index(made, "tutti1."):]
 	short, _, _ = strings.Cut(short, " ")
 	eventually(t, func() error {
@@ -169,7 +191,7 @@ func TestJoinSaysWhatIsWrong(t *testing.T) {
 		}
 		return nil
 	})
-	if n := strings.Count(tutti(t, "", "node", "ls", "--addr", c.addr(0)).out, "\n"); n != 4 {
+	if n := strings.Count(c.command(t, 0, "node", "ls").out, "\n"); n != 4 {
 		t.Errorf("%d lines of nodes, want a head and three", n)
 	}
 }

@@ -33,6 +33,15 @@ var (
 
 func isMissing(err error) bool { return errors.Is(err, os.ErrNotExist) }
 
+// Vacant is an error unless a new node may be made in a folder.
+func Vacant(cfg Config, dir string) error {
+	cfg.fill()
+	if _, err := rubble(cfg.FS, dir); err != nil && !isMissing(err) {
+		return err
+	}
+	return nil
+}
+
 // beginFolder makes the folder of a new node, or finds one whose making was cut
 // off, which it empties but for the key that the node has asked a certificate
 // for. Nobody else uses the folder until the lock is closed.

@@ -136,10 +136,11 @@ type Place struct {
 	// ListenPeer and ListenClient are where it listens, if that differs.
 	ListenPeer, ListenClient string
 	Small                    bool // little memory
+	Service                       // what clients are to speak
 }
 
 func (p Place) self(cluster string, id cluster.NodeID) Self {
-	return Self{Cluster: cluster, Node: id, Peer: p.Peer, Client: p.Client, ListenPeer: p.ListenPeer, ListenClient: p.ListenClient, Small: p.Small}
+	return Self{Cluster: cluster, Node: id, Peer: p.Peer, Client: p.Client, ListenPeer: p.ListenPeer, ListenClient: p.ListenClient, Small: p.Small, Service: p.Service}
 }
 
 // Joining says how a machine becomes a node of a running cluster.
@@ -184,6 +185,9 @@ type Joined struct {
 // Until the folder is complete it holds nothing that anybody relies on.
 func Join(ctx context.Context, cfg Config, j Joining) (*Joined, error) {
 	cfg.fill()
+	if err := j.Service.check(); err != nil {
+		return nil, err
+	}
 	fs := cfg.FS
 	lock, err := beginFolder(fs, j.Dir)
 	if err != nil {
