@@ -160,6 +160,9 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 				fmt.Fprint(sink, failed(err, mendedBy(err)).text())
 			}
 			sink.Close()
+			if errors.Is(err, node.ErrRemoved) {
+				os.Exit(0) // as somebody wanted: whoever keeps the process running need not start it again
+			}
 			if errors.Is(err, node.ErrDamaged) && time.Since(began) > rebuildPause {
 				startAgain()
 			}
