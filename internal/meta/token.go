@@ -164,7 +164,7 @@ func (c *Change) Join(r trust.JoinRequest, exporter []byte) (trust.JoinAnswer, e
 	if err != nil {
 		return trust.JoinAnswer{}, err
 	}
-	// First, or others could ask which tokens there are.
+	// Before anything is said of it: ids are no secret.
 	if !t.Key.Check(exporter, r) {
 		return trust.JoinAnswer{}, ErrTokenProof
 	}
