@@ -195,3 +195,26 @@ func TestJoinSaysWhatIsWrong(t *testing.T) {
 		t.Errorf("%d lines of nodes, want a head and three", n)
 	}
 }
+
+// TestGatewayJoins has a machine join that keeps no data: it answers as any other
+// node.
+func TestGatewayJoins(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	c, _ := initialized(t)
+	made := c.command(t, 0, "token", "create", "--role", "gateway").out
+	args := strings.Fields(made[strings.Index(made, "tutti join")+len("tutti "):])
+	g := launch(t, t.TempDir(), append(args, "--dir", c.folder(1), "--listen", c.addr(1), "--node", "gate", "--log", "warn")...)
+	g.line(t, "gate joined red as node 2")
+	c.ask(t, 1, "SET", "k", "v")
+	if got := c.ask(t, 0, "GET", "k"); got != "v" {
+		t.Errorf("node 1 reads %q", got)
+	}
+	if out := c.command(t, 1, "node", "show", "gate").out; !strings.Contains(out, `"role": "gateway"`) || !strings.Contains(out, `"votes": 0`) || !strings.Contains(out, `"learns": 0`) {
+		t.Errorf("%s", out)
+	}
+	c.command(t, 1, "leave").wants(t, 0)
+	if code := g.ends(t); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, g.text())
+	}
+	tutti(t, "", "start", "--dir", c.folder(1)).wants(t, exitFailed, "this node was removed from the cluster", "tutti join with a new token")
+}

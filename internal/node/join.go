@@ -29,6 +29,8 @@ const (
 	handshakeTimeout = 5 * time.Second
 	// joinsMax is how many machines a node takes in at the same time.
 	joinsMax = 8
+	// strangersMax is how many connections of those who are no peers a node has.
+	strangersMax = 64
 )
 
 // Meta runs a command of the table on the meta shard and returns its reply.
@@ -62,21 +64,31 @@ type admitter struct {
 	ask  func(args [][]byte, giveUp <-chan struct{}) (resp.Value, error)
 	took func(record []byte) // a map with a machine that was taken in
 	log  *slog.Logger
-	room chan struct{} // has room for as many as are served
+	// room has room for as many machines as are taken in at the same time, doors
+	// for as many as may be connected.
+	room, doors chan struct{}
 }
 
 func newAdmitter(n *Node) *admitter {
 	ask := func(args [][]byte, giveUp <-chan struct{}) (resp.Value, error) {
 		return askMeta(n.router, args, giveUp)
 	}
-	return &admitter{maps: n.maps, ask: ask, took: n.keeper.hear, log: n.cfg.Logger, room: make(chan struct{}, joinsMax)}
+	return &admitter{maps: n.maps, ask: ask, took: n.keeper.hear, log: n.cfg.Logger, room: make(chan struct{}, joinsMax), doors: make(chan struct{}, strangersMax)}
 }
 
 // serve answers the one request of a connection.
 func (a *admitter) serve(ctx context.Context, conn net.Conn) {
+	select {
+	case a.doors <- struct{}{}:
+		defer func() { <-a.doors }()
+	default:
+		a.log.Warn("too many who are no peers", slog.String("remote", conn.RemoteAddr().String()))
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	_ = conn.SetDeadline(time.Now().Add(joinTimeout))
+	// Whoever has proved nothing yet must not stay for long.
+	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	if secured, ok := conn.(*tls.Conn); ok && trust.AsksForMap(secured.ConnectionState()) {
 		if err := trust.WriteJoin(conn, a.maps.Map().Encode(nil)); err != nil {
 			a.log.Debug("tell the map to a node that is no peer", slog.Any("error", err))
@@ -85,6 +97,7 @@ func (a *admitter) serve(ctx context.Context, conn net.Conn) {
 	}
 	var answer trust.JoinAnswer
 	r, err := trust.ReadJoinRequest(conn)
+	_ = conn.SetDeadline(time.Now().Add(joinTimeout))
 	if err == nil {
 		answer, err = a.admit(ctx, conn, r)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -296,5 +297,40 @@ func TestJoinWrongAddress(t *testing.T) {
 	defer cancel()
 	if _, err := Join(ctx, Config{}, j); err == nil {
 		t.Error("joined through the port for clients")
+	}
+}
+
+// TestJoinsAreBounded has more machines come at the same time than are taken in,
+// and more than may be connected.
+func TestJoinsAreBounded(t *testing.T) {
+	a := &admitter{log: slog.New(slog.DiscardHandler), room: make(chan struct{}, 1), doors: make(chan struct{}, 1)}
+	var token trust.Token
+	request := trust.JoinRequest{Token: token.ID, Name: "two"}
+	visit := func() (trust.JoinAnswer, error) {
+		ours, theirs := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			a.serve(t.Context(), theirs)
+			theirs.Close()
+		}()
+		defer func() { <-done }()
+		defer ours.Close()
+		if err := trust.WriteJoin(ours, request.Encode(nil)); err != nil {
+			return trust.JoinAnswer{}, err
+		}
+		return trust.ReadJoinAnswer(ours)
+	}
+	a.room <- struct{}{}
+	if answer, err := visit(); err != nil || !strings.HasPrefix(answer.Refusal, "BUSY ") {
+		t.Errorf("one too many is told %+v, %v", answer, err)
+	}
+	<-a.room
+	if answer, err := visit(); err != nil || !strings.Contains(answer.Refusal, "not secured") {
+		t.Errorf("the next one, in plain, is told %+v, %v", answer, err)
+	}
+	a.doors <- struct{}{}
+	if answer, err := visit(); err == nil {
+		t.Errorf("one too many that is connected is told %+v", answer)
 	}
 }
