@@ -160,9 +160,6 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 				fmt.Fprint(sink, failed(err, mendedBy(err)).text())
 			}
 			sink.Close()
-			if errors.Is(err, node.ErrRemoved) {
-				os.Exit(0) // as somebody wanted: whoever keeps the process running need not start it again
-			}
 			if errors.Is(err, node.ErrDamaged) && time.Since(began) > rebuildPause {
 				startAgain()
 			}
@@ -183,7 +180,9 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 		<-ctx.Done()
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, node.ErrRemoved) {
-		err = &exitError{code: exitFailed, what: cause.Error(), safe: "the others hold all of its data", do: "delete " + o.dir + "; tutti join takes this machine in again, as a new node"}
+		// Not an error: whoever keeps processes running need not start it again.
+		gone := exitError{what: cause.Error(), safe: "the others hold all of its data", do: doRejoin}
+		fmt.Fprint(sink, gone.text())
 	}
 	_ = notify(notifyStopping) // it has asked for it, most likely
 	stop()                     // a second signal ends the process at once
@@ -200,8 +199,6 @@ func mendedBy(err error) string {
 	switch {
 	case errors.Is(err, node.ErrGone):
 		return "bring the folder back as it was, or replace the node by a new one"
-	case errors.Is(err, node.ErrRemoved):
-		return doRejoin
 	case errors.Is(err, node.ErrDamaged):
 		return "start it again: its data is made anew from the other nodes"
 	}
