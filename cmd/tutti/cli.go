@@ -38,7 +38,8 @@ func cliCommand() *cobra.Command {
 		Short: "Send commands to a node: one, those of a pipe, or interactively",
 		Long: `Sends commands to a node: the one given, else those read from a pipe, else
 those typed. Quotes are those of redis-cli. Exit codes: 1 the answer is an
-error, 3 no node, 5 not applied and safe to retry, 6 it may have been applied.`,
+error, 3 no node, 4 no right to it, 5 not applied and safe to retry, 6 it may
+have been applied.`,
 		Example: "  tutti cli SET greeting hello\n  tutti cli --json HGETALL user:1\n  echo 'INCR visits' | tutti cli\n  tutti cli",
 		RunE: func(c *cobra.Command, args []string) error {
 			if !c.Flags().Changed("raw") {

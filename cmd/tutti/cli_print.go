@@ -55,6 +55,8 @@ func answerCode(text string) int {
 		return exitUnknown
 	case code == "CLUSTERDOWN" || code == "TRYAGAIN" || code == "BUSY":
 		return exitUnavailable
+	case code == "NOAUTH" || code == "WRONGPASS" || code == "NOPERM":
+		return exitNoLogin
 	}
 	return exitFailed
 }

@@ -60,7 +60,9 @@ func TestAnswerCode(t *testing.T) {
 		"BUSY shard 1 has too much waiting. Not applied, safe to retry.":                                   exitUnavailable,
 		"CLUSTERDOWN this node is stopping. The write may or may not have been applied. Ask another node.": exitUnknown,
 		"UNCERTAIN the leader of shard 1 left before answering.":                                           exitUnknown,
-		"UNCERTAINTY": exitFailed,
+		"UNCERTAINTY":                     exitFailed,
+		"NOAUTH Authentication required.": exitNoLogin,
+		"NOPERM User app has no permissions to run the 'flushall' command": exitNoLogin,
 	} {
 		if got := answerCode(text); got != want {
 			t.Errorf("%s: got %d, want %d", text, got, want)

@@ -13,6 +13,7 @@ const (
 	exitFailed      = 1 // the cluster or this machine answered with an error
 	exitUsage       = 2
 	exitUnreachable = 3  // no node could be reached
+	exitNoLogin     = 4  // not logged in, or not allowed
 	exitUnavailable = 5  // no majority: not applied, retry is safe
 	exitUnknown     = 6  // sent, no answer: may have been applied
 	exitWarnings    = 20 // of doctor: it works, and something will hurt

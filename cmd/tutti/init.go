@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,6 +22,8 @@ import (
 type initOptions struct {
 	placeOptions
 	cluster string
+	named   bool   // by a flag
+	secret  string // the file with the login
 }
 
 func initCommand() *cobra.Command {
@@ -52,8 +57,10 @@ func initCluster(o initOptions) error {
 			return usageError(fmt.Sprintf("--name: %s", plain(err)), "tutti init")
 		}
 	}
+	o.named = o.cluster != ""
+	o.cluster = cmp.Or(o.cluster, clusterName())
 	made := true
-	err = node.Init(node.Config{}, node.Founding{Place: place, Cluster: cmp.Or(o.cluster, clusterName()), Name: name, Zone: o.zone})
+	err = o.found(place, name)
 	if errors.Is(err, node.ErrNodeThere) {
 		err, made = o.there(err), false
 	}
@@ -63,6 +70,20 @@ func initCluster(o initOptions) error {
 	return start(o.runOptions, func(ctx context.Context, n *node.Node) error { return o.welcome(ctx, n, made) })
 }
 
+// found makes the node, with the login of its first user in a file before it is
+// in the cluster: a password that is lost could not be made again.
+func (o *initOptions) found(place node.Place, name string) error {
+	if err := node.Vacant(node.Config{}, o.dir); err != nil {
+		return err
+	}
+	l, file, err := newSecret(o.cluster, node.AdminUser)
+	if err != nil {
+		return fmt.Errorf("write the login of the first user: %w", err)
+	}
+	o.secret = file
+	return node.Init(node.Config{}, node.Founding{Place: place, Cluster: o.cluster, Name: name, Zone: o.zone, Admin: l.password})
+}
+
 // there checks that the node in the folder is one that the command could have
 // made before.
 func (o *initOptions) there(err error) error {
@@ -70,7 +91,7 @@ func (o *initOptions) there(err error) error {
 	if rerr != nil {
 		return rerr
 	}
-	if s.Node != 1 || o.cluster != "" && o.cluster != s.Cluster {
+	if s.Node != 1 || o.named && o.cluster != s.Cluster {
 		return err
 	}
 	return nil
@@ -84,8 +105,11 @@ func (o *initOptions) welcome(ctx context.Context, n *node.Node, made bool) erro
 	if !made {
 		verb = "is here already; started"
 	}
-	fmt.Printf("cluster %s %s on %s\n  data      %s\n  clients   %s   redis-cli -p %s\n  nodes     %s\n", self.Cluster, verb, me.Name, o.dir,
-		self.Client, port(self.Client), self.Peer)
+	fmt.Printf("cluster %s %s on %s\n  data      %s\n", self.Cluster, verb, me.Name, o.dir)
+	if o.secret != "" {
+		fmt.Printf("  login     user %s, password in %s (only you can read it)\n", node.AdminUser, o.secret)
+	}
+	fmt.Printf("  clients   %s   %s\n  nodes     %s\n", self.Client, howToTalk(self, o.dir), self.Peer)
 	if len(m.Members) > 1 {
 		return nil
 	}
@@ -95,15 +119,28 @@ func (o *initOptions) welcome(ctx context.Context, n *node.Node, made bool) erro
 	}
 	addrs := joinAddrs(self)
 	fmt.Printf("\nOn each other machine, within %v:\n", tokenTTL)
-	for i, a := range addrs {
-		also := ""
-		if i > 0 {
-			also = "   (the same machine under another address)"
-		}
-		fmt.Printf("    tutti join %s --token %s%s\n", a, token, also)
+	fmt.Printf("    tutti join %s --token %s\n", addrs[0], token)
+	if len(addrs) > 1 {
+		fmt.Printf("    (also reachable as %s)\n", strings.Join(addrs[1:], ", "))
 	}
 	fmt.Printf("\nNow: 1 machine. If it stops, the cluster stops. With 3 machines it survives the loss of any 1.\n")
 	return nil
+}
+
+// howToTalk is how redis-cli reaches a node.
+func howToTalk(self node.Self, dir string) string {
+	host, port, err := net.SplitHostPort(self.Client)
+	if err != nil {
+		return ""
+	}
+	text := "redis-cli -p " + port
+	if (hostPort{host: host}) != (hostPort{host: "127.0.0.1"}) {
+		text += " -h " + host
+	}
+	if self.TLS {
+		text += " --tls --cacert " + filepath.Join(dir, trust.CAFile)
+	}
+	return text + " --user " + node.AdminUser + " --askpass"
 }
 
 const (

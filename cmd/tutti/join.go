@@ -186,8 +186,8 @@ const clockFar = time.Minute
 
 func (o *joinOptions) tell(joined *node.Joined) {
 	me, _ := joined.Map.Member(joined.Self.Node)
-	fmt.Printf("%s joined %s as node %d (%s), authority verified by the token\n  data      %s\n  clients   %s   redis-cli -p %s\n",
-		me.Name, joined.Map.Name, me.ID, me.Peer, o.dir, me.Client, port(me.Client))
+	fmt.Printf("%s joined %s as node %d (%s), authority verified by the token\n  data      %s\n  clients   %s   %s\n",
+		me.Name, joined.Map.Name, me.ID, me.Peer, o.dir, me.Client, howToTalk(joined.Self, o.dir))
 	if joined.Ahead.Abs() > clockFar {
 		way := "ahead of"
 		if joined.Ahead < 0 {
@@ -212,6 +212,7 @@ var refusals = map[string]struct{ what, do string }{
 	"TOKENUSED":    {"the token was used up by another machine", "on any member:  tutti token create"},
 	"TOKENROLE":    {"the token is for another role", "give --role as it was given to tutti token create"},
 	"NAMETAKEN":    {"", "choose another name with --node; if that node is gone for good:  tutti node remove"},
+	"ADDRTAKEN":    {"", "give other addresses with --listen; if that node is gone for good:  tutti node remove   and join again"},
 	"NEEDVERSION":  {"", "install the version of tutti that the cluster runs"},
 	"CLUSTERDOWN":  {"the cluster has no majority now and can't take anybody in", "tutti status on a member says what is missing; then join again"},
 	"BUSY":         {"", "join again in a moment"},
@@ -223,13 +224,12 @@ func joinError(addr hostPort, err error) *exitError {
 	e := &exitError{code: exitFailed, safe: safeNothingChanged}
 	refused, _ := errors.AsType[*node.RefusedError](err)
 	header, ofHeader := errors.AsType[tls.RecordHeaderError](err)
-	alert, ofAlert := errors.AsType[tls.AlertError](err)
 	network, ofNetwork := errors.AsType[*net.OpError](err)
 	switch {
 	case refused != nil:
 		r := refusals[refused.Code()]
 		if e.what, e.do = r.what, r.do; e.what == "" {
-			e.what = refused.What()
+			e.what = strings.TrimSuffix(refused.What(), ". Not applied.")
 		}
 		if refused.Code() == "UNCERTAIN" {
 			e.safe = "this machine has kept its key and nothing else"
@@ -239,7 +239,7 @@ func joinError(addr hostPort, err error) *exitError {
 		e.do = "check the address, or make a token of that cluster:  tutti token create"
 	case ofHeader && strings.HasPrefix(string(header.RecordHeader[:]), "HTTP"):
 		e.what, e.do = "a web server answers there", "check the address: nodes listen for each other on port "+fmt.Sprint(joinPort)
-	case ofHeader, errors.Is(err, trust.ErrNotPeerPort), ofAlert && alert == noApplicationProtocol, speaksRESP(addr):
+	case ofHeader, errors.Is(err, trust.ErrNotPeerPort), ofNetwork && network.Op == "remote error", speaksRESP(addr):
 		e.what, e.do = "that is not where nodes listen for each other", "tutti join "+hostPort{addr.host, peerPort(addr.port)}.String()
 	case ofNetwork && network.Op == "dial":
 		e.code, e.what, e.do = exitUnreachable, cause(err).Error(), "check that the node runs, and that no firewall is between"
@@ -254,9 +254,6 @@ func joinError(addr hostPort, err error) *exitError {
 	e.what = fmt.Sprintf("cannot join %s: %s", addr, e.what)
 	return e
 }
-
-// noApplicationProtocol is the alert of a TLS server that doesn't know ours.
-const noApplicationProtocol = tls.AlertError(120)
 
 // peerPort guesses where the node with a port for clients listens for nodes.
 func peerPort(client int) int {

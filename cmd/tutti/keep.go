@@ -79,8 +79,20 @@ func (c *localCluster) tryStart(i int) error {
 		return fmt.Errorf("the data of node %d is gone: there is none in %s; it must not start empty, for it may have promised what the others rely on: bring the folder back", c.members[i].ID, c.dirs[i])
 	case err != nil:
 		return fmt.Errorf("node %d can't start: %w", c.members[i].ID, err)
+	case c.removed(i):
+		return fmt.Errorf("node %d is not started: %w", c.members[i].ID, node.ErrRemoved)
 	}
 	return c.start(i, childAttr())
+}
+
+// removed reports whether node i knows that it was removed.
+func (c *localCluster) removed(i int) bool {
+	m, err := node.ReadMap(vfs.Default, c.dirs[i])
+	if err != nil {
+		return false // whoever starts it says what is wrong
+	}
+	_, in := m.Member(c.members[i].ID)
+	return !in
 }
 
 // attend keeps all nodes running until ctx is done. bad is what is wrong with
@@ -106,6 +118,10 @@ func (c *localCluster) keep(ctx context.Context, i int, bad error) {
 			case <-p.done:
 			}
 			bad, ran = fmt.Errorf("node %d ended: %s", c.members[i].ID, p.ended()), time.Since(p.began)
+		}
+		if c.removed(i) {
+			fmt.Fprintf(os.Stderr, "node %d was removed from the cluster; it is not started again\n", c.members[i].ID)
+			return
 		}
 		wait := pauses.next(ran, rand.Float64())
 		fmt.Fprintf(os.Stderr, "%v; trying again in %v\n", bad, wait.Round(100*time.Millisecond))

@@ -59,6 +59,9 @@ func TestNodesLeave(t *testing.T) {
 		t.Errorf("a drain that leaves one copy to decide: %+v", r)
 	}
 	c.node(t, "remove", "node-3", "--accept-one-copy").wants(t, 0)
+	for _, i := range []int{3, 4, 5} {
+		c.line(t, fmt.Sprintf("node %d was removed from the cluster; it is not started again", i))
+	}
 	if r := c.cli(t, 0, "GET", "k"); r.out != "v\n" {
 		t.Errorf("from two nodes: %+v", r)
 	}

@@ -19,16 +19,27 @@ import (
 // ports above where it listens for clients, unless told otherwise.
 type placeOptions struct {
 	runOptions
+	serviceFlags
 	name, zone                    string
 	listen, peerListen, advertise string
 }
 
+// defaultListen is all addresses of the machine: clients speak TLS and log in.
+const defaultListen = ":6379"
+
 func (o *placeOptions) flags(c *cobra.Command) {
 	o.runOptions.flags(c)
-	_ = c.Flags().MarkHidden("debug-command") // for those who test, see tutti start
+	o.serviceFlags.add(c)
+	// These are changed when the node starts again, see tutti start --help.
+	for _, name := range []string{"debug-command", "log-format", "tls-cert", "tls-key"} {
+		_ = c.Flags().MarkHidden(name)
+	}
+	_ = c.Flags().Set("tls", "true")
+	c.Flags().Lookup("tls").DefValue = "true"
+	c.Flags().Lookup("tls").Usage = "clients speak TLS; --tls=false: they do not"
 	c.Flags().StringVar(&o.name, "node", "", "name of this node (default: that of the machine)")
 	c.Flags().StringVar(&o.zone, "zone", "", "what fails together with this node: a rack, a room, a site")
-	c.Flags().StringVar(&o.listen, "listen", defaultAddr, "address for clients")
+	c.Flags().StringVar(&o.listen, "listen", defaultListen, "address for clients")
 	c.Flags().StringVar(&o.peerListen, "peer-listen", "", "address for other nodes (default: that for clients, port + 1000)")
 	c.Flags().StringVar(&o.advertise, "advertise", "", "host under which others reach this node (default: what it listens on)")
 }
@@ -54,7 +65,7 @@ func (o *placeOptions) place(command string, outgoing netip.Addr) (p node.Place,
 			return p, usageError(fmt.Sprintf("--zone: %v", err), command)
 		}
 	}
-	p = node.Place{Dir: o.dir, ListenClient: client.String(), ListenPeer: peer.String()}
+	p = node.Place{Dir: o.dir, Service: o.Service, ListenClient: client.String(), ListenPeer: peer.String()}
 	p.Client, p.Peer = o.reached(client, outgoing).String(), o.reached(peer, outgoing).String()
 	// Only what differs is kept.
 	if p.ListenClient == p.Client {
@@ -92,6 +103,12 @@ func (h hostPort) String() string { return net.JoinHostPort(h.host, strconv.Itoa
 func (h hostPort) everywhere() bool {
 	ip, err := netip.ParseAddr(h.host)
 	return h.host == "" || err == nil && ip.IsUnspecified()
+}
+
+// loopback reports whether only this machine reaches h.
+func (h hostPort) loopback() bool {
+	ip, err := netip.ParseAddr(h.host)
+	return h.host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func splitAddr(flag, addr, command string) (h hostPort, err error) {

@@ -180,7 +180,9 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 		<-ctx.Done()
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, node.ErrRemoved) {
-		err = &exitError{code: exitFailed, what: cause.Error(), safe: "the others hold all of its data", do: "delete " + o.dir + "; tutti join takes this machine in again, as a new node"}
+		// Not an error: whoever keeps processes running need not start it again.
+		gone := exitError{what: cause.Error(), safe: "the others hold all of its data", do: doRejoin}
+		fmt.Fprint(sink, gone.text())
 	}
 	_ = notify(notifyStopping) // it has asked for it, most likely
 	stop()                     // a second signal ends the process at once
@@ -217,11 +219,18 @@ func startAgain() {
 	fmt.Fprintln(os.Stderr, "start again:", err)
 }
 
+// doRejoin is what helps a node that was removed: nobody speaks to it any more.
+const doRejoin = "to be a node again: remove or move its folder, and tutti join with a new token"
+
 func startError(err error) error {
 	var do string
 	switch {
 	case errors.Is(err, node.ErrNoNode):
-		do = "tutti init, which begins a cluster here, or tutti join; tutti dev is a cluster for trying out"
+		do = "tutti init begins a cluster here, tutti join makes this machine a node of another, also if its disk was wiped; tutti dev is for trying out"
+	case errors.Is(err, node.ErrRemoved):
+		do = doRejoin
+	case errors.Is(err, node.ErrInUse):
+		do = "talk to the node that runs there, or choose another folder with --dir"
 	case errors.Is(err, syscall.EADDRINUSE):
 		do = "stop what uses the address, or choose another"
 	case errors.Is(err, os.ErrPermission):

@@ -23,6 +23,8 @@ type target struct {
 	addr  string
 	ca    string // the file of the authorities to trust; empty: found, see prepare
 	plain bool   // without TLS, whatever is found
+	// secret is the file with the login. Empty: found, see prepare.
+	secret string
 
 	config *tls.Config // set by prepare; nil: plain RESP
 }
@@ -77,6 +79,7 @@ func targetFlags(c *cobra.Command, t *target) {
 	c.Flags().StringVar(&t.addr, "addr", givenAddr(), "address of any node; the default can be set as TUTTI_ADDR")
 	c.Flags().StringVar(&t.ca, "cacert", os.Getenv("TUTTI_CACERT"), "speak TLS, trust the `FILE` ca.pem of the cluster (default: that of this machine's node)")
 	c.Flags().BoolVar(&t.plain, "plain", false, "speak without TLS")
+	c.Flags().StringVar(&t.secret, "secret", os.Getenv("TUTTI_SECRET"), "log in with what `FILE` holds (default: the file that init wrote)")
 	c.PreRunE = func(*cobra.Command, []string) error { return t.prepare() }
 }
 
@@ -84,6 +87,17 @@ func targetFlags(c *cobra.Command, t *target) {
 // else with those of this machine's node if it speaks TLS. Nothing is tried in
 // plain first: a password would be sent with it.
 func (t *target) prepare() error {
+	if err := t.prepareTLS(); err != nil {
+		return err
+	}
+	// A password that nobody has asked for is told to nobody who may listen.
+	if host, _, _ := net.SplitHostPort(t.addr); t.secret == "" && (t.config != nil || (hostPort{host: host}).loopback()) {
+		t.secret = ownSecret()
+	}
+	return nil
+}
+
+func (t *target) prepareTLS() error {
 	if t.plain || t.config != nil {
 		return nil
 	}
@@ -113,6 +127,19 @@ func (t target) at(addr string) target {
 
 // dial connects to the node. prepare was called.
 func (t target) dial(limit time.Duration) (*respConn, error) {
+	c, err := t.connect(limit)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.logIn(c, limit); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// connect is dial without a login.
+func (t target) connect(limit time.Duration) (*respConn, error) {
 	if t.config == nil {
 		return dialRESP(t.addr, limit)
 	}
@@ -140,6 +167,8 @@ func (t target) unreachable(err error) *exitError {
 	switch {
 	case doubted:
 		e.do = "--cacert with the file ca.pem of a node of this very cluster, and an --addr that its certificate names"
+	case errors.Is(err, errLogin):
+		e.code, e.what, e.do = exitNoLogin, fmt.Sprintf("not logged in at %s: %v", t.addr, err), "--secret with the file that init wrote, on the machine where it ran"
 	case errors.Is(err, errHandshake):
 		e.what, e.do = fmt.Sprintf("what answers at %s does not speak TLS: %v", t.addr, err), "--plain, if it is right that it does not"
 	case strings.Contains(err.Error(), "NEEDTLS"):

@@ -152,7 +152,7 @@ var joinCodes = []struct {
 	code string
 }{
 	{meta.ErrTokenUnknown, "TOKENUNKNOWN"}, {meta.ErrTokenProof, "TOKENWRONG"}, {meta.ErrTokenExpired, "TOKENEXPIRED"},
-	{meta.ErrTokenUsed, "TOKENUSED"}, {meta.ErrTokenRole, "TOKENROLE"}, {meta.ErrNameTaken, "NAMETAKEN"},
+	{meta.ErrTokenUsed, "TOKENUSED"}, {meta.ErrTokenRole, "TOKENROLE"}, {meta.ErrNameTaken, "NAMETAKEN"}, {meta.ErrAddressTaken, "ADDRTAKEN"},
 	{trust.ErrVersion, "NEEDVERSION"},
 }
 

@@ -59,6 +59,10 @@ var (
 	ErrNotAllowed = errors.New("this is not possible")
 )
 
+// ErrNoMap says that there are no rows of a map: a replica of the meta shard has not
+// been told anything yet.
+var ErrNoMap = fmt.Errorf("no map: %w", cluster.ErrMap)
+
 // Row is a row of the map.
 type Row struct{ Key, Val []byte }
 
@@ -116,6 +120,9 @@ func Load(r keyspace.Reader) (*cluster.Map, error) {
 	}
 	if err := it.Close(); err != nil {
 		return nil, err
+	}
+	if m.Epoch == 0 && len(m.Members) == 0 {
+		return nil, ErrNoMap
 	}
 	for i := range m.Shards {
 		m.Shards[i].Want = want[m.Shards[i].ID]

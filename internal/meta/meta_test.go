@@ -170,6 +170,9 @@ func TestLoadRefuses(t *testing.T) {
 			t.Errorf("a row %q of %q: %v", c.kind, c.val, err)
 		}
 	}
+	if _, err := Load(rows{}); !errors.Is(err, ErrNoMap) {
+		t.Errorf("no rows: %v", err)
+	}
 	r := begun(t)
 	r[string(keyspace.MetaRow('z'))] = []byte("of a later version")
 	if m, err := Load(r); err != nil || len(m.Members) != 2 {

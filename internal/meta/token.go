@@ -54,6 +54,7 @@ var (
 	ErrTokenUsed    = errors.New("the token was used up")
 	ErrTokenRole    = errors.New("the token is for another role")
 	ErrNameTaken    = errors.New("there is another node of this name")
+	ErrAddressTaken = errors.New("there is another node with this address")
 )
 
 func tokenRow(id trust.TokenID) []byte { return keyspace.MetaRow(rowToken, id[:]...) }
@@ -163,7 +164,7 @@ func (c *Change) Join(r trust.JoinRequest, exporter []byte) (trust.JoinAnswer, e
 	if err != nil {
 		return trust.JoinAnswer{}, err
 	}
-	// First, or others could ask which tokens there are.
+	// Before anything is said of it: ids are no secret.
 	if !t.Key.Check(exporter, r) {
 		return trust.JoinAnswer{}, ErrTokenProof
 	}
@@ -224,9 +225,9 @@ func (c *Change) checkNew(x cluster.Member) error {
 	for _, o := range c.Map.Members {
 		switch {
 		case o.Name == x.Name:
-			return fmt.Errorf("%w: node %d", ErrNameTaken, o.ID)
+			return fmt.Errorf("%w: node %d (%s) at %s", ErrNameTaken, o.ID, o.Name, o.Peer)
 		case o.Peer == x.Peer:
-			return fmt.Errorf("%w: node %d (%s) has the address %s already", ErrNotAllowed, o.ID, o.Name, o.Peer)
+			return fmt.Errorf("%w: node %d (%s) at %s", ErrAddressTaken, o.ID, o.Name, o.Peer)
 		}
 	}
 	return nil

@@ -33,12 +33,21 @@ var (
 
 func isMissing(err error) bool { return errors.Is(err, os.ErrNotExist) }
 
+// Vacant is an error unless a new node may be made in a folder.
+func Vacant(cfg Config, dir string) error {
+	cfg.fill()
+	if _, err := rubble(cfg.FS, dir); err != nil && !isMissing(err) {
+		return err
+	}
+	return nil
+}
+
 // beginFolder makes the folder of a new node, or finds one whose making was cut
 // off, which it empties but for the key that the node has asked a certificate
 // for. Nobody else uses the folder until the lock is closed.
 func beginFolder(fs vfs.FS, dir string) (io.Closer, error) {
-	// Without a lock first: a node that runs there has it.
-	if err := noNodeIn(fs, dir); err != nil {
+	// Before anything is made there, the file of the lock included.
+	if _, err := rubble(fs, dir); err != nil && !isMissing(err) {
 		return nil, err
 	}
 	if err := store.MakeDir(fs, dir); err != nil {
@@ -54,34 +63,37 @@ func beginFolder(fs vfs.FS, dir string) (io.Closer, error) {
 	return lock, nil
 }
 
-func noNodeIn(fs vfs.FS, dir string) error {
+// rubble lists what an attempt that was cut off has left in a folder. A node, or
+// anything that is not ours to remove, is an error.
+func rubble(fs vfs.FS, dir string) ([]string, error) {
 	s, err := ReadSelf(fs, dir)
 	if err == nil {
-		return fmt.Errorf("%s: %w: node %d of cluster %s", dir, ErrNodeThere, s.Node, s.Cluster)
+		return nil, fmt.Errorf("%s: %w: node %d of cluster %s", dir, ErrNodeThere, s.Node, s.Cluster)
 	}
 	if !errors.Is(err, ErrNoNode) {
-		return err
+		return nil, err
 	}
-	return nil
+	names, err := fs.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	// A mark that was cut off in the middle is ours, and says nothing yet.
+	names = slices.DeleteFunc(names, func(name string) bool { return name == lockFile || strings.HasPrefix(name, formingFile) })
+	if len(names) > 0 && !store.HasTwice(fs, dir, formingFile) {
+		slices.Sort(names)
+		return nil, fmt.Errorf("%s: %w: there is %s", dir, ErrNotEmpty, names[0])
+	}
+	return names, nil
 }
 
 // clearFolder marks the folder as one in which a node is made, and removes what
 // an earlier attempt has left.
 func clearFolder(fs vfs.FS, dir string) error {
-	if err := noNodeIn(fs, dir); err != nil {
-		return err
-	}
-	names, err := fs.List(dir)
+	names, err := rubble(fs, dir)
 	if err != nil {
 		return err
 	}
-	// A mark that was cut off in the middle is ours, and says nothing yet.
-	names = slices.DeleteFunc(names, func(name string) bool { return name == lockFile || strings.HasPrefix(name, formingFile) })
 	if !store.HasTwice(fs, dir, formingFile) {
-		if len(names) > 0 {
-			slices.Sort(names)
-			return fmt.Errorf("%s: %w: there is %s", dir, ErrNotEmpty, names[0])
-		}
 		return store.WriteTwice(fs, dir, formingFile, formingVersion, nil)
 	}
 	for _, name := range names {

@@ -100,16 +100,15 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 			return err
 		}
 	}
-	return form(fs, places, f)
+	return form(fs, places, f, acl.NewSet(command.NewTable().Catalog(), 0, nil))
 }
 
-// form fills the folders of the nodes of a new cluster.
-func form(fs vfs.FS, places []Place, f Formation) error {
+// form fills the folders of the nodes of a new cluster, which begins with users.
+func form(fs vfs.FS, places []Place, f Formation, users *acl.Set) error {
 	m, err := f.Map()
 	if err != nil {
 		return err
 	}
-	users := acl.NewSet(command.NewTable().Catalog(), 0, nil)
 	ca, err := trust.NewCA(f.Cluster, time.Now(), rand.Reader)
 	if err != nil {
 		return err
@@ -124,7 +123,7 @@ func form(fs vfs.FS, places []Place, f Formation) error {
 			return err
 		}
 	}
-	rows, err := metaRows(m, ca, idents)
+	rows, err := metaRows(m, ca, idents, users)
 	if err != nil {
 		return err
 	}
@@ -144,7 +143,7 @@ func form(fs vfs.FS, places []Place, f Formation) error {
 }
 
 // metaRows returns the rows with which the meta shard begins.
-func metaRows(m *cluster.Map, ca *trust.CA, idents []*trust.Identity) (rows []store.Row, err error) {
+func metaRows(m *cluster.Map, ca *trust.CA, idents []*trust.Identity, users *acl.Set) (rows []store.Row, err error) {
 	authority, err := meta.AuthorityRow(meta.Authority{ID: 1, State: meta.Signing, CA: ca})
 	if err != nil {
 		return nil, err
@@ -157,16 +156,41 @@ func metaRows(m *cluster.Map, ca *trust.CA, idents []*trust.Identity) (rows []st
 		}
 		all = append(all, meta.KeyRow(ident.NodeID, hash))
 	}
+	if users.Epoch > 0 {
+		all = append(all, meta.UserRows(users)...)
+	}
 	for _, row := range all {
 		rows = append(rows, store.Row(row))
 	}
 	return rows, nil
 }
 
+// admins are the users of a cluster that has one, who may do everything and has
+// the password; nobody else can log in. It is a password that nobody could guess,
+// so a hash that is fast is enough.
+func admins(password string) (*acl.Set, error) {
+	catalog := command.NewTable().Catalog()
+	nobody, err := acl.Change(catalog, nil, acl.Default, 1, []string{"reset"})
+	if err != nil {
+		return nil, err
+	}
+	admin, err := acl.Change(catalog, nil, AdminUser, 1, []string{"on", "#" + acl.SHA256([]byte(password)), "~*", "&*", "+@all"})
+	if err != nil {
+		return nil, err
+	}
+	return acl.NewSet(catalog, 1, []*acl.User{nobody, admin}), nil
+}
+
+// AdminUser is the user that a new cluster begins with.
+const AdminUser = "admin"
+
 // Founding says how a machine becomes the first node of a new cluster.
 type Founding struct {
 	Place
 	Cluster, Name, Zone string
+	// Admin is the password of the first user, 128 random bits or more. Empty:
+	// there are no users, and everybody who reaches the node may do everything.
+	Admin string
 }
 
 // Init makes this machine the first node of a new cluster. If it was cut off, it
@@ -174,13 +198,22 @@ type Founding struct {
 // have heard of the cluster.
 func Init(cfg Config, f Founding) error {
 	cfg.fill()
+	if err := f.Service.check(); err != nil {
+		return err
+	}
 	lock, err := beginFolder(cfg.FS, f.Dir)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
+	users := acl.NewSet(command.NewTable().Catalog(), 0, nil)
+	if f.Admin != "" {
+		if users, err = admins(f.Admin); err != nil {
+			return err
+		}
+	}
 	one := Member{ID: 1, Name: f.Name, Zone: f.Zone, Peer: f.Peer, Client: f.Client}
-	if err := form(cfg.FS, []Place{f.Place}, Formation{Cluster: f.Cluster, Members: []Member{one}}); err != nil {
+	if err := form(cfg.FS, []Place{f.Place}, Formation{Cluster: f.Cluster, Members: []Member{one}}, users); err != nil {
 		return err
 	}
 	return store.RemoveTwice(cfg.FS, f.Dir, formingFile)

@@ -29,6 +29,8 @@ const (
 	handshakeTimeout = 5 * time.Second
 	// joinsMax is how many machines a node takes in at the same time.
 	joinsMax = 8
+	// strangersMax is how many connections of those who are no peers a node has.
+	strangersMax = 64
 )
 
 // Meta runs a command of the table on the meta shard and returns its reply.
@@ -55,28 +57,47 @@ func askMeta(to *router.Router, args [][]byte, giveUp <-chan struct{}) (resp.Val
 	}
 }
 
-// admitter takes in machines that come with a token.
+// admitter serves those who are no peers: it takes in machines that come with a
+// token, and tells the map to nodes that are refused.
 type admitter struct {
+	maps *cluster.Holder
 	ask  func(args [][]byte, giveUp <-chan struct{}) (resp.Value, error)
 	took func(record []byte) // a map with a machine that was taken in
 	log  *slog.Logger
-	room chan struct{} // has room for as many as are served
+	// room has room for as many machines as are taken in at the same time, doors
+	// for as many as may be connected.
+	room, doors chan struct{}
 }
 
 func newAdmitter(n *Node) *admitter {
 	ask := func(args [][]byte, giveUp <-chan struct{}) (resp.Value, error) {
 		return askMeta(n.router, args, giveUp)
 	}
-	return &admitter{ask: ask, took: n.keeper.hear, log: n.cfg.Logger, room: make(chan struct{}, joinsMax)}
+	return &admitter{maps: n.maps, ask: ask, took: n.keeper.hear, log: n.cfg.Logger, room: make(chan struct{}, joinsMax), doors: make(chan struct{}, strangersMax)}
 }
 
 // serve answers the one request of a connection.
 func (a *admitter) serve(ctx context.Context, conn net.Conn) {
+	select {
+	case a.doors <- struct{}{}:
+		defer func() { <-a.doors }()
+	default:
+		a.log.Warn("too many who are no peers", slog.String("remote", conn.RemoteAddr().String()))
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	_ = conn.SetDeadline(time.Now().Add(joinTimeout))
+	// Whoever has proved nothing yet must not stay for long.
+	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
+	if secured, ok := conn.(*tls.Conn); ok && trust.AsksForMap(secured.ConnectionState()) {
+		if err := trust.WriteJoin(conn, a.maps.Map().Encode(nil)); err != nil {
+			a.log.Debug("tell the map to a node that is no peer", slog.Any("error", err))
+		}
+		return
+	}
 	var answer trust.JoinAnswer
 	r, err := trust.ReadJoinRequest(conn)
+	_ = conn.SetDeadline(time.Now().Add(joinTimeout))
 	if err == nil {
 		answer, err = a.admit(ctx, conn, r)
 	}
@@ -128,10 +149,11 @@ type Place struct {
 	// ListenPeer and ListenClient are where it listens, if that differs.
 	ListenPeer, ListenClient string
 	Small                    bool // little memory
+	Service                       // what clients are to speak
 }
 
 func (p Place) self(cluster string, id cluster.NodeID) Self {
-	return Self{Cluster: cluster, Node: id, Peer: p.Peer, Client: p.Client, ListenPeer: p.ListenPeer, ListenClient: p.ListenClient, Small: p.Small}
+	return Self{Cluster: cluster, Node: id, Peer: p.Peer, Client: p.Client, ListenPeer: p.ListenPeer, ListenClient: p.ListenClient, Small: p.Small, Service: p.Service}
 }
 
 // Joining says how a machine becomes a node of a running cluster.
@@ -176,6 +198,9 @@ type Joined struct {
 // Until the folder is complete it holds nothing that anybody relies on.
 func Join(ctx context.Context, cfg Config, j Joining) (*Joined, error) {
 	cfg.fill()
+	if err := j.Service.check(); err != nil {
+		return nil, err
+	}
 	fs := cfg.FS
 	lock, err := beginFolder(fs, j.Dir)
 	if err != nil {

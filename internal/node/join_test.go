@@ -3,8 +3,10 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
+	"tutti/internal/shard"
 	"tutti/internal/trust"
 )
 
@@ -207,6 +210,84 @@ func TestJoinAgain(t *testing.T) {
 	}
 }
 
+// TestRemovedWhileAway removes a node that is down: when it comes back nobody
+// speaks to it but to say so, it ends with one clear reason, and knows it from
+// then on without asking.
+func TestRemovedWhileAway(t *testing.T) {
+	one, f := founded(t, "red")
+	if got := ask(t, one, "TUTTI.POLICY", "PLACEMENT", "manual"); strings.HasPrefix(got, "ERR") {
+		t.Fatal(got)
+	}
+	j := joining(t, f, token(t, one), "two")
+	if _, err := Join(t.Context(), Config{}, j); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(t, one, "TUTTI.MEMBER", "REMOVE", "2"); got != "OK" {
+		t.Fatal(got)
+	}
+	why := make(chan error, 1)
+	n, err := Open(Config{Dir: j.Dir, Failed: func(err error) { why <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-why:
+		if !errors.Is(err, ErrRemoved) {
+			t.Errorf("it ends because of %v", err)
+		}
+	case <-time.After(within):
+		t.Error("it goes on")
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := Open(Config{Dir: j.Dir}); !errors.Is(err, ErrRemoved) {
+		t.Errorf("opened again: %v", err)
+	}
+}
+
+// TestStrangerGetsNoMap asks for the map with a certificate of another cluster,
+// and without any.
+func TestStrangerGetsNoMap(t *testing.T) {
+	_, f := founded(t, "red")
+	other, _ := founded(t, "blue")
+	id, err := trust.Load(vfs.Default, other.cfg.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"of another cluster", "none"} {
+		config := trust.MapServer(trust.NewHolder(id))
+		config.InsecureSkipVerify, config.VerifyConnection = true, nil
+		if what == "none" {
+			config.GetClientCertificate = nil
+		}
+		conn, err := tls.Dial("tcp", f.Peer, config)
+		if err == nil {
+			_ = conn.SetDeadline(time.Now().Add(within))
+			_, err = trust.ReadMap(conn)
+			conn.Close()
+		}
+		if !trust.Refused(err) {
+			t.Errorf("a certificate %s: %v", what, err)
+		}
+	}
+}
+
+// TestClockFarOff joins a machine whose clock is an hour ahead: it is a node as any
+// other, and is told.
+func TestClockFarOff(t *testing.T) {
+	one, f := founded(t, "red")
+	for name, off := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {
+		clock := shard.SystemClock()
+		wall := clock.Wall
+		clock.Wall = func() int64 { return wall() + off.Milliseconds() }
+		joined, err := Join(t.Context(), Config{Clock: clock}, joining(t, f, token(t, one), name))
+		if err != nil || (joined.Ahead-off).Abs() > time.Minute {
+			t.Errorf("%s: %+v, %v", name, joined, err)
+		}
+	}
+}
+
 // TestJoinWrongAddress dials what is no peer port.
 func TestJoinWrongAddress(t *testing.T) {
 	one, f := founded(t, "red")
@@ -216,5 +297,40 @@ func TestJoinWrongAddress(t *testing.T) {
 	defer cancel()
 	if _, err := Join(ctx, Config{}, j); err == nil {
 		t.Error("joined through the port for clients")
+	}
+}
+
+// TestJoinsAreBounded has more machines come at the same time than are taken in,
+// and more than may be connected.
+func TestJoinsAreBounded(t *testing.T) {
+	a := &admitter{log: slog.New(slog.DiscardHandler), room: make(chan struct{}, 1), doors: make(chan struct{}, 1)}
+	var token trust.Token
+	request := trust.JoinRequest{Token: token.ID, Name: "two"}
+	visit := func() (trust.JoinAnswer, error) {
+		ours, theirs := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			a.serve(t.Context(), theirs)
+			theirs.Close()
+		}()
+		defer func() { <-done }()
+		defer ours.Close()
+		if err := trust.WriteJoin(ours, request.Encode(nil)); err != nil {
+			return trust.JoinAnswer{}, err
+		}
+		return trust.ReadJoinAnswer(ours)
+	}
+	a.room <- struct{}{}
+	if answer, err := visit(); err != nil || !strings.HasPrefix(answer.Refusal, "BUSY ") {
+		t.Errorf("one too many is told %+v, %v", answer, err)
+	}
+	<-a.room
+	if answer, err := visit(); err != nil || !strings.Contains(answer.Refusal, "not secured") {
+		t.Errorf("the next one, in plain, is told %+v, %v", answer, err)
+	}
+	a.doors <- struct{}{}
+	if answer, err := visit(); err == nil {
+		t.Errorf("one too many that is connected is told %+v", answer)
 	}
 }

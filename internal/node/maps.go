@@ -246,6 +246,7 @@ func (k *mapKeeper) takeOver() error {
 		switch {
 		case errors.Is(err, cluster.ErrVersion):
 			return fmt.Errorf("the map of the cluster: %w", err)
+		case errors.Is(err, meta.ErrNoMap):
 		case err != nil:
 			// One row that can't be right must not end leader after leader. The map
 			// that the node has goes on.

@@ -221,6 +221,9 @@ func (n *Node) openMap() error {
 	if m.Version > n.cfg.Formats {
 		return fmt.Errorf("%s: the cluster writes formats of version %d, this tutti reads %d: %w", n.cfg.Dir, m.Version, n.cfg.Formats, cluster.ErrVersion)
 	}
+	if _, ok := m.Member(n.self.Node); !ok {
+		return fmt.Errorf("%s: %w", n.cfg.Dir, ErrRemoved)
+	}
 	n.maps = cluster.NewHolder(m, func(record []byte) error { return writeMap(n.cfg.FS, n.cfg.Dir, record) })
 	me := cluster.Member{ID: n.self.Node, Peer: n.self.Peer, Client: n.self.Client, Version: n.cfg.Formats}
 	n.keeper = newMapKeeper(n.maps, me, n.cfg.Logger, n.fatal)
@@ -301,7 +304,7 @@ func (n *Node) openLinks(l net.Listener) error {
 	}
 	dial, secure := n.cfg.DialPeer, n.cfg.SecurePeer
 	if dial == nil || secure == nil {
-		dial, secure = tlsDial(n.certs.Holder, n.isMember), tlsSecure(n.certs.Holder, n.isMember)
+		dial, secure = tlsDial(n.certs.Holder, n.isMember, n.keeper.hear), tlsSecure(n.certs.Holder, n.isMember)
 	}
 	cfg.Secure = secure
 	cfg.Dial = func(ctx context.Context, node cluster.NodeID) (net.Conn, error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync"
+	"time"
 
 	"tutti/internal/cluster"
 	"tutti/internal/trust"
@@ -12,21 +14,107 @@ import (
 // isMember reports whether a node belongs to the cluster now.
 type isMember func(cluster.NodeID) bool
 
-// tlsDial returns how a node reaches others.
-func tlsDial(h *trust.Holder, in isMember) func(ctx context.Context, to Member) (net.Conn, error) {
+// tlsDial returns how a node reaches others. One that is refused asks for the map,
+// which tells it why, and hands it to newer.
+func tlsDial(h *trust.Holder, in isMember, newer func(record []byte)) func(ctx context.Context, to Member) (net.Conn, error) {
+	asked := &pace{every: askMapEvery}
 	return func(ctx context.Context, to Member) (net.Conn, error) {
 		d := tls.Dialer{Config: trust.ClientConfig(h, to.ID, in)}
-		return d.DialContext(ctx, "tcp", to.Peer)
+		conn, err := d.DialContext(ctx, "tcp", to.Peer)
+		if err != nil {
+			return nil, err
+		}
+		refused := func(ctx context.Context) {
+			if !asked.due() {
+				return
+			}
+			if record, err := askForMap(ctx, h, in, to); err == nil {
+				newer(record)
+			}
+		}
+		life, end := context.WithCancel(context.Background())
+		return &dialed{conn, refused, life, end}, nil
 	}
 }
 
+// dialed is a connection to a peer. That the peer refuses it shows when it is read
+// from.
+type dialed struct {
+	net.Conn
+	refused func(ctx context.Context)
+
+	life context.Context // of the connection
+	end  context.CancelFunc
+}
+
+// Close closes the connection, and ends what Read does.
+func (d *dialed) Close() error {
+	d.end()
+	return d.Conn.Close()
+}
+
+// Read reads, and asks why if the other side has refused the connection.
+func (d *dialed) Read(b []byte) (int, error) {
+	n, err := d.Conn.Read(b)
+	if trust.Refused(err) {
+		d.refused(d.life)
+	}
+	return n, err
+}
+
+// NetConn is the connection below, for those who look at its socket.
+func (d *dialed) NetConn() net.Conn {
+	if below, ok := d.Conn.(interface{ NetConn() net.Conn }); ok {
+		return below.NetConn()
+	}
+	return d.Conn
+}
+
+// askMapEvery is how often a node that is refused asks for the map at most.
+const askMapEvery = 5 * time.Second
+
+// pace keeps what is tried again and again from being done each time.
+type pace struct {
+	every time.Duration
+
+	mu   sync.Mutex // guards next
+	next time.Time
+}
+
+func (p *pace) due() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if now.Before(p.next) {
+		return false
+	}
+	p.next = now.Add(p.every)
+	return true
+}
+
+// askForMap returns the record of the map that a peer has.
+func askForMap(ctx context.Context, h *trust.Holder, in isMember, peer Member) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	config := trust.ClientConfig(h, peer.ID, in)
+	config.NextProtos = []string{trust.MapProtocol}
+	d := tls.Dialer{Config: config}
+	conn, err := d.DialContext(ctx, "tcp", peer.Peer)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	return trust.ReadMap(conn)
+}
+
 // tlsSecure returns how a node tells who has reached it. Machines that want to
-// join are let in as nobody, node 0.
+// join, and nodes that ask for the map only, are let in as nobody, node 0.
 func tlsSecure(h *trust.Holder, in isMember) func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
 	cfg := trust.ServerConfig(h, in)
 	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if trust.WantsJoin(hello) {
-			return trust.JoinServer(h.Identity()), nil
+		if stranger := trust.StrangerServer(h, hello); stranger != nil {
+			return stranger, nil
 		}
 		return cfg, nil
 	}
@@ -35,7 +123,7 @@ func tlsSecure(h *trust.Holder, in isMember) func(ctx context.Context, c net.Con
 		if err := t.HandshakeContext(ctx); err != nil {
 			return nil, 0, err
 		}
-		if trust.Joins(t.ConnectionState()) {
+		if state := t.ConnectionState(); trust.Joins(state) || trust.AsksForMap(state) {
 			return t, 0, nil
 		}
 		node, err := trust.PeerID(t.ConnectionState())

@@ -173,6 +173,9 @@ func DecodeJoinAnswer(b []byte) (a JoinAnswer, err error) {
 		CA: fields[1], Cert: fields[2], Service: fields[3], Map: fields[4]}, nil
 }
 
+// ReadMap reads the answer of MapProtocol.
+func ReadMap(r io.Reader) ([]byte, error) { return readSized(r, joinAnswerMax) }
+
 // ReadJoinRequest reads the request of a connection: length:4, then the record.
 func ReadJoinRequest(r io.Reader) (JoinRequest, error) {
 	b, err := readSized(r, joinRequestMax)
@@ -228,11 +231,6 @@ func JoinServer(ident *Identity) *tls.Config {
 		NextProtos:             []string{JoinProtocol},
 		SessionTicketsDisabled: true,
 	}
-}
-
-// WantsJoin reports whether the client that says hello wants to join.
-func WantsJoin(hello *tls.ClientHelloInfo) bool {
-	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == JoinProtocol
 }
 
 // Joins reports whether a connection is one of a machine that wants to join.

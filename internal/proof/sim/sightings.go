@@ -12,9 +12,9 @@ import (
 // node only grow, a term has one leader, and only damaged data is made anew.
 type sightings struct {
 	generation map[cluster.NodeID]uint64
-	made   map[replicaOf]cluster.NodeID
-	newest map[shardOn]cluster.ReplicaID
-	led    map[shardTerm]cluster.NodeID
+	made       map[replicaOf]cluster.NodeID
+	newest     map[shardOn]cluster.ReplicaID
+	led        map[shardTerm]cluster.NodeID
 }
 
 type replicaOf struct {
