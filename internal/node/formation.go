@@ -109,7 +109,7 @@ func form(fs vfs.FS, places []Place, f Formation) error {
 	if err != nil {
 		return err
 	}
-	users := acl.NewSet(command.NewTable().Catalog(), 0, nil)
+	users := acl.NewSet(command.NewTable().Catalog(), acl.FirstEpoch, nil)
 	ca, err := trust.NewCA(f.Cluster, time.Now(), rand.Reader)
 	if err != nil {
 		return err
