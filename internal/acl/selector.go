@@ -131,9 +131,7 @@ func (s *selector) addKeys(rule string) error {
 	if rule[0] == '%' {
 		var rights string
 		var ok bool
-		if rights, p.pattern, ok = strings.Cut(rule[1:], "~"); !ok {
-			return errSyntax
-		}
+		rights, p.pattern, _ = strings.Cut(rule[1:], "~")
 		if p.right, ok = parseRights(rights); !ok {
 			return errSyntax
 		}

@@ -7,12 +7,14 @@ import (
 	"sync/atomic"
 )
 
+// FirstEpoch is that of a cluster whose users were never changed.
+const FirstEpoch = 1
+
 // Set is all users as they were in an epoch. It is immutable.
 type Set struct {
-	Epoch   uint64
-	users   map[string]*User
-	unknown bool
-	first   *User // the default user
+	Epoch uint64
+	users map[string]*User
+	first *User // the default user
 }
 
 // NewSet returns a set of users. If there is no default user among them, it is the
@@ -32,16 +34,14 @@ func NewSet(c *Catalog, epoch uint64, users []*User) *Set {
 // Nobody is the set of a node that does not know the users yet: nobody may log in.
 // Every other set replaces it.
 func Nobody(c *Catalog) *Set {
-	s := NewSet(c, 0, []*User{newUser(c, Default, 0)})
-	s.unknown = true
-	return s
+	return NewSet(c, 0, []*User{newUser(c, Default, 0)})
 }
 
 // Unknown reports whether the set is Nobody's.
-func (s *Set) Unknown() bool { return s.unknown }
+func (s *Set) Unknown() bool { return s.Epoch == 0 }
 
 // Open reports whether everybody is let in: the default user needs no password.
-func (s *Set) Open() bool { return !s.unknown && !s.first.NeedsLogin() }
+func (s *Set) Open() bool { return !s.Unknown() && !s.first.NeedsLogin() }
 
 // User returns a user by its name, or nil.
 func (s *Set) User(name string) *User { return s.users[name] }
@@ -85,11 +85,11 @@ func (h *Holder) Changed(f func()) {
 	h.changed = append(h.changed, f)
 }
 
-// Replace takes s over if its epoch is newer, or there was Nobody. It reports whether it did.
+// Replace takes s over if its epoch is newer. It reports whether it did.
 func (h *Holder) Replace(s *Set) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if now := h.now.Load(); s.Epoch <= now.Epoch && !now.unknown {
+	if s.Epoch <= h.now.Load().Epoch {
 		return false
 	}
 	h.now.Store(s)

@@ -32,14 +32,21 @@ const (
 // name is as in the table.
 func TextArity(name string) string { return "ERR wrong number of arguments for '" + name + "' command" }
 
+// UserRules is what commands about users depend on beside the state.
+type UserRules struct {
+	Catalog *acl.Catalog // of the table
+	// Row is that of the shard with the epoch of the users by which commands must
+	// have been let in.
+	Row []byte
+}
+
 // Ctx is one command under evaluation.
 type Ctx struct {
 	resp.Writer // takes the replies
 	Tx          *keyspace.Tx
 	DB          uint8
 	Args        [][]byte // Args[0] is the name. Not to be changed or kept.
-	// Catalog is of the table; on meta, where rules of users are read.
-	Catalog *acl.Catalog
+	Users       UserRules
 
 	failed  bool
 	foreign bool

@@ -17,7 +17,7 @@ var transactionCommands = []Command{
 		Syntax: "key [key ...]", Doc: "Makes the next EXEC fail if one of the keys changes before it."},
 	{Name: "unwatch", Arity: 1, Where: OnConnection, Flags: NoScript | Loading | Stale | Fast, Group: "transactions", Since: "2.2.0",
 		Doc: "Forgets the watched keys."},
-	{Name: "tutti.keyversion", Arity: 2, Flags: ReadOnly | Fast | NoScript, Keys: oneKey, Group: "server", Since: "7.2.0", Syntax: "key",
+	{Name: "tutti.keyversion", Arity: 2, Flags: ReadOnly | Fast | NoScript | Internal, Keys: oneKey, Group: "server", Since: "7.2.0", Syntax: "key",
 		Doc: "Returns what WATCH remembers of a key: whether it exists, and a number that is another one after a change. Nodes send it.", Run: keyVersion},
 }
 

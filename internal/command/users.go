@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"tutti/internal/acl"
+	"tutti/internal/keyspace"
 	"tutti/internal/meta"
 )
 
@@ -23,11 +24,13 @@ var userCommands = []Command{
 			{Name: "tutti.user|list", Arity: 2, Where: OnMeta, Flags: ReadOnly | Admin | NoMulti | Internal, Group: "server", Since: "7.2.0",
 				Doc: "Returns the record of all users. Nodes send it.", Run: tuttiUserList},
 		}},
+	{Name: "tutti.fence", Arity: -1, Flags: internalFlags, Group: "server", Since: "7.2.0", Syntax: "[epoch]",
+		Doc: "Has a shard refuse what was let in by the rights of users before an epoch; returns the epoch. Nodes send it.", Run: tuttiFence},
 }
 
 // beginUsers reads the users, or answers the error.
 func (c *Ctx) beginUsers() *meta.UserChange {
-	x, err := meta.BeginUsers(c.Tx, c.Catalog)
+	x, err := meta.BeginUsers(c.Tx, c.Users.Catalog)
 	if err != nil {
 		c.metaError(err)
 		return nil
@@ -62,7 +65,32 @@ func tuttiUserSet(c *Ctx) {
 		c.userError(err)
 		return
 	}
+	raiseUsers(c, epoch)
 	c.Int(int64(epoch))
+}
+
+// raiseUsers has the shard refuse what was let in by the rights of users before an
+// epoch, and returns the one that it goes by.
+func raiseUsers(c *Ctx, epoch uint64) (now uint64) {
+	if val, ok := c.Tx.Get(c.Users.Row, nil); ok {
+		now, _ = keyspace.DecodeUsersEpoch(val) // what can't be read is written anew
+	}
+	if epoch > now {
+		now = epoch
+		c.Tx.Put(c.Users.Row, keyspace.EncodeUsersEpoch(epoch))
+	}
+	return now
+}
+
+func tuttiFence(c *Ctx) {
+	epoch := uint64(0)
+	if len(c.Args) > 1 {
+		var ok bool
+		if epoch, ok = c.number(1, 1<<62); !ok {
+			return
+		}
+	}
+	c.Int(int64(raiseUsers(c, epoch)))
 }
 
 func tuttiUserRemove(c *Ctx) {
@@ -75,6 +103,7 @@ func tuttiUserRemove(c *Ctx) {
 		c.userError(err)
 		return
 	}
+	raiseUsers(c, epoch)
 	c.Array(2)
 	c.Int(int64(deleted))
 	c.Int(int64(epoch))

@@ -81,6 +81,10 @@ func New(cfg Config, v *store.View) (*Core, error) {
 	return &Core{cfg: cfg, sessions: s}, nil
 }
 
+func (c *Core) userRules() command.UserRules {
+	return command.UserRules{Catalog: c.cfg.Table.Catalog(), Row: store.UsersRow(c.cfg.Shard)}
+}
+
 // Shortage is what the disks allow.
 type Shortage struct {
 	Full  bool // what needs room is refused
@@ -94,7 +98,8 @@ type Input struct {
 	Owned     cluster.Descriptor // what the shard owns; groups for others are refused
 	Keys      func(pdb uint32) (int64, error)
 	Databases *keyspace.Databases
-	Applied   int64 // applied shard time
+	Users     uint64 // epoch of the users by whose rights commands must have been let in
+	Applied   int64  // applied shard time
 	Now       int64
 	Index     uint64
 	Term      uint64
@@ -125,7 +130,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		}
 	}
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: tx}
-	ctx := command.Ctx{Tx: tx, Catalog: c.cfg.Table.Catalog()}
+	ctx := command.Ctx{Tx: tx, Users: c.userRules()}
 	ctx.Out = make([]byte, 0, c.out+256)
 	n := 0
 	wrote := make([]bool, 0, len(groups))
@@ -173,6 +178,10 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Rep
 	}
 	if g.Open {
 		b.opened = append(b.opened, g.Session)
+		return r
+	}
+	if g.Claim.Users != 0 && g.Claim.Users < in.Users {
+		r.Status, r.Users = group.UsersChanged, in.Users
 		return r
 	}
 	if g.strayed || !in.Owned.Slots.Covers(g.Claim.Slots) {

@@ -30,6 +30,7 @@ type testCore struct {
 	dbs   *keyspace.Databases
 	now   int64
 	owned cluster.Descriptor
+	users uint64
 	seq   uint64
 	ids   uint64
 	rand  *rand.Rand
@@ -72,7 +73,7 @@ func (c *testCore) reign() {
 }
 
 func (c *testCore) input() Input {
-	return Input{State: c.state, Owned: c.owned, Keys: func(pdb uint32) (int64, error) { return c.state.Keys(testShard, pdb) }, Databases: c.dbs,
+	return Input{State: c.state, Owned: c.owned, Users: c.users, Keys: func(pdb uint32) (int64, error) { return c.state.Keys(testShard, pdb) }, Databases: c.dbs,
 		Applied: c.at.Time, Now: c.now, Index: c.at.Index + 1, Term: c.at.Term}
 }
 

@@ -63,7 +63,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 	}
 	p.tx.Allow(heavyStepsMax)
 	var strayed bool
-	p.replies, strayed = c.commands(&command.Ctx{Tx: p.tx, Catalog: c.cfg.Table.Catalog()}, g, &v.Owned, Shortage{})
+	p.replies, strayed = c.commands(&command.Ctx{Tx: p.tx, Users: c.userRules()}, g, &v.Owned, Shortage{})
 	switch err := p.tx.Err(); {
 	case strayed:
 		return nil, nil
@@ -106,6 +106,9 @@ func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	g.tries++
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: p.tx, Groups: []*group.Group{g.Group}}
 	now := keyspace.NewReadTx(in.State, keyspace.Env{Now: in.Now, Applied: in.Applied, Databases: in.Databases})
+	if g.Claim.Users != 0 && g.Claim.Users < in.Users {
+		return nil, false
+	}
 	if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) {
 		return nil, false
 	}

@@ -37,9 +37,12 @@ type World struct {
 // Over lets f read from a view what the claim is about. again says that what f
 // found depends on a time that the shard has not recorded yet: it does not count,
 // and f is to be called over a view in which it has. An error that is a Refusal
-// says that it does not count because the shard does not own in this view what was
-// claimed: f may not even have been called.
+// says that it does not count because the claim does not hold in this view: f may
+// not even have been called.
 func Over(v *store.View, claim group.Claim, w World, f func(r Reads)) (again bool, err error) {
+	if claim.Users != 0 && claim.Users < v.Users {
+		return false, &group.Refusal{Status: group.UsersChanged, Users: v.Users}
+	}
 	if !v.Owned.Slots.Covers(claim.Slots) {
 		return false, moved(v)
 	}

@@ -9,9 +9,9 @@ import (
 	"tutti/internal/keyspace"
 )
 
-// version is that of both encodings. Version 1 had no claim and no descriptor; no
-// node outside of this repository ever spoke it.
-const version = 2
+// version is that of both encodings. Version 1 had no claim and no descriptor,
+// version 2 no epoch of users; no node outside of this repository ever spoke them.
+const version = 3
 
 // argsMax bounds the numbers of things in an encoding.
 const argsMax = 1 << 20
@@ -53,7 +53,7 @@ func (g *Group) Append(b []byte) []byte {
 	}
 	b = append(b, flags, g.Proto)
 	b = be.AppendUint16(be.AppendUint16(b, uint16(g.Claim.Slots.First)), uint16(g.Claim.Slots.End))
-	b = be.AppendUint64(b, g.Claim.Generation)
+	b = be.AppendUint64(be.AppendUint64(b, g.Claim.Generation), g.Claim.Users)
 	b = binary.AppendUvarint(b, uint64(len(g.Watches)))
 	for _, w := range g.Watches {
 		b = append(b, w.DB, boolByte(w.Exists))
@@ -78,7 +78,7 @@ func boolByte(v bool) byte {
 	return 0
 }
 
-const groupFixed = 59
+const groupFixed = 67
 
 // Decode decodes a group; it keeps slices of b.
 func Decode(b []byte) (*Group, error) {
@@ -90,7 +90,7 @@ func Decode(b []byte) (*Group, error) {
 	b = b[1:]
 	g := &Group{Shard: cluster.ShardID(be.Uint64(b)), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]),
 		Term: be.Uint64(b[28:]), Floor: be.Uint64(b[36:]), Open: b[44]&1 != 0, Atomic: b[44]&2 != 0, Proto: b[45],
-		Claim: Claim{cluster.SlotRange{First: int(be.Uint16(b[46:])), End: int(be.Uint16(b[48:]))}, be.Uint64(b[50:])}, size: size}
+		Claim: Claim{cluster.SlotRange{First: int(be.Uint16(b[46:])), End: int(be.Uint16(b[48:]))}, be.Uint64(b[50:]), be.Uint64(b[58:])}, size: size}
 	if s := g.Claim.Slots; s.First > s.End || s.End > cluster.Slots {
 		return nil, ErrMalformed
 	}
@@ -136,6 +136,7 @@ func (r *Reply) Append(b []byte) []byte {
 	b = be.AppendUint64(b, r.Term)
 	b = be.AppendUint64(b, r.Index)
 	b = be.AppendUint64(b, uint64(r.Time))
+	b = be.AppendUint64(b, r.Users)
 	var owned []byte
 	if r.Owned != nil {
 		owned = r.Owned.Encode(nil)
@@ -155,7 +156,7 @@ func (r *Reply) Size() int {
 	return n
 }
 
-const replyFixed = 62
+const replyFixed = 70
 
 // ownedMax is the length of the longest descriptor.
 const ownedMax = binary.MaxVarintLen64 * (8 + 4*cluster.ReplicasMax)
@@ -172,7 +173,7 @@ func DecodeReply(b []byte) (Reply, error) {
 	}
 	b = b[1:]
 	r := Reply{Shard: cluster.ShardID(be.Uint64(b)), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]), Status: Status(b[28]),
-		Leader: cluster.NodeID(be.Uint64(b[29:])), Term: be.Uint64(b[37:]), Index: be.Uint64(b[45:]), Time: int64(be.Uint64(b[53:]))}
+		Leader: cluster.NodeID(be.Uint64(b[29:])), Term: be.Uint64(b[37:]), Index: be.Uint64(b[45:]), Time: int64(be.Uint64(b[53:])), Users: be.Uint64(b[61:])}
 	if len(owned) > 0 {
 		s, err := cluster.DecodeDescriptor(owned)
 		if err != nil {

@@ -22,7 +22,7 @@ func randomGroup(r *rand.Rand) *Group {
 		Proto: uint8(2 + r.IntN(2)), Open: r.IntN(2) == 0, Atomic: r.IntN(2) == 0}
 	if r.IntN(2) == 0 {
 		first := r.IntN(cluster.Slots)
-		g.Claim = Claim{cluster.SlotRange{First: first, End: first + r.IntN(cluster.Slots-first+1)}, r.Uint64()}
+		g.Claim = Claim{cluster.SlotRange{First: first, End: first + r.IntN(cluster.Slots-first+1)}, r.Uint64(), r.Uint64()}
 	}
 	for range r.IntN(3) {
 		g.Watches = append(g.Watches, Watch{DB: uint8(r.IntN(16)), Key: randomBytes(r), Version: r.Uint64(), Exists: r.IntN(2) == 0})
@@ -76,7 +76,7 @@ func TestGroupRefused(t *testing.T) {
 func TestReplyCodec(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	for range 200 {
-		reply := Reply{Shard: cluster.ShardID(r.Uint64()), Session: r.Uint64(), Seq: r.Uint64(), Attempt: r.Uint32(), Status: Status(r.IntN(8)),
+		reply := Reply{Shard: cluster.ShardID(r.Uint64()), Session: r.Uint64(), Seq: r.Uint64(), Attempt: r.Uint32(), Status: Status(r.IntN(8)), Users: r.Uint64(),
 			Leader: cluster.NodeID(r.Uint64()), Term: r.Uint64(), Index: r.Uint64(), Time: r.Int64(), Replies: [][]byte{}}
 		if r.IntN(3) == 0 {
 			reply.Owned = &cluster.Descriptor{ID: 3, Slots: cluster.SlotRange{First: 5, End: 9}, Generation: r.Uint64(), Next: 3, Replicas: []cluster.Replica{{ID: 2, Node: 7}}}
@@ -124,17 +124,18 @@ func TestDecodeAllocates(t *testing.T) {
 	}
 }
 
-// TestGolden reads and writes a frame of each kind as version 2 has them: nodes of
+// TestGolden reads and writes a frame of each kind as version 3 has them: nodes of
 // other ages speak it too.
 func TestGolden(t *testing.T) {
 	g := &Group{Shard: 3, Session: SessionID(1, 2), Seq: 7, Attempt: 2, Term: 5, Floor: 6, Proto: 3, Atomic: true,
-		Claim:   Claim{cluster.SlotRange{First: 100, End: 8192}, 4},
+		Claim:   Claim{cluster.SlotRange{First: 100, End: 8192}, 4, 9},
 		Watches: []Watch{{DB: 1, Key: []byte("watched"), Version: 77, Exists: true}},
 		Cmds:    []Command{{DB: 1, Args: [][]byte{[]byte("SET"), []byte("key"), []byte("value")}}, {Args: [][]byte{[]byte("DBSIZE")}}}}
 	reply := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 7, Attempt: 2, Status: OK, Leader: 4, Term: 5, Index: 78, Time: 1_700_000_000_000,
 		Replies: [][]byte{[]byte("+OK\r\n"), []byte(":1\r\n")}}
 	moved := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 8, Attempt: 1, Status: Moved, Leader: 4, Term: 5, Index: 78, Time: 1_700_000_000_000, Replies: [][]byte{},
 		Owned: &cluster.Descriptor{ID: 3, Slots: cluster.SlotRange{First: 100, End: 4096}, Generation: 5, Next: 9, Replicas: []cluster.Replica{{ID: 8, Node: 4}}}}
+	users := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 9, Attempt: 1, Status: UsersChanged, Leader: 4, Term: 5, Index: 78, Time: 1_700_000_000_000, Replies: [][]byte{}, Users: 10}
 	golden := func(name string, b []byte) []byte {
 		want, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
@@ -145,13 +146,13 @@ func TestGolden(t *testing.T) {
 		}
 		return b
 	}
-	enc := golden("group-2.hex", g.Append(nil))
+	enc := golden("group-3.hex", g.Append(nil))
 	if got, err := Decode(enc); err != nil || got.size != len(enc) {
 		t.Errorf("decoded %+v, %v", got, err)
 	} else if got.size = 0; !reflect.DeepEqual(got, g) {
 		t.Errorf("%+v becomes %+v", g, got)
 	}
-	for name, reply := range map[string]*Reply{"reply-2.hex": reply, "reply-moved-2.hex": moved} {
+	for name, reply := range map[string]*Reply{"reply-3.hex": reply, "reply-moved-3.hex": moved, "reply-users-3.hex": users} {
 		if got, err := DecodeReply(golden(name, reply.Append(nil))); err != nil || !reflect.DeepEqual(got, *reply) {
 			t.Errorf("%+v becomes %+v, %v", *reply, got, err)
 		}
@@ -165,7 +166,7 @@ func TestUnknownVersion(t *testing.T) {
 		_, group := Decode(b)
 		_, reply := DecodeReply(b)
 		for _, err := range []error{group, reply} {
-			if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "version 3") {
+			if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "version 4") {
 				t.Errorf("%d bytes: %v", len(b), err)
 			}
 		}

@@ -49,10 +49,14 @@ type Watch struct {
 type Claim struct {
 	Slots      cluster.SlotRange
 	Generation uint64
+	// Users is the epoch of the users by whose rights the commands were let in: a
+	// shard that knows of a later one refuses them. Zero: the node sends them on
+	// nobody's behalf.
+	Users uint64
 }
 
 // Join returns the claim of commands that go together. It goes by the older of two
-// descriptors.
+// descriptors. Both were let in by the same users.
 func (c Claim) Join(o Claim) Claim {
 	switch {
 	case o.Slots.Empty():
@@ -60,7 +64,7 @@ func (c Claim) Join(o Claim) Claim {
 	case !c.Slots.Empty():
 		o.Slots = cluster.SlotRange{First: min(c.Slots.First, o.Slots.First), End: max(c.Slots.End, o.Slots.End)}
 	}
-	o.Generation = min(c.Generation, o.Generation)
+	o.Generation, o.Users = min(c.Generation, o.Generation), c.Users
 	return o
 }
 

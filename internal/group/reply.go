@@ -34,6 +34,10 @@ const (
 	// Moved: the shard does not own all slots of the group, or not any more; nothing
 	// was evaluated, and no attempt of this sequence ever will be. See Refusal.
 	Moved
+	// UsersChanged: the commands were let in by the rights of users as they are not
+	// any more; nothing was evaluated, and no attempt of this sequence ever will be.
+	// See Refusal.
+	UsersChanged
 )
 
 // Refusal is why a shard took nothing of what it was sent: it knows something
@@ -44,18 +48,26 @@ type Refusal struct {
 	Status Status
 	// Owned is, with Moved, what the shard owns.
 	Owned *cluster.Descriptor
+	// Users is, with UsersChanged, the epoch of the users that the sender must know.
+	Users uint64
 }
 
 // Error says what the sender did not know.
 func (r *Refusal) Error() string {
+	if r.Status == UsersChanged {
+		return fmt.Sprintf("rights go by the users of epoch %d", r.Users)
+	}
 	return fmt.Sprintf("shard %d owns the slots from %d to before %d, by generation %d", r.Owned.ID, r.Owned.Slots.First, r.Owned.Slots.End, r.Owned.Generation)
 }
 
 // Refusal returns why the shard evaluated nothing, so that the commands are to be
 // sent anew; nil: it did, or it is no use.
 func (r *Reply) Refusal() *Refusal {
-	if r.Status == Moved && r.Owned != nil {
+	switch {
+	case r.Status == Moved && r.Owned != nil:
 		return &Refusal{Status: r.Status, Owned: r.Owned}
+	case r.Status == UsersChanged:
+		return &Refusal{Status: r.Status, Users: r.Users}
 	}
 	return nil
 }
@@ -73,6 +85,8 @@ type Reply struct {
 	Time    int64  // shard time of the evaluation
 	// Owned is what the shard owns, with Moved; else nil.
 	Owned *cluster.Descriptor
+	// Users is the epoch of the users that the sender must know, with UsersChanged.
+	Users uint64
 	// Replies is one RESP reply per command. One of no bytes is dropped: the
 	// command was applied, but its reply was too large to keep for this retry.
 	Replies [][]byte

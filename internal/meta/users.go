@@ -16,7 +16,7 @@ import (
 //	'U'          version:1=1 epoch:8, raised by every change of a user
 //
 // Without a row for it, the default user may do everything and needs no password;
-// without 'U' the epoch is 0.
+// without 'U' the epoch is the first one.
 const (
 	rowUser      = 'u'
 	rowUserEpoch = 'U'
@@ -93,28 +93,24 @@ func decodeUser(c *acl.Catalog, name string, b []byte) (*acl.User, error) {
 
 // UserRows returns the rows that hold users, for a cluster that begins with them.
 func UserRows(s *acl.Set) []Row {
-	rows := []Row{{keyspace.MetaRow(rowUserEpoch), encodeUserEpoch(s.Epoch)}}
+	rows := []Row{{keyspace.MetaRow(rowUserEpoch), keyspace.EncodeUsersEpoch(s.Epoch)}}
 	for _, u := range s.All() {
 		rows = append(rows, Row{keyspace.MetaRow(rowUser, []byte(u.Name)...), encodeUser(u)})
 	}
 	return rows
 }
 
-func encodeUserEpoch(epoch uint64) []byte { return be.AppendUint64([]byte{usersVersion}, epoch) }
-
 // UserEpoch reads the epoch of the users from a state of the meta shard.
 func UserEpoch(r keyspace.Reader) (uint64, error) {
 	val, ok, err := r.Get(keyspace.MetaRow(rowUserEpoch), nil)
 	if err != nil || !ok {
-		return 0, err
+		return acl.FirstEpoch, err
 	}
-	if err := checkUsersVersion(val); err != nil {
-		return 0, err
+	epoch, ok := keyspace.DecodeUsersEpoch(val)
+	if !ok {
+		return 0, fmt.Errorf("epoch %x: %w", val, ErrUsers)
 	}
-	if len(val) != 9 {
-		return 0, ErrUsers
-	}
-	return be.Uint64(val[1:]), nil
+	return epoch, nil
 }
 
 // LoadUsers reads the users from a state of the meta shard. The map's Load passes
@@ -232,7 +228,7 @@ func (x *UserChange) Put(name string, rules []string) (epoch uint64, err error) 
 		return x.Set.Epoch, nil
 	}
 	x.tx.Put(keyspace.MetaRow(rowUser, []byte(name)...), encodeUser(u))
-	x.tx.Put(keyspace.MetaRow(rowUserEpoch), encodeUserEpoch(epoch))
+	x.tx.Put(keyspace.MetaRow(rowUserEpoch), keyspace.EncodeUsersEpoch(epoch))
 	return epoch, nil
 }
 
@@ -252,6 +248,6 @@ func (x *UserChange) Delete(names []string) (deleted int, epoch uint64, err erro
 	if deleted == 0 {
 		return 0, x.Set.Epoch, nil
 	}
-	x.tx.Put(keyspace.MetaRow(rowUserEpoch), encodeUserEpoch(x.Set.Epoch+1))
+	x.tx.Put(keyspace.MetaRow(rowUserEpoch), keyspace.EncodeUsersEpoch(x.Set.Epoch+1))
 	return deleted, x.Set.Epoch + 1, nil
 }

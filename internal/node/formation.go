@@ -100,7 +100,7 @@ func Form(fs vfs.FS, dirs []string, f Formation) error {
 			return err
 		}
 	}
-	return form(fs, places, f, acl.NewSet(command.NewTable().Catalog(), 0, nil))
+	return form(fs, places, f, acl.NewSet(command.NewTable().Catalog(), acl.FirstEpoch, nil))
 }
 
 // form fills the folders of the nodes of a new cluster, which begins with users.
@@ -170,15 +170,15 @@ func metaRows(m *cluster.Map, ca *trust.CA, idents []*trust.Identity, users *acl
 // so a hash that is fast is enough.
 func admins(password string) (*acl.Set, error) {
 	catalog := command.NewTable().Catalog()
-	nobody, err := acl.Change(catalog, nil, acl.Default, 1, []string{"reset"})
+	nobody, err := acl.Change(catalog, nil, acl.Default, acl.FirstEpoch, []string{"reset"})
 	if err != nil {
 		return nil, err
 	}
-	admin, err := acl.Change(catalog, nil, AdminUser, 1, []string{"on", "#" + acl.SHA256([]byte(password)), "~*", "&*", "+@all"})
+	admin, err := acl.Change(catalog, nil, AdminUser, acl.FirstEpoch, []string{"on", "#" + acl.SHA256([]byte(password)), "~*", "&*", "+@all"})
 	if err != nil {
 		return nil, err
 	}
-	return acl.NewSet(catalog, 1, []*acl.User{nobody, admin}), nil
+	return acl.NewSet(catalog, acl.FirstEpoch, []*acl.User{nobody, admin}), nil
 }
 
 // AdminUser is the user that a new cluster begins with.
@@ -206,7 +206,7 @@ func Init(cfg Config, f Founding) error {
 		return err
 	}
 	defer lock.Close()
-	users := acl.NewSet(command.NewTable().Catalog(), 0, nil)
+	users := acl.NewSet(command.NewTable().Catalog(), acl.FirstEpoch, nil)
 	if f.Admin != "" {
 		if users, err = admins(f.Admin); err != nil {
 			return err

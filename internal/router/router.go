@@ -96,8 +96,13 @@ func (r *Router) Map() *cluster.Map { return r.cfg.Map.Routes() }
 // Timeout is how long a group is tried.
 func (r *Router) Timeout() time.Duration { return r.cfg.Timeout }
 
-// Learn takes over what a shard knew that refused commands of this node.
-func (r *Router) Learn(ref *group.Refusal) { r.cfg.Map.Learn(*ref.Owned) }
+// Learn takes over what a shard, that refused commands of this node, knew of where
+// they belong.
+func (r *Router) Learn(ref *group.Refusal) {
+	if ref.Owned != nil {
+		r.cfg.Map.Learn(*ref.Owned)
+	}
+}
 
 // Newer returns what is closed once there is another map than old. It asks for
 // one: the change may have been told while this node was not to be reached.

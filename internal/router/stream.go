@@ -197,7 +197,7 @@ func (s *stream) reply(reply group.Reply) {
 	}
 	var result Result
 	switch reply.Status {
-	case group.OK, group.WatchFailed, group.NoSpace, group.Moved:
+	case group.OK, group.WatchFailed, group.NoSpace, group.Moved, group.UsersChanged:
 		if result.Reply = reply; reply.Status == group.OK && len(reply.Replies) < len(c.g.Cmds) {
 			result.Err = s.r.errUncertain(s.id) // whoever sent that is broken
 		}

@@ -3,11 +3,13 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tutti/internal/acl"
@@ -16,6 +18,7 @@ import (
 	"tutti/internal/group"
 	"tutti/internal/meta"
 	"tutti/internal/resp"
+	"tutti/internal/router"
 )
 
 // Users are rows of the meta shard. What changes one hides its passwords here, is
@@ -43,22 +46,54 @@ func aclHandlers() map[string]handler {
 	}
 }
 
-// onMeta executes a command on the meta shard and returns its reply, or answers the
-// error.
+// onMeta executes a command on the meta shard for the client and returns its reply,
+// or answers the error. It is sent again if the client's rights have to be looked
+// at again.
 func (r *request) onMeta(args ...string) (reply resp.Value, ok bool) {
+	text := errMoving
+	for range detoursMax {
+		result := r.c.lanes.group(cluster.Meta, &group.Group{Proto: 2}, internal(args))
+		ref := result.Reply.Refusal()
+		if ref == nil {
+			return r.internalReply(result)
+		}
+		if ref.Users == 0 || !r.s.awaitUsers(&r.c.wait, ref.Users, usersTimeout) {
+			break
+		}
+		if r.c.renew() {
+			if v := r.c.session.judge(r.cmd, r.args); v.text != "" {
+				text = v.text
+				break
+			}
+		}
+		if r.c.closed {
+			break
+		}
+	}
+	r.Error(text)
+	return reply, false
+}
+
+// internal is a command that nodes send.
+func internal(args []string) []pending {
 	p := pending{args: make([][]byte, len(args))}
 	for i, a := range args {
 		p.args[i] = []byte(a)
 	}
-	result := r.c.lanes.group(cluster.Meta, &group.Group{Proto: 2}, []pending{p})
-	if result.Err != "" {
-		r.Error(result.Err)
+	return []pending{p}
+}
+
+// internalReply returns the reply to a command that nodes send, or answers the
+// error.
+func (r *request) internalReply(result router.Result) (reply resp.Value, ok bool) {
+	if text := result.Err; text != "" || len(result.Reply.Replies) == 0 {
+		r.Error(cmp.Or(text, errMoving))
 		return reply, false
 	}
 	reply, err := resp.ReadValue(bufio.NewReader(bytes.NewReader(result.Reply.Replies[0])))
 	switch {
 	case err != nil:
-		r.Error(fmt.Sprintf("UNCERTAIN the meta shard answered nonsense (%v). The users may have been changed.", err))
+		r.Error(fmt.Sprintf("UNCERTAIN a shard answered nonsense (%v). The users may have been changed.", err))
 		return reply, false
 	case reply.IsError():
 		r.Error(string(reply.Str))
@@ -120,8 +155,14 @@ func aclCat(r *request, args [][]byte) {
 		}
 		r.BulkStrings(names)
 	default:
-		r.wrongArity("acl|cat")
+		r.wrongSubcommand(args)
 	}
+}
+
+// wrongSubcommand answers the error of ACL for a number of arguments that a
+// subcommand does not take.
+func (r *request) wrongSubcommand(args [][]byte) {
+	r.Error(fmt.Sprintf("ERR unknown subcommand or wrong number of arguments for '%.128s'. Try ACL HELP.", args[1]))
 }
 
 func aclGetuser(r *request, args [][]byte) {
@@ -241,8 +282,17 @@ func (r *request) deleteUsers(args [][]byte) {
 // everywhere waits until no node executes anything by the rights of users before an
 // epoch, or answers the error.
 func (r *request) everywhere(epoch uint64) bool {
-	if !r.s.awaitUsers(&r.c.wait, epoch) {
-		r.Error("UNCERTAIN this node has not learned the change of the users in time. It was applied, and may not hold everywhere yet. Repeat it to be sure.")
+	fence := internal([]string{"TUTTI.FENCE", strconv.FormatUint(epoch, 10)})
+	for _, shard := range r.s.cfg.Router.Shards() { // meta has it with the change
+		// It is the node's: the client may have lost the right to change users by now.
+		result := r.c.lanes.send(shard.ID, &group.Group{Proto: 2}, fence)
+		if len(result.Reply.Replies) != 1 || bytes.HasPrefix(result.Reply.Replies[0], []byte("-")) {
+			r.Error(fmt.Sprintf("UNCERTAIN the users were changed, but shard %d has not confirmed that it goes by them. Repeat the command to be sure.", shard.ID))
+			return false
+		}
+	}
+	if !r.s.awaitUsers(&r.c.wait, epoch, usersTimeout) {
+		r.Error("UNCERTAIN the users were changed, but this node has not learned it in time. Repeat the command to be sure.")
 		return false
 	}
 	return true
@@ -281,7 +331,7 @@ func aclGenpass(r *request, args [][]byte) {
 	bits := int64(256)
 	switch {
 	case len(args) > 3:
-		r.wrongArity("acl|genpass")
+		r.wrongSubcommand(args)
 		return
 	case len(args) == 3:
 		var ok bool

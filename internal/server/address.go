@@ -13,7 +13,7 @@ import (
 // be older than the shards: what one refuses for that is looked up anew and sent
 // to where it belongs, and no client sees any of it.
 
-const errMoving = "TRYAGAIN the slots of this command are moving to another shard, and this node was not told in time to which. Not applied, safe to retry."
+const errMoving = "TRYAGAIN this node was not told in time to which shard the slots of this command have moved, or by which rights it may be executed. Not applied, safe to retry."
 
 // address is the shard that a command goes to, by some map.
 type address struct {
@@ -99,12 +99,15 @@ func (d *detour) begin() *cluster.Map {
 }
 
 // again takes over what the shards knew that refused commands, and waits until
-// there is another map than the one by which they were sent. It reports false when
+// there is another map than the one by which they were sent, or this node has the
+// users by whose rights they are to be looked at again. It reports false when
 // the commands are to be given up: they have not been applied.
 func (d *detour) again(sent *cluster.Map, refused ...*group.Refusal) bool {
 	l := d.lane
+	var users uint64
 	for _, ref := range refused {
 		l.router.Learn(ref)
+		users = max(users, ref.Users)
 	}
 	if len(refused) > 0 {
 		d.tries++
@@ -113,6 +116,9 @@ func (d *detour) again(sent *cluster.Map, refused ...*group.Refusal) bool {
 	left := time.Until(l.until)
 	if d.tries > detoursMax || left <= 0 {
 		return false
+	}
+	if users > 0 { // the map may be as it should
+		return l.server.awaitUsers(l.wait, users, left)
 	}
 	timer := time.NewTimer(left)
 	defer timer.Stop()

@@ -112,7 +112,7 @@ func aclLog(r *request, args [][]byte) {
 	count := int64(10)
 	switch {
 	case len(args) > 3:
-		r.wrongArity("acl|log")
+		r.wrongSubcommand(args)
 		return
 	case len(args) == 3 && resp.IsWord(args[2], "RESET"):
 		r.s.logs.denied.reset()

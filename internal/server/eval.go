@@ -62,6 +62,7 @@ func (w *views) releaseLate() {
 // the text of an error, or "".
 func (l *lane) read(q *shard.Read, claim group.Claim, f func(tx eval.Reads)) (text string, refused *group.Refusal) {
 	id := q.Shard
+	claim.Users = l.who.users.Epoch
 	for {
 		q.Done = l.onView
 		l.router.Read(q)

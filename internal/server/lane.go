@@ -18,6 +18,8 @@ import (
 // no connection: one that has commands for several shards has several lanes.
 type lane struct {
 	router *router.Router
+	server *Server
+	who    *identity // by whose rights commands were let in
 	rand   func(n uint64) uint64
 	wait   *patience
 
@@ -33,9 +35,9 @@ type lane struct {
 	unsure bool      // the outcome of a group is unknown: its arguments may still be referred to
 }
 
-func newLane(s *Server, w *patience) *lane {
+func newLane(s *Server, w *patience, who *identity) *lane {
 	results, views := make(chan router.Result, 1), &views{arrived: make(chan viewed, 1)}
-	return &lane{router: s.cfg.Router, rand: s.cfg.Rand, wait: w, results: results, views: views,
+	return &lane{router: s.cfg.Router, server: s, who: who, rand: s.cfg.Rand, wait: w, results: results, views: views,
 		onResult: func(r router.Result) { results <- r }, onView: views.arrive}
 }
 
@@ -129,6 +131,12 @@ func (l *lane) answer(id cluster.ShardID, proto int, list []pending) (router.Res
 // group sends a group of commands that has its other fields set, and waits.
 func (l *lane) group(id cluster.ShardID, g *group.Group, list []pending) router.Result {
 	g.Until = l.until
+	g.Claim.Users = l.who.users.Epoch
+	return l.send(id, g, list)
+}
+
+// send is group for what the node sends on nobody's behalf, too.
+func (l *lane) send(id cluster.ShardID, g *group.Group, list []pending) router.Result {
 	g.Cmds = make([]group.Command, len(list))
 	for i := range list {
 		g.Cmds[i] = group.Command{DB: list[i].db, Args: list[i].args}

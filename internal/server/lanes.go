@@ -13,11 +13,12 @@ type lanes struct {
 	*lane           // executes the groups of one shard after the other
 	more    []*lane // execute those of several shards at once
 	s       *Server
+	c       *conn
 	session *session
 }
 
 func newLanes(c *conn) lanes {
-	return lanes{lane: newLane(c.s, &c.wait), s: c.s, session: &c.session}
+	return lanes{lane: newLane(c.s, &c.wait, &c.session.identity), s: c.s, c: c, session: &c.session}
 }
 
 func (x *lanes) detour() detour { return detour{lane: x.lane} }
@@ -44,6 +45,12 @@ func (x *lanes) executeAll(list []pending) {
 // step executes those of the commands that are not done, as far as the map and
 // the shards let it.
 func (x *lanes) step(list []pending, d *detour) {
+	if x.c.renew() {
+		recheckAll(x.c, list)
+	}
+	if x.c.closed {
+		return
+	}
 	if m := d.begin(); m != d.placed {
 		// All by one map: commands on one key must not overtake each other.
 		d.placed = m
@@ -116,7 +123,7 @@ func (x *lanes) runMany(list []pending) (refused []*group.Refusal, all bool) {
 		}
 	}
 	for len(x.more) < len(parts) {
-		x.more = append(x.more, newLane(x.s, &patience{gone: x.wait.gone}))
+		x.more = append(x.more, newLane(x.s, &patience{gone: x.wait.gone}, &x.session.identity))
 	}
 	ended := make(chan *group.Refusal, len(parts))
 	lanes, proto := x.more, x.session.proto
@@ -160,6 +167,9 @@ func (x *lanes) transactAnywhere(m *multi, watches []watched) (t transaction, fa
 	defer d.end()
 	for {
 		var refused []*group.Refusal
+		if x.c.renew() {
+			m.recheck(x.c)
+		}
 		sent := d.begin()
 		t = plan(sent, m, x.session.db, watches)
 		switch {

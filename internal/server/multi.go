@@ -87,7 +87,7 @@ func (r *request) watch(key []byte) (ok bool) {
 	var w watched
 	w.DB, w.Key = s.db, append([]byte{}, key...)
 	args := [][]byte{[]byte("TUTTI.KEYVERSION"), w.Key}
-	p := []pending{{cmd: r.s.cfg.Table.Find(args[0]), args: args, db: s.db}}
+	p := []pending{{cmd: r.s.cfg.Table.Find(args[0]), args: args, db: s.db, of: r}}
 	r.c.lanes.executeAll(p)
 	if w.Version, w.Exists, ok = command.ParseKeyVersion(p[0].reply); !ok {
 		r.Out = append(r.Out, p[0].reply...)
@@ -118,7 +118,7 @@ func exec(r *request, _ [][]byte) {
 	if r.c.current(); r.c.closed {
 		return
 	}
-	r.c.recheck(m)
+	m.recheck(r.c)
 	began := time.Now()
 	t, failed, text := r.c.lanes.transactAnywhere(m, watches)
 	switch {

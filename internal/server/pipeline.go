@@ -25,7 +25,8 @@ type pending struct {
 	reply   []byte
 	done    bool // there is a reply
 
-	denied string // why EXEC may not execute it
+	denied string   // why EXEC may not execute it
+	of     *request // the client's command of which this is a part; nil: it is one itself
 }
 
 func (p *pending) answer(reply []byte) { p.reply, p.done = reply, true }

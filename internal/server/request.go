@@ -22,8 +22,10 @@ type handler func(r *request, args [][]byte)
 // before it.
 type request struct {
 	resp.Writer
-	s *Server
-	c *conn
+	s    *Server
+	c    *conn
+	cmd  *command.Command
+	args [][]byte
 }
 
 // handlers finds the handler of each command that the table leaves to the node or
@@ -65,6 +67,7 @@ func everyCommand(table *command.Table) []*command.Command {
 // handle executes a command and accounts for it.
 func (r *request) handle(cmd *command.Command, args [][]byte) {
 	at, began := len(r.Out), time.Now()
+	r.cmd, r.args = cmd, args
 	r.s.handlers[cmd](r, args)
 	took := time.Since(began)
 	r.s.stats.took(r.s.stats.called(cmd, r.Out[min(at, len(r.Out)):], took), took, 1)
@@ -80,6 +83,12 @@ func (r *request) view(slot uint16, f func(tx eval.Reads)) (ok bool) {
 	defer d.end()
 	for {
 		var refused []*group.Refusal
+		if r.c.renew() {
+			if v := r.c.session.judge(r.cmd, r.args); v.text != "" {
+				r.Error(v.text)
+				return false
+			}
+		}
 		sent := d.begin()
 		if at := locateSlot(sent, slot); at.way == toShard {
 			text, ref := r.c.lanes.read(&shard.Read{Shard: at.shard}, at.claim, f)

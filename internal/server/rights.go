@@ -3,10 +3,12 @@ package server
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"tutti/internal/acl"
 	"tutti/internal/command"
+	"tutti/internal/group"
 )
 
 // Who a connection is, and what it may do. Every command is looked at before it
@@ -51,27 +53,53 @@ func (s *session) admitted() bool { return s.loggedIn || !s.users.Default().Need
 // current brings what the connection knows of its user up to date; it ends the
 // connection of one that was deleted.
 func (c *conn) current() {
-	s, users := &c.session, c.s.cfg.Users.Set()
-	if users == s.users {
-		return
+	if c.session.users != c.s.cfg.Users.Set() {
+		c.flush()
+		c.renew()
 	}
-	c.flush() // with the rights by which it was let in
-	u := users.User(s.user.Name)
-	if u == nil || u.Born != s.user.Born {
+}
+
+// renew takes over the newest users and reports whether they have changed.
+func (c *conn) renew() bool {
+	s, users := &c.session, c.s.cfg.Users.Set()
+	if users == s.users || c.closed {
+		return false
+	}
+	if stale(users, s.user) {
 		c.closed = true
 		c.end(errUserGone)
-		return
+		return false
 	}
-	s.become(u, users, s.loggedIn)
+	s.become(users.User(s.user.Name), users, s.loggedIn)
+	return true
+}
+
+// recheckAll looks again at commands that have not been executed, and answers those
+// that are denied now.
+func recheckAll(c *conn, list []pending) {
+	for i := range list {
+		p := &list[i]
+		if p.done {
+			continue
+		}
+		cmd, args := p.cmd, p.args
+		if p.of != nil {
+			cmd, args = p.of.cmd, p.of.args
+		}
+		if v := c.session.judge(cmd, args); v.text != "" {
+			note(c, v, "toplevel")
+			p.answer(errorReply(v.text))
+		}
+	}
 }
 
 // awaitUsers waits until the node has the users of an epoch. It reports false if it
 // gave up.
-func (s *Server) awaitUsers(w *patience, epoch uint64) bool {
+func (s *Server) awaitUsers(w *patience, epoch uint64, most time.Duration) bool {
 	if s.cfg.NewerUsers == nil {
 		return true
 	}
-	limit := time.NewTimer(usersTimeout)
+	limit := time.NewTimer(most)
 	defer limit.Stop()
 	for {
 		fetched := s.cfg.NewerUsers(epoch)
@@ -86,10 +114,14 @@ func (s *Server) awaitUsers(w *patience, epoch uint64) bool {
 
 // permitted reports whether the client may execute a command, and answers if not.
 func (c *conn) permitted(cmd *command.Command, args [][]byte) bool {
+	if cmd.Flags&command.Internal != 0 {
+		c.refuse(args, "ERR "+strings.ToUpper(strings.ReplaceAll(cmd.Name, "|", " "))+" is what nodes say to each other. Not applied.")
+		return false
+	}
 	if c.session.free && c.session.users == c.s.cfg.Users.Set() {
 		return true
 	}
-	if c.s.cfg.Users.Set().Unknown() && !c.s.awaitUsers(&c.wait, 0) {
+	if c.s.cfg.Users.Set().Unknown() && !c.s.awaitUsers(&c.wait, 0, usersTimeout) {
 		c.refuse(args, errUnknownUsers)
 		return false
 	}
@@ -97,54 +129,95 @@ func (c *conn) permitted(cmd *command.Command, args [][]byte) bool {
 	if c.closed {
 		return false
 	}
-	if text := c.denied(cmd, args); text != "" {
-		c.refuse(args, text)
-		return false
+	v := c.session.judge(cmd, args)
+	if v.why != acl.Allowed {
+		if c.confirm(); c.closed {
+			return false
+		}
+		v = c.session.judge(cmd, args)
 	}
-	return true
+	if v.text == "" {
+		return true
+	}
+	note(c, v, c.session.context())
+	c.refuse(args, v.text)
+	return false
 }
 
-// denied returns the error for a command that the client may not execute, or "".
-func (c *conn) denied(cmd *command.Command, args [][]byte) string {
-	s := &c.session
+// verdict is what comes of the look at a command: the error, if it is denied, and
+// why and what of it.
+type verdict struct {
+	text   string
+	why    acl.Why
+	object string
+}
+
+// judge looks whether the client may execute a command.
+func (s *session) judge(cmd *command.Command, args [][]byte) verdict {
 	free := cmd.Flags&command.NoAuth != 0
 	if !s.admitted() && !free {
-		return errNoAuth
+		return verdict{text: errNoAuth}
 	}
 	var buf [8]acl.Key
 	keys := cmd.KeyRights(buf[:0], args)
-	d := s.user.Check(cmd.ID(), free, args, keys)
-	if d.Why == acl.Allowed {
-		return s.sortDenied(cmd, args, keys)
+	switch d := s.user.Check(cmd.ID(), free, args, keys); d.Why {
+	case acl.DeniedKey:
+		return verdict{"NOPERM No permissions to access a key", d.Why, string(args[d.At])}
+	case acl.DeniedCommand:
+		return verdict{"NOPERM " + deniedText(s.user, cmd, args, d), d.Why, cmd.Name}
 	}
-	c.s.logs.denied.add(c, d.Why, deniedObject(cmd, args, d), s.user.Name, c.session.context())
-	if d.Why == acl.DeniedKey {
-		return "NOPERM No permissions to access a key"
+	return verdict{text: s.sortDenied(cmd, args, keys)}
+}
+
+// note logs what was denied.
+func note(c *conn, v verdict, context string) {
+	if v.why != acl.Allowed {
+		c.s.logs.denied.add(c, v.why, v.object, c.session.user.Name, context)
 	}
-	return "NOPERM " + deniedText(s.user, cmd, args, d)
+}
+
+// confirmMax is how long somebody who is denied something waits for a shard to say
+// that the users have not changed.
+const confirmMax = 500 * time.Millisecond
+
+// confirm has a shard say by which users it goes. All go by those of every change
+// that was answered, so after it nobody is refused, or let in, by older ones. If
+// there is no leader to ask, what this node knows has to do: it reaches no data then.
+func (c *conn) confirm() {
+	if c.s.cfg.NewerUsers == nil {
+		return // there are no others
+	}
+	c.flush()
+	shards := c.s.cfg.Router.Shards()
+	if len(shards) == 0 {
+		return
+	}
+	result := c.lanes.send(shards[0].ID, &group.Group{Proto: 2, Until: time.Now().Add(confirmMax)}, internal([]string{"TUTTI.FENCE"}))
+	var epoch uint64
+	if len(result.Reply.Replies) == 1 {
+		_, _ = fmt.Sscanf(string(result.Reply.Replies[0]), ":%d", &epoch)
+	}
+	if epoch > c.session.users.Epoch {
+		c.s.awaitUsers(&c.wait, epoch, usersTimeout)
+	}
+	c.renew()
 }
 
 // recheck looks again at the commands of a transaction, when it is executed: each
 // that is denied now is answered so, and the others are executed.
-func (c *conn) recheck(m *multi) {
-	s := &c.session
+func (m *multi) recheck(c *conn) {
 	for i := range m.queue {
 		p := &m.queue[i]
-		p.denied = ""
-		free := p.cmd.Flags&command.NoAuth != 0
-		keys := p.cmd.KeyRights(nil, p.args)
-		d := s.user.Check(p.cmd.ID(), free, p.args, keys)
-		why := ""
-		switch {
-		case d.Why == acl.DeniedCommand:
-			why = "no permission to execute the command or subcommand"
-		case d.Why == acl.DeniedKey:
-			why = "no permission to touch the specified keys"
-		default:
-			p.denied = s.sortDenied(p.cmd, p.args, keys)
+		v := c.session.judge(p.cmd, p.args)
+		p.denied = v.text
+		if v.why == acl.Allowed {
 			continue
 		}
-		c.s.logs.denied.add(c, d.Why, deniedObject(p.cmd, p.args, d), s.user.Name, "multi")
+		why := "no permission to execute the command or subcommand"
+		if v.why == acl.DeniedKey {
+			why = "no permission to touch the specified keys"
+		}
+		note(c, v, "multi")
 		p.denied = "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. " +
 			"This command is no longer allowed for the following reason: " + why
 	}
@@ -164,14 +237,6 @@ func (s *session) context() string {
 		return "multi"
 	}
 	return "toplevel"
-}
-
-// deniedObject is what ACL LOG says was denied.
-func deniedObject(cmd *command.Command, args [][]byte, d acl.Denial) string {
-	if d.Why == acl.DeniedKey {
-		return string(args[d.At])
-	}
-	return cmd.Name
 }
 
 // sortDenied looks at the patterns of SORT: the keys that they find are not known
@@ -210,6 +275,10 @@ func (r *request) login(command []byte, name string, password []byte) (text stri
 	end, wait := r.s.gate.guesses.begin(c.from)
 	if end == nil {
 		return fmt.Sprintf(errTooManyGuesses, wait.Seconds())
+	}
+	if c.confirm(); c.closed {
+		end(true) // nothing was tried
+		return textGone
 	}
 	users := r.s.cfg.Users.Set()
 	u := users.User(name)

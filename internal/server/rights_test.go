@@ -49,6 +49,55 @@ func (conv conversation) run(t *testing.T, cluster *nodetest.Cluster, at map[str
 	}
 }
 
+// TestUsersEverywhere changes users through one node and looks at once at what the
+// others make of it.
+func TestUsersEverywhere(t *testing.T) {
+	cluster := nodetest.Start(t, nodetest.Options{Nodes: 3, Shards: 2})
+	root, bob := cluster.Dial(0), []*nodetest.Client{cluster.Dial(1), cluster.Dial(2)}
+	conv := func(c *nodetest.Client, line, want string) {
+		t.Helper()
+		if got := say(t, c, line); got != want {
+			t.Fatalf("%s\n got %s\nwant %s", line, got, want)
+		}
+	}
+	conv(root, "ACL SETUSER bob on nopass ~* +@all", "OK")
+	conv(root, "SET a x", "OK")
+	for _, c := range bob {
+		conv(c, "AUTH bob x", "OK")
+	}
+	noGet, noSet := "(error) NOPERM User bob has no permissions to run the 'get' command", "(error) NOPERM User bob has no permissions to run the 'set' command"
+	for i := range 30 {
+		c, other := bob[i%2], bob[1-i%2]
+		conv(root, "ACL SETUSER bob -get", "OK")
+		conv(c, "GET a", noGet) // a view here
+		conv(other, "GET b", noGet)
+		conv(root, "ACL SETUSER bob +get -set", "OK")
+		conv(c, "SET a y", noSet) // the shard's leader
+		conv(other, "GET a", `"x"`)
+		conv(root, "ACL SETUSER bob +set", "OK")
+		conv(c, "SET b y", "OK")
+		conv(root, "ACL SETUSER bob resetkeys", "OK")
+		conv(other, "GET a", noKey)
+		conv(c, "SET a y", noKey)
+		conv(root, "ACL SETUSER bob allkeys", "OK")
+		conv(other, "MULTI", "OK")
+		conv(other, "SET a z", "QUEUED")
+		conv(root, "ACL SETUSER bob -set", "OK")
+		conv(other, "EXEC", "1) (error) NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. "+
+			"This command is no longer allowed for the following reason: no permission to execute the command or subcommand")
+		conv(root, "ACL SETUSER bob +set", "OK")
+	}
+	for i := range 10 {
+		c := cluster.Dial(1 + i%2)
+		conv(root, "ACL SETUSER bob resetpass #148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940", "OK")
+		conv(c, "AUTH bob x", wrongPass)
+		conv(c, "AUTH bob p", "OK")
+		conv(root, "ACL DELUSER bob", "(integer) 1")
+		conv(c, "GET a", "closed")
+		conv(root, "ACL SETUSER bob on nopass ~* +@all", "OK")
+	}
+}
+
 const (
 	noAuth    = "(error) NOAUTH Authentication required."
 	noKey     = "(error) NOPERM No permissions to access a key"

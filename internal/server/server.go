@@ -126,7 +126,7 @@ func New(cfg Config) *Server {
 		cfg.ClientsMax = clientsMaxDefault
 	}
 	if cfg.Users == nil {
-		cfg.Users = acl.NewHolder(acl.NewSet(cfg.Table.Catalog(), 0, nil))
+		cfg.Users = acl.NewHolder(acl.NewSet(cfg.Table.Catalog(), acl.FirstEpoch, nil))
 	}
 	if cfg.Entropy == nil {
 		cfg.Entropy = rand.Reader

@@ -162,7 +162,7 @@ func (l *leadership) propose() error {
 // input is what the next batch depends on.
 func (l *leadership) input(now int64, short eval.Shortage) eval.Input {
 	r := l.r
-	return eval.Input{State: r.host.cfg.State, Owned: r.members.desc, Databases: r.machine.dbs, Applied: r.machine.applied.Time, Now: now,
+	return eval.Input{State: r.host.cfg.State, Owned: r.members.desc, Databases: r.machine.dbs, Users: r.machine.users, Applied: r.machine.applied.Time, Now: now,
 		Index: r.appends.lastIndex + 1, Term: r.term,
 		Keys:  func(pdb uint32) (int64, error) { return r.host.cfg.State.Keys(r.id, pdb) },
 		Tick:  l.tickTo > r.machine.applied.Time && l.tickTo <= now,

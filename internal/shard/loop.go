@@ -321,7 +321,7 @@ func (l *loop) committed(err error, b *store.Batch, done []applying) error {
 		return fmt.Errorf("apply: %w", err)
 	}
 	for _, a := range done {
-		if err := a.r.machine.done(a.at, a.m, b.Databases, b.Meta); err != nil {
+		if err := a.r.machine.done(a.at, a.m, b.Databases || b.Users, b.Meta); err != nil {
 			return err
 		}
 	}

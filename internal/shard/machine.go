@@ -19,6 +19,7 @@ type machine struct {
 	applied  store.Applied
 	next     store.Applied // applied once the loop's batch is
 	dbs      *keyspace.Databases
+	users    uint64        // epoch of the users, see store.UsersRow
 	view     *store.View   // newest; nil while a snapshot takes its place
 	viewConf *pb.ConfState // that of view
 	moved    bool          // what was applied last changes what the shard owns
@@ -78,15 +79,15 @@ func (mc *machine) cutAfter(m *pb.Message, i int) *pb.Message {
 }
 
 // done runs after the loop's batch is visible.
-func (mc *machine) done(at store.Applied, m *pb.Message, databases, meta bool) error {
+func (mc *machine) done(at store.Applied, m *pb.Message, local, meta bool) error {
 	mc.applied = at
 	leader := mc.r.leader
 	var mine *eval.Batch // what this leader evaluated
 	if leader != nil {
 		mine = leader.applied(at.Index, m.GetEntries())
 	}
-	if databases { // of this shard or another one of the batch: it is rare
-		if err := mc.loadDatabases(); err != nil {
+	if local { // rows of this shard or another one of the batch: it is rare
+		if err := mc.loadLocal(); err != nil {
 			return err
 		}
 	}
@@ -131,6 +132,7 @@ func (mc *machine) publish() {
 	old := mc.view
 	mc.r.snapshots.views.add()
 	mc.view = mc.r.host.cfg.State.View(mc.r.id, mc.applied, mc.dbs, mc.r.snapshots.views.done)
+	mc.view.Users = mc.users
 	mc.view.Owned = mc.r.members.desc
 	mc.viewConf = mc.r.members.conf
 	if old != nil {
@@ -154,13 +156,17 @@ func (mc *machine) metaChanged() {
 	}
 }
 
-func (mc *machine) loadDatabases() error {
+// loadLocal reads the rows of the shard that are kept in memory.
+func (mc *machine) loadLocal() error {
 	val, ok, err := mc.r.host.cfg.State.Get(store.DatabasesRow(mc.r.id), nil)
 	if err == nil && !ok {
 		err = fmt.Errorf("shard %d: no databases row", mc.r.id)
 	}
 	if err == nil {
 		mc.dbs, err = keyspace.DecodeDatabases(val)
+	}
+	if err == nil {
+		mc.users, err = store.UsersEpoch(mc.r.host.cfg.State, mc.r.id)
 	}
 	return err
 }
@@ -178,7 +184,7 @@ func (mc *machine) installed(at store.Applied) error {
 	mc.applied, mc.next = at, at
 	mc.r.members.set(conf, desc)
 	mc.r.host.checkSettled()
-	if err := mc.loadDatabases(); err != nil {
+	if err := mc.loadLocal(); err != nil {
 		return err
 	}
 	mc.publish()

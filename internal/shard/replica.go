@@ -93,7 +93,7 @@ func (h *Host) openReplica(l *loop, id cluster.ShardID, self cluster.ReplicaID) 
 		return nil, err
 	}
 	r.machine.applied, r.machine.next = applied, applied
-	if err := r.machine.loadDatabases(); err != nil {
+	if err := r.machine.loadLocal(); err != nil {
 		return nil, err
 	}
 	r.appends.log.Snapshots = r.snapshots.describe

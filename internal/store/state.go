@@ -48,6 +48,7 @@ const (
 	localReplies = 'r'
 	localScrub   = 'x'
 	localSlots   = 'o'
+	localUsers   = 'u'
 )
 
 // OpenState opens or creates the state store below cfg.Dir.
@@ -139,6 +140,23 @@ func decodeSlots(b []byte) (cluster.SlotRange, error) {
 		return cluster.SlotRange{}, fmt.Errorf("slots from %d to before %d: %w", s.First, s.End, ErrFormat)
 	}
 	return s, nil
+}
+
+// UsersRow is the row with the epoch of the users by which whoever sends commands
+// must at least have let them in.
+func UsersRow(shard cluster.ShardID) []byte { return localRow(shard, localUsers) }
+
+// UsersEpoch reads the epoch in a shard's users row, 0 if there is none.
+func UsersEpoch(r keyspace.Reader, shard cluster.ShardID) (uint64, error) {
+	val, ok, err := r.Get(UsersRow(shard), nil)
+	if err != nil || !ok {
+		return 0, err
+	}
+	epoch, ok := keyspace.DecodeUsersEpoch(val)
+	if !ok {
+		return 0, fmt.Errorf("users row %x: %w", val, ErrFormat)
+	}
+	return epoch, nil
 }
 
 // NodeRow is the row that remembers the newest incarnation of an entry node.
@@ -370,6 +388,8 @@ type Batch struct {
 	n int
 	// Databases is set when a databases row was written.
 	Databases bool
+	// Users is set when a users row was written.
+	Users bool
 	// Scrub is set when the newest entry wrote a scrub row.
 	Scrub bool
 	// Slots is what the newest entry makes the shard own; nil: what it has.
@@ -396,6 +416,7 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 			func(row, val []byte) error {
 				if len(row) == localRowLen && row[0] == localPrefix {
 					b.Databases = b.Databases || row[localRowLen-1] == localDBs
+					b.Users = b.Users || row[localRowLen-1] == localUsers
 					b.Scrub = b.Scrub || row[localRowLen-1] == localScrub
 					if row[localRowLen-1] == localSlots {
 						s, err := decodeSlots(val)

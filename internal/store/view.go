@@ -16,6 +16,9 @@ type View struct {
 	Applied
 	Shard     cluster.ShardID
 	Databases *keyspace.Databases
+	// Users is the epoch of the users by whose rights this state must be read, or
+	// those of a later one.
+	Users uint64
 	// Owned is what the shard owns in this state.
 	Owned cluster.Descriptor
 

@@ -132,6 +132,8 @@ func Modes() []Mode {
 		mode(45, "links that fail and heal one after the other leave the cluster stuck",
 			"of five nodes all directions are cut one after the other and healed in another order, three times, under load",
 			sim("TestFault45SwizzleClog")),
-		mode(46, "changes of users race with applies", "").but("there are no users yet"),
+		mode(46, "changes of users race with applies",
+			"users change through one node; whatever is sent to the others behind the answer goes by the new rights, new logins too; a node that is cut off, wholly, one way or from meta only, gives nothing away by the old ones",
+			server("TestUsersEverywhere"), sim("TestUsersChangeWhileANodeIsCutOff"), Test{"internal/eval", "TestUsersChanged"}),
 	}
 }

@@ -1,0 +1,49 @@
+package mutant
+
+// users are the safeguards of who may do what.
+func users() []Mutant {
+	return []Mutant{
+		{"users-not-everywhere", "a change of users is answered before the shards refuse what was let in without it", server("TestUsersEverywhere"), []Edit{{
+			"internal/server/acl.go", `
+			for _, shard := range r.s.cfg.Router.Shards() { // meta has it with the change`, `
+			for _, shard := range r.s.cfg.Router.Shards()[:0] {`,
+		}}},
+		{"group-by-old-rights", "a group is evaluated that was let in by the rights of users as they were", eval("TestUsersChanged"), []Edit{{
+			"internal/eval/core.go", `
+			if g.Claim.Users != 0 && g.Claim.Users < in.Users {`, `
+			if false {`,
+		}}},
+		{"heavy-by-old-rights", "a group that was evaluated beside the loop counts although its rights have gone meanwhile", eval("TestHeavyUsersChanged"), []Edit{{
+			"internal/eval/heavy.go", `
+			if g.Claim.Users != 0 && g.Claim.Users < in.Users {`, `
+			if false {`,
+		}}},
+		{"read-by-old-rights", "a view is read by the rights of users as they were", eval("TestUsersChanged"), []Edit{{
+			"internal/eval/read.go", `
+			if claim.Users != 0 && claim.Users < v.Users {`, `
+			if false {`,
+		}}},
+		{"send-again-unchecked", "commands that a shard refused for the rights of their user are sent again without a look at them", server("TestUsersEverywhere"), []Edit{{
+			"internal/server/lanes.go", `
+			recheckAll(x.c, list)`, ``,
+		}}},
+		{"deny-unconfirmed", "a command is denied by the rights of users as they were", server("TestUsersEverywhere"), []Edit{{
+			"internal/server/rights.go", `
+			if c.confirm(); c.closed {
+				return false`, `
+			if c.closed {
+				return false`,
+		}}},
+		{"login-unconfirmed", "a client logs in by a password that has been taken away", server("TestUsersEverywhere"), []Edit{{
+			"internal/server/rights.go", `
+			if c.confirm(); c.closed {
+				end(true) // nothing was tried`, `
+			if c.closed {
+				end(true)`,
+		}}},
+		{"exec-unchecked", "a transaction is executed by the rights that its user had when it was queued", server("TestUsers"), []Edit{{
+			"internal/server/multi.go", `
+			m.recheck(r.c)`, ``,
+		}}},
+	}
+}
