@@ -46,7 +46,7 @@ func rootCommand(args []string) *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(), devCommand(), initCommand(), joinCommand(), leaveCommand(), startCommand(), tokenCommand(), statusCommand(),
+	root.AddCommand(demoCommand(), devCommand(), initCommand(), joinCommand(), leaveCommand(), startCommand(), tokenCommand(), certCommand(), statusCommand(),
 		nodeCommand(), doctorCommand(), recoverCommand(), cliCommand(), versionCommand())
 	whole := root.HelpFunc()
 	root.SetHelpFunc(func(c *cobra.Command, args []string) {
@@ -73,7 +73,7 @@ Usage:
   Start    init · join · start · leave
   Look     status · doctor · version
   Data     cli
-  Operate  node · token · recover
+  Operate  node · token · cert · recover
 
 Examples:
   tutti demo

@@ -102,3 +102,33 @@ func TestNodeDoesNotServeOtherMachinesUnprotected(t *testing.T) {
 	tutti(t, "", "start", "--dir", dir, "--tls").wants(t, exitFailed, "0.0.0.0:0 is not a loopback address", "everybody may do everything", safe)
 	tutti(t, "", "start", "--dir", dir, "--tls-key", "k").wants(t, exitFailed, "needs its key")
 }
+
+func TestCertificatesFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	_, addr, ca := startTLS(t)
+	at := []string{"--addr", addr, "--cacert", ca}
+	eventually(t, func() error {
+		if got := tutti(t, "", append([]string{"cert", "ls"}, at...)...); got.code != 0 || !strings.Contains(got.out, "signing") {
+			return &exitError{what: got.out + got.errors}
+		}
+		return nil
+	})
+	before, err := os.ReadFile(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(copied, before, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tutti(t, "", append([]string{"cert", "renew"}, at...)...).wants(t, 0)
+	r := tutti(t, "", append([]string{"cert", "rotate-ca"}, at...)...)
+	r.wants(t, 0)
+	if !strings.HasSuffix(r.out, "the old authority is gone; give clients the new ca.pem, and make new tokens\n") {
+		t.Error(r.out)
+	}
+	if got := tutti(t, "", append([]string{"cli"}, append(at, "PING")...)...); got.out != "PONG\n" {
+		t.Errorf("with the new ca.pem: %s%s", got.out, got.errors)
+	}
+	tutti(t, "", "cli", "--addr", addr, "--cacert", copied, "PING").wants(t, exitUnreachable, "ca.pem of a node of this very cluster")
+}

@@ -33,6 +33,11 @@ const (
 	authorityStates
 )
 
+// String returns the state as people read it.
+func (s AuthorityState) String() string {
+	return [...]string{"prepared", "signing", "retiring"}[s]
+}
+
 // Authority is one of the cluster's.
 type Authority struct {
 	ID    uint64
@@ -56,7 +61,11 @@ func AuthorityRow(a Authority) (Row, error) {
 	for _, text := range [...][]byte{cert, key} {
 		val = append(binary.AppendUvarint(val, uint64(len(text))), text...)
 	}
-	return Row{keyspace.MetaRow(rowAuthority, be.AppendUint64(nil, a.ID)...), val}, nil
+	return Row{authorityRow(a.ID), val}, nil
+}
+
+func authorityRow(id uint64) []byte {
+	return keyspace.MetaRow(rowAuthority, be.AppendUint64(nil, id)...)
 }
 
 func decodeAuthority(key, val []byte) (Authority, error) {

@@ -14,6 +14,7 @@
 //	'w' shard:8  where the replicas of the shard should be
 //	'n'          version:1=1 node:8 shard:8, the ids that are given out next
 //	'g'          the policy
+//	'i'          version:1=1 generation:8 of the authorities
 //
 // That is the map. Beside it lie the authorities (authority.go), and the tokens
 // and keys with which nodes join (token.go), which are never told with the map.
@@ -47,6 +48,7 @@ const (
 	rowWant    = 'w'
 	rowNext    = 'n'
 	rowPolicy  = 'g'
+	rowTrust   = 'i'
 )
 
 // Errors that say what is not as the caller of a change thought.
@@ -67,6 +69,7 @@ func Rows(m *cluster.Map) []Row {
 		{keyspace.MetaRow(rowName), []byte(m.Name)},
 		{keyspace.MetaRow(rowVersion), encodeNumbers(uint64(m.Version))},
 		{keyspace.MetaRow(rowPolicy), m.Policy.Encode(nil)},
+		{keyspace.MetaRow(rowTrust), encodeNumbers(m.Trust)},
 	}
 	var lastNode cluster.NodeID
 	var lastShard cluster.ShardID
@@ -142,6 +145,8 @@ func load(m *cluster.Map, want map[cluster.ShardID][]cluster.Placement, kind byt
 		if err == nil && len(key) == 8 {
 			want[cluster.ShardID(be.Uint64(key))] = list
 		}
+	case rowTrust:
+		err = decodeNumbers(val, &m.Trust)
 	case rowPolicy:
 		m.Policy, err = cluster.DecodePolicy(val)
 	case rowNext:
@@ -259,7 +264,8 @@ func (c *Change) RemoveMember(id cluster.NodeID) error {
 	}
 	c.tx.Delete(memberRow(id))
 	c.tx.Delete(keyRow(id))
-	return nil
+	c.tx.Delete(hasRow(id))
+	return Certs{c}.turn() // it may have been the last one that a rotation waited for
 }
 
 // Place plans where the replicas of a shard should be; none: where they are. It

@@ -179,7 +179,8 @@ func (c *Change) Join(r trust.JoinRequest, exporter []byte) (trust.JoinAnswer, e
 		if id, err = c.admit(t, r); err != nil {
 			return trust.JoinAnswer{}, err
 		}
-		c.tx.Put(keyRow(id), append([]byte{recordVersion}, hash[:]...))
+		row := KeyRow(id, hash)
+		c.tx.Put(row.Key, row.Val)
 	}
 	return c.certify(r, id)
 }
@@ -229,6 +230,11 @@ func (c *Change) checkNew(x cluster.Member) error {
 		}
 	}
 	return nil
+}
+
+// KeyRow returns the row that says which key a member has.
+func KeyRow(id cluster.NodeID, hash [sha256.Size]byte) Row {
+	return Row{keyRow(id), append([]byte{recordVersion}, hash[:]...)}
 }
 
 func keyRow(id cluster.NodeID) []byte {

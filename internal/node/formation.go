@@ -114,26 +114,29 @@ func form(fs vfs.FS, places []Place, f Formation) error {
 	if err != nil {
 		return err
 	}
-	rows, err := metaRows(m, ca)
+	idents := make([]*trust.Identity, len(places))
+	for i, place := range places {
+		id := f.Members[i].ID
+		if idents[i], err = ca.IssueNode(id, time.Now(), rand.Reader); err != nil {
+			return err
+		}
+		if idents[i], err = signService(ca, idents[i], place.self(m.Name, id).hosts()); err != nil {
+			return err
+		}
+	}
+	rows, err := metaRows(m, ca, idents)
 	if err != nil {
 		return err
 	}
 	for i, place := range places {
 		id := f.Members[i].ID
-		ident, err := ca.IssueNode(id, time.Now(), rand.Reader)
-		if err != nil {
-			return err
-		}
 		var seeds []replicaSeed
 		for _, s := range m.Shards {
 			if x, ok := s.On(id); ok {
 				seeds = append(seeds, seedOf(s, x.ID, rows))
 			}
 		}
-		if ident, err = signService(ca, ident, place.self(m.Name, id).hosts()); err != nil {
-			return err
-		}
-		if err := prepare(fs, m, place, ident, seeds, users); err != nil {
+		if err := prepare(fs, m, place, idents[i], seeds, users); err != nil {
 			return fmt.Errorf("form node %d: %w", id, err)
 		}
 	}
@@ -141,12 +144,23 @@ func form(fs vfs.FS, places []Place, f Formation) error {
 }
 
 // metaRows returns the rows with which the meta shard begins.
-func metaRows(m *cluster.Map, ca *trust.CA) (rows []store.Row, err error) {
+func metaRows(m *cluster.Map, ca *trust.CA, idents []*trust.Identity) (rows []store.Row, err error) {
 	authority, err := meta.AuthorityRow(meta.Authority{ID: 1, State: meta.Signing, CA: ca})
-	for _, row := range append(meta.Rows(m), authority) {
+	if err != nil {
+		return nil, err
+	}
+	all := append(meta.Rows(m), authority)
+	for _, ident := range idents {
+		hash, err := ident.KeyHash()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, meta.KeyRow(ident.NodeID, hash))
+	}
+	for _, row := range all {
 		rows = append(rows, store.Row(row))
 	}
-	return rows, err
+	return rows, nil
 }
 
 // Founding says how a machine becomes the first node of a new cluster.

@@ -24,7 +24,6 @@ import (
 	"tutti/internal/server"
 	"tutti/internal/shard"
 	"tutti/internal/store"
-	"tutti/internal/trust"
 )
 
 // Version is the version of this program.
@@ -85,7 +84,7 @@ type Node struct {
 	router *router.Router
 	server *server.Server
 	survey *survey
-	certs  certs
+	certs  *certs
 	wg     sync.WaitGroup
 
 	telling telling
@@ -296,14 +295,10 @@ func (n *Node) openLinks(l net.Listener) error {
 	}
 	// Also where others secure the connections: a node whose identity is lost
 	// must not run.
-	id, err := trust.Load(n.cfg.FS, n.cfg.Dir)
-	if err != nil {
+	n.certs = newCerts(n.cfg, n.self, n.maps)
+	if err := n.certs.load(); err != nil {
 		return err
 	}
-	if id.NodeID != n.self.Node || id.Cluster != n.self.Cluster {
-		return fmt.Errorf("%s: the certificate is that of %s, the formation says node %d of %s", n.cfg.Dir, id, n.self.Node, n.self.Cluster)
-	}
-	n.certs.Holder = trust.NewHolder(id)
 	dial, secure := n.cfg.DialPeer, n.cfg.SecurePeer
 	if dial == nil || secure == nil {
 		dial, secure = tlsDial(n.certs.Holder, n.isMember), tlsSecure(n.certs.Holder, n.isMember)
@@ -318,9 +313,6 @@ func (n *Node) openLinks(l net.Listener) error {
 			m.Peer = via
 		}
 		return dial(ctx, m)
-	}
-	if n.certs.clients, err = n.self.serviceConfig(n.cfg, n.certs.Holder); err != nil {
-		return err
 	}
 	n.links = peer.New(cfg)
 	n.links.Handle(kindOldCopy, func(from cluster.NodeID, b []byte) {
@@ -391,6 +383,7 @@ func (n *Node) openShards() (err error) {
 	n.keeper.changed = func() {
 		n.host.MapChanged()
 		n.watch.signal()
+		n.certs.signal()
 	}
 	n.keeper.open(n.links, n.router)
 	n.users.open(n.links, n.router)
@@ -398,6 +391,7 @@ func (n *Node) openShards() (err error) {
 	n.links.Start()
 	n.keeper.run()
 	n.users.run()
+	n.certs.run(n.router)
 	n.watch.up, n.watch.tell = n.links.Up, n.keeper.do
 	n.watch.leads = func() bool { return n.router.Lead(cluster.Meta).Node == n.self.Node }
 	n.watch.start()
@@ -415,7 +409,7 @@ func (n *Node) openServer(l net.Listener) {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
 	info.Map, info.Client = n.maps, n.self.Client
 	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
-		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence,
+		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy})
 	n.wg.Go(func() {
 		if err := n.server.Serve(l); err != nil {
@@ -486,6 +480,9 @@ func (n *Node) Close() error {
 	}
 	if n.users != nil {
 		n.users.close()
+	}
+	if n.certs != nil {
+		n.certs.close()
 	}
 	if n.watch != nil {
 		n.watch.close()

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"slices"
@@ -61,14 +60,9 @@ func isLoopback(addr string) bool {
 	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
 
-// certs is what the node proves with who it is.
-type certs struct {
-	*trust.Holder
-	clients *tls.Config // what clients speak; nil: plain RESP
-}
-
-// serviceConfig returns what clients are to speak; nil: plain RESP.
-func (s Self) serviceConfig(cfg Config, h *trust.Holder) (*tls.Config, error) {
+// serviceConfig returns what clients are to speak; nil: plain RESP. A handshake
+// fails as long as the node has nothing to show, which the first answer of meta ends.
+func (s Self) serviceConfig(h *trust.Holder) (*tls.Config, error) {
 	if !s.TLS {
 		return nil, nil
 	}
@@ -79,19 +73,16 @@ func (s Self) serviceConfig(cfg Config, h *trust.Holder) (*tls.Config, error) {
 		}
 		return trust.ServiceConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }), nil
 	}
-	if !h.Identity().Serves(nil) {
-		return nil, fmt.Errorf("%w: the cluster has not signed one for this node", ErrNoService)
-	}
-	if !h.Identity().Serves(s.hosts()) {
-		cfg.Logger.Warn("the certificate for clients does not name all hosts of this node", slog.Any("hosts", s.hosts()))
-	}
 	return trust.ServiceConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		pair, _ := h.Identity().Service()
-		return pair, nil
+		if pair, ok := h.Identity().Service(); ok {
+			return pair, nil
+		}
+		return nil, ErrNoService
 	}), nil
 }
 
-// ErrNoService says that a node has nothing to show to clients that speak TLS.
+// ErrNoService says that a node has nothing to show to clients that speak TLS: the
+// cluster has not signed it yet.
 var ErrNoService = errors.New("no certificate for clients")
 
 // signService adds what a node shows to clients to the identity of a new node.
@@ -112,7 +103,7 @@ func signService(ca *trust.CA, id *trust.Identity, hosts []string) (*trust.Ident
 func (s Self) hosts() []string {
 	list := []string{"localhost", "127.0.0.1", "::1"}
 	add := func(host string) {
-		if host != "" && !slices.Contains(list, host) && len(list) < trust.HostsMax {
+		if trust.IsHost(host) && !slices.Contains(list, host) && len(list) < trust.HostsMax {
 			list = append(list, host)
 		}
 	}

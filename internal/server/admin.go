@@ -1,8 +1,11 @@
 package server
 
 import (
+	"context"
+	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
@@ -22,21 +25,22 @@ const (
 
 func adminHandlers() map[string]handler {
 	all := map[string]handler{
-		"info":         info,
-		"time":         timeCmd,
-		"role":         role,
-		"lastsave":     func(r *request, _ [][]byte) { r.Int(r.s.cfg.Wall() / 1000) },
-		"save":         func(r *request, _ [][]byte) { r.OK() },
-		"bgsave":       bgsave,
-		"bgrewriteaof": func(r *request, _ [][]byte) { r.Simple("Background append only file rewriting started") },
-		"wait":         wait,
-		"waitaof":      waitaof,
-		"lolwut":       lolwut,
-		"debug":        debug,
-		"tutti.doctor": doctor,
-		"tutti.status": status,
-		"module|list":  func(r *request, _ [][]byte) { r.Array(0) },
-		"module|help":  help,
+		"info":             info,
+		"time":             timeCmd,
+		"role":             role,
+		"lastsave":         func(r *request, _ [][]byte) { r.Int(r.s.cfg.Wall() / 1000) },
+		"save":             func(r *request, _ [][]byte) { r.OK() },
+		"bgsave":           bgsave,
+		"bgrewriteaof":     func(r *request, _ [][]byte) { r.Simple("Background append only file rewriting started") },
+		"wait":             wait,
+		"waitaof":          waitaof,
+		"lolwut":           lolwut,
+		"debug":            debug,
+		"tutti.doctor":     doctor,
+		"tutti.status":     status,
+		"tutti.cert|renew": renewCerts,
+		"module|list":      func(r *request, _ [][]byte) { r.Array(0) },
+		"module|help":      help,
 
 		"latency|doctor":    latencyDoctor,
 		"latency|graph":     latencyGraph,
@@ -169,4 +173,17 @@ func status(r *request, args [][]byte) {
 		return
 	}
 	r.Bulk(b)
+}
+
+// renewTimeout is what a node may take to get new certificates.
+const renewTimeout = 15 * time.Second
+
+func renewCerts(r *request, _ [][]byte) {
+	ctx, cancel := context.WithTimeout(r.s.ctx, renewTimeout)
+	defer cancel()
+	if err := r.s.cfg.RenewCerts(ctx); err != nil {
+		r.Error(fmt.Sprintf("ERR the certificates were not renewed: %v. The old ones are used on; the node tries again by itself.", err))
+		return
+	}
+	r.OK()
 }

@@ -56,7 +56,7 @@ func TestClientsSpeakTLS(t *testing.T) {
 		t.Errorf("a pipeline: %v, %v", replies, err)
 	}
 	a.Do("HELLO", "3")
-	old := c.TLS()
+	old := c.TLS(0)
 	old.MaxVersion = tls.VersionTLS12
 	conn, err := tls.Dial("tcp", c.Addr(0), old)
 	if err != nil {

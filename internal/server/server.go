@@ -38,6 +38,8 @@ type Config struct {
 	ClientsMax int
 	// Debug allows the DEBUG command, for development.
 	Debug bool
+	// RenewCerts answers TUTTI.CERT RENEW.
+	RenewCerts func(ctx context.Context) error
 	// Presence says which nodes and replicas are there. Nil: all.
 	Presence func(ctx context.Context) Presence
 	// Status answers TUTTI.STATUS: a JSON document. alone: without asking another

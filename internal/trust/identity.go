@@ -162,10 +162,8 @@ func newIdentity(leaf *x509.Certificate, key *ecdsa.PrivateKey, roots []*x509.Ce
 		return nil, errors.New("trust: key does not belong to the certificate")
 	}
 	ident := &Identity{Cluster: cluster, NodeID: id, leaf: leaf, key: key, roots: roots}
-	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
-		if err := ident.verifyChain(leaf, usage); err != nil {
-			return nil, err
-		}
+	if err := ident.Accepts(ident); err != nil {
+		return nil, err
 	}
 	return ident, nil
 }
@@ -209,6 +207,17 @@ func CheckCluster(name string) error {
 		lower, digit := 'a' <= c && c <= 'z', '0' <= c && c <= '9'
 		if !lower && !digit && c != '-' && c != '_' {
 			return fmt.Errorf("trust: cluster name %q has %q, want only a-z, 0-9, - and _", name, c)
+		}
+	}
+	return nil
+}
+
+// Accepts reports why this node would refuse other as a peer, by its certificate
+// alone; nil: it would not.
+func (i *Identity) Accepts(other *Identity) error {
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		if err := i.verifyChain(other.leaf, usage); err != nil {
+			return err
 		}
 	}
 	return nil

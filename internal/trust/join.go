@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"crypto/ecdsa"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -286,6 +287,14 @@ func KeyHash(request []byte) ([sha256.Size]byte, error) {
 	if err != nil {
 		return [sha256.Size]byte{}, err
 	}
+	return keyHash(key)
+}
+
+// KeyHash returns the hash of the identity's public key, as that of a request for
+// the same key.
+func (i *Identity) KeyHash() ([sha256.Size]byte, error) { return keyHash(&i.key.PublicKey) }
+
+func keyHash(key *ecdsa.PublicKey) ([sha256.Size]byte, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	return sha256.Sum256(der), err
 }

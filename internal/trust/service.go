@@ -71,6 +71,12 @@ func (c *CA) SignService(request []byte, id cluster.NodeID, hosts []string, now 
 	return encode(certType, leaf.Raw), nil
 }
 
+// IsHost reports whether a certificate can name a host.
+func IsHost(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil || isHostName(host)
+}
+
 // isHostName reports whether a name can stand in a certificate as it is: no
 // pattern, nothing to be escaped.
 func isHostName(name string) bool {

@@ -27,6 +27,7 @@ type Options struct {
 	Nodes, Shards int
 	Debug         bool // allow the DEBUG command
 	TLS           bool // clients speak TLS
+	PeerTLS       bool // nodes do, by their certificates, as real ones
 	// Configure may change the configuration of a node before it starts.
 	Configure func(i int, cfg *node.Config)
 }
@@ -99,6 +100,9 @@ func (c *Cluster) Restart(i int) {
 		ListenClients: c.listen, ListenPeers: c.listen,
 		DialPeer:   func(ctx context.Context, to node.Member) (net.Conn, error) { return dialPeer(ctx, me, to) },
 		SecurePeer: acceptPeer,
+	}
+	if c.opt.PeerTLS {
+		cfg.DialPeer, cfg.SecurePeer = nil, nil
 	}
 	if c.opt.TLS {
 		cfg.Service = &node.Service{TLS: true}
@@ -175,10 +179,22 @@ func (c *Cluster) await(i int) {
 	}
 }
 
-// TLS is what a client of the cluster speaks that trusts its authority.
-func (c *Cluster) TLS() *tls.Config {
+// TLS is what a client of the cluster speaks that trusts the authorities which node
+// i trusts now.
+func (c *Cluster) TLS(i int) *tls.Config {
 	c.t.Helper()
-	f, err := c.fs.Open("node1/" + trust.CAFile)
+	cfg, err := trust.DialConfig(c.File(i, trust.CAFile))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cfg.ServerName = "localhost"
+	return cfg
+}
+
+// File returns what is in a file of node i.
+func (c *Cluster) File(i int, name string) []byte {
+	c.t.Helper()
+	f, err := c.fs.Open(fmt.Sprintf("node%d/%s", c.form.Members[i].ID, name))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -187,12 +203,7 @@ func (c *Cluster) TLS() *tls.Config {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cfg, err := trust.DialConfig(text)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	cfg.ServerName = "localhost"
-	return cfg
+	return text
 }
 
 // Addr is where node i serves clients.
@@ -206,7 +217,7 @@ func (c *Cluster) Dial(i int) *Client {
 		c.t.Fatal(err)
 	}
 	if c.opt.TLS {
-		conn = tls.Client(conn, c.TLS())
+		conn = tls.Client(conn, c.TLS(i))
 	}
 	c.t.Cleanup(func() { conn.Close() })
 	return &Client{Conn: respclient.New(conn), t: c.t}
