@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -201,4 +203,72 @@ func TestClusterThatWasOffForAWeek(t *testing.T) {
 			return ""
 		})
 	}
+}
+
+// knock dials the peer port of node i as if it were node as, and returns what ends the
+// connection; nil: nothing does, for a while.
+func knock(t *testing.T, c *nodetest.Cluster, i, as int) error {
+	t.Helper()
+	everybody := func(cluster.NodeID) bool { return true }
+	cfg := trust.ClientConfig(trust.NewHolder(c.Identity(as)), cluster.NodeID(i+1), everybody)
+	conn, err := tls.Dial("tcp", c.PeerAddr(i), cfg)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// A node that was removed is refused by all others at once, although its certificate
+// is as good as before, and the links that stood are closed.
+func TestRemovedNodeIsRefused(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Nodes: 4, PeerTLS: true, Configure: func(i int, cfg *node.Config) {
+		if i == 3 {
+			cfg.Failed = func(error) {} // it may be told before its links are closed
+		}
+	}})
+	admin := c.Dial(0)
+	for i := range 3 {
+		if err := knock(t, c, i, 3); err != nil {
+			t.Fatalf("node %d refuses a member: %v", i+1, err)
+		}
+	}
+	if got := admin.Text("TUTTI.MEMBER", "DRAIN", "4"); got != "OK" {
+		t.Fatal(got)
+	}
+	eventually(t, func() string {
+		if got := admin.Text("TUTTI.MEMBER", "REMOVE", "4"); got != "OK" {
+			return got
+		}
+		return ""
+	})
+	for i := range 3 {
+		eventually(t, func() string { // node i has heard of it
+			if knock(t, c, i, 3) == nil {
+				return fmt.Sprintf("node %d speaks with the one that was removed", i+1)
+			}
+			return ""
+		})
+	}
+	eventually(t, func() string {
+		var seen struct {
+			Nodes []struct {
+				ID cluster.NodeID
+				Up bool
+			}
+		}
+		if err := json.Unmarshal(c.Dial(3).Do("TUTTI.STATUS", "LOCAL").Str, &seen); err != nil {
+			return err.Error()
+		}
+		for _, n := range seen.Nodes {
+			if n.Up && n.ID != 4 {
+				return fmt.Sprintf("node 4 has a link to node %d", n.ID)
+			}
+		}
+		return ""
+	})
 }

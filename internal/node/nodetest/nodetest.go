@@ -191,6 +191,19 @@ func (c *Cluster) TLS(i int) *tls.Config {
 	return cfg
 }
 
+// Identity returns what node i proves with who it is, for a test that plays it.
+func (c *Cluster) Identity(i int) *trust.Identity {
+	c.t.Helper()
+	ident, err := trust.Load(c.fs, fmt.Sprintf("node%d", c.form.Members[i].ID))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return ident
+}
+
+// PeerAddr is where node i serves other nodes.
+func (c *Cluster) PeerAddr(i int) string { return c.form.Members[i].Peer }
+
 // File returns what is in a file of node i.
 func (c *Cluster) File(i int, name string) []byte {
 	c.t.Helper()
