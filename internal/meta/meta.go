@@ -14,7 +14,7 @@
 //	'w' shard:8  where the replicas of the shard should be
 //	'n'          version:1=1 node:8 shard:8, the ids that are given out next
 //	'g'          the policy
-//	'i'          generation:8 of the authorities
+//	'i'          version:1=1 generation:8 of the authorities
 //
 // That is the map. Beside it lie the authorities (authority.go), and the tokens
 // and keys with which nodes join (token.go), which are never told with the map.
