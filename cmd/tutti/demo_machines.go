@@ -93,13 +93,54 @@ func (d *fleet) wire() error {
 	return nil
 }
 
-// found begins the cluster with the first machine, as tutti init does it.
+// found begins the cluster with the first machine, as tutti init does it. What a
+// user would add is TLS for clients; here all of them are on this machine.
 func (d *fleet) found(ctx context.Context) error {
 	m := d.cluster.members[0]
-	if err := d.cluster.launch(0, childAttr(), "init", "--name", "demo", "--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer); err != nil {
+	if err := d.cluster.launch(0, childAttr(), "init", "--name", demoName, "--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer, "--tls=false"); err != nil {
+		return err
+	}
+	if err := d.openDoor(ctx); err != nil {
 		return err
 	}
 	return d.serves(ctx, 0)
+}
+
+// demoName is what the cluster is called.
+const demoName = "demo"
+
+// openDoor logs in as the user whom init has made, and lets everybody on this
+// machine in without a password: the clients of the demo, and whoever looks at a
+// cluster that is kept.
+func (d *fleet) openDoor(ctx context.Context) (err error) {
+	for end := time.Now().Add(joinTimeout); time.Now().Before(end); {
+		var l login
+		if l, err = readSecret(filepath.Join(d.cluster.dir, "tutti", demoName+secretEnd)); err == nil {
+			err = letIn(d.addrs[0], l)
+		}
+		if err == nil {
+			return nil
+		}
+		if pauseErr := pause(ctx, lookEvery); pauseErr != nil {
+			return pauseErr
+		}
+	}
+	return fmt.Errorf("log in at the first node: %w; its log: %s", err, d.cluster.logs[0])
+}
+
+func letIn(addr string, l login) error {
+	conn, err := dialRESP(addr, time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	replies, err := conn.pipeline(adminTimeout, []string{"AUTH", l.user, l.password}, []string{"ACL", "SETUSER", "default", "on", "nopass", "~*", "&*", "+@all"})
+	for _, v := range replies {
+		if err == nil && v.IsError() {
+			err = errors.New(string(v.Str))
+		}
+	}
+	return err
 }
 
 // join makes machine i a node, as tutti join does it, and waits until it serves.
@@ -110,7 +151,7 @@ func (d *fleet) join(ctx context.Context, i int, role string) error {
 	}
 	m := d.cluster.members[i]
 	if err := d.cluster.launch(i, childAttr(), "join", d.cluster.members[0].Peer, "--token", string(token.Str), "--role", role,
-		"--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer); err != nil {
+		"--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer, "--tls=false"); err != nil {
 		return err
 	}
 	if role == "gateway" { // which learns who leads when it is asked for something

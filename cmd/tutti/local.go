@@ -141,11 +141,13 @@ func (c *localCluster) launch(i int, attr *syscall.SysProcAttr, args ...string) 
 		cmd.Args = append(cmd.Args, "--http-listen", c.http[i])
 	}
 	cmd.Stdout, cmd.Stderr = log, log
+	// Nothing of a local cluster is written outside of its folder.
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+c.dir)
 	cmd.SysProcAttr = attr
 	// The nodes share this machine: each gets its part of the cores. Go's
 	// scheduler otherwise wakes threads for cores that are taken.
 	if os.Getenv("GOMAXPROCS") == "" {
-		cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.NumCPU()/len(c.members))))
+		cmd.Env = append(cmd.Env, fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.NumCPU()/len(c.members))))
 	}
 	if err := cmd.Start(); err != nil {
 		return failed(err, "")
