@@ -121,17 +121,29 @@ const minorityAsked = 2
 // minority reads and writes through a node that is cut off, and returns what was
 // answered though it could not be known.
 func (d *demoRun) minority(i int) (answered []string) {
+	answers := make(chan string, minorityAsked)
 	for _, args := range [minorityAsked][]string{{"GET", incrKey}, {"SET", "network:minority", "x"}} {
-		conn, err := dialRESP(d.addrs[i], time.Second)
-		if err != nil {
-			answered = append(answered, fmt.Sprintf("%s: it could not even be asked: %v", args[0], err))
-			continue
-		}
-		v, err := conn.do(probeTimeout, args...)
-		conn.Close()
-		if err != nil || !v.IsError() {
-			answered = append(answered, fmt.Sprintf("%s through a node that is cut off: %q %v", args[0], v.Str, err))
+		go func() { answers <- askCutOff(d.addrs[i], args) }()
+	}
+	for range minorityAsked {
+		if text := <-answers; text != "" {
+			answered = append(answered, text)
 		}
 	}
 	return answered
+}
+
+// askCutOff sends one command to a node that is cut off, and says what is wrong
+// with the answer.
+func askCutOff(addr string, args []string) string {
+	conn, err := dialRESP(addr, time.Second)
+	if err != nil {
+		return fmt.Sprintf("%s: it could not even be asked: %v", args[0], err)
+	}
+	defer conn.Close()
+	v, err := conn.do(probeTimeout, args...)
+	if err != nil || !v.IsError() {
+		return fmt.Sprintf("%s through a node that is cut off: %q %v", args[0], v.Str, err)
+	}
+	return ""
 }

@@ -5,7 +5,6 @@ import (
 	"tutti/internal/command"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
-	"tutti/internal/resp"
 	"tutti/internal/store"
 )
 
@@ -22,8 +21,15 @@ func owns(owned cluster.SlotRange, key []byte) bool { return owned.Has(keyspace.
 // Reads evaluates commands that only read, over one view.
 type Reads struct {
 	*keyspace.Tx
-	owned   cluster.SlotRange
-	foreign *bool // a command came to a key of another shard
+	owned cluster.SlotRange
+	*reading
+}
+
+// reading is what the commands over one view share, so that each costs no more
+// garbage than its reply.
+type reading struct {
+	ctx     command.Ctx
+	foreign bool // a command came to a key of another shard
 }
 
 // World is what reads depend on beside a view.
@@ -48,9 +54,9 @@ func Over(v *store.View, claim group.Claim, w World, f func(r Reads)) (again boo
 	}
 	tx := keyspace.NewReadTx(v, keyspace.Env{Now: w.Now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: w.Rand,
 		Unreadable: w.Unreadable, Owns: owner(v.Owned.Slots)})
-	var foreign bool
-	f(Reads{Tx: tx, owned: v.Owned.Slots, foreign: &foreign})
-	foreign = tx.TakeForeign() || foreign
+	r := &reading{ctx: command.Ctx{Tx: tx}}
+	f(Reads{Tx: tx, owned: v.Owned.Slots, reading: r})
+	foreign := tx.TakeForeign() || r.foreign
 	if foreign && claim.Generation < v.Owned.Generation {
 		return false, moved(v)
 	}
@@ -64,10 +70,11 @@ func moved(v *store.View) *group.Refusal {
 
 // Run evaluates one command and returns its reply.
 func (r Reads) Run(cmd *command.Command, db uint8, proto int, args [][]byte) []byte {
-	ctx := command.Ctx{Writer: resp.Writer{Proto: proto}, Tx: r.Tx, DB: db, Args: args}
+	ctx, at := &r.ctx, len(r.ctx.Out)
+	ctx.Proto, ctx.DB, ctx.Args = proto, db, args
 	ctx.Run(cmd)
-	*r.foreign = *r.foreign || ctx.Foreign()
-	return ctx.Out
+	r.foreign = r.foreign || ctx.Foreign()
+	return ctx.Out[at:len(ctx.Out):len(ctx.Out)]
 }
 
 // Unchanged reports whether a key is as it was when its version was taken.

@@ -27,7 +27,7 @@ var layers = []struct {
 	{"internal/router", []string{"internal/cluster", "internal/shard", "internal/group", "internal/keyspace", "internal/resp"}, "brings commands to their shards"},
 	{"internal/shard", []string{"internal/histogram", "internal/cluster", "internal/audit", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/peer"}, "one Raft group"},
 	{"internal/audit", []string{"internal/cluster", "internal/store"}, "what replicas are judged by"},
-	{"internal/eval", []string{"internal/cluster", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "what a group of commands does to a shard's state"},
+	{"internal/eval", []string{"internal/cluster", "internal/group", "internal/command", "internal/store", "internal/keyspace"}, "what a group of commands does to a shard's state"},
 	{"internal/group", []string{"internal/cluster", "internal/keyspace"}, "what entry nodes and shards say to each other"},
 	{"internal/command", []string{"internal/acl", "internal/glob", "internal/meta", "internal/cluster", "internal/keyspace", "internal/trust", "internal/resp", "internal/rdb"}, "what each command means"},
 	{"internal/meta", []string{"internal/acl", "internal/cluster", "internal/keyspace", "internal/trust"}, "the map as rows of the meta shard"},
