@@ -17,7 +17,8 @@ func joins() []Mutant {
 		}}},
 		{"join-twice", "a machine that did not hear the answer becomes a second node", meta("TestTokenIsUsedUp"), []Edit{{
 			"internal/meta/token.go", `
-			c.tx.Put(keyRow(id), append([]byte{recordVersion}, hash[:]...))`, ``,
+			c.tx.Put(row.Key, row.Val)`, `
+			_ = row`,
 		}}},
 		{"unproved-token", "who knows the id of a token needs no secret", meta("TestJoinIsRefused"), []Edit{{
 			"internal/meta/token.go", `
