@@ -174,16 +174,6 @@ func (c *localCluster) portsFree() error {
 	return nil
 }
 
-// startAll starts all nodes.
-func (c *localCluster) startAll() error {
-	for i := range c.members {
-		if err := c.start(i, childAttr()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // free fails if addr can't be listened on.
 func free(addr string) error {
 	l, err := net.Listen("tcp", addr)
@@ -199,16 +189,6 @@ func free(addr string) error {
 		}
 	}
 	return e
-}
-
-// ready waits until every node answers and knows a leader.
-func (c *localCluster) ready(ctx context.Context) error {
-	for i := range c.members {
-		if _, err := c.await(ctx, i, led); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // await polls the status of node i until it is as wanted.
