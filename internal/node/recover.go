@@ -238,6 +238,9 @@ func (c copyOf) applyAll(b *store.Batch) (cluster.Descriptor, error) {
 			var data []byte
 			if e.GetType() == pb.EntryNormal {
 				data = e.GetData()
+			} else {
+				// It may have handed out ids elsewhere, and none is given again.
+				desc.Next += cluster.ReplicasMax
 			}
 			if at, err = b.Apply(desc.ID, at, e.GetIndex(), e.GetTerm(), data); err != nil {
 				return desc, err
