@@ -27,11 +27,12 @@ func leave(o leaving) error {
 		return o.unreachable(err)
 	}
 	name := idWord(s.Node)
-	if err := drainNode(o, name); err != nil {
+	x, err := drainNode(o, name)
+	if err != nil {
 		return err
 	}
 	// The answer may not come: the node ends when it learns that it is out.
-	if err := removeNode(o.target, name); err != nil {
+	if err := removeNode(o.target, x); err != nil {
 		return err
 	}
 	fmt.Println("its process ends by itself; to join a cluster again use another folder, or remove this one")

@@ -56,11 +56,7 @@ func nodeShowCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "show NODE", Short: "Show what is known of a node, by name or id", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			v, err := askView(t)
-			if err != nil {
-				return err
-			}
-			x, err := v.find(args[0])
+			v, x, err := lookUp(t, args[0])
 			if err != nil {
 				return err
 			}
@@ -88,7 +84,10 @@ func nodeDrainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "drain NODE", Short: "Move everything that a node holds to others", Args: cobra.ExactArgs(1),
 		Long: "Moves leadership, votes and copies of a node to others, and waits until nothing is left\nthere. The node goes on to serve clients. Interrupted, the drain goes on by itself.",
-		RunE: func(_ *cobra.Command, args []string) error { return drainNode(o, args[0]) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, err := drainNode(o, args[0])
+			return err
+		},
 	}
 	o.flags(c)
 	c.Flags().BoolVar(&o.noWait, "no-wait", false, "do not wait until nothing is left there")
@@ -100,11 +99,7 @@ func nodeUndrainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "undrain NODE", Short: "Let a node hold data again", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			v, err := askView(t)
-			if err != nil {
-				return err
-			}
-			x, err := v.find(args[0])
+			_, x, err := lookUp(t, args[0])
 			if err != nil {
 				return err
 			}
@@ -125,38 +120,35 @@ func nodeRemoveCommand() *cobra.Command {
 		Use: "remove NODE", Short: "Drain a node and take it out of the cluster, for ever", Args: cobra.ExactArgs(1),
 		Long: "Drains a node and takes it out of the cluster: no other node speaks to it again. A node that\nis dead is removed the same way; its copies are made elsewhere.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := drainNode(o, args[0]); err != nil {
+			x, err := drainNode(o, args[0])
+			if err != nil {
 				return err
 			}
-			return removeNode(o.target, args[0])
+			return removeNode(o.target, x)
 		},
 	}
 	o.flags(c)
 	return c
 }
 
-// drainNode begins a drain and waits for its end.
-func drainNode(o leaving, name string) error {
-	v, err := askView(o.target)
+// drainNode begins a drain, and waits for its end unless that is not wanted.
+func drainNode(o leaving, name string) (cluster.Member, error) {
+	_, x, err := lookUp(o.target, name)
 	if err != nil {
-		return err
-	}
-	x, err := v.find(name)
-	if err != nil {
-		return err
+		return x, err
 	}
 	args := []string{"TUTTI.MEMBER", "DRAIN", idWord(x.ID)}
 	if o.oneCopy {
 		args = append(args, "ACCEPT-ONE-COPY")
 	}
 	if err := administer(o.target, args...); err != nil {
-		return drainRefused(err, x)
+		return x, drainRefused(err, x)
 	}
 	if o.noWait {
 		fmt.Printf("%s drains; tutti node show %s says how far it is\n", nodeName(x), nodeName(x))
-		return nil
+		return x, nil
 	}
-	return waitDrained(o.target, x)
+	return x, waitDrained(o.target, x)
 }
 
 // drainRefused says what a refused drain would have done, and what helps.
@@ -198,15 +190,7 @@ func waitDrained(t target, x cluster.Member) error {
 	}
 }
 
-func removeNode(t target, name string) error {
-	v, err := askView(t)
-	if err != nil {
-		return err
-	}
-	x, err := v.find(name)
-	if err != nil {
-		return err
-	}
+func removeNode(t target, x cluster.Member) error {
 	if err := administer(t, "TUTTI.MEMBER", "REMOVE", idWord(x.ID)); err != nil {
 		return err
 	}
@@ -242,6 +226,14 @@ func askView(t target) (clusterView, error) {
 		return v, t.unreachable(err)
 	}
 	return v, nil
+}
+
+// lookUp asks for the cluster, and finds a node of it.
+func lookUp(t target, name string) (v clusterView, x cluster.Member, err error) {
+	if v, err = askView(t); err == nil {
+		x, err = v.find(name)
+	}
+	return v, x, err
 }
 
 // find finds a member by its name or its id.
