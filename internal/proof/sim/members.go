@@ -13,7 +13,6 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/node"
 	"tutti/internal/proof/action"
-	"tutti/internal/trust"
 )
 
 // Nodes join and leave a cluster that runs, and replicas move among them. What
@@ -131,13 +130,7 @@ func (c operator) form(m *machine) bool {
 	if _, ok := now.Member(cluster.NodeID(m.id)); !ok {
 		return false
 	}
-	// Simulated links don't look at certificates, so an authority of the same name
-	// will do.
-	ca, err := trust.NewCA(now.Name, time.Now(), crand.Reader)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	ident, err := ca.IssueNode(cluster.NodeID(m.id), time.Now(), crand.Reader)
+	ident, err := c.desk.authority.IssueNode(cluster.NodeID(m.id), time.Now(), crand.Reader)
 	if err != nil {
 		c.t.Fatal(err)
 	}
