@@ -24,6 +24,7 @@ type blockDisk struct {
 	shown int64            // what it says is left, until it has refused something; 0: the truth
 	quota error            // what it says to who wants more, while it says that there is plenty; nil: it has no quota
 	bare  bool             // room can't be reserved
+	taken bool             // somebody takes all the room, and what becomes free
 	files map[string]int64 // name -> bytes allocated
 }
 
@@ -38,7 +39,7 @@ func (d *blockDisk) take(name string, end int64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	more := max(0, end-d.files[name])
-	if more > d.left {
+	if more > d.left || d.taken && more > 0 {
 		d.shown = 0
 		return cmp.Or(d.quota, error(syscall.ENOSPC))
 	}
@@ -60,6 +61,14 @@ func (d *blockDisk) give(n int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.left, d.shown = d.left+n, 0
+}
+
+// takeAll has somebody take all the room, and what becomes free, or give it back:
+// files that are deleted beside the test give theirs back at any time.
+func (d *blockDisk) takeAll(taken bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.taken = taken
 }
 
 func (d *blockDisk) move(from, to string) {
@@ -253,10 +262,7 @@ func quotaReached(t *testing.T, quota error, bare bool, before int) {
 	}
 	write()
 	// Somebody takes that, too. Whoever writes then all the same, waits.
-	disk.mu.Lock()
-	rest += disk.left
-	disk.left = 0
-	disk.mu.Unlock()
+	disk.takeAll(true)
 	wrote := make(chan struct{})
 	go func() {
 		defer close(wrote)
@@ -274,6 +280,7 @@ func quotaReached(t *testing.T, quota error, bare bool, before int) {
 	default:
 	}
 	disk.give(rest)
+	disk.takeAll(false)
 	<-wrote
 	time.Sleep(2 * spaceEvery) // the next trial is due
 	if cfg.Space.Full() || cfg.Space.Exhausted() {
