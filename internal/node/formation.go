@@ -219,19 +219,6 @@ func Init(cfg Config, f Founding) error {
 	return store.RemoveTwice(cfg.FS, f.Dir, formingFile)
 }
 
-// FormMember creates the folder of a node that has become a member of a running
-// cluster, whose map is m. It begins without replicas.
-func FormMember(fs vfs.FS, dir string, m *cluster.Map, ident *trust.Identity, small bool) error {
-	x, ok := m.Member(ident.NodeID)
-	if !ok {
-		return fmt.Errorf("node %d is not a member of %s", ident.NodeID, m.Name)
-	}
-	if err := store.MakeDir(fs, dir); err != nil {
-		return err
-	}
-	return prepare(fs, m, Place{Dir: dir, Peer: x.Peer, Client: x.Client, Small: small}, ident, nil, nil)
-}
-
 // replicaSeed is a replica that a new node begins with.
 type replicaSeed struct {
 	id   cluster.ReplicaID

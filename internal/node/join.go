@@ -130,10 +130,12 @@ func (a *admitter) admit(ctx context.Context, conn net.Conn, r trust.JoinRequest
 	}
 	v, err := a.ask([][]byte{[]byte("TUTTI.JOIN"), exporter, r.Encode(nil)}, ctx.Done())
 	switch {
+	case errors.Is(err, context.Canceled):
+		return answer, &RefusedError{fmt.Sprintf("UNCERTAIN the cluster has not decided within %v: it may have no majority. Join again from the same folder: a machine is taken in once.", joinTimeout)}
 	case err != nil:
 		return answer, err
 	case v.IsError():
-		return answer, errors.New(string(v.Str))
+		return answer, &RefusedError{string(v.Str)}
 	}
 	if answer, err = trust.DecodeJoinAnswer(v.Str); err == nil {
 		a.took(answer.Map) // so that this node knows the new one when it calls
@@ -216,7 +218,7 @@ func Join(ctx context.Context, cfg Config, j Joining) (*Joined, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := askToJoin(ctx, j, request)
+	answer, err := askToJoin(ctx, cfg.Dial, j, request)
 	if err != nil {
 		return nil, err
 	}
@@ -244,25 +246,24 @@ func Join(ctx context.Context, cfg Config, j Joining) (*Joined, error) {
 	return &Joined{Self: j.self(m.Name, ident.NodeID), Map: m, Ahead: ahead}, nil
 }
 
-func dialToJoin(ctx context.Context, j Joining) (net.Conn, error) {
+func dialToJoin(ctx context.Context, dial dialer, j Joining) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	dialer := tls.Dialer{Config: trust.JoinClient(j.Token.Pin)}
-	return dialer.DialContext(ctx, "tcp", j.Addr)
+	return dial.secured(ctx, j.Addr, trust.JoinClient(j.Token.Pin))
 }
 
 // askToJoin asks the node at j.Addr to take this machine in.
-func askToJoin(ctx context.Context, j Joining, request *trust.Request) (answer trust.JoinAnswer, err error) {
+func askToJoin(ctx context.Context, dial dialer, j Joining, request *trust.Request) (answer trust.JoinAnswer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	conn, err := dialToJoin(ctx, j)
+	conn, err := dialToJoin(ctx, dial, j)
 	if err != nil {
 		return answer, err
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	exporter, err := trust.Exporter(conn.(*tls.Conn).ConnectionState())
+	exporter, err := trust.Exporter(conn.ConnectionState())
 	if err != nil {
 		return answer, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
+	"tutti/internal/resp"
 	"tutti/internal/shard"
 	"tutti/internal/trust"
 )
@@ -186,6 +187,11 @@ func TestJoinRefused(t *testing.T) {
 	}
 }
 
+// tcp is how a machine dials by default.
+func tcp(ctx context.Context, addr string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", addr)
+}
+
 // TestJoinAgain asks a second time with the same key, as a machine does that did
 // not hear the answer: it is the same node.
 func TestJoinAgain(t *testing.T) {
@@ -196,7 +202,7 @@ func TestJoinAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		answer, err := askToJoin(t.Context(), j, request)
+		answer, err := askToJoin(t.Context(), tcp, j, request)
 		if err != nil || answer.Node != 2 {
 			t.Fatalf("node %d, %v", answer.Node, err)
 		}
@@ -205,7 +211,7 @@ func TestJoinAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := askToJoin(t.Context(), j, other); err == nil || !strings.HasPrefix(fmt.Sprint(err), "TOKENUSED") {
+	if _, err := askToJoin(t.Context(), tcp, j, other); err == nil || !strings.HasPrefix(fmt.Sprint(err), "TOKENUSED") {
 		t.Errorf("another key: %v", err)
 	}
 }
@@ -332,5 +338,31 @@ func TestJoinsAreBounded(t *testing.T) {
 	a.doors <- struct{}{}
 	if answer, err := visit(); err == nil {
 		t.Errorf("one too many that is connected is told %+v", answer)
+	}
+}
+
+// TestJoinUndecided asks a node whose cluster does not decide: what the machine is
+// told has a code, and says that it may ask again.
+func TestJoinUndecided(t *testing.T) {
+	one, f := founded(t, "red")
+	pinned := token(t, one).Pin
+	ident, err := trust.Load(vfs.Default, f.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	shaken := make(chan error, 1)
+	go func() { shaken <- tls.Client(ours, trust.JoinClient(pinned)).Handshake() }()
+	conn := tls.Server(theirs, trust.JoinServer(ident))
+	defer theirs.Close()
+	if err := errors.Join(conn.Handshake(), <-shaken); err != nil {
+		t.Fatal(err)
+	}
+	a := &admitter{log: slog.New(slog.DiscardHandler), room: make(chan struct{}, 1),
+		ask: func([][]byte, <-chan struct{}) (resp.Value, error) { return resp.Value{}, context.Canceled }}
+	_, err = a.admit(t.Context(), conn, trust.JoinRequest{})
+	if refused, _ := errors.AsType[*RefusedError](err); refused == nil || refused.Code() != "UNCERTAIN" {
+		t.Errorf("%v, want UNCERTAIN", err)
 	}
 }

@@ -44,8 +44,10 @@ type Config struct {
 	// of the formation, and clients beyond loopback with TLS and users only.
 	ListenClients func(addr string) (net.Listener, error)
 	ListenPeers   func(addr string) (net.Listener, error)
-	DialPeer      func(ctx context.Context, to Member) (net.Conn, error)
-	SecurePeer    func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error)
+	// Dial makes the connections that are then secured with TLS. Nil: TCP.
+	Dial       func(ctx context.Context, addr string) (net.Conn, error)
+	DialPeer   func(ctx context.Context, to Member) (net.Conn, error)
+	SecurePeer func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error)
 	// Via are addresses under which this node reaches others, beside those of
 	// its own file.
 	Via map[cluster.NodeID]string
@@ -128,6 +130,11 @@ func (c *Config) fill() {
 	}
 	if c.ListenPeers == nil {
 		c.ListenPeers = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+	}
+	if c.Dial == nil {
+		c.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		}
 	}
 	if c.HTTP.Open == nil {
 		c.HTTP.Open = func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
@@ -304,7 +311,7 @@ func (n *Node) openLinks(l net.Listener) error {
 	}
 	dial, secure := n.cfg.DialPeer, n.cfg.SecurePeer
 	if dial == nil || secure == nil {
-		dial, secure = tlsDial(n.certs.Holder, n.isMember, n.keeper.hear), tlsSecure(n.certs.Holder, n.isMember)
+		dial, secure = tlsDial(n.cfg.Dial, n.certs.Holder, n.isMember, n.keeper.hear), tlsSecure(n.certs.Holder, n.isMember)
 	}
 	cfg.Secure = secure
 	cfg.Dial = func(ctx context.Context, node cluster.NodeID) (net.Conn, error) {

@@ -14,13 +14,29 @@ import (
 // isMember reports whether a node belongs to the cluster now.
 type isMember func(cluster.NodeID) bool
 
+// dialer makes connections that are then secured.
+type dialer func(ctx context.Context, addr string) (net.Conn, error)
+
+// secured makes a connection and shakes hands on it.
+func (dial dialer) secured(ctx context.Context, addr string, config *tls.Config) (*tls.Conn, error) {
+	raw, err := dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
 // tlsDial returns how a node reaches others. One that is refused asks for the map,
 // which tells it why, and hands it to newer.
-func tlsDial(h *trust.Holder, in isMember, newer func(record []byte)) func(ctx context.Context, to Member) (net.Conn, error) {
+func tlsDial(dial dialer, h *trust.Holder, in isMember, newer func(record []byte)) func(ctx context.Context, to Member) (net.Conn, error) {
 	asked := &pace{every: askMapEvery}
 	return func(ctx context.Context, to Member) (net.Conn, error) {
-		d := tls.Dialer{Config: trust.ClientConfig(h, to.ID, in)}
-		conn, err := d.DialContext(ctx, "tcp", to.Peer)
+		conn, err := dial.secured(ctx, to.Peer, trust.ClientConfig(h, to.ID, in))
 		if err != nil {
 			return nil, err
 		}
@@ -28,7 +44,7 @@ func tlsDial(h *trust.Holder, in isMember, newer func(record []byte)) func(ctx c
 			if !asked.due() {
 				return
 			}
-			if record, err := askForMap(ctx, h, in, to); err == nil {
+			if record, err := askForMap(ctx, dial, h, in, to); err == nil {
 				newer(record)
 			}
 		}
@@ -93,13 +109,12 @@ func (p *pace) due() bool {
 }
 
 // askForMap returns the record of the map that a peer has.
-func askForMap(ctx context.Context, h *trust.Holder, in isMember, peer Member) ([]byte, error) {
+func askForMap(ctx context.Context, dial dialer, h *trust.Holder, in isMember, peer Member) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	config := trust.ClientConfig(h, peer.ID, in)
 	config.NextProtos = []string{trust.MapProtocol}
-	d := tls.Dialer{Config: config}
-	conn, err := d.DialContext(ctx, "tcp", peer.Peer)
+	conn, err := dial.secured(ctx, peer.Peer, config)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ var layers = []struct {
 	duty string
 }{
 	{"cmd/tutti", []string{"internal/proof/netfault", "internal/shard", "internal/doctor", "internal/trust", "internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
-	{"internal/proof/sim", []string{"internal/meta", "internal/cluster", "internal/shard", "internal/trust", "internal/proof/action", "internal/proof/check", "internal/proof/respclient", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
+	{"internal/proof/sim", []string{"internal/cluster", "internal/shard", "internal/trust", "internal/proof/action", "internal/proof/check", "internal/proof/respclient", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
 	{"internal/node/nodetest", []string{"internal/trust", "internal/proof/respclient", "internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/doctor", "internal/acl", "internal/resp", "internal/metrics", "internal/web", "internal/meta", "internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/group", "internal/command", "internal/store", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
 	{"internal/web", nil, "metrics and health over HTTP, for those who watch"},

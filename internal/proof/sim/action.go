@@ -31,7 +31,8 @@ var errMoot = errors.New("moot")
 //	lose N seed=S                        power cut that shows what was lied about
 //	lose-log N                           the newest part of the log of a node that is down
 //	flip N on=wal|vow|table|manifest|counters|starts|node.json|map seed=S   one bit of a node that is down
-//	join N                               a node more, the N-th, which starts once it was taken in
+//	join N [rival] [ttl=8s]              a node more, the N-th, which comes with a token, and starts once it was
+//	                                     taken in; rival: two come with the same token
 //	place SHARD N …                      plans on which nodes the replicas of a shard are
 //	drain N | undrain N                  has the replicas of a node move to others; or no more
 //	remove N                             takes a node out as soon as it has no replicas
@@ -42,9 +43,9 @@ var errMoot = errors.New("moot")
 // carried out in their order when the cluster can do it.
 var actions = map[string]func(c *Cluster, a *action.Action) error{
 	"start":    (*Cluster).doStart,
-	"stop":     whenUp((*Cluster).Stop),
-	"kill":     whenUp((*Cluster).Kill),
-	"pause":    whenUp((*Cluster).Pause),
+	"stop":     when((*Cluster).Up, (*Cluster).Stop),
+	"kill":     when(runs, (*Cluster).Kill),
+	"pause":    when((*Cluster).Up, (*Cluster).Pause),
 	"resume":   func(c *Cluster, a *action.Action) error { c.Resume(a.Node(c.Nodes())); return nil },
 	"crash":    (*Cluster).doCrash,
 	"crash-at": (*Cluster).doCrashAt,
@@ -83,7 +84,7 @@ func (c *Cluster) Do(line string) (moot, err error) {
 		return nil, fmt.Errorf("no action %q", line)
 	}
 	c.Reap()
-	operator{c}.admit()
+	registrar{operator{c}}.admit()
 	moot = do(c, a)
 	if a.Err() != nil {
 		return nil, fmt.Errorf("%s: %w", line, a.Err())
@@ -91,17 +92,21 @@ func (c *Cluster) Do(line string) (moot, err error) {
 	return moot, nil
 }
 
-// whenUp does something to a node that runs.
-func whenUp(do func(c *Cluster, i int)) func(c *Cluster, a *action.Action) error {
+// when does something to a machine of which something is so.
+func when(is func(c *Cluster, i int) bool, do func(c *Cluster, i int)) func(c *Cluster, a *action.Action) error {
 	return func(c *Cluster, a *action.Action) error {
 		i := a.Node(c.Nodes())
-		if a.Err() != nil || !c.Up(i) {
+		if a.Err() != nil || !is(c, i) {
 			return errMoot
 		}
 		do(c, i)
 		return nil
 	}
 }
+
+// runs reports whether there is a process on machine i that can end: a node, or
+// one that is to become one.
+func runs(c *Cluster, i int) bool { return c.Up(i) || c.machine(i).asks() }
 
 func (c *Cluster) doStart(a *action.Action) error {
 	i := a.Node(c.Nodes())
@@ -118,7 +123,7 @@ func (c *Cluster) doCrash(a *action.Action) error {
 	if !torn {
 		keep = a.Int("keep")
 	}
-	if a.Err() != nil || !c.Up(i) {
+	if a.Err() != nil || !runs(c, i) {
 		return errMoot
 	}
 	c.Net.Down(c.Name(i), false)

@@ -238,7 +238,19 @@ func (ch *changer) join() []string {
 	if c.Nodes() >= machinesMax || spare >= most {
 		return nil
 	}
-	return []string{fmt.Sprint("join ", c.Nodes()+1)}
+	line := fmt.Sprint("join ", c.Nodes()+1)
+	switch c.Rand.IntN(4) {
+	case 0:
+		line += " rival"
+	case 1:
+		line += fmt.Sprint(" ttl=", tokenTime)
+	}
+	if ch.n.chance(0.5) {
+		return []string{line}
+	}
+	// The machine loses its power on the way in, or soon after.
+	cut := fmt.Sprintf("crash-at %d change=%d keep=%d seed=%d", c.Nodes()+1, 1+c.Rand.IntN(2*joinChanges), c.Rand.IntN(3)*50, ch.n.seed())
+	return []string{line, cut}
 }
 
 // resize places shards on more nodes, or on fewer.

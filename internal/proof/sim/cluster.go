@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -12,10 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
-	"tutti/internal/meta"
 	"tutti/internal/node"
-	"tutti/internal/store"
-	"tutti/internal/trust"
 )
 
 // Options say what cluster to make. Zero values are defaults.
@@ -53,22 +48,6 @@ type desk struct {
 	admin  *Client // of the test's goroutine
 	orders *orders
 	seen   sightings
-	// authority signs the certificates of nodes that join.
-	authority *trust.CA
-}
-
-// authority reads the authority of a cluster from a node that has not started.
-func authority(t testing.TB, disk vfs.FS, dir string) *trust.CA {
-	t.Helper()
-	state, err := store.OpenState(store.Config{FS: disk, Dir: dir, Small: true, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := meta.LoadAuthorities(state)
-	if err := errors.Join(err, state.Close()); err != nil || len(list) != 1 {
-		t.Fatalf("%d authorities, %v", len(list), err)
-	}
-	return list[0].CA
 }
 
 // bubbleYears is when time in bubbles, which begins in 2000, surely ends.
@@ -102,7 +81,7 @@ func New(t testing.TB, opts Options) *Cluster {
 		// What Form has returned from must survive a power cut.
 		m.disk, m.formed = newDisk(mem.CrashClone(vfs.CrashCloneCfg{}), m.gate, &m.room), true
 	}
-	c.desk = desk{admin: c.Client("admin"), orders: newOrders(c), seen: newSightings(), authority: authority(t, mem.CrashClone(vfs.CrashCloneCfg{}), dirs[0])}
+	c.desk = desk{admin: c.Client("admin"), orders: newOrders(c), seen: newSightings()}
 	c.desk.admin.Timeout = time.Second
 	for i := range c.machines {
 		c.Start(i + 1)
@@ -192,6 +171,7 @@ func (c *Cluster) Close() {
 	c.Heal()
 	c.Reap()
 	for _, m := range c.machines {
+		m.interrupt()
 		m.disk.setDelay(0)
 		c.Net.Pause(m.name, false)
 		m.node = nil

@@ -15,6 +15,7 @@ type Conn struct {
 	in, out       *stream
 	closed        bool // by this end
 	broken        bool // reset, or its host is gone
+	sealed        bool // what it carries is secured
 	readBy        time.Time
 	writeBy       time.Time
 	frames        *framer    // nil: no connection of peers

@@ -46,7 +46,7 @@ type heldFrame struct {
 const peerPort = ":7379"
 
 func newFramer(addr string, dialer bool, count *FrameCount) *framer {
-	if !strings.HasSuffix(addr, peerPort) {
+	if !strings.HasSuffix(addr, peerPort) && !strings.HasSuffix(addr, rivalPort) {
 		return nil
 	}
 	return &framer{count: count, ordered: !dialer}

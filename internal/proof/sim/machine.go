@@ -26,9 +26,7 @@ type machine struct {
 	id   int // from 1
 	name string
 	dir  string
-	// formed says that its folder is a node's; leaves that the node was, or will
-	// be, taken out of the cluster.
-	formed, leaves bool
+	membership
 
 	gate  *gate
 	disk  *disk
@@ -49,6 +47,15 @@ type machine struct {
 	life    *disk      // that of the node that runs; nil: none
 	open    *node.Node // for whoever takes it to close; nil: somebody has
 	failure error      // why it stopped itself; nil: it did not
+}
+
+// membership is what a machine is to the cluster.
+type membership struct {
+	// formed says that its folder is a node's; leaves that the node was, or will
+	// be, taken out of the cluster.
+	formed, leaves bool
+	asked          int // how often it has asked a node to be taken in
+	*applicant         // nil: it is none
 }
 
 // Start starts node i.
@@ -138,7 +145,10 @@ func (c *Cluster) config(m *machine, d *disk) node.Config {
 		Logger:        slog.New(slog.NewTextHandler(&m.log, &slog.HandlerOptions{Level: level})),
 		ListenClients: c.Net.Listen, ListenPeers: c.Net.Listen,
 		DialPeer: func(ctx context.Context, to node.Member) (net.Conn, error) { return c.Net.Dial(ctx, m.name, to.Peer) },
-		SecurePeer: func(_ context.Context, conn net.Conn) (net.Conn, cluster.NodeID, error) {
+		SecurePeer: func(ctx context.Context, conn net.Conn) (net.Conn, cluster.NodeID, error) {
+			if conn.(*Conn).sealed {
+				return welcome(ctx, conn, d, m.dir)
+			}
 			var id uint64
 			_, err := fmt.Sscanf(conn.(*Conn).remote, "n%d", &id)
 			return conn, cluster.NodeID(id), err
@@ -276,9 +286,10 @@ func keepAll(d *disk) *vfs.MemFS {
 // its disk, unless that has ended before.
 func (c *Cluster) end(i int, survivor func(d *disk) *vfs.MemFS) {
 	m := c.machine(i)
-	if m.node == nil {
+	if m.node == nil && !m.asks() {
 		c.t.Fatalf("node %d is down", i)
 	}
+	m.interrupt()
 	m.node = nil
 	m.mu.Lock()
 	m.life = nil

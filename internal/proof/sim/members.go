@@ -1,7 +1,6 @@
 package sim
 
 import (
-	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,8 +15,8 @@ import (
 )
 
 // Nodes join and leave a cluster that runs, and replicas move among them. What
-// an operator does by commands later is done here by the commands of the meta
-// shard, which orders.go sends.
+// an operator does is done here by the commands of the meta shard, which
+// orders.go sends; how machines join is in joining.go.
 
 // operator is who changes a cluster.
 type operator struct{ *Cluster }
@@ -27,14 +26,16 @@ const changeWithin = 30 * time.Second
 
 // doJoin is the line "join N".
 func (c operator) doJoin(a *action.Action) error {
-	if a.Word(0) != fmt.Sprint(len(c.machines)+1) {
+	x := order{what: "join", node: len(c.machines) + 1, ttl: a.Duration("ttl", 0)}
+	if a.Word(0) != fmt.Sprint(x.node) {
 		return errMoot
 	}
-	m := newMachine(c.opts, len(c.machines)+1)
+	m := newMachine(c.opts, x.node)
 	m.disk = newDisk(vfs.NewCrashableMem(), m.gate, &m.room)
 	c.machines = append(c.machines, m)
+	m.apply(len(a.Words) > 1 && a.Word(1) == "rival")
 	c.desk.orders.know(m)
-	c.desk.orders.give(order{what: "join", node: m.id})
+	c.desk.orders.give(x)
 	return nil
 }
 
@@ -95,53 +96,6 @@ func (c operator) doDie(a *action.Action) error {
 	return nil
 }
 
-// admit forms and starts the nodes that were taken in since.
-func (c operator) admit() {
-	c.t.Helper()
-	for _, m := range c.machines {
-		if in, out := c.desk.orders.isIn(m.id); m.formed || out || !in || !c.form(m) {
-			continue
-		}
-		c.Start(m.id)
-		for _, l := range c.loads {
-			if !m.leaves {
-				l.learn(m.id)
-			}
-		}
-	}
-}
-
-// form fills the disk of a new member's machine as joining does, if a node that
-// is up knows that it is one.
-func (c operator) form(m *machine) bool {
-	c.t.Helper()
-	var now *cluster.Map
-	for _, x := range c.machines {
-		if !x.formed || !c.Up(x.id) {
-			continue
-		}
-		if known, err := node.ReadMap(x.disk.mem, x.dir); err == nil && (now == nil || known.Epoch > now.Epoch) {
-			now = known
-		}
-	}
-	if now == nil {
-		return false
-	}
-	if _, ok := now.Member(cluster.NodeID(m.id)); !ok {
-		return false
-	}
-	ident, err := c.desk.authority.IssueNode(cluster.NodeID(m.id), time.Now(), crand.Reader)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	mem := vfs.NewCrashableMem()
-	if err := node.FormMember(mem, m.dir, now, ident, true); err != nil {
-		c.t.Fatalf("form node %d: %v", m.id, err)
-	}
-	m.disk, m.formed = newDisk(mem.CrashClone(vfs.CrashCloneCfg{}), m.gate, &m.room), true
-	return true
-}
-
 // do does what a line says, which must not be moot.
 func (c operator) do(words ...any) {
 	c.t.Helper()
@@ -169,7 +123,7 @@ func (c operator) await(what string, ok func() (bool, string)) {
 	var last string
 	for end := time.Now().Add(changeWithin); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		c.restart()
-		c.admit()
+		registrar{c}.admit()
 		var done bool
 		if done, last = ok(); done {
 			return
@@ -269,6 +223,9 @@ func (c operator) Remove(i int) {
 func (c operator) Settle() {
 	c.t.Helper()
 	c.wait()
+	r := registrar{c}
+	r.waitIn()
+	defer r.checkMembers()
 	defer c.waitMaps()
 	if c.opts.AutoPlace {
 		c.waitPlan()

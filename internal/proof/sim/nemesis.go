@@ -117,7 +117,7 @@ func (n *Nemesis) do(line string) {
 // reap starts nodes again after a while that a fault of their disk has stopped.
 func (n *Nemesis) reap() {
 	n.c.Reap()
-	operator{n.c}.admit()
+	registrar{operator{n.c}}.admit()
 	for i := 1; i <= n.c.Nodes(); i++ {
 		if n.c.Up(i) || n.busy[i] || n.c.Dead(i) != nil || !n.c.machine(i).formed {
 			continue

@@ -188,9 +188,19 @@ func (n *Network) passable(from, to string) bool {
 	return !n.path(from, to).Cut && !b.down && !a.paused && !b.paused
 }
 
+// sealed is Dial from a host for connections that are then secured, so that nobody
+// can tell the frames in them.
+func (n *Network) sealed(from string) func(ctx context.Context, addr string) (net.Conn, error) {
+	return func(ctx context.Context, addr string) (net.Conn, error) { return n.dial(ctx, from, addr, true) }
+}
+
 // Dial connects host from to addr. It waits as long as ctx allows while the
 // two can't reach each other.
 func (n *Network) Dial(ctx context.Context, from, addr string) (net.Conn, error) {
+	return n.dial(ctx, from, addr, false)
+}
+
+func (n *Network) dial(ctx context.Context, from, addr string, sealed bool) (net.Conn, error) {
 	to := hostOf(addr)
 	stop := context.AfterFunc(ctx, func() {
 		n.mu.Lock()
@@ -220,7 +230,9 @@ func (n *Network) Dial(ctx context.Context, from, addr string) (net.Conn, error)
 				return nil, fmt.Errorf("dial %s: %w", addr, syscall.ECONNREFUSED)
 			}
 			near, far := n.pair(from, to)
-			near.frames, far.frames = newFramer(addr, true, &n.frames), newFramer(addr, false, &n.frames)
+			if near.sealed, far.sealed = sealed, sealed; !sealed {
+				near.frames, far.frames = newFramer(addr, true, &n.frames), newFramer(addr, false, &n.frames)
+			}
 			l.queue = append(l.queue, far)
 			l.cond.Signal()
 			return near, nil

@@ -9,15 +9,17 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/trust"
 )
 
 // order is one thing that an operator wants of a cluster.
 type order struct {
-	what  string // join, drain, undrain, remove, place, policy
-	node  int    // whom to take in or out
-	shard int    // what to place
-	on    []int  // where
-	text  string // what the policy is to be
+	what  string        // join, drain, undrain, remove, place, policy
+	node  int           // whom to take in or out
+	shard int           // what to place
+	on    []int         // where
+	text  string        // what the policy is to be
+	ttl   time.Duration // of a token; 0: the usual one
 }
 
 // orders are what an operator wants of a cluster. One goroutine asks for one
@@ -33,19 +35,14 @@ type orders struct {
 
 	mu    sync.Mutex // guards what follows
 	queue []order    // the first one is being carried out
-	hosts []member   // to be asked
+	hosts []int      // to be asked
 	next  int        // which of them
 	plan  map[int][]int
 	last  string // what the last answer was that did not help
 	in    map[int]bool
 	out   map[int]bool
-}
-
-// member is how a node is found.
-type member struct {
-	id           int
-	name         string
-	peer, client string
+	// tokens are those of the nodes that join.
+	tokens map[int]trust.Token
 }
 
 const (
@@ -55,7 +52,7 @@ const (
 
 func newOrders(c *Cluster) *orders {
 	o := &orders{k: c.Client("operator"), auto: c.opts.AutoPlace, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
-		plan: make(map[int][]int), in: make(map[int]bool), out: make(map[int]bool)}
+		plan: make(map[int][]int), in: make(map[int]bool), out: make(map[int]bool), tokens: make(map[int]trust.Token)}
 	o.k.Timeout = askTimeout
 	for _, m := range c.machines {
 		o.know(m)
@@ -69,8 +66,7 @@ func newOrders(c *Cluster) *orders {
 func (o *orders) know(m *machine) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	x := m.member()
-	o.hosts = append(o.hosts, member{m.id, m.name, x.Peer, x.Client})
+	o.hosts = append(o.hosts, m.id)
 }
 
 // give adds an order.
@@ -143,9 +139,9 @@ func (o *orders) carryOut() (more bool) {
 		return false
 	}
 	x := o.queue[0]
-	for o.next++; !o.in[o.host().id] || o.out[o.host().id]; o.next++ {
+	for o.next++; !o.in[o.host()] || o.out[o.host()]; o.next++ {
 	}
-	o.k.At(o.host().id)
+	o.k.At(o.host())
 	o.mu.Unlock()
 	done := o.try(x)
 	o.mu.Lock()
@@ -155,8 +151,6 @@ func (o *orders) carryOut() (more bool) {
 	}
 	o.queue = o.queue[1:]
 	switch x.what {
-	case "join":
-		o.in[x.node] = true
 	case "remove":
 		o.out[x.node] = true
 	case "place":
@@ -166,7 +160,7 @@ func (o *orders) carryOut() (more bool) {
 }
 
 // host is whose turn it is; mu is held.
-func (o *orders) host() member { return o.hosts[o.next%len(o.hosts)] }
+func (o *orders) host() int { return o.hosts[o.next%len(o.hosts)] }
 
 // try asks for what an order still lacks and reports whether it is carried out.
 func (o *orders) try(x order) bool {
@@ -179,37 +173,65 @@ func (o *orders) try(x order) bool {
 		return o.settle("TUTTI.MEMBER", "UNDRAIN", fmt.Sprint(x.node))
 	case "policy":
 		return o.settle(append([]string{"TUTTI.POLICY"}, strings.Fields(x.text)...)...)
-	}
-	now, ok := o.now()
-	if !ok {
-		return false
-	}
-	in := now.member(x.node)
-	if x.what == "remove" {
-		if in == nil {
-			return true
+	case "join":
+		o.makeToken(x)
+		in, _ := o.isIn(x.node)
+		return in
+	case "remove":
+		now, ok := o.now()
+		in := now.member(x.node)
+		if ok && in != nil {
+			o.clear(now, in)
 		}
-		o.clear(now, in)
-		return false
+		return ok && in == nil
 	}
-	var m member
+	panic("sim: no order " + x.what)
+}
+
+// arrived notes that a node is in, and knows it.
+func (o *orders) arrived(node int) {
 	o.mu.Lock()
-	for _, h := range o.hosts {
-		if h.id == x.node {
-			m = h
-		}
+	defer o.mu.Unlock()
+	o.in[node] = true
+}
+
+// makeToken has a token made for who joins, unless there is one, with which he
+// is still on his way.
+func (o *orders) makeToken(x order) {
+	if _, ok := o.token(x.node); ok {
+		return
 	}
-	o.mu.Unlock()
-	if in != nil && in.Peer == m.peer {
-		return true
+	args := []string{"TUTTI.TOKEN", "CREATE"}
+	if x.ttl > 0 {
+		args = append(args, "TTL", fmt.Sprint(int(x.ttl.Seconds())))
 	}
-	id := "0" // the next one
-	if in != nil {
-		// An order of another node was carried out twice, late.
-		id = fmt.Sprint(x.node)
+	text, ok := o.ask(args...)
+	if !ok {
+		return
 	}
-	o.ask("TUTTI.MEMBER", "SET", id, m.name, "", m.peer, m.client, "0", "0", fmt.Sprint(cluster.Newest))
-	return false
+	t, err := trust.ParseToken(text)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil {
+		o.last = fmt.Sprintf("%s: %v", text, err)
+		return
+	}
+	o.tokens[x.node] = t
+}
+
+// token returns the token that was made for a node.
+func (o *orders) token(node int) (t trust.Token, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t, ok = o.tokens[node]
+	return t, ok
+}
+
+// spoil has another token made for a node.
+func (o *orders) spoil(node int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.tokens, node)
 }
 
 // settle asks for something that may also be refused: it is the last node, say.
