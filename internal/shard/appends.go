@@ -116,7 +116,9 @@ func (ap *appends) truncate() {
 	if ap.r.ticks%truncateTicks != 0 || ap.r.machine.applied.Index < first+keep {
 		return
 	}
-	ap.r.host.cfg.State.FlushIfLarge(bytes)
+	if ap.r.loop.beside == nil { // else it would wait with that, and the loop with it
+		ap.r.host.cfg.State.FlushIfLarge(bytes)
+	}
 	durable, err := ap.r.host.cfg.State.DurablyApplied(ap.r.id)
 	if err != nil {
 		ap.r.host.fatal(err)

@@ -51,6 +51,10 @@ func (r *reclaimer) start(s *State) {
 
 func (r *reclaimer) run(ctx context.Context) {
 	for i := range reclaimParts {
+		if r.state.stalls.now.Load() { // a compaction would wait with the commit that waits
+			r.deleted.Store(true)
+			return
+		}
 		lower := keyspace.SlotPrefix(nil, i*keyspace.Slots/reclaimParts)
 		upper := keyspace.SlotPrefix(nil, (i+1)*keyspace.Slots/reclaimParts)
 		err := r.state.db.Compact(ctx, lower, upper, false)

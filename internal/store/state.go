@@ -27,6 +27,7 @@ type State struct {
 	unflushed atomic.Int64
 	reclaimer reclaimer
 	stalls    *stalls
+	commits   commits
 }
 
 // Applied is how far a shard has come.
@@ -71,7 +72,7 @@ func OpenState(cfg Config) (*State, error) {
 		cache.Unref()
 		return nil, err
 	}
-	s := &State{cfg: cfg, db: db, cache: cache, stalls: stalled}
+	s := &State{cfg: cfg, db: db, cache: cache, stalls: stalled, commits: newCommits()}
 	if err := s.dropIncoming(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -334,10 +335,24 @@ func (s *State) Create(d cluster.Descriptor, at Applied, conf *pb.ConfState, row
 			return err
 		}
 	}
-	if err := b.Commit(pebble.NoSync); err != nil {
+	return s.commitDurably(b)
+}
+
+// commitDurably commits b as one who does not apply entries.
+func (s *State) commitDurably(b *pebble.Batch) error {
+	var flushed <-chan struct{}
+	err := s.commits.exclusive(func() (err error) {
+		if err = b.Commit(pebble.NoSync); err != nil {
+			return err
+		}
+		flushed, err = s.db.AsyncFlush()
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	return s.db.Flush()
+	<-flushed
+	return nil
 }
 
 // Rewrite puts rows and drops rows, all or nothing, beside what entries do. It is
@@ -356,10 +371,7 @@ func (s *State) Rewrite(put []Row, drop [][]byte) error {
 			return err
 		}
 	}
-	if err := b.Commit(pebble.NoSync); err != nil {
-		return err
-	}
-	return s.db.Flush()
+	return s.commitDurably(b)
 }
 
 // Drop removes all rows of a shard that owns slots here, and gives the disk
@@ -373,7 +385,7 @@ func (s *State) Drop(shard cluster.ShardID, slots cluster.SlotRange) error {
 		spans = append(spans, pebble.KeyRange{Start: lower, End: upper})
 	}
 	for _, span := range spans {
-		if err := s.db.Excise(context.Background(), span); err != nil {
+		if err := s.commits.exclusive(func() error { return s.db.Excise(context.Background(), span) }); err != nil {
 			return fmt.Errorf("drop the rows of shard %d: %w", shard, damage(err))
 		}
 	}
@@ -473,12 +485,16 @@ func (b *Batch) Commit() error {
 	if b.deletes && !b.s.reclaimer.deleted.Load() {
 		b.s.reclaimer.deleted.Store(true)
 	}
-	err := b.b.Commit(pebble.NoSync)
+	if b.b.Empty() {
+		return b.b.Close()
+	}
+	err := b.s.commits.shared(func() error { return b.b.Commit(pebble.NoSync) })
 	return errors.Join(err, b.b.Close())
 }
 
 // FlushIfLarge starts a flush if more than max bytes were applied since the
-// last one it started: what is flushed can leave the log.
+// last one it started: what is flushed can leave the log. The loop that calls it
+// has no commit under way: a flush would wait with that for room.
 func (s *State) FlushIfLarge(max int64) {
 	if s.unflushed.Load() < max {
 		return

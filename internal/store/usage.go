@@ -28,10 +28,14 @@ type Usage struct {
 }
 
 // stalls counts how often writes to one store had to wait.
-type stalls struct{ n atomic.Uint64 }
+type stalls struct {
+	n   atomic.Uint64
+	now atomic.Bool // one waits
+}
 
 func (s *stalls) watch(o *pebble.Options) {
-	o.EventListener.WriteStallBegin = func(pebble.WriteStallBeginInfo) { s.n.Add(1) }
+	o.EventListener.WriteStallBegin = func(pebble.WriteStallBeginInfo) { s.n.Add(1); s.now.Store(true) }
+	o.EventListener.WriteStallEnd = func() { s.now.Store(false) }
 }
 
 func usage(db *pebble.DB, stalled *stalls) Usage {
