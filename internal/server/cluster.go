@@ -51,9 +51,17 @@ func clusterHandlers() map[string]handler {
 		all["cluster|"+name] = func(r *request, _ [][]byte) { r.Error(errTopology) }
 	}
 	for _, name := range []string{"readonly", "readwrite", "asking"} {
-		all[name] = func(r *request, _ [][]byte) { r.OK() }
+		all[name] = clusterClient
 	}
 	return all
+}
+
+// clusterClient is READONLY and its kin. They change nothing, since every node
+// reads and writes. But a Redis that is no cluster refuses them, so who sends one
+// is a client of clusters, and is shown one by INFO from then on.
+func clusterClient(r *request, _ [][]byte) {
+	r.c.session.asCluster = true
+	r.OK()
 }
 
 // nodeName is what CLUSTER commands call a node: 40 hexadecimal digits. 0

@@ -35,7 +35,7 @@ var sections = []section{
 	{"commandstats", false, infoCommandstats},
 	{"errorstats", true, infoErrorstats},
 	{"latencystats", false, func(*Server, *infoWriter) {}},
-	{"cluster", true, func(_ *Server, w *infoWriter) { w.field("cluster_enabled", 0) }},
+	{"cluster", true, infoCluster},
 	{"keyspace", true, infoKeyspace},
 	{"tutti", true, infoTutti},
 }
@@ -50,7 +50,7 @@ func info(r *request, args [][]byte) {
 	}
 	all := wanted["all"] || wanted["everything"]
 	usual := len(args) == 1 || wanted["default"]
-	w := &infoWriter{}
+	w := &infoWriter{asCluster: r.c.session.asCluster}
 	for _, s := range sections {
 		if !all && !wanted[s.name] && !(usual && s.usual) {
 			continue
@@ -68,7 +68,10 @@ func info(r *request, args [][]byte) {
 	r.Verbatim(w.text.String())
 }
 
-type infoWriter struct{ text strings.Builder }
+type infoWriter struct {
+	text      strings.Builder
+	asCluster bool // of whom the client thinks as a cluster
+}
 
 func (w *infoWriter) field(name string, value any) { fmt.Fprintf(&w.text, "%s:%v\r\n", name, value) }
 
@@ -97,7 +100,11 @@ func infoServer(s *Server, w *infoWriter) {
 	w.field("redis_git_sha1", "00000000")
 	w.field("redis_git_dirty", 0)
 	w.field("redis_build_id", "tutti")
-	w.field("redis_mode", "standalone")
+	mode := "standalone"
+	if w.asCluster {
+		mode = "cluster"
+	}
+	w.field("redis_mode", mode)
 	w.field("os", runtime.GOOS+" "+runtime.GOARCH)
 	w.field("arch_bits", strconv.IntSize)
 	w.field("multiplexing_api", "go")
@@ -309,6 +316,17 @@ func infoErrorstats(s *Server, w *infoWriter) {
 	for _, e := range s.stats.errorCodes() {
 		fmt.Fprintf(&w.text, "errorstat_%s:count=%d\r\n", e.code, e.n)
 	}
+}
+
+// infoCluster answers as the client wants to be served: redis-py up to 4.4 takes
+// nobody for a cluster who does not say so here, and others treat whoever says so
+// differently.
+func infoCluster(_ *Server, w *infoWriter) {
+	enabled := 0
+	if w.asCluster {
+		enabled = 1
+	}
+	w.field("cluster_enabled", enabled)
 }
 
 // infoKeyspace counts keys, without looking which of them expire: that would

@@ -19,7 +19,9 @@ type session struct {
 	quiet   quiet
 	multi   *multi // nil: none is open
 	watches []watched
-	face    *face // shows the state to others
+	// asCluster: the client has shown that it is one of clusters.
+	asCluster bool
+	face      *face // shows the state to others
 	identity
 }
 
@@ -118,7 +120,7 @@ func (s *session) reset(users *acl.Set) {
 	s.endMulti()
 	s.setDB(0)
 	s.setProto(2)
-	s.quiet = replyOn
+	s.quiet, s.asCluster = replyOn, false
 	s.face.noEvict.Store(false)
 	s.face.noTouch.Store(false)
 	empty := ""
