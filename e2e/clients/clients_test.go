@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"testing"
+)
+
+// What docs/CLIENTS.md shows are the files that are run and the results that are
+// kept: go run . -update writes it anew.
+func TestPage(t *testing.T) {
+	want, err := render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(pageFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what template, results and settings make: go run . -page", pageFile)
+	}
+}
+
+// Every library has settings for every mode, and the page shows them.
+func TestSettings(t *testing.T) {
+	page, err := os.ReadFile(templateFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range libraries {
+		for _, m := range modes {
+			if _, err := os.Stat(l.settings(m)); err != nil {
+				t.Error(err)
+			}
+			if !bytes.Contains(page, []byte(`.Settings "`+l.settings(m)+`"`)) {
+				t.Errorf("%s does not show %s", templateFile, l.settings(m))
+			}
+		}
+	}
+}
+
+// A judge that finds nothing must be able to find something.
+func TestJudge(t *testing.T) {
+	for _, x := range []struct {
+		name                string
+		told                report
+		members             []string
+		counter             int
+		lost, twice, failed int
+	}{
+		{"all is there", report{Commands: 6, Added: 2, Incremented: 2}, []string{"1", "2"}, 2, 0, 0, 0},
+		{"a member is gone", report{Commands: 6, Added: 2, Incremented: 2}, []string{"2"}, 2, 1, 0, 0},
+		{"an increment is gone", report{Commands: 6, Added: 2, Incremented: 2}, []string{"1", "2"}, 1, 1, 0, 0},
+		{"an increment was made twice", report{Commands: 6, Added: 2, Incremented: 2}, []string{"1", "2"}, 3, 0, 1, 0},
+		{"what failed is not there", report{Commands: 6, Failed: 2, Added: 2, NotAdded: []int{1}, Incremented: 1}, []string{"2"}, 1, 0, 0, 2},
+		{"what failed is there", report{Commands: 6, Failed: 2, Added: 2, NotAdded: []int{1}, Incremented: 1}, []string{"1", "2"}, 2, 0, 0, 2},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			var r result
+			r.add(x.told, x.members, x.counter)
+			if r.Lost != x.lost || r.Twice != x.twice || r.Failed != x.failed {
+				t.Errorf("%d lost, %d twice, %d failed; want %d, %d, %d", r.Lost, r.Twice, r.Failed, x.lost, x.twice, x.failed)
+			}
+			if broken := r.broken(); broken != (x.lost > 0) {
+				t.Errorf("broken: %v", broken)
+			}
+		})
+	}
+}

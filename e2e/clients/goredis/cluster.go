@@ -1,0 +1,18 @@
+package main
+
+import (
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Reads go to any node, which is no weaker here: every node answers with the
+// newest value.
+func cluster(s settings) redis.UniversalClient {
+	return redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: s.addrs, Username: s.user, Password: s.password, TLSConfig: s.tls,
+		RouteRandomly: true,
+		MaxRedirects:  30, MinRetryBackoff: 50 * time.Millisecond, MaxRetryBackoff: 500 * time.Millisecond,
+		ReadTimeout: 10 * time.Second,
+	})
+}

@@ -1,0 +1,17 @@
+package main
+
+import (
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// One address: that of a gateway, or of a node that may be gone for seconds
+// while it starts again.
+func plain(s settings) redis.UniversalClient {
+	return redis.NewClient(&redis.Options{
+		Addr: s.addrs[0], Username: s.user, Password: s.password, TLSConfig: s.tls,
+		MaxRetries: 30, MinRetryBackoff: 50 * time.Millisecond, MaxRetryBackoff: 500 * time.Millisecond,
+		ReadTimeout: 10 * time.Second, // a node tries a write for five
+	})
+}
