@@ -43,7 +43,7 @@ var testSession = group.SessionID(1, 1)
 // newTestCore returns the core of a leader that knows testSession.
 func newTestCore(t *testing.T) *testCore {
 	fs := vfs.NewMem()
-	state, err := store.OpenState(store.Config{FS: fs, Dir: "node", Small: true})
+	state, err := store.OpenState(store.Config{FS: fs, Dir: "node", Small: true, RowBytes: 128 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,8 @@ func (c *testCore) reign() {
 }
 
 func (c *testCore) input() Input {
-	return Input{State: c.state, Owned: c.owned, Users: c.users, Keys: func(pdb uint32) (int64, error) { return c.state.Keys(testShard, pdb) }, Databases: c.dbs,
+	newest := c.state.Newest(testShard, c.at.Index)
+	return Input{State: newest, Owned: c.owned, Users: c.users, Keys: newest.Keys, Databases: c.dbs,
 		Applied: c.at.Time, Now: c.now, Index: c.at.Index + 1, Term: c.at.Term}
 }
 

@@ -117,3 +117,9 @@ func prefixEnd(dst, prefix []byte) []byte {
 
 // TrashRow is the row that marks a deleted big collection.
 func TrashRow(slot uint16, id uint64) []byte { return trashRow(nil, slot, id) }
+
+// LookedUp reports whether a row is of a kind that commands look up for itself, and
+// not only meet on a walk.
+func LookedUp(row []byte) bool {
+	return len(row) > 3 && row[0] == rowPrefix && (row[3] == kindObject || row[3] == kindSub || row[3] == kindGone)
+}

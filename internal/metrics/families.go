@@ -60,6 +60,10 @@ var families = []family{
 	{"tutti_storage_compaction_debt_bytes", []string{"kind"}, "What is still to be compacted, estimated."},
 	{"tutti_storage_cache_hits_total", nil, "Blocks of the state that were found in memory."},
 	{"tutti_storage_cache_misses_total", nil, "Blocks of the state that were read from the disk."},
+	{"tutti_storage_rows_bytes", []string{"kind"}, "Memory for the newest values of small rows: what they take of it, and how much there is."},
+	{"tutti_storage_rows", []string{"kind"}, "Rows in that memory, and keys or elements that are known there not to exist."},
+	{"tutti_storage_rows_hits_total", nil, "Rows that were looked up and were in memory."},
+	{"tutti_storage_rows_misses_total", nil, "Rows that were looked up and were read from the state."},
 	{"tutti_storage_corruptions_total", []string{"kind"}, "Damage that was found here: data that was set aside and made anew (since the node was formed), commands that met a row which can't be read (since it started)."},
 	{"tutti_keys", nil, "Keys of the shards that this node leads, so the sum over the nodes is the cluster's."},
 

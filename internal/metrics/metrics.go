@@ -273,6 +273,13 @@ func (c *collector) storage(s sink) {
 	}
 	s.count("tutti_storage_cache_hits_total", state.Hits)
 	s.count("tutti_storage_cache_misses_total", state.Misses)
+	rows := c.node.State.Rows()
+	s.gauge("tutti_storage_rows_bytes", float64(rows.Bytes), "used")
+	s.gauge("tutti_storage_rows_bytes", float64(rows.Size), "max")
+	s.gauge("tutti_storage_rows", float64(rows.Rows-rows.Absent), "present")
+	s.gauge("tutti_storage_rows", float64(rows.Absent), "absent")
+	s.count("tutti_storage_rows_hits_total", rows.Hits)
+	s.count("tutti_storage_rows_misses_total", rows.Misses)
 	if log.In > 0 {
 		s.gauge("tutti_storage_write_amplification_ratio", float64(log.Out+state.Out)/float64(log.In))
 	}

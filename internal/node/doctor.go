@@ -4,16 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"math"
-	"os"
 	"runtime/debug"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"tutti/internal/doctor"
 	"tutti/internal/peer"
-	"tutti/internal/store"
 )
 
 // examine is TUTTI.DOCTOR: what this node finds of itself and its machine.
@@ -38,7 +34,7 @@ func (w *telling) examine(context.Context) ([]byte, error) {
 		f.Peers = append(f.Peers, p)
 	}
 	f.Files = doctor.Files{Limit: filesMax(), Needed: uint64(n.server.ClientsMax() + filesOfStores + filesOfPeer*len(f.Peers))}
-	f.Memory = doctor.Memory{Available: memoryMax(), Buffers: uint64(store.Config{Small: n.self.Small, MemtableBytes: n.cfg.MemtableBytes}.Buffers())}
+	f.Memory = doctor.Memory{Available: memoryMax(), Buffers: uint64(n.cfg.stores(n.self.Small).Buffers())}
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		f.Memory.Told = uint64(limit)
 	}
@@ -52,31 +48,3 @@ const (
 	filesOfStores = 2*1000 + 100
 	filesOfPeer   = 6
 )
-
-// memoryMax returns what the machine and the control group let the process have,
-// in bytes; 0 if that is not known, as on other systems than Linux.
-func memoryMax() uint64 {
-	least := uint64(0)
-	for _, source := range []struct{ file, prefix, unit string }{
-		{"/proc/meminfo", "MemTotal:", "kB"},
-		{"/sys/fs/cgroup/memory.max", "", ""},
-		{"/sys/fs/cgroup/memory/memory.limit_in_bytes", "", ""},
-	} {
-		text, err := os.ReadFile(source.file)
-		if err != nil {
-			continue
-		}
-		line, _, _ := strings.Cut(strings.TrimPrefix(string(text), source.prefix), "\n")
-		n, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(line), source.unit)), 10, 64)
-		if err != nil {
-			continue // "max": no limit
-		}
-		if source.unit == "kB" {
-			n <<= 10
-		}
-		if least == 0 || n < least {
-			least = n
-		}
-	}
-	return least
-}

@@ -248,7 +248,8 @@ func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 }
 
 func (n *Node) openStores() (err error) {
-	cfg := store.Config{FS: n.cfg.FS, Dir: n.cfg.Dir, Logger: n.cfg.Logger, Small: n.self.Small, MemtableBytes: n.cfg.MemtableBytes, Fatal: n.fatal}
+	cfg := n.cfg.stores(n.self.Small)
+	cfg.Fatal = n.fatal
 	if err := n.gone(store.HasTwice(n.cfg.FS, n.cfg.Dir, store.CountersFile), store.CountersFile); err != nil {
 		return err
 	}
@@ -417,7 +418,7 @@ func (n *Node) leadChanged(shard cluster.ShardID, l shard.Lead) {
 
 func (n *Node) openServer(l net.Listener) {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
-	info.Map, info.Client = n.maps, n.self.Client
+	info.Map, info.Client, info.Rows = n.maps, n.self.Client, n.state.Rows
 	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy})

@@ -14,6 +14,7 @@ import (
 	"tutti/internal/acl"
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
+	"tutti/internal/rowcache"
 )
 
 // section is one part of INFO. Those that are not usual have to be asked for.
@@ -138,6 +139,10 @@ func infoMemory(s *Server, w *infoWriter) {
 	used, mapped := goMemory()
 	peak := max(s.stats.memoryPeak.Load(), used)
 	s.stats.memoryPeak.Store(peak)
+	var rows rowcache.Usage
+	if f := s.cfg.Node.Rows; f != nil {
+		rows = f()
+	}
 	rss := residentBytes()
 	if rss == 0 {
 		rss = mapped
@@ -168,6 +173,12 @@ func infoMemory(s *Server, w *infoWriter) {
 	w.field("active_defrag_running", 0)
 	w.field("lazyfree_pending_objects", 0)
 	w.field("lazyfreed_objects", 0)
+	w.bytes("rows_memory", int64(rows.Bytes))
+	w.bytes("rows_memory_max", int64(rows.Size))
+	w.field("rows_in_memory", rows.Rows-rows.Absent)
+	w.field("rows_known_absent", rows.Absent)
+	w.field("rows_hits", rows.Hits)
+	w.field("rows_misses", rows.Misses)
 }
 
 // goMemory returns the bytes of live objects and those that the process has

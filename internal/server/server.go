@@ -19,6 +19,7 @@ import (
 	"tutti/internal/command"
 	"tutti/internal/resp"
 	"tutti/internal/router"
+	"tutti/internal/rowcache"
 )
 
 // Config gives a Server what it needs.
@@ -67,6 +68,8 @@ type NodeInfo struct {
 	Client string
 	// Map lists the nodes, and says where replicas are.
 	Map *cluster.Holder
+	// Rows describes the rows that are kept in memory. Nil: there are none.
+	Rows func() rowcache.Usage
 }
 
 // gate is who may come in.

@@ -70,7 +70,9 @@ func testMap(t testing.TB, d cluster.Descriptor) *cluster.Holder {
 	return cluster.NewHolder(made, func([]byte) error { return nil })
 }
 
-func testStores(fs vfs.FS) store.Config { return store.Config{FS: fs, Dir: "node", Small: true} }
+func testStores(fs vfs.FS) store.Config {
+	return store.Config{FS: fs, Dir: "node", Small: true, RowBytes: 128 << 10}
+}
 
 // newTestNode forms and starts a node whose shard has these voters.
 func newTestNode(t *testing.T, voters ...uint64) *testNode {
@@ -375,11 +377,13 @@ func (n *testNode) conf() (learners []uint64) {
 }
 
 // keys counts the keys without looking at any, so that none expires by that.
-func (n *testNode) keys() int64 {
-	keys, err := n.state.Keys(testShard, 0)
-	if err != nil {
-		n.t.Error(err)
-	}
+func (n *testNode) keys() (keys int64) {
+	n.call(func(r *Replica) {
+		var err error
+		if keys, err = r.machine.view.Keys(0); err != nil {
+			n.t.Error(err)
+		}
+	})
 	return keys
 }
 

@@ -162,9 +162,10 @@ func (l *leadership) propose() error {
 // input is what the next batch depends on.
 func (l *leadership) input(now int64, short eval.Shortage) eval.Input {
 	r := l.r
-	return eval.Input{State: r.host.cfg.State, Owned: r.members.desc, Databases: r.machine.dbs, Users: r.machine.users, Applied: r.machine.applied.Time, Now: now,
+	newest := r.host.cfg.State.Newest(r.id, r.machine.applied.Index)
+	return eval.Input{State: newest, Owned: r.members.desc, Databases: r.machine.dbs, Users: r.machine.users, Applied: r.machine.applied.Time, Now: now,
 		Index: r.appends.lastIndex + 1, Term: r.term,
-		Keys:  func(pdb uint32) (int64, error) { return r.host.cfg.State.Keys(r.id, pdb) },
+		Keys:  newest.Keys,
 		Tick:  l.tickTo > r.machine.applied.Time && l.tickTo <= now,
 		Sweep: l.sweep.step(now), Scrub: l.audits.mark, From: l.audits.from, Give: l.give, Shortage: short}
 }

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/store"
 )
 
 // scrubAlone makes the node scrub although it is alone, and plays a second voter
@@ -85,6 +87,26 @@ func TestScrubPieces(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestScrubMeetsRotInMemory stops a node whose memory differs from its store: another
+// process is enough to mend that, so its data is not called damaged.
+func TestScrubMeetsRotInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		var failed error
+		n.stop()
+		n.fatal = func(err error) { failed = err }
+		n.open()
+		n.start(2)
+		n.call(func(r *Replica) {
+			r.audit.hashed(scrubbed{r: r, err: fmt.Errorf("row 1: %w", store.ErrMemory)})
+			if !errors.Is(failed, store.ErrMemory) || errors.Is(failed, store.ErrDamaged) {
+				t.Errorf("%v", failed)
+			}
+		})
+		n.stop()
+	})
 }
 
 // TestScrubTie stops a leader whose rows differ from those of the other one.

@@ -64,7 +64,7 @@ type source struct {
 // newSource returns a leader of term 2 who knows testSession.
 func newSource(t *testing.T) *source {
 	t.Helper()
-	state, err := store.OpenState(store.Config{FS: vfs.NewMem(), Dir: "node", Small: true})
+	state, err := store.OpenState(testStores(vfs.NewMem()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,8 @@ func (s *source) write(line string) *eval.Batch {
 
 func (s *source) evaluate(g *group.Group) *eval.Batch {
 	s.t.Helper()
-	b, _, err := s.core.Evaluate(eval.Input{State: s.state, Owned: cluster.Descriptor{Slots: cluster.AllSlots}, Keys: func(pdb uint32) (int64, error) { return s.state.Keys(testShard, pdb) },
+	newest := s.state.Newest(testShard, s.at.Index)
+	b, _, err := s.core.Evaluate(eval.Input{State: newest, Owned: cluster.Descriptor{Slots: cluster.AllSlots}, Keys: newest.Keys,
 		Databases: keyspace.NewDatabases(), Applied: s.at.Time, Now: s.now, Index: s.at.Index + 1, Term: s.at.Term}, []eval.Waiting{{Group: g}})
 	if err != nil || b.Data == nil {
 		s.t.Fatalf("no entry, %v", err)

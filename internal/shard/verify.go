@@ -51,10 +51,12 @@ func (h *Host) verifyTables(ctx context.Context) {
 	}
 }
 
-// scrubFailed takes what a scrub met. A disk that does not answer is for those to
-// deal with who need what they read.
+// scrubFailed takes what a scrub met. What is damaged must not be served any more:
+// data is made anew, and for what a process has in memory another process is
+// enough. A disk that does not answer is for those to deal with who need what they
+// read.
 func (h *Host) scrubFailed(err error) {
-	if errors.Is(err, store.ErrDamaged) {
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrMemory) {
 		h.fatal(err)
 		return
 	}

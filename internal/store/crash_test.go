@@ -126,7 +126,9 @@ func (f *hookFile) SyncData() error { return f.sync(f.File.SyncData) }
 const testDir = "node"
 
 // testConfig is a small node on fs. What the store calls fatal is a panic.
-func testConfig(fs vfs.FS) Config { return Config{FS: fs, Dir: testDir, Small: true} }
+func testConfig(fs vfs.FS) Config {
+	return Config{FS: fs, Dir: testDir, Small: true, RowBytes: 128 << 10}
+}
 
 // shardState is what must be found again after a crash.
 type shardState struct {

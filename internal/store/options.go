@@ -23,6 +23,9 @@ type Config struct {
 	// MemtableBytes, if not 0, replaces the size of both memtables. The
 	// simulation makes them so small that logs rotate and tables are written.
 	MemtableBytes int64
+	// RowBytes is the memory for the newest values of small rows; see package
+	// rowcache. Zero: none are kept.
+	RowBytes int64
 	// Space watches the disk of Dir; see WatchSpace. Nil: nobody does.
 	Space *Space
 	// Fatal is called once when the disk failed in a way that makes going on

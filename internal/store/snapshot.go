@@ -47,7 +47,8 @@ func (v *View) Rows(slots cluster.SlotRange, f func(row, val []byte) error) erro
 
 // Piece is Rows for a part of the rows: from the row from (empty: the first)
 // until they amount to size bytes. It returns the row that the next piece begins
-// with, nil after the last one. Equal states have equal pieces.
+// with, nil after the last one. Equal states have equal pieces. They are read past
+// the rows in memory, and the error is ErrMemory if those differ.
 func (v *View) Piece(slots cluster.SlotRange, from []byte, size int, f func(row, val []byte) error) (next []byte, err error) {
 	for i := range 2 {
 		lower, upper := localBounds(v.Shard)
@@ -66,6 +67,9 @@ func (v *View) Piece(slots cluster.SlotRange, from []byte, size int, f func(row,
 				return errEnough
 			}
 			size -= len(row) + len(val)
+			if err := v.agrees(row, val); err != nil {
+				return err
+			}
 			return f(row, val)
 		}); err != nil && !errors.Is(err, errEnough) {
 			return nil, damage(err)
@@ -211,6 +215,7 @@ func (in *Incoming) Install() (Applied, error) {
 	if err != nil {
 		return Applied{}, fmt.Errorf("ingest snapshot of shard %d: %w", in.shard, err)
 	}
+	in.s.hot.forget(in.shard)
 	if err := in.s.cfg.FS.RemoveAll(in.s.cfg.FS.PathDir(in.names[0])); err != nil {
 		return Applied{}, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
+	"tutti/internal/rowcache"
 )
 
 // State is the state store of a node: the applied state of all its shards. It
@@ -28,6 +29,7 @@ type State struct {
 	reclaimer reclaimer
 	stalls    *stalls
 	commits   commits
+	hot       hotRows
 }
 
 // Applied is how far a shard has come.
@@ -72,7 +74,10 @@ func OpenState(cfg Config) (*State, error) {
 		cache.Unref()
 		return nil, err
 	}
-	s := &State{cfg: cfg, db: db, cache: cache, stalls: stalled, commits: newCommits()}
+	s := &State{cfg: cfg, db: db, cache: cache, stalls: stalled, commits: newCommits(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)}}
+	if cfg.RowBytes > 0 {
+		s.hot.cache = rowcache.New(cfg.RowBytes)
+	}
 	if err := s.dropIncoming(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -92,6 +97,7 @@ func (s *State) Close() (err error) {
 	}
 	err = errors.Join(err, s.db.Close())
 	s.cache.Unref()
+	s.hot.close()
 	return err
 }
 
@@ -371,6 +377,7 @@ func (s *State) Rewrite(put []Row, drop [][]byte) error {
 			return err
 		}
 	}
+	defer s.hot.forgetAll()
 	return s.commitDurably(b)
 }
 
@@ -378,6 +385,7 @@ func (s *State) Rewrite(put []Row, drop [][]byte) error {
 // back. It is durable on return. No view of the shard may be open: excision
 // would change what it shows.
 func (s *State) Drop(shard cluster.ShardID, slots cluster.SlotRange) error {
+	s.hot.forget(shard)
 	lower, upper := localBounds(shard)
 	spans := []pebble.KeyRange{{Start: lower, End: upper}}
 	if !slots.Empty() {
@@ -409,13 +417,15 @@ type Batch struct {
 	// Meta is set when a row of the map was written.
 	Meta    bool
 	deletes bool
+	entries []entry
 }
 
 // NewBatch starts a batch.
 func (s *State) NewBatch() *Batch { return &Batch{s: s, b: s.db.NewBatch()} }
 
 // Apply adds a write set; at is the shard's position before, and the position
-// after is returned. Empty data, as raft's own entries have, only advances it.
+// after is returned. Empty data, as raft's own entries have, only advances it. The
+// batch refers to data until it is committed.
 func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, data []byte) (Applied, error) {
 	if index != at.Index+1 {
 		panic(fmt.Sprintf("store: shard %d: entry %d applied after %d", shard, index, at.Index))
@@ -455,6 +465,9 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 		at.Time = w.Time()
 		at.Hash = chain(at.Hash, data)
 		b.n += len(data)
+		if b.s.hot.cache != nil {
+			b.entries = append(b.entries, entry{shard, index, w, b.Slots != nil})
+		}
 	}
 	return at, b.b.Set(AppliedRow(shard), at.encode(), nil)
 }
@@ -488,7 +501,10 @@ func (b *Batch) Commit() error {
 	if b.b.Empty() {
 		return b.b.Close()
 	}
-	err := b.s.commits.shared(func() error { return b.b.Commit(pebble.NoSync) })
+	err := b.remember()
+	if err == nil {
+		err = b.s.commits.shared(func() error { return b.b.Commit(pebble.NoSync) })
+	}
 	return errors.Join(err, b.b.Close())
 }
 

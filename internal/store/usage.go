@@ -7,6 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"tutti/internal/rowcache"
 )
 
 // Usage is what a store takes of the disk and what it has done since it was
@@ -51,6 +53,14 @@ func usage(db *pebble.DB, stalled *stalls) Usage {
 // Usage describes the log store. It must not be closed.
 func (l *Log) Usage() Usage { return usage(l.db, l.stalls) }
 
+// Rows describes the rows that are kept in memory. The state must not be closed.
+func (s *State) Rows() rowcache.Usage {
+	if s.hot.cache == nil {
+		return rowcache.Usage{}
+	}
+	return s.hot.cache.Usage()
+}
+
 // Usage describes the state store. It must not be closed.
 func (s *State) Usage() Usage {
 	u := usage(s.db, s.stalls)
@@ -78,7 +88,7 @@ func (u Usage) FsyncsWithin(part float64) (d time.Duration, n uint64) {
 // bytes: of each store three memtables may be alive.
 func (c Config) Buffers() int64 {
 	p := c.profile()
-	return p.cache + 3*(p.logMemtable+p.stateMemtable)
+	return p.cache + 3*(p.logMemtable+p.stateMemtable) + c.RowBytes
 }
 
 // Room is the disk below a node's folder, in bytes.

@@ -8,6 +8,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
+	"tutti/internal/rowcache"
 )
 
 // View is the state of a shard at one applied index: immutable, shared by many
@@ -23,6 +24,7 @@ type View struct {
 	Owned cluster.Descriptor
 
 	snap   *pebble.Snapshot
+	hot    *rowcache.Rows
 	closed func()
 	refs   atomic.Int64
 }
@@ -31,7 +33,7 @@ type View struct {
 // knows of that state; the caller holds one reference. closed is called when
 // the last one is released.
 func (s *State) View(shard cluster.ShardID, at Applied, dbs *keyspace.Databases, closed func()) *View {
-	v := &View{Applied: at, Shard: shard, Databases: dbs, snap: s.db.NewSnapshot(), closed: closed}
+	v := &View{Applied: at, Shard: shard, Databases: dbs, snap: s.db.NewSnapshot(), hot: s.hot.of(shard), closed: closed}
 	v.refs.Store(1)
 	return v
 }
@@ -54,7 +56,9 @@ func (v *View) Release() {
 }
 
 // Get implements keyspace.Reader.
-func (v *View) Get(row, dst []byte) ([]byte, bool, error) { return get(v.snap, row, dst) }
+func (v *View) Get(row, dst []byte) ([]byte, bool, error) {
+	return lookUp(v.hot, v.Index, v.snap, row, dst)
+}
 
 // Iter implements keyspace.Reader.
 func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
@@ -63,11 +67,6 @@ func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 
 // Keys returns the number of keys of a physical database.
 func (v *View) Keys(pdb uint32) (int64, error) { return readCount(v, v.Shard, pdb) }
-
-// Keys returns the number of keys of a physical database of a shard.
-func (s *State) Keys(shard cluster.ShardID, pdb uint32) (int64, error) {
-	return readCount(s, shard, pdb)
-}
 
 // readCount reads a number that decides: FLUSHDB looks at it, and what a batch
 // adds to it is replicated. Only a row that is not there means none.

@@ -1,0 +1,262 @@
+package rowcache
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
+	"sync"
+)
+
+var ne = binary.NativeEndian
+
+const (
+	recordHead = 24
+	slotLen    = 8
+	bucketLen  = 8 * slotLen
+	// tableShare is how much of a stripe its table takes: room for a slot for
+	// every 64 bytes of records, which is about the smallest record.
+	tableShare = 8
+	// sparedMax bounds how many records are spared to make room for one.
+	sparedMax = 8
+)
+
+// Flags of a record.
+const (
+	flagAbsent = 1 << iota // the row is absent
+	flagRead               // it was read since it came, or since it was spared
+	flagDead               // nothing finds it any more
+)
+
+// record is the bytes of a record; see the package comment.
+type record []byte
+
+func recordLen(row, val []byte) int { return (recordHead + len(row) + len(val) + 7) &^ 7 }
+
+func (r record) cap() int        { return int(ne.Uint32(r)) }
+func (r record) has(f byte) bool { return r[6]&f != 0 }
+func (r record) setFlag(f byte)  { r[6] |= f }
+func (r record) owner() uint32   { return ne.Uint32(r[12:]) }
+func (r record) index() uint64   { return ne.Uint64(r[16:]) }
+func (r record) row() []byte     { return r[recordHead : recordHead+int(ne.Uint16(r[4:]))] }
+func (r record) val() []byte {
+	at := recordHead + int(ne.Uint16(r[4:]))
+	return r[at : at+int(ne.Uint32(r[8:]))]
+}
+
+// write fills a record of a given capacity.
+func (r record) write(owner uint32, index uint64, row, val []byte, flags byte) {
+	ne.PutUint16(r[4:], uint16(len(row)))
+	r[6] = flags
+	ne.PutUint32(r[8:], uint32(len(val)))
+	ne.PutUint32(r[12:], owner)
+	ne.PutUint64(r[16:], index)
+	copy(r[recordHead:], row)
+	copy(r[recordHead+len(row):], val)
+}
+
+// stripe is a part of the cache.
+type stripe struct {
+	mu    sync.Mutex // guards all that follows
+	seed  maphash.Seed
+	table []byte
+	ring  []byte
+	// Records lie from tail to before head, both counted on without end.
+	// Invariant: 0 <= head-tail <= len(ring).
+	head, tail   uint64
+	turn         uint8 // which slot of a full bucket is given up next
+	hits, misses uint64
+	bytes        uint64 // of records that are found
+	rows, absent uint64 // those, and those that say that a row is absent
+}
+
+func (s *stripe) open(c *Cache, mem []byte) {
+	n := len(mem) / tableShare &^ (bucketLen - 1)
+	s.seed, s.table, s.ring = c.seed, mem[:n:n], mem[n:]
+}
+
+func (s *stripe) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table, s.ring = nil, nil
+}
+
+func (s *stripe) addTo(u *Usage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u.Size += uint64(len(s.table) + len(s.ring))
+	u.Bytes += s.bytes
+	u.Rows += s.rows
+	u.Absent += s.absent
+	u.Hits += s.hits
+	u.Misses += s.misses
+}
+
+// at returns the record at a place of the ring.
+func (s *stripe) at(place int) record {
+	return s.ring[place : place+int(ne.Uint32(s.ring[place:]))]
+}
+
+// slots returns the bucket where a row of this hash belongs; none once the cache is
+// closed.
+func (s *stripe) slots(hash uint64) []byte {
+	if len(s.table) == 0 {
+		return nil
+	}
+	at := pick(hash, len(s.table)/bucketLen) * bucketLen
+	return s.table[at : at+bucketLen]
+}
+
+func slotOf(hash uint64, place int) uint64 { return hash>>32<<32 | uint64(place/8+1) }
+func placeOf(slot uint64) int              { return int(uint32(slot)-1) * 8 }
+
+// find returns the record of a row, nil if there is none.
+func (s *stripe) find(hash uint64, owner uint32, row []byte) record {
+	b := s.slots(hash)
+	for ; len(b) > 0; b = b[slotLen:] {
+		slot := ne.Uint64(b)
+		if slot>>32 != hash>>32 || uint32(slot) == 0 {
+			continue
+		}
+		if r := s.at(placeOf(slot)); r.owner() == owner && bytes.Equal(r.row(), row) {
+			return r
+		}
+	}
+	return nil
+}
+
+// replace makes r, the record of a row, say something else of it, elsewhere if it is
+// too small for that.
+func (s *stripe) replace(hash uint64, r record, index uint64, row, val []byte, flags byte) {
+	owner := r.owner()
+	flags |= r[6] & flagRead
+	if recordLen(row, val) > r.cap() {
+		s.forget(hash, r)
+		s.put(hash, owner, index, row, val, flags)
+		return
+	}
+	s.count(r, -1)
+	r.write(owner, index, row, val, flags)
+	s.count(r, 1)
+}
+
+// put makes a record for a row that has none.
+func (s *stripe) put(hash uint64, owner uint32, index uint64, row, val []byte, flags byte) {
+	if len(s.table) == 0 {
+		return
+	}
+	need := recordLen(row, val)
+	place := s.room(need)
+	r := record(s.ring[place : place+need])
+	ne.PutUint32(r, uint32(need))
+	r.write(owner, index, row, val, flags)
+	s.count(r, 1)
+	s.enter(hash, place)
+}
+
+// count adds a record to the figures, or with sign -1 takes it out.
+func (s *stripe) count(r record, sign int) {
+	s.bytes += uint64(sign * r.cap())
+	s.rows += uint64(sign)
+	if r.has(flagAbsent) {
+		s.absent += uint64(sign)
+	}
+}
+
+// enter makes the record at a place found.
+func (s *stripe) enter(hash uint64, place int) {
+	b, free := s.slots(hash), -1
+	for i := 0; i < bucketLen; i += slotLen {
+		if uint32(ne.Uint64(b[i:])) == 0 {
+			free = i
+			break
+		}
+	}
+	if free < 0 {
+		free = s.victim(b)
+		s.bury(s.at(placeOf(ne.Uint64(b[free:]))))
+	}
+	ne.PutUint64(b[free:], slotOf(hash, place))
+}
+
+// victim picks a slot of a full bucket to be given up, and spares once those whose
+// record was read.
+func (s *stripe) victim(b []byte) int {
+	for range bucketLen / slotLen {
+		s.turn++
+		at := int(s.turn) * slotLen % bucketLen
+		r := s.at(placeOf(ne.Uint64(b[at:])))
+		if !r.has(flagRead) {
+			return at
+		}
+		r[6] &^= flagRead
+	}
+	return int(s.turn) * slotLen % bucketLen
+}
+
+// forget makes a record unfindable.
+func (s *stripe) forget(hash uint64, r record) {
+	if slot := s.slotTo(hash, r); slot != nil {
+		ne.PutUint64(slot, 0)
+		s.bury(r)
+	}
+}
+
+// slotTo returns the slot that leads to a record.
+func (s *stripe) slotTo(hash uint64, r record) []byte {
+	for b := s.slots(hash); len(b) > 0; b = b[slotLen:] {
+		if slot := ne.Uint64(b); uint32(slot) != 0 && slot>>32 == hash>>32 && &s.ring[placeOf(slot)] == &r[0] {
+			return b[:slotLen]
+		}
+	}
+	return nil
+}
+
+func (s *stripe) bury(r record) {
+	s.count(r, -1)
+	r.setFlag(flagDead)
+}
+
+// room makes room for a record at the head and returns its place.
+func (s *stripe) room(need int) int {
+	for spare := sparedMax; ; {
+		at := int(s.head % uint64(len(s.ring)))
+		left := len(s.ring) - at // to the end of the ring
+		if free := len(s.ring) - int(s.head-s.tail); free < min(need, left) {
+			spare = s.drop(spare)
+			continue
+		}
+		if left < need { // a record is in one piece
+			ne.PutUint32(s.ring[at:], uint32(left))
+			ne.PutUint32(s.ring[at+4:], 0)
+			record(s.ring[at:]).setFlag(flagDead)
+			s.head += uint64(left)
+			continue
+		}
+		s.head += uint64(need)
+		return at
+	}
+}
+
+// drop takes the oldest record out of the ring. One that was read comes back at
+// the head, if any are to be spared; it returns how many after that.
+func (s *stripe) drop(spare int) int {
+	from := int(s.tail % uint64(len(s.ring)))
+	r := s.at(from)
+	n := r.cap()
+	s.tail += uint64(n)
+	if r.has(flagDead) {
+		return spare
+	}
+	hash := maphash.Bytes(s.seed, r.row())
+	to := int(s.head % uint64(len(s.ring)))
+	if spare == 0 || !r.has(flagRead) || to+n > len(s.ring) {
+		s.forget(hash, r)
+		return spare
+	}
+	r[6] &^= flagRead
+	slot := s.slotTo(hash, r)
+	copy(s.ring[to:to+n], r) // they may overlap
+	ne.PutUint64(slot, slotOf(hash, to))
+	s.head += uint64(n)
+	return spare - 1
+}

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"tutti/internal/cluster"
+	"tutti/internal/keyspace"
+	"tutti/internal/rowcache"
+)
+
+// ErrMemory says that a row in memory is not what the store holds. The store can be
+// trusted, its rows have checksums; what this process has in memory can't.
+var ErrMemory = errors.New("a row in memory differs from the store")
+
+// hotRows are the rows that are kept in memory, of every shard that was asked for.
+// What changes the state otherwise than by entries makes a shard's new ones.
+type hotRows struct {
+	cache *rowcache.Cache // nil: none are kept
+	mu    sync.Mutex      // guards shards
+	shard map[cluster.ShardID]*rowcache.Rows
+}
+
+// of returns the rows of a shard.
+func (h *hotRows) of(shard cluster.ShardID) *rowcache.Rows {
+	if h.cache == nil {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.shard[shard]
+	if r == nil {
+		r = h.cache.Open()
+		h.shard[shard] = r
+	}
+	return r
+}
+
+// forget makes what is in memory of a shard unknown to views that are opened from
+// now on. Those that are open keep what they know: it is true of their state.
+func (h *hotRows) forget(shard cluster.ShardID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.shard, shard)
+}
+
+// forgetAll is forget for all shards.
+func (h *hotRows) forgetAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.shard)
+}
+
+func (h *hotRows) close() {
+	if h.cache != nil {
+		h.cache.Close()
+	}
+}
+
+// hot reports whether a row is one that is looked up for itself, again and again.
+func hot(row []byte) bool {
+	return keyspace.LookedUp(row) || len(row) == localRowLen+4 && row[0] == localPrefix && row[localRowLen-1] == localCount
+}
+
+// entry is one whose rows are in a batch.
+type entry struct {
+	shard cluster.ShardID
+	index uint64
+	data  WriteSet
+	owns  bool // from this one on the shard owns other slots
+}
+
+// remember tells the rows in memory what the entries of the batch write. It comes
+// before the batch can be seen: whoever reads the newest state, and keeps what it
+// found, must not have read what an entry has replaced.
+func (b *Batch) remember() error {
+	h := &b.s.hot
+	for _, e := range b.entries {
+		if e.owns {
+			// Rows of slots that were others' meanwhile may be other ones.
+			h.forget(e.shard)
+		}
+		rows := h.of(e.shard)
+		if err := e.data.Each(
+			func(row, val []byte) error {
+				if hot(row) {
+					rows.Put(e.index, row, val)
+				}
+				return nil
+			},
+			func(row []byte) error {
+				if hot(row) {
+					rows.Delete(e.index, row)
+				}
+				return nil
+			},
+		); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookUp gets a row for a reader at index at, from memory or from r.
+func lookUp(rows *rowcache.Rows, at uint64, r pebble.Reader, row, dst []byte) ([]byte, bool, error) {
+	if !hot(row) {
+		return get(r, row, dst)
+	}
+	if val, ok, known := rows.Get(at, row, dst); known {
+		return val, ok, nil
+	}
+	val, ok, err := get(r, row, dst)
+	if err == nil {
+		rows.Fill(at, row, val[len(dst):], ok)
+	}
+	return val, ok, err
+}
+
+// Newest is the newest state of a shard, for the shard's loop: that is who changes
+// it. It implements keyspace.Reader until the next entry is applied.
+type Newest struct {
+	s     *State
+	shard cluster.ShardID
+	rows  *rowcache.Rows
+	index uint64
+}
+
+// Newest returns the newest state of a shard, to which its entries up to index are
+// applied.
+func (s *State) Newest(shard cluster.ShardID, index uint64) *Newest {
+	return &Newest{s, shard, s.hot.of(shard), index}
+}
+
+// Get implements keyspace.Reader.
+func (n *Newest) Get(row, dst []byte) ([]byte, bool, error) {
+	return lookUp(n.rows, n.index, n.s.db, row, dst)
+}
+
+// Iter implements keyspace.Reader.
+func (n *Newest) Iter(lower, upper []byte) (keyspace.Iterator, error) { return n.s.Iter(lower, upper) }
+
+// Keys returns the number of keys of a physical database.
+func (n *Newest) Keys(pdb uint32) (int64, error) { return readCount(n, n.shard, pdb) }
+
+// agrees is an error if the memory has another value for a row than the snapshot.
+func (v *View) agrees(row, val []byte) error {
+	if hot(row) && v.hot.Differs(v.Index, row, val) {
+		return fmt.Errorf("shard %d, row %x at entry %d: %w", v.Shard, row, v.Index, ErrMemory)
+	}
+	return nil
+}
