@@ -1,0 +1,35 @@
+package mutant
+
+func rows() []Mutant {
+	return []Mutant{
+		{"keep-overwritten-row", "what a reader found is kept in memory though an entry has written the row since", rowcache("TestHitIsWhatTheSnapshotSays"), []Edit{{
+			"internal/rowcache/rowcache.go", `
+			if *p.shared > at {
+				return
+			}`, ``,
+		}}},
+		{"publish-before-rows", "the rows in memory learn of an entry only after its view was published", sim("TestLoadWithoutFaultsIsLinearizable"), []Edit{{
+			"internal/store/state.go", `
+			hot       hotRows`, `
+			hot       hotRows
+			late      *Batch`,
+		}, {
+			"internal/store/state.go", `
+			err := b.remember()`, `
+			late := b.s.late
+			if b.s.late = b; late == nil {
+				late = &Batch{s: b.s}
+			}
+			err := late.remember()`,
+		}}},
+		{"row-of-later-entry", "a reader takes from memory what an entry after its view wrote", rowcache("TestHitIsWhatTheSnapshotSays"), []Edit{{
+			"internal/rowcache/rowcache.go", `
+			if rec == nil || rec.index() > at {`, `
+			if rec == nil {`,
+		}}},
+		{"rows-outlive-state", "rows stay in memory when a snapshot takes the place of the state", sim("TestFollowerFarBehindGetsSnapshot"), []Edit{{
+			"internal/store/snapshot.go", `
+			in.s.hot.forget(in.shard)`, ``,
+		}}},
+	}
+}
