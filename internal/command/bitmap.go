@@ -124,36 +124,50 @@ func (r bitRange) within(n int) (from, to int64) {
 }
 
 func bitcount(c *Ctx) {
-	var ok bool
-	r := bitRange{end: -1, unit: 8}
-	switch len(c.Args) {
-	case 2:
-	case 4, 5:
-		if r.start, ok = c.int(2); !ok {
-			return
-		}
-		if r.end, ok = c.int(3); !ok {
-			return
-		}
-		if len(c.Args) == 5 {
-			if r.unit, ok = c.bitUnit(4); !ok {
-				return
-			}
-		}
-	default:
-		c.Error(TextSyntax)
-		return
-	}
-	val, ok := c.stringAt(c.Args[1])
+	o, ok := c.open(c.Args[1], keyspace.TypeString)
 	if !ok {
 		return
 	}
-	if r.start < 0 && r.end < 0 && r.start > r.end { // both might be clamped to 0
-		c.Int(0)
+	if o == nil {
+		c.Int(0) // even if the range is invalid
 		return
 	}
-	from, to := r.within(len(val))
-	c.Int(countBits(val, from, to))
+	r, ok := c.bitcountRange()
+	if !ok {
+		return
+	}
+	from, to := r.within(o.Len())
+	c.Int(countBits(o.Bytes(), from, to))
+}
+
+// noBits is a range without bits in any string.
+var noBits = bitRange{start: 1, end: 0, unit: 1}
+
+// bitcountRange parses the range of BITCOUNT. What is wrong is found in the order in
+// which Redis looks: the unit counts only where there are bits.
+func (c *Ctx) bitcountRange() (r bitRange, ok bool) {
+	r = bitRange{end: -1, unit: 8}
+	switch len(c.Args) {
+	case 2:
+		return r, true
+	case 4, 5:
+	default:
+		c.Error(TextSyntax)
+		return r, false
+	}
+	if r.start, ok = c.int(2); !ok {
+		return r, false
+	}
+	if r.end, ok = c.int(3); !ok {
+		return r, false
+	}
+	if r.start < 0 && r.end < 0 && r.start > r.end { // both might be clamped to 0
+		return noBits, true
+	}
+	if len(c.Args) == 5 {
+		r.unit, ok = c.bitUnit(4)
+	}
+	return r, ok
 }
 
 // countBits counts the ones of val in [from, to).
@@ -184,16 +198,16 @@ func bitpos(c *Ctx) {
 		c.Error("ERR The bit argument must be 1 or 0.")
 		return
 	}
-	r, ok := c.bitposRange()
-	if !ok {
-		return
-	}
 	o, ok := c.open(c.Args[1], keyspace.TypeString)
 	if !ok {
 		return
 	}
 	if o == nil {
-		c.Int(-bit) // infinitely many zeros
+		c.Int(-bit) // infinitely many zeros, even if the range is invalid
+		return
+	}
+	r, ok := c.bitposRange()
+	if !ok {
 		return
 	}
 	from, to := r.within(o.Len())

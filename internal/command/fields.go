@@ -51,7 +51,7 @@ func (c *Ctx) deleteFields(typ keyspace.Type) {
 // scanFields evaluates HSCAN and its like: put appends the replies of one
 // element, of which there are width.
 func (c *Ctx) scanFields(typ keyspace.Type, put func(dst, sub, val []byte) []byte, width int) {
-	opt, ok := c.scanOptions(2)
+	cursor, ok := c.scanCursor(2)
 	if !ok {
 		return
 	}
@@ -59,16 +59,21 @@ func (c *Ctx) scanFields(typ keyspace.Type, put func(dst, sub, val []byte) []byt
 	if !ok {
 		return
 	}
-	var elements []byte
-	var next uint64
-	n := 0
-	if o != nil {
-		next = o.ScanFields(opt.cursor, opt.count, func(sub, val []byte) {
-			if opt.matches(sub) {
-				elements = put(elements, sub, val)
-				n += width
-			}
-		})
+	if o == nil {
+		c.scanResult(0, 0, nil) // even if the options are invalid
+		return
 	}
+	opt, ok := c.scanOptions(3)
+	if !ok {
+		return
+	}
+	var elements []byte
+	n := 0
+	next := o.ScanFields(cursor, opt.count, func(sub, val []byte) {
+		if opt.matches(sub) {
+			elements = put(elements, sub, val)
+			n += width
+		}
+	})
 	c.scanResult(next, n, elements)
 }

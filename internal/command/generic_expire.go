@@ -106,7 +106,12 @@ func (c *Ctx) ttl(form timeForm) {
 	if form.relative {
 		n -= c.Tx.Now
 	}
-	c.Int((n + form.unit/2) / form.unit)
+	// Rounded so that nothing overflows: a deadline may be the last millisecond there is.
+	whole, rest := n/form.unit, n%form.unit
+	if 2*rest >= form.unit {
+		whole++
+	}
+	c.Int(whole)
 }
 
 func persist(c *Ctx) {

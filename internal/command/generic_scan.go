@@ -33,20 +33,25 @@ func keys(c *Ctx) {
 		c.Bulk(opt.match)
 		return
 	}
-	_, n, found := c.scanKeys(opt)
+	_, n, found := c.scanKeys(0, opt)
 	c.Array(n)
 	c.Out = append(c.Out, found...)
 }
 
 func scan(c *Ctx) {
-	if opt, ok := c.scanOptions(1); ok {
-		c.scanResult(c.scanKeys(opt))
+	cursor, ok := c.scanCursor(1)
+	if !ok {
+		return
+	}
+	if opt, ok := c.scanOptions(2); ok {
+		c.scanResult(c.scanKeys(cursor, opt))
 	}
 }
 
-// scanKeys returns the next cursor, and the keys found, as n encoded replies.
-func (c *Ctx) scanKeys(opt scanOptions) (next uint64, n int, found []byte) {
-	next = c.Tx.ScanKeys(c.DB, 0, keyspace.Slots, opt.cursor, opt.count, func(key []byte, typ keyspace.Type) {
+// scanKeys returns the next cursor, and the keys found from cursor on, as n encoded
+// replies.
+func (c *Ctx) scanKeys(cursor uint64, opt scanOptions) (next uint64, n int, found []byte) {
+	next = c.Tx.ScanKeys(c.DB, 0, keyspace.Slots, cursor, opt.count, func(key []byte, typ keyspace.Type) {
 		if opt.matches(key) && (!opt.typed || opt.typ == typ.String()) {
 			found = resp.AppendBulk(found, key)
 			n++

@@ -93,19 +93,21 @@ func listIndex(o *keyspace.Object, i int64) (at int, ok bool) {
 }
 
 func lindex(c *Ctx) {
-	i, ok := c.int(2)
-	if !ok {
-		return
-	}
 	o, ok := c.open(c.Args[1], keyspace.TypeList)
 	if !ok {
 		return
 	}
-	if o != nil {
-		if at, ok := listIndex(o, i); ok {
-			c.Bulk(o.Index(at))
-			return
-		}
+	if o == nil {
+		c.Null() // even if the index is invalid
+		return
+	}
+	i, ok := c.int(2)
+	if !ok {
+		return
+	}
+	if at, ok := listIndex(o, i); ok {
+		c.Bulk(o.Index(at))
+		return
 	}
 	c.Null()
 }

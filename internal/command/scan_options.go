@@ -2,6 +2,7 @@ package command
 
 import (
 	"strconv"
+	"strings"
 
 	"tutti/internal/glob"
 )
@@ -11,23 +12,39 @@ const scanCountDefault = 10
 
 // scanOptions are the arguments of SCAN, HSCAN, SSCAN and ZSCAN.
 type scanOptions struct {
-	cursor uint64
-	count  int
-	match  []byte // nil: everything
-	typ    string // type name in lower case, if typed; unknown names match nothing
-	typed  bool
+	count int
+	match []byte // nil: everything
+	typ   string // type name in lower case, if typed; unknown names match nothing
+	typed bool
 }
 
-// scanOptions parses the cursor at argument at and the options after it, or
-// answers the error. TYPE is for SCAN only, whose cursor is its first argument.
+// scanCursor parses argument i as a cursor, or answers the error. It takes what C's
+// strtoul does, without blanks ahead: nothing at all is 0, and a minus sign wraps.
+func (c *Ctx) scanCursor(i int) (cursor uint64, ok bool) {
+	digits := string(c.Args[i])
+	negative := strings.HasPrefix(digits, "-")
+	if negative || strings.HasPrefix(digits, "+") {
+		digits = digits[1:]
+	}
+	if digits == "" && len(c.Args[i]) == 0 {
+		return 0, true
+	}
+	cursor, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		c.Error("ERR invalid cursor")
+		return 0, false
+	}
+	if negative {
+		cursor = -cursor
+	}
+	return cursor, true
+}
+
+// scanOptions parses the options from argument at on, or answers the error. TYPE is
+// for SCAN only, whose options begin at its second argument.
 func (c *Ctx) scanOptions(at int) (opt scanOptions, ok bool) {
 	opt.count = scanCountDefault
-	var err error
-	if opt.cursor, err = strconv.ParseUint(string(c.Args[at]), 10, 64); err != nil {
-		c.Error("ERR invalid cursor")
-		return opt, false
-	}
-	for i := at + 1; i < len(c.Args); i += 2 {
+	for i := at; i < len(c.Args); i += 2 {
 		switch more := i+1 < len(c.Args); {
 		case more && c.is(i, "COUNT"):
 			n, ok := c.int(i + 1)
@@ -43,7 +60,7 @@ func (c *Ctx) scanOptions(at int) (opt scanOptions, ok bool) {
 			if opt.match = c.Args[i+1]; string(opt.match) == "*" {
 				opt.match = nil
 			}
-		case more && at == 1 && c.is(i, "TYPE"):
+		case more && at == 2 && c.is(i, "TYPE"):
 			opt.typ, opt.typed = string(appendLower(nil, c.Args[i+1])), true
 		default:
 			c.Error(TextSyntax)

@@ -153,8 +153,8 @@ func AppendCommandStrings(dst []byte, args ...string) []byte {
 }
 
 // FormatDouble returns the shortest decimal number that reads back as f, laid
-// out as Valkey 8 and Redis 7.2 do: whole numbers below 2^52 have no exponent,
-// and the others are "inf", "-inf" and "nan".
+// out as Redis 7.2 does: whole numbers up to 2^62 are written as integers, larger
+// ones with an exponent, and the others are "inf", "-inf" and "nan".
 func FormatDouble(f float64) string {
 	var room [32]byte
 	return string(appendFloat(room[:0], f))
@@ -163,7 +163,7 @@ func FormatDouble(f float64) string {
 // appendFloat appends f as FormatDouble describes. strconv has the digits right
 // but changes to an exponent elsewhere, so the layout is made here.
 func appendFloat(dst []byte, f float64) []byte {
-	const wholeMax = 1 << 52
+	const wholeMax = 1 << 62
 	switch {
 	case math.IsNaN(f):
 		return append(dst, "nan"...)
@@ -173,7 +173,7 @@ func appendFloat(dst []byte, f float64) []byte {
 		return append(dst, "-inf"...)
 	case f == 0 && math.Signbit(f):
 		return append(dst, "-0"...)
-	case f == math.Trunc(f) && -wholeMax < f && f < wholeMax:
+	case f == math.Trunc(f) && -wholeMax <= f && f <= wholeMax:
 		return strconv.AppendInt(dst, int64(f), 10)
 	case f < 0:
 		dst = append(dst, '-')
