@@ -34,8 +34,9 @@ What is generally different:
   which keys expire: "expires" is 0.
 - SLOWLOG measures from handing a command over to its answer, replication included; commands of a pipeline that went
   together share their time.
-- Settings that would promise what is not done here (maxmemory, eviction policies, passwords) are refused by CONFIG SET;
-  tuning settings of Redis are accepted without effect.
+- Settings that would promise what is not done here (maxmemory, eviction policies, passwords, min-replicas-to-write,
+  notify-keyspace-events, protected-mode no, latency tracking) are refused by CONFIG SET, with the reason; tuning settings of
+  Redis are accepted without effect.
 `
 
 // Markdown documents the commands.

@@ -268,18 +268,19 @@ func (c *Command) KeyArgs(dst []int, args [][]byte) []int {
 }
 
 // numKeys finds keys behind a count at position at: "numkeys key [key ...]".
-// before lists key positions ahead of it, such as a destination.
+// before lists key positions ahead of it, such as a destination. With a bad count
+// there are no keys at all: the command will fail, and COMMAND GETKEYS says so.
 func numKeys(at int, before ...int) Keys {
 	first, step := 0, 0 // COMMAND INFO has no way to report keys behind a count
 	if len(before) > 0 {
 		first, step = before[0], 1
 	}
 	return Keys{First: first, Last: first, Step: step, Find: func(args [][]byte) []int {
-		keys := slices.Clone(before)
 		n, ok := resp.ParseInt(args[at])
 		if !ok || n <= 0 || n > int64(len(args)-at-1) {
-			return keys
+			return nil
 		}
+		keys := slices.Clone(before)
 		for i := range int(n) {
 			keys = append(keys, at+1+i)
 		}

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 
 	"tutti/internal/command"
 	"tutti/internal/glob"
@@ -65,8 +67,16 @@ func writeInfo(w *resp.Writer, cmd *command.Command) {
 	for _, name := range categories {
 		w.Simple("@" + name)
 	}
-	w.Array(0)
+	tips := cmd.Tips()
+	w.Set(len(tips))
+	for _, tip := range tips {
+		w.BulkString(tip)
+	}
 	writeKeySpecs(w, cmd)
+	if len(cmd.Subs) == 0 {
+		w.Set(0) // as Redis has it, though it is an array if there are any
+		return
+	}
 	writeInfos(w, cmd.Subs)
 }
 
@@ -189,10 +199,10 @@ func commandList(r *request, args [][]byte) {
 	case resp.IsWord(args[3], "MODULE"):
 		wanted = func(*command.Command) bool { return false }
 	case resp.IsWord(args[3], "ACLCAT"):
-		category := string(args[4])
+		category := strings.ToLower(string(args[4]))
 		wanted = func(cmd *command.Command) bool { return slices.Contains(cmd.ACLCategories(), category) }
 	case resp.IsWord(args[3], "PATTERN"):
-		pattern := slices.Clone(args[4])
+		pattern := bytes.ToLower(args[4])
 		wanted = func(cmd *command.Command) bool { return glob.Match(pattern, []byte(cmd.Name)) }
 	default:
 		r.Error(command.TextSyntax)

@@ -80,26 +80,36 @@ func (c *config) value(name string) string {
 	return c.values[name]
 }
 
-// match lists the names, or other names, that match a pattern in any case, with
-// their values. Hidden settings have to be asked for by name.
+// match lists the settings that are asked for, with their values: those whose name,
+// or other name, matches a pattern in any case, and those asked for by name, hidden
+// ones too, which are called as they were asked for.
 func (c *config) match(patterns [][]byte) [][2]string {
-	for i, p := range patterns {
-		patterns[i] = bytes.ToLower(p)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var list [][2]string
 	for i := range settings {
 		row := &settings[i]
 		for _, name := range []string{row.name, row.alias} {
-			if name != "" && slices.ContainsFunc(patterns, func(p []byte) bool {
-				return string(p) == name || !row.hidden && glob.Match(p, []byte(name))
-			}) {
-				list = append(list, [2]string{name, c.values[row.name]})
+			if as, asked := askedAs(patterns, name, row.hidden); asked {
+				list = append(list, [2]string{as, c.values[row.name]})
 			}
 		}
 	}
 	return list
+}
+
+// askedAs returns what a setting called name is to be called in the reply to patterns.
+func askedAs(patterns [][]byte, name string, hidden bool) (as string, asked bool) {
+	for _, p := range patterns {
+		switch lower := bytes.ToLower(p); {
+		case name == "":
+		case string(lower) == name:
+			return string(p), true
+		case !hidden && glob.Match(lower, []byte(name)):
+			return name, true
+		}
+	}
+	return "", false
 }
 
 // set changes several settings, or none: then text is the error.
@@ -173,7 +183,7 @@ func configHandlers() map[string]handler {
 }
 
 func configGet(r *request, args [][]byte) {
-	list := r.s.config.match(slices.Clone(args[2:]))
+	list := r.s.config.match(args[2:])
 	r.Map(len(list))
 	for _, pair := range list {
 		r.Pair(pair[0], pair[1])

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"time"
 
 	"tutti/internal/command"
@@ -58,10 +59,17 @@ func (c *conn) error(text string) {
 }
 
 // refuse answers a command that can't be executed; in MULTI it spoils the
-// transaction.
+// transaction, and EXEC ends it.
 func (c *conn) refuse(args [][]byte, text string) {
 	c.flush()
-	if c.session.multi != nil {
+	cmd := c.s.cfg.Table.Find(args[0])
+	switch {
+	case cmd != nil && cmd.Name == "exec":
+		// It ends the transaction all the same: else a client that goes on would
+		// have what it takes for commands of their own queued.
+		c.session.endMulti()
+		text = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(text, "ERR ")
+	case c.session.multi != nil:
 		c.session.multi.spoiled = true
 	}
 	if resp.IsWord(args[0], "post") || resp.IsWord(args[0], "host:") {
@@ -70,7 +78,7 @@ func (c *conn) refuse(args [][]byte, text string) {
 		c.out.replies, c.closed = c.out.replies[:0], true
 		return
 	}
-	c.s.stats.refused(c.s.cfg.Table.Find(args[0]), text)
+	c.s.stats.refused(cmd, text)
 	c.error(text)
 }
 

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"runtime"
-	"runtime/metrics"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,8 +136,7 @@ func infoClients(s *Server, w *infoWriter) {
 
 func infoMemory(s *Server, w *infoWriter) {
 	used, mapped := goMemory()
-	peak := max(s.stats.memoryPeak.Load(), used)
-	s.stats.memoryPeak.Store(peak)
+	peak := s.stats.raisePeak(used)
 	var rows rowcache.Usage
 	if f := s.cfg.Node.Rows; f != nil {
 		rows = f()
@@ -179,14 +177,6 @@ func infoMemory(s *Server, w *infoWriter) {
 	w.field("rows_known_absent", rows.Absent)
 	w.field("rows_hits", rows.Hits)
 	w.field("rows_misses", rows.Misses)
-}
-
-// goMemory returns the bytes of live objects and those that the process has
-// taken from the system.
-func goMemory() (used, mapped int64) {
-	samples := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}}
-	metrics.Read(samples)
-	return int64(samples[0].Value.Uint64()), int64(samples[1].Value.Uint64())
 }
 
 // residentBytes returns what Linux says of this process, elsewhere 0.
@@ -343,7 +333,18 @@ func infoCluster(_ *Server, w *infoWriter) {
 // infoKeyspace counts keys, without looking which of them expire: that would
 // mean to read all.
 func infoKeyspace(s *Server, w *infoWriter) {
-	var keys [keyspace.LogicalDatabases]int64
+	keys := s.keyCounts(func(db int, id cluster.ShardID, err error) {
+		fmt.Fprintf(&w.text, "# db%d of shard %d can't be read: %v\r\n", db, id, err)
+	})
+	for db, n := range keys {
+		if n > 0 {
+			fmt.Fprintf(&w.text, "db%d:keys=%d,expires=0,avg_ttl=0\r\n", db, n)
+		}
+	}
+}
+
+// keyCounts counts the keys of all databases, and tells what can't be read.
+func (s *Server) keyCounts(unread func(db int, id cluster.ShardID, err error)) (keys [keyspace.LogicalDatabases]int64) {
 	for _, sh := range s.cfg.Router.Shards() {
 		v := s.glance(sh.ID)
 		if v == nil {
@@ -352,17 +353,13 @@ func infoKeyspace(s *Server, w *infoWriter) {
 		for db := range keys {
 			n, err := v.Keys(v.Databases.Physical(uint8(db)))
 			if err != nil {
-				fmt.Fprintf(&w.text, "# db%d of shard %d can't be read: %v\r\n", db, sh.ID, err)
+				unread(db, sh.ID, err)
 			}
 			keys[db] += n
 		}
 		v.Release()
 	}
-	for db, n := range keys {
-		if n > 0 {
-			fmt.Fprintf(&w.text, "db%d:keys=%d,expires=0,avg_ttl=0\r\n", db, n)
-		}
-	}
+	return keys
 }
 
 // infoTutti tells what Redis has no fields for; see TUTTI.STATUS for the rest.

@@ -34,7 +34,7 @@ func handlers(table *command.Table) map[*command.Command]handler {
 	byName := make(map[string]handler)
 	for _, family := range []map[string]handler{
 		connectionHandlers(), multiHandlers(), clientHandlers(), commandHandlers(), configHandlers(), clusterHandlers(), adminHandlers(),
-		slowlogHandlers(), aclHandlers(), scriptHandlers(), sentinelHandlers(),
+		slowlogHandlers(), memoryHandlers(), aclHandlers(), scriptHandlers(), sentinelHandlers(),
 	} {
 		maps.Copy(byName, family)
 	}

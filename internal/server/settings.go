@@ -67,13 +67,13 @@ var settings = []setting{
 	{name: "hash-max-listpack-entries", alias: "hash-max-ziplist-entries", value: "512", check: integer(0, math.MaxInt64)},
 	{name: "hash-max-listpack-value", alias: "hash-max-ziplist-value", value: "64", check: memory(0, math.MaxInt64)},
 	{name: "hll-sparse-max-bytes", value: "3000", check: memory(0, math.MaxInt64)},
-	{name: "hz", value: "10", check: integer(0, math.MaxInt32)},
+	{name: "hz", value: "10", check: clamped(1, 500)},
 	{name: "io-threads", value: "1", lock: immutable},
 	{name: "jemalloc-bg-thread", value: "yes", check: yesNo},
 	{name: "key-load-delay", value: "0", hidden: true, check: integer(math.MinInt32, math.MaxInt32)},
-	{name: "latency-monitor-threshold", value: "0", check: integer(0, math.MaxInt64)},
-	{name: "latency-tracking", value: "no", check: yesNo},
-	{name: "latency-tracking-info-percentiles", value: "50 99 99.9", check: anyText},
+	{name: "latency-monitor-threshold", value: "0", check: only("0", "this node keeps no list of spikes; SLOWLOG and /metrics tell how long commands took")},
+	{name: "latency-tracking", value: "no", check: only("no", "INFO latencystats is empty here; /metrics tell how long commands took")},
+	{name: "latency-tracking-info-percentiles", value: "50 99 99.9", check: percentiles},
 	{name: "lazyfree-lazy-eviction", value: "no", check: yesNo},
 	{name: "lazyfree-lazy-expire", value: "no", check: yesNo},
 	{name: "lazyfree-lazy-server-del", value: "no", check: yesNo},
@@ -94,12 +94,12 @@ var settings = []setting{
 	{name: "maxmemory-policy", value: "noeviction", check: noeviction},
 	{name: "maxmemory-samples", value: "5", check: integer(1, 64)},
 	{name: "min-replicas-max-lag", alias: "min-slaves-max-lag", value: "10", check: integer(0, math.MaxInt32)},
-	{name: "min-replicas-to-write", alias: "min-slaves-to-write", value: "0", check: integer(0, math.MaxInt32)},
+	{name: "min-replicas-to-write", alias: "min-slaves-to-write", value: "0", check: only("0", "every write is on the disks of a majority before it is answered; that can't be changed")},
 	{name: "no-appendfsync-on-rewrite", value: "no", check: yesNo},
 	{name: "notify-keyspace-events", value: "", check: eventClasses},
 	{name: "pidfile", value: "", lock: immutable},
 	{name: "port", value: "6379", lock: fixed},
-	{name: "protected-mode", value: "yes", check: yesNo},
+	{name: "protected-mode", value: "yes", check: only("yes", "clients of other machines are served only once they have logged in: ACL SETUSER")},
 	{name: "proto-max-bulk-len", value: "536870912", check: memory(1<<20, math.MaxInt64)},
 	{name: "rdbchecksum", value: "yes", lock: immutable},
 	{name: "rdbcompression", value: "yes", check: yesNo},
@@ -114,7 +114,7 @@ var settings = []setting{
 	{name: "replica-read-only", alias: "slave-read-only", value: "yes", check: yesNo},
 	{name: "replica-serve-stale-data", alias: "slave-serve-stale-data", value: "yes", check: yesNo},
 	{name: "replicaof", alias: "slaveof", value: "", lock: immutable},
-	{name: "requirepass", value: "", check: only("", "this version has no users; it serves clients of its own machine only")},
+	{name: "requirepass", value: "", check: only("", "passwords belong to users, which all nodes share: ACL SETUSER")},
 	{name: "sanitize-dump-payload", value: "yes", check: choice("no", "yes", "clients")},
 	{name: "save", value: "", check: savePoints},
 	{name: "set-max-intset-entries", value: "512", check: integer(0, math.MaxInt64)},
@@ -159,8 +159,6 @@ func secretSetting(name []byte) bool {
 	return false
 }
 
-func anyText(text string) (value, wrong string) { return text, "" }
-
 func yesNo(text string) (value, wrong string) {
 	switch value = strings.ToLower(text); value {
 	case "yes", "no":
@@ -195,6 +193,17 @@ func integer(low, high int64) func(text string) (value, wrong string) {
 			return "", "argument couldn't be parsed into an integer"
 		}
 		return inRange(n, low, high)
+	}
+}
+
+// clamped takes any integer, and of those outside the nearest inside, as Redis does.
+func clamped(low, high int64) func(text string) (value, wrong string) {
+	return func(text string) (value, wrong string) {
+		n, ok := resp.ParseInt([]byte(text))
+		if !ok {
+			return "", "argument couldn't be parsed into an integer"
+		}
+		return strconv.FormatInt(min(max(n, low), high), 10), ""
 	}
 }
 
@@ -268,7 +277,24 @@ func eventClasses(text string) (value, wrong string) {
 	if strings.Trim(text, "Ag$lshzxeKEtmdn") != "" {
 		return "", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
 	}
+	if text != "" {
+		return "", "this version has no keyspace notifications"
+	}
 	return text, ""
+}
+
+// percentiles accepts numbers from 0 to 100.
+func percentiles(text string) (value, wrong string) {
+	fields := strings.Fields(text)
+	for _, f := range fields {
+		switch p, err := strconv.ParseFloat(f, 64); {
+		case err != nil || math.IsNaN(p):
+			return "", "Invalid latency-tracking-info-percentiles parameters"
+		case p < 0 || p > 100:
+			return "", "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
+		}
+	}
+	return strings.Join(fields, " "), ""
 }
 
 // outputLimits accepts classes of clients with their three limits each.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,8 +15,6 @@ import (
 // waiting for the cluster included.
 type slowlog struct {
 	threshold atomic.Int64 // microseconds; negative: nothing is logged
-	last      atomic.Int64 // when the last burst of entries began, unix nanoseconds
-	burst     atomic.Int64 // entries since then
 	met       atomic.Int64 // slow commands since the start, also those that were not logged
 
 	mu      sync.Mutex // guards all below
@@ -53,25 +52,7 @@ func (l *slowlog) slow(took time.Duration, n int) bool {
 	return true
 }
 
-// A node so loaded that every command is slow must not spend itself on logging
-// them: at most slowBurst entries in slowBurstTime.
-const (
-	slowBurst     = 128
-	slowBurstTime = int64(time.Second)
-)
-
-func (l *slowlog) crowded() bool {
-	now, last := time.Now().UnixNano(), l.last.Load()
-	if now-last > slowBurstTime && l.last.CompareAndSwap(last, now) {
-		l.burst.Store(0)
-	}
-	return l.burst.Add(1) > slowBurst
-}
-
 func (l *slowlog) add(c *conn, cmd *command.Command, args [][]byte, took time.Duration) {
-	if l.crowded() {
-		return
-	}
 	e := slowEntry{at: c.s.cfg.Wall() / 1000, took: took, args: shownArgs(cmd, args), client: c.nc.RemoteAddr().String(), name: *c.face.name.Load()}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,14 +62,18 @@ func (l *slowlog) add(c *conn, cmd *command.Command, args [][]byte, took time.Du
 	l.trim()
 }
 
-// trim forgets the oldest entries. l.mu is held.
+// trim forgets the oldest entries, many at a time: they are moved only once as many
+// have come as the log holds. l.mu is held.
 func (l *slowlog) trim() {
-	if extra := len(l.entries) - l.lenMax; extra > 0 {
+	if extra := len(l.entries) - l.lenMax; extra > l.lenMax {
 		n := copy(l.entries, l.entries[extra:])
 		clear(l.entries[n:])
 		l.entries = l.entries[:n]
 	}
 }
+
+// kept is the entries that count, oldest first. l.mu is held.
+func (l *slowlog) kept() []slowEntry { return l.entries[max(0, len(l.entries)-l.lenMax):] }
 
 func (l *slowlog) setLenMax(n int) {
 	l.mu.Lock()
@@ -106,18 +91,16 @@ func (l *slowlog) reset() {
 func (l *slowlog) len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.entries)
+	return len(l.kept())
 }
 
 // newest returns up to n entries, the newest first.
 func (l *slowlog) newest(n int) []slowEntry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	list := make([]slowEntry, 0, min(n, len(l.entries)))
-	for i := len(l.entries) - 1; i >= 0 && len(list) < n; i-- {
-		list = append(list, l.entries[i])
-	}
-	return list
+	list := slices.Clone(l.kept())
+	slices.Reverse(list)
+	return list[:min(n, len(list))]
 }
 
 // shownArgs cuts the arguments to what the log keeps, without secrets.

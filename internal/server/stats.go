@@ -129,6 +129,19 @@ func (s *stats) failed(text string) {
 	}
 }
 
+// raisePeak notes the memory in use and returns the most that was noted.
+func (s *stats) raisePeak(used int64) int64 {
+	for {
+		peak := s.memoryPeak.Load()
+		if used <= peak {
+			return peak
+		}
+		if s.memoryPeak.CompareAndSwap(peak, used) {
+			return used
+		}
+	}
+}
+
 type codeCount struct {
 	code string
 	n    int64
