@@ -59,6 +59,7 @@ func (c *Ctx) Run(cmd *Command) {
 	c.failed, c.foreign = false, false
 	at := len(c.Out)
 	writable := c.Tx.Writable()
+	c.Tx.CountLookups(cmd.finds)
 	var mark keyspace.Mark
 	if writable {
 		mark = c.Tx.Mark()

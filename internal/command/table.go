@@ -113,6 +113,7 @@ type Command struct {
 	Run  func(c *Ctx)
 	Subs []*Command
 
+	finds  bool         // looking for its keys counts as hits and misses
 	id     int          // its place in the catalog
 	rights [2]acl.Right // to the first key and to the others
 }
@@ -158,12 +159,17 @@ func newTable(rows []Command) *Table {
 	return t
 }
 
+// readingWrites are the writes that are answered with what was there, so that they
+// count as looking for it.
+var readingWrites = []string{"getdel", "getex", "getset"}
+
 // number makes the catalog.
 func (t *Table) number() {
 	var list []acl.Entry
 	for _, c := range t.sorted {
 		for _, each := range append([]*Command{c}, c.Subs...) {
 			each.id = len(list)
+			each.finds = each.Flags&ReadOnly != 0 || slices.Contains(readingWrites, each.Name)
 			list = append(list, acl.Entry{Name: each.Name, Categories: each.ACLCategories()})
 			first, rest := each.KeyAccess()
 			each.rights = [2]acl.Right{rightOf(first), rightOf(rest)}

@@ -60,6 +60,8 @@ type Config struct {
 	Rand  func(n uint64) uint64
 	// Unreadable takes note of rows that can't be read. Nil: nobody does.
 	Unreadable func(err *keyspace.RowError)
+	// Found takes note of what commands found. Nil: nobody does.
+	Found func(keyspace.Finds)
 }
 
 // Core evaluates. It has no goroutine, clock or I/O of its own: the state it
@@ -208,6 +210,9 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Rep
 // finish seals a batch if anything of it must be replicated.
 func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 	tx := b.tx
+	if c.cfg.Found != nil {
+		c.cfg.Found(tx.Finds())
+	}
 	if tx.Empty() && !tx.UsedNow() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {
 		return
 	}

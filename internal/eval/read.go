@@ -38,6 +38,8 @@ type World struct {
 	Rand func(n uint64) uint64
 	// Unreadable takes note of rows that can't be read.
 	Unreadable func(*keyspace.RowError)
+	// Found takes note of what commands found. Nil: nobody does.
+	Found func(keyspace.Finds)
 }
 
 // Over lets f read from a view what the claim is about. again says that what f
@@ -59,6 +61,9 @@ func Over(v *store.View, claim group.Claim, w World, f func(r Reads)) (again boo
 	foreign := tx.TakeForeign() || r.foreign
 	if foreign && claim.Generation < v.Owned.Generation {
 		return false, moved(v)
+	}
+	if w.Found != nil && !tx.UsedNow() {
+		w.Found(tx.Finds())
 	}
 	return tx.UsedNow(), tx.Err()
 }

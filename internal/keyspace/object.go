@@ -97,6 +97,12 @@ type item struct {
 // Open returns the live object at key, or nil. A key whose deadline has passed
 // is absent; a writing transaction removes it on the way.
 func (t *Tx) Open(db uint8, key []byte) *Object {
+	o := t.open(db, key)
+	t.looked(o != nil)
+	return o
+}
+
+func (t *Tx) open(db uint8, key []byte) *Object {
 	t.touch(db, key)
 	slot := t.slot(key)
 	pdb := t.Databases.Physical(db)
@@ -117,6 +123,7 @@ func (t *Tx) Open(db uint8, key []byte) *Object {
 	}
 	if t.writable {
 		o.Delete()
+		t.finds.Expired++
 	}
 	return nil
 }

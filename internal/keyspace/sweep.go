@@ -103,6 +103,7 @@ func (t *Tx) Expire(slot uint16, limit int) int {
 			t.ReportRow(err)
 		case o.Expire <= t.Now && o.Expire != 0:
 			o.Delete()
+			t.finds.Expired++
 		}
 	}
 	return len(rows)

@@ -101,15 +101,21 @@ type Tx struct {
 	Env
 	effects
 	ending
+	finder
+	budget
 	base     Reader
 	writable bool
 	usedNow  bool
-	steps    int
-	stepsMax int // 0: no limit
 	writes   int
 	before   map[uint32]int64 // physical database -> keys in the state read
 	dbs      *Databases       // as it was before the transaction
 	buf, val []byte           // scratch: a row, a value
+}
+
+// budget is how much work a transaction has done and may do.
+type budget struct {
+	steps    int
+	stepsMax int // 0: no limit
 }
 
 // NewTx returns a writable transaction over base.

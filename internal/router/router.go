@@ -166,6 +166,13 @@ func (r *Router) SetSlots(ctx context.Context, id cluster.ShardID, slots cluster
 // MetUnreadable is to be called when a read met a row that can't be read.
 func (r *Router) MetUnreadable(err *keyspace.RowError) { r.host.MetUnreadable(err) }
 
+// MetKeys is to be called with what reads have found.
+func (r *Router) MetKeys(n keyspace.Finds) { r.host.MetKeys(n) }
+
+// Finds returns what commands have found that this node has evaluated: as the leader of
+// a shard, or for its own clients.
+func (r *Router) Finds() keyspace.Finds { return r.host.Finds() }
+
 // Unreadable returns how often this node has met rows that can't be read.
 func (r *Router) Unreadable() uint64 { return r.host.Unreadable() }
 

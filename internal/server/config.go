@@ -176,7 +176,7 @@ func configHandlers() map[string]handler {
 			}
 			r.OK()
 		},
-		"config|resetstat": func(r *request, _ [][]byte) { r.s.stats.reset(); r.OK() },
+		"config|resetstat": func(r *request, _ [][]byte) { r.s.stats.reset(r.s.cfg.Router.Finds()); r.OK() },
 		"config|rewrite":   func(r *request, _ [][]byte) { r.Error("ERR The server is running without a config file") },
 		"config|help":      help,
 	}

@@ -74,7 +74,7 @@ func (l *lane) read(q *shard.Read, claim group.Claim, f func(tx eval.Reads)) (te
 		if got.err != nil {
 			return router.ErrRead(id), nil
 		}
-		again, err := over(got, claim, eval.World{Now: got.now, Rand: l.rand, Unreadable: l.router.MetUnreadable}, f)
+		again, err := over(got, claim, eval.World{Now: got.now, Rand: l.rand, Unreadable: l.router.MetUnreadable, Found: l.router.MetKeys}, f)
 		if ref, ok := errors.AsType[*group.Refusal](err); ok {
 			return "", ref
 		}

@@ -237,8 +237,12 @@ func infoStats(s *Server, w *infoWriter) {
 		rejected += stats.rejected[i].Load()
 	}
 	w.field("rejected_connections", rejected)
-	for _, name := range []string{"sync_full", "sync_partial_ok", "sync_partial_err", "expired_keys", "evicted_keys", "evicted_clients",
-		"keyspace_hits", "keyspace_misses", "pubsub_channels", "pubsub_patterns", "latest_fork_usec", "total_forks"} {
+	found := stats.since(s.cfg.Router.Finds())
+	w.field("expired_keys", found.Expired)
+	w.field("keyspace_hits", found.Hits)
+	w.field("keyspace_misses", found.Misses)
+	for _, name := range []string{"sync_full", "sync_partial_ok", "sync_partial_err", "evicted_keys", "evicted_clients",
+		"pubsub_channels", "pubsub_patterns", "latest_fork_usec", "total_forks"} {
 		w.field(name, 0)
 	}
 	w.field("total_error_replies", stats.errors.Load())

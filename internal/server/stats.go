@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tutti/internal/command"
+	"tutti/internal/keyspace"
 )
 
 // stats counts since the start or CONFIG RESETSTAT, but for what is a level and
@@ -28,6 +29,7 @@ type stats struct {
 
 	mu    sync.Mutex // guards all below
 	codes map[string]int64
+	found keyspace.Finds // what does not count any more of what commands found
 	// The rate of commands is measured from one INFO to the next.
 	rateAt    time.Time
 	rateCount int64
@@ -69,8 +71,15 @@ func (s *stats) init(table *command.Table) {
 	s.rateAt = time.Now()
 }
 
-// reset forgets the counts.
-func (s *stats) reset() {
+// since returns what commands have found since the last reset, given all.
+func (s *stats) since(all keyspace.Finds) keyspace.Finds {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return keyspace.Finds{Hits: all.Hits - s.found.Hits, Misses: all.Misses - s.found.Misses, Expired: all.Expired - s.found.Expired}
+}
+
+// reset forgets the counts; found is what commands have found so far.
+func (s *stats) reset(found keyspace.Finds) {
 	for _, n := range []*atomic.Int64{&s.connections, &s.commands, &s.handshakesFailed, &s.conflicts, &s.bytesIn, &s.bytesOut, &s.errors} {
 		n.Store(0)
 	}
@@ -88,6 +97,7 @@ func (s *stats) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.codes)
+	s.found = found
 	s.rateAt, s.rateCount, s.rate = time.Now(), 0, 0
 }
 

@@ -10,6 +10,7 @@ import (
 // anybody may read.
 type meter struct {
 	unreadable
+	finds
 	// commit is the time from the proposal of a batch to its being applied here;
 	// cycle that of one turn of an event loop.
 	commit, cycle histogram.Histogram

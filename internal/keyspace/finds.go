@@ -1,0 +1,29 @@
+package keyspace
+
+// Finds counts what commands found, for those who watch: keys that were there when a
+// command looked for them, keys that were not, and keys that were removed because
+// their deadline had passed.
+type Finds struct{ Hits, Misses, Expired int64 }
+
+// finder counts them in a transaction. Not every command counts: looking for a key to
+// write it is no hit, as in Redis.
+type finder struct {
+	finds    Finds
+	counting bool
+}
+
+// CountLookups says whether looking for a key counts from here on.
+func (f *finder) CountLookups(on bool) { f.counting = on }
+
+// Finds returns what was found so far, undone commands included.
+func (f *finder) Finds() Finds { return f.finds }
+
+func (f *finder) looked(found bool) {
+	switch {
+	case !f.counting:
+	case found:
+		f.finds.Hits++
+	default:
+		f.finds.Misses++
+	}
+}
