@@ -54,5 +54,34 @@ func joins() []Mutant {
 			if trust.Refused(err) {`, `
 			if false {`,
 		}}},
+		{"keep-links-of-removed", "links to a node that was removed stay", sim("TestRemovedNodeIsShutOut"), []Edit{{
+			"internal/node/maps.go", `
+			k.links.Forget(node)`, `
+			_ = node`,
+		}}},
+		{"turn-without-all", "a phase of a rotation begins before all members are done with the last", sim("TestAuthorityIsReplacedUnderFaults"), []Edit{{
+			"internal/meta/rotation.go", `
+			if all[x.ID].Generation < c.Map.Trust {`, `
+			if _, _ = all, x; false {`,
+		}}},
+		{"sign-before-trusted", "a new authority signs before all trust it", sim("TestAuthorityIsReplacedUnderFaults"), []Edit{{
+			"internal/meta/rotation.go", `
+			if err := c.SetAuthority(Authority{ID: old.ID + 1, State: Prepared, CA: ca}); err != nil {`, `
+			if err := c.SetAuthority(Authority{ID: old.ID, State: Retiring, CA: old.CA}); err != nil {
+				return err
+			}
+			if err := c.SetAuthority(Authority{ID: old.ID + 1, State: Signing, CA: ca}); err != nil {`,
+		}}},
+		{"forget-the-old-at-once", "the old authority goes while certificates are shown that it has signed", sim("TestAuthorityIsReplacedUnderFaults"), []Edit{{
+			"internal/meta/rotation.go", `
+			a.State = Retiring`, `
+			c.tx.Delete(authorityRow(a.ID))
+			continue`,
+		}}},
+		{"confirm-unsaved", "a node tells of certificates that a power cut may take", sim("TestRotationSurvivesPowerCuts"), []Edit{{
+			"internal/node/certs.go", `
+			if err := next.Save(k.cfg.FS, k.cfg.Dir); err != nil {`, `
+			if err := error(nil); err != nil {`,
+		}}},
 	}
 }

@@ -37,9 +37,10 @@ var errMoot = errors.New("moot")
 //	drain N | undrain N                  has the replicas of a node move to others; or no more
 //	remove N                             takes a node out as soon as it has no replicas
 //	policy NAME VALUE …                  see TUTTI.POLICY
+//	rotate                               has the authority of the cluster replaced
 //	die N                                power cut for ever
 //
-// All from join to policy are an operator's orders: they are given at once, and
+// All from join to rotate are an operator's orders: they are given at once, and
 // carried out in their order when the cluster can do it.
 var actions = map[string]func(c *Cluster, a *action.Action) error{
 	"start":    (*Cluster).doStart,
@@ -69,6 +70,7 @@ var actions = map[string]func(c *Cluster, a *action.Action) error{
 	"drain":    ordered(operator.doDrain),
 	"undrain":  ordered(operator.doDrain),
 	"policy":   ordered(operator.doPolicy),
+	"rotate":   ordered(operator.doRotate),
 }
 
 func ordered(do func(o operator, a *action.Action) error) func(c *Cluster, a *action.Action) error {

@@ -46,6 +46,7 @@ var allChanges = []change{
 	{"replace dead", (*changer).replaceDead},
 	{"leave", (*changer).leave},
 	{"return of removed", (*changer).returnRemoved},
+	{"rotate", (*changer).rotate},
 }
 
 const (
@@ -241,7 +242,11 @@ func (ch *changer) join() []string {
 	line := fmt.Sprint("join ", c.Nodes()+1)
 	switch c.Rand.IntN(4) {
 	case 0:
-		line += " rival"
+		// Who is in and has not heard it needs another token once there is a new
+		// authority, and so would his rival.
+		if !slices.ContainsFunc(ch.kinds, func(k change) bool { return k.name == "rotate" }) {
+			line += " rival"
+		}
 	case 1:
 		line += fmt.Sprint(" ttl=", tokenTime)
 	}
@@ -352,3 +357,5 @@ func (ch *changer) returnRemoved() []string {
 	}
 	return nil
 }
+
+func (ch *changer) rotate() []string { return []string{"rotate"} }

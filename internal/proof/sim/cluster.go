@@ -22,6 +22,9 @@ type Options struct {
 	// AutoPlace lets the cluster decide where replicas are; otherwise the test
 	// does.
 	AutoPlace bool
+	// Secured lets nodes speak TLS among themselves. Nothing befalls their frames
+	// then, which nobody can tell in it.
+	Secured bool
 	// Formats are the versions that nodes confirm from their next start on; those
 	// that are not there the newest.
 	Formats map[int]cluster.Version

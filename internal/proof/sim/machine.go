@@ -143,7 +143,7 @@ func (c *Cluster) config(m *machine, d *disk) node.Config {
 	}
 	cfg := node.Config{Dir: m.dir, FS: d.fs(), LogBytesMax: c.opts.LogBytesMax, MemtableBytes: memtableBytes, ScrubEvery: c.opts.ScrubEvery,
 		Logger:        slog.New(slog.NewTextHandler(&m.log, &slog.HandlerOptions{Level: level})),
-		ListenClients: c.Net.Listen, ListenPeers: c.Net.Listen,
+		ListenClients: c.Net.Listen, ListenPeers: c.Net.Listen, Dial: c.Net.sealed(m.name),
 		DialPeer: func(ctx context.Context, to node.Member) (net.Conn, error) { return c.Net.Dial(ctx, m.name, to.Peer) },
 		SecurePeer: func(ctx context.Context, conn net.Conn) (net.Conn, cluster.NodeID, error) {
 			if conn.(*Conn).sealed {
@@ -155,6 +155,9 @@ func (c *Cluster) config(m *machine, d *disk) node.Config {
 		},
 		Rand: lockedRand(rand.NewPCG(c.opts.Seed, uint64(100+m.id))), Entropy: m.entropy,
 		Failed: func(err error) { c.nodeFailed(m, d, err) }, Debug: true, Formats: c.opts.Formats[m.id],
+	}
+	if c.opts.Secured {
+		cfg.DialPeer, cfg.SecurePeer = nil, nil
 	}
 	cfg.Clock.Wall = m.clock.Wall
 	gate := m.gate

@@ -85,6 +85,12 @@ func (c operator) doPolicy(a *action.Action) error {
 	return nil
 }
 
+// doRotate is the line "rotate".
+func (c operator) doRotate(*action.Action) error {
+	c.desk.orders.give(order{what: "rotate"})
+	return nil
+}
+
 // doDie is the line "die N".
 func (c operator) doDie(a *action.Action) error {
 	i := a.Node(c.Nodes())
@@ -226,6 +232,7 @@ func (c operator) Settle() {
 	r := registrar{c}
 	r.waitIn()
 	defer r.checkMembers()
+	defer newKeeper(c.Cluster).waitTurned()
 	defer c.waitMaps()
 	if c.opts.AutoPlace {
 		c.waitPlan()

@@ -168,6 +168,18 @@ func (n *Network) Reset(a, b string) {
 	}
 }
 
+// held counts the connections with another host that one has not closed.
+func (n *Network) held(host, with string) (count int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.conns {
+		if c.local == host && c.remote == with {
+			count++
+		}
+	}
+	return count
+}
+
 // Close ends all connections: nothing moves any more.
 func (n *Network) Close() {
 	n.mu.Lock()

@@ -14,7 +14,7 @@ import (
 
 // order is one thing that an operator wants of a cluster.
 type order struct {
-	what  string        // join, drain, undrain, remove, place, policy
+	what  string        // join, drain, undrain, remove, place, policy, rotate
 	node  int           // whom to take in or out
 	shard int           // what to place
 	on    []int         // where
@@ -173,6 +173,8 @@ func (o *orders) try(x order) bool {
 		return o.settle("TUTTI.MEMBER", "UNDRAIN", fmt.Sprint(x.node))
 	case "policy":
 		return o.settle(append([]string{"TUTTI.POLICY"}, strings.Fields(x.text)...)...)
+	case "rotate":
+		return o.settle("TUTTI.CERT", "ROTATE")
 	case "join":
 		o.makeToken(x)
 		in, _ := o.isIn(x.node)

@@ -17,6 +17,7 @@ var autoChanges = []change{
 	{"drain and leave", (*changer).drainOut},
 	{"die", (*changer).die},
 	{"return of removed", (*changer).returnRemoved},
+	{"rotate", (*changer).rotate},
 }
 
 // deadAfter is so short that nodes are given up, and taken back, all the time.

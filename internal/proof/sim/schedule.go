@@ -20,6 +20,7 @@ import (
 //	shards 1
 //	log-bytes 4096
 //	placing auto                the cluster places its replicas; or manual
+//	secured true                nodes speak TLS among themselves
 //	load clients=6 keys=8 …     see LoadOptions
 //	for 15s                     how long the load runs before all is mended
 //	1.250s crash 2 keep=50 seed=7
@@ -45,6 +46,9 @@ func (s *Schedule) String() string {
 	fmt.Fprintf(&b, "seed %d\nnodes %d\nshards %d\nlog-bytes %d\n", s.Options.Seed, s.Options.Nodes, s.Options.Shards, s.Options.LogBytesMax)
 	if s.Options.AutoPlace {
 		fmt.Fprintln(&b, "placing auto")
+	}
+	if s.Options.Secured {
+		fmt.Fprintln(&b, "secured true")
 	}
 	fmt.Fprintf(&b, "load clients=%d keys=%d ops=%d think=%v timeout=%v kinds=%s\nfor %v\n",
 		s.Load.Clients, s.Load.Keys, s.Load.KeyOps, s.Load.Think, s.Load.Timeout, strings.Join(s.Load.Kinds, ","), s.For)
@@ -83,6 +87,8 @@ func (s *Schedule) line(line string) (err error) {
 		s.Options.LogBytesMax, err = strconv.ParseInt(rest, 10, 64)
 	case "placing":
 		s.Options.AutoPlace = rest == "auto"
+	case "secured":
+		s.Options.Secured, err = strconv.ParseBool(rest)
 	case "for":
 		s.For, err = time.ParseDuration(rest)
 	case "load":

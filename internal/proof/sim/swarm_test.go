@@ -76,6 +76,7 @@ func draw(seed uint64, life time.Duration) *Schedule {
 			}
 		}
 	}
+	s.Options.Secured = r.IntN(3) == 0
 	return s
 }
 
@@ -86,6 +87,10 @@ func swarm(t *testing.T, seed uint64, life time.Duration) *stats {
 		n = c.Nemesis()
 		if s.Load.timed() {
 			n.Spare("clock")
+		}
+		if s.Options.Secured {
+			n.Spare("frames")
+			n.Spare("corruption")
 		}
 		defer func() { s.Steps = n.Steps }()
 		n.Run(life)
