@@ -82,9 +82,9 @@ func (c *Cluster) TryStart(i int) error {
 	}
 	struck, _ := d.faulty()
 	switch {
-	case struck:
 	case m.leaves && errors.Is(err, node.ErrRemoved):
 		m.dead = err
+	case struck:
 	case m.rotten != "" && isDamage(err):
 		c.bury(m, err)
 	default:
@@ -240,10 +240,10 @@ func (c *Cluster) judge(m *machine, err error) {
 	switch {
 	case retried != "":
 		c.t.Errorf("%s node %d fsynced %s again after that had failed", stamp(), m.id, retried)
-	case struck:
-	case m.rotten != "" && isDamage(err): // it is rebuilt when it starts again
 	case m.leaves && errors.Is(err, node.ErrRemoved):
 		m.dead = err
+	case struck:
+	case m.rotten != "" && isDamage(err): // it is rebuilt when it starts again
 	case c.opts.Expect != "" && strings.Contains(err.Error(), c.opts.Expect):
 	default:
 		c.t.Errorf("%s node %d failed: %v", stamp(), m.id, err)
