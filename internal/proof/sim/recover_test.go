@@ -3,8 +3,13 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"tutti/internal/node"
 )
@@ -78,4 +83,86 @@ func TestRecoverFromOneCopy(t *testing.T) {
 		}
 		c.Start(3)
 	})
+}
+
+// The power goes at every change to the disk (a part of them here, all with
+// TUTTI_SIM_EVERY=1) that a recovery makes. Run again it finishes; the node then has
+// all that its copies held, and decides alone.
+func TestRecoverySurvivesPowerCuts(t *testing.T) {
+	step := int(env("TUTTI_SIM_EVERY", 7))
+	bubble(t, Options{Seed: 321, AutoPlace: true}, func(t *testing.T, all *Cluster) {
+		c := operator{all}
+		c.WaitLeader(1)
+		for n := range 30 {
+			c.ask("SET", fmt.Sprint("key", n), "v")
+		}
+		time.Sleep(time.Second) // so that node 3 has been told of all of them
+		for i := 1; i <= 3; i++ {
+			c.Crash(i)
+		}
+		m := c.machine(3)
+		cuts := recoverCutOff(t, m.disk.mem, m.dir, step)
+		finished := 0
+		for i, left := range cuts {
+			m.disk = newDisk(left, m.gate, &m.room)
+			_, err := c.recover(3)
+			if errors.Is(err, node.ErrNotNeeded) {
+				finished, err = finished+1, nil
+			}
+			if err != nil {
+				t.Fatalf("power cut %d of %d: %v", i+1, len(cuts), err)
+			}
+			c.Start(3)
+			c.waitShape([]int{3}, nil)
+			k := c.Client("").At(3)
+			if got := Text(k.Must("DBSIZE")); got != "30" {
+				t.Errorf("power cut %d of %d: %s keys are left of 30", i+1, len(cuts), got)
+			}
+			k.Must("SET", "new", "v")
+			k.Close()
+			if known, err := node.ReadMap(m.disk.mem, m.dir); err != nil || len(known.Members) != 1 {
+				t.Errorf("power cut %d of %d: %+v, %v", i+1, len(cuts), known, err)
+			}
+			c.Crash(3)
+		}
+		t.Logf("%d power cuts, %d behind the end", len(cuts), finished)
+		if finished == 0 || finished > len(cuts)/2 {
+			t.Errorf("%d of %d disks were recovered already", finished, len(cuts))
+		}
+		c.machine(3).disk = newDisk(cuts[0], m.gate, &m.room)
+		c.discard(1, nil)
+		c.discard(2, nil)
+	})
+}
+
+// recoverCutOff recovers a copy of a disk and returns how a power cut would have left
+// it at every step-th change, and at the end.
+func recoverCutOff(t *testing.T, mem *vfs.MemFS, dir string, step int) (cuts []*vfs.MemFS) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(321, 6))
+	work := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: r})
+	cut := func() {
+		cuts = append(cuts, work.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: len(cuts) % 3 * 50, RNG: r}))
+	}
+	var mu sync.Mutex // guards cuts and changes: a store works on several goroutines
+	changes := 0
+	fs := errorfs.Wrap(work, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			if changes++; changes%step == 0 {
+				cut()
+			}
+		}
+		return nil
+	}))
+	plan, err := node.PlanRecovery(fs, dir)
+	if err == nil {
+		err = plan.Recover()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut()
+	return cuts
 }
