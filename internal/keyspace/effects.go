@@ -2,7 +2,6 @@ package keyspace
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -12,7 +11,7 @@ import (
 type effects struct {
 	ops    []op
 	at     map[uint64]int32 // hash of a row -> ops; see find
-	order  []int32          // ops sorted by row; ops[len(order):] are not in it yet
+	order  order            // ops by row
 	size   int              // bytes of ops
 	marks  []marked         // outermost first
 	undo   []undo           // oldest first
@@ -35,7 +34,8 @@ func (e *effects) reset() {
 	clear(e.counts)
 	clear(e.ops)
 	clear(e.undo)
-	e.ops, e.order, e.size, e.marks, e.undo, e.arena = e.ops[:0], e.order[:0], 0, e.marks[:0], e.undo[:0], e.arena[:0]
+	e.order.reset()
+	e.ops, e.size, e.marks, e.undo, e.arena = e.ops[:0], 0, e.marks[:0], e.undo[:0], e.arena[:0]
 	if cap(e.arena) > arenaKeep {
 		e.arena = nil
 	}
@@ -97,29 +97,10 @@ func (e *effects) put(row, val []byte) {
 // Size returns the bytes of all effects so far.
 func (e *effects) Size() int { return e.size }
 
-// sorted brings order up to date. Few new writes are inserted one by one: a
-// batch that alternates writes and range reads would else sort itself again
-// and again.
-func (e *effects) sorted() []int32 {
-	less := func(i, j int32) int { return bytes.Compare(e.ops[i].row, e.ops[j].row) }
-	if n := len(e.ops) - len(e.order); n > 16 {
-		for len(e.order) < len(e.ops) {
-			e.order = append(e.order, int32(len(e.order)))
-		}
-		slices.SortFunc(e.order, less)
-		return e.order
-	}
-	for k := len(e.order); k < len(e.ops); k++ {
-		at, _ := slices.BinarySearchFunc(e.order, int32(k), less)
-		e.order = slices.Insert(e.order, at, int32(k))
-	}
-	return e.order
-}
-
 // Effects calls put for every row written and del for every row deleted, in
 // row order. The slices belong to the transaction.
 func (e *effects) Effects(put func(row, val []byte), del func(row []byte)) {
-	for _, i := range e.sorted() {
+	for _, i := range e.whole() {
 		if o := e.ops[i]; o.val == nil {
 			del(o.row)
 		} else {

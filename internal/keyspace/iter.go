@@ -1,9 +1,6 @@
 package keyspace
 
-import (
-	"bytes"
-	"slices"
-)
+import "bytes"
 
 type emptyIter struct{}
 
@@ -21,40 +18,36 @@ func (*emptyIter) Close() error       { return nil }
 type mergeIter struct {
 	t    *Tx
 	base Iterator
-	own  []int32 // ops of the range, in row order
+	own  ownRows
 
 	back   bool // direction of the last move
 	baseOK bool
-	i      int // position in own, valid if 0 <= i < len(own)
 	onOwn  bool
 	valid  bool
 }
 
-func (m *mergeIter) row(i int) []byte { return m.t.ops[m.own[i]].row }
-
 func (m *mergeIter) First() bool {
-	m.back, m.i, m.baseOK = false, 0, m.base.First()
+	m.own.first()
+	m.back, m.baseOK = false, m.base.First()
 	return m.settle()
 }
 
 func (m *mergeIter) Last() bool {
-	m.back, m.i, m.baseOK = true, len(m.own)-1, m.base.Last()
+	m.own.last()
+	m.back, m.baseOK = true, m.base.Last()
 	return m.settle()
 }
 
 func (m *mergeIter) SeekGE(row []byte) bool {
-	m.back, m.i, m.baseOK = false, m.find(row), m.base.SeekGE(row)
+	m.own.seek(row, false)
+	m.back, m.baseOK = false, m.base.SeekGE(row)
 	return m.settle()
 }
 
 func (m *mergeIter) SeekLT(row []byte) bool {
-	m.back, m.i, m.baseOK = true, m.find(row)-1, m.base.SeekLT(row)
+	m.own.seek(row, true)
+	m.back, m.baseOK = true, m.base.SeekLT(row)
 	return m.settle()
-}
-
-func (m *mergeIter) find(row []byte) int {
-	i, _ := slices.BinarySearchFunc(m.own, row, func(i int32, row []byte) int { return bytes.Compare(m.t.ops[i].row, row) })
-	return i
 }
 
 func (m *mergeIter) Next() bool {
@@ -86,10 +79,10 @@ func (m *mergeIter) Prev() bool {
 // step moves past the current row, on both sides where both stand on it.
 func (m *mergeIter) step() {
 	if m.onOwn {
-		if m.baseOK && bytes.Equal(m.base.Key(), m.row(m.i)) {
+		if m.baseOK && bytes.Equal(m.base.Key(), m.own.row()) {
 			m.stepBase()
 		}
-		m.stepOwn()
+		m.own.step(m.back)
 		return
 	}
 	m.stepBase()
@@ -103,28 +96,20 @@ func (m *mergeIter) stepBase() {
 	}
 }
 
-func (m *mergeIter) stepOwn() {
-	if m.back {
-		m.i--
-	} else {
-		m.i++
-	}
-}
-
 // settle chooses the side whose row comes first and skips deleted rows.
 func (m *mergeIter) settle() bool {
 	for {
-		ownOK := m.i >= 0 && m.i < len(m.own)
+		ownOK := m.own.ok()
 		if !ownOK && !m.baseOK {
 			m.valid = false
 			return false
 		}
 		m.valid, m.onOwn = true, ownOK
 		if ownOK && m.baseOK {
-			c := bytes.Compare(m.row(m.i), m.base.Key())
+			c := bytes.Compare(m.own.row(), m.base.Key())
 			m.onOwn = c == 0 || (c < 0) != m.back
 		}
-		if !m.onOwn || m.t.ops[m.own[m.i]].val != nil {
+		if !m.onOwn || m.own.op().val != nil {
 			m.t.Spend(1)
 			m.valid = m.t.err == nil
 			return m.valid
@@ -138,14 +123,14 @@ func (m *mergeIter) Key() []byte {
 		return nil
 	}
 	if m.onOwn {
-		return m.row(m.i)
+		return m.own.row()
 	}
 	return m.base.Key()
 }
 
 func (m *mergeIter) Value() []byte {
 	if m.onOwn {
-		return m.t.ops[m.own[m.i]].val
+		return m.own.op().val
 	}
 	return m.base.Value()
 }

@@ -62,9 +62,7 @@ func (e *effects) rollback(m Mark) {
 		delete(e.at, hash)
 		e.size -= len(e.ops[i].row) + len(e.ops[i].val)
 	}
-	if len(e.order) > to.ops {
-		e.order = slices.DeleteFunc(e.order, func(i int32) bool { return int(i) >= to.ops })
-	}
+	e.order.truncate(to.ops)
 	clear(e.ops[to.ops:])
 	e.ops = e.ops[:to.ops]
 	clear(e.undo[to.undo:])

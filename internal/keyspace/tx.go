@@ -1,10 +1,6 @@
 package keyspace
 
-import (
-	"bytes"
-	"slices"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // WriteSetMax bounds the effects of one command, in bytes of rows. It is what
 // one raft entry carries at most beside its batch.
@@ -260,15 +256,9 @@ func (t *Tx) Iter(lower, upper []byte) Iterator {
 	if len(t.ops) == 0 {
 		return &baseIter{base, t}
 	}
-	order := t.sorted()
-	find := func(row []byte) int {
-		i, _ := slices.BinarySearchFunc(order, row, func(i int32, row []byte) int { return bytes.Compare(t.ops[i].row, row) })
-		return i
-	}
-	lo, hi := find(lower), find(upper)
-	if lo >= hi {
+	own := t.between(lower, upper)
+	if len(own.runs) == 0 {
 		return &baseIter{base, t}
 	}
-	// A snapshot of the indices: Put may insert into t.order meanwhile.
-	return &mergeIter{t: t, base: base, own: slices.Clone(order[lo:hi])}
+	return &mergeIter{t: t, base: base, own: own}
 }
