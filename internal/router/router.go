@@ -177,14 +177,6 @@ func (r *Router) Finds() keyspace.Finds { return r.host.Finds() }
 func (r *Router) Unreadable() uint64 { return r.host.Unreadable() }
 
 // The errors of the form "-CODE what happened. Was it applied? What to do."
-func (r *Router) errDown(id cluster.ShardID) string {
-	return fmt.Sprintf("CLUSTERDOWN shard %d has had no leader for %v. Not applied, safe to retry.", id, r.cfg.Timeout)
-}
-
-func (r *Router) errUncertain(id cluster.ShardID) string {
-	return fmt.Sprintf("UNCERTAIN the leader of shard %d left before answering. The write may or may not have been applied. Read before you retry.", id)
-}
-
 func errBusy(id cluster.ShardID) string {
 	return fmt.Sprintf("BUSY shard %d has too much waiting. Not applied, safe to retry.", id)
 }

@@ -43,6 +43,7 @@ type call struct {
 	parked  bool      // waits for a leader, or for the session to be opened
 	certain bool      // no attempt was ever sent that may have been applied
 	before  bool      // certain, before the latest attempt
+	trial   trial
 }
 
 const (
@@ -66,7 +67,7 @@ func newStream(r *Router, id cluster.ShardID) *stream {
 func (s *stream) write(g *group.Group, done func(Result)) {
 	g.Shard, g.Session, g.Done = s.id, s.session, s.onReply
 	now := time.Now()
-	c := &call{g: g, done: done, end: g.Until, certain: true}
+	c := &call{g: g, done: done, end: g.Until, certain: true, trial: trial{began: now}}
 	if c.end.IsZero() {
 		c.end = now.Add(s.r.cfg.Timeout)
 	}
@@ -93,7 +94,7 @@ func (s *stream) write(g *group.Group, done func(Result)) {
 // openSession sends the group that opens the session; it has sequence 0. s.mu
 // is held.
 func (s *stream) openSession(now time.Time) {
-	c := &call{g: &group.Group{Shard: s.id, Session: s.session, Open: true, Done: s.onReply}, end: now.Add(s.r.cfg.Timeout), certain: true}
+	c := &call{g: &group.Group{Shard: s.id, Session: s.session, Open: true, Done: s.onReply}, end: now.Add(s.r.cfg.Timeout), certain: true, trial: trial{began: now}}
 	s.open[0] = c
 	s.send(c, now)
 }
@@ -107,12 +108,13 @@ func (s *stream) send(c *call, now time.Time) {
 		return
 	}
 	if !c.sent.IsZero() {
+		c.trial.left = c.trial.left || !c.certain && c.g.Term != lead.Term
 		again := *c.g
 		c.g = &again
 	}
 	c.g.Attempt++
 	c.g.Term, c.g.Floor = lead.Term, s.floor
-	c.sent, c.before, c.certain = now, c.certain, false
+	c.sent, c.before, c.certain, c.trial.refused = now, c.certain, false, false
 	sent := false
 	if lead.Node == s.r.cfg.Node {
 		sent = s.r.host.Submit(c.g)
@@ -199,12 +201,13 @@ func (s *stream) reply(reply group.Reply) {
 	switch reply.Status {
 	case group.OK, group.WatchFailed, group.NoSpace, group.Moved, group.UsersChanged:
 		if result.Reply = reply; reply.Status == group.OK && len(reply.Replies) < len(c.g.Cmds) {
-			result.Err = s.r.errUncertain(s.id) // whoever sent that is broken
+			result.Err = errBroken(s.id) // whoever sent that is broken
 		}
 		result.Reply.Replies = withDropped(reply.Replies, s.id)
 	case group.NotLeader, group.Lost:
 		s.said(reply)
-		c.certain = c.before && reply.Status == group.NotLeader
+		c.trial.refused = reply.Status == group.NotLeader
+		c.certain = c.before && c.trial.refused
 		s.again(c)
 		s.mu.Unlock()
 		return
@@ -218,9 +221,9 @@ func (s *stream) reply(reply group.Reply) {
 		result.Err = errBusy(s.id)
 	case group.NoSession:
 		s.opened = false
-		result.Err = s.r.errUncertain(s.id)
+		result.Err = errForgotten(s.id)
 	default:
-		result.Err = s.r.errUncertain(s.id)
+		result.Err = errForgotten(s.id)
 	}
 	s.finish(reply.Seq)
 	if reply.Seq == 0 {
@@ -298,13 +301,15 @@ func (s *stream) arm() {
 // have been lost.
 func (s *stream) tick() {
 	now := time.Now()
-	var over []*call
+	var over []outcome
 	s.mu.Lock()
 	s.armed = false
 	for seq, c := range s.open {
 		switch {
 		case now.After(c.end):
-			over = append(over, c)
+			if c.done != nil {
+				over = append(over, outcome{c.done, s.gaveUp(c, now)})
+			}
 			s.finish(seq)
 		case c.parked:
 			s.send(c, now)
@@ -320,15 +325,8 @@ func (s *stream) tick() {
 		s.arm()
 	}
 	s.mu.Unlock()
-	for _, c := range over {
-		if c.done == nil {
-			continue
-		}
-		if c.certain {
-			c.done(Result{Err: s.r.errDown(s.id)})
-		} else {
-			c.done(Result{Err: s.r.errUncertain(s.id)})
-		}
+	for _, o := range over {
+		o.done(o.result)
 	}
 }
 

@@ -417,6 +417,72 @@ func TestFloor(t *testing.T) {
 	})
 }
 
+// A group whose time is over says what has happened: not always that a leader left.
+func TestWhatIsSaidOfGroupsThatAreGivenUp(t *testing.T) {
+	const unsure = ". The write may or may not have been applied. Read before you retry."
+	for _, c := range []struct {
+		name     string
+		statuses []group.Status // of the attempts, one after the other
+		want     string
+	}{
+		{"no answer", nil, "UNCERTAIN node 1 leads shard 3 and has not answered for 5s: what came before takes long, or it reaches no majority of the nodes" + unsure},
+		{"lost", []group.Status{group.Lost}, "UNCERTAIN the leader of shard 3 left before answering, and no other has answered for 5s" + unsure},
+		{"refused", []group.Status{group.NotLeader}, "CLUSTERDOWN shard 3 has had no leader for 5s. Not applied, safe to retry."},
+		{"pruned", []group.Status{group.Pruned}, "UNCERTAIN shard 3 keeps no record of the commands of this node any more" + unsure},
+		{"no session", []group.Status{group.NoSession}, "UNCERTAIN shard 3 keeps no record of the commands of this node any more" + unsure},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newTestRouter(t, true)
+				r.leaderGone()
+				done := r.write("INCR a")
+				r.answer(0, 1, group.OK)
+				for len(done) == 0 {
+					if len(c.statuses) > 0 {
+						r.answer(1, r.attempt(1), c.statuses[0])
+					}
+					time.Sleep(retryEvery / 2)
+					synctest.Wait()
+				}
+				if got := (<-done).Err; !saidAt(got, c.want) {
+					t.Errorf("%s, want %s", got, c.want)
+				}
+				r.close()
+			})
+		})
+	}
+}
+
+// Where leaders have followed each other it names the one that leads now; where a leader
+// is known, but nothing could be sent to it, it names that.
+func TestWhatIsSaidNamesTheLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		r.leaderGone()
+		now := time.Now()
+		for _, c := range []struct {
+			call call
+			want string
+		}{
+			{call{trial: trial{began: now, left: true}}, "UNCERTAIN the leader of shard 3 left before answering, and node 1, which leads it now, has not answered either for 5s."},
+			{call{certain: true, trial: trial{began: now}}, "CLUSTERDOWN node 1 leads shard 3 and has not been reached from here for 5s. Not applied"},
+		} {
+			r.stream.mu.Lock()
+			got := r.stream.gaveUp(&c.call, now.Add(TimeoutDefault)).Err
+			r.stream.mu.Unlock()
+			if !strings.HasPrefix(got, c.want) {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		}
+		r.close()
+	})
+}
+
+// saidAt compares what was said but for how long it took, by up to one retry.
+func saidAt(got, want string) bool {
+	return strings.Replace(got, "5.1s", "5s", 1) == want
+}
+
 // TestClose fails what waits, once.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
