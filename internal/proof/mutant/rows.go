@@ -2,7 +2,7 @@ package mutant
 
 func rows() []Mutant {
 	return []Mutant{
-		{"keep-overwritten-row", "what a reader found is kept in memory though an entry has written the row since", rowcache("TestHitIsWhatTheSnapshotSays"), []Edit{{
+		{"keep-overwritten-row", "what a reader found is kept in memory though an entry has written the row since", sim("TestRowsInMemoryAreOfTheView"), []Edit{{
 			"internal/rowcache/rowcache.go", `
 			if *p.shared > at {
 				return
@@ -22,7 +22,7 @@ func rows() []Mutant {
 			}
 			err := late.remember()`,
 		}}},
-		{"row-of-later-entry", "a reader takes from memory what an entry after its view wrote", rowcache("TestHitIsWhatTheSnapshotSays"), []Edit{{
+		{"row-of-later-entry", "a reader takes from memory what an entry after its view wrote", sim("TestRowsInMemoryAreOfTheView"), []Edit{{
 			"internal/rowcache/rowcache.go", `
 			if rec == nil || rec.index() > at {`, `
 			if rec == nil {`,
