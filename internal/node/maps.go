@@ -133,10 +133,18 @@ func (k *mapKeeper) hear(b []byte) {
 	k.signal()
 }
 
-// asked answers a peer that has an older map.
+// asked answers a peer that has an older map, and asks one that has a newer one:
+// what this node asked when its own link came up is not answered if the peer's
+// was down then.
 func (k *mapKeeper) asked(from cluster.NodeID, b []byte) {
-	if m := k.holder.Map(); len(b) == 8 && binary.BigEndian.Uint64(b) < m.Epoch {
+	if len(b) != 8 {
+		return
+	}
+	switch m, epoch := k.holder.Map(), binary.BigEndian.Uint64(b); {
+	case epoch < m.Epoch:
 		k.links.Send(from, peer.Bulk, kindMap, m.Encode)
+	case epoch > m.Epoch:
+		k.linkUp(from)
 	}
 }
 
