@@ -83,7 +83,7 @@ func nodeDrainCommand() *cobra.Command {
 	var o leaving
 	c := &cobra.Command{
 		Use: "drain NODE", Short: "Move everything that a node holds to others", Args: cobra.ExactArgs(1),
-		Long: "Moves leadership, votes and copies of a node to others, and waits until nothing is left\nthere. The node goes on to serve clients. Interrupted, the drain goes on by itself.",
+		Long: "Moves leadership, votes and copies of a node to others, and waits until nothing is left\nthere. Then the node closes the connections of its clients, each when its commands are answered,\nand sends those who come to other nodes. Interrupted, the drain goes on by itself.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			_, err := drainNode(o, args[0])
 			return err

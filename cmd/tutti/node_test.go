@@ -43,10 +43,19 @@ func TestNodesLeave(t *testing.T) {
 	if n := c.nodes(t); n["node-2"].State != "draining" || n["node-2"].Votes+n["node-2"].Learns+n["node-2"].Leads != 0 || n["node-4"].Votes != 2 {
 		t.Errorf("node 2 is drained, node 4 votes for it: %+v", n)
 	}
-	if r := c.cli(t, 1, "GET", "k"); r.out != "v\n" {
-		t.Errorf("through the drained node: %+v", r)
-	}
+	eventually(t, func() error { // it learns of the end of the drain after whoever has asked
+		if r := c.cli(t, 1, "GET", "k"); r.code == 0 || !strings.Contains(r.errors, "this node is drained. Not applied. Use another one: "+c.addr(0)) {
+			return fmt.Errorf("through the drained node: %+v", r)
+		}
+		return nil
+	})
 	c.node(t, "undrain", "2").wants(t, 0)
+	eventually(t, func() error {
+		if r := c.cli(t, 1, "GET", "k"); r.out != "v\n" {
+			return fmt.Errorf("through the node that was taken back: %+v", r)
+		}
+		return nil
+	})
 	c.node(t, "remove", "node-5").wants(t, 0)
 	c.node(t, "remove", "node-4").wants(t, 0)
 	if n := c.nodes(t); len(n) != 3 || n["node-4"].ID != 0 {

@@ -212,7 +212,7 @@ func open(cfg Config) (_ *Node, err error) {
 		clients.Close()
 		return nil, err
 	}
-	n.openServer(clients)
+	n.serve(clients)
 	if err := n.telling.open(); err != nil {
 		return nil, err
 	}
@@ -395,9 +395,11 @@ func (n *Node) openShards() (err error) {
 		n.host.MapChanged()
 		n.watch.signal()
 		n.certs.signal()
+		n.server.SetDrained(refusal(n.maps.Map(), n.self.Node))
 	}
 	n.keeper.open(n.links, n.router)
 	n.users.open(n.links, n.router)
+	n.makeServer()
 	n.host.Start()
 	n.links.Start()
 	n.keeper.run()
@@ -416,12 +418,18 @@ func (n *Node) leadChanged(shard cluster.ShardID, l shard.Lead) {
 	}
 }
 
-func (n *Node) openServer(l net.Listener) {
+// makeServer makes the server, which the keeper of the map tells whether the node
+// is drained.
+func (n *Node) makeServer() {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
 	info.Map, info.Client, info.Rows = n.maps, n.self.Client, n.state.Rows
 	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy})
+	n.server.SetDrained(refusal(n.maps.Map(), n.self.Node))
+}
+
+func (n *Node) serve(l net.Listener) {
 	n.wg.Go(func() {
 		if err := n.server.Serve(l); err != nil {
 			n.cfg.Logger.Error("serve clients", slog.Any("error", err))

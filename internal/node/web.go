@@ -63,6 +63,9 @@ func (w *telling) ready(context.Context) (ok bool, why string) {
 	if n.server.Draining() {
 		return false, "the node is stopping"
 	}
+	if n.server.Drained() {
+		return false, "the node is drained"
+	}
 	for _, s := range n.maps.Map().Data() {
 		switch lead := n.router.Lead(s.ID).Node; {
 		case lead == 0:

@@ -45,10 +45,9 @@ type conn struct {
 
 // Why connections end that have not asked for it.
 var (
-	errDraining = errors.New("the node is stopping") // between two commands
-	errStopped  = errors.New("the node stops")
-	errKilled   = errors.New("killed by another client")
-	errSlow     = errors.New("the client does not take what it is sent")
+	errStopped = errors.New("the node stops")
+	errKilled  = errors.New("killed by another client")
+	errSlow    = errors.New("the client does not take what it is sent")
 )
 
 func newConn(s *Server, id uint64, nc net.Conn) *conn {
@@ -58,7 +57,7 @@ func newConn(s *Server, id uint64, nc net.Conn) *conn {
 	client := &lookout{nc: nc, received: &s.stats.bytesIn, lost: cut}
 	c.session.init(&c.face, s.cfg.Users.Set())
 	c.face.init(c.born)
-	c.in.init(s, nc, client)
+	c.in.init(s, nc, client, &c.face)
 	c.out.init(s, nc, cut)
 	c.wait = patience{gone: c.gone, patrol: &s.patrol, quiet: &c.session.quiet, client: client}
 	c.lanes = newLanes(c)
@@ -102,8 +101,9 @@ func (c *conn) serve() {
 			return
 		}
 		if _, refused := errors.AsType[*resp.ProtocolError](err); refused {
-			linger(c.nc)
+			linger(c.nc, lingerMax)
 		}
+		parts(c.nc, err)
 		c.in.release(c.lanes.anyUnsure())
 	}
 }
@@ -166,9 +166,9 @@ func (c *conn) push(frame []byte) { c.out.push(frame) }
 // linger takes what the client is still sending before the connection closes:
 // closing with bytes unread resets it, and the client might lose the answer
 // that says what was wrong.
-func linger(nc net.Conn) {
+func linger(nc net.Conn, atMost time.Duration) {
 	if half, ok := nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_ = nc.SetReadDeadline(time.Now().Add(lingerMax))
+		_ = nc.SetReadDeadline(time.Now().Add(atMost))
 		_, _ = io.CopyN(io.Discard, nc, lingerBytesMax)
 	}
 }

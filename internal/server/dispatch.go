@@ -20,7 +20,7 @@ func (c *conn) dispatch(args [][]byte) {
 		return
 	}
 	c.face.lastCmd.Store(&cmd.Name)
-	if c.surplus(cmd) || !c.permitted(cmd, args) {
+	if c.surplus(cmd) || !c.permitted(cmd, args) || c.misplaced(cmd) {
 		return
 	}
 	if c.hold(cmd); c.closed {

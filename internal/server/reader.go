@@ -1,7 +1,9 @@
 package server
 
 import (
+	"errors"
 	"net"
+	"os"
 	"time"
 
 	"tutti/internal/resp"
@@ -28,10 +30,14 @@ type reader struct {
 	since  time.Time    // when the command began that is incomplete; zero: none is
 	timed  bool         // a read deadline is set
 	begun  bool         // the client has sent something
+	face   *face        // of the client
+
+	departure departure
 }
 
-func (r *reader) init(s *Server, nc net.Conn, ahead *lookout) {
-	r.s, r.nc, r.ahead, r.limits = s, nc, ahead, s.config.limits.Load()
+func (r *reader) init(s *Server, nc net.Conn, ahead *lookout, f *face) {
+	r.s, r.nc, r.ahead, r.face, r.limits = s, nc, ahead, f, s.config.limits.Load()
+	r.departure.round = s.drain.round.Load()
 	r.rd = resp.NewReader(r, *r.limits)
 }
 
@@ -74,9 +80,16 @@ func (r *reader) Read(p []byte) (int, error) {
 		_ = r.nc.SetReadDeadline(deadline)
 		r.timed, r.ahead.timed = timed, false
 	}
-	if r.s.draining.Load() {
-		return 0, errDraining
+	if !r.leaving() {
+		n, err := r.receive(p)
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !r.leaving() {
+			return n, err
+		}
 	}
+	return r.lastWords(p)
+}
+
+func (r *reader) receive(p []byte) (int, error) {
 	n, err := r.nc.Read(p)
 	r.s.stats.bytesIn.Add(int64(n))
 	if !r.begun && n > 0 {

@@ -60,7 +60,7 @@ func (c *conn) shake() bool {
 		c.s.cfg.Logger.Debug("client connection ended: it does not speak TLS", "id", c.id, "remote", c.nc.RemoteAddr().String())
 		_ = record.Conn.SetWriteDeadline(time.Now().Add(lingerMax))
 		if _, err := record.Conn.Write([]byte(errNeedTLS)); err == nil {
-			linger(record.Conn)
+			linger(record.Conn, lingerMax)
 		}
 	}
 	return false

@@ -82,7 +82,7 @@ func (r *request) sentinelOthers(but cluster.NodeID, flags string) {
 	r.Array(len(others))
 	for _, x := range others {
 		f := flags
-		if t.presence.Silent[x.ID] {
+		if t.presence.Silent[x.ID] || flags == "slave" && x.State == cluster.Draining {
 			f = "s_down," + flags // clients leave it out
 		}
 		r.sentinelNode(x.Client, x, f)

@@ -11,7 +11,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"tutti/internal/acl"
@@ -101,7 +100,7 @@ type Server struct {
 	ctx       context.Context
 	cancel    context.CancelFunc
 	wg        sync.WaitGroup
-	draining  atomic.Bool
+	drain     drain
 	gate      gate
 
 	mu     sync.Mutex // guards what follows
@@ -188,7 +187,7 @@ const acceptPause = 50 * time.Millisecond
 func (s *Server) start(nc net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || s.door.deaf { // it came in at the last moment
 		nc.Close()
 		return
 	}
@@ -260,25 +259,6 @@ func (s *Server) Draining() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.door.deaf
-}
-
-// Drain ends every connection after the commands it has sent so far, and
-// returns when all have ended or ctx has.
-func (s *Server) Drain(ctx context.Context) {
-	s.CloseListeners()
-	s.draining.Store(true)
-	for _, c := range s.clients() {
-		_ = c.nc.SetReadDeadline(time.Now()) // wakes the idle ones
-	}
-	ended := make(chan struct{})
-	go func() {
-		s.wg.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-ctx.Done():
-	}
 }
 
 // Stop closes all connections; Close waits for them.
