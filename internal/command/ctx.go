@@ -47,16 +47,22 @@ type Ctx struct {
 	DB          uint8
 	Args        [][]byte // Args[0] is the name. Not to be changed or kept.
 	Users       UserRules
+	progress
+}
 
+// progress is how far the command has come.
+type progress struct {
+	Waited  bool // it waits already: an element of another type is not what it waits for
 	failed  bool
 	foreign bool
+	topics  [][]byte // see Wait
 }
 
 // Run evaluates cmd with its arity already checked, and appends its reply to
 // c.Out. If the command fails, what it wrote is taken back. It may be one that
 // another command calls: what that wrote before stays.
 func (c *Ctx) Run(cmd *Command) {
-	c.failed, c.foreign = false, false
+	c.failed, c.foreign, c.topics = false, false, nil
 	at := len(c.Out)
 	writable := c.Tx.Writable()
 	c.Tx.CountLookups(cmd.finds)
@@ -100,10 +106,10 @@ func RowErrorText(err *keyspace.RowError) string {
 }
 
 // Failed reports whether the last command answered with an error.
-func (c *Ctx) Failed() bool { return c.failed }
+func (c *progress) Failed() bool { return c.failed }
 
 // Foreign reports whether the last command came to a key of another shard.
-func (c *Ctx) Foreign() bool { return c.foreign }
+func (c *progress) Foreign() bool { return c.foreign }
 
 // Error answers with an error and takes back what the command wrote.
 func (c *Ctx) Error(text string) {

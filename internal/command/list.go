@@ -46,6 +46,22 @@ var listCommands = []Command{
 	{Name: "rpoplpush", Arity: 3, Flags: Write | DenyOOM, Keys: twoKeys, Group: "list", Since: "1.2.0",
 		Syntax: "source destination",
 		Doc:    "Moves the last element of one list to the head of another and returns it.", Run: rpoplpush},
+
+	{Name: "blpop", Arity: -3, Flags: Write | Blocking, Keys: keysBeforeLast, Group: "list", Since: "2.0.0",
+		Syntax: "key [key ...] timeout", Doc: "Removes and returns the first element of the first list that has one; waits for it if none has.",
+		Run: blpop, Waits: waitsSeconds(-1)},
+	{Name: "brpop", Arity: -3, Flags: Write | Blocking, Keys: keysBeforeLast, Group: "list", Since: "2.0.0",
+		Syntax: "key [key ...] timeout", Doc: "Removes and returns the last element of the first list that has one; waits for it if none has.",
+		Run: brpop, Waits: waitsSeconds(-1)},
+	{Name: "blmpop", Arity: -5, Flags: Write | Blocking | MovableKeys, Keys: numKeys(2), Group: "list", Since: "7.0.0",
+		Syntax: "timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+		Doc:    "Removes and returns elements from the first list that has any; waits for them if none has.", Run: blmpop, Waits: waitsSeconds(1)},
+	{Name: "blmove", Arity: 6, Flags: Write | DenyOOM | Blocking, Keys: twoKeys, Group: "list", Since: "6.2.0",
+		Syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
+		Doc:    "Moves an element from an end of one list to an end of another and returns it; waits for it if there is none.", Run: blmove, Waits: waitsSeconds(-1)},
+	{Name: "brpoplpush", Arity: 4, Flags: Write | DenyOOM | Blocking, Keys: twoKeys, Group: "list", Since: "2.2.0",
+		Syntax: "source destination timeout",
+		Doc:    "Moves the last element of one list to the head of another and returns it; waits for it if there is none.", Run: brpoplpush, Waits: waitsSeconds(-1)},
 }
 
 func lpush(c *Ctx)  { c.push(listHead, createList) }

@@ -128,23 +128,28 @@ func (c *Ctx) listPop(at int) (p listPop, ok bool) {
 }
 
 func lmpop(c *Ctx) {
-	p, ok := c.listPop(1)
-	if !ok {
-		return
+	if p, ok := c.listPop(1); ok {
+		popLists(c, p)
 	}
+}
+
+// popLists pops from the first of the lists that exists. With false the answer is
+// that there is none.
+func popLists(c *Ctx, p listPop) (answered bool) {
 	for _, key := range p.keys {
-		o, ok := c.open(key, keyspace.TypeList)
+		o, ok := source(c, key, keyspace.TypeList)
 		if !ok {
-			return
+			return true
 		}
 		if o != nil {
 			c.Array(2)
 			c.Bulk(key)
 			c.popMany(o, p.end, p.count)
-			return
+			return true
 		}
 	}
 	c.NullArray()
+	return false
 }
 
 func lmove(c *Ctx) {
@@ -162,20 +167,20 @@ func lmove(c *Ctx) {
 func rpoplpush(c *Ctx) { c.moveElement(listTail, listHead) }
 
 // moveElement moves one element from the list in argument 1 to that in
-// argument 2, which may be the same.
-func (c *Ctx) moveElement(from, to listEnd) {
-	src, ok := c.open(c.Args[1], keyspace.TypeList)
+// argument 2, which may be the same. With false the answer is that there is none.
+func (c *Ctx) moveElement(from, to listEnd) (answered bool) {
+	src, ok := source(c, c.Args[1], keyspace.TypeList)
 	if !ok {
-		return
+		return true
 	}
 	if src == nil {
 		c.Null()
-		return
+		return false
 	}
 	dst := src
 	if !bytes.Equal(c.Args[1], c.Args[2]) {
 		if dst, ok = c.create(c.Args[2], keyspace.TypeList); !ok {
-			return
+			return true
 		}
 	}
 	val := from.pop(src)
@@ -185,4 +190,5 @@ func (c *Ctx) moveElement(from, to listEnd) {
 	}
 	dst.Save()
 	c.Bulk(val)
+	return true
 }

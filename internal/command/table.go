@@ -89,10 +89,12 @@ type Keys struct {
 
 // The usual places of keys.
 var (
-	oneKey   = Keys{First: 1, Last: 1, Step: 1}
-	twoKeys  = Keys{First: 1, Last: 2, Step: 1}
-	allKeys  = Keys{First: 1, Last: -1, Step: 1}
-	keyPairs = Keys{First: 1, Last: -1, Step: 2}
+	oneKey  = Keys{First: 1, Last: 1, Step: 1}
+	twoKeys = Keys{First: 1, Last: 2, Step: 1}
+	allKeys = Keys{First: 1, Last: -1, Step: 1}
+	// keysBeforeLast are all arguments but the last, a time-out.
+	keysBeforeLast = Keys{First: 1, Last: -2, Step: 1}
+	keyPairs       = Keys{First: 1, Last: -1, Step: 2}
 )
 
 // Command is one row of the table.
@@ -110,8 +112,10 @@ type Command struct {
 	Since      string // version of Redis that has it first
 	// Run evaluates the command, if Where says that it is evaluated. The others
 	// are executed by handlers of the server, which has one for each.
-	Run  func(c *Ctx)
-	Subs []*Command
+	Run func(c *Ctx)
+	// Waits says how the command waits if it finds nothing. Nil: it does not.
+	Waits *Waits
+	Subs  []*Command
 
 	finds  bool         // looking for its keys counts as hits and misses
 	id     int          // its place in the catalog

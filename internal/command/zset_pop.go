@@ -44,25 +44,30 @@ func (c *Ctx) popFrom(o *keyspace.Object, dir direction, count int64, look membe
 }
 
 func zmpop(c *Ctx) {
-	p, ok := c.popArgs(1, "MIN", "MAX")
-	if !ok {
-		return
+	if p, ok := c.popArgs(1, "MIN", "MAX"); ok {
+		popZSets(c, p)
 	}
+}
+
+// popZSets pops from the first of the sorted sets that exists. With false the
+// answer is that there is none.
+func popZSets(c *Ctx, p popArgs) (answered bool) {
 	dir := forward
 	if p.second {
 		dir = backward
 	}
 	for _, key := range p.keys {
-		o, ok := c.open(key, keyspace.TypeZSet)
+		o, ok := source(c, key, keyspace.TypeZSet)
 		if !ok {
-			return
+			return true
 		}
 		if o != nil {
 			c.Array(2)
 			c.Bulk(key)
 			c.popFrom(o, dir, p.count, pairedScores)
-			return
+			return true
 		}
 	}
 	c.NullArray()
+	return false
 }

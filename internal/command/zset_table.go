@@ -32,6 +32,16 @@ var zsetCommands = []Command{
 		Syntax: "numkeys key [key ...] <MIN | MAX> [COUNT count]",
 		Doc:    "Removes and returns members of the first of several sorted sets that exists.", Run: zmpop},
 
+	{Name: "bzpopmin", Arity: -3, Flags: Write | Blocking | Fast, Keys: keysBeforeLast, Group: "sorted-set", Since: "5.0.0",
+		Syntax: "key [key ...] timeout", Doc: "Removes and returns the member with the lowest score of the first sorted set that has one; waits for it if none has.",
+		Run: bzpopmin, Waits: waitsSeconds(-1)},
+	{Name: "bzpopmax", Arity: -3, Flags: Write | Blocking | Fast, Keys: keysBeforeLast, Group: "sorted-set", Since: "5.0.0",
+		Syntax: "key [key ...] timeout", Doc: "Removes and returns the member with the highest score of the first sorted set that has one; waits for it if none has.",
+		Run: bzpopmax, Waits: waitsSeconds(-1)},
+	{Name: "bzmpop", Arity: -5, Flags: Write | Blocking | MovableKeys, Keys: numKeys(2), Group: "sorted-set", Since: "7.0.0",
+		Syntax: "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
+		Doc:    "Removes and returns members of the first sorted set that has any; waits for them if none has.", Run: bzmpop, Waits: waitsSeconds(1)},
+
 	{Name: "zrange", Arity: -4, Flags: ReadOnly, Keys: oneKey, Group: "sorted-set", Since: "1.2.0",
 		Syntax: "key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
 		Doc:    "Returns the members of a sorted set within a range of ranks, scores or members.", Run: zrange},

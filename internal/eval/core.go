@@ -38,6 +38,9 @@ type Batch struct {
 	deadlines []deadline          // added to the expiry index
 	trash     []trashed           // big collections deleted
 	tx        *keyspace.Tx        // what has its effects
+	got       int                 // answers to waiters whose rows it removes
+
+	Late []Late // answers to waiters
 }
 
 // Waiting is a group that waits for its evaluation.
@@ -72,15 +75,17 @@ type Core struct {
 	sessions *sessions
 	tx       *keyspace.Tx // its memory is used again for every batch
 	out      int          // bytes of replies of the last batch, the guess for the next
+	waiting  waiting
+	awaited  func(topic []byte) bool // of waiting
 }
 
 // New returns the core of a new leader, whose applied state is what v shows.
 func New(cfg Config, v *store.View) (*Core, error) {
-	s, err := loadSessions(cfg.Shard, v)
-	if err != nil {
-		return nil, err
-	}
-	return &Core{cfg: cfg, sessions: s}, nil
+	c := &Core{cfg: cfg, waiting: newWaiting()}
+	c.awaited = c.waiting.registry.Awaited
+	var err error
+	c.sessions, err = loadSessions(cfg.Shard, v, c.waiting.load)
+	return c, err
 }
 
 func (c *Core) userRules() command.UserRules {
@@ -119,7 +124,8 @@ type Input struct {
 func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 	env := keyspace.Env{Now: in.Now, Applied: in.Applied, Index: in.Index,
 		Databases: in.Databases, Keys: in.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand, Known: c.cfg.Known, Unreadable: c.cfg.Unreadable,
-		Owns: owner(in.Owned.Slots)}
+		Owns: owner(in.Owned.Slots), Awaited: c.awaited}
+	c.waiting.begin()
 	if c.tx == nil {
 		c.tx = keyspace.NewTx(in.State, env)
 	} else {
@@ -134,6 +140,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: tx}
 	ctx := command.Ctx{Tx: tx, Users: c.userRules()}
 	ctx.Out = make([]byte, 0, c.out+256)
+	c.serve(b, in, 0)
 	n := 0
 	wrote := make([]bool, 0, len(groups))
 	for ; n < len(groups); n++ {
@@ -146,9 +153,10 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		if groups[n].strayed && b.Replies[n].Status != group.Moved {
 			return c.Evaluate(in, groups) // without what the group has done
 		}
-		wrote = append(wrote, tx.Writes() != before)
+		wrote = append(wrote, tx.Writes() != before && b.Replies[n].Status != group.Parked)
 		b.Groups = append(b.Groups, groups[n].Group)
 		if errors.Is(tx.Err(), keyspace.ErrHeavy) {
+			c.waiting.begin()
 			return nil, n, keyspace.ErrHeavy
 		}
 	}
@@ -161,6 +169,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 			tx.ReportRow(bad)
 		}
 		tx.Release(mark)
+		c.serve(b, in, 0)
 	}
 	if err := tx.Err(); err != nil {
 		return nil, 0, err
@@ -180,6 +189,9 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Rep
 	}
 	if g.Open {
 		b.opened = append(b.opened, g.Session)
+		return r
+	}
+	if g.Wait != nil && c.waiting.answered(b, g.Group, &r) {
 		return r
 	}
 	if g.Claim.Users != 0 && g.Claim.Users < in.Users {
@@ -203,8 +215,32 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Rep
 		r.Status = group.NoSpace
 		return r
 	}
-	r.Replies, g.strayed = c.commands(ctx, g.Group, &in.Owned, in.Shortage)
+	how := manner{}
+	if c.waiting.registry.Len() > 0 || g.Wait != nil {
+		how.serve = func() { c.serve(b, in, g.stepsMax()) }
+	}
+	if g.Wait != nil {
+		how.wait = func(topics [][]byte) {
+			x := c.waiting.park(g.Group, string(g.Cmds[0].Args[0]), b.Term, topics)
+			r.Status, r.Order = group.Parked, x.Order
+		}
+	}
+	r.Replies, g.strayed = c.commands(ctx, g.Group, &in.Owned, in.Shortage, how)
+	switch {
+	case r.Status == group.Parked:
+		r.Replies = nil
+	case g.Wait != nil:
+		c.waiting.left(g.Group)
+	}
 	return r
+}
+
+// manner is how commands are evaluated.
+type manner struct {
+	// wait lets a command wait that found nothing. Nil: it is answered so.
+	wait func(topics [][]byte)
+	// serve gives what a command has brought to those who wait for it, if anybody can.
+	serve func()
 }
 
 // finish seals a batch if anything of it must be replicated.
@@ -227,7 +263,7 @@ func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 
 // commands evaluates the commands of a group and returns their replies; none if
 // the group strayed: nothing that it did counts.
-func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descriptor, short Shortage) (replies [][]byte, strayed bool) {
+func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descriptor, short Shortage, how manner) (replies [][]byte, strayed bool) {
 	ctx.Proto = int(g.Proto)
 	began := len(ctx.Out)
 	replies = make([][]byte, len(g.Cmds))
@@ -248,8 +284,14 @@ func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descrip
 			if ctx.Foreign() && g.Claim.Generation < owned.Generation {
 				return nil, true // with a newer map the sender may know better
 			}
+			if topics := ctx.Waits(); topics != nil && how.wait != nil {
+				how.wait(topics)
+			}
 		}
 		replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]
+		if how.serve != nil && (!g.Atomic || i == len(g.Cmds)-1) {
+			how.serve()
+		}
 	}
 	return replies, false
 }

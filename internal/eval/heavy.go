@@ -40,7 +40,7 @@ type Prepared struct {
 
 // stepsMax is how many steps a group may take in the loop.
 func (g *Waiting) stepsMax() int {
-	if g.tries >= heavyTriesMax {
+	if g.tries >= heavyTriesMax || g.Wait != nil { // who waits is not looked for beside the loop
 		return 0
 	}
 	return batchStepsMax
@@ -63,7 +63,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 	}
 	p.tx.Allow(heavyStepsMax)
 	var strayed bool
-	p.replies, strayed = c.commands(&command.Ctx{Tx: p.tx, Users: c.userRules()}, g, &v.Owned, Shortage{})
+	p.replies, strayed = c.commands(&command.Ctx{Tx: p.tx, Users: c.userRules()}, g, &v.Owned, Shortage{}, manner{})
 	switch err := p.tx.Err(); {
 	case strayed:
 		return nil, nil
@@ -120,6 +120,8 @@ func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	}
 	b.Replies = []group.Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.Term, Index: b.Index, Time: b.Time, Replies: p.replies}}
 	in.Tick = in.Tick || now.UsedNow()
+	// What it has brought to others is not known here, so all look, in the next batch.
+	c.waiting.due = append(c.waiting.due, c.waiting.registry.Topics(func(string) bool { return true })...)
 	c.finish(b, in, []bool{!p.tx.Empty()})
 	return b, true
 }

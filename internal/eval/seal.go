@@ -14,6 +14,7 @@ import (
 func (c *Core) seal(b *Batch, tx *keyspace.Tx, before *keyspace.Databases, wrote []bool) {
 	w := store.NewWriteSet(b.Time, tx.Size()+512)
 	c.sealSessions(b, &w, wrote)
+	c.sealWaiters(b, &w)
 	counts := tx.KeyCounts()
 	for _, pdb := range slices.Sorted(maps.Keys(counts)) { // in order: a replay gives the same bytes
 		if n := counts[pdb]; n == 0 {
@@ -93,6 +94,7 @@ func (c *Core) sealOpen(w *store.WriteSet, id uint64) {
 			continue
 		}
 		w.Delete(store.SessionRow(c.cfg.Shard, old))
+		c.sealEnded(w, old)
 		for _, row := range c.sessions.byID[old].rows {
 			w.Delete(store.RepliesRow(c.cfg.Shard, old, row.index))
 		}
@@ -110,6 +112,7 @@ func (c *Core) Applied(b *Batch) {
 		}
 		c.sessions.nodes[group.SessionNode(id)] = group.SessionIncarnation(id)
 		c.sessions.session(id)
+		c.waiting.endBefore(id)
 	}
 	for id, floor := range b.floors {
 		s := c.sessions.byID[id]
@@ -136,6 +139,7 @@ func (c *Core) Applied(b *Batch) {
 		b.tx.Effects(c.cfg.Known.Put, c.cfg.Known.Delete)
 	}
 	c.Remember(b)
+	c.waiting.served(b)
 }
 
 // SlotsChanged forgets what depends on which slots the shard owns: keys of those
@@ -144,13 +148,14 @@ func (c *Core) SlotsChanged() {
 	if c.cfg.Known != nil {
 		c.cfg.Known.Forget()
 	}
+	c.waiting.kept = append(c.waiting.kept, c.waiting.registry.Topics(func(string) bool { return true })...)
 }
 
 // Remember notes the outcome of every group of b for repetitions in this term.
 func (c *Core) Remember(b *Batch) {
 	for i, g := range b.Groups {
 		s := c.sessions.byID[g.Session]
-		if s == nil || g.Open || g.Seq <= s.acked {
+		if s == nil || g.Open || g.Seq <= s.acked || b.Replies[i].Status == group.Parked || b.Replies[i].Status == group.Lost {
 			continue
 		}
 		s.open[g.Seq] = outcome{index: b.Index, reply: &b.Replies[i]}

@@ -65,9 +65,15 @@ type outcome struct {
 type replyRow struct{ index, maxSeq uint64 }
 
 // loadSessions reads the session rows.
-func loadSessions(shard cluster.ShardID, r *store.View) (*sessions, error) {
+func loadSessions(shard cluster.ShardID, r *store.View, waiters func(key, val []byte) error) (*sessions, error) {
 	t := &sessions{shard: shard, byID: make(map[uint64]*session), nodes: make(map[cluster.NodeID]uint64)}
-	if err := r.LocalRows(t.load); err != nil {
+	load := func(kind byte, key, val []byte) error {
+		if kind == 'w' {
+			return waiters(key, val)
+		}
+		return t.load(kind, key, val)
+	}
+	if err := r.LocalRows(load); err != nil {
 		return nil, fmt.Errorf("load sessions of shard %d: %w", shard, err)
 	}
 	for id := range t.byID {
@@ -249,6 +255,9 @@ func (c *Core) Outcome(g *group.Group, v *store.View) (reply group.Reply, known 
 		return group.Reply{Status: group.Pruned}, true, nil
 	}
 	s.ack(g.Floor)
+	if !c.waiting.heard(g) {
+		return group.Reply{Status: group.Lost}, true, nil
+	}
 	o, done := s.open[g.Seq]
 	if !done {
 		return group.Reply{}, false, nil

@@ -10,8 +10,9 @@ import (
 )
 
 // version is that of both encodings. Version 1 had no claim and no descriptor,
-// version 2 no epoch of users; no node outside of this repository ever spoke them.
-const version = 3
+// version 2 no epoch of users, version 3 no waiters; no node outside of this
+// repository ever spoke them.
+const version = 4
 
 // argsMax bounds the numbers of things in an encoding.
 const argsMax = 1 << 20
@@ -51,6 +52,12 @@ func (g *Group) Append(b []byte) []byte {
 	if g.Atomic {
 		flags |= 2
 	}
+	if g.Wait != nil {
+		flags |= 4
+		if g.Wait.Cancel {
+			flags |= 8
+		}
+	}
 	b = append(b, flags, g.Proto)
 	b = be.AppendUint16(be.AppendUint16(b, uint16(g.Claim.Slots.First)), uint16(g.Claim.Slots.End))
 	b = be.AppendUint64(be.AppendUint64(b, g.Claim.Generation), g.Claim.Users)
@@ -67,6 +74,13 @@ func (g *Group) Append(b []byte) []byte {
 		for _, a := range c.Args {
 			b = appendString(b, a)
 		}
+	}
+	if w := g.Wait; w != nil {
+		b = be.AppendUint64(be.AppendUint64(be.AppendUint64(b, w.Seq), w.Order), w.Round)
+	}
+	b = binary.AppendUvarint(b, uint64(len(g.Got)))
+	for _, seq := range g.Got {
+		b = be.AppendUint64(b, seq)
 	}
 	return b
 }
@@ -118,6 +132,16 @@ func Decode(b []byte) (*Group, error) {
 		}
 		g.Cmds = append(g.Cmds, c)
 	}
+	flags := b[44]
+	if flags&4 != 0 {
+		g.Wait = &Wait{Seq: d.uint64(), Order: d.uint64(), Round: d.uint64(), Cancel: flags&8 != 0}
+	}
+	for range d.count(argsMax) {
+		g.Got = append(g.Got, d.uint64())
+	}
+	if flags&8 != 0 && (flags&4 == 0 || g.Wait.Seq == 0) || g.Wait != nil && !g.Wait.Cancel && len(g.Cmds) != 1 {
+		return nil, ErrMalformed
+	}
 	if d.bad || len(d.b) > 0 {
 		return nil, ErrMalformed
 	}
@@ -137,6 +161,7 @@ func (r *Reply) Append(b []byte) []byte {
 	b = be.AppendUint64(b, r.Index)
 	b = be.AppendUint64(b, uint64(r.Time))
 	b = be.AppendUint64(b, r.Users)
+	b = be.AppendUint64(append(b, boolByte(r.Late)), r.Order)
 	var owned []byte
 	if r.Owned != nil {
 		owned = r.Owned.Encode(nil)
@@ -156,7 +181,7 @@ func (r *Reply) Size() int {
 	return n
 }
 
-const replyFixed = 70
+const replyFixed = 79
 
 // ownedMax is the length of the longest descriptor.
 const ownedMax = binary.MaxVarintLen64 * (8 + 4*cluster.ReplicasMax)
@@ -173,7 +198,7 @@ func DecodeReply(b []byte) (Reply, error) {
 	}
 	b = b[1:]
 	r := Reply{Shard: cluster.ShardID(be.Uint64(b)), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]), Status: Status(b[28]),
-		Leader: cluster.NodeID(be.Uint64(b[29:])), Term: be.Uint64(b[37:]), Index: be.Uint64(b[45:]), Time: int64(be.Uint64(b[53:])), Users: be.Uint64(b[61:])}
+		Leader: cluster.NodeID(be.Uint64(b[29:])), Term: be.Uint64(b[37:]), Index: be.Uint64(b[45:]), Time: int64(be.Uint64(b[53:])), Users: be.Uint64(b[61:]), Late: b[69] == 1, Order: be.Uint64(b[70:])}
 	if len(owned) > 0 {
 		s, err := cluster.DecodeDescriptor(owned)
 		if err != nil {

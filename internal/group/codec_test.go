@@ -34,6 +34,15 @@ func randomGroup(r *rand.Rand) *Group {
 		}
 		g.Cmds = append(g.Cmds, c)
 	}
+	if r.IntN(4) == 0 {
+		g.Wait = &Wait{Seq: r.Uint64(), Order: r.Uint64(), Round: r.Uint64()}
+		if g.Wait.Cancel = r.IntN(2) == 0; !g.Wait.Cancel {
+			g.Cmds = []Command{{Args: [][]byte{[]byte("BLPOP")}}}
+		}
+	}
+	for range r.IntN(3) {
+		g.Got = append(g.Got, r.Uint64())
+	}
 	return g
 }
 
@@ -65,6 +74,8 @@ func TestGroupRefused(t *testing.T) {
 		"command in database 16":  {Cmds: []Command{{DB: 16, Args: [][]byte{[]byte("GET")}}}},
 		"watched key in database": {Watches: []Watch{{DB: 16}}},
 		"slots behind the last":   {Claim: Claim{Slots: cluster.SlotRange{End: cluster.Slots + 1}}},
+		"cancels nobody":          {Wait: &Wait{Cancel: true}},
+		"waits with no command":   {Wait: &Wait{Seq: 1}},
 		"slots backwards":         {Claim: Claim{Slots: cluster.SlotRange{First: 2, End: 1}}},
 	} {
 		if _, err := Decode(g.Append(nil)); err == nil {
@@ -78,6 +89,9 @@ func TestReplyCodec(t *testing.T) {
 	for range 200 {
 		reply := Reply{Shard: cluster.ShardID(r.Uint64()), Session: r.Uint64(), Seq: r.Uint64(), Attempt: r.Uint32(), Status: Status(r.IntN(8)), Users: r.Uint64(),
 			Leader: cluster.NodeID(r.Uint64()), Term: r.Uint64(), Index: r.Uint64(), Time: r.Int64(), Replies: [][]byte{}}
+		if r.IntN(3) == 0 {
+			reply.Late, reply.Order = true, r.Uint64()
+		}
 		if r.IntN(3) == 0 {
 			reply.Owned = &cluster.Descriptor{ID: 3, Slots: cluster.SlotRange{First: 5, End: 9}, Generation: r.Uint64(), Next: 3, Replicas: []cluster.Replica{{ID: 2, Node: 7}}}
 		}
@@ -124,13 +138,16 @@ func TestDecodeAllocates(t *testing.T) {
 	}
 }
 
-// TestGolden reads and writes a frame of each kind as version 3 has them: nodes of
+// TestGolden reads and writes a frame of each kind as version 4 has them: nodes of
 // other ages speak it too.
 func TestGolden(t *testing.T) {
 	g := &Group{Shard: 3, Session: SessionID(1, 2), Seq: 7, Attempt: 2, Term: 5, Floor: 6, Proto: 3, Atomic: true,
 		Claim:   Claim{cluster.SlotRange{First: 100, End: 8192}, 4, 9},
 		Watches: []Watch{{DB: 1, Key: []byte("watched"), Version: 77, Exists: true}},
 		Cmds:    []Command{{DB: 1, Args: [][]byte{[]byte("SET"), []byte("key"), []byte("value")}}, {Args: [][]byte{[]byte("DBSIZE")}}}}
+	waits := &Group{Shard: 3, Session: SessionID(1, 2), Seq: 8, Attempt: 1, Term: 5, Floor: 6, Proto: 2, Wait: &Wait{Seq: 4, Order: 5<<32 | 1, Round: 2}, Got: []uint64{3},
+		Claim: Claim{cluster.AllSlots, 4, 9}, Cmds: []Command{{Args: [][]byte{[]byte("BLPOP"), []byte("key"), []byte("0")}}}}
+	late := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 4, Late: true, Term: 5, Index: 78, Time: 1_700_000_000_000, Order: 5<<32 | 1, Replies: [][]byte{[]byte("*0\r\n")}}
 	reply := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 7, Attempt: 2, Status: OK, Leader: 4, Term: 5, Index: 78, Time: 1_700_000_000_000,
 		Replies: [][]byte{[]byte("+OK\r\n"), []byte(":1\r\n")}}
 	moved := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 8, Attempt: 1, Status: Moved, Leader: 4, Term: 5, Index: 78, Time: 1_700_000_000_000, Replies: [][]byte{},
@@ -146,13 +163,15 @@ func TestGolden(t *testing.T) {
 		}
 		return b
 	}
-	enc := golden("group-3.hex", g.Append(nil))
-	if got, err := Decode(enc); err != nil || got.size != len(enc) {
-		t.Errorf("decoded %+v, %v", got, err)
-	} else if got.size = 0; !reflect.DeepEqual(got, g) {
-		t.Errorf("%+v becomes %+v", g, got)
+	for name, g := range map[string]*Group{"group-4.hex": g, "group-waits-4.hex": waits} {
+		enc := golden(name, g.Append(nil))
+		if got, err := Decode(enc); err != nil || got.size != len(enc) {
+			t.Errorf("decoded %+v, %v", got, err)
+		} else if got.size = 0; !reflect.DeepEqual(got, g) {
+			t.Errorf("%+v becomes %+v", g, got)
+		}
 	}
-	for name, reply := range map[string]*Reply{"reply-3.hex": reply, "reply-moved-3.hex": moved, "reply-users-3.hex": users} {
+	for name, reply := range map[string]*Reply{"reply-4.hex": reply, "reply-moved-4.hex": moved, "reply-users-4.hex": users, "reply-late-4.hex": late} {
 		if got, err := DecodeReply(golden(name, reply.Append(nil))); err != nil || !reflect.DeepEqual(got, *reply) {
 			t.Errorf("%+v becomes %+v, %v", *reply, got, err)
 		}
@@ -166,7 +185,7 @@ func TestUnknownVersion(t *testing.T) {
 		_, group := Decode(b)
 		_, reply := DecodeReply(b)
 		for _, err := range []error{group, reply} {
-			if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "version 4") {
+			if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), "version 5") {
 				t.Errorf("%d bytes: %v", len(b), err)
 			}
 		}

@@ -12,15 +12,17 @@
 // begin with their version. Who meets one that it does not know refuses the
 // frame and names it: nothing of what follows can be read.
 //
-//	group: version:1=3 shard:8 session:8 seq:8 attempt:4 term:8 floor:8
-//	       flags:1 (1 open, 2 atomic) proto:1
+//	group: version:1=4 shard:8 session:8 seq:8 attempt:4 term:8 floor:8
+//	       flags:1 (1 open, 2 atomic, 4 about a waiter, 8 cancels it) proto:1
 //	       first:2 end:2 (the slots of its keys) generation:8 (of the descriptor
 //	       by which the shard owns them) users:8 (epoch of the users by whose
 //	       rights; 0: the node's own)
 //	       watches:uvarint { db:1 exists:1 version:8 key:text }
 //	       commands:uvarint { db:1 arguments:uvarint { text } }
-//	reply: version:1=3 shard:8 session:8 seq:8 attempt:4 status:1 leader:8
-//	       term:8 index:8 time:8 users:8 (that the sender must know) owned:text (of no bytes, or the descriptor of the
+//	       [waiter:8 order:8 round:8, with flag 4] got:uvarint { waiter:8 }
+//	reply: version:1=4 shard:8 session:8 seq:8 attempt:4 status:1 leader:8
+//	       term:8 index:8 time:8 users:8 (that the sender must know) late:1 order:8
+//	       owned:text (of no bytes, or the descriptor of the
 //	       shard, see package cluster) replies
 //	replies: count:uvarint { text }
 //

@@ -68,6 +68,28 @@ func (c Claim) Join(o Claim) Claim {
 	return o
 }
 
+// Wait says what a group has to do with a waiter.
+type Wait struct {
+	// Seq names the waiter: the sequence of the group that registered it first.
+	// Zero: this one does.
+	Seq uint64
+	// Order is its place in the lines, as it was told. Zero: it has none yet.
+	Order uint64
+	// Round counts the times that the entry node began to register anew.
+	Round uint64
+	// Cancel ends the waiting; there is no command then. The answer is that of the
+	// command if it has been served, or else none.
+	Cancel bool
+}
+
+// Waiter returns the sequence that names the waiter of a group.
+func (g *Group) Waiter() uint64 {
+	if g.Wait.Seq != 0 {
+		return g.Wait.Seq
+	}
+	return g.Seq
+}
+
 // Group is commands of one connection for one shard, evaluated together. Its
 // sequence number within the session identifies it through all retries.
 type Group struct {
@@ -83,6 +105,11 @@ type Group struct {
 	Claim   Claim
 	Watches []Watch
 	Cmds    []Command
+	// Wait is set if the one command waits when it finds nothing, see package waiter.
+	Wait *Wait
+	// Got is the waiters of this session whose late answers have arrived: the shard
+	// need not keep them any longer.
+	Got []uint64
 
 	// Until is when the sender gives up. Zero: it has a time-out of its own. It is
 	// not sent.

@@ -38,6 +38,8 @@ const (
 	// any more; nothing was evaluated, and no attempt of this sequence ever will be.
 	// See Refusal.
 	UsersChanged
+	// Parked: the command found nothing and waits. Its answer comes late.
+	Parked
 )
 
 // Refusal is why a shard took nothing of what it was sent: it knows something
@@ -87,6 +89,10 @@ type Reply struct {
 	Owned *cluster.Descriptor
 	// Users is the epoch of the users that the sender must know, with UsersChanged.
 	Users uint64
+	// Late says that this answers a waiter, whose sequence Seq is, and nobody's attempt.
+	Late bool
+	// Order is the waiter's place in the lines, with Parked.
+	Order uint64
 	// Replies is one RESP reply per command. One of no bytes is dropped: the
 	// command was applied, but its reply was too large to keep for this retry.
 	Replies [][]byte

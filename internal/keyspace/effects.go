@@ -9,12 +9,13 @@ import (
 // effects are the writes of a transaction: the rows it puts and deletes, and how
 // the numbers of keys change. Marks lie between them, see Mark.
 type effects struct {
-	ops    []op
-	at     map[uint64]int32 // hash of a row -> ops; see find
-	order  order            // ops by row
-	size   int              // bytes of ops
-	marks  []marked         // outermost first
-	undo   []undo           // oldest first
+	ops   []op
+	at    map[uint64]int32 // hash of a row -> ops; see find
+	order order            // ops by row
+	size  int              // bytes of ops
+	marks []marked         // outermost first
+	undo  []undo           // oldest first
+	signals
 	counts map[uint32]int64 // physical database -> keys more than before
 	arena  []byte           // rows and values of ops lie here; what does not fit begins a new one
 }
@@ -30,6 +31,7 @@ func newEffects() effects {
 
 // reset forgets all, and keeps the memory.
 func (e *effects) reset() {
+	e.signals = signals{}
 	clear(e.at)
 	clear(e.counts)
 	clear(e.ops)

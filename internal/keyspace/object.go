@@ -254,6 +254,9 @@ func (o *Object) Save() {
 	t.buf = objectRow(t.buf[:0], o.slot, o.pdb, o.Key)
 	t.val = o.encode(t.val[:0])
 	t.Put(t.buf, t.val)
+	if o.Type == TypeList || o.Type == TypeZSet {
+		signalKey(o)
+	}
 	if o.fresh {
 		o.fresh = false
 		t.count(o.pdb, 1)

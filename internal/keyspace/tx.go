@@ -58,6 +58,8 @@ type Env struct {
 	Touched map[Touched]struct{}
 	// Unreadable, if not nil, is told of rows that can't be read: see ReportRow.
 	Unreadable func(err *RowError)
+	// Awaited, if not nil, reports whether somebody waits for a topic, see Signal.
+	Awaited func(topic []byte) bool
 	// Stop, if not nil, ends the transaction with ErrStopped once it is set.
 	Stop *atomic.Bool
 	// Owns, if not nil, tells which slots are there to be read and written. Looking
@@ -116,7 +118,9 @@ type budget struct {
 
 // NewTx returns a writable transaction over base.
 func NewTx(base Reader, env Env) *Tx {
-	return &Tx{Env: env, effects: newEffects(), base: base, writable: true, dbs: env.Databases}
+	t := &Tx{Env: env, effects: newEffects(), base: base, writable: true, dbs: env.Databases}
+	t.awaited = env.Awaited
+	return t
 }
 
 // Reset makes the transaction a new one, keeping its memory: everything that
@@ -125,6 +129,7 @@ func (t *Tx) Reset(base Reader, env Env) {
 	t.effects.reset()
 	clear(t.before)
 	*t = Tx{Env: env, effects: t.effects, base: base, writable: true, before: t.before, dbs: env.Databases, buf: t.buf, val: t.val}
+	t.awaited = env.Awaited
 }
 
 // NewReadTx returns a transaction that panics when written to.
@@ -180,6 +185,7 @@ func (t *Tx) Writes() int { return t.writes }
 // SetDatabases changes the mapping of databases, for FLUSHDB and SWAPDB.
 func (t *Tx) SetDatabases(d *Databases) {
 	t.writes++
+	t.signals.all = t.awaited != nil
 	t.Databases = d
 }
 

@@ -240,6 +240,7 @@ func (n *Node) openMap() error {
 
 func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 	n.host.LinkChanged(node, up)
+	n.router.LinkChanged(node, up)
 	if up {
 		n.keeper.linkUp(node)
 		n.users.linkUp(node)

@@ -20,7 +20,7 @@ type trial struct {
 
 // outcome is a call that is given up, and what to say of it.
 type outcome struct {
-	done   func(Result)
+	call   *call
 	result Result
 }
 

@@ -141,6 +141,8 @@ func (r *Router) Reply(from cluster.NodeID, reply group.Reply) {
 type Result struct {
 	Reply group.Reply
 	Err   string
+	// Cancelled says that a command has waited and got nothing, see Router.Wait.
+	Cancelled bool
 }
 
 // Write sends a group of commands to a shard; g needs Proto, Cmds, and for a

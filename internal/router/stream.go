@@ -29,6 +29,8 @@ type stream struct {
 	timer  *time.Timer
 	closed bool
 
+	waits waits
+
 	// What others have said of the leader, for a node that has no replica to ask.
 	hint    shard.Lead
 	guessed int // how many nodes have been tried without a hint
@@ -44,6 +46,7 @@ type call struct {
 	certain bool      // no attempt was ever sent that may have been applied
 	before  bool      // certain, before the latest attempt
 	trial   trial
+	w       *Waiting // what it is about; nil: no command that waits
 }
 
 const (
@@ -58,18 +61,18 @@ const (
 )
 
 func newStream(r *Router, id cluster.ShardID) *stream {
-	s := &stream{r: r, id: id, session: group.SessionID(r.cfg.Node, r.cfg.Incarnation), open: make(map[uint64]*call)}
+	s := &stream{r: r, id: id, session: group.SessionID(r.cfg.Node, r.cfg.Incarnation), open: make(map[uint64]*call), waits: waits{bySeq: make(map[uint64]*Waiting)}}
 	s.room = sync.NewCond(&s.mu)
 	s.onReply = s.reply
 	return s
 }
 
-func (s *stream) write(g *group.Group, done func(Result)) {
-	g.Shard, g.Session, g.Done = s.id, s.session, s.onReply
-	now := time.Now()
-	c := &call{g: g, done: done, end: g.Until, certain: true, trial: trial{began: now}}
-	if c.end.IsZero() {
-		c.end = now.Add(s.r.cfg.Timeout)
+func (s *stream) write(g *group.Group, done func(Result)) { s.begin(g, &call{done: done}) }
+
+// begin sends a group for the first time, when there is room for it.
+func (s *stream) begin(g *group.Group, c *call) {
+	if c.end = g.Until; c.end.IsZero() {
+		c.end = time.Now().Add(s.r.cfg.Timeout)
 	}
 	s.mu.Lock()
 	for s.last-s.floor >= openMax && !s.closed {
@@ -77,18 +80,45 @@ func (s *stream) write(g *group.Group, done func(Result)) {
 	}
 	if s.closed {
 		s.mu.Unlock()
-		done(Result{Err: errStopping})
+		c.tell(Result{Err: errStopping})
 		return
 	}
+	s.number(g, c)
+	s.mu.Unlock()
+}
+
+// tell tells who waits for a call that it has failed.
+func (c *call) tell(result Result) {
+	switch {
+	case c.w != nil:
+		c.w.s.mu.Lock()
+		tell := c.w.s.end(c.w, result)
+		c.w.s.mu.Unlock()
+		if tell != nil {
+			tell()
+		}
+	case c.done != nil:
+		c.done(result)
+	}
+}
+
+// number gives a group the next sequence, and sends it. s.mu is held.
+func (s *stream) number(g *group.Group, c *call) {
+	now := time.Now()
+	g.Shard, g.Session, g.Done = s.id, s.session, s.onReply
+	c.g, c.certain, c.trial = g, true, trial{began: now}
 	if !s.opened && s.open[0] == nil {
 		s.openSession(now)
 	}
 	s.last++
 	g.Seq = s.last
 	s.open[g.Seq] = c
+	if c.w != nil && g.Wait.Seq == 0 {
+		c.w.seq = g.Seq
+		s.waits.bySeq[g.Seq] = c.w
+	}
 	s.send(c, now)
 	s.arm()
-	s.mu.Unlock()
 }
 
 // openSession sends the group that opens the session; it has sequence 0. s.mu
@@ -114,6 +144,7 @@ func (s *stream) send(c *call, now time.Time) {
 	}
 	c.g.Attempt++
 	c.g.Term, c.g.Floor = lead.Term, s.floor
+	s.mark(c.g)
 	c.sent, c.before, c.certain, c.trial.refused = now, c.certain, false, false
 	sent := false
 	if lead.Node == s.r.cfg.Node {
@@ -187,11 +218,20 @@ func (s *stream) resend(l shard.Lead) {
 			s.send(c, now)
 		}
 	}
+	s.registerAll()
 }
 
 // reply takes the answer to an attempt; only the latest attempt's counts.
 func (s *stream) reply(reply group.Reply) {
 	s.mu.Lock()
+	if reply.Late {
+		tell := s.late(reply)
+		s.mu.Unlock()
+		if tell != nil {
+			tell()
+		}
+		return
+	}
 	c := s.open[reply.Seq]
 	if c == nil || c.g.Attempt != reply.Attempt {
 		s.mu.Unlock()
@@ -199,7 +239,7 @@ func (s *stream) reply(reply group.Reply) {
 	}
 	var result Result
 	switch reply.Status {
-	case group.OK, group.WatchFailed, group.NoSpace, group.Moved, group.UsersChanged:
+	case group.OK, group.WatchFailed, group.NoSpace, group.Moved, group.UsersChanged, group.Parked:
 		if result.Reply = reply; reply.Status == group.OK && len(reply.Replies) < len(c.g.Cmds) {
 			result.Err = errBroken(s.id) // whoever sent that is broken
 		}
@@ -229,9 +269,15 @@ func (s *stream) reply(reply group.Reply) {
 	if reply.Seq == 0 {
 		s.sessionOpened(result.Err == "")
 	}
+	var tell func()
+	if c.w != nil {
+		tell = s.settle(c, reply, result)
+	} else if c.done != nil {
+		tell = func() { c.done(result) }
+	}
 	s.mu.Unlock()
-	if c.done != nil {
-		c.done(result)
+	if tell != nil {
+		tell()
 	}
 }
 
@@ -306,10 +352,8 @@ func (s *stream) tick() {
 	s.armed = false
 	for seq, c := range s.open {
 		switch {
-		case now.After(c.end):
-			if c.done != nil {
-				over = append(over, outcome{c.done, s.gaveUp(c, now)})
-			}
+		case !c.end.IsZero() && now.After(c.end):
+			over = append(over, outcome{c, s.gaveUp(c, now)})
 			s.finish(seq)
 		case c.parked:
 			s.send(c, now)
@@ -318,6 +362,7 @@ func (s *stream) tick() {
 			s.send(c, now)
 		}
 	}
+	s.ack(now)
 	if len(s.open) > 0 {
 		if !s.opened && s.open[0] == nil { // given up or refused, while others wait for it
 			s.openSession(now)
@@ -326,7 +371,7 @@ func (s *stream) tick() {
 	}
 	s.mu.Unlock()
 	for _, o := range over {
-		o.done(o.result)
+		o.call.tell(o.result)
 	}
 }
 
@@ -339,10 +384,11 @@ func (s *stream) close() {
 		s.timer.Stop()
 	}
 	s.room.Broadcast()
+	for _, w := range s.waits.bySeq {
+		calls[w.seq] = &call{w: w}
+	}
 	s.mu.Unlock()
 	for _, c := range calls {
-		if c.done != nil {
-			c.done(Result{Err: errStopping})
-		}
+		c.tell(Result{Err: errStopping})
 	}
 }

@@ -112,19 +112,32 @@ func clientTrackinginfo(r *request, _ [][]byte) {
 	r.Array(0)
 }
 
-// clientUnblock finds nobody to unblock: there are no blocking commands yet.
+// clientUnblock ends the waiting of a client's command.
 func clientUnblock(r *request, args [][]byte) {
 	if len(args) > 4 {
 		r.Error(command.TextSyntax)
 		return
 	}
-	if len(args) == 4 && !resp.IsWord(args[3], "TIMEOUT") && !resp.IsWord(args[3], "ERROR") {
-		r.Error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
-		return
+	why := timedOut
+	if len(args) == 4 {
+		switch {
+		case resp.IsWord(args[3], "ERROR"):
+			why = unblocked
+		case !resp.IsWord(args[3], "TIMEOUT"):
+			r.Error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+			return
+		}
 	}
-	if _, ok := resp.ParseInt(args[2]); !ok {
+	id, ok := resp.ParseInt(args[2])
+	if !ok {
 		r.Error(command.TextNotInt)
 		return
+	}
+	if c := r.s.client(uint64(id)); c != nil {
+		if b := c.face.waiting.Load(); b != nil && b.end(why) {
+			r.Int(1)
+			return
+		}
 	}
 	r.Int(0)
 }

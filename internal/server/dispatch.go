@@ -30,6 +30,12 @@ func (c *conn) dispatch(args [][]byte) {
 	case c.session.multi != nil && cmd.Flags&command.AtOnce == 0:
 		c.enqueue(cmd, args)
 	case cmd.Where.Evaluated():
+		if cmd.Waits != nil {
+			if d, ok := cmd.Waits.Patience(args); ok {
+				c.block(cmd, args, d)
+				return
+			}
+		}
 		c.add(cmd, args)
 	default:
 		c.flush()

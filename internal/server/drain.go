@@ -56,6 +56,9 @@ func (s *Server) dismiss() {
 	s.mu.Unlock()
 	for _, c := range s.clients() {
 		_ = c.nc.SetReadDeadline(time.Now()) // wakes the idle ones
+		if b := c.face.waiting.Load(); b != nil {
+			b.end(nodeStops)
+		}
 	}
 }
 

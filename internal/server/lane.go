@@ -52,7 +52,7 @@ func errorReply(text string) []byte { return []byte("-" + text + "\r\n") }
 // undone that come behind outMax of replies, and all that the shard refused.
 func (l *lane) run(id cluster.ShardID, proto int, list []pending) *group.Refusal {
 	writes := len(list)
-	for writes > 0 && list[writes-1].cmd.Flags&command.Write == 0 {
+	for writes > 0 && list[writes-1].cmd.Flags&command.Write == 0 && list[writes-1].block == nil {
 		writes--
 	}
 	if l.router.Away(id) {
@@ -122,6 +122,10 @@ func (l *lane) answer(id cluster.ShardID, proto int, list []pending) (router.Res
 	if ref := result.Reply.Refusal(); ref != nil {
 		return result, ref
 	}
+	if result.Cancelled {
+		list[0].block.ended = true
+		return result, nil
+	}
 	for i := range list {
 		list[i].answer(result.Reply.Replies[i])
 	}
@@ -140,6 +144,9 @@ func (l *lane) send(id cluster.ShardID, g *group.Group, list []pending) router.R
 	g.Cmds = make([]group.Command, len(list))
 	for i := range list {
 		g.Cmds[i] = group.Command{DB: list[i].db, Args: list[i].args}
+	}
+	if b := list[0].block; b != nil {
+		return l.await(id, g, b)
 	}
 	l.router.Write(id, g, l.onResult)
 	result, how := receive(l.wait, l.results, nil)

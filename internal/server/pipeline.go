@@ -25,8 +25,9 @@ type pending struct {
 	reply   []byte
 	done    bool // there is a reply
 
-	denied string   // why EXEC may not execute it
-	of     *request // the client's command of which this is a part; nil: it is one itself
+	block  *blocking // it waits if it finds nothing; nil: it does not
+	denied string    // why EXEC may not execute it
+	of     *request  // the client's command of which this is a part; nil: it is one itself
 }
 
 func (p *pending) answer(reply []byte) { p.reply, p.done = reply, true }

@@ -241,6 +241,13 @@ func (s *Server) clients() []*conn {
 	return list
 }
 
+// client returns a connection by its number, or nil.
+func (s *Server) client(id uint64) *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns[id]
+}
+
 // CloseListeners stops taking new clients.
 func (s *Server) CloseListeners() {
 	s.mu.Lock()

@@ -57,7 +57,8 @@ type face struct {
 	db, proto             atomic.Int32
 	queued                atomic.Int32 // in MULTI; -1: none is open
 	noEvict, noTouch      atomic.Bool
-	blocked               atomic.Bool // held by CLIENT PAUSE
+	blocked               atomic.Bool // held by CLIENT PAUSE, or by a command that waits
+	waiting               atomic.Pointer[blocking]
 	user                  atomic.Pointer[acl.User]
 	changing              atomic.Bool // it executes a change of users
 }

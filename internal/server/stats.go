@@ -21,7 +21,7 @@ type stats struct {
 	conflicts             atomic.Int64 // EXEC that found a watched key changed
 	bytesIn, bytesOut     atomic.Int64
 	errors                atomic.Int64
-	blocked               atomic.Int64 // level: clients that CLIENT PAUSE holds
+	blocked               atomic.Int64 // level: clients whose command waits, or whom CLIENT PAUSE holds
 	memoryPeak            atomic.Int64 // level
 
 	calls     map[*command.Command]*callStats // immutable

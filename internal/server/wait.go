@@ -53,6 +53,22 @@ func receive[T any](w *patience, from <-chan T, expire <-chan time.Time) (value 
 	}
 }
 
+// receiveOr is receive where what ends the waiting has a reason.
+func receiveOr[T, E any](w *patience, from <-chan T, stop <-chan E) (why E, value T, how outcome) {
+	if w.patrol != nil && *w.quiet != replyOff {
+		w.begin()
+		defer w.end()
+	}
+	select {
+	case value = <-from:
+		return why, value, arrived
+	case why = <-stop:
+		return why, value, expired
+	case <-w.gone:
+		return why, value, abandoned
+	}
+}
+
 func (w *patience) begin() {
 	w.state.Add(1)
 	w.patrol.see(w)

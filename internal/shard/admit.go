@@ -51,6 +51,7 @@ func (q *queue) admit(g *group.Group) {
 		// A later attempt takes the reply. Its outcome may be known already, but
 		// not yet confirmed: it must wait like the first.
 		q.pending[id] = g
+		q.l.core.Again(waiting, g)
 		return
 	}
 	reply, done, err := q.l.core.Outcome(g, r.machine.view)
@@ -87,6 +88,7 @@ func (q *queue) took(n int) {
 }
 
 func (q *queue) answerBatch(b *eval.Batch) {
+	q.l.waiters.answer(b)
 	for i, g := range b.Groups {
 		q.answer(g, b.Replies[i])
 	}

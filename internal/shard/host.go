@@ -246,11 +246,8 @@ func (h *Host) Read(q *Read) {
 
 // LinkChanged tells the replicas that the link to a node went up or down.
 func (h *Host) LinkChanged(node cluster.NodeID, up bool) {
-	if up {
-		return
-	}
 	for _, l := range h.loops {
-		l.post(linkDown{node})
+		l.post(linkChange{node, up})
 	}
 }
 

@@ -35,6 +35,7 @@ type leadership struct {
 	audits   audits
 	changes  changes
 	answers  answers
+	waiters  waiters
 }
 
 // inflight is the batch that is proposed and not applied yet; nil: there is none.
@@ -48,7 +49,7 @@ func newLeadership(r *Replica) *leadership {
 	l := &leadership{r: r}
 	l.clock = pacer{mono: r.host.cfg.Clock.Mono, median: l.medianWall}
 	l.queue = queue{l: l, pending: make(map[groupID]*group.Group)}
-	l.heavy.l, l.room.l, l.audits.l = l, l, l
+	l.heavy.l, l.room.l, l.audits.l, l.waiters.l = l, l, l, l
 	l.changes = changes{l: l, look: true}
 	l.answers = newAnswers(r.host.cfg.Clock.Mono(), r.appends.commit)
 	return l
@@ -62,11 +63,13 @@ func (l *leadership) drop() {
 	}
 	l.heavy.drop()
 	l.queue.drop()
+	l.waiters.drop()
 }
 
 // tick runs every tick once the leader may evaluate.
 func (l *leadership) tick() {
 	l.changes.tick()
+	l.waiters.tick()
 	l.answers.tick(l.r.ticks, l.r.appends.commit)
 	l.audits.compare()
 	l.audits.tick()
@@ -95,13 +98,14 @@ func (l *leadership) start() error {
 		l.queue.admit(g)
 	}
 	l.room.count()
+	l.waiters.begin()
 	l.r.reads.startRound()
 	return nil
 }
 
 // propose evaluates the next batch and hands it to raft.
 func (l *leadership) propose() error {
-	due := l.sweep.due() || l.audits.mark || l.gives()
+	due := l.sweep.due() || l.audits.mark || l.gives() || l.core.Due()
 	if l.inflight.batch != nil || (len(l.queue.groups) == 0 && l.tickTo <= l.r.machine.applied.Time && !due) {
 		return nil
 	}
@@ -128,13 +132,17 @@ func (l *leadership) propose() error {
 		return fmt.Errorf("evaluate batch of shard %d: %w", l.r.id, err)
 	}
 	if b.Data == nil {
+		l.core.Kept()
 		l.queue.took(n)
 		l.sweep.swept()
-		if n > 0 {
+		if n > 0 || len(b.Late) > 0 {
 			for i := range b.Replies {
 				// There is no entry at the index they were evaluated for: a read
 				// that follows such a group would wait for whoever writes next.
 				b.Replies[i].Index = l.r.machine.applied.Index
+			}
+			for i := range b.Late {
+				b.Late[i].Index = l.r.machine.applied.Index
 			}
 			l.core.Remember(b)
 			l.r.reads.confirm(b)
@@ -146,9 +154,11 @@ func (l *leadership) propose() error {
 		// instance: the queue stays, and the next cycle evaluates it again.
 		l.r.host.cfg.Logger.Debug("proposal dropped", slog.Uint64("shard", uint64(l.r.id)), slog.Any("error", err))
 		l.r.host.meter.refused.Add(1)
+		l.core.Dropped()
 		l.sweep.dropped()
 		return nil
 	}
+	l.core.Kept()
 	l.health.Propose(b.Index, l.r.ticks)
 	l.queue.took(n)
 	l.inflight = inflight{batch: b, since: l.r.host.cfg.Clock.Mono()}

@@ -79,7 +79,10 @@ type (
 		r *Replica
 		t int64
 	}
-	linkDown    struct{ node cluster.NodeID }
+	linkChange struct {
+		node cluster.NodeID
+		up   bool
+	}
 	steppedDown struct { // a leader says that it does not lead any more
 		r    *Replica
 		node cluster.NodeID
@@ -230,9 +233,14 @@ func (l *loop) take(x any) {
 		if x.r.lead.Load().Term == x.term {
 			x.r.elections.leaderGone(x.node)
 		}
-	case linkDown:
+	case linkChange:
 		for _, r := range l.replicas {
-			r.elections.leaderGone(x.node)
+			if !x.up {
+				r.elections.leaderGone(x.node)
+			}
+			if r.leader != nil {
+				r.leader.waiters.link(x.node, x.up)
+			}
 		}
 	case inLoop:
 		x.f()

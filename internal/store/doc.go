@@ -30,11 +30,12 @@
 //	00 shard:8 'n' node:8           newest incarnation of an entry node that opened a session: 8
 //	00 shard:8 's' session:8        session: what has been pruned
 //	00 shard:8 'r' session:8 index:8  replies of one entry to one session
+//	00 shard:8 'w' session:8 waiter:8  the answer to a command that waited, until its entry node has got it: see package eval
 //	00 shard:8 'u'                  epoch of the users from which on rights must have been looked at: version:1=1 epoch:8
 //	00 shard:8 'x'                  written by an entry after which all replicas hash their rows from here: row
 //	00 shard:8 'o'                  written by an entry from which on the shard owns these slots: version:1=1 first:2 end:2
 //
-// The values of 'b', 'd', 'o', 'r' and 'u' begin with their version, for 'm' see package meta;
+// The values of 'b', 'd', 'o', 'r', 'u' and 'w' begin with their version, for 'm' see package meta;
 // another form of the others takes another letter.
 //
 // # Vow (file vow)

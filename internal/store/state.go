@@ -49,6 +49,7 @@ const (
 	localNode    = 'n'
 	localSession = 's'
 	localReplies = 'r'
+	localWaiter  = 'w'
 	localScrub   = 'x'
 	localSlots   = 'o'
 	localUsers   = 'u'
@@ -179,6 +180,11 @@ func SessionRow(shard cluster.ShardID, session uint64) []byte {
 // RepliesRow is the row of the replies that the entry at index gave to a session.
 func RepliesRow(shard cluster.ShardID, session, index uint64) []byte {
 	return be.AppendUint64(be.AppendUint64(localRow(shard, localReplies), session), index)
+}
+
+// WaiterRow is the row of the answer to a waiter of a session.
+func WaiterRow(shard cluster.ShardID, session, waiter uint64) []byte {
+	return be.AppendUint64(be.AppendUint64(localRow(shard, localWaiter), session), waiter)
 }
 
 // Starts returns, for each node that has opened a session with a shard, the

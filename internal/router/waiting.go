@@ -1,0 +1,183 @@
+package router
+
+import (
+	"slices"
+	"time"
+
+	"tutti/internal/cluster"
+	"tutti/internal/group"
+)
+
+// Waiting is a command that waits at its shard, or may. Its registration is a call
+// like any other, and answered at once: with a reply, or that the command waits
+// now. Then its answer comes late. Whenever the leader may have forgotten it, a new
+// one above all, it is registered again with its name and its place, which are
+// those of the first time.
+type Waiting struct {
+	s    *stream
+	g    *group.Group // as it was sent first
+	done func(Result)
+
+	// Guarded by s.mu.
+	seq        uint64 // its name
+	order      uint64 // its place; 0: not told yet
+	parked     bool   // the shard has said that it waits, in this round
+	cancelling bool
+	over       bool // done is called, or about to be
+}
+
+// waits is the commands of a stream that wait.
+type waits struct {
+	bySeq map[uint64]*Waiting
+	round uint64   // see waiter.Registry.Enter
+	got   []uint64 // late answers that the shard can forget
+}
+
+// Wait is Write for a group with one command that waits if it finds nothing. done
+// is called once, with its answer, or that it was cancelled.
+func (r *Router) Wait(id cluster.ShardID, g *group.Group, done func(Result)) *Waiting {
+	s := r.stream(id)
+	w := &Waiting{s: s, g: g, done: done}
+	g.Wait = &group.Wait{}
+	s.begin(g, &call{w: w})
+	return w
+}
+
+// Cancel ends the waiting. The command may have been served: done is told.
+func (w *Waiting) Cancel() {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	if w.over || w.cancelling {
+		return
+	}
+	if w.cancelling = true; w.parked {
+		w.s.cancel(w)
+	} // else once the answer to its registration is here
+}
+
+// LinkChanged is to be called when the link to a node went up or down: the
+// registrations that went over it may have been lost, or lie about somewhere.
+func (r *Router) LinkChanged(node cluster.NodeID, _ bool) {
+	if r.host == nil {
+		return
+	}
+	for _, s := range *r.streams.Load() {
+		if s.leader().Node == node {
+			s.mu.Lock()
+			s.registerAll()
+			s.mu.Unlock()
+		}
+	}
+}
+
+// registerAll registers all that wait anew. s.mu is held.
+func (s *stream) registerAll() {
+	s.waits.round++
+	if s.closed {
+		return
+	}
+	parked := make([]*Waiting, 0, len(s.waits.bySeq))
+	for _, w := range s.waits.bySeq {
+		if w.parked && !w.cancelling {
+			parked = append(parked, w)
+		}
+	}
+	slices.SortFunc(parked, func(a, b *Waiting) int { return int(a.seq) - int(b.seq) })
+	for _, w := range parked {
+		s.register(w)
+	}
+}
+
+// register registers a command again that waits. s.mu is held.
+func (s *stream) register(w *Waiting) {
+	w.parked = false
+	g := *w.g
+	g.Wait = &group.Wait{Seq: w.seq, Order: w.order}
+	g.Attempt, g.Got = 0, nil
+	s.number(&g, &call{w: w}) // for as long as it takes: its client still waits
+}
+
+// cancel tells the shard that nobody waits any more. s.mu is held.
+func (s *stream) cancel(w *Waiting) {
+	w.parked = false
+	g := &group.Group{Proto: w.g.Proto, Wait: &group.Wait{Seq: w.seq, Order: w.order, Cancel: true}}
+	s.number(g, &call{w: w, end: time.Now().Add(s.r.cfg.Timeout)})
+}
+
+// mark puts into an attempt what it tells of those who wait. s.mu is held.
+func (s *stream) mark(g *group.Group) {
+	g.Got, s.waits.got = s.waits.got, nil
+	if g.Wait != nil {
+		w := *g.Wait // earlier attempts keep theirs
+		w.Round = s.waits.round
+		g.Wait = &w
+	}
+}
+
+// ack sends that late answers have come if nothing else goes that could tell.
+// s.mu is held.
+func (s *stream) ack(now time.Time) {
+	if len(s.waits.got) > 0 && s.opened {
+		s.number(&group.Group{}, &call{end: now.Add(s.r.cfg.Timeout)})
+	}
+}
+
+// late takes an answer that comes late. s.mu is held; what it returns is to be
+// called without it.
+func (s *stream) late(reply group.Reply) (tell func()) {
+	w := s.waits.bySeq[reply.Seq]
+	if reply.Status == group.Lost {
+		// Its leader does not lead any more.
+		if w != nil && w.parked && !w.cancelling {
+			s.said(reply)
+			s.register(w)
+		}
+		return nil
+	}
+	s.waits.got = append(s.waits.got, reply.Seq)
+	s.arm()
+	if w == nil {
+		return nil
+	}
+	if c := s.open[reply.Seq]; c != nil && c.w == w {
+		s.finish(reply.Seq) // it came before the answer that says it would
+	}
+	reply.Replies = withDropped(reply.Replies, s.id)
+	return s.end(w, Result{Reply: reply})
+}
+
+// settle takes the answer to a call about a command that waits. s.mu is held; what
+// it returns is to be called without it.
+func (s *stream) settle(c *call, reply group.Reply, result Result) (tell func()) {
+	w := c.w
+	switch {
+	case w.over:
+		return nil
+	case reply.Status == group.Parked && result.Err == "":
+		w.order, w.parked = reply.Order, true
+		switch {
+		case w.cancelling:
+			s.cancel(w)
+		case c.g.Wait.Round != s.waits.round:
+			s.register(w)
+		}
+		return nil
+	case c.g.Wait.Cancel && result.Err == "":
+		if len(reply.Replies) == 0 || reply.Status != group.OK {
+			return s.end(w, Result{Cancelled: true})
+		}
+		s.waits.got = append(s.waits.got, w.seq)
+		s.arm()
+	}
+	return s.end(w, result)
+}
+
+// end forgets a command that waited. s.mu is held.
+func (s *stream) end(w *Waiting, result Result) (tell func()) {
+	if w.over {
+		return nil
+	}
+	w.over = true
+	delete(s.waits.bySeq, w.seq)
+	return func() { w.done(result) }
+}
