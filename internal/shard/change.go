@@ -140,9 +140,13 @@ func (ch *changes) propose() bool {
 }
 
 // confChange is a change in raft's words. More than one single change makes a
-// joint configuration, which raft leaves by itself.
+// joint configuration, which raft leaves by itself; so does the removal of a
+// voter, see forgetTail.
 func confChange(c cluster.Change) *pb.ConfChangeV2 {
 	change := &pb.ConfChangeV2{Context: encodeAdded(c.Add)}
+	if len(c.Remove) > 0 {
+		change.Transition = pb.ConfChangeTransition_ConfChangeTransitionJointImplicit.Enum()
+	}
 	single := func(t pb.ConfChangeType, id cluster.ReplicaID) {
 		change.Changes = append(change.Changes, &pb.ConfChangeSingle{Type: t.Enum(), NodeId: new(uint64(id))})
 	}
@@ -179,9 +183,13 @@ func (ch *changes) tick() {
 	}
 }
 
-// report tells who keeps the map that it has an old descriptor of this shard.
+// report tells who keeps the map that it has an old descriptor of this shard. A
+// node whose replica is not in the map may be taken out of the cluster.
 func (ch *changes) report() {
 	r := ch.l.r
+	if !r.members.removalKnown() {
+		return
+	}
 	if s, ok := r.host.cfg.Map.Map().Shard(r.id); (!ok || s.Generation < r.members.desc.Generation) && r.host.cfg.Report != nil {
 		r.host.cfg.Report(r.members.desc)
 	}

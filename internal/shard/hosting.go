@@ -129,13 +129,6 @@ func (h *Host) remove(r *Replica) {
 	r.loop.post(call{func() { r.loop.remove(r) }})
 }
 
-// removeSoon is remove for the replica's own loop.
-func (h *Host) removeSoon(r *Replica) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.remove(r)
-}
-
 // remove takes r out of the loop.
 func (l *loop) remove(r *Replica) {
 	if err := l.settleAll(); err != nil { // nothing of it is in a batch then

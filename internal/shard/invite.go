@@ -20,8 +20,8 @@ import (
 //     and never one that it had before.
 //   - A node whose data was made anew asks for replicas in the place of those it
 //     lost.
-//   - Whoever hears from a replica that its log has removed tells its node that
-//     it is gone. One that has no leader asks whether it is.
+//   - One that was removed, or hears no leader, asks whether it is gone, and the
+//     leader tells it when it may go, see removal.go.
 
 // invite tells the nodes of replicas that have nothing yet about them.
 func (ch *changes) invite() {
@@ -42,11 +42,8 @@ func (ch *changes) invite() {
 func (h *Host) invited(shard cluster.ShardID, id cluster.ReplicaID, data uint64, d cluster.Descriptor, from cluster.NodeID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r := h.replica(shard); r != nil {
-		if id > r.self && d.Gone(r.self) {
-			h.remove(r) // and the next invitation finds it gone
-		}
-		return
+	if h.Has(shard) {
+		return // if that one is gone it will be told, and another invitation comes
 	}
 	switch {
 	case h.busy[shard] || h.stopping.Load():
@@ -151,20 +148,6 @@ func (m *members) askWhetherGone() {
 			return be.AppendUint64(be.AppendUint64(dst, uint64(m.r.id)), uint64(m.r.self))
 		})
 	}
-}
-
-// heardWho answers whether a replica is gone. Ids are never handed out twice and
-// what was applied stays, so whoever has applied the removal knows it for sure.
-func (m *members) heardWho(from cluster.NodeID, id cluster.ReplicaID) {
-	if m.desc.Gone(id) {
-		m.sendGone(from, id)
-	}
-}
-
-func (m *members) sendGone(node cluster.NodeID, id cluster.ReplicaID) {
-	m.r.host.cfg.Links.Queue(node, peer.Control, kindGone, func(dst []byte) []byte {
-		return be.AppendUint64(be.AppendUint64(dst, uint64(m.r.id)), uint64(id))
-	})
 }
 
 // heardGone removes the replica here if it is the one that is gone.

@@ -24,18 +24,19 @@ type members struct {
 	voters []cluster.NodeID // the nodes of its voters
 	// settled says, for everybody, that this replica is what it is to become.
 	settled atomic.Bool
-	// member says, for everybody, that it knows of a configuration: it has been
-	// told the state of the shard.
+	// member says, for everybody, that it has been told the state of the shard, and
+	// is not removed since.
 	member    atomic.Bool
 	strangers map[cluster.ReplicaID]cluster.NodeID // see meet
 	asks      map[cluster.NodeID]asked             // by nodes that have lost their data
 	heard     uint64                               // tick at which a leader was heard last
+	removedBy uint64                               // see removalKnown
 }
 
 // tick runs every tick at a replica that does not lead. A learner that is not
 // spoken to any more goes on to follow, so it is the silence that counts.
 func (m *members) tick() {
-	if m.r.ticks%changeTicks == 0 && m.r.ticks-m.heard > silentTicks {
+	if m.r.ticks%changeTicks == 0 && (m.removed() || m.r.ticks-m.heard > silentTicks) {
 		m.askWhetherGone()
 	}
 }
@@ -50,12 +51,12 @@ func (m *members) set(conf *pb.ConfState, d cluster.Descriptor) {
 	m.conf, m.desc = conf, d
 	m.voters = d.Voters()
 	for id := range m.strangers {
-		if _, in := d.Replica(id); in || d.Gone(id) {
+		if _, in := d.Replica(id); in {
 			delete(m.strangers, id)
 		}
 	}
 	m.settled.Store(m.inPlace())
-	m.member.Store(len(conf.GetVoters()) > 0)
+	m.member.Store(len(conf.GetVoters()) > 0 && !m.removed())
 }
 
 // inPlace reports whether this replica is what it is to become.
@@ -81,16 +82,13 @@ func (m *members) nodeOf(id uint64) cluster.NodeID {
 	return m.strangers[cluster.ReplicaID(id)]
 }
 
-// meet notes where a replica is that the descriptor here does not name: it is
-// newer than what has been applied, as all are to a replica that begins. It
-// reports false for one that is elsewhere, or gone for ever.
+// meet notes where a replica is that the descriptor here does not name. It is
+// newer than what has been applied, as all are to a replica that begins, or it was
+// removed and does not know: others who don't know either may need it to elect
+// somebody. It reports false for one that is elsewhere.
 func (m *members) meet(id cluster.ReplicaID, node cluster.NodeID) bool {
 	if x, ok := m.desc.Replica(id); ok {
 		return x.Node == node
-	}
-	if m.desc.Gone(id) {
-		m.sendGone(node, id)
-		return false
 	}
 	if len(m.strangers) >= cluster.ReplicasMax && m.strangers[id] == 0 {
 		clear(m.strangers) // those that matter are heard again
@@ -106,18 +104,21 @@ func (m *members) meet(id cluster.ReplicaID, node cluster.NodeID) bool {
 // configuration does not vote and does not campaign.
 func (r *Replica) receiveMsg(from cluster.NodeID, m *pb.Message) {
 	if cluster.ReplicaID(m.GetTo()) != r.self || !r.members.meet(cluster.ReplicaID(m.GetFrom()), from) {
-		return // to one that this node has lost, or from one that the shard has
+		return // to one that this node has lost, or from one that is elsewhere
 	}
 	switch m.GetType() {
 	case pb.MsgApp, pb.MsgHeartbeat, pb.MsgSnap:
 		r.members.heard = r.ticks
-	case pb.MsgVote, pb.MsgPreVote, pb.MsgTimeoutNow:
+	case pb.MsgVote, pb.MsgPreVote:
 		if len(r.members.conf.GetVoters()) == 0 {
 			return
 		}
-		if m.GetType() == pb.MsgTimeoutNow {
-			r.elections.handed = m.GetTerm()
+		r.members.forgetTail(m)
+	case pb.MsgTimeoutNow:
+		if len(r.members.conf.GetVoters()) == 0 {
+			return
 		}
+		r.elections.handed = m.GetTerm()
 	case pb.MsgVoteResp:
 		if m.GetReject() {
 			r.elections.campaignAgain(m)
@@ -146,13 +147,11 @@ func (m *members) apply(b *store.Batch, e *pb.Entry) error {
 		// had not applied all of it; raft lets none do that.
 		c, add = &pb.ConfChangeV2{}, nil
 	}
-	conf := m.r.raft.ApplyConfChange(c)
+	conf, before := m.r.raft.ApplyConfChange(c), m.desc
 	m.set(conf, changed(m.desc, conf, add))
+	m.noteRemovals(before)
 	m.r.look()
 	m.r.host.checkSettled()
-	if m.desc.Gone(m.r.self) {
-		m.r.host.removeSoon(m.r)
-	}
 	return b.SetConf(m.desc, m.conf)
 }
 
