@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tutti/internal/cluster"
+	"tutti/internal/peer"
 	"tutti/internal/shard"
 )
 
@@ -54,10 +55,23 @@ func (e evidence) others(s Safety) (list []Problem) {
 				Do: fmt.Sprintf("start it again, or tutti node remove %d", x.ID)})
 		}
 	}
+	for _, t := range e.twins {
+		list = append(list, e.twin(t))
+	}
 	if e.unreadable > 0 {
 		list = append(list, Problem{What: fmt.Sprintf("%d commands met a row on node %d that can't be read", e.unreadable, e.node), Do: "see its log, which names the key"})
 	}
 	return list
+}
+
+// twin says of two processes that go by one name which of them this node knows.
+func (e evidence) twin(t peer.Twin) Problem {
+	if t.Node == e.node {
+		return Problem{What: fmt.Sprintf("another process runs as this node: node %d speaks to that one (start %d) and refuses this one (start %d), which has changed nothing", t.By, t.Sits, t.Start),
+			Do: "one of the two folders is a copy: stop the process that runs on it and delete it; to make a node of that machine: tutti join"}
+	}
+	return Problem{What: fmt.Sprintf("a second process comes as node %d, from %s, and is refused: node %d runs already", t.Node, t.Remote, t.Node),
+		Do: "it runs on a copy of that node's folder: stop it there and delete the copy; to make a node of that machine: tutti join"}
 }
 
 func areOrIs(n int) string {

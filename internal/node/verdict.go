@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/peer"
 	"tutti/internal/shard"
 )
 
@@ -63,6 +64,8 @@ type evidence struct {
 	silent func(cluster.NodeID) time.Duration
 	// full says whether the disk of a node has no room; nil: none is full.
 	full func(cluster.NodeID) bool
+	// twins are second processes that go by the name of a node.
+	twins []peer.Twin
 	// unreadable counts commands that met a row here which can't be read.
 	unreadable uint64
 	// lacking says that this node has no replica that it should have.

@@ -22,7 +22,7 @@
 // of a stream says by its kind who takes the stream. Numbers are written out and
 // are for ever: another layout of a payload is another kind.
 //
-//	 0…15   this package: 1 hello, 2 ping, 3 and 4 clocks
+//	 0…15   this package: 1 hello, 2 ping, 3 and 4 clocks, 5 a twin that is refused
 //	16…31   frames of package shard, see there
 //	32…35   the frames of a snapshot's stream, see package shard
 //	64…65   the map, see package node

@@ -248,3 +248,13 @@ func FuzzDecodePing(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDecodeTwin(f *testing.F) {
+	f.Add(Twin{Start: 1, Sits: 2}.encode(nil))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if x, err := decodeTwin(b); err == nil && !bytes.Equal(x.encode(nil), b) {
+			t.Errorf("%x becomes %+v", b, x)
+		}
+	})
+}

@@ -93,6 +93,9 @@ func (l *Links) serve(raw net.Conn, in *inbound) error {
 	// First, so that what Hello notes is not of one who is then refused.
 	at, err := l.seats.take(h)
 	if err != nil {
+		if taken, ok := errors.AsType[*seatTakenError](err); ok {
+			l.turnAway(conn, h, taken.sits)
+		}
 		l.refusals.tell(from, err, l.cfg.Logger)
 		return err
 	}

@@ -18,6 +18,7 @@ const (
 	kindPing     Kind = 2
 	kindClockAsk Kind = 3
 	kindClock    Kind = 4
+	kindTwin     Kind = 5
 	// kindOwn is how many kinds belong to this package.
 	kindOwn = 16
 )

@@ -167,6 +167,7 @@ func TestGolden(t *testing.T) {
 		"ping-1":      appendFrame(nil, kindPing, ping{wall: 1_700_000_000_000, room: RoomTight}.encode),
 		"clock-ask-1": appendFrame(nil, kindClockAsk, clockAsk{asked: 258, nonce: 1<<64 - 2}.encode),
 		"clock-1":     appendFrame(nil, kindClock, clockAsk{asked: 258, nonce: 1<<64 - 2}.answer(1_700_000_000_000)),
+		"twin-1":      appendFrame(nil, kindTwin, Twin{Start: 258, Sits: 1<<64 - 2}.encode),
 		"frame-1":     frame(20, []byte("payload")),
 	} {
 		text, err := os.ReadFile("testdata/" + name + ".hex")

@@ -97,6 +97,7 @@ type Links struct {
 	clocks   clocks
 	seats    seats
 	refusals refusals
+	twins    twins
 }
 
 // link is what this node sends to one peer, from Connect until Forget or Close.
@@ -475,9 +476,7 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 	defer ping.Stop()
 	gone := make(chan struct{})
 	l.wg.Go(func() {
-		// Nothing comes this way, so a read ends with the connection: that a
-		// process was killed shows at once, not when writing fails.
-		_, _ = conn.Read(make([]byte, 1))
+		l.lookBack(k.node, conn)
 		close(gone)
 	})
 	for {

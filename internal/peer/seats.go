@@ -22,6 +22,16 @@ type seat struct {
 	conns              int
 }
 
+// seatTakenError says that another start of a node is connected.
+type seatTakenError struct {
+	h    Hello
+	sits uint64
+}
+
+func (e *seatTakenError) Error() string {
+	return fmt.Sprintf("start %d of node %d comes while start %d is connected", e.h.Incarnation, e.h.Node, e.sits)
+}
+
 // take returns the seat of a peer's start, to be left when the connection ends.
 func (s *seats) take(h Hello) (*seat, error) {
 	s.mu.Lock()
@@ -35,7 +45,7 @@ func (s *seats) take(h Hello) (*seat, error) {
 		s.taken[h.Node] = had
 	}
 	if had.incarnation != h.Incarnation || had.nonce != h.Nonce {
-		return nil, fmt.Errorf("start %d of node %d comes while start %d is connected", h.Incarnation, h.Node, had.incarnation)
+		return nil, &seatTakenError{h, had.incarnation}
 	}
 	had.conns++
 	return had, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,7 +89,8 @@ func TestOldDiskImageIsRefused(t *testing.T) {
 }
 
 // A clone of a node's disk is started on another machine while the node runs:
-// it is refused as long as the node talks, and the node goes on.
+// it is refused as long as the node talks, and the node goes on. Who runs the clone
+// is told why nobody speaks to it, and who runs the cluster where it is.
 func TestCloneIsRefused(t *testing.T) {
 	bubble(t, Options{Seed: 97}, func(t *testing.T, c *Cluster) {
 		two := c.WaitLeader(1)%3 + 1
@@ -120,10 +122,23 @@ func TestCloneIsRefused(t *testing.T) {
 			if n := c.Logged(i, "comes while start"); i != two && n == 0 {
 				t.Errorf("node %d has not refused the clone", i)
 			}
+			if s, err := Verdict(c, i); i != two && (err != nil || !strings.Contains(fmt.Sprint(s.Safety.Problems), fmt.Sprintf("a second process comes as node %d, from ", two))) {
+				t.Errorf("the status of node %d has %+v, %v", i, s.Safety, err)
+			}
+		}
+		told, err := clone.Verdict(t.Context(), 0)
+		if err != nil || strings.Count(fmt.Sprint(told.Problems), "another process runs as this node") != 2 || strings.Count(log.String(), "two processes run as one node") != 2 {
+			t.Errorf("the clone is told %+v, %v, and logs\n%s", told.Problems, err, log.String())
 		}
 		if err := clone.Close(); err != nil {
 			t.Error(err)
 		}
 		c.WaitEqual(5 * time.Second)
+		time.Sleep(5 * time.Second)
+		for i := 1; i <= 3; i++ {
+			if s, err := Verdict(c, i); err != nil || len(s.Safety.Problems) > 0 {
+				t.Errorf("the clone is gone, and the status of node %d has %+v, %v", i, s.Safety, err)
+			}
+		}
 	})
 }
