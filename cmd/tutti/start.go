@@ -157,7 +157,7 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 			}
 			// No clean-up: what is on disk is right, what is in memory is not.
 			if o.logFormat == logText { // else the log has said it, in its own form
-				fmt.Fprint(sink, failed(err, mendedBy(err)).text())
+				fmt.Fprint(sink, stopped(err).text())
 			}
 			sink.Close()
 			if errors.Is(err, node.ErrDamaged) && time.Since(began) > rebuildPause {
@@ -194,15 +194,21 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 	return err
 }
 
-// mendedBy says what helps a node that could not go on.
-func mendedBy(err error) string {
-	switch {
+// stopped says of a node that could not go on what has become of its data, and what
+// helps.
+func stopped(err error) *exitError {
+	e := failed(err, "see the log; replace the disk if it failed")
+	switch _, old := errors.AsType[*node.OldCopyError](err); {
 	case errors.Is(err, node.ErrGone):
-		return "bring the folder back as it was, or replace the node by a new one"
+		e.do = "bring the folder back as it was, or replace the node by a new one"
+	case old:
+		e.safe = "nothing was deleted, and nothing that it has forgotten is lost: the others have it"
+		e.do = "put the newest copy of the folder back, or start it again: its data is made anew from the other nodes"
 	case errors.Is(err, node.ErrDamaged):
-		return "start it again: its data is made anew from the other nodes"
+		e.safe = "nothing was deleted: what is damaged is set aside, and the others have the rest"
+		e.do = "start it again: its data is made anew from the other nodes"
 	}
-	return "see the log; replace the disk if it failed"
+	return e
 }
 
 // rebuildPause is how long a node must have run to be rebuilt by its own
@@ -223,12 +229,16 @@ func startAgain() {
 const doRejoin = "to be a node again: remove or move its folder, and tutti join with a new token"
 
 func startError(err error) error {
-	var do string
+	do := "keep the folder as it is; docs/OPERATIONS.md says what helps"
 	switch {
 	case errors.Is(err, node.ErrNoNode):
 		do = "tutti init begins a cluster here, tutti join makes this machine a node of another, also if its disk was wiped; tutti dev is for trying out"
 	case errors.Is(err, node.ErrRemoved):
 		do = doRejoin
+	case errors.Is(err, node.ErrDataGone):
+		do = "if the rest of the folder is somewhere, bring it back; else on any member: tutti node remove, and here, from an empty folder: tutti join"
+	case errors.Is(err, node.ErrMixed):
+		do = "bring the folder back as it was: one folder is one node"
 	case errors.Is(err, node.ErrInUse):
 		do = "talk to the node that runs there, or choose another folder with --dir"
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -236,7 +246,7 @@ func startError(err error) error {
 	case errors.Is(err, os.ErrPermission):
 		do = "choose a folder that this user may write to"
 	case errors.Is(err, node.ErrDamaged):
-		return &exitError{code: exitFailed, what: err.Error(), safe: "nothing was deleted", do: "keep the folder; docs/OPERATIONS.md says what helps"}
+		return &exitError{code: exitFailed, what: err.Error(), safe: "nothing was deleted", do: do}
 	}
 	return &exitError{code: exitFailed, what: err.Error(), safe: "nothing was changed on this machine", do: do}
 }

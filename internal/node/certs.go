@@ -57,6 +57,9 @@ func newCerts(cfg Config, self Self, maps *cluster.Holder) *certs {
 		renewed: make(chan struct{}), wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 }
 
+// ErrMixed says that a folder has parts of two nodes, or of two clusters.
+var ErrMixed = errors.New("this folder is put together from two nodes")
+
 // load reads the identity of the node.
 func (k *certs) load() error {
 	dir := k.cfg.Dir
@@ -65,7 +68,7 @@ func (k *certs) load() error {
 		return err
 	}
 	if id.NodeID != k.self.Node || id.Cluster != k.self.Cluster {
-		return fmt.Errorf("%s: the certificate is that of %s, the formation says node %d of %s", dir, id, k.self.Node, k.self.Cluster)
+		return fmt.Errorf("%s: %w: the certificate is that of %s, and %s is of node %d of %s", dir, ErrMixed, id, selfFile, k.self.Node, k.self.Cluster)
 	}
 	k.Holder = trust.NewHolder(id)
 	k.clients, err = k.self.serviceConfig(k.Holder)

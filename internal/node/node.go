@@ -286,12 +286,15 @@ func has(fs vfs.FS, dir, name string) bool {
 	return err == nil
 }
 
+// ErrDataGone says that a folder is a node's, and a part of its data is not there.
+var ErrDataGone = errors.New("the data of this node is gone")
+
 // gone is an error if a part of the node's data is not there.
 func (n *Node) gone(there bool, name string) error {
 	if there {
 		return nil
 	}
-	return fmt.Errorf("%s: the data of node %d is gone, there is no %s. It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, n.self.Node, name)
+	return fmt.Errorf("%s: %w: node %d has no %s. It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, ErrDataGone, n.self.Node, name)
 }
 
 func (n *Node) openLinks(l net.Listener) error {
