@@ -7,22 +7,23 @@ import "slices"
 var groupCategories = map[string]string{
 	"string": "string", "generic": "keyspace", "hash": "hash", "list": "list", "set": "set", "sorted-set": "sortedset",
 	"bitmap": "bitmap", "hyperloglog": "hyperloglog", "geo": "geo", "stream": "stream", "scripting": "scripting",
-	"pubsub": "pubsub", "connection": "connection", "transactions": "transaction",
+	"pubsub": "pubsub", "connection": "connection", "transactions": "transaction", "task": "task",
 }
 
 // notByGroup lists commands whose categories Redis does not take from their
 // group.
 var notByGroup = []string{"sort", "sort_ro", "wait", "waitaof"}
 
-// Categories lists the ACL categories, in Redis's order.
+// Categories lists the ACL categories, in Redis's order, and those of tutti's own.
 var Categories = []string{
 	"keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream",
 	"pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+	"task",
 }
 
 // reservedCategories are of commands that tutti is to have beside Redis's. Rules may
 // name them already, so that they need not be changed then.
-var reservedCategories = []string{"task", "exec"}
+var reservedCategories = []string{"exec"}
 
 // ACLCategories lists the categories of c: those of its row and those that its
 // group and its flags imply, in the order of Categories.

@@ -11,6 +11,7 @@ import (
 	"tutti/internal/acl"
 	"tutti/internal/keyspace"
 	"tutti/internal/resp"
+	"tutti/internal/task"
 )
 
 // Texts of errors that several families give, as Redis words them. Those that
@@ -47,16 +48,23 @@ type Ctx struct {
 	DB          uint8
 	Args        [][]byte // Args[0] is the name. Not to be changed or kept.
 	Users       UserRules
+	// Tasks is what the leader remembers of tasks; nil: they can't be changed here.
+	Tasks *task.Lead
+
 	progress
 }
 
-// progress is how far the command has come.
+// progress is how far the command has come, and whether others depend on it.
 type progress struct {
 	Waited  bool // it waits already: an element of another type is not what it waits for
 	failed  bool
 	foreign bool
+	atomic  bool     // all commands of the group are applied, or none
 	topics  [][]byte // see Wait
 }
+
+// Atomic says whether all commands that follow are applied or none, as in MULTI.
+func (o *progress) Atomic(yes bool) { o.atomic = yes }
 
 // Run evaluates cmd with its arity already checked, and appends its reply to
 // c.Out. If the command fails, what it wrote is taken back. It may be one that

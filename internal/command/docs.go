@@ -9,7 +9,7 @@ import (
 // them, with their headings.
 var groups = []struct{ name, heading string }{
 	{"string", "Strings"}, {"generic", "Keys"}, {"hash", "Hashes"}, {"list", "Lists"}, {"set", "Sets"},
-	{"sorted-set", "Sorted sets"}, {"bitmap", "Bitmaps"}, {"hyperloglog", "HyperLogLog"}, {"geo", "Geo"}, {"stream", "Streams"},
+	{"sorted-set", "Sorted sets"}, {"bitmap", "Bitmaps"}, {"hyperloglog", "HyperLogLog"}, {"geo", "Geo"}, {"stream", "Streams"}, {"task", "Tasks"},
 	{"transactions", "Transactions"}, {"scripting", "Scripts and functions"}, {"pubsub", "Messages"},
 	{"connection", "Connections"}, {"server", "Server"}, {"cluster", "Cluster"},
 }

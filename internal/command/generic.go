@@ -64,20 +64,20 @@ func typeOf(c *Ctx) {
 }
 
 func rename(c *Ctx) {
-	if _, found := c.rename(true); found {
+	if _, found := renameKey(c, true); found {
 		c.OK()
 	}
 }
 
 func renamenx(c *Ctx) {
-	if renamed, found := c.rename(false); found {
+	if renamed, found := renameKey(c, false); found {
 		c.Bool(renamed)
 	}
 }
 
-// rename renames a key, replacing another if replace is set, or answers that
+// renameKey renames a key, replacing another if replace is set, or answers that
 // there is no such key. A key renamed to itself stays as it is.
-func (c *Ctx) rename(replace bool) (renamed, found bool) {
+func renameKey(c *Ctx, replace bool) (renamed, found bool) {
 	from, to := c.Args[1], c.Args[2]
 	o := c.Tx.Open(c.DB, from)
 	if o == nil {

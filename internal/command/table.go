@@ -36,6 +36,9 @@ const (
 	WholeShard
 	// Internal marks what nodes say to shards; from clients it is refused.
 	Internal
+	// Tasks marks commands that change tasks. They are evaluated only where the memory
+	// of the leader is, and in a transaction undo all of it if they can't be applied.
+	Tasks
 )
 
 // Where says who executes a command.
@@ -85,6 +88,9 @@ func (f Flags) Names() []string {
 type Keys struct {
 	First, Last, Step int
 	Find              func(args [][]byte) []int
+	// TaskIDs, if not nil, tells which of the keys are ids of tasks: rights to them are
+	// those to the queue that they name.
+	TaskIDs func(args [][]byte, at int) bool
 }
 
 // The usual places of keys.
@@ -301,6 +307,6 @@ func numKeys(at int, before ...int) Keys {
 func families() [][]Command {
 	return [][]Command{
 		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands,
-		connectionCommands, serverCommands, metaCommands, userCommands, clusterCommands, sentinelCommands, scriptingCommands, transactionCommands,
+		connectionCommands, serverCommands, metaCommands, userCommands, clusterCommands, sentinelCommands, scriptingCommands, transactionCommands, taskCommands,
 	}
 }

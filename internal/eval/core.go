@@ -3,12 +3,14 @@ package eval
 import (
 	"encoding/binary"
 	"errors"
+	"time"
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/store"
+	"tutti/internal/task"
 )
 
 var be = binary.BigEndian
@@ -50,6 +52,7 @@ type Waiting struct {
 	Prepared *Prepared
 	tries    int  // how often that came too late
 	strayed  bool // it came to a key of another shard, which its sender could not know
+	tasks    tasksBudget
 }
 
 // Config is what the evaluation of a shard's groups depends on beside its state
@@ -73,6 +76,7 @@ type Config struct {
 type Core struct {
 	cfg      Config
 	sessions *sessions
+	tasks    *task.Lead
 	tx       *keyspace.Tx // its memory is used again for every batch
 	out      int          // bytes of replies of the last batch, the guess for the next
 	waiting  waiting
@@ -81,12 +85,15 @@ type Core struct {
 
 // New returns the core of a new leader, whose applied state is what v shows.
 func New(cfg Config, v *store.View) (*Core, error) {
-	c := &Core{cfg: cfg, waiting: newWaiting()}
+	c := &Core{cfg: cfg, waiting: newWaiting(), tasks: task.NewLead()}
 	c.awaited = c.waiting.registry.Awaited
 	var err error
 	c.sessions, err = loadSessions(cfg.Shard, v, c.waiting.load)
 	return c, err
 }
+
+// Tasks is what the leader remembers of tasks.
+func (c *Core) Tasks() *task.Lead { return c.tasks }
 
 func (c *Core) userRules() command.UserRules {
 	return command.UserRules{Catalog: c.cfg.Table.Catalog(), Row: store.UsersRow(c.cfg.Shard)}
@@ -108,6 +115,7 @@ type Input struct {
 	Users     uint64 // epoch of the users by whose rights commands must have been let in
 	Applied   int64  // applied shard time
 	Now       int64
+	Mono      time.Duration // of the leader's monotonic clock
 	Index     uint64
 	Term      uint64
 	Sweep     func(tx *keyspace.Tx) // background work of the keyspace; nil: none
@@ -138,7 +146,8 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		}
 	}
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: tx}
-	ctx := command.Ctx{Tx: tx, Users: c.userRules()}
+	c.tasks.Batch(in.State, in.Term, in.Mono)
+	ctx := command.Ctx{Tx: tx, Users: c.userRules(), Tasks: c.tasks}
 	ctx.Out = make([]byte, 0, c.out+256)
 	c.serve(b, in, 0)
 	n := 0
@@ -153,9 +162,13 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		if groups[n].strayed && b.Replies[n].Status != group.Moved {
 			return c.Evaluate(in, groups) // without what the group has done
 		}
-		wrote = append(wrote, tx.Writes() != before && b.Replies[n].Status != group.Parked)
+		wrote = append(wrote, tx.Writes() != before && b.Replies[n].Status == group.OK)
 		b.Groups = append(b.Groups, groups[n].Group)
 		if errors.Is(tx.Err(), keyspace.ErrHeavy) {
+			if c.changesTasks(groups[n].Group) {
+				groups[n].tasks++
+				return c.Evaluate(in, groups)
+			}
 			c.waiting.begin()
 			return nil, n, keyspace.ErrHeavy
 		}
@@ -225,6 +238,14 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Rep
 			r.Status, r.Order = group.Parked, x.Order
 		}
 	}
+	if g.tasks == tasksRefused {
+		c.refuseTasks(ctx, g.Group, &r)
+		return r
+	}
+	if g.Atomic && c.changesTasks(g.Group) {
+		g.strayed = c.allOrNothing(ctx, g.Group, in, &r, how)
+		return r
+	}
 	r.Replies, g.strayed = c.commands(ctx, g.Group, &in.Owned, in.Shortage, how)
 	switch {
 	case r.Status == group.Parked:
@@ -265,7 +286,7 @@ func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 // the group strayed: nothing that it did counts.
 func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descriptor, short Shortage, how manner) (replies [][]byte, strayed bool) {
 	ctx.Proto = int(g.Proto)
-	began := len(ctx.Out)
+	began, steps := len(ctx.Out), ctx.Tx.Steps()
 	replies = make([][]byte, len(g.Cmds))
 	for i, cmd := range g.Cmds {
 		at := len(ctx.Out)
@@ -279,6 +300,8 @@ func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descrip
 			ctx.Error(group.TextNoSpace)
 		case short.Tight && row.Flags&command.Write != 0:
 			ctx.Error(errTight)
+		case !g.Atomic && row.Flags&command.Tasks != 0 && ctx.Tx.Steps()-steps > batchStepsMax:
+			ctx.Error(errTasksLater)
 		default:
 			ctx.Run(row)
 			if ctx.Foreign() && g.Claim.Generation < owned.Generation {
@@ -286,6 +309,9 @@ func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descrip
 			}
 			if topics := ctx.Waits(); topics != nil && how.wait != nil {
 				how.wait(topics)
+			}
+			if ctx.Failed() && row.Flags&command.Tasks != 0 && g.Atomic {
+				return [][]byte{ctx.Out[at:len(ctx.Out):len(ctx.Out)]}, false // see allOrNothing
 			}
 		}
 		replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]

@@ -40,7 +40,10 @@ type Prepared struct {
 
 // stepsMax is how many steps a group may take in the loop.
 func (g *Waiting) stepsMax() int {
-	if g.tries >= heavyTriesMax || g.Wait != nil { // who waits is not looked for beside the loop
+	switch {
+	case g.tasks == tasksWide:
+		return tasksStepsMax
+	case g.tries >= heavyTriesMax, g.Wait != nil: // who waits is not looked for beside the loop
 		return 0
 	}
 	return batchStepsMax

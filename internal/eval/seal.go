@@ -138,6 +138,7 @@ func (c *Core) Applied(b *Batch) {
 	if c.cfg.Known != nil {
 		b.tx.Effects(c.cfg.Known.Put, c.cfg.Known.Delete)
 	}
+	c.tasks.Applied(b.tx)
 	c.Remember(b)
 	c.waiting.served(b)
 }

@@ -2,10 +2,12 @@ package eval
 
 import (
 	"container/heap"
+	"time"
 
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 	"tutti/internal/store"
+	"tutti/internal/task"
 )
 
 // Sweep is the leader's background work on its shard: it removes keys whose
@@ -18,6 +20,7 @@ type Sweep struct {
 	purge     int      // slot where purging the oldest flushed database goes on
 	busy      []uint16 // slots swept in the batch in flight
 	purged    int      // where purge goes on if the batch in flight is applied
+	tasks     *task.Lead
 }
 
 type trashed struct {
@@ -31,13 +34,16 @@ const (
 	purgeRowsMax = 512
 )
 
-// NewSweep returns a sweep that has nothing to do yet.
-func NewSweep() *Sweep { return &Sweep{first: make(map[uint16]int64)} }
+// NewSweep returns a sweep that has nothing to do yet but what time asks for of tasks.
+func NewSweep(tasks *task.Lead) *Sweep {
+	return &Sweep{first: make(map[uint16]int64), tasks: tasks}
+}
 
 // Found is the work that a state holds.
 type Found struct {
 	deadlines []deadline
 	trash     []trashed
+	tasks     task.Found
 }
 
 // Find looks through the state of a view for work, which takes long.
@@ -45,11 +51,16 @@ func Find(v *store.View) (f Found, err error) {
 	err = keyspace.Pending(v, v.Owned.Slots.First, v.Owned.Slots.End,
 		func(slot uint16, t int64) { f.deadlines = append(f.deadlines, deadline{slot, t}) },
 		func(slot uint16, id uint64) { f.trash = append(f.trash, trashed{slot, id}) })
+	if err != nil {
+		return f, err
+	}
+	f.tasks, err = task.Find(v, v.Owned.Slots.First, v.Owned.Slots.End)
 	return f, err
 }
 
-// Add takes over work that was found.
-func (s *Sweep) Add(f Found) {
+// Add takes over work that was found, at a time of the monotonic clock.
+func (s *Sweep) Add(f Found, mono time.Duration) {
+	s.tasks.Restore(f.tasks, mono)
 	for _, d := range f.deadlines {
 		s.add(d.slot, d.t)
 	}
@@ -76,9 +87,15 @@ func (s *Sweep) Next() (t int64, ok bool) {
 	return s.deadlines[0].t, true
 }
 
+// TasksDue reports whether time asks for something of tasks.
+func (s *Sweep) TasksDue(now func() (int64, bool), mono time.Duration) bool {
+	return s.tasks.Due(now, mono)
+}
+
 // Step does a part of the work inside of a batch at time now, in the slots that
 // the shard owns. The next call of Wrote, Swept or Dropped says what became of it.
 func (s *Sweep) Step(tx *keyspace.Tx, now int64, slots cluster.SlotRange, flushed []uint32) {
+	s.tasks.Step(tx)
 	s.expire(tx, now)
 	if len(s.trash) > 0 {
 		if _, later := tx.PurgeTrash(s.trash[0].slot, s.trash[0].id, purgeRowsMax); later != nil {
@@ -146,7 +163,7 @@ func (s *Sweep) Swept(state keyspace.Reader) error {
 			s.trash = s.trash[1:]
 		}
 	}
-	return nil
+	return s.tasks.Settle(state)
 }
 
 type deadline struct {

@@ -40,6 +40,9 @@ const (
 	UsersChanged
 	// Parked: the command found nothing and waits. Its answer comes late.
 	Parked
+	// Undone: the group is a transaction with a command that could not be applied and
+	// without which nothing is to be; the only reply says why.
+	Undone
 )
 
 // Refusal is why a shard took nothing of what it was sent: it knows something

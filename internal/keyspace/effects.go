@@ -18,6 +18,8 @@ type effects struct {
 	signals
 	counts map[uint32]int64 // physical database -> keys more than before
 	arena  []byte           // rows and values of ops lie here; what does not fit begins a new one
+
+	rollbacks int // how often something was taken back
 }
 
 type op struct {

@@ -47,6 +47,7 @@ func (t *Tx) Rollback(m Mark) {
 
 func (e *effects) rollback(m Mark) {
 	to := e.marks[m]
+	e.rollbacks++
 	for _, u := range slices.Backward(e.undo[to.undo:]) {
 		if u.op < 0 {
 			e.counts[u.pdb] -= u.delta

@@ -16,6 +16,7 @@ const (
 	kindExpiry = 'x'
 	kindTrash  = 'g'
 	kindGone   = 'v'
+	kindTask   = 't'
 )
 
 var be = binary.BigEndian

@@ -139,9 +139,7 @@ func NewReadTx(base Reader, env Env) *Tx { return &Tx{Env: env, base: base} }
 // to keys comes through here, also to those that a command finds while it runs.
 func (t *Tx) slot(key []byte) uint16 {
 	slot := Slot(key)
-	if t.Owns != nil && t.err == nil && !t.Owns(slot) {
-		t.err = ErrForeign
-	}
+	t.Owned(slot)
 	return slot
 }
 

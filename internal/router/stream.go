@@ -239,7 +239,7 @@ func (s *stream) reply(reply group.Reply) {
 	}
 	var result Result
 	switch reply.Status {
-	case group.OK, group.WatchFailed, group.NoSpace, group.Moved, group.UsersChanged, group.Parked:
+	case group.OK, group.WatchFailed, group.NoSpace, group.Moved, group.UsersChanged, group.Parked, group.Undone:
 		if result.Reply = reply; reply.Status == group.OK && len(reply.Replies) < len(c.g.Cmds) {
 			result.Err = errBroken(s.id) // whoever sent that is broken
 		}

@@ -211,13 +211,24 @@ func (l *lane) transactInLoop(t transaction) (failed bool, text string, refused 
 		g.Watches = append(g.Watches, w.Watch)
 	}
 	result := l.group(t.shard, g, t.cmds)
+	switch result.Reply.Status {
+	case group.NoSpace:
+		return false, "EXECABORT Transaction discarded because of: " + group.TextNoSpace, nil
+	case group.Undone:
+		return false, undoneText(result.Reply.Replies), nil
+	}
 	for i, r := range result.Reply.Replies {
 		t.cmds[i].reply = r
 	}
-	if result.Reply.Status == group.NoSpace {
-		return false, "EXECABORT Transaction discarded because of: " + group.TextNoSpace, nil
-	}
 	return result.Reply.Status == group.WatchFailed, result.Err, result.Reply.Refusal()
+}
+
+// undoneText is the error that undid a transaction.
+func undoneText(replies [][]byte) string {
+	if len(replies) != 1 || len(replies[0]) < 3 {
+		return "EXECABORT Transaction discarded."
+	}
+	return string(replies[0][1 : len(replies[0])-2]) // -CODE text\r\n
 }
 
 // evaluate evaluates a transaction that only reads.

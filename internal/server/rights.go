@@ -160,6 +160,7 @@ func (s *session) judge(cmd *command.Command, args [][]byte) verdict {
 	}
 	var buf [8]acl.Key
 	keys := cmd.KeyRights(buf[:0], args)
+	args = cmd.Keys.KeyNames(args)
 	switch d := s.user.Check(cmd.ID(), free, args, keys); d.Why {
 	case acl.DeniedKey:
 		return verdict{"NOPERM No permissions to access a key", d.Why, string(args[d.At])}

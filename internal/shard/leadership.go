@@ -173,7 +173,7 @@ func (l *leadership) propose() error {
 func (l *leadership) input(now int64, short eval.Shortage) eval.Input {
 	r := l.r
 	newest := r.host.cfg.State.Newest(r.id, r.machine.applied.Index)
-	return eval.Input{State: newest, Owned: r.members.desc, Databases: r.machine.dbs, Users: r.machine.users, Applied: r.machine.applied.Time, Now: now,
+	return eval.Input{State: newest, Owned: r.members.desc, Databases: r.machine.dbs, Users: r.machine.users, Applied: r.machine.applied.Time, Now: now, Mono: l.clock.mono(),
 		Index: r.appends.lastIndex + 1, Term: r.term,
 		Keys:  newest.Keys,
 		Tick:  l.tickTo > r.machine.applied.Time && l.tickTo <= now,

@@ -221,7 +221,7 @@ func (l *loop) take(x any) {
 		}
 	case sweepFound:
 		if l := x.s.l; l == l.r.leader && x.s == l.sweep { // else of a term or of slots that it has no more
-			x.s.work.Add(x.work)
+			x.s.work.Add(x.work, x.s.l.clock.mono())
 			x.s.look(nil)
 		}
 	case snapshotSent:

@@ -20,7 +20,7 @@ const sweepEvery = 10 * time.Millisecond
 // newSweeper starts with nothing to do and learns in the background what the
 // state holds: looking through it must not delay a new leader.
 func newSweeper(l *leadership) *sweeper {
-	s, r := &sweeper{l: l, work: eval.NewSweep()}, l.r
+	s, r := &sweeper{l: l, work: eval.NewSweep(l.core.Tasks())}, l.r
 	v := r.machine.view.Acquire()
 	r.loop.wg.Go(func() {
 		found, err := eval.Find(v)
@@ -44,7 +44,7 @@ func (s *sweeper) due() bool {
 	if s.l.clock.mono()-s.last < sweepEvery {
 		return false
 	}
-	if s.work.Garbage(s.l.r.machine.dbs.Trash()) {
+	if s.work.Garbage(s.l.r.machine.dbs.Trash()) || s.work.TasksDue(s.l.clock.now, s.l.clock.mono()) {
 		return true
 	}
 	t, some := s.work.Next()

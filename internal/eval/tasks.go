@@ -1,0 +1,66 @@
+package eval
+
+import (
+	"tutti/internal/command"
+	"tutti/internal/group"
+)
+
+// Groups that change tasks are evaluated in the loop and nowhere else: there is the
+// leader's memory of what is ready and who is alive. One that is too much for a batch
+// is given more once, and then refused.
+
+type tasksBudget uint8
+
+const (
+	tasksUsual tasksBudget = iota // as for all groups
+	tasksWide                     // tasksStepsMax
+	tasksRefused
+)
+
+// tasksStepsMax is enough for whatever one command about tasks may do, behind others
+// that are not too much for a batch: about 20 ms.
+const tasksStepsMax = 4 * batchStepsMax
+
+const (
+	errTasksHeavy = "ERR commands that change tasks touch too many rows together with the others of their transaction or pipeline. Not applied. Split it into smaller ones."
+	errTasksLater = "ERR the commands before this one in the pipeline touch too many rows for tasks to be changed too. Not applied, safe to retry."
+)
+
+// changesTasks reports whether a command of the group does.
+func (c *Core) changesTasks(g *group.Group) bool {
+	for _, cmd := range g.Cmds {
+		if row, _ := c.cfg.Table.Lookup(cmd.Args); row != nil && row.Flags&command.Tasks != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// refuseTasks answers a group that is too much.
+func (c *Core) refuseTasks(ctx *command.Ctx, g *group.Group, r *group.Reply) {
+	n := len(g.Cmds)
+	if g.Atomic {
+		r.Status, n = group.Undone, 1
+	}
+	at := len(ctx.Out)
+	ctx.Error(errTasksHeavy)
+	for range n {
+		r.Replies = append(r.Replies, ctx.Out[at:len(ctx.Out):len(ctx.Out)])
+	}
+}
+
+// allOrNothing evaluates a transaction that changes tasks. A command about tasks that
+// fails undoes all of it: what a worker writes together with the end of its task must
+// not stay if the task is not its own any more.
+func (c *Core) allOrNothing(ctx *command.Ctx, g *group.Group, in Input, r *group.Reply, how manner) (strayed bool) {
+	mark := ctx.Tx.Mark()
+	defer ctx.Tx.Release(mark)
+	ctx.Atomic(true)
+	defer ctx.Atomic(false)
+	r.Replies, strayed = c.commands(ctx, g, &in.Owned, in.Shortage, how)
+	if !strayed && len(r.Replies) < len(g.Cmds) || len(g.Cmds) == 1 && ctx.Failed() {
+		ctx.Tx.Rollback(mark)
+		r.Status = group.Undone
+	}
+	return strayed
+}

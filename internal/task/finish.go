@@ -1,0 +1,186 @@
+package task
+
+import "tutti/internal/keyspace"
+
+// Done records the result of a task. It reports false if the token is not that of
+// the recorded claim, or the task has ended otherwise: fenced. Said again with the
+// same token it is true again.
+func (c *Change) Done(queue []byte, ref Ref, token uint64, result []byte) bool {
+	t, q := c.finished(queue, ref, token)
+	if t == nil {
+		return false
+	}
+	if t.State == Dead {
+		q.Fenced++
+	}
+	if t.State.Ended() {
+		return t.State == Done
+	}
+	c.leave(t, q)
+	t.Result = result
+	c.end(t, q, Done)
+	return true
+}
+
+// finished finds the task that a finish is of; nil: it is fenced.
+func (c *Change) finished(queue []byte, ref Ref, token uint64) (*Task, *Queue) {
+	t, q := c.load(ref, queue)
+	if t == nil {
+		return nil, nil
+	}
+	if t.Token != token || token == 0 || t.State == Cancelled {
+		q.Fenced++
+		return nil, nil
+	}
+	c.lead.heard(t.Worker)
+	return t, q
+}
+
+// Fail records that an attempt has failed. wait is after how many milliseconds the
+// next one follows, negative: as the task's options say; final: there is none. It
+// returns where the task stands then; 0: the finish was fenced.
+func (c *Change) Fail(queue []byte, ref Ref, token uint64, text []byte, wait int64, final bool) State {
+	t, q := c.finished(queue, ref, token)
+	switch {
+	case t == nil:
+		return 0
+	case t.State == Done:
+		q.Fenced++
+		return 0
+	case t.State == Dead:
+		return Dead
+	case t.Failed: // said again
+		return Scheduled
+	}
+	c.leave(t, q)
+	c.fail(t, q, text, wait, final)
+	if t.State == Dead {
+		return Dead
+	}
+	return Scheduled
+}
+
+// fail ends an attempt of a task that has been left.
+func (c *Change) fail(t *Task, q *Queue, text []byte, wait int64, final bool) {
+	q.Failed++
+	t.Failures++
+	t.Failed = true
+	t.note(text)
+	if t.Failures > t.Retries || final {
+		c.end(t, q, Dead)
+		return
+	}
+	if wait < 0 {
+		wait = t.backoff(c.tx.Rand)
+	}
+	t.RunAt = c.now + wait
+	if t.Expires != 0 && t.RunAt >= t.Expires {
+		t.note([]byte("no attempt is left within its TTL"))
+		c.end(t, q, Dead)
+		return
+	}
+	c.advance(t, q)
+	c.save(t)
+}
+
+// backoff is the time to the next attempt: it doubles with each, and half of it is
+// chance, so that tasks that failed together do not come back together.
+func (t *Task) backoff(rand func(n uint64) uint64) int64 {
+	most := max(t.BackoffMax, t.BackoffMin)
+	d := t.BackoffMin
+	for i := uint32(1); i < t.Failures && d < most; i++ {
+		d *= 2
+	}
+	d = min(d, most)
+	if half := d / 2; half > 0 && rand != nil {
+		d = d - half + int64(rand(uint64(half)+1))
+	}
+	return d
+}
+
+// crash takes a task from a worker that was lost. That is no attempt that failed,
+// but a task that loses its workers again and again ends.
+func (c *Change) crash(t *Task, q *Queue, why string) {
+	c.leave(t, q)
+	q.Crashed++
+	t.Crashes++
+	t.note([]byte(why))
+	if t.Crashes >= crashesMax {
+		c.end(t, q, Dead)
+		return
+	}
+	c.advance(t, q)
+	c.save(t)
+}
+
+// Beat is a sign of life of a worker: it renews all of its claims. It returns the
+// tasks that it need not go on with.
+func (c *Change) Beat(worker []byte) []Stop {
+	return c.lead.beat(worker)
+}
+
+// Report notes how far a worker has come with a task. It is false if the worker
+// does not have the task any more.
+func (c *Change) Report(queue []byte, ref Ref, worker []byte, p Progress) bool {
+	t := loadTask(c.tx, ref, queue)
+	if t == nil || t.State != Running || string(t.Worker) != string(worker) {
+		return false
+	}
+	if t.Fraction != p.Fraction || string(t.Message) != string(p.Message) {
+		t.Progress = p
+		c.save(t)
+	}
+	return true
+}
+
+// Cancel ends a task that has not ended. Who runs it learns of it with its next sign
+// of life, and can't finish it any more.
+func (c *Change) Cancel(queue []byte, ref Ref) bool {
+	t, q := c.load(ref, queue)
+	if t == nil || t.State.Ended() {
+		return false
+	}
+	if t.State == Running {
+		c.lead.stop(t)
+	}
+	c.leave(t, q)
+	c.end(t, q, Cancelled)
+	return true
+}
+
+// Retry takes a task up again that ended dead or cancelled, with all its attempts.
+// It does not wait for other tasks again. It reports false if there is none, or
+// another task has its unique key now.
+func (c *Change) Retry(queue []byte, ref Ref) (bool, error) {
+	t, q := c.load(ref, queue)
+	if t == nil || t.State != Dead && t.State != Cancelled {
+		return false, nil
+	}
+	if len(t.Unique) > 0 {
+		if _, taken := c.unique(t.Queue, t.Unique); taken {
+			return false, nil
+		}
+	}
+	if err := q.room(1, uint64(t.Size)); err != nil {
+		return false, err
+	}
+	c.leave(t, q)
+	t.Failures, t.Crashes, t.Ended, t.Failed = 0, 0, 0, false
+	t.Token = c.lead.token() // nobody has it: what earlier attempts say is fenced
+	c.open(t, q)
+	c.advance(t, q)
+	c.save(t)
+	return true, nil
+}
+
+func loadPayload(tx *keyspace.Tx, ref Ref) ([]byte, bool) {
+	val, ok := tx.Get(numberRow(nil, kindHead, ref), nil)
+	if !ok {
+		return nil, false
+	}
+	if err := checkVersion(val, "payload of a task"); err != nil {
+		tx.Refuse(err)
+		return nil, false
+	}
+	return val[1:], true
+}
