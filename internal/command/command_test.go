@@ -12,12 +12,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/keyspace"
 	"tutti/internal/resp"
+	"tutti/internal/task"
 )
 
 // bench evaluates commands as a shard does, without raft: every batch of
@@ -34,6 +36,7 @@ type bench struct {
 	id     uint64
 	proto  int
 	logic  uint8
+	tasks  *task.Lead
 }
 
 func newBench(t testing.TB) *bench {
@@ -43,7 +46,7 @@ func newBench(t testing.TB) *bench {
 	}
 	t.Cleanup(func() { db.Close() })
 	return &bench{t: t, db: db, table: NewTable(), dbs: keyspace.NewDatabases(), counts: map[uint32]int64{},
-		rand: rand.New(rand.NewPCG(1, 2)), now: 1_700_000_000_000, proto: 2}
+		rand: rand.New(rand.NewPCG(1, 2)), now: 1_700_000_000_000, proto: 2, tasks: task.NewLead()}
 }
 
 type pebbleReader struct{ db *pebble.DB }
@@ -65,6 +68,7 @@ func (r pebbleReader) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 }
 
 func (b *bench) begin() *keyspace.Tx {
+	b.tasks.Batch(pebbleReader{b.db}, 1, time.Duration(b.now)*time.Millisecond)
 	return keyspace.NewTx(pebbleReader{b.db}, keyspace.Env{Now: b.now, Applied: b.now, Index: b.index, Databases: b.dbs,
 		Keys:  func(pdb uint32) (int64, error) { return b.counts[pdb], nil },
 		NewID: func() uint64 { b.id++; return b.id }, Rand: b.rand.Uint64N})
@@ -79,6 +83,13 @@ func (b *bench) batch(lines ...string) []string {
 	for _, line := range lines {
 		replies = append(replies, b.eval(tx, line))
 	}
+	b.apply(tx)
+	return replies
+}
+
+// apply applies the effects of a transaction.
+func (b *bench) apply(tx *keyspace.Tx) {
+	b.t.Helper()
 	if err := tx.Err(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -87,9 +98,9 @@ func (b *bench) batch(lines ...string) []string {
 	if err := w.Commit(pebble.NoSync); err != nil {
 		b.t.Fatal(err)
 	}
+	b.tasks.Applied(tx)
 	maps.Copy(b.counts, tx.KeyCounts())
 	b.dbs = tx.Databases
-	return replies
 }
 
 func (b *bench) eval(tx *keyspace.Tx, line string) string {
@@ -99,7 +110,7 @@ func (b *bench) eval(tx *keyspace.Tx, line string) string {
 	if cmd == nil {
 		return "(error) " + text
 	}
-	c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, DB: b.logic, Args: args}
+	c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, DB: b.logic, Args: args, Tasks: b.tasks}
 	c.Run(cmd)
 	v, err := resp.ReadValue(bufio.NewReader(bytes.NewReader(c.Out)))
 	if err != nil {
@@ -120,7 +131,7 @@ func (b *bench) endEarly(line string) {
 	for n := 1; n < 200; n++ {
 		tx := b.begin()
 		tx.Allow(n)
-		c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, DB: b.logic, Args: args}
+		c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, DB: b.logic, Args: args, Tasks: b.tasks}
 		c.Run(cmd)
 		switch over := tx.Steps() > n; {
 		case !over && tx.Err() == nil:

@@ -18,6 +18,7 @@ import (
 
 // tx starts a transaction over the state of the bench that is never applied.
 func (b *bench) tx() *keyspace.Tx {
+	b.tasks.Batch(pebbleReader{b.db}, 1, 0)
 	return keyspace.NewTx(pebbleReader{b.db}, keyspace.Env{Now: b.now, Applied: b.now, Index: b.index + 1, Databases: b.dbs,
 		Keys: func(uint32) (int64, error) { return 0, nil }, NewID: func() uint64 { b.id++; return b.id }, Rand: b.rand.Uint64N})
 }
@@ -48,7 +49,10 @@ func FuzzCommands(f *testing.F) {
 	}
 	for _, line := range []string{"SRANDMEMBER k -9223372036854775808", "SETRANGE k 536870911 x", "SETBIT k 4294967295 1", "LPOP k 9223372036854775807",
 		"BITFIELD k SET i64 #9223372036854775807 1", "ZADD k nan m", "SORT k BY * GET # LIMIT 0 -1", "SCAN 18446744073709551615 COUNT 9223372036854775807",
-		"LCS a b IDX MINMATCHLEN 9223372036854775807", "EXPIRE k 9223372036854775807", "ZRANGEBYLEX k - + LIMIT 1 -1", "HRANDFIELD k -4611686018427387905 WITHVALUES"} {
+		"LCS a b IDX MINMATCHLEN 9223372036854775807", "EXPIRE k 9223372036854775807", "ZRANGEBYLEX k - + LIMIT 1 -1", "HRANDFIELD k -4611686018427387905 WITHVALUES",
+		"TASK.ADD q COUNT 2 a b PRIO 9 KEY k TTL 5 TIMEOUT 7\nTASK.CLAIM w COUNT 2 LEASE 1000 FROM q r\nTASK.BEAT w {2Rh}q:3 1 m", "TASK.ADD q COUNT 9223372036854775807 a",
+		"TASK.ADD q p AFTER 9223372036854775807 a", "TASK.ADD q p AFTER 1 {2Rh}q:1 IN 0 UNIQUE u BACKOFF 1 2 NEAR {q}k KEEP 0 KEEPFAILED 0 RETRY 0", "TASK.DONE {2Rh}q:1 1 r\nTASK.FAIL {2Rh}q:1 2 e DEAD\nTASK.RETRY {2Rh}q:1",
+		"TASK.GET {2Rh}q:1 WAIT 0"} {
 		f.Add("SADD k a\n"+line, true)
 		f.Add(line, true)
 	}
@@ -70,7 +74,7 @@ func FuzzCommands(f *testing.F) {
 			if cmd == nil || cmd.Run == nil {
 				continue
 			}
-			c := &Ctx{Writer: resp.Writer{Proto: 2}, Tx: tx, Args: args}
+			c := &Ctx{Writer: resp.Writer{Proto: 2}, Tx: tx, Args: args, Tasks: b.tasks}
 			if three {
 				c.Proto = 3
 			}

@@ -83,17 +83,17 @@ func (c *Change) fail(t *Task, q *Queue, text []byte, wait int64, final bool) {
 	c.save(t)
 }
 
-// backoff is the time to the next attempt: it doubles with each, and half of it is
-// chance, so that tasks that failed together do not come back together.
+// backoff is the time to the next attempt, from BackoffMin to BackoffMax: it doubles
+// with each, and a part of it is chance, so that tasks that failed together do not
+// come back together.
 func (t *Task) backoff(rand func(n uint64) uint64) int64 {
-	most := max(t.BackoffMax, t.BackoffMin)
-	d := t.BackoffMin
+	least, most := t.BackoffMin, max(t.BackoffMax, t.BackoffMin)
+	d := least
 	for i := uint32(1); i < t.Failures && d < most; i++ {
-		d *= 2
+		d = max(1, 2*d)
 	}
-	d = min(d, most)
-	if half := d / 2; half > 0 && rand != nil {
-		d = d - half + int64(rand(uint64(half)+1))
+	if d += int64(rand(uint64(d)/2 + 1)); d > most {
+		d = max(least, most-int64(rand(uint64(most)/4+1)))
 	}
 	return d
 }

@@ -1,0 +1,218 @@
+package command
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"tutti/internal/keyspace"
+	"tutti/internal/task"
+)
+
+// unquote takes a string out of the quotes of redis-cli.
+func unquote(s string) string { return strings.Trim(s, `"`) }
+
+// claimed is what TASK.CLAIM gave of one task.
+func claimed(t *testing.T, reply string) (id, token string) {
+	t.Helper()
+	words := strings.Fields(strings.ReplaceAll(reply, `"`, ""))
+	if len(words) < 6 {
+		t.Fatalf("claimed %s", reply)
+	}
+	return words[2], words[4]
+}
+
+// field returns a field of TASK.GET.
+func (b *bench) field(id, name string) string {
+	lines := strings.Split(b.do("TASK.GET "+id), "\n")
+	for i, line := range lines {
+		if strings.HasSuffix(line, `) "`+name+`"`) {
+			_, value, _ := strings.Cut(lines[i+1], ") ")
+			return unquote(strings.TrimPrefix(value, "(integer) "))
+		}
+	}
+	return "none"
+}
+
+func (b *bench) want(line, reply string) {
+	b.t.Helper()
+	if got := b.do(line); got != reply {
+		b.t.Errorf("%s\n got: %s\nwant: %s", line, got, reply)
+	}
+}
+
+func TestTaskIsClaimedAndDone(t *testing.T) {
+	b := newBench(t)
+	id := unquote(b.do("TASK.ADD q work"))
+	if slot := keyspace.Slot([]byte(id)); slot != keyspace.Slot([]byte("q")) || !strings.HasSuffix(id, "}q:1") {
+		t.Errorf("id %s in slot %d", id, slot)
+	}
+	b.want("TASK.CLAIM w FROM none q2", "(nil)")
+	got := b.do("TASK.CLAIM w COUNT 5 FROM none q")
+	if want := fmt.Sprintf("1) 1) %q\n   2) %q\n   3) %q\n   4) (integer) 1\n   5) %q", id, "1099511627777", "q", "work"); got != want {
+		t.Fatalf("got %s", got)
+	}
+	b.want("TASK.CLAIM w FROM q", "(nil)")
+	b.want("TASK.DONE "+id+" 1099511627776 wrong", "(integer) 0")
+	b.want("TASK.DONE "+id+" 1099511627778 wrong", "(integer) 0")
+	b.want("TASK.DONE "+id+" 1099511627777 right", "(integer) 1")
+	b.want("TASK.DONE "+id+" 1099511627777 again", "(integer) 1")
+	b.want("TASK.FAIL "+id+" 1099511627777 late", "(integer) 0")
+	if state, result := b.field(id, "state"), b.field(id, "result"); state != "done" || result != "right" {
+		t.Errorf("%s with %s", state, result)
+	}
+	b.want("TASK.CANCEL "+id, "(integer) 0")
+	b.want("TASK.RETRY "+id, "(integer) 0")
+}
+
+// A task that is added in a batch is claimed in the same batch; one whose addition
+// is taken back is not.
+func TestTaskIsClaimedInTheBatchOfItsAdd(t *testing.T) {
+	b := newBench(t)
+	b.index++
+	tx := b.begin()
+	b.eval(tx, "TASK.ADD q first")
+	mark := tx.Mark()
+	b.eval(tx, "TASK.ADD q gone")
+	if got := b.eval(tx, "TASK.CLAIM w COUNT 9 FROM q"); strings.Count(got, "1099511627777") != 1 || !strings.Contains(got, "gone") {
+		t.Fatalf("claimed %s", got)
+	}
+	tx.Rollback(mark)
+	tx.Release(mark)
+	got := b.eval(tx, "TASK.CLAIM w COUNT 9 FROM q")
+	if strings.Contains(got, "gone") || !strings.Contains(got, "first") {
+		t.Errorf("claimed %s", got)
+	}
+	if got := b.eval(tx, "TASK.CLAIM w COUNT 9 FROM q"); got != "(nil)" {
+		t.Errorf("claimed %s", got)
+	}
+}
+
+func TestTaskFails(t *testing.T) {
+	b := newBench(t)
+	id := unquote(b.do("TASK.ADD q work RETRY 1 BACKOFF 1000 1000"))
+	_, token := claimed(t, b.do("TASK.CLAIM w FROM q"))
+	b.want("TASK.FAIL "+id+" "+token+" first", `"scheduled"`)
+	b.want("TASK.FAIL "+id+" "+token+" again", `"scheduled"`) // an answer that was lost
+	if n := b.field(id, "failures"); n != "1" {
+		t.Errorf("%s failures", n)
+	}
+	b.want("TASK.CLAIM w FROM q", "(nil)")
+	b.later(999)
+	b.want("TASK.CLAIM w FROM q", "(nil)")
+	b.later(1)
+	_, token = claimed(t, b.do("TASK.CLAIM w FROM q"))
+	b.want("TASK.FAIL "+id+" "+token+" second", `"dead"`)
+	b.want("TASK.FAIL "+id+" "+token+" again", `"dead"`)
+	b.want("TASK.DONE "+id+" "+token+" late", "(integer) 0")
+	b.want("TASK.RETRY "+id, "(integer) 1")
+	b.want("TASK.DONE "+id+" "+token+" late", "(integer) 0")
+	_, token = claimed(t, b.do("TASK.CLAIM w FROM q"))
+	b.want("TASK.FAIL "+id+" "+token+" third DEAD", `"dead"`)
+}
+
+// later lets time pass, and the background do what it asks for.
+func (b *bench) later(ms int64) {
+	b.t.Helper()
+	b.now += ms
+	b.index++
+	tx := b.begin()
+	b.tasks.Step(tx)
+	b.apply(tx)
+	if err := b.tasks.Settle(pebbleReader{b.db}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func TestTaskSyntax(t *testing.T) {
+	b := newBench(t)
+	for line, want := range map[string]string{
+		"TASK.ADD q COUNT":                                     "{2Rh}q:",
+		"TASK.ADD q COUNT IN 5":                                "{2Rh}q:",
+		"TASK.ADD q COUNT 2 a":                                 "ERR syntax error",
+		"TASK.ADD q COUNT 0 a":                                 "ERR COUNT must be from 1 to 1000",
+		"TASK.ADD q COUNT 1001 a":                              "ERR COUNT must be from 1 to 1000",
+		"TASK.ADD q p q":                                       "ERR syntax error",
+		"TASK.ADD q p IN":                                      "ERR syntax error",
+		"TASK.ADD q p IN x":                                    "ERR the number after IN must be",
+		"TASK.ADD q p PRIO 10":                                 "ERR the number after PRIO must be an integer from 0 to 9",
+		"TASK.ADD q p NEW 10":                                  "ERR syntax error",
+		"TASK.ADD q p AFTER 2 {2Rh}q:1":                        "ERR syntax error",
+		"TASK.ADD q p AFTER 1 key":                             `ERR "key" is not the id of a task`,
+		"TASK.ADD q p AFTER 1 {aaa}q:1":                        "is not the id of a task", // not the tag of its slot
+		"TASK.ADD q p BACKOFF 5 1":                             "ERR BACKOFF takes",
+		"TASK.ADD q p UNIQUE u IN 5":                           "{2Rh}q:",
+		"TASK.ADD q COUNT 2 a b UNIQUE u":                      "ERR UNIQUE is of one task",
+		"TASK.ADD \"\" p":                                      "ERR the name of a queue",
+		"TASK.ADD " + strings.Repeat("q", 129) + " p":          "ERR the name of a queue",
+		"TASK.CLAIM w FROM":                                    "ERR wrong number of arguments",
+		"TASK.CLAIM w COUNT 1":                                 "ERR syntax error",
+		"TASK.CLAIM w COUNT 1 FROM":                            "ERR syntax error",
+		"TASK.CLAIM w COUNT 0 FROM q":                          "ERR the number after COUNT",
+		"TASK.CLAIM w LEASE 1 FROM q":                          "ERR the number after LEASE",
+		"TASK.CLAIM \"\" FROM q":                               "ERR the name of a worker",
+		"TASK.DONE {2Rh}q:1 1 r {2Rh}q:1 1":                    "ERR wrong number of arguments",
+		"TASK.DONE {2Rh}q:1 x":                                 "ERR the token must be",
+		"TASK.DONE {2Rh}q:1 0":                                 "ERR the token must be",
+		"TASK.DONE {2Rh}q:Z 1":                                 "is not the id of a task",
+		"TASK.DONE {2Rh}q:01 1":                                "is not the id of a task",
+		"TASK.FAIL {2Rh}q:1 1 e NEVER":                         "ERR syntax error",
+		"TASK.BEAT w {2Rh}q:1 2 m":                             "ERR the fraction must be from 0 to 1",
+		"TASK.BEAT w {2Rh}q:1":                                 "ERR wrong number of arguments",
+		"TASK.GET {2Rh}q:1 WAIT":                               "ERR syntax error",
+		"TASK.GET {2Rh}q:zzzzzzzzzzzzzz":                       "is not the id of a task",
+		"TASK.GET {2Rh}other:1":                                "is not the id of a task",
+		"TASK.ADD q " + strings.Repeat("p", 1<<20|1):           "ERR a payload has at most 1 MiB",
+		"TASK.DONE {2Rh}q:1 1 " + strings.Repeat("r", 1<<20|1): "ERR a result has at most 1 MiB",
+	} {
+		if strings.HasPrefix(line, "TASK.GET {2Rh}other") {
+			continue // it is one, and there is no such task
+		}
+		if got := b.do(line); !strings.Contains(got, want) {
+			t.Errorf("%.60s: %.100s, want %s", line, got, want)
+		}
+	}
+	// The number of a task with the name of another queue is no way to it.
+	id := unquote(b.do("TASK.ADD secret p"))
+	if got := b.do("TASK.GET " + strings.Replace(id, "secret", "public", 1)); got != "(nil)" {
+		t.Errorf("by another queue's name: %s", got)
+	}
+}
+
+func TestTaskKeys(t *testing.T) {
+	table := NewTable()
+	for line, want := range map[string]string{
+		"TASK.ADD q p":           "q",
+		"TASK.ADD q NEAR NEAR k": "q k",
+		"TASK.ADD q p NEAR {abc}x:1 AFTER 2 {2Rh}a:1 b": "q {abc}x:1 a b",
+		"TASK.ADD q COUNT 2 NEAR x AFTER 1 {2Rh}a:1":    "q a",
+		"TASK.CLAIM w COUNT 2 FROM a b":                 "a b",
+		"TASK.CLAIM FROM FROM a FROM":                   "a FROM",
+		"TASK.DONE {2Rh}q:1 5 r {2Rh}p:1 5 r":           "q p",
+		"TASK.BEAT w {2Rh}q:1 .5 {2Rh}m:1":              "q",
+		"TASK.BEAT w":                                   "",
+		"TASK.GET {2Rh}q:with:colons:1":                 "q:with:colons",
+	} {
+		args := splitLine(t, line)
+		cmd, text := table.Lookup(args)
+		if cmd == nil {
+			t.Fatal(text)
+		}
+		names := cmd.Keys.KeyNames(args)
+		var got []string
+		for _, k := range cmd.KeyRights(nil, args) {
+			got = append(got, string(names[k.At]))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %v, want %s", line, got, want)
+		}
+	}
+	for _, c := range table.All() {
+		if c.Group == "task" && fmt.Sprint(c.ACLCategories()) != fmt.Sprint([]string{map[bool]string{true: "write", false: "read"}[c.Flags&Write != 0]}) && !strings.Contains(fmt.Sprint(c.ACLCategories()), "task") {
+			t.Errorf("%s is in %v", c.Name, c.ACLCategories())
+		}
+	}
+	if q := task.QueueOf([]byte("{abc}:1")); q != nil {
+		t.Errorf("queue %q", q)
+	}
+}
