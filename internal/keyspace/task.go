@@ -29,15 +29,6 @@ func (e *ending) Refuse(err *RowError) { e.refuse(err) }
 // Fail ends the transaction with what a Reader said.
 func (e *ending) Fail(err error) { e.fail(err) }
 
-// Owned reports whether the rows of a slot are there to be read and written. If
-// not, the transaction has ended with ErrForeign.
-func (t *Tx) Owned(slot uint16) bool {
-	if t.Owns != nil && t.err == nil && !t.Owns(slot) {
-		t.err = ErrForeign
-	}
-	return t.err == nil
-}
-
 // Rollbacks counts how often something was taken back. Who remembers something
 // beside the transaction looks whether it still holds.
 func (e *effects) Rollbacks() int { return e.rollbacks }

@@ -143,6 +143,15 @@ func (t *Tx) slot(key []byte) uint16 {
 	return slot
 }
 
+// Owned reports whether the rows of a slot are there to be read and written. If
+// not, the transaction has ended with ErrForeign.
+func (t *Tx) Owned(slot uint16) bool {
+	if t.Owns != nil && t.err == nil && !t.Owns(slot) {
+		t.err = ErrForeign
+	}
+	return t.err == nil
+}
+
 // Writable reports whether the transaction may write.
 func (t *Tx) Writable() bool { return t.writable }
 
