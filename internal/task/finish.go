@@ -74,13 +74,7 @@ func (c *Change) fail(t *Task, q *Queue, text []byte, wait int64, final bool) {
 		wait = t.backoff(c.tx.Rand)
 	}
 	t.RunAt = c.now + wait
-	if t.Expires != 0 && t.RunAt >= t.Expires {
-		t.note([]byte("no attempt is left within its TTL"))
-		c.end(t, q, Dead)
-		return
-	}
-	c.advance(t, q)
-	c.save(t)
+	c.again(t, q)
 }
 
 // backoff is the time to the next attempt, from BackoffMin to BackoffMax: it doubles
@@ -106,6 +100,17 @@ func (c *Change) crash(t *Task, q *Queue, why string) {
 	t.Crashes++
 	t.note([]byte(why))
 	if t.Crashes >= crashesMax {
+		c.end(t, q, Dead)
+		return
+	}
+	c.again(t, q)
+}
+
+// again gives a task that has been left another attempt, if one may begin within its
+// TTL: its timer may have passed while it was running.
+func (c *Change) again(t *Task, q *Queue) {
+	if t.Expires != 0 && max(t.RunAt, c.now) >= t.Expires {
+		t.note([]byte("no attempt is left within its TTL"))
 		c.end(t, q, Dead)
 		return
 	}

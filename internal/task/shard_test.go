@@ -1,7 +1,6 @@
 package task
 
 import (
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -19,8 +18,13 @@ func (m memory) Get(row, dst []byte) ([]byte, bool, error) {
 }
 
 func (m memory) Iter(lower, upper []byte) (keyspace.Iterator, error) {
-	keys := slices.Sorted(maps.Keys(m))
-	keys = slices.DeleteFunc(keys, func(k string) bool { return k < string(lower) || k >= string(upper) })
+	var keys []string
+	for k := range m {
+		if string(lower) <= k && k < string(upper) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
 	return &memoryIter{m: m, keys: keys, at: -1}, nil
 }
 
