@@ -35,6 +35,14 @@ var taskCommands = []Command{
 		Syntax: "id [id ...]", Doc: "Ends tasks that have not ended, and returns how many. Who runs one learns it from TASK.BEAT; its result is refused.", Run: taskCancel},
 	{Name: "task.retry", Arity: -2, Flags: Write | Tasks, Keys: Keys{First: 1, Last: -1, Step: 1, TaskIDs: allIDs}, Group: "task", Since: "7.2.0",
 		Syntax: "id [id ...]", Doc: "Takes tasks up again that ended dead or cancelled, with all their attempts, and returns how many.", Run: taskRetry},
+	{Name: "task.list", Arity: -2, Flags: ReadOnly, Keys: oneKey, Group: "task", Since: "7.2.0",
+		Syntax: "queue [STATE waiting | scheduled | ready | running | done | dead | cancelled] [CURSOR cursor] [COUNT n]",
+		Doc:    "Returns a cursor, as SCAN, and tasks of a queue, each as id, state, attempt, when it ended, was claimed or else was added, and worker.", Run: taskList},
+	{Name: "task.queue", Arity: -2, Flags: Write | Tasks, Keys: oneKey, Group: "task", Since: "7.2.0",
+		Syntax: "queue [LIMIT n] [KEYLIMIT n] [RATE n] [MAXLEN n] [MAXBYTES n] [PAUSE | RESUME]",
+		Doc:    "Changes how many tasks of a queue, and of each KEY, may run at once, how many may be claimed a second, and how many may be in it; 0 is the default. Returns its settings and counts.", Run: taskQueue},
+	{Name: "task.queues", Arity: -1, Flags: ReadOnly | WholeShard, Group: "task", Since: "7.2.0",
+		Syntax: "[pattern]", Doc: "Returns the names of the queues that match a pattern. A queue without tasks and settings is none.", Run: taskQueues},
 }
 
 const (

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"math"
 	"strconv"
 
 	"tutti/internal/task"
@@ -78,5 +79,145 @@ func writeTask(c *Ctx, t *task.Task, payload []byte) {
 	c.Array(len(t.Errors))
 	for _, e := range t.Errors {
 		c.Bulk(e)
+	}
+}
+
+// taskQueuesMax bounds how many queues one TASK.QUEUES lists.
+const taskQueuesMax = 100_000
+
+func taskQueues(c *Ctx) {
+	var pattern []byte
+	if len(c.Args) > 2 {
+		c.wrongArity()
+		return
+	}
+	if len(c.Args) == 2 {
+		pattern = c.Args[1]
+	}
+	names := task.Queues(c.Tx, pattern, taskQueuesMax)
+	c.Array(len(names))
+	for _, name := range names {
+		c.Bulk(name)
+	}
+}
+
+func taskList(c *Ctx) {
+	var from task.Cursor
+	state, count := task.State(0), int64(10)
+	ok := len(c.Args)%2 == 0 && taskName(c, 1, errTaskQueue)
+	for i := 2; ok && i < len(c.Args); i += 2 {
+		switch {
+		case c.is(i, "STATE"):
+			if state, ok = task.ParseState(string(appendLower(nil, c.Args[i+1]))); !ok {
+				c.Error("ERR STATE is waiting, scheduled, ready, running, done, dead or cancelled")
+			}
+		case c.is(i, "CURSOR"):
+			if from, ok = task.ParseCursor(c.Args[i+1]); !ok {
+				c.Error("ERR invalid cursor")
+			}
+		case c.is(i, "COUNT"):
+			count, ok = taskNumber(c, i+1, 1, task.PayloadsMax)
+		default:
+			ok = false
+		}
+	}
+	if !ok {
+		if !c.failed {
+			c.Error(TextSyntax)
+		}
+		return
+	}
+	list, next := task.List(c.Tx, c.Args[1], state, from, int(count))
+	c.Array(2)
+	c.BulkString(next.String())
+	c.Array(len(list))
+	for _, t := range list {
+		c.Array(5)
+		c.Bulk(task.AppendID(nil, t.Queue, t.Ref))
+		c.BulkString(t.State.String())
+		c.Int(int64(t.Attempt))
+		c.Int(t.Since())
+		c.Bulk(t.Worker)
+	}
+}
+
+func taskQueue(c *Ctx) {
+	if !taskName(c, 1, errTaskQueue) {
+		return
+	}
+	if len(c.Args) == 2 {
+		if q := task.LoadQueue(c.Tx, c.Args[1]); q != nil {
+			writeQueue(c, q)
+		}
+		return
+	}
+	ch, ok := changeTasks(c)
+	if !ok {
+		return
+	}
+	q := ch.Set(c.Args[1], func(s *task.Settings) bool { return taskSettings(c, s) })
+	if q == nil {
+		return
+	}
+	ch.End()
+	writeQueue(c, q)
+}
+
+// taskSettings takes the settings that TASK.QUEUE names, or answers the error.
+func taskSettings(c *Ctx, s *task.Settings) (ok bool) {
+	for i := 2; i < len(c.Args); i++ {
+		number := func(to *uint64, low, high int64) bool {
+			n, ok := taskNumber(c, i+1, low, high)
+			*to = uint64(n)
+			i++
+			return ok
+		}
+		switch {
+		case c.is(i, "LIMIT"):
+			ok = number(&s.Limit, 0, math.MaxInt32)
+		case c.is(i, "KEYLIMIT"):
+			ok = number(&s.KeyLimit, 0, math.MaxInt32)
+		case c.is(i, "RATE"):
+			ok = number(&s.Rate, 0, math.MaxInt32)
+		case c.is(i, "MAXLEN"):
+			ok = number(&s.MaxLen, 0, math.MaxInt64)
+		case c.is(i, "MAXBYTES"):
+			ok = number(&s.MaxBytes, 0, math.MaxInt64)
+		case c.is(i, "PAUSE"):
+			s.Paused, ok = true, true
+		case c.is(i, "RESUME"):
+			s.Paused, ok = false, true
+		default:
+			c.Error(TextSyntax)
+			return false
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// writeQueue answers with the settings and counts of a queue. A setting of 0 is none;
+// those of MAXLEN, MAXBYTES and KEYLIMIT are shown as they are then.
+func writeQueue(c *Ctx, q *task.Queue) {
+	fields := []struct {
+		name string
+		n    uint64
+	}{
+		{"limit", q.Limit}, {"keylimit", max(q.KeyLimit, 1)}, {"rate", q.Rate}, {"maxlen", q.MaxLenSet()}, {"maxbytes", q.MaxBytesSet()},
+		{"ready", q.Now[task.Ready]}, {"scheduled", q.Now[task.Scheduled]}, {"waiting", q.Now[task.Waiting]}, {"running", q.Now[task.Running]},
+		{"bytes", q.Bytes}, {"done", q.Now[task.Done]}, {"dead", q.Now[task.Dead]}, {"cancelled", q.Now[task.Cancelled]},
+		{"total-added", q.Added}, {"total-done", q.Totals.Done}, {"total-dead", q.Totals.Dead}, {"total-cancelled", q.Totals.Cancelled},
+		{"total-failed", q.Failed}, {"total-crashed", q.Crashed}, {"total-fenced", q.Fenced},
+	}
+	c.Map(2 + len(fields))
+	c.BulkString("name")
+	c.Bulk(q.Name)
+	c.BulkString("paused")
+	c.Bool(q.Paused)
+	for _, f := range fields {
+		c.BulkString(f.name)
+		c.Int(int64(f.n))
 	}
 }

@@ -178,6 +178,19 @@ func (c *Change) Retry(queue []byte, ref Ref) (bool, error) {
 	return true, nil
 }
 
+// Set changes the settings of a queue and returns it; nil: change did not like them,
+// or the transaction has failed.
+func (c *Change) Set(queue []byte, change func(s *Settings) bool) *Queue {
+	q := c.queue(queue)
+	if q == nil || !change(&q.Settings) {
+		return nil
+	}
+	if q.Now[Ready] > 0 {
+		c.signal(q)
+	}
+	return q
+}
+
 func loadPayload(tx *keyspace.Tx, ref Ref) ([]byte, bool) {
 	val, ok := tx.Get(numberRow(nil, kindHead, ref), nil)
 	if !ok {

@@ -109,6 +109,9 @@ func (l *leases) expired(mono time.Duration) *worker {
 		case w.ends() > mono:
 			w.due = w.ends()
 			heap.Fix(&l.heap, 0)
+		case len(w.claims) == 0 && len(w.told(mono)) > 0:
+			w.due = w.stops[len(w.stops)-1].until
+			heap.Fix(&l.heap, 0)
 		case len(w.claims) == 0:
 			heap.Pop(&l.heap)
 			delete(l.workers, w.name)

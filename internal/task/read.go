@@ -1,6 +1,11 @@
 package task
 
 import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+
 	"tutti/internal/glob"
 	"tutti/internal/keyspace"
 )
@@ -82,14 +87,14 @@ func List(tx *keyspace.Tx, queue []byte, state State, from Cursor, n int) (list 
 	return list, Cursor{}
 }
 
-// Queues returns the names of the queues in the slots [first, end), at most n, that a
-// pattern matches; nil: all.
-func Queues(tx *keyspace.Tx, first, end int, pattern []byte, n int) (names [][]byte) {
-	it := tx.Iter(keyspace.SlotPrefix(nil, first), keyspace.SlotPrefix(nil, end))
+// Queues returns the names of up to n queues that a pattern matches; nil: all.
+func Queues(tx *keyspace.Tx, pattern []byte, n int) (names [][]byte) {
+	it := tx.Iter(keyspace.SlotPrefix(nil, 0), keyspace.SlotPrefix(nil, keyspace.Slots))
 	defer it.Close()
 	for ok := it.First(); ok && len(names) < n; {
 		slot := be.Uint16(it.Key()[1:])
-		for ok = it.SeekGE(prefix(nil, slot, kindQueue)); ok && len(names) < n && isKind(it.Key(), slot, kindQueue); ok = it.Next() {
+		owned := tx.Owns == nil || tx.Owns(slot)
+		for ok = it.SeekGE(prefix(nil, slot, kindQueue)); ok && owned && len(names) < n && isKind(it.Key(), slot, kindQueue); ok = it.Next() {
 			name := it.Key()[prefixLen:]
 			if pattern == nil || glob.Match(pattern, name) {
 				names = append(names, append([]byte(nil), name...))
@@ -98,4 +103,39 @@ func Queues(tx *keyspace.Tx, first, end int, pattern []byte, n int) (names [][]b
 		ok = ok && it.SeekGE(keyspace.SlotPrefix(nil, int(slot)+1))
 	}
 	return names
+}
+
+// String is the cursor as clients see it.
+func (c Cursor) String() string {
+	switch {
+	case c.Near:
+		return fmt.Sprintf("n%d-%d", c.Slot, c.Number)
+	case c.Number != 0:
+		return strconv.FormatUint(c.Number, 10)
+	}
+	return "0"
+}
+
+// ParseCursor reads what String wrote.
+func ParseCursor(text []byte) (c Cursor, ok bool) {
+	near, isNear := bytes.CutPrefix(text, []byte("n"))
+	if !isNear {
+		n, err := strconv.ParseUint(string(text), 10, 64)
+		return Cursor{Ref: Ref{Number: n}}, err == nil
+	}
+	slot, number, cut := strings.Cut(string(near), "-")
+	s, err := strconv.ParseUint(slot, 10, 16)
+	n, err2 := strconv.ParseUint(number, 10, 64)
+	return Cursor{Near: true, Ref: Ref{uint16(s), n}}, cut && err == nil && err2 == nil
+}
+
+// Since is when a task came into the state that it is in, as far as that is recorded.
+func (t *Task) Since() int64 {
+	switch {
+	case t.State.Ended():
+		return t.Ended
+	case t.State == Running:
+		return t.Started
+	}
+	return t.Added
 }
