@@ -140,13 +140,13 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		c.tx.Reset(in.State, env)
 	}
 	tx := c.tx
+	c.tasks.Batch(in.State, in.Term, in.Mono)
 	if len(groups) > 0 && groups[0].Prepared != nil {
 		if b, ok := c.take(in, &groups[0]); ok {
 			return b, 1, nil
 		}
 	}
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: tx}
-	c.tasks.Batch(in.State, in.Term, in.Mono)
 	ctx := command.Ctx{Tx: tx, Users: c.userRules(), Tasks: c.tasks}
 	ctx.Out = make([]byte, 0, c.out+256)
 	c.serve(b, in, 0)
