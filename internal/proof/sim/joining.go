@@ -77,10 +77,13 @@ func (m *machine) asks() bool {
 type registrar struct{ operator }
 
 // admit goes on with the machines that join: asks, asks again, and starts those
-// that are in.
+// that are in. The operator sees which are dead.
 func (c registrar) admit() {
 	c.t.Helper()
 	for _, m := range c.machines {
+		if m.dead != nil {
+			c.desk.orders.died(m.id)
+		}
 		if m.formed || m.dead != nil || m.applicant == nil {
 			continue
 		}

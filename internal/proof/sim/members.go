@@ -114,13 +114,17 @@ func (c operator) do(words ...any) {
 	}
 }
 
-// wait waits until all orders are carried out.
+// wait waits until all orders are carried out, of which each is a change.
 func (c operator) wait() {
 	c.t.Helper()
-	c.await("the operator's orders", func() (bool, string) {
-		n, last := c.desk.orders.open()
-		return n == 0, fmt.Sprintf("%d are left; %s", n, last)
-	})
+	for left, _ := c.desk.orders.open(); left > 0; {
+		before := left
+		c.await("the operator's orders", func() (bool, string) {
+			var last string
+			left, last = c.desk.orders.open()
+			return left < before, fmt.Sprintf("%d are left; %s", left, last)
+		})
+	}
 }
 
 // await waits until ok.

@@ -41,6 +41,7 @@ type orders struct {
 	last  string // what the last answer was that did not help
 	in    map[int]bool
 	out   map[int]bool
+	dead  map[int]bool // for good, as whoever sees the machine knows
 	// tokens are those of the nodes that join.
 	tokens map[int]trust.Token
 }
@@ -52,7 +53,7 @@ const (
 
 func newOrders(c *Cluster) *orders {
 	o := &orders{k: c.Client("operator"), auto: c.opts.AutoPlace, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
-		plan: make(map[int][]int), in: make(map[int]bool), out: make(map[int]bool), tokens: make(map[int]trust.Token)}
+		plan: make(map[int][]int), in: make(map[int]bool), out: make(map[int]bool), dead: make(map[int]bool), tokens: make(map[int]trust.Token)}
 	o.k.Timeout = askTimeout
 	for _, m := range c.machines {
 		o.know(m)
@@ -139,7 +140,7 @@ func (o *orders) carryOut() (more bool) {
 		return false
 	}
 	x := o.queue[0]
-	for o.next++; !o.in[o.host()] || o.out[o.host()]; o.next++ {
+	for o.next++; !o.in[o.host()] || o.out[o.host()] || o.dead[o.host()]; o.next++ {
 	}
 	o.k.At(o.host())
 	o.mu.Unlock()
@@ -260,12 +261,53 @@ func (o *orders) clear(now mapText, x *cluster.Member) {
 	}
 	for _, s := range now.Shards {
 		on := o.placed(s.ID)
-		if on != nil && slices.ContainsFunc(s.Want, func(p cluster.Placement) bool { return p.Node == x.ID }) {
-			o.place(s.ID, on)
+		if on != nil && slices.ContainsFunc(s.Want, func(p cluster.Placement) bool { return p.Node == x.ID || o.isDead(int(p.Node)) }) {
+			if on = o.living(on); o.place(s.ID, on) {
+				o.replan(s.ID, on)
+			}
 			return
 		}
 	}
 	o.ask("TUTTI.MEMBER", "REMOVE", fmt.Sprint(x.ID))
+}
+
+// died notes that a machine is dead for good.
+func (o *orders) died(node int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dead[node] = true
+}
+
+func (o *orders) isDead(node int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.dead[node]
+}
+
+// living returns a plan with others in the place of nodes that have died since: a
+// new replica on one of those begins never, and what it was to replace never goes.
+// As many of it may be lost as of the plan, where the dead ones count as lost.
+func (o *orders) living(on []int) []int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	next := slices.DeleteFunc(slices.Clone(on), func(i int) bool { return o.dead[i] })
+	for _, i := range o.hosts {
+		leaves := slices.ContainsFunc(o.queue, func(x order) bool { return x.what == "remove" && x.node == i })
+		if len(next) < len(on) && o.in[i] && !o.out[i] && !o.dead[i] && !leaves && !slices.Contains(next, i) {
+			next = append(next, i)
+		}
+	}
+	if len(next) == 0 {
+		return on // nobody is left to take over
+	}
+	return next
+}
+
+// replan notes where the operator has placed a shard on his own.
+func (o *orders) replan(shard int, on []int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.plan[shard] = on
 }
 
 // placed returns where a shard was placed by the orders that are carried out.

@@ -7,6 +7,22 @@ import (
 	"time"
 )
 
+// A shard is to move to a node that dies before it can take it. Whoever is to be
+// taken out then must not wait for that.
+func TestRemovalBehindAMoveToADeadNode(t *testing.T) {
+	bubble(t, Options{Seed: 1}, func(t *testing.T, c *Cluster) {
+		o := operator{c}
+		joined := o.Join()
+		for s := range c.opts.Shards + 1 {
+			o.do("place", s, 1, 2, joined)
+		}
+		o.do("remove", 3)
+		o.do("die", joined)
+		o.wait()
+		o.WaitPlaced(1, 1, 2)
+	})
+}
+
 // A replica moves while its disk is slow, and the leader dies in the middle. The
 // replica that is to leave leads then for a moment, ends the change, and is the
 // only one to know: what it says of that is lost. It must not go before the others
