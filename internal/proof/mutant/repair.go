@@ -80,9 +80,19 @@ func replicas() []Mutant {
 		}}},
 		{"accept-old-invitation", "a node that lost its data makes a replica that was handed out for what it lost", sim("TestSchedules/invitation-for-lost-data"), []Edit{{
 			"internal/shard/invite.go", `
-			case data < h.cfg.Generation:
-				h.ask(shard, from)
+			case data < o.h.cfg.Generation:
+				o.ask(shard, from)
 				return`, ``,
+		}}},
+		{"go-when-removed", "a replica goes as soon as it knows that it is removed", sim("TestLeaverAloneKnowsOfItsRemoval"), []Edit{{
+			"internal/shard/members.go", `
+			m.noteRemovals(before)`, `
+			m.noteRemovals(before)
+			if m.removed() {
+				m.r.host.mu.Lock()
+				defer m.r.host.mu.Unlock()
+				m.r.host.remove(m.r)
+			}`,
 		}}},
 		{"forget-dropping", "a removal that a crash interrupted is not finished", store("TestDropCrash"), []Edit{{
 			"internal/store/replicas.go", `
