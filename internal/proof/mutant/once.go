@@ -58,6 +58,7 @@ func once() []Mutant {
 		{"reply-to-older-attempt", "of two attempts under way the leader answers the first", shard("TestLatestAttemptIsAnswered"), []Edit{{
 			"internal/shard/admit.go", `
 			q.pending[id] = g
+			q.l.core.Again(waiting, g)
 			return`, `
 			return`,
 		}}},
