@@ -113,9 +113,11 @@ func (s *stream) number(g *group.Group, c *call) {
 	s.last++
 	g.Seq = s.last
 	s.open[g.Seq] = c
-	if c.w != nil && g.Wait.Seq == 0 {
-		c.w.seq = g.Seq
-		s.waits.bySeq[g.Seq] = c.w
+	if c.w != nil {
+		if c.w.calls++; g.Wait.Seq == 0 {
+			c.w.seq = g.Seq
+		}
+		s.waits.bySeq[c.w.seq] = c.w
 	}
 	s.send(c, now)
 	s.arm()
@@ -144,6 +146,9 @@ func (s *stream) send(c *call, now time.Time) {
 	}
 	c.g.Attempt++
 	c.g.Term, c.g.Floor = lead.Term, s.floor
+	if c.w != nil && c.w.over && !c.g.Wait.Cancel {
+		c.withdraw()
+	}
 	s.mark(c.g)
 	c.sent, c.before, c.certain, c.trial.refused = now, c.certain, false, false
 	sent := false
@@ -320,6 +325,10 @@ func (s *stream) sessionOpened(ok bool) {
 
 // finish closes a sequence and raises the floor. s.mu is held.
 func (s *stream) finish(seq uint64) {
+	if c := s.open[seq]; c != nil && c.w != nil {
+		c.w.calls--
+		s.forget(c.w)
+	}
 	delete(s.open, seq)
 	before := s.floor
 	for s.floor < s.last && s.open[s.floor+1] == nil {
@@ -355,6 +364,10 @@ func (s *stream) tick() {
 		case !c.end.IsZero() && now.After(c.end):
 			over = append(over, outcome{c, s.gaveUp(c, now)})
 			s.finish(seq)
+			if c.w != nil && !c.g.Wait.Cancel {
+				c.w.cancelling = true // it may have been registered
+				s.cancel(c.w)
+			}
 		case c.parked:
 			s.send(c, now)
 		case now.Sub(c.sent) > resendAfter:

@@ -24,6 +24,7 @@ type Waiting struct {
 	parked     bool   // the shard has said that it waits, in this round
 	cancelling bool
 	over       bool // done is called, or about to be
+	calls      int  // about it that are not answered yet
 }
 
 // waits is the commands of a stream that wait.
@@ -114,6 +115,14 @@ func (s *stream) mark(g *group.Group) {
 	}
 }
 
+// withdraw makes the next attempt of a registration one that ends it: nobody waits
+// any more.
+func (c *call) withdraw() {
+	w := *c.g.Wait
+	w.Seq, w.Cancel = c.w.seq, true
+	c.g.Wait, c.g.Cmds = &w, nil
+}
+
 // ack sends that late answers have come if nothing else goes that could tell.
 // s.mu is held.
 func (s *stream) ack(now time.Time) {
@@ -134,13 +143,12 @@ func (s *stream) late(reply group.Reply) (tell func()) {
 		}
 		return nil
 	}
-	s.waits.got = append(s.waits.got, reply.Seq)
-	s.arm()
+	if w == nil || w.calls == 0 {
+		s.waits.got = append(s.waits.got, reply.Seq)
+		s.arm()
+	} // else an attempt to register is on its way, and must find this answer; it will be told again
 	if w == nil {
 		return nil
-	}
-	if c := s.open[reply.Seq]; c != nil && c.w == w {
-		s.finish(reply.Seq) // it came before the answer that says it would
 	}
 	reply.Replies = withDropped(reply.Replies, s.id)
 	return s.end(w, Result{Reply: reply})
@@ -166,8 +174,6 @@ func (s *stream) settle(c *call, reply group.Reply, result Result) (tell func())
 		if len(reply.Replies) == 0 || reply.Status != group.OK {
 			return s.end(w, Result{Cancelled: true})
 		}
-		s.waits.got = append(s.waits.got, w.seq)
-		s.arm()
 	}
 	return s.end(w, result)
 }
@@ -178,6 +184,14 @@ func (s *stream) end(w *Waiting, result Result) (tell func()) {
 		return nil
 	}
 	w.over = true
-	delete(s.waits.bySeq, w.seq)
+	s.forget(w)
 	return func() { w.done(result) }
+}
+
+// forget forgets a command that waited once nothing is on its way about it. s.mu is
+// held.
+func (s *stream) forget(w *Waiting) {
+	if w.over && w.calls == 0 {
+		delete(s.waits.bySeq, w.seq)
+	}
 }
