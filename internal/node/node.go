@@ -382,12 +382,13 @@ func (n *Node) openShards() (err error) {
 	n.router = router.New(router.Config{Node: n.self.Node, Incarnation: n.count.Incarnation, Map: n.maps, Logger: n.cfg.Logger,
 		AskMap: n.keeper.ask})
 	n.host, err = shard.Open(shard.Config{
-		Node: n.self.Node, Incarnation: n.count.Incarnation, Generation: n.count.Generation, Map: n.maps, Report: n.keeper.report, MetaChanged: func(v *store.View) { n.users.tell(v); n.keeper.tell(v) },
+		Node: n.self.Node, Incarnation: n.count.Incarnation, Generation: n.count.Generation, Map: n.maps,
 		Log: n.log, State: n.state, Links: n.links, Table: command.NewTable(),
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
-		Space: n.space, ScrubEvery: n.cfg.ScrubEvery, Settled: n.settled,
-		LeadChanged: n.leadChanged, Reply: n.router.Reply, Fatal: n.fatal,
+		Space: n.space, ScrubEvery: n.cfg.ScrubEvery,
+		Events: shard.Events{LeadChanged: n.leadChanged, Reply: n.router.Reply, Report: n.keeper.report, Settled: n.settled, Fatal: n.fatal,
+			MetaChanged: func(v *store.View) { n.users.tell(v); n.keeper.tell(v) }},
 	})
 	if err != nil {
 		return err

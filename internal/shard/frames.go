@@ -99,7 +99,7 @@ func (h *Host) shardFrame(shard cluster.ShardID, from cluster.NodeID, kind peer.
 	}
 	r := h.replica(shard)
 	if r == nil && kind == kindAsk {
-		h.lost.note(shard, from, h.cfg.Clock.Mono())
+		h.askers.note(shard, from, h.cfg.Clock.Mono())
 	}
 	return r == nil || r.frame(from, kind, b)
 }

@@ -45,6 +45,11 @@ type Config struct {
 	ScrubEvery time.Duration
 	// Space watches the disk. Nil: it is never full.
 	Space *store.Space
+	Events
+}
+
+// Events are whom a Host tells what happens. None of them may block.
+type Events struct {
 	// LeadChanged is told of every change of leader that a replica here learns
 	// of, on the replica's loop; it must not block.
 	LeadChanged func(shard cluster.ShardID, l Lead)
@@ -73,23 +78,14 @@ const TickDefault = 30 * time.Millisecond
 
 const logBytesDefault = 64 << 20
 
-// hosting is which replicas a host has.
-type hosting struct {
-	replicas atomic.Pointer[map[cluster.ShardID]*Replica]
-	mu       sync.Mutex               // orders changes of replicas; guards busy
-	busy     map[cluster.ShardID]bool // a replica is being made or removed
-}
-
 // Host is the shards of one node.
 type Host struct {
 	hosting
 	meter
 	cfg      Config
 	loops    []*loop
-	lost     lost
 	wg       sync.WaitGroup
 	stopping atomic.Bool
-	settled  sync.Once
 	// scrubPiece is how many bytes of rows are hashed after one entry.
 	scrubPiece int
 }
@@ -110,6 +106,7 @@ func Open(cfg Config) (*Host, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Host{cfg: cfg, hosting: hosting{busy: make(map[cluster.ShardID]bool)}, scrubPiece: scrubPieceDefault}
+	h.hosting.h = h
 	h.unreadable.cfg = &h.cfg
 	h.replicas.Store(new(map[cluster.ShardID]*Replica))
 	for range max(cfg.Loops, 1) {
@@ -130,21 +127,6 @@ func (h *Host) Start() {
 		h.wg.Go(l.run)
 	}
 	h.wg.Go(func() { h.verifyTables(h.loops[0].ctx) })
-}
-
-// checkSettled reports once that all replicas that the map gives to this node are
-// here, and what they are to become.
-func (h *Host) checkSettled() {
-	for _, s := range h.cfg.Map.Map().Shards {
-		if _, ok := s.On(h.cfg.Node); ok {
-			if r := h.replica(s.ID); r == nil || !r.members.settled.Load() {
-				return
-			}
-		}
-	}
-	if f := h.cfg.Settled; f != nil {
-		h.settled.Do(f)
-	}
 }
 
 // Close stops the loops. Groups and reads that wait are answered as if the
@@ -230,7 +212,7 @@ func (h *Host) Submit(g *group.Group) bool {
 }
 
 // Forward sends a group to another node's replica. Its reply comes to
-// Config.Reply; it reports whether the group was sent.
+// Events.Reply; it reports whether the group was sent.
 func (h *Host) Forward(node cluster.NodeID, g *group.Group) bool {
 	return h.cfg.Links.Send(node, peer.Bulk, kindGroup, g.Append)
 }

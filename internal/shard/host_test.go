@@ -110,7 +110,7 @@ func (n *testNode) start(incarnation uint64) {
 	var err error
 	n.host, err = Open(Config{Node: 1, Incarnation: incarnation, Map: testMap(n.t, testDescriptor(1)), Log: n.log, State: n.state,
 		Links: n.links, Table: command.NewTable(), Clock: n.clock, NewID: func() uint64 { return n.ids.Add(1) },
-		Rand: func(uint64) uint64 { return 0 }, Fatal: func(err error) { n.fatal(err) }, ScrubEvery: n.scrub})
+		Rand: func(uint64) uint64 { return 0 }, Events: Events{Fatal: func(err error) { n.fatal(err) }}, ScrubEvery: n.scrub})
 	n.must(err)
 	n.host.Start()
 }

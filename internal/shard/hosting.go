@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -18,32 +20,42 @@ import (
 // copied when it changes, so whoever looks one up takes no lock. A replica that
 // has left its loop answers what still finds it as if the node had stopped.
 
+// hosting is which replicas a host has, and how they come and go.
+type hosting struct {
+	h        *Host
+	replicas atomic.Pointer[map[cluster.ShardID]*Replica]
+	mu       sync.Mutex               // orders changes of replicas; guards busy
+	busy     map[cluster.ShardID]bool // a replica is being made or removed
+	askers   lost
+	settled  sync.Once
+}
+
 // replica returns the replica of a shard here, nil if there is none.
-func (h *Host) replica(shard cluster.ShardID) *Replica { return (*h.replicas.Load())[shard] }
+func (o *hosting) replica(shard cluster.ShardID) *Replica { return (*o.replicas.Load())[shard] }
 
 // setReplica changes the table; h.mu is held. r nil: the shard has none.
-func (h *Host) setReplica(shard cluster.ShardID, r *Replica) {
-	next := maps.Clone(*h.replicas.Load())
+func (o *hosting) setReplica(shard cluster.ShardID, r *Replica) {
+	next := maps.Clone(*o.replicas.Load())
 	if next == nil {
 		next = make(map[cluster.ShardID]*Replica)
 	}
 	if delete(next, shard); r != nil {
 		next[shard] = r
 	}
-	h.replicas.Store(&next)
+	o.replicas.Store(&next)
 }
 
 // Has reports whether there is a replica of a shard here.
-func (h *Host) Has(shard cluster.ShardID) bool { return h.replica(shard) != nil }
+func (o *hosting) Has(shard cluster.ShardID) bool { return o.replica(shard) != nil }
 
 // openAll opens the replicas that the stores hold, after finishing the removal
 // of those that were about to go.
-func (h *Host) openAll() error {
-	here, dropping, err := h.cfg.Log.Replicas()
+func (o *hosting) openAll() error {
+	here, dropping, err := o.h.cfg.Log.Replicas()
 	if err != nil {
 		return err
 	}
-	applied, err := h.cfg.State.Shards()
+	applied, err := o.h.cfg.State.Shards()
 	if err != nil {
 		return err
 	}
@@ -53,52 +65,52 @@ func (h *Host) openAll() error {
 		}
 	}
 	for id, replica := range dropping {
-		if err := h.drop(id, replica); err != nil {
+		if err := o.drop(id, replica); err != nil {
 			return err
 		}
 	}
 	for i, id := range slices.Sorted(maps.Keys(here)) {
-		r, err := h.openReplica(h.loops[i%len(h.loops)], id, here[id])
+		r, err := o.h.openReplica(o.h.loops[i%len(o.h.loops)], id, here[id])
 		if err != nil {
 			return err
 		}
 		r.loop.replicas = append(r.loop.replicas, r)
-		h.setReplica(id, r)
+		o.setReplica(id, r)
 	}
 	return nil
 }
 
-func (h *Host) drop(shard cluster.ShardID, replica cluster.ReplicaID) error {
-	d, err := h.cfg.State.Descriptor(shard)
+func (o *hosting) drop(shard cluster.ShardID, replica cluster.ReplicaID) error {
+	d, err := o.h.cfg.State.Descriptor(shard)
 	if err != nil && !errors.Is(err, store.ErrNoShard) { // its rows are gone already
 		return err
 	}
-	return store.Drop(h.cfg.Log, h.cfg.State, shard, replica, d.Slots)
+	return store.Drop(o.h.cfg.Log, o.h.cfg.State, shard, replica, d.Slots)
 }
 
 // add makes a new replica, empty, and runs it. The group tells it the rest. If
 // that failed before, it goes on with what is there: nobody else is invited as
 // long as this one is a replica.
-func (h *Host) add(shard cluster.ShardID, id cluster.ReplicaID) error {
-	here, err := h.cfg.Log.Here(shard)
+func (o *hosting) add(shard cluster.ShardID, id cluster.ReplicaID) error {
+	here, err := o.h.cfg.Log.Here(shard)
 	if err == nil && here != id {
-		err = create(h.cfg.Log, h.cfg.State, shard, id)
+		err = create(o.h.cfg.Log, o.h.cfg.State, shard, id)
 	}
 	if err != nil {
 		return err
 	}
 	count := make(map[*loop]int)
-	for _, r := range *h.replicas.Load() {
+	for _, r := range *o.replicas.Load() {
 		count[r.loop]++
 	}
-	l := slices.MinFunc(h.loops, func(a, b *loop) int { return cmp.Compare(count[a], count[b]) })
-	r, err := h.openReplica(l, shard, id)
+	l := slices.MinFunc(o.h.loops, func(a, b *loop) int { return cmp.Compare(count[a], count[b]) })
+	r, err := o.h.openReplica(l, shard, id)
 	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	h.setReplica(shard, r)
-	h.mu.Unlock()
+	o.mu.Lock()
+	o.setReplica(shard, r)
+	o.mu.Unlock()
 	l.post(call{func() { l.replicas = append(l.replicas, r); l.touch(r) }})
 	return nil
 }
@@ -120,12 +132,12 @@ func create(log *store.Log, state *store.State, shard cluster.ShardID, id cluste
 
 // remove takes a replica away from its loop, and its data from the disk. h.mu is
 // held.
-func (h *Host) remove(r *Replica) {
-	if h.busy[r.id] || h.stopping.Load() {
+func (o *hosting) remove(r *Replica) {
+	if o.busy[r.id] || o.h.stopping.Load() {
 		return
 	}
-	h.busy[r.id] = true
-	h.setReplica(r.id, nil)
+	o.busy[r.id] = true
+	o.setReplica(r.id, nil)
 	r.loop.post(call{func() { r.loop.remove(r) }})
 }
 
@@ -174,4 +186,19 @@ func (h *Host) MapChanged() {
 		}})
 	}
 	h.checkSettled()
+}
+
+// checkSettled reports once that all replicas that the map gives to this node are
+// here, and what they are to become.
+func (o *hosting) checkSettled() {
+	for _, s := range o.h.cfg.Map.Map().Shards {
+		if _, ok := s.On(o.h.cfg.Node); ok {
+			if r := o.replica(s.ID); r == nil || !r.members.settled.Load() {
+				return
+			}
+		}
+	}
+	if f := o.h.cfg.Settled; f != nil {
+		o.settled.Do(f)
+	}
 }

@@ -39,30 +39,30 @@ func (ch *changes) invite() {
 }
 
 // invited makes the replica that a leader says this node is to have.
-func (h *Host) invited(shard cluster.ShardID, id cluster.ReplicaID, data uint64, d cluster.Descriptor, from cluster.NodeID) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.Has(shard) {
+func (o *hosting) invited(shard cluster.ShardID, id cluster.ReplicaID, data uint64, d cluster.Descriptor, from cluster.NodeID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.Has(shard) {
 		return // if that one is gone it will be told, and another invitation comes
 	}
 	switch {
-	case h.busy[shard] || h.stopping.Load():
+	case o.busy[shard] || o.h.stopping.Load():
 		return
-	case data < h.cfg.Generation:
-		h.ask(shard, from)
+	case data < o.h.cfg.Generation:
+		o.ask(shard, from)
 		return
-	case data > h.cfg.Generation:
+	case data > o.h.cfg.Generation:
 		return // it was for data that this node does not have
 	}
-	h.busy[shard] = true
-	h.wg.Go(func() {
-		err := h.add(shard, id)
-		h.mu.Lock()
-		delete(h.busy, shard)
-		h.mu.Unlock()
-		log := h.cfg.Logger.With(slog.Uint64("shard", uint64(shard)), slog.Uint64("replica", uint64(id)))
+	o.busy[shard] = true
+	o.h.wg.Go(func() {
+		err := o.add(shard, id)
+		o.mu.Lock()
+		delete(o.busy, shard)
+		o.mu.Unlock()
+		log := o.h.cfg.Logger.With(slog.Uint64("shard", uint64(shard)), slog.Uint64("replica", uint64(id)))
 		if errors.Is(err, store.ErrDamaged) {
-			h.fatal(err)
+			o.h.fatal(err)
 			return
 		}
 		if err != nil { // the next invitation tries again
@@ -97,11 +97,11 @@ const lostMax = 1024
 
 // Asking lists the nodes that have asked this one, which has no replica of the
 // shard, for another in the place of theirs.
-func (h *Host) Asking(shard cluster.ShardID) (nodes []cluster.NodeID) {
-	h.lost.mu.Lock()
-	defer h.lost.mu.Unlock()
-	for node, at := range h.lost.asked[shard] {
-		if h.cfg.Clock.Mono()-at <= askedTicks*h.cfg.Tick {
+func (o *hosting) Asking(shard cluster.ShardID) (nodes []cluster.NodeID) {
+	o.askers.mu.Lock()
+	defer o.askers.mu.Unlock()
+	for node, at := range o.askers.asked[shard] {
+		if o.h.cfg.Clock.Mono()-at <= askedTicks*o.h.cfg.Tick {
 			nodes = append(nodes, node)
 		}
 	}
@@ -111,11 +111,11 @@ func (h *Host) Asking(shard cluster.ShardID) (nodes []cluster.NodeID) {
 
 // ask asks nodes for a replica of a shard that is part of the data that this
 // node has now.
-func (h *Host) ask(shard cluster.ShardID, nodes ...cluster.NodeID) {
+func (o *hosting) ask(shard cluster.ShardID, nodes ...cluster.NodeID) {
 	for _, node := range nodes {
-		if node != h.cfg.Node {
-			h.cfg.Links.Send(node, peer.Control, kindAsk, func(dst []byte) []byte {
-				return be.AppendUint64(be.AppendUint64(dst, uint64(shard)), h.cfg.Generation)
+		if node != o.h.cfg.Node {
+			o.h.cfg.Links.Send(node, peer.Control, kindAsk, func(dst []byte) []byte {
+				return be.AppendUint64(be.AppendUint64(dst, uint64(shard)), o.h.cfg.Generation)
 			})
 		}
 	}
@@ -123,13 +123,13 @@ func (h *Host) ask(shard cluster.ShardID, nodes ...cluster.NodeID) {
 
 // askForLost asks for replicas in the place of those that this node lost with
 // its data. It runs every changeTicks.
-func (h *Host) askForLost() {
-	if h.cfg.Generation == 0 {
+func (o *hosting) askForLost() {
+	if o.h.cfg.Generation == 0 {
 		return
 	}
-	for _, s := range h.cfg.Map.Map().Shards {
-		if x, ok := s.On(h.cfg.Node); ok && x.Data < h.cfg.Generation && h.replica(s.ID) == nil {
-			h.ask(s.ID, s.Nodes()...)
+	for _, s := range o.h.cfg.Map.Map().Shards {
+		if x, ok := s.On(o.h.cfg.Node); ok && x.Data < o.h.cfg.Generation && o.replica(s.ID) == nil {
+			o.ask(s.ID, s.Nodes()...)
 		}
 	}
 }
@@ -151,10 +151,10 @@ func (m *members) askWhetherGone() {
 }
 
 // heardGone removes the replica here if it is the one that is gone.
-func (h *Host) heardGone(shard cluster.ShardID, id cluster.ReplicaID) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if r := h.replica(shard); r != nil && r.self == id {
-		h.remove(r)
+func (o *hosting) heardGone(shard cluster.ShardID, id cluster.ReplicaID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r := o.replica(shard); r != nil && r.self == id {
+		o.remove(r)
 	}
 }
