@@ -79,8 +79,8 @@ type Core struct {
 	tasks    *task.Lead
 	tx       *keyspace.Tx // its memory is used again for every batch
 	out      int          // bytes of replies of the last batch, the guess for the next
-	waiting  waiting
-	awaited  func(topic []byte) bool // of waiting
+	waiting
+	awaited func(topic []byte) bool // of waiting
 }
 
 // New returns the core of a new leader, whose applied state is what v shows.

@@ -275,58 +275,58 @@ func (w *waiting) endBefore(session uint64) {
 
 // Kept makes what the last evaluation did with those who wait count: its batch is
 // on its way.
-func (c *Core) Kept() { c.waiting.keep() }
+func (w *waiting) Kept() { w.keep() }
 
 // Dropped takes back what the last evaluation did with those who wait: its batch
 // was not even proposed.
-func (c *Core) Dropped() { c.waiting.begin() }
+func (w *waiting) Dropped() { w.begin() }
 
 // Confirmed takes note that the answers of a batch without an entry count.
-func (c *Core) Confirmed(b *Batch) {
+func (w *waiting) Confirmed(b *Batch) {
 	if b.Data == nil {
-		c.waiting.served(b)
+		w.served(b)
 	}
 }
 
 // Again takes note of a later attempt of a group that is on its way. Its waiter, if
 // there is one already, is of the round of the later one.
-func (c *Core) Again(was, now *group.Group) {
+func (w *waiting) Again(was, now *group.Group) {
 	if was.Wait == nil || now.Wait == nil {
 		return
 	}
 	was.Wait = now.Wait
-	if x := c.waiting.registry.Find(waiter.ID{Session: was.Session, Seq: was.Waiter()}); x != nil {
+	if x := w.registry.Find(waiter.ID{Session: was.Session, Seq: was.Waiter()}); x != nil {
 		x.Round = max(x.Round, now.Wait.Round)
 	}
-	c.waiting.heard(now)
+	w.heard(now)
 }
 
 // Due reports whether there may be something for those who wait that no batch has
 // had room to give them.
-func (c *Core) Due() bool { return len(c.waiting.kept) > 0 }
+func (w *waiting) Due() bool { return len(w.kept) > 0 }
 
 // Silence says whether an entry node can be told anything, see waiter.Registry, and
 // reports whether there may be something to be given again.
-func (c *Core) Silence(node cluster.NodeID, silent bool) bool {
-	back := c.waiting.registry.Silence(node, silent)
-	c.waiting.kept = append(c.waiting.kept, back...)
+func (w *waiting) Silence(node cluster.NodeID, silent bool) bool {
+	back := w.registry.Silence(node, silent)
+	w.kept = append(w.kept, back...)
 	return len(back) > 0
 }
 
 // EachLate calls f with the answers to waiters that have not been got, as far as
 // leaders know, which may have been lost on the way.
-func (c *Core) EachLate(f func(r group.Reply)) {
-	for _, id := range slices.SortedFunc(maps.Keys(c.waiting.late), bySeq) {
-		f(c.waiting.late[id].reply)
+func (w *waiting) EachLate(f func(r group.Reply)) {
+	for _, id := range slices.SortedFunc(maps.Keys(w.late), bySeq) {
+		f(w.late[id].reply)
 	}
 }
 
 // EachWaiter calls f with the names of the commands that wait.
-func (c *Core) EachWaiter(f func(session, seq uint64)) {
-	for _, id := range c.waiting.registry.IDs() {
+func (w *waiting) EachWaiter(f func(session, seq uint64)) {
+	for _, id := range w.registry.IDs() {
 		f(id.Session, id.Seq)
 	}
 }
 
 // Waiters is how many commands wait.
-func (c *Core) Waiters() int { return c.waiting.registry.Len() }
+func (w *waiting) Waiters() int { return w.registry.Len() }
