@@ -179,6 +179,7 @@ func waitDrained(t target, x cluster.Member) error {
 		}
 		left := v.replicas(x.ID)
 		if left == 0 {
+			time.Sleep(drainLook) // its clients leave meanwhile: who removes it next does not cut them off
 			fmt.Printf("%s is drained after %.1f s: it holds no data\n", nodeName(x), time.Since(began).Seconds())
 			return nil
 		}

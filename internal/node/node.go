@@ -404,7 +404,7 @@ func (n *Node) openShards() (err error) {
 	}
 	n.keeper.open(n.links, n.router)
 	n.users.open(n.links, n.router)
-	n.makeServer()
+	n.server = newServer(n)
 	n.host.Start()
 	n.links.Start()
 	n.keeper.run()
@@ -423,15 +423,16 @@ func (n *Node) leadChanged(shard cluster.ShardID, l shard.Lead) {
 	}
 }
 
-// makeServer makes the server, which the keeper of the map tells whether the node
-// is drained.
-func (n *Node) makeServer() {
+// newServer makes a node's server, before the keeper of the map runs, which tells it
+// whether the node is drained.
+func newServer(n *Node) *server.Server {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
 	info.Map, info.Client, info.Rows = n.maps, n.self.Client, n.state.Rows
-	n.server = server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
+	s := server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy})
-	n.server.SetDrained(refusal(n.maps.Map(), n.self.Node))
+	s.SetDrained(refusal(n.maps.Map(), n.self.Node))
+	return s
 }
 
 func (n *Node) serve(l net.Listener) {

@@ -43,7 +43,7 @@ func sendLater(to net.Conn, commands ...string) {
 	for _, cmd := range commands {
 		b = resp.AppendCommandStrings(b, strings.Fields(cmd)...)
 	}
-	go to.Write(b)
+	go func() { _, _ = to.Write(b) }()
 }
 
 func TestDrainClosesIdleClientsAtOnce(t *testing.T) {

@@ -275,7 +275,7 @@ func (l *Load) readAll(node int) (ok bool) {
 			if _, ok := l.H.Do(check.FinalReader, k, s.kind.read(key)...); ok {
 				continue
 			}
-			if l.c.restart(); l.c.machine(node).rotten == "" && !l.c.drained(node) {
+			if l.c.restart(); l.c.machine(node).rotten == "" && !l.c.machine(node).drained() {
 				l.c.t.Errorf("%s final read of %s through node %d failed", stamp(), key, node)
 			}
 			return false
@@ -290,9 +290,8 @@ func (l *Load) readAll(node int) (ok bool) {
 	return true
 }
 
-// drained reports whether a node is to have no data, so that it may refuse clients.
-func (c *Cluster) drained(i int) bool {
-	m := c.machine(i)
+// drained reports whether the node is to have no data, so that it may refuse clients.
+func (m *machine) drained() bool {
 	if m.node == nil {
 		return false
 	}
