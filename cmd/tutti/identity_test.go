@@ -42,7 +42,7 @@ func TestStartSaysWhatIsWrongWithTheFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 			return dir
-		}, []string{"the data of this node is gone: node 1 has no state", "It must not start empty", "tutti node remove", "tutti join"}},
+		}, []string{"the data of this node is gone: there is no state of node 1", "It must not start empty", "tutti node remove", "tutti join"}},
 		{"of another cluster in part", func(t *testing.T) string {
 			dir, other := founding(t, "red"), founding(t, "blue")
 			for _, name := range []string{trust.CAFile, trust.NodeFile, trust.NodeKeyFile, trust.ServiceFile} {

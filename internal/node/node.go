@@ -294,7 +294,7 @@ func (n *Node) gone(there bool, name string) error {
 	if there {
 		return nil
 	}
-	return fmt.Errorf("%s: %w: node %d has no %s. It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, ErrDataGone, n.self.Node, name)
+	return fmt.Errorf("%s: %w: there is no %s of node %d. It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, ErrDataGone, name, n.self.Node)
 }
 
 func (n *Node) openLinks(l net.Listener) error {

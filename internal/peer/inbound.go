@@ -94,7 +94,7 @@ func (l *Links) serve(raw net.Conn, in *inbound) error {
 	at, err := l.seats.take(h)
 	if err != nil {
 		if taken, ok := errors.AsType[*seatTakenError](err); ok {
-			l.turnAway(conn, h, taken.sits)
+			l.Twins.turnAway(conn, h, taken.sits)
 		}
 		l.refusals.tell(from, err, l.cfg.Logger)
 		return err

@@ -97,7 +97,8 @@ type Links struct {
 	clocks   clocks
 	seats    seats
 	refusals refusals
-	twins    twins
+	// Twins are second processes that go by the name of a node.
+	Twins Twins
 }
 
 // link is what this node sends to one peer, from Connect until Forget or Close.
@@ -155,6 +156,7 @@ func New(cfg Config) *Links {
 	}
 	l := &Links{cfg: cfg, ctx: ctx, cancel: cancel, conns: make(map[net.Conn]*inbound), streams: make(map[net.Conn]*link),
 		parting: make(map[cluster.NodeID]*link)}
+	l.Twins.cfg = &l.cfg
 	l.links.Store(&map[cluster.NodeID]*link{})
 	return l
 }
@@ -476,7 +478,7 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 	defer ping.Stop()
 	gone := make(chan struct{})
 	l.wg.Go(func() {
-		l.lookBack(k.node, conn)
+		l.Twins.lookBack(k.node, conn)
 		close(gone)
 	})
 	for {

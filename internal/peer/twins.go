@@ -39,8 +39,10 @@ const (
 	twinQuiet = 3 * redialMax
 )
 
-// twins is what is known of second processes.
-type twins struct {
+// Twins is what is known of second processes.
+type Twins struct {
+	cfg *Config
+
 	mu    sync.Mutex // guards known
 	known map[twinOf]*sighting
 }
@@ -55,7 +57,8 @@ type sighting struct {
 }
 
 // saw notes that a process is refused.
-func (s *twins) saw(t Twin, now time.Duration, log *slog.Logger) {
+func (s *Twins) saw(t Twin) {
+	now := s.cfg.Mono()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known == nil {
@@ -70,14 +73,16 @@ func (s *twins) saw(t Twin, now time.Duration, log *slog.Logger) {
 	had.Twin, had.last = t, now
 	if had.last-had.first >= twinSure && !had.told {
 		had.told = true
-		log.Error("two processes run as one node: one of them is a copy, which must be stopped and deleted",
+		s.cfg.Logger.Error("two processes run as one node: one of them is a copy, which must be stopped and deleted",
 			slog.Uint64("node", uint64(t.Node)), slog.Uint64("refused_by", uint64(t.By)), slog.String("refused_at", t.Remote),
 			slog.Uint64("refused_start", t.Start), slog.Uint64("connected_start", t.Sits))
 	}
 }
 
-// now lists those that are refused now, and have been for long enough.
-func (s *twins) now(now time.Duration) (list []Twin) {
+// Now lists the second processes that go by the name of a node, as far as this node
+// has to do with them.
+func (s *Twins) Now() (list []Twin) {
+	now := s.cfg.Mono()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for of, x := range s.known {
@@ -92,15 +97,11 @@ func (s *twins) now(now time.Duration) (list []Twin) {
 	return list
 }
 
-// Twins lists the second processes that go by the name of a node now, as far as
-// this node has to do with them.
-func (l *Links) Twins() []Twin { return l.twins.now(l.cfg.Mono()) }
-
 // turnAway tells who comes while another start of its node is connected, and notes
 // it.
-func (l *Links) turnAway(conn net.Conn, h Hello, sits uint64) {
-	t := Twin{Node: h.Node, By: l.cfg.Node, Remote: conn.RemoteAddr().String(), Start: h.Incarnation, Sits: sits}
-	l.twins.saw(t, l.cfg.Mono(), l.cfg.Logger)
+func (s *Twins) turnAway(conn net.Conn, h Hello, sits uint64) {
+	t := Twin{Node: h.Node, By: s.cfg.Node, Remote: conn.RemoteAddr().String(), Start: h.Incarnation, Sits: sits}
+	s.saw(t)
 	// The deadline of a hello holds.
 	_, _ = conn.Write(appendFrame(nil, kindTwin, t.encode))
 }
@@ -119,13 +120,13 @@ func decodeTwin(b []byte) (t Twin, err error) {
 // lookBack reads what comes back on a connection to a peer until it ends: nothing
 // does but why the peer refuses it. A read ends with the connection, so that a
 // process was killed shows at once, not when writing fails.
-func (l *Links) lookBack(node cluster.NodeID, conn net.Conn) {
+func (s *Twins) lookBack(node cluster.NodeID, conn net.Conn) {
 	kind, payload, err := readFrame(bufio.NewReaderSize(conn, headBytes+twinBytes))
 	if err != nil || kind != kindTwin {
 		return
 	}
-	if t, err := decodeTwin(payload); err == nil && t.Start == l.cfg.Incarnation {
-		t.Node, t.By = l.cfg.Node, node
-		l.twins.saw(t, l.cfg.Mono(), l.cfg.Logger)
+	if t, err := decodeTwin(payload); err == nil && t.Start == s.cfg.Incarnation {
+		t.Node, t.By = s.cfg.Node, node
+		s.saw(t)
 	}
 }
