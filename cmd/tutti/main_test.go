@@ -106,7 +106,13 @@ type running struct {
 // launch runs the program with its temporary files in a folder of their own.
 func launch(t *testing.T, tmp string, args ...string) *running {
 	t.Helper()
-	r := &running{cmd: exec.Command(binary(t), args...), done: make(chan struct{})}
+	return launchProgram(t, tmp, binary(t), args...)
+}
+
+// launchProgram is launch for another program that runs it.
+func launchProgram(t *testing.T, tmp, program string, args ...string) *running {
+	t.Helper()
+	r := &running{cmd: exec.Command(program, args...), done: make(chan struct{})}
 	r.cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	read, write, err := os.Pipe()
 	if err != nil {
