@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 )
@@ -29,7 +28,6 @@ type lab struct {
 	dir    string
 	bin    string
 
-	mu    sync.Mutex // guards what follows
 	procs map[string][]*running
 	token string // what the last init, or token create, has printed
 }
@@ -116,13 +114,16 @@ func (l *lab) do(place, host, line string, want []string) {
 		cmd := exec.Command("ip", l.on(host, line)...)
 		b, err := cmd.CombinedOutput()
 		out := string(b)
+		if err != nil {
+			return fmt.Errorf("%s: %s$ %s: %w\n%s", place, host, line, err, out)
+		}
 		for _, w := range want {
 			if !strings.Contains(out, w) {
-				return fmt.Errorf("%s: %s$ %s: %v, no %q in\n%s", place, host, line, err, w, out)
+				return fmt.Errorf("%s: %s$ %s: no %q in\n%s", place, host, line, w, out)
 			}
 		}
 		l.heard(out)
-		return err
+		return nil
 	})
 }
 

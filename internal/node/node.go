@@ -251,7 +251,7 @@ func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 func (n *Node) openStores() (err error) {
 	cfg := n.cfg.stores(n.self.Small)
 	cfg.Fatal = n.fatal
-	if err := n.gone(store.HasTwice(n.cfg.FS, n.cfg.Dir, store.CountersFile), store.CountersFile); err != nil {
+	if err := n.self.gone(n.cfg.Dir, store.HasTwice(n.cfg.FS, n.cfg.Dir, store.CountersFile), store.CountersFile); err != nil {
 		return err
 	}
 	if err := n.openCounters(cfg); err != nil {
@@ -261,7 +261,7 @@ func (n *Node) openStores() (err error) {
 		return err
 	}
 	for _, name := range []string{"log", "state", "vow"} {
-		if err := n.gone(has(n.cfg.FS, n.cfg.Dir, name), name); err != nil {
+		if err := n.self.gone(n.cfg.Dir, has(n.cfg.FS, n.cfg.Dir, name), name); err != nil {
 			return err
 		}
 	}
@@ -290,11 +290,11 @@ func has(fs vfs.FS, dir, name string) bool {
 var ErrDataGone = errors.New("the data of this node is gone")
 
 // gone is an error if a part of the node's data is not there.
-func (n *Node) gone(there bool, name string) error {
+func (s Self) gone(dir string, there bool, name string) error {
 	if there {
 		return nil
 	}
-	return fmt.Errorf("%s: %w: there is no %s of node %d. It must not start empty: it may have promised what the others rely on. Replace it by a new node", n.cfg.Dir, ErrDataGone, name, n.self.Node)
+	return fmt.Errorf("%s: %w: there is no %s of node %d. It must not start empty: it may have promised what the others rely on. Replace it by a new node", dir, ErrDataGone, name, s.Node)
 }
 
 func (n *Node) openLinks(l net.Listener) error {
