@@ -1,6 +1,7 @@
 package keyspace
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 
@@ -124,3 +125,14 @@ func TrashRow(slot uint16, id uint64) []byte { return trashRow(nil, slot, id) }
 func LookedUp(row []byte) bool {
 	return len(row) > 3 && row[0] == rowPrefix && (row[3] == kindObject || row[3] == kindSub || row[3] == kindGone)
 }
+
+// NextObject returns where the rows of keys go on after a row that is none of them.
+func NextObject(row []byte) []byte {
+	if len(row) > 3 && row[3] < kindObject {
+		return append(bytes.Clone(row[:3]), kindObject)
+	}
+	return append(SlotPrefix(nil, int(be.Uint16(row[1:]))+1), kindObject)
+}
+
+// IsObject reports whether a row is that of a key.
+func IsObject(row []byte) bool { return len(row) > 3 && row[0] == rowPrefix && row[3] == kindObject }

@@ -22,19 +22,22 @@ const (
 type Cache struct {
 	seed    maphash.Seed
 	mem     []byte
+	size    int64
 	stripes []stripe
 	owners  atomic.Uint32
+	counted func(row []byte) bool
 }
 
-// New returns a cache of size bytes, or less if that can't be had; below 64 KiB it
-// is 64 KiB. Memory that was never used is not taken from the system.
-func New(size int64) *Cache {
+// New returns a cache of size bytes; below 64 KiB it is 64 KiB. Memory that was
+// never used is not taken from the system. counted says which rows take part in a
+// Census.
+func New(size int64, counted func(row []byte) bool) *Cache {
 	n := 1
 	for n < stripesMax && size/int64(2*n) >= stripeMin {
 		n *= 2
 	}
 	part := int(max(size, stripeMin)) / n &^ 63
-	c := &Cache{seed: maphash.MakeSeed(), stripes: make([]stripe, n), mem: allocate(n * part)}
+	c := &Cache{seed: maphash.MakeSeed(), size: size, counted: counted, stripes: make([]stripe, n), mem: allocate(n * part)}
 	for i := range c.stripes {
 		c.stripes[i].open(c, c.mem[i*part:(i+1)*part:(i+1)*part])
 	}
@@ -85,6 +88,10 @@ type Rows struct {
 	// Invariant: no record has a later index than its row's counter.
 	written []uint64
 	per     int
+	// complete has all rows that there are, building those of a census that goes
+	// on. Nil: there is none.
+	complete atomic.Pointer[complete]
+	building atomic.Pointer[filter]
 }
 
 // place is where a row belongs.
@@ -117,6 +124,10 @@ func (r *Rows) Get(at uint64, row, dst []byte) (val []byte, ok, known bool) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	rec := p.s.find(p.hash, r.owner, row)
+	if rec == nil && r.c.counted(row) && r.excludes(p.hash, at) {
+		p.s.hits++
+		return dst, false, true
+	}
 	if rec == nil || rec.index() > at {
 		p.s.misses++
 		return dst, false, false
@@ -164,6 +175,9 @@ func (r *Rows) write(index uint64, row, val []byte, gone bool) {
 		return
 	}
 	p := r.place(row)
+	if r.c.counted(row) {
+		r.note(p.hash, gone)
+	}
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	*p.shared = max(*p.shared, index)
@@ -194,5 +208,8 @@ func (r *Rows) Differs(at uint64, row, val []byte) bool {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	rec := p.s.find(p.hash, r.owner, row)
-	return rec != nil && rec.index() <= at && (rec.has(flagAbsent) || string(rec.val()) != string(val))
+	if rec == nil {
+		return r.c.counted(row) && r.excludes(p.hash, at)
+	}
+	return rec.index() <= at && (rec.has(flagAbsent) || string(rec.val()) != string(val))
 }

@@ -17,7 +17,12 @@ type model struct {
 	views     []uint64            // published indices that readers still hold
 	unfilled  []reading
 	published bool
+	census    *Census
+	piece     int // of the census, the next
 }
+
+// pieces is in how many a census goes through the rows.
+const pieces = 4
 
 // reading is a reader that has missed and has not told what it found.
 type reading struct {
@@ -95,12 +100,43 @@ func (m *model) fill(rng *rand.Rand) {
 	m.rows.Fill(r.at, []byte(r.row), []byte(val), ok)
 }
 
+// count begins a census, or goes through its next piece, over the newest view.
+func (m *model) count(rng *rand.Rand) {
+	at := m.views[len(m.views)-1]
+	if m.census == nil {
+		if !m.published {
+			return // an entry was told that no view shows
+		}
+		if rng.IntN(5) == 0 {
+			m.rows.complete.Store(nil) // as if it were stale
+		}
+		if m.census, m.piece = m.rows.Census(func() uint64 { return 10 }), 0; m.census == nil {
+			return
+		}
+	}
+	if rng.IntN(50) == 0 {
+		m.census.Cancel()
+		m.census = nil
+		return
+	}
+	for row := range m.states[at] {
+		if int(row[len(row)-1])%pieces == m.piece {
+			m.census.Found([]byte(row))
+		}
+	}
+	if m.piece++; m.piece == pieces {
+		m.census.Done(at)
+		m.census = nil
+	}
+}
+
 // TestHitIsWhatTheSnapshotSays does in random order what a shard and its readers
-// do: tell of an entry, publish it, read at an old view, fill late, begin anew.
+// do: tell of an entry, publish it, read at an old view, fill late, count what
+// there is, begin anew.
 func TestHitIsWhatTheSnapshotSays(t *testing.T) {
 	for _, size := range []int64{1 << 10, 300 << 10} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			c := New(size)
+			c := New(size, all)
 			defer c.Close()
 			hits := 0
 			for seed := range uint64(15) {
@@ -108,14 +144,19 @@ func TestHitIsWhatTheSnapshotSays(t *testing.T) {
 				rows := []int{5, 50, 2000}[rng.IntN(3)]
 				shards := []*model{newModel(c), newModel(c)} // of the same rows
 				for range 4000 {
+					if rng.IntN(500) == 0 {
+						shards[1] = newModel(c) // its state was replaced
+					}
 					m := shards[rng.IntN(len(shards))]
-					switch rng.IntN(10) {
+					switch rng.IntN(11) {
 					case 0, 1:
 						m.write(rng, rows)
 					case 2:
 						m.publish()
 					case 3, 4, 5:
 						m.fill(rng)
+					case 6:
+						m.count(rng)
 					default:
 						if m.read(t, rng, rows) {
 							hits++
@@ -214,7 +255,7 @@ func TestRules(t *testing.T) {
 		{"of another shard", func(r *Rows) { r.c.Open().Fill(5, row, old, true) }, 6, "unknown"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			c := New(0)
+			c := New(0, all)
 			defer c.Close()
 			r := c.Open()
 			x.do(r)
@@ -227,7 +268,7 @@ func TestRules(t *testing.T) {
 
 // TestNoRows checks that nil Rows, and those of a closed cache, know nothing.
 func TestNoRows(t *testing.T) {
-	c := New(0)
+	c := New(0, all)
 	closed := c.Open()
 	closed.Fill(1, []byte("row"), []byte("val"), true)
 	c.Close()
@@ -244,7 +285,7 @@ func TestNoRows(t *testing.T) {
 // TestReadRowsStay checks that a row which is read again and again outlives many
 // that are not.
 func TestReadRowsStay(t *testing.T) {
-	c := New(1 << 20)
+	c := New(1<<20, all)
 	defer c.Close()
 	r := c.Open()
 	hot := []byte("hot")
@@ -267,7 +308,7 @@ func TestReadRowsStay(t *testing.T) {
 
 // TestUsage counts what rows there are.
 func TestUsage(t *testing.T) {
-	c := New(0)
+	c := New(0, all)
 	defer c.Close()
 	r := c.Open()
 	r.Fill(1, []byte("a"), []byte("1"), true)
@@ -286,7 +327,7 @@ func TestUsage(t *testing.T) {
 // TestReadersBeside has readers fill while entries are told, for the race
 // detector and for the order of the two.
 func TestReadersBeside(t *testing.T) {
-	c := New(256 << 10)
+	c := New(256<<10, all)
 	defer c.Close()
 	r := c.Open()
 	const rows, entries = 8, 3000
@@ -324,7 +365,7 @@ func TestReadersBeside(t *testing.T) {
 }
 
 func TestHitAllocatesNothing(t *testing.T) {
-	c := New(0)
+	c := New(0, all)
 	defer c.Close()
 	r := c.Open()
 	row, val, dst := []byte("row"), make([]byte, 100), make([]byte, 0, 200)
@@ -338,7 +379,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkGet(b *testing.B) {
-	c := New(64 << 20)
+	c := New(64<<20, all)
 	defer c.Close()
 	r := c.Open()
 	rows := make([][]byte, 100_000)
@@ -356,7 +397,7 @@ func BenchmarkGet(b *testing.B) {
 func BenchmarkPut(b *testing.B) {
 	for _, present := range []bool{true, false} {
 		b.Run(fmt.Sprintf("present=%v", present), func(b *testing.B) {
-			c := New(64 << 20)
+			c := New(64<<20, all)
 			defer c.Close()
 			r := c.Open()
 			rows, val := make([][]byte, 100_000), make([]byte, 100)
@@ -371,5 +412,68 @@ func BenchmarkPut(b *testing.B) {
 				r.Put(uint64(i), rows[i*7919%len(rows)], val)
 			}
 		})
+	}
+}
+
+// all has all rows take part in a census.
+func all([]byte) bool { return true }
+
+// TestCensus makes what is not there known, and is taken again when it says too
+// little.
+func TestCensus(t *testing.T) {
+	c := New(1<<20, func(row []byte) bool { return row[0] == 'k' })
+	defer c.Close()
+	r := c.Open()
+	row := func(i int) []byte { return fmt.Appendf(nil, "k%d", i) }
+	const n = 5000
+	about := func(n uint64) func() uint64 { return func() uint64 { return n } }
+	knows := func(at uint64) (absent int) {
+		for i := range 2 * n {
+			if _, ok, known := r.Get(at, row(i), nil); known && !ok {
+				absent++
+			}
+		}
+		return absent
+	}
+	x := r.Census(about(n))
+	if r.Census(about(n)) != nil {
+		t.Error("two at a time")
+	}
+	for i := range n / 2 {
+		x.Found(row(i))
+		r.Put(7, row(n/2+i), []byte("v"))
+	}
+	if got := knows(7); got != 0 {
+		t.Errorf("%d rows are absent before the census has ended", got)
+	}
+	x.Done(7)
+	if got := knows(6); got != 0 {
+		t.Errorf("%d rows are absent for an earlier reader", got)
+	}
+	if got := knows(7); got < n*99/100 || got > n {
+		t.Errorf("%d rows are absent, want nearly all of %d", got, n)
+	}
+	if _, _, known := r.Get(7, []byte("x"), nil); known {
+		t.Error("a row is known that does not take part")
+	}
+	if !r.Differs(7, row(n+1), nil) || r.Differs(7, row(1), nil) {
+		t.Error("a row that there is, and is known not to be, is told from none")
+	}
+	if r.Census(about(n)) != nil {
+		t.Error("again, and nothing has changed")
+	}
+	for i := range n {
+		r.Delete(8, row(i))
+	}
+	if r.Census(about(0)) != nil {
+		t.Error("again, for few that were removed: it has room for more")
+	}
+	for i := range filterMin {
+		r.Put(9, row(3*n+i), nil)
+	}
+	if x := r.Census(about(n + filterMin)); x == nil {
+		t.Error("not again, though it has more rows than it is for")
+	} else if x.Cancel(); r.Census(about(10_000_000)) != nil {
+		t.Error("a census of more rows than there is memory for")
 	}
 }

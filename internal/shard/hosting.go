@@ -158,6 +158,7 @@ func (l *loop) remove(r *Replica) {
 	r.reads.drop()
 	r.snapshots.drop()
 	r.audit.stop()
+	r.machine.census.stop()
 	r.machine.release()
 	r.elections.succeeded()
 	unread := make(chan struct{}) // a reader holds a view for the evaluation of its commands

@@ -23,6 +23,7 @@ type machine struct {
 	view     *store.View   // newest; nil while a snapshot takes its place
 	viewConf *pb.ConfState // that of view
 	moved    bool          // what was applied last changes what the shard owns
+	census   census        // which keys there are
 	cut      bool          // the scrub takes a view after the entry applied last; those that follow wait
 }
 

@@ -67,7 +67,7 @@ const (
 func (h *Host) openReplica(l *loop, id cluster.ShardID, self cluster.ReplicaID) (*Replica, error) {
 	r := &Replica{host: h, loop: l, id: id, self: self}
 	r.appends.r, r.machine.r, r.outbox.r, r.snapshots.r = r, r, r, r
-	r.members.r, r.elections.r, r.audit.r = r, r, r
+	r.members.r, r.elections.r, r.audit.r, r.machine.census.r = r, r, r, r
 	// An answer to a round of an earlier start must not pass for one of this.
 	r.reads = reads{r: r, count: h.cfg.Incarnation << 32}
 	applied, err := h.cfg.State.Applied(id)
@@ -159,6 +159,7 @@ func (r *Replica) tick() {
 	r.ticks++
 	r.raft.Tick()
 	r.reads.tick()
+	r.machine.census.tick()
 	if r.leading() {
 		r.leader.tick()
 	} else {

@@ -238,6 +238,7 @@ func (sn *snapshots) install(m *pb.Message) error {
 		return err
 	}
 	sn.r.audit.stop()
+	sn.r.machine.census.stop()
 	sn.r.machine.view.Release()
 	sn.r.machine.view = nil
 	sn.views.whenNone(func() {

@@ -20,10 +20,13 @@ const (
 	scrubRate = 16 << 20
 )
 
-// scrubPace returns a function that is told of bytes read and waits now and then,
-// so that they are scrubRate in a second. It says false once ctx has ended.
-func scrubPace(ctx context.Context) func(bytes int) bool {
-	limit, n := rate.NewLimiter(scrubRate, scrubChunk), 0
+// scrubPace is pace for a scrub.
+func scrubPace(ctx context.Context) func(bytes int) bool { return pace(ctx, scrubRate) }
+
+// pace returns a function that is told of bytes read and waits now and then, so
+// that they are no more than most in a second. It says false once ctx has ended.
+func pace(ctx context.Context, most rate.Limit) func(bytes int) bool {
+	limit, n := rate.NewLimiter(most, scrubChunk), 0
 	return func(bytes int) bool {
 		for n += bytes; n >= scrubChunk; n -= scrubChunk {
 			if limit.WaitN(ctx, scrubChunk) != nil {

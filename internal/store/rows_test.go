@@ -22,6 +22,7 @@ type memoryTest struct {
 	s     *State
 	at    Applied
 	views []*View
+	count *Census
 }
 
 func newMemoryTest(t *testing.T, seed uint64) *memoryTest {
@@ -151,6 +152,28 @@ func (m *memoryTest) rewrite() {
 	m.publish()
 }
 
+// census begins a census or goes through its next piece, or the next after that:
+// over a view that is not the newest any more.
+func (m *memoryTest) census() {
+	v := m.views[len(m.views)-1]
+	if m.count == nil {
+		m.count = v.Census()
+	}
+	if m.count == nil {
+		return
+	}
+	if m.rng.IntN(2) == 0 {
+		v.Acquire()
+		defer v.Release()
+		m.apply()
+	}
+	end, err := m.count.Piece(v, 300, func(int) bool { return true })
+	m.must(err)
+	if end {
+		m.count = nil
+	}
+}
+
 // TestRowsInMemory does in random order all that changes a state, and compares
 // what readers are told with what the store holds.
 func TestRowsInMemory(t *testing.T) {
@@ -168,6 +191,8 @@ func TestRowsInMemory(t *testing.T) {
 				m.giveOver()
 			case 5, 6, 7, 8, 9, 10:
 				m.apply()
+			case 11, 12, 13, 14, 15, 16, 17, 18:
+				m.census()
 			}
 			m.read()
 		}

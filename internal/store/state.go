@@ -77,7 +77,7 @@ func OpenState(cfg Config) (*State, error) {
 	}
 	s := &State{cfg: cfg, db: db, cache: cache, stalls: stalled, commits: newCommits(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)}}
 	if cfg.RowBytes > 0 {
-		s.hot.cache = rowcache.New(cfg.RowBytes)
+		s.hot.cache = rowcache.New(cfg.RowBytes, keyspace.IsObject)
 	}
 	if err := s.dropIncoming(); err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -27,6 +27,16 @@ func rows() []Mutant {
 			if rec == nil || rec.index() > at {`, `
 			if rec == nil {`,
 		}}},
+		{"census-of-what-was", "what is written while keys are counted is not counted", rowcache("TestHitIsWhatTheSnapshotSays"), []Edit{{
+			"internal/rowcache/filter.go", `
+			if f := r.building.Load(); f != nil {`, `
+			if f := r.building.Load(); f != nil && gone {`,
+		}}},
+		{"census-of-the-past", "a reader of a state before the census takes its word that a key was absent", rowcache("TestHitIsWhatTheSnapshotSays"), []Edit{{
+			"internal/rowcache/filter.go", `
+			return c != nil && c.since <= at && !c.has(hash)`, `
+			return c != nil && !c.has(hash)`,
+		}}},
 		{"rows-outlive-state", "rows stay in memory when a snapshot takes the place of the state", sim("TestFollowerFarBehindGetsSnapshot"), []Edit{{
 			"internal/store/snapshot.go", `
 			in.s.hot.forget(in.shard)`, ``,
