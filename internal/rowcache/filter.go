@@ -123,11 +123,16 @@ func (c *Census) Found(row []byte) {
 	}
 }
 
-// Done ends a census whose last piece was of the view at an index.
+// Done ends a census whose last piece was of the view at an index. Rows that are
+// known to be absent need no memory of their own from then on: it is given back to
+// the system where nothing else is left.
 func (c *Census) Done(at uint64) {
 	// In this order: whoever finds no filter being built finds it complete.
 	c.rows.complete.Store(&complete{c.f, at})
 	c.rows.building.Store(nil)
+	for i := range c.rows.c.stripes {
+		c.rows.c.stripes[i].dropAbsent(c.rows, at)
+	}
 }
 
 // Cancel ends a census that has not gone through all rows, and does nothing to one

@@ -14,5 +14,9 @@ func allocate(n int) []byte {
 	return mem
 }
 
+// discard gives whole pages of memory that allocate returned back to the system. They
+// hold anything after that.
+func discard(mem []byte) { _ = unix.Madvise(mem, unix.MADV_DONTNEED) }
+
 // release gives back what allocate returned. Go's heap needs nobody to.
 func release(mem []byte) { _ = unix.Munmap(mem) }

@@ -10,6 +10,9 @@ const (
 	// stripeMin is the least size of a stripe, stripesMax their greatest number.
 	stripeMin  = 64 << 10
 	stripesMax = 256
+	// pageLen is a multiple of most systems' pages, of which table and ring of a
+	// stripe are made.
+	pageLen = 4 << 10
 	// recordMax is the largest record that is kept; what is larger costs more to
 	// copy than to look up. A stripe holds eight of them at least.
 	recordMax = 4 << 10
@@ -36,7 +39,7 @@ func New(size int64, counted func(row []byte) bool) *Cache {
 	for n < stripesMax && size/int64(2*n) >= stripeMin {
 		n *= 2
 	}
-	part := int(max(size, stripeMin)) / n &^ 63
+	part := int(max(size, stripeMin)) / n &^ (pageLen - 1)
 	c := &Cache{seed: maphash.MakeSeed(), size: size, counted: counted, stripes: make([]stripe, n), mem: allocate(n * part)}
 	for i := range c.stripes {
 		c.stripes[i].open(c, c.mem[i*part:(i+1)*part:(i+1)*part])

@@ -415,6 +415,36 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
+// TestAbsentRowsAreGivenBack has all rows removed: once they are counted again they
+// take no memory.
+func TestAbsentRowsAreGivenBack(t *testing.T) {
+	c := New(1<<20, all)
+	defer c.Close()
+	r, other := c.Open(), c.Open()
+	row := func(i int) []byte { return fmt.Appendf(nil, "row %d", i) }
+	const n = 3000
+	for i := range n {
+		r.Fill(1, row(i), row(i), true)
+		r.Delete(2, row(i))
+	}
+	r.Delete(9, row(1)) // after the view of the census
+	other.Fill(1, row(2), nil, false)
+	r.Census(func() uint64 { return n }).Done(5)
+	checkStripes(t, c)
+	if u := c.Usage(); u.Rows != 2 || u.Absent != 2 {
+		t.Errorf("%+v", u)
+	}
+	for i := range n {
+		if _, ok, known := r.Get(9, row(i), nil); ok || !known {
+			t.Fatalf("row %d is not absent: %v, %v", i, ok, known)
+		}
+	}
+	for i := range n { // and what was given back is used again
+		r.Fill(9, row(n+i), row(i), true)
+	}
+	checkStripes(t, c)
+}
+
 // all has all rows take part in a census.
 func all([]byte) bool { return true }
 

@@ -70,7 +70,7 @@ type stripe struct {
 }
 
 func (s *stripe) open(c *Cache, mem []byte) {
-	n := len(mem) / tableShare &^ (bucketLen - 1)
+	n := len(mem) / tableShare &^ (pageLen - 1)
 	s.seed, s.table, s.ring = c.seed, mem[:n:n], mem[n:]
 }
 
@@ -214,6 +214,28 @@ func (s *stripe) slotTo(hash uint64, r record) []byte {
 func (s *stripe) bury(r record) {
 	s.count(r, -1)
 	r.setFlag(flagDead)
+}
+
+// dropAbsent forgets rows of which the filter of r says that they are absent, since
+// an index; unless they are too few to be worth that others wait.
+func (s *stripe) dropAbsent(r *Rows, since uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ring) == 0 || s.absent < s.rows/4 {
+		return
+	}
+	for at := s.tail; at < s.head; {
+		rec := s.at(int(at % uint64(len(s.ring))))
+		at += uint64(rec.cap())
+		if rec.has(flagDead) || !rec.has(flagAbsent) || rec.owner() != r.owner || rec.index() > since || !r.c.counted(rec.row()) {
+			continue
+		}
+		s.forget(maphash.Bytes(s.seed, rec.row()), rec)
+	}
+	if s.rows == 0 && s.head != s.tail {
+		s.head, s.tail = 0, 0
+		discard(s.ring)
+	}
 }
 
 // room makes room for a record at the head and returns its place.
