@@ -88,6 +88,12 @@ func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebb
 		MaxOpenFiles:                1000,
 		Logger:                      pebbleLogger{c.Logger.With(slog.String("store", name)), c.Fatal},
 	}
+	if name == "state" {
+		// Merged later, rows that are written again and again are merged less often. It
+		// is what is absent that would have to be looked for in every table: it is
+		// known in memory.
+		o.L0CompactionThreshold, o.L0StopWritesThreshold, o.LBaseMaxBytes = 8, 40, 128<<20
+	}
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 16 << 10
 		if name == "log" {
