@@ -115,7 +115,7 @@ type serviceFlags struct{ node.Service }
 
 func (f *serviceFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.TLS, "tls", false, "clients speak TLS, from now on; --tls=false: they do not")
-	c.Flags().StringVar(&f.Cert, "tls-cert", "", "with this certificate `FILE`, instead of one that the cluster signs")
+	c.Flags().StringVar(&f.Cert, "tls-cert", "", "with this certificate `FILE`, instead of one that the cluster signs; it is read again when it changes")
 	c.Flags().StringVar(&f.Key, "tls-key", "", "and its key `FILE`, mode 0600")
 }
 

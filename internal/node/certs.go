@@ -71,7 +71,7 @@ func (k *certs) load() error {
 		return fmt.Errorf("%s: %w: the certificate is that of %s, and %s is of node %d of %s", dir, ErrMixed, id, selfFile, k.self.Node, k.self.Cluster)
 	}
 	k.Holder = trust.NewHolder(id)
-	k.clients, err = k.self.serviceConfig(k.Holder)
+	k.clients, err = k.self.serviceConfig(k.Holder, k.cfg.Logger)
 	return err
 }
 

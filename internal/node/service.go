@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"slices"
@@ -62,16 +63,19 @@ func isLoopback(addr string) bool {
 
 // serviceConfig returns what clients are to speak; nil: plain RESP. A handshake
 // fails as long as the node has nothing to show, which the first answer of meta ends.
-func (s Self) serviceConfig(h *trust.Holder) (*tls.Config, error) {
+func (s Self) serviceConfig(h *trust.Holder, log *slog.Logger) (*tls.Config, error) {
 	if !s.TLS {
 		return nil, nil
 	}
 	if s.Cert != "" {
-		pair, err := trust.LoadPair(s.Cert, s.Key)
+		failed := func(err error) {
+			log.Error("the certificate for clients has changed and can't be used: the one before is used on", slog.Any("error", err))
+		}
+		pair, err := trust.OpenPair(s.Cert, s.Key, failed)
 		if err != nil {
 			return nil, fmt.Errorf("the certificate for clients: %w", err)
 		}
-		return trust.ServiceConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }), nil
+		return trust.ServiceConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Current(), nil }), nil
 	}
 	return trust.ServiceConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if pair, ok := h.Identity().Service(); ok {
