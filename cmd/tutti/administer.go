@@ -14,6 +14,11 @@ import (
 func askCluster(t target, args ...string) (resp.Value, error) {
 	s := newSession(t, false)
 	defer s.close()
+	return s.ask(args...)
+}
+
+// ask is run, but an answer that is an error is the error.
+func (s *session) ask(args ...string) (resp.Value, error) {
 	v, err := s.run(args)
 	if err != nil {
 		return v, err
