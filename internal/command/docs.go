@@ -34,6 +34,9 @@ What is generally different:
   which keys expire: "expires" is 0.
 - SLOWLOG measures from handing a command over to its answer, replication included; commands of a pipeline that went
   together share their time.
+- TASK.* is tutti's own. Ids of tasks have the hash tag of their slot; key patterns of users are matched with the queue. Times are in
+  milliseconds. PRIO is 5 if not given, 9 goes first; RETRY is how often a failed attempt is repeated, 10 times if not given, after
+  BACKOFF 1000 3600000; KEEP is 3600000 and KEEPFAILED 604800000. A lease lasts LEASE 30000 if not given.
 - Settings that would promise what is not done here (maxmemory, eviction policies, passwords, min-replicas-to-write,
   notify-keyspace-events, protected-mode no, latency tracking) are refused by CONFIG SET, with the reason; tuning settings of
   Redis are accepted without effect.

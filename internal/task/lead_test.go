@@ -316,3 +316,18 @@ func TestUnreadableRowInTheBackground(t *testing.T) {
 		}
 	}
 }
+
+// A unique key is taken by what was applied, and by nothing else.
+func TestUniqueKeyOfWhatWasNeverApplied(t *testing.T) {
+	s := newShard(t)
+	o := DefaultOptions()
+	o.Unique = []byte("u")
+	a := &Addition{Queue: work, Payloads: [][]byte{nil}, Options: o}
+	c := Begin(s.begin(), s.lead)
+	never, _ := c.Add(a)
+	c.End()
+	s.settle()
+	if refs := s.add(1, o); refs[0] == never[0] || s.task(refs[0]) == nil {
+		t.Errorf("%v has the key, which was never there", refs[0])
+	}
+}

@@ -1,0 +1,90 @@
+package mutant
+
+// tasks are the safeguards of tasks: each acknowledged one ends once, whoever was
+// lost or late.
+func tasks() []Mutant {
+	inTask := func(test string) Killer { return Killer{"internal/task", test} }
+	return []Mutant{
+		{"finish-without-token", "a worker that was taken for dead finishes a task that another one has", eval("TestFencedFinishUndoesTransaction"), []Edit{{
+			"internal/task/finish.go", `
+			if t.Token != token || token == 0 || t.State == Cancelled {`, `
+			if t.State == Cancelled {`,
+		}}},
+		{"fenced-finish-keeps-writes", "what a worker writes together with the end of a task stays though the task is not its own any more", eval("TestFencedFinishUndoesTransaction"), []Edit{{
+			"internal/command/task.go", `
+			if !c.atomic {
+				return false
+			}`, `
+			if c.failed || !c.failed {
+				return false
+			}`,
+		}}},
+		{"lease-goes-on-elsewhere", "a new leader takes leases for as old as those that give them do", inTask("TestNewLeaderRestartsLeases"), []Edit{{
+			"internal/task/lease.go", `
+			l.add(c.ref, c.worker, c.lease, mono)`, `
+			l.add(c.ref, c.worker, c.lease/8, mono)`,
+		}}},
+		{"claims-not-found-again", "a new leader does not know what was claimed before it", inTask("TestCrashesEnd"), []Edit{{
+			"internal/task/step.go", `
+			l.leases.restore(c, mono)`, `
+			_ = c`,
+		}}},
+		{"crash-is-a-failure", "a worker that is lost uses up an attempt of its task, and never ends one", inTask("TestCrashesEnd"), []Edit{{
+			"internal/task/finish.go", `
+			t.Crashes++`, `
+			t.Failures++`,
+		}}},
+		{"unique-before-commit", "a unique key is taken though what had it first was never applied", inTask("TestUniqueKeyOfWhatWasNeverApplied"), []Edit{{
+			"internal/task/add.go", `
+			if ref, ok := c.unique(a.Queue, a.Unique); ok || c.tx.Err() != nil {`, `
+			if ref, ok := c.lead.uniques[string(a.Queue)+string(a.Unique)]; ok || c.tx.Err() != nil {`,
+		}, {
+			"internal/task/add.go", `
+			refs[i] = Ref{slot, c.tx.NewID()}`, `
+			refs[i] = Ref{slot, c.tx.NewID()}
+			if len(a.Unique) > 0 {
+				c.lead.uniques[string(a.Queue)+string(a.Unique)] = refs[i]
+			}`,
+		}, {
+			"internal/task/lead.go", `
+			outbox []Ref // tasks that ended and for which others wait, oldest first`, `
+			outbox []Ref
+			uniques map[string]Ref`,
+		}, {
+			"internal/task/lead.go", `
+			return &Lead{queues: make(map[string]*lanes), leases: newLeases(), timers: timers{first: make(map[uint16]int64)}}`, `
+			return &Lead{uniques: make(map[string]Ref), queues: make(map[string]*lanes), leases: newLeases(), timers: timers{first: make(map[uint16]int64)}}`,
+		}}},
+		{"hand-out-before-apply", "what a batch has claimed is forgotten as ready though the batch is never applied", inTask("TestRandomTasks"), []Edit{{
+			"internal/task/lane.go", `
+			ln.at++`, `
+			ln.page = ln.page[1:]`,
+		}}},
+		{"claim-what-was-undone", "tasks whose claim was taken back within the batch are not found again in it", inTask("TestRandomTasks"), []Edit{{
+			"internal/task/lead.go", `
+			q.rewind()
+		}`, `
+			_ = q
+		}`,
+		}}},
+		{"retry-gives-up-its-turn", "a task that waits for its next attempt lets others of its KEY overtake it", inTask("TestRandomTasks"), []Edit{{
+			"internal/task/finish.go", `
+			t.RunAt = c.now + wait`, `
+			t.RunAt = c.now + wait
+			if t.Admitted {
+				t.Admitted = false
+				c.passTurn(t, q)
+			}`,
+		}}},
+		{"child-before-its-parents", "a task runs when the first of those that it waits for is done", inTask("TestAfter"), []Edit{{
+			"internal/task/step.go", `
+			if t.Deps--; t.Deps == 0 {`, `
+			if t.Deps--; true {`,
+		}}},
+		{"timer-of-another-attempt", "a time-out ends whatever attempt is running", inTask("TestRandomTasks"), []Edit{{
+			"internal/task/change.go", `
+			c.stopTimer(t, t.Times.Timeout, timerTimeout)`, `
+			_ = timerTimeout`,
+		}}},
+	}
+}
