@@ -17,9 +17,9 @@ var taskCommands = []Command{
 		Syntax: "queue [COUNT n] payload [payload ...] [IN milliseconds | AT unix-time-milliseconds] [PRIO 0-9] [RETRY n] [BACKOFF min max] [TIMEOUT milliseconds] [TTL milliseconds] " +
 			"[UNIQUE key] [KEY key] [NEAR key] [AFTER n id [id ...]] [KEEP milliseconds] [KEEPFAILED milliseconds]",
 		Doc: "Adds a task to a queue and returns its id; with COUNT, n tasks and an array of their ids. With a UNIQUE key that a task of the queue has which has not ended, returns that one's.", Run: taskAdd},
-	{Name: "task.claim", Arity: -4, Flags: Write | Tasks | Blocking | MovableKeys, Keys: Keys{First: 3, Last: -1, Step: 1, Find: taskClaimKeys}, Group: "task", Since: "7.2.0",
+	{Name: "task.claim", Arity: -4, Flags: Write | Tasks | Blocking | MovableKeys, Waits: &Waits{Patience: claimPatience}, Keys: Keys{First: 3, Last: -1, Step: 1, Find: taskClaimKeys}, Group: "task", Since: "7.2.0",
 		Syntax: "worker [COUNT n] [BLOCK milliseconds] [LEASE milliseconds] FROM queue [queue ...]",
-		Doc:    "Gives a worker up to n tasks, each as id, token, queue, attempt and payload; null if there are none. They are its own until it finishes them, or is silent for its lease.", Run: taskClaim, Waits: waitsMillis("BLOCK", "FROM")},
+		Doc:    "Gives a worker up to n tasks, each as id, token, queue, attempt and payload; null if there are none. They are its own until it finishes them, or is silent for its lease.", Run: taskClaim},
 	{Name: "task.done", Arity: -3, Flags: Write | Tasks, Keys: Keys{First: 1, Last: -1, Step: 3, TaskIDs: allIDs}, Group: "task", Since: "7.2.0",
 		Syntax: "id token [result] [id token result ...]",
 		Doc:    "Records the result of a task: 1, also if it is said again; 0 if the token is not that of its last claim, or the task has ended otherwise. In MULTI that undoes the transaction.", Run: taskDone},
@@ -29,8 +29,8 @@ var taskCommands = []Command{
 	{Name: "task.beat", Arity: -2, Flags: Write | Tasks, Keys: Keys{First: 2, Last: -1, Step: 3, TaskIDs: allIDs}, Group: "task", Since: "7.2.0",
 		Syntax: "worker [id fraction message ...]",
 		Doc:    "A sign of life of a worker, which renews the leases of all of its tasks, with how far it is; returns the ids of those it need not go on with.", Run: taskBeat},
-	{Name: "task.get", Arity: -2, Flags: ReadOnly | Blocking, Keys: Keys{First: 1, Last: 1, Step: 1, TaskIDs: allIDs}, Group: "task", Since: "7.2.0",
-		Syntax: "id [WAIT milliseconds]", Doc: "Returns the fields of a task; null if there is none. With WAIT, once it has ended; null if it has not by then.", Run: taskGet, Waits: waitsMillis("WAIT", "")},
+	{Name: "task.get", Arity: -2, Flags: ReadOnly | Blocking, Waits: &Waits{Patience: getPatience}, Keys: Keys{First: 1, Last: 1, Step: 1, TaskIDs: allIDs}, Group: "task", Since: "7.2.0",
+		Syntax: "id [WAIT milliseconds]", Doc: "Returns the fields of a task; null if there is none. With WAIT, once it has ended; null if it has not by then.", Run: taskGet},
 	{Name: "task.cancel", Arity: -2, Flags: Write | Tasks, Keys: Keys{First: 1, Last: -1, Step: 1, TaskIDs: allIDs}, Group: "task", Since: "7.2.0",
 		Syntax: "id [id ...]", Doc: "Ends tasks that have not ended, and returns how many. Who runs one learns it from TASK.BEAT; its result is refused.", Run: taskCancel},
 	{Name: "task.retry", Arity: -2, Flags: Write | Tasks, Keys: Keys{First: 1, Last: -1, Step: 1, TaskIDs: allIDs}, Group: "task", Since: "7.2.0",
@@ -173,6 +173,30 @@ func parseClaim(c *Ctx) (a claimArgs, ok bool) {
 	}
 	c.Error(TextSyntax)
 	return a, false
+}
+
+// claimPatience is how long TASK.CLAIM waits.
+func claimPatience(args [][]byte) (time.Duration, bool) {
+	for i := 2; i+1 < len(args) && !resp.IsWord(args[i], "FROM"); i += 2 {
+		if resp.IsWord(args[i], "BLOCK") {
+			return patienceOf(args[i+1])
+		}
+	}
+	return 0, false
+}
+
+// getPatience is how long TASK.GET waits.
+func getPatience(args [][]byte) (time.Duration, bool) {
+	if len(args) != 4 || !resp.IsWord(args[2], "WAIT") {
+		return 0, false
+	}
+	return patienceOf(args[3])
+}
+
+// patienceOf parses milliseconds; what is wrong with them the command says.
+func patienceOf(ms []byte) (time.Duration, bool) {
+	n, ok := resp.ParseInt(ms)
+	return time.Duration(n) * time.Millisecond, ok && n >= 0 && n <= durationMax
 }
 
 // queuesOfClaimMax bounds where one claim looks.

@@ -74,24 +74,6 @@ func waitsSeconds(at int) *Waits {
 	}}
 }
 
-// waitsMillis is Waits of a command that waits for so many milliseconds as an option
-// says, which stands before the word that ends the options, if there is one.
-func waitsMillis(option, end string) *Waits {
-	return &Waits{Patience: func(args [][]byte) (time.Duration, bool) {
-		for i := 2; i+1 < len(args) && (end == "" || !resp.IsWord(args[i], end)); i += 2 {
-			if !resp.IsWord(args[i], option) {
-				continue
-			}
-			n, ok := resp.ParseInt(args[i+1])
-			if !ok || n < 0 {
-				return 0, false
-			}
-			return time.Duration(min(n, patienceMax.Milliseconds())) * time.Millisecond, true
-		}
-		return 0, false
-	}}
-}
-
 // patienceMax keeps sums with the time now within what a Duration holds.
 const patienceMax = 100 * 365 * 24 * time.Hour
 

@@ -137,3 +137,44 @@ func TestSweepOfTasks(t *testing.T) {
 	}
 	c.taskOf("q")
 }
+
+// waits is a command that waits.
+func (c *testCore) waits(line string) *group.Group {
+	g := c.write(line)
+	g.Wait = &group.Wait{Round: 1}
+	return g
+}
+
+// A worker that waits gets a task in the batch that adds it, one of those that wait
+// gets it, and whoever waits for its end is told that in the batch of its finish.
+func TestTasksAreWaitedFor(t *testing.T) {
+	c := newTestCore(t)
+	first, second := c.waits("TASK.CLAIM w BLOCK 0 FROM other q"), c.waits("TASK.CLAIM w BLOCK 0 FROM q")
+	for _, g := range []*group.Group{first, second} {
+		b := c.evaluate(c.input(), g)
+		if b.Replies[0].Status != group.Parked {
+			t.Fatalf("status %v", b.Replies[0].Status)
+		}
+		c.core.Kept()
+	}
+	b := c.evaluate(c.input(), c.write("TASK.ADD q p"))
+	if len(b.Late) != 1 || b.Late[0].Seq != first.Seq || !strings.Contains(text(b.Late[0].Reply), " $1 p ") {
+		t.Fatalf("served %+v", b.Late)
+	}
+	c.core.Kept()
+	c.apply(b)
+	words := strings.Fields(text(b.Late[0].Reply))
+	id, token := words[3], words[5]
+	end := c.waits("TASK.GET " + id + " WAIT 0")
+	if b := c.evaluate(c.input(), end); b.Replies[0].Status != group.Parked {
+		t.Fatalf("status %v", b.Replies[0].Status)
+	}
+	c.core.Kept()
+	b = c.evaluate(c.input(), c.write("TASK.DONE "+id+" "+token+" result"))
+	if len(b.Late) != 1 || b.Late[0].Seq != end.Seq || !strings.Contains(text(b.Late[0].Reply), " $4 done ") {
+		t.Fatalf("told %+v", b.Late)
+	}
+	if got := c.core.Waiters(); got != 1 {
+		t.Errorf("%d wait", got)
+	}
+}
