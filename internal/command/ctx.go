@@ -64,7 +64,7 @@ type progress struct {
 }
 
 // Atomic says whether all commands that follow are applied or none, as in MULTI.
-func (o *progress) Atomic(yes bool) { o.atomic = yes }
+func (c *progress) Atomic(yes bool) { c.atomic = yes }
 
 // Run evaluates cmd with its arity already checked, and appends its reply to
 // c.Out. If the command fails, what it wrote is taken back. It may be one that

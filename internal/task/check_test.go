@@ -38,7 +38,6 @@ type expectation struct {
 	rows   map[string]string // value "": any
 	counts map[string]*Queue
 	turns  map[string]*turns
-	limits map[string]uint64
 }
 
 func expect(m *model) *expectation {
