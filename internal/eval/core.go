@@ -92,9 +92,6 @@ func New(cfg Config, v *store.View) (*Core, error) {
 	return c, err
 }
 
-// Tasks is what the leader remembers of tasks.
-func (c *Core) Tasks() *task.Lead { return c.tasks }
-
 func (c *Core) userRules() command.UserRules {
 	return command.UserRules{Catalog: c.cfg.Table.Catalog(), Row: store.UsersRow(c.cfg.Shard)}
 }
@@ -165,7 +162,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		wrote = append(wrote, tx.Writes() != before && b.Replies[n].Status == group.OK)
 		b.Groups = append(b.Groups, groups[n].Group)
 		if errors.Is(tx.Err(), keyspace.ErrHeavy) {
-			if c.changesTasks(groups[n].Group) {
+			if changesTasks(c.cfg.Table, groups[n].Group) {
 				groups[n].tasks++
 				return c.Evaluate(in, groups)
 			}
@@ -239,11 +236,11 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Rep
 		}
 	}
 	if g.tasks == tasksRefused {
-		c.refuseTasks(ctx, g.Group, &r)
+		refuseTasks(ctx, g.Group, &r)
 		return r
 	}
-	if g.Atomic && c.changesTasks(g.Group) {
-		g.strayed = c.allOrNothing(ctx, g.Group, in, &r, how)
+	if g.Atomic && changesTasks(c.cfg.Table, g.Group) {
+		g.strayed = allOrNothing(c, ctx, g.Group, in, &r, how)
 		return r
 	}
 	r.Replies, g.strayed = c.commands(ctx, g.Group, &in.Owned, in.Shortage, how)

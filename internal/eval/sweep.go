@@ -35,8 +35,8 @@ const (
 )
 
 // NewSweep returns a sweep that has nothing to do yet but what time asks for of tasks.
-func NewSweep(tasks *task.Lead) *Sweep {
-	return &Sweep{first: make(map[uint16]int64), tasks: tasks}
+func NewSweep(c *Core) *Sweep {
+	return &Sweep{first: make(map[uint16]int64), tasks: c.tasks}
 }
 
 // Found is the work that a state holds.

@@ -27,9 +27,9 @@ const (
 )
 
 // changesTasks reports whether a command of the group does.
-func (c *Core) changesTasks(g *group.Group) bool {
+func changesTasks(table *command.Table, g *group.Group) bool {
 	for _, cmd := range g.Cmds {
-		if row, _ := c.cfg.Table.Lookup(cmd.Args); row != nil && row.Flags&command.Tasks != 0 {
+		if row, _ := table.Lookup(cmd.Args); row != nil && row.Flags&command.Tasks != 0 {
 			return true
 		}
 	}
@@ -37,7 +37,7 @@ func (c *Core) changesTasks(g *group.Group) bool {
 }
 
 // refuseTasks answers a group that is too much.
-func (c *Core) refuseTasks(ctx *command.Ctx, g *group.Group, r *group.Reply) {
+func refuseTasks(ctx *command.Ctx, g *group.Group, r *group.Reply) {
 	n := len(g.Cmds)
 	if g.Atomic {
 		r.Status, n = group.Undone, 1
@@ -52,7 +52,7 @@ func (c *Core) refuseTasks(ctx *command.Ctx, g *group.Group, r *group.Reply) {
 // allOrNothing evaluates a transaction that changes tasks. A command about tasks that
 // fails undoes all of it: what a worker writes together with the end of its task must
 // not stay if the task is not its own any more.
-func (c *Core) allOrNothing(ctx *command.Ctx, g *group.Group, in Input, r *group.Reply, how manner) (strayed bool) {
+func allOrNothing(c *Core, ctx *command.Ctx, g *group.Group, in Input, r *group.Reply, how manner) (strayed bool) {
 	mark := ctx.Tx.Mark()
 	defer ctx.Tx.Release(mark)
 	ctx.Atomic(true)

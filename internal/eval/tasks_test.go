@@ -109,7 +109,7 @@ func TestClaimIsToldAgain(t *testing.T) {
 // is done again.
 func TestSweepOfTasks(t *testing.T) {
 	c := newTestCore(t)
-	sweep := NewSweep(c.core.Tasks())
+	sweep := NewSweep(c.core)
 	c.run(c.write("TASK.ADD q p IN 1000"))
 	now := func() (int64, bool) { return c.now, true }
 	if sweep.TasksDue(now, 0) {

@@ -20,7 +20,7 @@ const sweepEvery = 10 * time.Millisecond
 // newSweeper starts with nothing to do and learns in the background what the
 // state holds: looking through it must not delay a new leader.
 func newSweeper(l *leadership) *sweeper {
-	s, r := &sweeper{l: l, work: eval.NewSweep(l.core.Tasks())}, l.r
+	s, r := &sweeper{l: l, work: eval.NewSweep(l.core)}, l.r
 	v := r.machine.view.Acquire()
 	r.loop.wg.Go(func() {
 		found, err := eval.Find(v)
