@@ -33,14 +33,13 @@ type Batch struct {
 	Groups  []*group.Group
 	Replies []group.Reply // one per group
 
-	dbs       *keyspace.Databases // nil: unchanged
-	opened    []uint64            // sessions opened
-	floors    map[uint64]uint64   // session -> floor raised to
-	recorded  map[uint64]replyRow // session -> the row of this entry
-	deadlines []deadline          // added to the expiry index
-	trash     []trashed           // big collections deleted
-	tx        *keyspace.Tx        // what has its effects
-	got       int                 // answers to waiters whose rows it removes
+	dbs      *keyspace.Databases // nil: unchanged
+	opened   []uint64            // sessions opened
+	floors   map[uint64]uint64   // session -> floor raised to
+	recorded map[uint64]replyRow // session -> the row of this entry
+	rows     *rows               // its effects as they are in Data
+	tx       *keyspace.Tx        // what has its effects
+	got      int                 // answers to waiters whose rows it removes
 
 	Late []Late // answers to waiters
 }
@@ -74,7 +73,8 @@ type Config struct {
 // reads, the time and the randomness are given to it, so a recorded input
 // replays exactly. It lasts for one term of a leader.
 type Core struct {
-	cfg      Config
+	cfg Config
+	changes
 	sessions *sessions
 	tasks    *task.Lead
 	tx       *keyspace.Tx // its memory is used again for every batch
@@ -152,6 +152,9 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 	for ; n < len(groups); n++ {
 		if n > 0 && (tx.Steps() > batchStepsMax || tx.Size() > batchBytesMax || len(ctx.Out) > batchBytesMax) {
 			break
+		}
+		if groups[n].obvious() {
+			return nil, n, keyspace.ErrHeavy
 		}
 		before := tx.Writes()
 		tx.Allow(groups[n].stepsMax())

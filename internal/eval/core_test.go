@@ -275,7 +275,7 @@ func TestCoreBudget(t *testing.T) {
 		t.Errorf("%d writes of a quarter of a batch taken, %v", n, err)
 	}
 	line := "RPUSH list"
-	for i := range 5000 {
+	for i := range 4000 {
 		line += fmt.Sprintf(" e%d", i)
 	}
 	c.run(c.write(line))

@@ -3,6 +3,7 @@ package eval
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -23,6 +24,10 @@ import (
 const (
 	// heavyTriesMax is how often a result may come too late.
 	heavyTriesMax = 3
+	// heavyArgs is how many arguments make a command heavy without a trial: each of
+	// them is likely to be looked for, which would take the loop 20 ms and more to
+	// find out.
+	heavyArgs = 4096
 	// heavyStepsMax bounds one evaluation, to a few seconds: its view keeps
 	// what it shows from being compacted away.
 	heavyStepsMax = 10_000_000
@@ -35,7 +40,16 @@ type Prepared struct {
 	tx      *keyspace.Tx
 	replies [][]byte
 	dbs     *keyspace.Databases
-	reads   []group.Watch // the keys it looked at, as it found them
+	index   uint64              // of the state it was evaluated over
+	keys    map[uint64]struct{} // that it looked at: hashes of their rows
+	until   int64               // when the first of them expires
+	usedNow bool                // whether watched keys are there depends on a time that is not recorded
+	rows    *rows               // its effects; nil: they are not encoded yet
+}
+
+// obvious reports whether a group is heavy without a trial.
+func (g *Waiting) obvious() bool {
+	return g.tries < heavyTriesMax && slices.ContainsFunc(g.Cmds, func(c group.Command) bool { return len(c.Args) > heavyArgs })
 }
 
 // stepsMax is how many steps a group may take in the loop.
@@ -59,7 +73,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 		// being equal, and an object id equals no index: ids begin at 1<<48.
 		Index:   c.cfg.NewID(),
 		Touched: make(map[keyspace.Touched]struct{}), Stop: stop, Unreadable: c.cfg.Unreadable, Owns: owner(v.Owned.Slots)}
-	p := &Prepared{dbs: v.Databases, tx: keyspace.NewTx(v, env)}
+	p := &Prepared{dbs: v.Databases, index: v.Index, until: math.MaxInt64, tx: keyspace.NewTx(v, env)}
 	look := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases})
 	if !v.Owned.Slots.Covers(g.Claim.Slots) || !allUnchanged(v.Owned.Slots, look, g.Watches) {
 		return nil, look.Err()
@@ -78,22 +92,24 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 	case err != nil:
 		return nil, err
 	}
-	p.reads = slices.Clone(g.Watches)
-	for k := range env.Touched {
-		if !owns(v.Owned.Slots, []byte(k.Key)) {
-			continue // the command was refused, whatever is there
-		}
-		w := group.Watch{DB: k.DB, Key: []byte(k.Key)}
-		w.Version, w.Exists = look.KeyVersion(w.DB, w.Key)
-		p.reads = append(p.reads, w)
+	for _, w := range g.Watches {
+		env.Touched[keyspace.Touched{DB: w.DB, Key: string(w.Key)}] = struct{}{}
 	}
-	p.tx.Effects(func(_, _ []byte) {}, func([]byte) {}) // sorts them, here and not in the loop
+	p.keys = make(map[uint64]struct{}, len(env.Touched))
+	for k := range env.Touched { // one of another shard too: its row never changes here
+		p.keys[look.KeyHash(k.DB, []byte(k.Key))] = struct{}{}
+	}
+	p.until = min(p.tx.FoundUntil(), look.FoundUntil())
+	p.usedNow = look.UsedNow()
+	p.rows = &rows{set: store.NewWriteSet(0, p.tx.Size())}
+	p.rows.add(p.tx) // here and not in the loop
 	return p, look.Err()
 }
 
 // refuse makes the outcome an error that depends on nothing.
 func (p *Prepared) refuse(v *store.View, env keyspace.Env) {
 	p.tx = keyspace.NewTx(v, env)
+	p.rows = nil
 	for i := range p.replies {
 		var c command.Ctx
 		c.Error(errTooHeavy)
@@ -107,22 +123,22 @@ func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	p := g.Prepared
 	g.Prepared = nil
 	g.tries++
-	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: p.tx, Groups: []*group.Group{g.Group}}
-	now := keyspace.NewReadTx(in.State, keyspace.Env{Now: in.Now, Applied: in.Applied, Databases: in.Databases})
+	defer c.Unfollow()
+	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: p.tx, rows: p.rows, Groups: []*group.Group{g.Group}}
 	if g.Claim.Users != 0 && g.Claim.Users < in.Users {
 		return nil, false
 	}
 	if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) {
 		return nil, false
 	}
-	if !in.Owned.Slots.Covers(g.Claim.Slots) || !allUnchanged(in.Owned.Slots, now, p.reads) || now.Err() != nil {
+	if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.touched(p.keys, p.index) {
 		return nil, false
 	}
 	if p.tx.Recount(in.Keys) != nil {
 		return nil, false // evaluated again, it finds out itself
 	}
 	b.Replies = []group.Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.Term, Index: b.Index, Time: b.Time, Replies: p.replies}}
-	in.Tick = in.Tick || now.UsedNow()
+	in.Tick = in.Tick || p.usedNow
 	// What it has brought to others is not known here, so all look, in the next batch.
 	c.waiting.due = append(c.waiting.due, c.waiting.registry.Topics(func(string) bool { return true })...)
 	c.finish(b, in, []bool{!p.tx.Empty()})

@@ -47,6 +47,7 @@ func (c *testCore) prepare(g *group.Group) []Waiting {
 	}
 	v := c.view()
 	defer v.Release()
+	c.core.Follow(v.Index)
 	p, err := c.core.Prepare(v, c.now, g, new(atomic.Bool))
 	if err != nil || p == nil {
 		c.t.Fatalf("prepared %v, %v", p, err)
@@ -117,4 +118,85 @@ func TestHeavyStopped(t *testing.T) {
 	if p, err := c.core.Prepare(v, c.now, c.write("SUNIONSTORE u a b"), stop); p != nil || err != nil {
 		t.Errorf("stopped: %v, %v", p, err)
 	}
+}
+
+// A result does not count any more once a key that it found has expired, whether its
+// row has been removed or not.
+func TestHeavyDeadline(t *testing.T) {
+	c := newTestCore(t)
+	c.bigSets()
+	c.run(c.write("PEXPIRE a 1000"))
+	q := c.prepare(c.write("SUNIONSTORE u a b"))
+	c.now += 999
+	c.want(c.runAll(q), ":18000 ")
+	q = c.prepare(c.write("SUNIONSTORE u a b"))
+	c.now++
+	b, n, err := c.core.Evaluate(c.input(), q)
+	if n == 1 && string(b.Replies[0].Replies[0]) == ":18000\r\n" || err != nil && !errors.Is(err, keyspace.ErrHeavy) {
+		t.Errorf("a result over a key that has expired counts: %v", err)
+	}
+}
+
+// Slots that the shard did not own for a while may have other keys now.
+func TestHeavySlotsChanged(t *testing.T) {
+	c := newTestCore(t)
+	c.bigSets()
+	q := c.prepare(c.write("SUNIONSTORE u a b"))
+	c.core.SlotsChanged()
+	if _, n, err := c.core.Evaluate(c.input(), q); n != 0 || !errors.Is(err, keyspace.ErrHeavy) {
+		t.Errorf("%d, %v, want it too heavy again", n, err)
+	}
+}
+
+// Changes are noted only while somebody will ask, from the state on over which the
+// earliest of those is evaluated, and not without bound.
+func TestChanges(t *testing.T) {
+	row := func(i int) []byte { return append([]byte{1, 0, 0, 'm', 0, 0, 0, 0}, fmt.Sprintf("%08d", i)...) }
+	c := newTestCore(t)
+	ch := &c.core.changes
+	keys := map[uint64]struct{}{}
+	hash, _ := keyspace.ObjectHash(row(7))
+	keys[hash] = struct{}{}
+	note := func(index uint64, from, n int) {
+		tx := keyspace.NewTx(c.view(), keyspace.Env{Databases: c.dbs})
+		for i := range n {
+			tx.Put(row(from+i), nil)
+		}
+		ch.noteAll(index, tx)
+	}
+	asks := func(what string, index uint64, want bool) {
+		t.Helper()
+		if got := ch.touched(keys, index); got != want {
+			t.Errorf("%s: changed since %d is %v", what, index, got)
+		}
+	}
+	asks("nobody follows", 10, true)
+	ch.Follow(10)
+	note(11, 0, 5)
+	asks("other keys", 10, false)
+	note(12, 5, 5)
+	asks("the key itself", 10, true)
+	ch.Follow(12)
+	asks("seen by the later one", 12, false)
+	asks("not by the earlier one", 10, true)
+	ch.Unfollow()
+	asks("one is left", 12, false)
+	note(13, 100, changesMax+1)
+	asks("too many", 12, true)
+	ch.Unfollow()
+	ch.Follow(13)
+	asks("anew", 13, false)
+	asks("from before", 12, true)
+}
+
+// A command with very many arguments is not tried in the loop at all.
+func TestHeavyByItsArguments(t *testing.T) {
+	c := newTestCore(t)
+	del := c.write("DEL" + strings.Repeat(" k", heavyArgs-1))
+	c.want(c.runAll([]Waiting{{Group: del}}), ":0 ")
+	del = c.write("DEL" + strings.Repeat(" k", heavyArgs))
+	if _, n, err := c.core.Evaluate(c.input(), queue(c.write("SET k 1"), del)); n != 1 || !errors.Is(err, keyspace.ErrHeavy) {
+		t.Errorf("group %d: %v, want group 1 to be heavy", n, err)
+	}
+	c.want(c.runAll([]Waiting{{Group: del, tries: heavyTriesMax}}), ":0 ")
 }

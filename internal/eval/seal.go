@@ -32,15 +32,33 @@ func (c *Core) seal(b *Batch, tx *keyspace.Tx, before *keyspace.Databases, wrote
 			}
 		}
 	}
-	tx.Effects(func(row, val []byte) {
-		w.Put(row, val)
-		if slot, t, ok := keyspace.Deadline(row); ok {
-			b.deadlines = append(b.deadlines, deadline{slot, t})
-		} else if slot, id, ok := keyspace.Trash(row); ok {
-			b.trash = append(b.trash, trashed{slot, id})
-		}
-	}, w.Delete)
+	if b.rows != nil {
+		w.Append(b.rows.set)
+	} else {
+		b.rows = &rows{set: w}
+		b.rows.add(tx)
+		w = b.rows.set
+	}
 	b.Data = w
+}
+
+// rows is the effects of a transaction, as a write set has them, and what of them is
+// work for the sweep.
+type rows struct {
+	set       store.WriteSet
+	deadlines []deadline // added to the expiry index
+	trash     []trashed  // big collections deleted
+}
+
+func (r *rows) add(tx *keyspace.Tx) {
+	tx.Effects(func(row, val []byte) {
+		r.set.Put(row, val)
+		if slot, t, ok := keyspace.Deadline(row); ok {
+			r.deadlines = append(r.deadlines, deadline{slot, t})
+		} else if slot, id, ok := keyspace.Trash(row); ok {
+			r.trash = append(r.trash, trashed{slot, id})
+		}
+	}, r.set.Delete)
 }
 
 // sealSessions records the replies of groups with effects, one row per session.
@@ -139,6 +157,7 @@ func (c *Core) Applied(b *Batch) {
 		b.tx.Effects(c.cfg.Known.Put, c.cfg.Known.Delete)
 	}
 	c.tasks.Applied(b.tx)
+	c.noteAll(b.Index, b.tx)
 	c.Remember(b)
 	c.waiting.served(b)
 }
@@ -146,6 +165,7 @@ func (c *Core) Applied(b *Batch) {
 // SlotsChanged forgets what depends on which slots the shard owns: keys of those
 // that were others' meanwhile may be other ones.
 func (c *Core) SlotsChanged() {
+	c.forget()
 	if c.cfg.Known != nil {
 		c.cfg.Known.Forget()
 	}

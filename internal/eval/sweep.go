@@ -127,10 +127,10 @@ func (s *Sweep) expire(tx *keyspace.Tx, now int64) {
 
 // Wrote learns from a batch that is applied now, in state.
 func (s *Sweep) Wrote(b *Batch, state keyspace.Reader) error {
-	for _, d := range b.deadlines {
+	for _, d := range b.rows.deadlines {
 		s.add(d.slot, d.t)
 	}
-	s.trash = append(s.trash, b.trash...)
+	s.trash = append(s.trash, b.rows.trash...)
 	return s.Swept(state)
 }
 

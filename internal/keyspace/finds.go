@@ -1,5 +1,7 @@
 package keyspace
 
+import "math"
+
 // Finds counts what commands found, for those who watch: keys that were there when a
 // command looked for them, keys that were not, and keys that were removed because
 // their deadline had passed.
@@ -10,6 +12,22 @@ type Finds struct{ Hits, Misses, Expired int64 }
 type finder struct {
 	finds    Finds
 	counting bool
+	soonest  int64 // the earliest deadline of what was found; 0: none has one
+}
+
+// FoundUntil returns until when all keys that were found are there, by shard time.
+func (f *finder) FoundUntil() int64 {
+	if f.soonest == 0 {
+		return math.MaxInt64
+	}
+	return f.soonest
+}
+
+// expires notes a live key with a deadline.
+func (f *finder) expires(at int64) {
+	if f.soonest == 0 || at < f.soonest {
+		f.soonest = at
+	}
 }
 
 // CountLookups says whether looking for a key counts from here on.

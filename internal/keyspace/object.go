@@ -115,7 +115,11 @@ func (t *Tx) open(db uint8, key []byte) *Object {
 	if !o.load(row) {
 		return nil
 	}
-	if o.Expire == 0 || o.Expire > t.Now {
+	if o.Expire == 0 {
+		return o
+	}
+	if o.Expire > t.Now {
+		t.expires(o.Expire)
 		return o
 	}
 	if o.Expire > t.Applied {

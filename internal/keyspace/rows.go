@@ -136,3 +136,18 @@ func NextObject(row []byte) []byte {
 
 // IsObject reports whether a row is that of a key.
 func IsObject(row []byte) bool { return len(row) > 3 && row[0] == rowPrefix && row[3] == kindObject }
+
+// ObjectHash returns a hash of a row if it is that of an object: what KeyHash gives for
+// its key.
+func ObjectHash(row []byte) (hash uint64, is bool) {
+	if len(row) < objectRowLen || row[0] != rowPrefix || row[3] != kindObject {
+		return 0, false
+	}
+	return xxhash.Sum64(row), true
+}
+
+// KeyHash returns a hash of the row of a key, whether there is one or not.
+func (t *Tx) KeyHash(db uint8, key []byte) uint64 {
+	t.buf = objectRow(t.buf[:0], Slot(key), t.Databases.Physical(db), key)
+	return xxhash.Sum64(t.buf)
+}

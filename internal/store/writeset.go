@@ -48,6 +48,9 @@ func (w *WriteSet) Delete(row []byte) {
 	*w = append(b, row...)
 }
 
+// Append adds the rows of another write set, whose time does not count.
+func (w *WriteSet) Append(rows WriteSet) { *w = append(*w, rows[writeSetHead:]...) }
+
 // Time returns the shard time that the write set carries.
 func (w WriteSet) Time() int64 { return int64(be.Uint64(w[1:])) }
 

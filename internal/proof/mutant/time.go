@@ -48,10 +48,19 @@ func times() []Mutant {
 			_, _ = gone, ok
 			return 0, false`,
 		}}},
+		{"heavy-past-deadline", "what was evaluated beside the loop is applied though a key that it found has expired since", eval("TestHeavyDeadline"), []Edit{{
+			"internal/eval/heavy.go", `
+			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.touched(p.keys, p.index) {`, `
+			if !in.Owned.Slots.Covers(g.Claim.Slots) || c.touched(p.keys, p.index) {`,
+		}}},
+		{"heavy-slots-forgotten", "what was evaluated beside the loop is applied though slots have gone to another shard and come back", eval("TestHeavySlotsChanged"), []Edit{{
+			"internal/eval/seal.go", `
+			c.forget()`, ``,
+		}}},
 		{"believe-heavy-result", "what was evaluated beside the loop is applied whatever has changed since", eval("TestHeavyCore"), []Edit{{
 			"internal/eval/heavy.go", `
-			if !in.Owned.Slots.Covers(g.Claim.Slots) || !allUnchanged(in.Owned.Slots, now, p.reads) || now.Err() != nil {`, `
-			if !in.Owned.Slots.Covers(g.Claim.Slots) || now.Err() != nil {`,
+			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.touched(p.keys, p.index) {`, `
+			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until {`,
 		}}},
 	}
 }
