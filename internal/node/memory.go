@@ -48,6 +48,24 @@ func (c *Config) rowBytes(small bool) int64 {
 	return size
 }
 
+// Memory for clients: what they send and what they are sent, while it waits.
+const (
+	clientShare    = 8
+	clientBytesMin = 64 << 20
+)
+
+// clientBytes is how much all clients together may make the node hold.
+func clientBytes() int64 {
+	most := int64(math.MaxInt64)
+	if available := memoryMax(); available != 0 {
+		most = int64(min(available, math.MaxInt64))
+	}
+	if most = min(most, debug.SetMemoryLimit(-1)); most == math.MaxInt64 {
+		return 0 // nobody knows
+	}
+	return max(most/clientShare, clientBytesMin)
+}
+
 // memoryMax returns what the machine and the control group let the process have,
 // in bytes; 0 if that is not known, as on other systems than Linux.
 func memoryMax() uint64 {

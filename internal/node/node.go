@@ -430,7 +430,7 @@ func newServer(n *Node) *server.Server {
 	info.Map, info.Client, info.Rows = n.maps, n.self.Client, n.state.Rows
 	s := server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
-		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy})
+		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy, ClientBytesMax: clientBytes()})
 	s.SetDrained(refusal(n.maps.Map(), n.self.Node))
 	return s
 }

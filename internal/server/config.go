@@ -17,6 +17,7 @@ import (
 // config is the settings that CONFIG GET and CONFIG SET know. They belong to
 // the node, not to the cluster, and last until it stops.
 type config struct {
+	held       budget       // maxmemory-clients
 	timeout    atomic.Int64 // seconds an idle client is kept; 0: for ever
 	clientsMax atomic.Int64
 	limits     atomic.Pointer[resp.Limits] // of every connection's reader
@@ -34,6 +35,7 @@ func newConfig(cfg Config, log *slowlog, denied *denials) *config {
 		c.values[settings[i].name] = settings[i].value
 	}
 	c.values["maxclients"] = fmt.Sprint(cfg.ClientsMax)
+	c.values["maxmemory-clients"] = fmt.Sprint(cfg.ClientBytesMax)
 	c.values["dir"] = cfg.Node.Dir
 	if cfg.Debug {
 		c.values["enable-debug-command"] = "yes"
@@ -62,6 +64,7 @@ func (c *config) number(name string) int64 {
 func (c *config) apply(log *slowlog) {
 	c.timeout.Store(c.number("timeout"))
 	c.clientsMax.Store(c.number("maxclients"))
+	c.held.max.Store(c.number("maxmemory-clients"))
 	limits := resp.Limits{BulkLenMax: c.number("proto-max-bulk-len"), CommandLenMax: c.number("client-query-buffer-limit")}
 	if limits != *c.limits.Load() {
 		c.limits.Store(&limits)

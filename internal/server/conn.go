@@ -34,6 +34,7 @@ type conn struct {
 	pipeline pipeline
 	lanes    lanes
 	out      outbox
+	unsent   held    // what of all clients' memory the replies take that are not sent
 	request  request // the command that is being executed here
 	admission
 
@@ -47,6 +48,7 @@ type conn struct {
 var (
 	errStopped = errors.New("the node stops")
 	errKilled  = errors.New("killed by another client")
+	errNoRoom  = errors.New("all clients together make the node hold too much")
 	errSlow    = errors.New("the client does not take what it is sent")
 )
 
@@ -60,6 +62,7 @@ func newConn(s *Server, id uint64, nc net.Conn) *conn {
 	c.in.init(s, nc, client, &c.face)
 	c.out.init(s, nc, cut)
 	c.wait = patience{gone: c.gone, patrol: &s.patrol, quiet: &c.session.quiet, client: client}
+	c.in.held.of, c.unsent.of = &s.config.held, &s.config.held
 	c.lanes = newLanes(c)
 	c.request = request{s: s, c: c}
 	return c
@@ -100,7 +103,7 @@ func (c *conn) serve() {
 		if !c.write() {
 			return
 		}
-		if _, refused := errors.AsType[*resp.ProtocolError](err); refused {
+		if _, refused := errors.AsType[*resp.ProtocolError](err); refused || errors.Is(err, errNoRoom) {
 			linger(c.nc, lingerMax)
 		}
 		parts(c.nc, err)
@@ -111,6 +114,9 @@ func (c *conn) serve() {
 // close gives back what the connection has, once its goroutine is done with it.
 func (c *conn) close() {
 	c.goOnce.Do(func() { close(c.gone) })
+	c.session.endMulti()
+	c.in.held.release()
+	c.unsent.release()
 	c.nc.Close()
 	c.out.close()
 	if c.stranger {
@@ -150,6 +156,7 @@ func (c *conn) write() bool {
 	if c.left() {
 		return false
 	}
+	defer c.unsent.release()
 	if err := c.out.flush(); err != nil {
 		c.closed = true
 		c.end(err)
@@ -181,6 +188,9 @@ func (c *conn) readFailed(err error) {
 	c.closed = true
 	if p, ok := errors.AsType[*resp.ProtocolError](err); ok {
 		c.out.replies = resp.AppendError(c.out.replies, "ERR "+p.Error())
+	} else if errors.Is(err, errNoRoom) {
+		c.s.stats.failed(errBudgetCommand)
+		c.out.replies = resp.AppendError(c.out.replies, errBudgetCommand)
 	} else if errors.Is(err, errTLSHello) {
 		c.s.cfg.Logger.Warn("connection closed: a client speaks TLS, this port does not; it must use redis://, or the node TLS", "remote", c.nc.RemoteAddr().String())
 	} else if !errors.Is(err, io.EOF) {

@@ -76,7 +76,7 @@ func (c *conn) refuse(args [][]byte, text string) {
 		c.session.endMulti()
 		text = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(text, "ERR ")
 	case c.session.multi != nil:
-		c.session.multi.spoiled = true
+		c.session.multi.spoil()
 	}
 	if resp.IsWord(args[0], "post") || resp.IsWord(args[0], "host:") {
 		// What follows in its request must not be executed.

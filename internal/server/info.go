@@ -165,7 +165,7 @@ func infoMemory(s *Server, w *infoWriter) {
 	w.field("mem_fragmentation_bytes", max(rss-used, 0))
 	w.field("mem_not_counted_for_evict", 0)
 	w.field("mem_clients_slaves", 0)
-	w.field("mem_clients_normal", 0)
+	w.field("mem_clients_normal", s.config.held.used.Load())
 	w.field("mem_aof_buffer", 0)
 	w.field("mem_allocator", "go")
 	w.field("active_defrag_running", 0)

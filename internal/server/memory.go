@@ -37,7 +37,7 @@ func memoryStats(r *request, _ [][]byte) {
 		n    int64
 	}{
 		{"peak.allocated", peak}, {"total.allocated", used}, {"startup.allocated", 0}, {"replication.backlog", 0},
-		{"clients.slaves", 0}, {"clients.normal", 0}, {"cluster.links", 0}, {"aof.buffer", 0}, {"lua.caches", 0}, {"functions.caches", 0},
+		{"clients.slaves", 0}, {"clients.normal", r.s.config.held.used.Load()}, {"cluster.links", 0}, {"aof.buffer", 0}, {"lua.caches", 0}, {"functions.caches", 0},
 		{"overhead.total", used}, {"keys.count", total}, {"keys.bytes-per-key", 0}, {"dataset.bytes", 0},
 		{"allocator.allocated", used}, {"allocator.active", mapped}, {"allocator.resident", rss},
 		{"allocator-fragmentation.bytes", max(mapped-used, 0)}, {"allocator-rss.bytes", rss - mapped}, {"rss-overhead.bytes", 0}, {"fragmentation.bytes", max(rss-used, 0)},

@@ -22,7 +22,7 @@ func multiCmd(r *request, _ [][]byte) {
 		r.Error("ERR MULTI calls can not be nested")
 		return
 	}
-	r.c.session.beginMulti()
+	r.c.session.beginMulti(&r.s.config.held)
 	r.OK()
 }
 
@@ -32,16 +32,38 @@ func (c *conn) enqueue(cmd *command.Command, args [][]byte) {
 	c.flush()
 	m := c.session.multi
 	if cmd.Flags&command.NoMulti != 0 {
-		m.spoiled = true
+		m.spoil()
 		c.error("ERR Command not allowed inside a transaction")
 		return
 	}
 	size := argsBytes(args)
 	if m.bytes += size; m.bytes > multiBytesMax {
-		m.spoiled = true
+		m.spoil()
 		c.error("ERR the transaction exceeds 16 MiB. Not applied. Split it into smaller ones.")
 		return
 	}
+	if m.memory += size + queuedBytes + len(args)*argBytes; !m.held.grow(int64(m.memory)) {
+		m.spoil()
+		c.error(errBudgetMulti)
+		return
+	}
+	if !m.spoiled {
+		m.keep(cmd, args, size)
+	}
+	c.face.queued.Store(int32(len(m.queue)))
+	at := len(c.out.replies)
+	c.out.replies = c.session.hush(append(c.out.replies, "+QUEUED\r\n"...), at)
+}
+
+// queuedBytes and argBytes are about what a queued command takes beside its arguments,
+// and each of those.
+const (
+	queuedBytes = 256
+	argBytes    = 24
+)
+
+// keep queues a copy of a command.
+func (m *multi) keep(cmd *command.Command, args [][]byte, size int) {
 	arena := make([]byte, 0, size)
 	own := make([][]byte, len(args))
 	for i, a := range args {
@@ -49,9 +71,13 @@ func (c *conn) enqueue(cmd *command.Command, args [][]byte) {
 		own[i] = arena[len(arena)-len(a) : len(arena) : len(arena)]
 	}
 	m.queue = append(m.queue, pending{cmd: cmd, args: own})
-	c.face.queued.Store(int32(len(m.queue)))
-	at := len(c.out.replies)
-	c.out.replies = c.session.hush(append(c.out.replies, "+QUEUED\r\n"...), at)
+}
+
+// spoil makes EXEC discard the transaction. What is queued, and what follows, need not
+// be kept then.
+func (m *multi) spoil() {
+	m.spoiled, m.queue, m.memory = true, nil, 0
+	m.held.release()
 }
 
 func discard(r *request, _ [][]byte) {
@@ -110,6 +136,9 @@ func exec(r *request, _ [][]byte) {
 		r.Error("ERR EXEC without MULTI")
 		return
 	}
+	queued := m.held
+	m.held.n = 0
+	defer queued.release() // once it is executed
 	s.endMulti()
 	if m.spoiled {
 		r.Error("EXECABORT Transaction discarded because of previous errors.")

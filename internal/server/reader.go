@@ -30,6 +30,7 @@ type reader struct {
 	since  time.Time    // when the command began that is incomplete; zero: none is
 	timed  bool         // a read deadline is set
 	begun  bool         // the client has sent something
+	held   held         // what of all clients' memory its commands take
 	face   *face        // of the client
 
 	departure departure
@@ -67,6 +68,7 @@ func (r *reader) release(referred bool) {
 	} else {
 		r.rd.Release()
 	}
+	r.held.release()
 }
 
 // Read reads from the client, with a deadline while a command is incomplete.
@@ -90,6 +92,9 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 func (r *reader) receive(p []byte) (int, error) {
+	if !r.held.grow(int64(r.rd.Buffered() + len(p))) {
+		return 0, errNoRoom
+	}
 	n, err := r.nc.Read(p)
 	r.s.stats.bytesIn.Add(int64(n))
 	if !r.begun && n > 0 {

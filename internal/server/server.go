@@ -36,6 +36,9 @@ type Config struct {
 	Public bool
 	// ClientsMax bounds the connections. Zero: 10,000, as in Redis.
 	ClientsMax int
+	// ClientBytesMax bounds what all clients together make the node hold in memory.
+	// Zero: 256 MiB.
+	ClientBytesMax int64
 	// Debug allows the DEBUG command, for development.
 	Debug bool
 	// RenewCerts answers TUTTI.CERT RENEW.
@@ -126,6 +129,9 @@ type logs struct {
 func New(cfg Config) *Server {
 	if cfg.ClientsMax == 0 {
 		cfg.ClientsMax = clientsMaxDefault
+	}
+	if cfg.ClientBytesMax == 0 {
+		cfg.ClientBytesMax = clientBytesDefault
 	}
 	if cfg.Users == nil {
 		cfg.Users = acl.NewHolder(acl.NewSet(cfg.Table.Catalog(), acl.FirstEpoch, nil))

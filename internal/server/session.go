@@ -29,7 +29,9 @@ type session struct {
 type multi struct {
 	queue   []pending
 	spoiled bool // a command was refused: EXEC discards
-	bytes   int
+	bytes   int  // of the arguments
+	memory  int  // that the queue takes
+	held    held // what of all clients' memory the queue takes
 }
 
 // watched is a key that WATCH remembers.
@@ -88,13 +90,16 @@ func (s *session) setProto(proto int) {
 	s.face.proto.Store(int32(proto))
 }
 
-func (s *session) beginMulti() {
-	s.multi = &multi{}
+func (s *session) beginMulti(of *budget) {
+	s.multi = &multi{held: held{of: of}}
 	s.face.queued.Store(0)
 }
 
 // endMulti forgets the transaction and the watched keys.
 func (s *session) endMulti() {
+	if s.multi != nil {
+		s.multi.held.release()
+	}
 	s.multi, s.watches = nil, nil
 	s.face.queued.Store(-1)
 }

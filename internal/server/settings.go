@@ -89,7 +89,8 @@ var settings = []setting{
 	{name: "masteruser", value: "", check: only("", "nodes replicate by their own links, with certificates")},
 	{name: "maxclients", value: "10000", check: integer(1, math.MaxUint32)},
 	{name: "maxmemory", value: "0", check: memoryZero},
-	{name: "maxmemory-clients", value: "0", check: memoryZero},
+	// What does not fit is refused; no client is evicted.
+	{name: "maxmemory-clients", value: "0", check: memory(0, math.MaxInt64)},
 	{name: "maxmemory-eviction-tenacity", value: "10", check: integer(0, 100)},
 	{name: "maxmemory-policy", value: "noeviction", check: noeviction},
 	{name: "maxmemory-samples", value: "5", check: integer(1, 64)},
