@@ -6,24 +6,24 @@ import (
 	"tutti/internal/keyspace"
 )
 
-// changes is which keys the entries of this term have changed lately: what was
+// Changes is which keys the entries of this term have changed lately: what was
 // evaluated beside the loop counts only if none of the keys it looked at is among them.
 // To look at all of those again instead would hold the loop up for as long as the
 // evaluation was heavy: half a second for an MSET of 100,000 keys.
 //
 // Keys are noted by the hashes of their rows, and only while somebody will ask. Two
 // keys of one hash cost an evaluation, no more.
-type changes struct {
+type Changes struct {
 	since  uint64            // entries after this one are noted; MaxUint64: none are
 	last   map[uint64]uint64 // hash of an object row -> the last entry that wrote it
 	asking int               // evaluations that will ask
 }
 
-// changesMax bounds the memory of changes; beyond it everything counts as changed.
+// changesMax bounds the memory of Changes; beyond it everything counts as changed.
 const changesMax = 1 << 20
 
 // Follow notes changes from the state of entry index on, for an evaluation over it.
-func (c *changes) Follow(index uint64) {
+func (c *Changes) Follow(index uint64) {
 	if c.asking == 0 || c.last == nil {
 		c.since, c.last = index, make(map[uint64]uint64)
 	}
@@ -31,7 +31,7 @@ func (c *changes) Follow(index uint64) {
 }
 
 // Unfollow says that an evaluation will not ask any more.
-func (c *changes) Unfollow() {
+func (c *Changes) Unfollow() {
 	if c.asking--; c.asking <= 0 {
 		c.asking = 0
 		c.forget()
@@ -39,10 +39,10 @@ func (c *changes) Unfollow() {
 }
 
 // forget makes everything count as changed that is not followed from here on.
-func (c *changes) forget() { c.since, c.last = math.MaxUint64, nil }
+func (c *Changes) forget() { c.since, c.last = math.MaxUint64, nil }
 
 // noteAll notes what entry index, now applied, has written.
-func (c *changes) noteAll(index uint64, effects *keyspace.Tx) {
+func (c *Changes) noteAll(index uint64, effects *keyspace.Tx) {
 	if c.last == nil {
 		return
 	}
@@ -58,7 +58,7 @@ func (c *changes) noteAll(index uint64, effects *keyspace.Tx) {
 }
 
 // touched reports whether one of the keys has changed since entry index.
-func (c *changes) touched(keys map[uint64]struct{}, index uint64) bool {
+func (c *Changes) touched(keys map[uint64]struct{}, index uint64) bool {
 	if c.last == nil || index < c.since {
 		return true
 	}

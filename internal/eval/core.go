@@ -73,8 +73,10 @@ type Config struct {
 // reads, the time and the randomness are given to it, so a recorded input
 // replays exactly. It lasts for one term of a leader.
 type Core struct {
-	cfg Config
-	changes
+	// Changes is what evaluations beside the loop are compared with. It belongs to the
+	// loop.
+	Changes  Changes
+	cfg      Config
 	sessions *sessions
 	tasks    *task.Lead
 	tx       *keyspace.Tx // its memory is used again for every batch

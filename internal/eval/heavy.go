@@ -123,7 +123,7 @@ func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	p := g.Prepared
 	g.Prepared = nil
 	g.tries++
-	defer c.Unfollow()
+	defer c.Changes.Unfollow()
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: p.tx, rows: p.rows, Groups: []*group.Group{g.Group}}
 	if g.Claim.Users != 0 && g.Claim.Users < in.Users {
 		return nil, false
@@ -131,7 +131,7 @@ func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) {
 		return nil, false
 	}
-	if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.touched(p.keys, p.index) {
+	if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index) {
 		return nil, false
 	}
 	if p.tx.Recount(in.Keys) != nil {

@@ -47,7 +47,7 @@ func (c *testCore) prepare(g *group.Group) []Waiting {
 	}
 	v := c.view()
 	defer v.Release()
-	c.core.Follow(v.Index)
+	c.core.Changes.Follow(v.Index)
 	p, err := c.core.Prepare(v, c.now, g, new(atomic.Bool))
 	if err != nil || p == nil {
 		c.t.Fatalf("prepared %v, %v", p, err)
@@ -153,7 +153,7 @@ func TestHeavySlotsChanged(t *testing.T) {
 func TestChanges(t *testing.T) {
 	row := func(i int) []byte { return append([]byte{1, 0, 0, 'm', 0, 0, 0, 0}, fmt.Sprintf("%08d", i)...) }
 	c := newTestCore(t)
-	ch := &c.core.changes
+	ch := &c.core.Changes
 	keys := map[uint64]struct{}{}
 	hash, _ := keyspace.ObjectHash(row(7))
 	keys[hash] = struct{}{}

@@ -157,7 +157,7 @@ func (c *Core) Applied(b *Batch) {
 		b.tx.Effects(c.cfg.Known.Put, c.cfg.Known.Delete)
 	}
 	c.tasks.Applied(b.tx)
-	c.noteAll(b.Index, b.tx)
+	c.Changes.noteAll(b.Index, b.tx)
 	c.Remember(b)
 	c.waiting.served(b)
 }
@@ -165,7 +165,7 @@ func (c *Core) Applied(b *Batch) {
 // SlotsChanged forgets what depends on which slots the shard owns: keys of those
 // that were others' meanwhile may be other ones.
 func (c *Core) SlotsChanged() {
-	c.forget()
+	c.Changes.forget()
 	if c.cfg.Known != nil {
 		c.cfg.Known.Forget()
 	}

@@ -1,6 +1,10 @@
 package server
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"tutti/internal/command"
+)
 
 // What all clients together make the node hold in memory: commands that have not come
 // whole, or wait in MULTI, and replies that wait to be taken. One client may have a lot
@@ -71,4 +75,14 @@ func (h *held) release() {
 		h.of.Release(h.n)
 		h.n = 0
 	}
+}
+
+// affordable returns the reply to a command, behind others of so many bytes that are
+// not sent either. Where there is no room for it and nothing was changed, it is an error
+// in its place.
+func (h *held) affordable(p *pending, before int) []byte {
+	if !h.grow(int64(before+len(p.reply))) && len(p.reply) > heldFree && p.cmd.Flags&command.Write == 0 {
+		return errorReply(errBudgetReply)
+	}
+	return p.reply
 }

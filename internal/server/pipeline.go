@@ -73,15 +73,6 @@ func argsBytes(args [][]byte) (n int) {
 	return n
 }
 
-// affordable returns the reply to a command, or, where the clients make the node hold too
-// much and nothing was changed, an error in its place.
-func (c *conn) affordable(p *pending) []byte {
-	if !c.unsent.grow(int64(len(c.out.replies)+len(p.reply))) && len(p.reply) > heldFree && p.cmd.Flags&command.Write == 0 {
-		return errorReply(errBudgetReply)
-	}
-	return p.reply
-}
-
 // flush executes the pending commands and appends their replies in order. If
 // they are large it writes what there is before it reads on: a few bytes of
 // pipeline must not ask for more than memory holds.
@@ -108,7 +99,7 @@ func (c *conn) flush() {
 		}
 		for i := range n {
 			at := len(c.out.replies)
-			c.out.replies = c.session.hush(append(c.out.replies, c.affordable(&rest[i])...), at)
+			c.out.replies = c.session.hush(append(c.out.replies, c.unsent.affordable(&rest[i], at)...), at)
 			rest[i].reply = nil
 		}
 		rest = rest[n:]

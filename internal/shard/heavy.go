@@ -44,7 +44,7 @@ func (h *heavy) start() {
 	now, _ := h.l.clock.now() // known, or nothing would have been evaluated before
 	now = max(now, r.machine.applied.Time)
 	core, v := h.l.core, r.machine.view.Acquire()
-	core.Follow(v.Index)
+	core.Changes.Follow(v.Index)
 	r.loop.wg.Go(func() {
 		defer v.Release()
 		p, err := core.Prepare(v, now, g.Group, stop)
@@ -61,7 +61,7 @@ func (h *heavy) evaluated(e evaluated) {
 		return
 	}
 	if e.g.Prepared = e.p; e.p == nil {
-		h.l.core.Unfollow()
+		h.l.core.Changes.Unfollow()
 	}
 	h.l.queue.groups = slices.Insert(h.l.queue.groups, 0, e.g)
 	h.start()

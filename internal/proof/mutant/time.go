@@ -50,16 +50,16 @@ func times() []Mutant {
 		}}},
 		{"heavy-past-deadline", "what was evaluated beside the loop is applied though a key that it found has expired since", eval("TestHeavyDeadline"), []Edit{{
 			"internal/eval/heavy.go", `
-			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.touched(p.keys, p.index) {`, `
-			if !in.Owned.Slots.Covers(g.Claim.Slots) || c.touched(p.keys, p.index) {`,
+			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index) {`, `
+			if !in.Owned.Slots.Covers(g.Claim.Slots) || c.Changes.touched(p.keys, p.index) {`,
 		}}},
 		{"heavy-slots-forgotten", "what was evaluated beside the loop is applied though slots have gone to another shard and come back", eval("TestHeavySlotsChanged"), []Edit{{
 			"internal/eval/seal.go", `
-			c.forget()`, ``,
+			c.Changes.forget()`, ``,
 		}}},
 		{"believe-heavy-result", "what was evaluated beside the loop is applied whatever has changed since", eval("TestHeavyCore"), []Edit{{
 			"internal/eval/heavy.go", `
-			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.touched(p.keys, p.index) {`, `
+			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index) {`, `
 			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until {`,
 		}}},
 	}
