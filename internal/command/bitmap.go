@@ -12,7 +12,8 @@ import (
 // A bitmap is a string; bit 0 is the highest of its first byte.
 var bitmapCommands = []Command{
 	{Name: "setbit", Arity: 4, Flags: Write | DenyOOM, Keys: oneKey, Group: "bitmap", Since: "2.2.0",
-		Syntax: "key offset value", Doc: "Sets or clears a bit of the string value of a key and returns what it was.", Run: setbit},
+		Syntax: "key offset value", Doc: "Sets or clears a bit of the string value of a key and returns what it was.", Run: setbit,
+		Large: severalKeys},
 	{Name: "getbit", Arity: 3, Flags: ReadOnly | Fast, Keys: oneKey, Group: "bitmap", Since: "2.2.0",
 		Syntax: "key offset", Doc: "Returns a bit of the string value of a key.", Run: getbit},
 	{Name: "bitcount", Arity: -2, Flags: ReadOnly, Keys: oneKey, Group: "bitmap", Since: "2.6.0",
@@ -20,10 +21,12 @@ var bitmapCommands = []Command{
 	{Name: "bitpos", Arity: -3, Flags: ReadOnly, Keys: oneKey, Group: "bitmap", Since: "2.8.7",
 		Syntax: "key bit [start [end [BYTE | BIT]]]", Doc: "Finds the first set or clear bit in a string.", Run: bitpos},
 	{Name: "bitop", Arity: -4, Flags: Write | DenyOOM, Keys: Keys{First: 2, Last: -1, Step: 1}, Group: "bitmap", Since: "2.6.0",
-		Syntax: "AND | OR | XOR | NOT destkey key [key ...]", Doc: "Stores the bitwise combination of several strings.", Run: bitop},
+		Syntax: "AND | OR | XOR | NOT destkey key [key ...]", Doc: "Stores the bitwise combination of several strings.", Run: bitop,
+		Large: severalKeys},
 	{Name: "bitfield", Arity: -2, Flags: Write | DenyOOM, Keys: oneKey, Group: "bitmap", Since: "3.2.0",
 		Syntax: "key [GET encoding offset | [OVERFLOW WRAP | SAT | FAIL] SET encoding offset value | INCRBY encoding offset increment ...]",
-		Doc:    "Reads and changes integers of any width in a string.", Run: bitfield},
+		Doc:    "Reads and changes integers of any width in a string.", Run: bitfield,
+		Large: severalKeys},
 	{Name: "bitfield_ro", Arity: -2, Flags: ReadOnly | Fast, Keys: oneKey, Group: "bitmap", Since: "6.0.0",
 		Syntax: "key [GET encoding offset [GET encoding offset ...]]", Doc: "Reads integers of any width in a string.", Run: bitfieldRO},
 }

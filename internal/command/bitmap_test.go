@@ -2,8 +2,10 @@ package command
 
 import (
 	"bytes"
+	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"tutti/internal/keyspace"
@@ -120,15 +122,39 @@ func TestWriteSetLimit(t *testing.T) {
 	val := bytes.Repeat([]byte{'x'}, room-1)
 	for _, c := range []struct{ line, want string }{
 		{"APPEND k " + string(val), "(integer) 16777194"},
-		{"APPEND k x", "(error) " + errWriteSet},
-		{"SETRANGE k 16777194 x", "(error) " + errWriteSet},
-		{"SETBIT k 134217560 1", "(error) " + errWriteSet},
+		{"APPEND k x", "(error) " + errWriteSet + severalKeys},
+		{"SETRANGE k 16777194 x", "(error) " + errWriteSet + severalKeys},
+		{"SETBIT k 134217560 1", "(error) " + errWriteSet + severalKeys},
 		{"SETRANGE k 16777193 y", "(integer) 16777194"},
 		{"STRLEN k", "(integer) 16777194"},
 		{"GETRANGE k -2 -1", `"xy"`},
 	} {
 		if got := b.do(c.line); got != c.want {
 			t.Errorf("%.20s: %s, want %s", c.line, got, c.want)
+		}
+	}
+}
+
+// What is refused for its size says what to do instead, and that can be done.
+func TestTooLargeSaysWhatToDo(t *testing.T) {
+	b := newBench(t)
+	for i := range 20 {
+		val := strings.Repeat("x", 1<<20)
+		b.do(fmt.Sprintf("HSET {a}hash f%d %s", i, val))
+		b.do(fmt.Sprintf("RPUSH list %d%s", i, val))
+		b.do(fmt.Sprintf("LPUSH list %d%s", i, val))
+	}
+	refused := "(error) " + errWriteSet
+	for _, c := range []struct{ line, want string }{
+		{"SETBIT bits 4294967295 1", refused + severalKeys},
+		{"COPY {a}hash {a}other", refused + inParts},
+		{"RENAME {a}hash {b}hash", refused + oneSlot},
+		{"RENAMENX {a}hash {b}hash", refused + oneSlot},
+		{"RENAME {a}hash {a}other", "OK"},
+		{"LINSERT list BEFORE 0" + strings.Repeat("x", 1<<20) + " y", refused + fromTheEnds},
+	} {
+		if got := b.do(c.line); got != c.want {
+			t.Errorf("%.40s: %.300s, want %s", c.line, got, c.want)
 		}
 	}
 }

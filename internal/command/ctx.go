@@ -26,7 +26,13 @@ const (
 	errWrongType = "WRONGTYPE Operation against a key holding the wrong kind of value"
 	errNoKey     = "ERR no such key"
 	errRange     = "ERR value is out of range, must be positive"
-	errWriteSet  = "ERR the command would write more than 16 MiB at once. Not applied. Split it into smaller ones."
+	errWriteSet  = "ERR the command would write more than 16 MiB at once. Not applied. "
+	// splitIt and the texts that follow are what to do about that.
+	splitIt     = "Split it into smaller ones."
+	severalKeys = "A string has at most 16 MiB here: spread it over several keys."
+	oneSlot     = "A collection of more than 16 MiB moves only between names of one hash slot: give both the same {hash tag}, or read it in parts and write it under the new name."
+	inParts     = "Read it in parts (HSCAN, SSCAN, ZSCAN, LRANGE) and write those under the new name."
+	fromTheEnds = "In the middle of a list the elements of the shorter side move, here more than 16 MiB of them: use several lists, or a sorted set."
 )
 
 // TextArity is the error for a wrong number of arguments of a command, whose
@@ -56,11 +62,12 @@ type Ctx struct {
 
 // progress is how far the command has come, and whether others depend on it.
 type progress struct {
-	Waited  bool // it waits already: an element of another type is not what it waits for
-	failed  bool
-	foreign bool
-	atomic  bool     // all commands of the group are applied, or none
-	topics  [][]byte // see Wait
+	Waited   bool // it waits already: an element of another type is not what it waits for
+	failed   bool
+	tooLarge string // the error where it writes too much
+	foreign  bool
+	atomic   bool     // all commands of the group are applied, or none
+	topics   [][]byte // see Wait
 }
 
 // Atomic says whether all commands that follow are applied or none, as in MULTI.
@@ -71,6 +78,9 @@ func (c *progress) Atomic(yes bool) { c.atomic = yes }
 // another command calls: what that wrote before stays.
 func (c *Ctx) Run(cmd *Command) {
 	c.failed, c.foreign, c.topics = false, false, nil
+	if c.tooLarge = errWriteSet + splitIt; cmd.Large != "" {
+		c.tooLarge = errWriteSet + cmd.Large
+	}
 	at := len(c.Out)
 	writable := c.Tx.Writable()
 	c.Tx.CountLookups(cmd.finds)
@@ -88,7 +98,7 @@ func (c *Ctx) Run(cmd *Command) {
 		c.Error(TextCrossShard)
 	case writable && c.Tx.Written() > keyspace.WriteSetMax:
 		c.Out = c.Out[:at]
-		c.Error(errWriteSet) // whatever the command met after it gave up
+		c.Error(c.tooLarge) // whatever the command met after it gave up
 	case bad != nil:
 		c.Tx.ReportRow(bad)
 		c.Out = c.Out[:at]

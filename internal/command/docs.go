@@ -79,5 +79,9 @@ func (c *Command) markdown(b *strings.Builder) {
 	if c.Syntax != "" {
 		syntax = "`" + strings.ReplaceAll(c.Syntax, "|", `\|`) + "`"
 	}
-	fmt.Fprintf(b, "| %s | %s | %s | %s |\n", name, syntax, c.Doc, c.Since)
+	doc := c.Doc
+	if c.Large != "" {
+		doc += " " + c.Large
+	}
+	fmt.Fprintf(b, "| %s | %s | %s | %s |\n", name, syntax, doc, c.Since)
 }

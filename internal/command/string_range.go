@@ -6,7 +6,8 @@ import (
 
 var stringRangeCommands = []Command{
 	{Name: "append", Arity: 3, Flags: Write | DenyOOM | Fast, Keys: oneKey, Group: "string", Since: "2.0.0",
-		Syntax: "key value", Doc: "Appends to the string value of a key.", Run: appendString},
+		Syntax: "key value", Doc: "Appends to the string value of a key.", Run: appendString,
+		Large: severalKeys},
 	{Name: "strlen", Arity: 2, Flags: ReadOnly | Fast, Keys: oneKey, Group: "string", Since: "2.2.0",
 		Syntax: "key", Doc: "Returns the length of the string value of a key.", Run: strlen},
 	{Name: "getrange", Arity: 4, Flags: ReadOnly, Keys: oneKey, Group: "string", Since: "2.4.0",
@@ -14,7 +15,8 @@ var stringRangeCommands = []Command{
 	{Name: "substr", Arity: 4, Flags: ReadOnly, Keys: oneKey, Group: "string", Since: "1.0.0",
 		Syntax: "key start end", Doc: "Returns a part of the string value of a key; the old name of GETRANGE.", Run: getrange},
 	{Name: "setrange", Arity: 4, Flags: Write | DenyOOM, Keys: oneKey, Group: "string", Since: "2.2.0",
-		Syntax: "key offset value", Doc: "Overwrites a part of the string value of a key, and pads with zero bytes up to it.", Run: setrange},
+		Syntax: "key offset value", Doc: "Overwrites a part of the string value of a key, and pads with zero bytes up to it.", Run: setrange,
+		Large: severalKeys},
 	{Name: "lcs", Arity: -3, Flags: ReadOnly, Keys: twoKeys, Group: "string", Since: "7.0.0",
 		Syntax: "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
 		Doc:    "Returns the longest common subsequence of two strings.", Run: lcs},
@@ -32,7 +34,7 @@ func (c *Ctx) fits(n, extra int64) bool {
 		c.Error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
 		return false
 	case n+extra > keyspace.WriteSetMax:
-		c.Error(errWriteSet)
+		c.Error(c.tooLarge)
 		return false
 	}
 	return true

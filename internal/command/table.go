@@ -116,6 +116,9 @@ type Command struct {
 	Syntax     string // the arguments, as documentation shows them
 	Doc        string // one line, what it does
 	Since      string // version of Redis that has it first
+	// Large says what to do instead where the command would write more than is allowed,
+	// if that is not to split it into smaller ones. Documentation says it, too.
+	Large string
 	// Run evaluates the command, if Where says that it is evaluated. The others
 	// are executed by handlers of the server, which has one for each.
 	Run func(c *Ctx)
