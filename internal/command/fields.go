@@ -43,6 +43,7 @@ func (c *Ctx) deleteFields(typ keyspace.Type) {
 		}
 	}
 	if gone > 0 {
+		o.Thin(gone)
 		o.Save()
 	}
 	c.Int(int64(gone))

@@ -73,6 +73,32 @@ func (o *Object) DeleteField(sub []byte) bool {
 	return true
 }
 
+// Thin is to be called when a command has removed that many elements of a hash or set.
+// If that is more than are left, and many, these are written anew: whoever looks for the
+// first or a random element would else step over the traces of all that were removed,
+// until the store has cleared them away.
+func (o *Object) Thin(removed int) {
+	if !o.rowed || removed <= trashMin || uint64(removed) <= o.count || o.count == 0 {
+		return
+	}
+	var left []item
+	o.EachField(func(sub, val []byte) bool {
+		left = append(left, item{sub: slices.Clone(sub), val: slices.Clone(val)})
+		return true
+	})
+	if uint64(len(left)) != o.count {
+		return // the Reader failed, or the row is damaged
+	}
+	o.dropRows()
+	o.items, o.val = left, nil
+	if o.overflows() {
+		for _, it := range o.startRows() {
+			o.tx.Put(subRow(nil, o.slot, o.id, it.sub), it.val)
+			o.count++
+		}
+	}
+}
+
 // EachField calls f for every field until f returns false: a packed object in
 // order of insertion, another in hash order. The slices are valid during the
 // call only. f must not change the object.
