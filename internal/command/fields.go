@@ -43,7 +43,7 @@ func (c *Ctx) deleteFields(typ keyspace.Type) {
 		}
 	}
 	if gone > 0 {
-		o.Thin(gone)
+		keyspace.Thin(o, gone)
 		o.Save()
 	}
 	c.Int(int64(gone))

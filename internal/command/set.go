@@ -172,7 +172,7 @@ func (c *Ctx) popMembers() {
 			c.Bulk(m.sub)
 			o.DeleteField(m.sub)
 		}
-		o.Thin(int(count))
+		keyspace.Thin(o, int(count))
 		o.Save()
 	}
 }

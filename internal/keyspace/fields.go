@@ -77,7 +77,7 @@ func (o *Object) DeleteField(sub []byte) bool {
 // If that is more than are left, and many, these are written anew: whoever looks for the
 // first or a random element would else step over the traces of all that were removed,
 // until the store has cleared them away.
-func (o *Object) Thin(removed int) {
+func Thin(o *Object, removed int) {
 	if !o.rowed || removed <= trashMin || uint64(removed) <= o.count || o.count == 0 {
 		return
 	}

@@ -34,7 +34,7 @@ func TestThin(t *testing.T) {
 			for i := range c.removed {
 				o.DeleteField(fmt.Appendf(nil, "%04d", i))
 			}
-			o.Thin(c.removed)
+			Thin(o, c.removed)
 			o.Save()
 			o = tx.Open(0, []byte("k"))
 			if o.Len() != c.members-c.removed {
