@@ -189,6 +189,7 @@ func (c *conn) readFailed(err error) {
 	if p, ok := errors.AsType[*resp.ProtocolError](err); ok {
 		c.out.replies = resp.AppendError(c.out.replies, "ERR "+p.Error())
 	} else if errors.Is(err, errNoRoom) {
+		c.in.held.release() // the others need not wait until the client has heard it
 		c.s.stats.failed(errBudgetCommand)
 		c.out.replies = resp.AppendError(c.out.replies, errBudgetCommand)
 	} else if errors.Is(err, errTLSHello) {
