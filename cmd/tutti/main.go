@@ -47,7 +47,7 @@ func rootCommand(args []string) *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCommand(), devCommand(), initCommand(), joinCommand(), leaveCommand(), startCommand(), tokenCommand(), certCommand(), statusCommand(),
-		nodeCommand(), userCommand(), taskCommand(), queueCommand(), doctorCommand(), recoverCommand(), cliCommand(), versionCommand())
+		nodeCommand(), userCommand(), runCommand(), jobCommand(), taskCommand(), queueCommand(), doctorCommand(), recoverCommand(), cliCommand(), versionCommand())
 	whole := root.HelpFunc()
 	root.SetHelpFunc(func(c *cobra.Command, args []string) {
 		if c != root {
@@ -73,7 +73,7 @@ Usage:
   Start    init · join · start · leave
   Look     status · doctor · version
   Data     cli
-  Compute  task · queue
+  Compute  run · job · task · queue
   Operate  node · user · token · cert · recover
 
 Examples:

@@ -1,0 +1,390 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tutti/internal/resp"
+)
+
+const (
+	runLease     = 30 * time.Second
+	runBeat      = runLease / 3
+	runClaimWait = 2 * time.Second
+	runClaimMax  = 100      // tasks in one claim
+	runPatience  = runLease // with a cluster that does not answer
+)
+
+// claimedTask is a task that is this run's own to run.
+type claimedTask struct{ id, token, payload string }
+
+// claims is an answer to a claim.
+type claims struct {
+	tasks []claimedTask
+	err   error
+}
+
+// runner runs the commands of one run. Its fields belong to the goroutine of run; the
+// claimer and the commands' goroutines, of which run waits for each, send to channels.
+type runner struct {
+	o       batchOptions
+	s       *session
+	queue   string
+	worker  string
+	jobs    []job
+	numbers map[string]int // of jobs, by payload
+	folder  string         // of output
+	log     *joblog
+
+	running map[string]context.CancelFunc // by id
+	ended   chan ending                   // as many as can run fit
+	order   outputOrder
+	final   int // commands that have ended for good, as this run has recorded
+}
+
+func newRunner(o batchOptions, s *session, queue string, jobs []job) (*runner, error) {
+	host, _ := os.Hostname()
+	r := &runner{o: o, s: s, queue: queue, jobs: jobs, numbers: make(map[string]int, len(jobs)), running: map[string]context.CancelFunc{}, ended: make(chan ending, o.runners)}
+	r.worker = fmt.Sprintf("%.80s/%d", host, os.Getpid())
+	for i, j := range jobs {
+		r.numbers[j.payload] = i + 1
+	}
+	var err error
+	if r.folder, err = os.MkdirTemp("", "tutti-run-"); err != nil {
+		return nil, failed(err, "")
+	}
+	if r.log, err = openJoblog(o.joblog, host); err != nil {
+		r.close()
+		return nil, failed(err, "")
+	}
+	r.order = outputOrder{keep: o.keep, next: 1, held: map[int]execution{}}
+	return r, nil
+}
+
+func (r *runner) close() { _ = os.RemoveAll(r.folder) }
+
+// run claims and runs tasks until all have ended. The end of ctx claims no more;
+// stop gives signals back to the system, so that a second one kills this process and,
+// with it, the commands.
+func (r *runner) run(ctx context.Context, stop func()) error {
+	kill, killAll := context.WithCancel(context.Background())
+	want, got := make(chan int), make(chan claims, 1)
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		r.claimAll(want, got)
+	}()
+	err := r.loop(ctx, stop, kill, want, got)
+	close(want)
+	killAll()
+	for range r.running {
+		<-r.ended
+	}
+	<-gone
+	err = errors.Join(err, r.order.flush(), r.log.close())
+	e, ok := errors.AsType[*exitError](err)
+	switch {
+	case ok:
+		return e
+	case err != nil:
+		return failed(err, "tutti job show "+r.queue)
+	case ctx.Err() != nil && r.final < len(r.jobs):
+		return &exitError{code: exitInterrupted, what: fmt.Sprintf("interrupted: %d of %d commands have not ended", len(r.jobs)-r.final, len(r.jobs)),
+			safe: "what ended is recorded, what did not is in the queue", do: "tutti job show " + r.queue + "   or   tutti job cancel " + r.queue}
+	}
+	return r.verdict()
+}
+
+// loop is the life of the runner's goroutine.
+func (r *runner) loop(ctx context.Context, stop func(), kill context.Context, want chan<- int, got <-chan claims) error {
+	beat := time.NewTicker(runBeat)
+	defer beat.Stop()
+	asked, more, interrupted := false, true, ctx.Done()
+	for {
+		free, left := r.o.runners-len(r.running), len(r.jobs)-r.final-len(r.running)
+		more = more && r.final < len(r.jobs)
+		switch {
+		case more && !asked && free > 0 && left > 0:
+			want <- min(free, left, runClaimMax)
+			asked = true
+		case !more && !asked && len(r.running) == 0:
+			return nil
+		}
+		select {
+		case <-interrupted:
+			more, interrupted = false, nil
+			stop()
+			fmt.Fprintf(os.Stderr, "waits for %d commands that run; Ctrl-C again kills them\n", len(r.running))
+		case c := <-got:
+			asked = false
+			over, err := r.take(kill, c)
+			if err != nil {
+				return err
+			}
+			more = more && !over
+		case out := <-r.ended:
+			if err := r.finish(r.withOthers(out)); err != nil {
+				return err
+			}
+		case <-beat.C:
+			if err := r.beat(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// claimAll answers each number on want with a claim of at most so many tasks.
+func (r *runner) claimAll(want <-chan int, got chan<- claims) {
+	s := newSession(r.o.target, true)
+	defer s.close()
+	for n := range want {
+		v, err := insist(s, "TASK.CLAIM", r.worker, "COUNT", strconv.Itoa(n), "BLOCK", strconv.FormatInt(runClaimWait.Milliseconds(), 10),
+			"LEASE", strconv.FormatInt(runLease.Milliseconds(), 10), "FROM", r.queue)
+		c := claims{err: err}
+		for _, e := range v.Elems {
+			if len(e.Elems) != 5 {
+				c.err = errUnlike("TASK.CLAIM")
+				break
+			}
+			c.tasks = append(c.tasks, claimedTask{string(e.Elems[0].Str), string(e.Elems[1].Str), string(e.Elems[4].Str)})
+		}
+		got <- c
+	}
+}
+
+// insist asks again while the cluster does not answer: claims, beats and finishes may
+// be said twice.
+func insist(s *session, args ...string) (resp.Value, error) {
+	end := time.Now().Add(runPatience)
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		v, err := s.ask(args...)
+		e, ok := errors.AsType[*exitError](err)
+		if !ok || time.Now().After(end) || e.code != exitUnreachable && e.code != exitUnavailable && e.code != exitUnknown {
+			return v, err
+		}
+		time.Sleep(wait)
+	}
+}
+
+// take starts what was claimed. It reports whether the run is over, because nothing of
+// it is left that could be claimed.
+func (r *runner) take(kill context.Context, c claims) (over bool, err error) {
+	if c.err != nil {
+		return false, c.err
+	}
+	for _, t := range c.tasks {
+		n := r.numbers[t.payload]
+		if n == 0 {
+			fmt.Fprintf(os.Stderr, "task %s is none of this run: not run\n", t.id)
+			if _, err := insist(r.s, "TASK.FAIL", t.id, t.token, "not a command of this run", "DEAD"); err != nil {
+				return false, err
+			}
+			continue
+		}
+		e := execution{number: n, claim: t, argv: r.jobs[n-1].argv, timeout: r.o.timeout, folder: r.folder}
+		ctx, cancel := context.WithCancel(kill)
+		r.running[t.id] = cancel
+		go func() { r.ended <- e.run(ctx) }()
+	}
+	if len(c.tasks) > 0 || len(r.running) > 0 {
+		return false, nil
+	}
+	q, err := askQueue(r.s, r.queue)
+	if err != nil {
+		return false, err
+	}
+	return unended(q) == 0, nil
+}
+
+// unended is how many tasks of a queue have not ended.
+func unended(queue resp.Value) (n int64) {
+	for _, state := range []string{"waiting", "scheduled", "ready", "running"} {
+		n += fieldOf(queue, state).Int
+	}
+	return n
+}
+
+// withOthers returns an ending with those that have come since.
+func (r *runner) withOthers(first ending) []ending {
+	list := []ending{first}
+	for {
+		select {
+		case out := <-r.ended:
+			list = append(list, out)
+		default:
+			for _, out := range list {
+				r.running[out.claim.id]() // frees the context
+				delete(r.running, out.claim.id)
+			}
+			return list
+		}
+	}
+}
+
+// runResult is what is recorded of a command that succeeded.
+type runResult struct {
+	Version int   `json:"version"`
+	Exit    int   `json:"exit"`
+	Millis  int64 `json:"ms"`
+}
+
+// finish records outcomes, those that succeeded in one step, and prints what was
+// written by those that have ended for good.
+func (r *runner) finish(list []ending) error {
+	done, args := []ending{}, []string{"TASK.DONE"}
+	for _, out := range list {
+		if out.why != "" {
+			if err := r.fail(out); err != nil {
+				return err
+			}
+			continue
+		}
+		text, err := json.Marshal(runResult{Version: jobVersion, Millis: out.took.Milliseconds()})
+		if err != nil {
+			return err
+		}
+		done, args = append(done, out), append(args, out.claim.id, out.claim.token, string(text))
+	}
+	if len(done) == 0 {
+		return nil
+	}
+	v, err := insist(r.s, args...)
+	if err != nil {
+		return err
+	}
+	for i, out := range done {
+		recorded := v.Int
+		if len(done) > 1 && i < len(v.Elems) {
+			recorded = v.Elems[i].Int
+		}
+		if recorded != 0 { // else another runner has it, or it was cancelled
+			if err := r.print(out); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fail records that an attempt failed.
+func (r *runner) fail(out ending) error {
+	v, err := insist(r.s, "TASK.FAIL", out.claim.id, out.claim.token, out.why)
+	if err != nil || string(v.Str) != "dead" {
+		return err
+	}
+	return r.print(out)
+}
+
+// print takes the output of a command that has ended for good.
+func (r *runner) print(out ending) error {
+	r.final++
+	return errors.Join(r.log.add(out), r.order.add(out.execution))
+}
+
+// beat renews the leases, and kills what need not go on.
+func (r *runner) beat() error {
+	v, err := insist(r.s, "TASK.BEAT", r.worker)
+	for _, e := range v.Elems {
+		if cancel := r.running[string(e.Str)]; cancel != nil {
+			cancel()
+		}
+	}
+	return err
+}
+
+// verdict is the exit code, from what the cluster has recorded.
+func (r *runner) verdict() error {
+	if len(r.jobs) == 0 {
+		return nil // there is no queue
+	}
+	q, err := askQueue(r.s, r.queue)
+	if err != nil {
+		return err
+	}
+	bad := len(r.jobs) - int(fieldOf(q, "total-done").Int)
+	if bad <= 0 {
+		return nil
+	}
+	fmt.Fprintf(os.Stderr, "%d of %d commands failed: tutti job show %s\n", bad, len(r.jobs), r.queue)
+	return &exitError{code: min(bad, runFailedMax)}
+}
+
+// outputOrder prints output, in the order of the numbers if it is to keep that.
+type outputOrder struct {
+	keep bool
+	next int
+	held map[int]execution
+}
+
+func (o *outputOrder) add(e execution) error {
+	if !o.keep {
+		return e.copyOutput(os.Stdout, os.Stderr)
+	}
+	o.held[e.number] = e
+	for {
+		e, ok := o.held[o.next]
+		if !ok {
+			return nil
+		}
+		delete(o.held, o.next)
+		o.next++
+		if err := e.copyOutput(os.Stdout, os.Stderr); err != nil {
+			return err
+		}
+	}
+}
+
+// flush prints what is held behind a command that has no output to come.
+func (o *outputOrder) flush() (err error) {
+	for _, n := range slices.Sorted(maps.Keys(o.held)) {
+		err = errors.Join(err, o.held[n].copyOutput(os.Stdout, os.Stderr))
+	}
+	return err
+}
+
+// joblog is the file of --joblog, in the format of GNU parallel; nil: none is asked for.
+type joblog struct {
+	f    *os.File
+	host string
+}
+
+func openJoblog(name, host string) (*joblog, error) {
+	if name == "" {
+		return nil, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	_, err = fmt.Fprintln(f, "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand")
+	return &joblog{f, host}, err
+}
+
+func (l *joblog) add(out ending) error {
+	if l == nil {
+		return nil
+	}
+	var received int64
+	if info, err := os.Stat(out.output("out")); err == nil {
+		received = info.Size()
+	}
+	_, err := fmt.Fprintf(l.f, "%d\t%s\t%.3f\t%.3f\t0\t%d\t%d\t%d\t%s\n", out.number, l.host, float64(out.began.UnixMilli())/1000, out.took.Seconds(),
+		received, out.exit, out.signal, strings.Join(out.argv, " "))
+	return err
+}
+
+func (l *joblog) close() error {
+	if l == nil {
+		return nil
+	}
+	return l.f.Close()
+}

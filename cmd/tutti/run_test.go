@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestPlaceholders(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		words, arg, want string
+		shell            bool
+	}{
+		{"echo", "a b", "echo|a b", false},
+		{"cp|{}|{.}.bak", "d/x.tar.gz", "cp|d/x.tar.gz|d/x.tar.bak", false},
+		{"{/}|{//}|{#}", "/d/x.c", "x.c|/d|7", false},
+		{"{.}", "d.e/.profile", "d.e/.profile", false},
+		{"{.}", "d.e/x", "d.e/x", false},
+		{"{x}|{|a{}b{}", "1", "{x}|{|a1b1", false},
+		{"awk|{print}|{}", "f", "awk|{print}|f", false},
+		{"{}", "{#}", "{#}", false}, // what an argument holds is no placeholder
+		{"cat|<|{}", "it's; rm", `/bin/sh|-c|cat < 'it'\''s; rm'`, true},
+		{"echo", "$(x)", `/bin/sh|-c|echo '$(x)'`, true},
+	} {
+		got := newTemplate(strings.Split(tt.words, "|"), tt.shell).argv(tt.arg, 7)
+		if !slices.Equal(got, strings.Split(tt.want, "|")) {
+			t.Errorf("%s of %q: %q", tt.words, tt.arg, got)
+		}
+	}
+}
+
+// What a task of a run holds is read by those who look at it: its form stays.
+func TestTaskOfRunHoldsCommand(t *testing.T) {
+	t.Parallel()
+	jobs, err := jobsOf(newTemplate([]string{"echo"}, false), []string{"a", "<b>"})
+	if want := `{"version":1,"number":2,"argv":["echo","\u003cb\u003e"]}`; err != nil || jobs[1].payload != want {
+		t.Errorf("%v: %+v", err, jobs)
+	}
+}
+
+// runs runs commands through the program.
+func (c devCluster) runs(t *testing.T, stdin string, args ...string) result {
+	t.Helper()
+	return tutti(t, stdin, append([]string{"run", "--addr", c.addr(0)}, args...)...)
+}
+
+// Each command runs once, its output is whole and in order, and the exit code says
+// how many failed.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := startDev(t, filepath.Join(dir, "data"), 1)
+	r := c.runs(t, "", "-j", "3", "-k", "--", "echo", "{#}", "{}", ":::", "x", "y z", "$HOME", "w")
+	if r.wants(t, 0, "4 commands"); r.out != "1 x\n2 y z\n3 $HOME\n4 w\n" {
+		t.Errorf("%+v", r)
+	}
+	log := filepath.Join(dir, "log")
+	r = c.runs(t, "0\n3\n5\n", "--joblog", log, "--shell", "--", "echo to {} >&2; exit {}")
+	if r.wants(t, 2, "to 0", "to 3", "2 of 3 commands failed: tutti job show run-"); r.out != "" {
+		t.Errorf("%+v", r)
+	}
+	text, err := os.ReadFile(log)
+	if err != nil || strings.Count(string(text), "\n") != 4 || !strings.Contains(string(text), "\t5\t0\t/bin/sh") {
+		t.Errorf("%v: %s", err, text)
+	}
+	tries := filepath.Join(dir, "tries")
+	c.runs(t, "", "--retry", "2", "--shell", "--", "echo >>{}; test $(wc -l <{}) = 3", ":::", tries).wants(t, 0)
+	if text, _ := os.ReadFile(tries); len(text) != 3 {
+		t.Errorf("%d tries, want 3", len(text))
+	}
+	c.runs(t, "", "--", filepath.Join(dir, "nosuch"), ":::", "1").wants(t, 1, "1 of 1 commands failed")
+	c.runs(t, "", "--", "true").wants(t, 0, "0 commands")
+	c.runs(t, "", "-j", "0", "--", "true").wants(t, runOwnErrorsFrom+exitUsage, "--jobs must be")
+	c.runs(t, "", ":::", "a").wants(t, runOwnErrorsFrom+exitUsage, "no command")
+	tutti(t, "", "run", "--addr", loopback(1), "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitUnreachable, "nothing was sent")
+	if r := tutti(t, "", "job", "ls", "--addr", c.addr(0)); strings.Count(r.out, "run-") != 4 {
+		t.Errorf("%+v", r)
+	}
+	if r := tutti(t, "", "job", "show", "mail", "--addr", c.addr(0)); r.code != exitFailed || !strings.Contains(r.errors, "there is no job") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A command is killed with what it has started.
+func TestRunKillsWholeGroup(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pid := filepath.Join(dir, "pid")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	e := execution{number: 1, argv: []string{"/bin/sh", "-c", "sleep 1000 & echo $! >" + pid + "; wait"}, folder: dir}
+	ended := make(chan ending, 1)
+	go func() { ended <- e.run(ctx) }()
+	var child int
+	eventually(t, func() error {
+		text, err := os.ReadFile(pid)
+		if err == nil {
+			_, err = fmt.Sscan(string(text), &child)
+		}
+		return err
+	})
+	cancel()
+	if out := <-ended; out.signal != syscall.SIGKILL || out.why == "" {
+		t.Errorf("ended by %v: %s", out.signal, out.why)
+	}
+	eventually(t, func() error {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		if err == nil && !strings.Contains(string(stat), ") Z ") {
+			return fmt.Errorf("it lives: %s", stat)
+		}
+		return nil
+	})
+	e.timeout = time.Millisecond
+	if out := e.run(t.Context()); !strings.Contains(out.why, "killed after 1ms") {
+		t.Errorf("at its deadline: %+v", out)
+	}
+}
+
+// Ctrl-C waits for what runs; what somebody else has put into the queue of a run is
+// not run; what is left can be cancelled.
+func TestRunIsInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := startDev(t, filepath.Join(dir, "data"), 1)
+	path := func(name string) string { return filepath.Join(dir, name) }
+	wait := "touch " + path("began") + "{}; while ! test -e " + path("go") + "{}; do sleep 0.05; done"
+	r := launch(t, t.TempDir(), "run", "--addr", c.addr(0), "-j", "1", "--shell", "--", wait, ":::", "1", "2", "3")
+	job, _, _ := strings.Cut(strings.TrimPrefix(r.line(t, "job run-"), "job "), ":")
+	exists := func(name string) func() error {
+		return func() error { _, err := os.Stat(path(name)); return err }
+	}
+	let := func(name string) {
+		if err := os.WriteFile(path(name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, exists("began1"))
+	foreign := fmt.Sprintf(`{"version":1,"number":1,"argv":["touch",%q]}`, path("foreign"))
+	c.cli(t, 0, "TASK.ADD", job, foreign, "PRIO", "9").wants(t, 0)
+	let("go1")
+	r.line(t, "is none of this run: not run")
+	eventually(t, exists("began2"))
+	r.signal(t, syscall.SIGINT)
+	r.line(t, "waits for 1 commands")
+	let("go2")
+	if code := r.ends(t); code != exitInterrupted || !strings.Contains(r.text(), "1 of 3 commands have not ended") {
+		t.Errorf("exit code %d: %s", code, r.text())
+	}
+	if exists("foreign")() == nil || exists("began3")() == nil {
+		t.Error("what is not to run was run")
+	}
+	if show := tutti(t, "", "job", "show", job, "--addr", c.addr(0)); !strings.Contains(show.out, "4         1        0        2     1     0") {
+		t.Errorf("%+v", show)
+	}
+	if cancelled := tutti(t, "", "job", "cancel", job, "--addr", c.addr(0)); !strings.Contains(cancelled.out, "1 commands of "+job+" were cancelled") {
+		t.Errorf("%+v", cancelled)
+	}
+}
