@@ -175,8 +175,12 @@ func (t *trial) check(ctx context.Context, queue string, ids []string) error {
 		}
 	}
 	for _, name := range []string{"total-added", "total-done"} {
-		if n, err := t.count(ctx, queue, name); err != nil || n != tasksPerLanguage {
-			return fmt.Errorf("queue %s has %s %d (error %w), want %d", queue, name, n, err, tasksPerLanguage)
+		n, err := t.count(ctx, queue, name)
+		if err != nil {
+			return err
+		}
+		if n != tasksPerLanguage {
+			return fmt.Errorf("queue %s has %s %d, want %d", queue, name, n, tasksPerLanguage)
 		}
 	}
 	return nil
