@@ -34,8 +34,5 @@ func (m Mode) Status() string {
 
 func (m Mode) String() string { return fmt.Sprintf("%d %s", m.Number, m.Mode) }
 
-// Why a mode is open whose feature is still to come.
-const (
-	noSharding = "a command has one shard, and shards do not move"
-	noTasks    = "there are no tasks"
-)
+// noSharding is why a mode is open whose feature is still to come.
+const noSharding = "a command has one shard, and shards do not move"
