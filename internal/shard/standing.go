@@ -189,9 +189,9 @@ func (l *leadership) silent(x cluster.Replica) (ago time.Duration, ok bool) {
 // replicas of, in no order, on the goroutine of a loop or, if there is none, on
 // the caller's. done must not block. It is not called if the host closes
 // meanwhile.
-func (h *hosting) Standings(done func([]Standing)) {
+func (o *hosting) Standings(done func([]Standing)) {
 	mine := make(map[*loop][]*Replica)
-	for _, r := range *h.replicas.Load() {
+	for _, r := range *o.replicas.Load() {
 		mine[r.loop] = append(mine[r.loop], r)
 	}
 	if len(mine) == 0 {
