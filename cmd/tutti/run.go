@@ -46,20 +46,10 @@ func runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [FLAG...] [--] COMMAND [ARG...] [::: ARGUMENT...]",
 		Short: "Run a command for each argument, as tasks that the cluster keeps the record of",
-		Long: `Runs a command for each argument behind ":::", or for each line of stdin. Each is a
-task of a queue of this run, whose name is printed first on stderr: the cluster
-records which ended and how (tutti job). The commands run on this machine, as
-this user, without a shell, in process groups of their own; only those that this
-run has added are run, whatever else is put into its queue.
-
-In COMMAND, {} is the argument, {.} it without its extension, {/} its last
-element as a path, {//} its folder, {#} the number of the job; without any of
-them the argument comes last. Output is printed when a command has ended.
-
-Ctrl-C claims no more and waits for what runs; a second one kills that. Exit codes:
-0 all succeeded, 1 to 100 so many did not, 101 more; 120 and more: not run, or
-not to the end.`,
-		Example: "  tutti run -j 4 -- gzip -k {} ::: *.log\n  find . -name '*.wav' | tutti run --retry 2 --timeout 5m -- flac {} -o {.}.flac",
+		Long: `Runs a command on this machine for each argument behind ":::", or each line of stdin; the cluster
+keeps the record (tutti job). {} is the argument, {.} without its extension, {/} its last element,
+{//} its folder, {#} the number. Exit codes: 0, 1 to 100 so many failed, 101 more, 120 and more: not run.`,
+		Example: "  tutti run -j 4 -- gzip -k {} ::: *.log",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			err := o.run(args, os.Stdin)
