@@ -23,7 +23,7 @@ const testShard = 3
 // testCore is a core with a state that its batches are applied to, as if every
 // proposal succeeded.
 type testCore struct {
-	t     *testing.T
+	t     testing.TB
 	state *store.State
 	core  *Core
 	at    store.Applied
@@ -41,7 +41,7 @@ const testWall = 1_700_000_000_000
 var testSession = group.SessionID(1, 1)
 
 // newTestCore returns the core of a leader that knows testSession.
-func newTestCore(t *testing.T) *testCore {
+func newTestCore(t testing.TB) *testCore {
 	fs := vfs.NewMem()
 	state, err := store.OpenState(store.Config{FS: fs, Dir: "node", Small: true, RowBytes: 128 << 10})
 	if err != nil {
