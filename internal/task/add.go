@@ -60,6 +60,9 @@ func (c *Change) Add(a *Addition) ([]Ref, error) {
 	if a.Near != nil {
 		slot = keyspace.Slot(a.Near)
 	}
+	if !c.tx.Owned(slot) {
+		return nil, errFailed
+	}
 	refs := make([]Ref, len(a.Payloads))
 	for i := range refs {
 		refs[i] = Ref{slot, c.tx.NewID()}

@@ -45,6 +45,15 @@ func NewLead() *Lead {
 	return &Lead{queues: make(map[string]*lanes), leases: newLeases(), timers: timers{first: make(map[uint16]int64)}}
 }
 
+// Forget forgets all that is learned from rows: some may have been another leader's
+// meanwhile. What is found in the state anew is to be restored. No batch may be under
+// way.
+func (l *Lead) Forget() {
+	fresh := NewLead()
+	fresh.term, fresh.seq = l.term, l.seq
+	*l = *fresh
+}
+
 // Batch is to be called before a batch is evaluated over an applied state, in the
 // leader's term, at a time of its monotonic clock.
 func (l *Lead) Batch(state keyspace.Reader, term uint64, mono time.Duration) {

@@ -80,6 +80,11 @@ func (s *shard) elect() {
 	s.term++
 	s.lead = NewLead()
 	s.mono = time.Duration(s.rand.Int64N(1 << 40)) // another machine's
+	s.restore()
+}
+
+// restore tells the leader what the rows hold.
+func (s *shard) restore() {
 	found, err := Find(s.rows, 0, keyspace.Slots)
 	if err != nil {
 		s.t.Fatal(err)
