@@ -4,12 +4,12 @@ package mutant
 // nobody, or to two.
 func waiters() []Mutant {
 	return []Mutant{
-		{"served-again", "who waits and has been served is not found by a later leader", sim("TestWaitersUnderFaults"), []Edit{{
+		{"served-again", "who waits and has been served is not found by a later leader", Killer{"internal/eval", "TestWaiterIsServedOnce"}, []Edit{{
 			"internal/eval/waiting.go", `
 	if l, ok := w.late[id]; ok {`, `
 	if l, ok := w.late[id]; ok && false {`,
 		}}},
-		{"answer-acknowledged-early", "a late answer is forgotten while a registration is on its way", sim("TestWaitersUnderFaults"), []Edit{{
+		{"answer-acknowledged-early", "a late answer is forgotten while a registration is on its way", Killer{"internal/router", "TestLateAnswerBeforeTheFirst"}, []Edit{{
 			"internal/router/waiting.go", `
 	if w == nil || w.calls == 0 {`, `
 	if true {`,
