@@ -214,7 +214,12 @@ func (c *Core) serveOne(b *Batch, in Input, x *waiter.Waiter) (r Late, waits boo
 	*ctx = command.Ctx{Tx: tx, Users: c.userRules(), Tasks: c.tasks}
 	ctx.Waited = true
 	before := tx.Writes()
-	replies, _ := c.commands(ctx, g, &in.Owned, in.Shortage, manner{wait: func([][]byte) { waits = true }})
+	replies, strayed := c.commands(ctx, g, &in.Owned, in.Shortage, manner{wait: func([][]byte) { waits = true }})
+	if strayed { // to a key of another shard, which its sender could not know
+		owned := in.Owned
+		r.Status, r.Owned = group.Moved, &owned
+		return r, false
+	}
 	r.Replies, r.recorded = replies, tx.Writes() != before
 	return r, waits
 }

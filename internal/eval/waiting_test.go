@@ -104,3 +104,20 @@ func TestWaitersInOneBatch(t *testing.T) {
 		t.Errorf("served %+v, %q", b.Late, text(b.Replies[0]))
 	}
 }
+
+// TestWaiterComesToAForeignKey: whose command comes to a key of another shard when
+// something is there for it is sent where it belongs, and takes nothing.
+func TestWaiterComesToAForeignKey(t *testing.T) {
+	c := newTestCore(t)
+	c.ownsOnly("q")
+	w := c.claimed(1, "q", "BLMOVE q other LEFT RIGHT 0")
+	w.Wait = &group.Wait{Round: 1}
+	c.parked(w)
+	b := c.evaluate(c.input(), c.claimed(2, "q", "RPUSH q x", "LLEN q"))
+	if len(b.Late) != 1 || b.Late[0].Status != group.Moved || b.Late[0].Refusal() == nil {
+		t.Fatalf("%+v", b.Late)
+	}
+	if got := text(b.Replies[0]); got != ":1 :1 " {
+		t.Errorf("pushed: %q", got)
+	}
+}

@@ -150,6 +150,9 @@ func (s *stream) late(reply group.Reply) (tell func()) {
 	if w == nil {
 		return nil
 	}
+	if reply.Status == group.OK && len(reply.Replies) == 0 {
+		return s.end(w, Result{Err: errBroken(s.id)}) // whoever sent that is broken
+	}
 	reply.Replies = withDropped(reply.Replies, s.id)
 	return s.end(w, Result{Reply: reply})
 }
