@@ -170,13 +170,23 @@ func drainRefused(err error, x cluster.Member) error {
 // drainLook is how often a drain is looked at, by whoever waits for it.
 const drainLook = 300 * time.Millisecond
 
+// drainDeaf is for how long whoever waits for a drain goes on without an answer.
+const drainDeaf = 10 * time.Second
+
 func waitDrained(t target, x cluster.Member) error {
 	began, last := time.Now(), -1
-	for {
+	for heard := began; ; {
 		v, err := askView(t)
+		if e, ok := errors.AsType[*exitError](err); ok && e.code == exitUnreachable && time.Since(heard) < drainDeaf {
+			// A node that is drained closes the connections that it has then, and that of
+			// who asks it how far it is may be one of them.
+			time.Sleep(drainLook)
+			continue
+		}
 		if err != nil {
 			return err
 		}
+		heard = time.Now()
 		left := v.replicas(x.ID)
 		if left == 0 {
 			time.Sleep(drainLook) // its clients leave meanwhile: who removes it next does not cut them off
