@@ -174,6 +174,7 @@ func (c registrar) decide(m *machine) {
 	lost, late := 0, 0
 	for _, try := range m.tries {
 		switch {
+		case try.done != nil: // its outcome is not this goroutine's yet
 		case try.joined != nil:
 			in = append(in, try)
 		case try.lost:
