@@ -15,15 +15,13 @@ import (
 // batch all rows and the leader's memory are compared with what the states of the
 // tasks say there must be. In the end everything must have ended.
 func TestRandomTasks(t *testing.T) {
+	seeds := []uint64{893} // found a task past its time to live that a lost worker made ready again
 	for seed := range uint64(20) {
+		seeds = append(seeds, seed)
+	}
+	for _, seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { runRandom(t, seed) })
 	}
-}
-
-// FuzzRandomTasks is TestRandomTasks with other seeds.
-func FuzzRandomTasks(f *testing.F) {
-	f.Add(uint64(1000))
-	f.Fuzz(runRandom)
 }
 
 func runRandom(t *testing.T, seed uint64) {
