@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/router"
 	"tutti/internal/trust"
 )
 
@@ -42,6 +43,9 @@ type orders struct {
 	in    map[int]bool
 	out   map[int]bool
 	dead  map[int]bool // for good, as whoever sees the machine knows
+	// unsure is until when a plan may be carried out whose answer was not heard. It
+	// belongs to the goroutine that carries orders out.
+	unsure time.Time
 	// tokens are those of the nodes that join.
 	tokens map[int]trust.Token
 }
@@ -248,8 +252,13 @@ func (o *orders) place(shard int, on []int) bool {
 	for _, n := range on {
 		args = append(args, fmt.Sprint(n))
 	}
-	_, ok := o.ask(args...)
-	return ok
+	v, err := o.k.Do(args...)
+	if err != nil {
+		// Whoever was asked goes on trying for as long as this: a plan that was given up
+		// here may take the place of a later one. So it is asked for until that is over.
+		o.unsure = time.Now().Add(router.TimeoutDefault)
+	}
+	return err == nil && !v.IsError() && !time.Now().Before(o.unsure)
 }
 
 // clear takes a node out, once no shard is to be there: a plan that was given up
