@@ -75,7 +75,7 @@ func (r *Reader) newChunk(need int) []byte {
 		r.spare[n-1], r.spare = nil, r.spare[:n-1]
 		return chunk
 	}
-	return make([]byte, chunkLen)
+	return r.pool.chunk()
 }
 
 // recycle takes back a chunk that nothing points into.
@@ -124,7 +124,5 @@ func (r *Reader) reserve(n int) {
 	// one being cut move.
 	building := r.slab[r.first:]
 	size := max(slabLenMin, min(2*cap(r.slab), slabLenMax), 2*len(building), len(building)+n)
-	slab := make([][]byte, len(building), size)
-	copy(slab, building)
-	r.slab, r.first = slab, 0
+	r.slab, r.first = append(r.pool.slab(size), building...), 0
 }

@@ -99,6 +99,7 @@ type Reader struct {
 	used      [][]byte // full chunks that arguments point into, oldest first
 	usedFirst int      // used[usedFirst:] may hold arguments of the command being cut
 	spare     [][]byte // chunks to use again; Invariant: len <= spareChunksMax
+	pool      *Pool    // where memory comes from; nil: it is its own
 
 	failed  *ProtocolError // the stream is lost
 	readErr error          // came together with bytes, to be returned after them

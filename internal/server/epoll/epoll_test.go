@@ -1,0 +1,166 @@
+//go:build linux
+
+package epoll
+
+import (
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// pair returns both ends of a connection.
+func pair(t *testing.T) (near, far *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a.(*net.TCPConn), b.(*net.TCPConn)
+}
+
+func watched(t *testing.T) (p *Poller, s *Socket, near, far *net.TCPConn) {
+	t.Helper()
+	p, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	near, far = pair(t)
+	if s, err = NewSocket(near); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Add(s, 1<<40+7); err != nil {
+		t.Fatal(err)
+	}
+	return p, s, near, far
+}
+
+// wait returns the one event that comes.
+func wait(t *testing.T, p *Poller) Event {
+	t.Helper()
+	events := make([]Event, 4)
+	n, err := p.Wait(events)
+	if err != nil || n != 1 || events[0].ID != 1<<40+7 {
+		t.Fatalf("%v, %v, want one event", events[:n], err)
+	}
+	return events[0]
+}
+
+// What arrives is told once, read without waiting, and told again when there is
+// more; the end of the other side comes behind it.
+func TestSocketIsToldOfWhatArrives(t *testing.T) {
+	p, s, _, far := watched(t)
+	buf := make([]byte, 100)
+	if _, err := s.Read(buf); !errors.Is(err, ErrAgain) {
+		t.Fatalf("a read of nothing: %v", err)
+	}
+	for _, text := range []string{"one", "two"} {
+		if _, err := far.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if e := wait(t, p); e.HungUp {
+			t.Error("the other side is still there")
+		}
+		if n := s.Unread(); n != len(text) {
+			t.Errorf("%d bytes are unread, want %d", n, len(text))
+		}
+		if n, err := s.Read(buf); err != nil || string(buf[:n]) != text {
+			t.Errorf("%q, %v", buf[:n], err)
+		}
+	}
+	far.Close()
+	if e := wait(t, p); !e.HungUp {
+		t.Error("the other side is gone")
+	}
+	if _, err := s.Read(buf); !errors.Is(err, io.EOF) {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+// A socket that was removed is not told of, and is one for a goroutine; added again
+// it is told of at once, since something has arrived.
+func TestRemovedSocketIsQuiet(t *testing.T) {
+	p, s, near, far := watched(t)
+	if err := p.Remove(s); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan Event)
+	go func() {
+		events := make([]Event, 1)
+		for {
+			if n, err := p.Wait(events); err != nil || n == 0 {
+				close(told)
+				return
+			}
+			told <- events[0]
+		}
+	}()
+	if _, err := far.Write([]byte("quiet")); err != nil {
+		t.Fatal(err)
+	}
+	_ = near.SetReadDeadline(time.Now().Add(10 * time.Second))
+	buf := make([]byte, 3)
+	if n, err := io.ReadFull(near, buf); err != nil || string(buf[:n]) != "qui" { // as ever; "et" is left
+		t.Fatalf("%q, %v", buf[:n], err)
+	}
+	select {
+	case e := <-told:
+		t.Errorf("told of %v", e)
+	default:
+	}
+	if err := p.Add(s, 9); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-told; e.ID != 9 {
+		t.Errorf("told of %v", e)
+	}
+	p.Close()
+	if _, more := <-told; more {
+		t.Error("told something after the end")
+	}
+}
+
+// A client that does not read takes as much as fits, and nobody waits for it.
+func TestWriteDoesNotWait(t *testing.T) {
+	_, s, near, far := watched(t)
+	_ = near.SetWriteBuffer(64 << 10)
+	_ = far.SetReadBuffer(64 << 10)
+	data, sent := make([]byte, 1<<20), 0
+	for {
+		n, err := s.Write(data)
+		if sent += n; errors.Is(err, ErrAgain) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() { near.CloseWrite() }()
+	if n, err := io.Copy(io.Discard, far); err != nil || int(n) != sent {
+		t.Errorf("%d bytes and %v arrived, %d were sent", n, err, sent)
+	}
+}
+
+// A connection that was closed, by whomever, fails.
+func TestClosedSocketFails(t *testing.T) {
+	_, s, near, _ := watched(t)
+	near.Close()
+	if _, err := s.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a read: %v", err)
+	}
+	if _, err := s.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a write: %v", err)
+	}
+}
