@@ -129,6 +129,8 @@ type Command struct {
 	finds  bool         // looking for its keys counts as hits and misses
 	id     int          // its place in the catalog
 	rights [2]acl.Right // to the first key and to the others
+
+	light, counted bool // see Light
 }
 
 // ID is the number of the command in the catalog of its table.
@@ -150,7 +152,9 @@ func NewTable() *Table {
 	for _, family := range families() {
 		rows = append(rows, family...)
 	}
-	return newTable(rows)
+	t := newTable(rows)
+	t.weigh()
+	return t
 }
 
 // newTable panics if a row contradicts itself or another.

@@ -1,0 +1,47 @@
+package command
+
+// lightNames lists the commands that touch a few rows for each of their arguments
+// and no more, whatever lies in the keys. Those of many clients may be evaluated
+// together: none makes the others wait. What is not listed goes by itself.
+var lightNames = [...]string{
+	"get", "set", "setnx", "setex", "psetex", "getset", "getdel", "getex", "mget", "mset", "msetnx",
+	"incr", "incrby", "incrbyfloat", "decr", "decrby", "strlen", "getbit",
+	"del", "unlink", "exists", "touch", "type",
+	"expire", "pexpire", "expireat", "pexpireat", "ttl", "pttl", "expiretime", "pexpiretime", "persist",
+	"hset", "hmset", "hsetnx", "hget", "hmget", "hdel", "hlen", "hstrlen", "hexists", "hincrby", "hincrbyfloat",
+	"lpush", "rpush", "lpushx", "rpushx", "lpop", "rpop", "llen",
+	"sadd", "srem", "sismember", "smismember", "scard",
+	"zadd", "zincrby", "zrem", "zcard", "zscore", "zmscore", "zpopmin", "zpopmax",
+}
+
+// Limits of a light command: it has no more arguments, nor bytes of them.
+const (
+	lightArgsMax  = 32
+	lightBytesMax = 64 << 10
+)
+
+// Light reports whether a call of c with these arguments is light.
+func (c *Command) Light(args [][]byte) bool {
+	if !c.light || len(args) > lightArgsMax || c.counted && len(args) > 2 {
+		return false
+	}
+	size := 0
+	for _, a := range args {
+		size += len(a)
+	}
+	return size <= lightBytesMax
+}
+
+// weigh marks the light commands.
+func (t *Table) weigh() {
+	for _, name := range lightNames {
+		c := t.byName[name]
+		if c == nil || c.Where != OnShard || c.Flags&(Blocking|WholeShard|Internal|MovableKeys) != 0 || c.Keys.First == 0 {
+			panic("command: " + name + " can't be light")
+		}
+		c.light = true
+	}
+	for _, name := range []string{"lpop", "rpop", "zpopmin", "zpopmax"} {
+		t.byName[name].counted = true // with a count they take as many as it says
+	}
+}
