@@ -36,7 +36,7 @@ func (c *Command) Light(args [][]byte) bool {
 func (t *Table) weigh() {
 	for _, name := range lightNames {
 		c := t.byName[name]
-		if c == nil || c.Where != OnShard || c.Flags&(Blocking|WholeShard|Internal|MovableKeys) != 0 || c.Keys.First == 0 {
+		if c == nil || c.Where != OnShard || c.Waits != nil || c.Flags&(Blocking|WholeShard|Internal|MovableKeys) != 0 || c.Keys.First == 0 {
 			panic("command: " + name + " can't be light")
 		}
 		c.light = true

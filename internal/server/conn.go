@@ -20,8 +20,8 @@ const (
 	lingerBytesMax = 64 << 20
 )
 
-// conn is one client. Its fields belong to its goroutine, but for face and gone,
-// and for the outbox, which guards itself.
+// conn is one client. Its fields belong to whoever serves it, a goroutine or a
+// loop, but for face and gone, and for the outbox, which guards itself.
 type conn struct {
 	s    *Server
 	id   uint64
@@ -37,6 +37,7 @@ type conn struct {
 	unsent   held    // what of all clients' memory the replies take that are not sent
 	request  request // the command that is being executed here
 	admission
+	seat seat
 
 	closed bool          // close after the replies have been written
 	wait   patience      // how a command waits
@@ -49,6 +50,8 @@ var (
 	errStopped = errors.New("the node stops")
 	errKilled  = errors.New("killed by another client")
 	errNoRoom  = errors.New("all clients together make the node hold too much")
+	errIdle    = errors.New("idle for longer than the setting timeout allows")
+	errHungUp  = errors.New("the client has hung up")
 	errSlow    = errors.New("the client does not take what it is sent")
 )
 
@@ -59,56 +62,23 @@ func newConn(s *Server, id uint64, nc net.Conn) *conn {
 	client := &lookout{nc: nc, received: &s.stats.bytesIn, lost: cut}
 	c.session.init(&c.face, s.cfg.Users.Set())
 	c.face.init(c.born)
-	c.in.init(s, nc, client, &c.face)
+	c.in.init(s, nc, client, &c.face, &c.seat)
 	c.out.init(s, nc, cut)
 	c.wait = patience{gone: c.gone, patrol: &s.patrol, quiet: &c.session.quiet, client: client}
 	c.in.held.of, c.unsent.of = &s.config.held, &s.config.held
 	c.lanes = newLanes(c)
-	c.request = request{s: s, c: c}
+	c.request, c.seat.c = request{s: s, c: c}, c
 	return c
 }
 
-// serve reads, executes and answers until the connection ends.
+// serve begins with a client, on a goroutine of its own.
 func (c *conn) serve() {
-	defer c.close()
 	if why := c.recognize(); why != "" {
 		c.s.turnAway(c.nc, why)
+	} else if c.shake() && c.seat.attend() {
 		return
 	}
-	if !c.shake() {
-		return
-	}
-	for !c.closed {
-		c.out.release()
-		args, err := c.in.next()
-		c.out.hold()
-		c.face.lastAt.Store(time.Now().UnixNano())
-		for err == nil && args != nil {
-			c.dispatch(args)
-			if c.closed {
-				break
-			}
-			if len(c.out.replies) > outMax {
-				if c.flush(); !c.write() {
-					return
-				}
-			}
-			var more bool
-			if args, more, err = c.in.buffered(); !more {
-				break
-			}
-		}
-		c.flush()
-		c.readFailed(err)
-		if !c.write() {
-			return
-		}
-		if _, refused := errors.AsType[*resp.ProtocolError](err); refused || errors.Is(err, errNoRoom) {
-			linger(c.nc, lingerMax)
-		}
-		parts(c.nc, err)
-		c.in.release(c.lanes.anyUnsure())
-	}
+	c.s.forget(c)
 }
 
 // close gives back what the connection has, once its goroutine is done with it.
@@ -134,6 +104,9 @@ func (c *conn) end(why error) (first bool) {
 		c.s.cfg.Logger.Debug("client connection ended", "id", c.id, "reason", why)
 		// Closing may take a while where the transport says goodbye.
 		c.s.wg.Go(func() { c.nc.Close() })
+		if c.seat.loop != nil {
+			c.seat.loop.post(ended{c})
+		}
 	})
 	return first
 }

@@ -20,6 +20,7 @@ func (c *conn) dispatch(args [][]byte) {
 		return
 	}
 	c.face.lastCmd.Store(&cmd.Name)
+	c.seat.stays(cmd, args)
 	if c.surplus(cmd) || !c.permitted(cmd, args) || c.misplaced(cmd) {
 		return
 	}

@@ -4,8 +4,9 @@
 //
 // A client is served by one goroutine, which reads all that a pipeline has
 // brought, hands runs of it to the router as groups, and writes all replies at
-// once, in order. Other goroutines may push messages between them. Whoever
-// follows a command reads the files in this order:
+// once, in order. Other goroutines may push messages between them. As long as all
+// that a client wants is plain, it is served by an event loop instead, with many
+// others. Whoever follows a command reads the files in this order:
 //
 //	server.go    accepts clients and knows them all
 //	conn.go      one client: its goroutine, from the first byte to the last
@@ -23,6 +24,15 @@
 //	wait.go      waits, with an eye on the client
 //	lookout.go   sees a client go while its command waits
 //	outbox.go    replies and pushes to bytes, in order
+//	seat.go      which clients an event loop serves, and when not
+//	loops.go     the event loops
+//	loop.go      one of them: who it serves, and what it is told
+//	idle.go      its clients that have been idle for too long
+//	feed.go      the clients of a simulation
+//	turn.go      what has arrived of a client gathers
+//	together.go  the writes of many clients as one group
+//	readers.go   their reads over one view
+//	spares.go    what clients are lent while they have something under way
 //	request.go   what the handlers of commands get that a node answers by itself
 //
 // The other files are such handlers, one for each family, and what they show:

@@ -53,6 +53,7 @@ type departure struct {
 func (s *Server) dismiss() {
 	s.mu.Lock()
 	s.drain.round.Add(1)
+	s.door.loops.dismiss()
 	s.mu.Unlock()
 	for _, c := range s.clients() {
 		_ = c.nc.SetReadDeadline(time.Now()) // wakes the idle ones

@@ -24,6 +24,17 @@ type viewed struct {
 	err error
 }
 
+// world is what reads over the view depend on beside it, and whom they tell.
+func (v viewed) world(rand func(n uint64) uint64, r *router.Router) eval.World {
+	return eval.World{Now: v.now, Rand: rand, Unreadable: r.MetUnreadable, Found: r.MetKeys}
+}
+
+func (v viewed) release() {
+	if v.v != nil {
+		v.v.Release()
+	}
+}
+
 // views takes the view that was asked for, one at a time.
 type views struct {
 	arrived chan viewed // has room for one, so that who answers never waits
@@ -74,7 +85,7 @@ func (l *lane) read(q *shard.Read, claim group.Claim, f func(tx eval.Reads)) (te
 		if got.err != nil {
 			return router.ErrRead(id), nil
 		}
-		again, err := over(got, claim, eval.World{Now: got.now, Rand: l.rand, Unreadable: l.router.MetUnreadable, Found: l.router.MetKeys}, f)
+		again, err := over(got, claim, got.world(l.rand, l.router), f)
 		if ref, ok := errors.AsType[*group.Refusal](err); ok {
 			return "", ref
 		}
@@ -97,15 +108,15 @@ func over(got viewed, claim group.Claim, w eval.World, f func(tx eval.Reads)) (a
 	return eval.Over(got.v, claim, w, f)
 }
 
-// evaluateSome answers reads until their replies have outMax bytes, and leaves
-// the others undone.
-func evaluateSome(tx eval.Reads, proto int, reads []pending) {
-	size := 0
+// evaluateSome answers reads until their replies have more than room bytes, and
+// leaves the others undone. It returns how many bytes they have.
+func evaluateSome(tx eval.Reads, proto int, reads []pending, room int) (size int) {
 	for i := range reads {
 		reads[i].done = false // this may be another attempt
-		if size <= outMax {
+		if size <= room {
 			reads[i].answer(tx.Run(reads[i].cmd, reads[i].db, proto, reads[i].args))
 			size += len(reads[i].reply)
 		}
 	}
+	return size
 }

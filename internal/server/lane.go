@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
-	"tutti/internal/command"
 	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/router"
@@ -51,13 +50,7 @@ func errorReply(text string) []byte { return []byte("-" + text + "\r\n") }
 // follow has no such view: there all go to the loop. Of the reads it leaves those
 // undone that come behind outMax of replies, and all that the shard refused.
 func (l *lane) run(id cluster.ShardID, proto int, list []pending) *group.Refusal {
-	writes := len(list)
-	for writes > 0 && list[writes-1].cmd.Flags&command.Write == 0 && list[writes-1].block == nil {
-		writes--
-	}
-	if l.router.Away(id) {
-		writes = len(list)
-	}
+	writes := writesOf(list, l.router.Away(id))
 	var minIndex uint64
 	var now int64
 	if writes > 0 {
@@ -73,7 +66,7 @@ func (l *lane) run(id cluster.ShardID, proto int, list []pending) *group.Refusal
 	}
 	if reads := list[writes:]; len(reads) > 0 {
 		q := &shard.Read{Shard: id, MinIndex: minIndex, Now: now}
-		text, ref := l.read(q, claimOf(reads), func(tx eval.Reads) { evaluateSome(tx, proto, reads) })
+		text, ref := l.read(q, claimOf(reads), func(tx eval.Reads) { evaluateSome(tx, proto, reads, outMax) })
 		switch {
 		case ref != nil:
 			forgetAll(reads) // an attempt may have answered them

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"errors"
 	"net"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"tutti/internal/server/epoll"
 )
 
 // From replies and pushes to bytes.
@@ -124,6 +127,34 @@ func (o *outbox) flush() error {
 		return errSlow
 	}
 	return o.write(replies, pushes)
+}
+
+// flushNow writes the replies as far as the client takes them without being waited
+// for. It reports false if flush is to write the rest, or what else there is.
+func (o *outbox) flushNow(to socket) (done bool, err error) {
+	o.mu.Lock()
+	others := o.writing || len(o.pushes) > 0
+	o.mu.Unlock()
+	if others {
+		return false, nil
+	}
+	if len(o.replies) == 0 {
+		return true, nil
+	}
+	if bound := o.s.config.outBounds.Load().replies.hard; bound > 0 && int64(len(o.replies)) > bound {
+		return true, errSlow
+	}
+	n, err := to.Write(o.replies)
+	o.s.stats.bytesOut.Add(int64(n))
+	switch {
+	case err == nil:
+		o.replies = o.replies[:0]
+		return true, nil
+	case errors.Is(err, epoll.ErrAgain):
+		o.replies = o.replies[:copy(o.replies, o.replies[n:])]
+		return false, nil
+	}
+	return false, err
 }
 
 // push adds a message, which must not change any more.

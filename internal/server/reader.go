@@ -34,10 +34,13 @@ type reader struct {
 	face   *face        // of the client
 
 	departure departure
+
+	seat     *seat // of the client: while its loop serves it, reading does not wait
+	restless bool  // the client goes back to its loop if it sends nothing for stayIdle
 }
 
-func (r *reader) init(s *Server, nc net.Conn, ahead *lookout, f *face) {
-	r.s, r.nc, r.ahead, r.face, r.limits = s, nc, ahead, f, s.config.limits.Load()
+func (r *reader) init(s *Server, nc net.Conn, ahead *lookout, f *face, t *seat) {
+	r.s, r.nc, r.ahead, r.face, r.seat, r.limits = s, nc, ahead, f, t, s.config.limits.Load()
 	r.departure.round = s.drain.round.Load()
 	r.rd = resp.NewReader(r, *r.limits)
 }
@@ -76,12 +79,10 @@ func (r *reader) Read(p []byte) (int, error) {
 	if n := r.ahead.take(p); n > 0 {
 		return n, nil
 	}
-	// Deadlines cost a timer each: none is set, or cleared, where none is needed.
-	deadline := r.deadline()
-	if timed := !deadline.IsZero(); timed || r.timed || r.ahead.timed {
-		_ = r.nc.SetReadDeadline(deadline)
-		r.timed, r.ahead.timed = timed, false
+	if r.seat.here {
+		return r.receive(p)
 	}
+	r.limit()
 	if !r.leaving() {
 		n, err := r.receive(p)
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !r.leaving() {
@@ -95,7 +96,7 @@ func (r *reader) receive(p []byte) (int, error) {
 	if !r.held.grow(int64(r.rd.Buffered() + len(p))) {
 		return 0, errNoRoom
 	}
-	n, err := r.nc.Read(p)
+	n, err := r.read(p)
 	r.s.stats.bytesIn.Add(int64(n))
 	if !r.begun && n > 0 {
 		if r.begun = true; p[0] == recordHandshake {
@@ -103,6 +104,23 @@ func (r *reader) receive(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+func (r *reader) read(p []byte) (int, error) {
+	if r.seat.here {
+		return r.seat.Read(p)
+	}
+	return r.nc.Read(p)
+}
+
+// limit bounds how long a read waits. Deadlines cost a timer each: none is set, or
+// cleared, where none is needed.
+func (r *reader) limit() {
+	deadline := r.deadline()
+	if timed := !deadline.IsZero(); timed || r.timed || r.ahead.timed {
+		_ = r.nc.SetReadDeadline(deadline)
+		r.timed, r.ahead.timed = timed, false
+	}
 }
 
 // deadline is when the client must have sent more; zero: it may take its time.
@@ -117,6 +135,9 @@ func (r *reader) deadline() (at time.Time) {
 	}
 	if !r.until.IsZero() && (at.IsZero() || r.until.Before(at)) {
 		at = r.until
+	}
+	if r.restless && !r.rd.Partial() {
+		at = time.Now().Add(stayIdle)
 	}
 	return at
 }

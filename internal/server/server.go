@@ -39,6 +39,10 @@ type Config struct {
 	// ClientBytesMax bounds what all clients together make the node hold in memory.
 	// Zero: 256 MiB.
 	ClientBytesMax int64
+	// Loops is how many event loops serve the clients without TLS, where the system
+	// has what they stand on. Zero: one for every second processor, at most 8.
+	// Negative: none.
+	Loops int
 	// Debug allows the DEBUG command, for development.
 	Debug bool
 	// RenewCerts answers TUTTI.CERT RENEW.
@@ -84,6 +88,7 @@ type gate struct {
 type door struct {
 	listeners []net.Listener
 	deaf      bool // takes no listener any more
+	loops     loops
 }
 
 const clientsMaxDefault = 10_000
@@ -102,7 +107,7 @@ type Server struct {
 	patrol    patrol
 	ctx       context.Context
 	cancel    context.CancelFunc
-	wg        sync.WaitGroup
+	wg        sync.WaitGroup // connections, and goroutines that do something for one
 	drain     drain
 	gate      gate
 
@@ -208,15 +213,22 @@ func (s *Server) start(nc net.Conn) {
 	}
 	s.lastID++
 	c := newConn(s, s.lastID, nc)
+	s.seatAt(c, nc)
 	c.reserved = surplus >= 0
 	s.conns[c.id] = c
 	s.stats.connections.Add(1)
-	s.wg.Go(func() {
-		c.serve()
-		s.mu.Lock()
-		delete(s.conns, c.id)
-		s.mu.Unlock()
-	})
+	s.wg.Add(1)
+	go c.serve()
+}
+
+// forget ends a connection. It is the last thing that is done for it, by whoever
+// served it last.
+func (s *Server) forget(c *conn) {
+	defer s.wg.Done()
+	c.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c.id)
 }
 
 // turnAway tells a client why it is not served, if it can hear that before a
@@ -290,5 +302,6 @@ func (s *Server) Stop() {
 func (s *Server) Close() {
 	s.Stop()
 	s.wg.Wait()
+	s.door.loops.wg.Wait()
 	s.patrol.close()
 }

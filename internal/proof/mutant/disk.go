@@ -70,6 +70,7 @@ func shard(name string) Killer    { return Killer{"internal/shard", name} }
 func eval(name string) Killer     { return Killer{"internal/eval", name} }
 func rowcache(name string) Killer { return Killer{"internal/rowcache", name} }
 func server(name string) Killer   { return Killer{"internal/server", name} }
+func command(name string) Killer  { return Killer{"internal/command", name} }
 func cluster(name string) Killer  { return Killer{"internal/cluster", name} }
 func router(name string) Killer   { return Killer{"internal/router", name} }
 func store(name string) Killer    { return Killer{"internal/store", name} }

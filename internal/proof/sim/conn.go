@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -53,9 +54,24 @@ func (n *Network) pair(a, b string) (near, far *Conn) {
 	return near, far
 }
 
+// Fed reports that the node at this end may serve the connection by an event loop.
+// Every second one does, the others have a goroutine for each client.
+func (c *Conn) Fed() bool {
+	var id int
+	_, err := fmt.Sscanf(c.local, "n%d", &id)
+	return err == nil && id%2 == 1
+}
+
+// wakeEvery is how far apart, at least, clients' commands arrive at an event loop:
+// those of several clients arrive at once, as in the real world's wakes.
+const wakeEvery = time.Millisecond
+
 // push sends a segment; mu is held.
 func (s *stream) push(g segment) {
 	g.at = time.Now().Add(s.net.delay(s.from, s.to.local))
+	if s.to.frames == nil && s.to.Fed() {
+		g.at = g.at.Truncate(wakeEvery).Add(wakeEvery)
+	}
 	if g.at.Before(s.last) {
 		g.at = s.last
 	}

@@ -147,7 +147,7 @@ func TestWriteDoesNotWait(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	go func() { near.CloseWrite() }()
+	go func() { _ = near.CloseWrite() }()
 	if n, err := io.Copy(io.Discard, far); err != nil || int(n) != sent {
 		t.Errorf("%d bytes and %v arrived, %d were sent", n, err, sent)
 	}
