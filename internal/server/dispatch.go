@@ -53,6 +53,7 @@ func (c *conn) answer(cmd *command.Command, args [][]byte) {
 	r.Out, r.Proto = c.out.replies, c.session.proto
 	r.handle(cmd, args)
 	c.out.replies, r.Out = c.session.hush(r.Out, at), nil
+	r.args = nil // or it would hold their memory while the client is idle
 	if c.recognize() != "" {
 		c.closed = true // it has given up its login, and is one too many without
 	}

@@ -60,7 +60,7 @@ const (
 	// stayFirst is for how many pipelines a new client stays: many come for one, and
 	// in a flood of them the loop is for the others.
 	stayFirst = 8
-	stayIdle  = time.Second
+	stayIdle  = 100 * time.Millisecond
 	// stayBytes is how much of replies is better left to a goroutine.
 	stayBytes = 64 << 10
 	// turnBytes is about how much a loop reads from a client before it looks at the
