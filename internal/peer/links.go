@@ -170,6 +170,7 @@ func (l *Links) Start() {
 
 // Connect starts to keep connections to a peer.
 func (l *Links) Connect(node cluster.NodeID) {
+	now := l.cfg.Mono() // not under the lock: in a simulation a paused node's clock answers nobody
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || node == l.cfg.Node || l.link(node) != nil {
@@ -179,7 +180,7 @@ func (l *Links) Connect(node cluster.NodeID) {
 	k.senders.Store(int32(classes))
 	k.ctx, k.cancel = context.WithCancel(l.ctx)
 	k.heard.Store(time.Now().UnixNano())
-	k.spoke.Store(int64(l.cfg.Mono()))
+	k.spoke.Store(int64(now))
 	before := l.parting[node]
 	for c := range classes {
 		k.lanes[c] = &lane{tally: &k.tally, wake: make(chan struct{}, 1), knock: make(chan struct{}, 1), max: queueMax[c]}

@@ -485,3 +485,22 @@ func TestStream(t *testing.T) {
 		b.links.Close()
 	})
 }
+
+// A clock may take its time, as that of a paused node in a simulation does: nobody
+// may ask it while others wait for a lock.
+func TestClockIsNotAskedUnderTheLock(t *testing.T) {
+	var l *Links
+	l = New(Config{Node: 1, Mono: func() time.Duration {
+		if !l.mu.TryLock() {
+			t.Error("the clock is asked under the lock of the links")
+			return 0
+		}
+		l.mu.Unlock()
+		return 0
+	}, Dial: func(ctx context.Context, node cluster.NodeID) (net.Conn, error) { return nil, errors.New("nobody there") },
+		Wall: func() int64 { return 0 }})
+	l.Connect(2)
+	l.Silent(2)
+	CountLinks(l)
+	l.Forget(2)
+}

@@ -98,10 +98,11 @@ const lostMax = 1024
 // Asking lists the nodes that have asked this one, which has no replica of the
 // shard, for another in the place of theirs.
 func (o *hosting) Asking(shard cluster.ShardID) (nodes []cluster.NodeID) {
+	now := o.h.cfg.Clock.Mono()
 	o.askers.mu.Lock()
 	defer o.askers.mu.Unlock()
 	for node, at := range o.askers.asked[shard] {
-		if o.h.cfg.Clock.Mono()-at <= askedTicks*o.h.cfg.Tick {
+		if now-at <= askedTicks*o.h.cfg.Tick {
 			nodes = append(nodes, node)
 		}
 	}
