@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/cryptotest"
@@ -14,11 +16,34 @@ import (
 func bubble(t *testing.T, opts Options, f func(t *testing.T, c *Cluster)) {
 	t.Helper()
 	cryptotest.SetGlobalRandom(t, opts.Seed)
+	defer time.AfterFunc(standstill, func() { stoodStill(t.Name()) }).Stop()
 	synctest.Test(t, func(t *testing.T) {
 		c := New(t, opts)
 		defer c.Close()
 		f(t, c)
 	})
+}
+
+// standstill is how long a simulation may take in real time: they take seconds, or
+// some tens on a busy machine with the race detector.
+const standstill = 4 * time.Minute
+
+// stoodStill ends the process with what keeps a simulation's time from going on: a
+// goroutine that waits for a mutex whose holder sleeps is not idle, says synctest,
+// and so nothing wakes the holder. Those that are idle, thousands, are left out.
+func stoodStill(test string) {
+	all := make([]byte, 64<<20)
+	all = all[:runtime.Stack(all, true)]
+	var culprits []string
+	for g := range strings.SplitSeq(string(all), "\n\n") {
+		if head, _, _ := strings.Cut(g, "\n"); strings.Contains(head, "synctest bubble") && !strings.Contains(head, "durable") {
+			culprits = append(culprits, g)
+		}
+		if strings.Contains(g, "(*gate).pass") {
+			culprits = append(culprits, g) // a paused node: it may hold the mutex
+		}
+	}
+	panic(fmt.Sprintf("%s stands still after %v; not idle, or paused:\n%s", test, standstill, strings.Join(culprits, "\n\n")))
 }
 
 // A read behind a write that had nothing to do must not wait until somebody
