@@ -8,6 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/durable"
 )
 
 // The login of a cluster's first user is in one file, which init writes and only
@@ -42,27 +46,8 @@ func newSecret(cluster, user string) (l login, file string, err error) {
 		return l, "", err
 	}
 	l = login{user, strings.ToLower(rand.Text())}
-	temp, err := os.CreateTemp(filepath.Dir(file), cluster+".*")
-	if err != nil {
-		return l, "", err
-	}
-	defer os.Remove(temp.Name()) // which has another name by then, if all went well
-	_, err = fmt.Fprintf(temp, "%s %s\n", l.user, l.password)
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), file)
-	}
-	if err == nil {
-		err = syncFolder(filepath.Dir(file))
-	}
+	err = durable.Replace(vfs.Default, file, fmt.Appendf(nil, "%s %s\n", l.user, l.password), 0o600)
 	return l, file, err
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // readSecret reads a login. A file that others may read is refused: they must be

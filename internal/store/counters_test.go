@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/durable"
 )
 
 // TestIDs checks that ids are not given out twice, over starts, crashes and the
@@ -18,7 +20,7 @@ func TestIDs(t *testing.T) {
 	if err := fs.MkdirAll(testDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := syncDir(fs, "/"); err != nil {
+	if err := durable.SyncDir(fs, "/"); err != nil {
 		t.Fatal(err)
 	}
 	c, err := OpenCounters(testConfig(fs), 5, true)
@@ -225,29 +227,4 @@ func (f *fullFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) 
 		return nil, &os.PathError{Op: "create", Path: name, Err: syscall.EDQUOT}
 	}
 	return f.FS.Create(name, c)
-}
-
-// TestWriteFile crashes before each operation: the file is the old or the new
-// one, and the new one when WriteFile has returned.
-func TestWriteFile(t *testing.T) {
-	mem := vfs.NewCrashableMem()
-	done := false
-	look := func(op, name string) {
-		b, err := readFile(mem.CrashClone(vfs.CrashCloneCfg{}), "/file")
-		if got := string(b); err != nil || got != "old" && got != "new" || done && got != "new" {
-			t.Errorf("crash before %s %s leaves %q, %v", op, name, got, err)
-		}
-	}
-	fs := &hookFS{MemFS: mem, before: look, drop: keepAll}
-	if err := WriteFile(mem, "/file", []byte("old")); err != nil {
-		t.Fatal(err)
-	}
-	if err := WriteFile(fs, "/file", []byte("new")); err != nil {
-		t.Fatal(err)
-	}
-	done = true
-	look("the", "end")
-	if names, _ := mem.List("/"); strings.Join(names, " ") != "file" {
-		t.Errorf("files %v are left", names)
-	}
 }

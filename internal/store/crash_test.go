@@ -17,6 +17,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 	"tutti/internal/keyspace"
 )
 
@@ -322,7 +323,7 @@ func (s *script) close() {
 // run lives a whole life.
 func (s *script) run() {
 	s.ok(s.cfg.FS.MkdirAll(testDir, 0o755))
-	s.ok(syncDir(s.cfg.FS, "/"))
+	s.ok(durable.SyncDir(s.cfg.FS, "/"))
 	s.steps = []shardState{{}}
 	s.step(func(m *shardState) {
 		*m = shardState{front: position{10, 1}, ballot: "1 0", applied: 10, commit: 10}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/durable"
 )
 
 // ErrDamaged says that the stored data lacks or garbles what had been made
@@ -146,10 +148,10 @@ func SetAside(fs vfs.FS, dir string, m Mark) error {
 			return fmt.Errorf("set %s aside: %w", from, err)
 		}
 	}
-	if err := WriteFile(fs, fs.PathJoin(to, whyFile), []byte(m.Why+"\n")); err != nil {
+	if err := durable.Replace(fs, fs.PathJoin(to, whyFile), []byte(m.Why+"\n"), 0); err != nil {
 		return err
 	}
-	return syncDir(fs, dir)
+	return durable.SyncDir(fs, dir)
 }
 
 // Unmark ends a rebuild: the new stores are complete.

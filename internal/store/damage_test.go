@@ -14,6 +14,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 )
 
 func TestDamageOrNot(t *testing.T) {
@@ -44,8 +45,8 @@ func TestSetAsideAnywhere(t *testing.T) {
 	mark := Mark{Generation: 1, Why: "it rotted"}
 	prepare := func() *vfs.MemFS {
 		fs := vfs.NewCrashableMem()
-		if err := errors.Join(MakeDir(fs, "node/log"), MakeDir(fs, "node/state"), WriteFile(fs, "node/log/f", []byte("old log")),
-			WriteFile(fs, "node/state/f", []byte("old state")), WriteFile(fs, "node/vow", []byte("old vow"))); err != nil {
+		if err := errors.Join(MakeDir(fs, "node/log"), MakeDir(fs, "node/state"), durable.Replace(fs, "node/log/f", []byte("old log"), 0),
+			durable.Replace(fs, "node/state/f", []byte("old state"), 0), durable.Replace(fs, "node/vow", []byte("old vow"), 0)); err != nil {
 			t.Fatal(err)
 		}
 		return fs
@@ -60,9 +61,9 @@ func TestSetAsideAnywhere(t *testing.T) {
 			func() error { return SetAside(fs, "node", m) },
 			func() error { return MakeDir(fs, "node/log") },
 			func() error { return MakeDir(fs, "node/state") },
-			func() error { return WriteFile(fs, "node/log/f", []byte("new log")) },
-			func() error { return WriteFile(fs, "node/state/f", []byte("new state")) },
-			func() error { return WriteFile(fs, "node/vow", []byte("new vow")) },
+			func() error { return durable.Replace(fs, "node/log/f", []byte("new log"), 0) },
+			func() error { return durable.Replace(fs, "node/state/f", []byte("new state"), 0) },
+			func() error { return durable.Replace(fs, "node/vow", []byte("new vow"), 0) },
 			func() error { return Unmark(fs, "node") },
 		} {
 			if err := step(); err != nil {
@@ -165,7 +166,7 @@ func TestMarkerOfThePast(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteFile(past, "node/vow", vow); err != nil {
+	if err := durable.Replace(past, "node/vow", vow, 0); err != nil {
 		t.Fatal(err)
 	}
 	log, err := OpenLog(testConfig(past))

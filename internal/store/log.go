@@ -13,6 +13,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 )
 
 // Log is the log store of a node: raft entries and hard states of all shards.
@@ -97,7 +98,7 @@ func OpenLog(cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log store %s: %w", dir, err)
 	}
-	if err := syncDir(cfg.FS, cfg.Dir); err != nil {
+	if err := durable.SyncDir(cfg.FS, cfg.Dir); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -110,23 +111,6 @@ func OpenLog(cfg Config) (*Log, error) {
 		last: make(map[cluster.ShardID]uint64), hard: make(map[cluster.ShardID]*pb.HardState)}
 	go l.run()
 	return l, nil
-}
-
-// syncDir makes the entries of dir durable: a store whose parent folder was
-// never fsynced can vanish whole in a power cut.
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return fmt.Errorf("open folder %s: %w", dir, err)
-	}
-	err = d.Sync()
-	if cerr := d.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("sync folder %s: %w", dir, err)
-	}
-	return nil
 }
 
 // MakeDir makes a folder and those above it, durably.
@@ -142,7 +126,7 @@ func MakeDir(fs vfs.FS, dir string) error {
 		return fmt.Errorf("make folder %s: %w", dir, err)
 	}
 	for _, p := range parents {
-		if err := syncDir(fs, p); err != nil {
+		if err := durable.SyncDir(fs, p); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 )
 
 // testLog is a log store with one shard open, on a disk that can crash.
@@ -28,7 +29,7 @@ type testLog struct {
 // newTestLog creates a log that starts behind entry 10 of term 1.
 func newTestLog(t *testing.T) *testLog {
 	l := &testLog{t: t, fs: vfs.NewCrashableMem()}
-	if err := errors.Join(l.fs.MkdirAll(testDir, 0o755), syncDir(l.fs, "/")); err != nil {
+	if err := errors.Join(l.fs.MkdirAll(testDir, 0o755), durable.SyncDir(l.fs, "/")); err != nil {
 		t.Fatal(err)
 	}
 	log, err := OpenLog(testConfig(l.fs))
@@ -459,7 +460,7 @@ func TestRotInFiles(t *testing.T) {
 		}
 		for range 12 {
 			l.fs = base.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: r})
-			if err := WriteFile(l.fs, name, flip(data, r.IntN(8*len(data)))); err != nil {
+			if err := durable.Replace(l.fs, name, flip(data, r.IntN(8*len(data))), 0); err != nil {
 				t.Fatal(err)
 			}
 			flips++

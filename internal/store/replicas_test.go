@@ -12,6 +12,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 	"tutti/internal/keyspace"
 )
 
@@ -137,7 +138,7 @@ func TestDropCrash(t *testing.T) {
 	outcomes := make(map[string]int)
 	for at := 1; ; at++ {
 		mem := vfs.NewCrashableMem()
-		if err := errors.Join(mem.MkdirAll(testDir, 0o755), syncDir(mem, "/")); err != nil {
+		if err := errors.Join(mem.MkdirAll(testDir, 0o755), durable.SyncDir(mem, "/")); err != nil {
 			t.Fatal(err)
 		}
 		var mu sync.Mutex // guards what follows: several goroutines write

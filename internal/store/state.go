@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 	"tutti/internal/keyspace"
 	"tutti/internal/rowcache"
 )
@@ -70,7 +71,7 @@ func OpenState(cfg Config) (*State, error) {
 		cache.Unref()
 		return nil, fmt.Errorf("open state store %s: %w", dir, err)
 	}
-	if err := syncDir(cfg.FS, cfg.Dir); err != nil {
+	if err := durable.SyncDir(cfg.FS, cfg.Dir); err != nil {
 		db.Close()
 		cache.Unref()
 		return nil, err

@@ -12,13 +12,14 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 	"tutti/internal/keyspace"
 )
 
 // newTestState creates a state store with one shard at entry 10.
 func newTestState(t *testing.T) (*State, *vfs.MemFS) {
 	fs := vfs.NewCrashableMem()
-	if err := errors.Join(fs.MkdirAll(testDir, 0o755), syncDir(fs, "/")); err != nil {
+	if err := errors.Join(fs.MkdirAll(testDir, 0o755), durable.SyncDir(fs, "/")); err != nil {
 		t.Fatal(err)
 	}
 	s := openTestState(t, fs)
@@ -333,7 +334,7 @@ func TestReaderErrors(t *testing.T) {
 		}
 		for bit := 0; bit < 8*len(data); bit += 8*len(data)/40 + 1 {
 			bad := fs.CrashClone(vfs.CrashCloneCfg{})
-			if err := WriteFile(bad, name, flip(data, bit)); err != nil {
+			if err := durable.Replace(bad, name, flip(data, bit), 0); err != nil {
 				t.Fatal(err)
 			}
 			cfg := testConfig(bad)

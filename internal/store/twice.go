@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 )
 
 // A small file that nobody else has is kept in two copies, NAME and NAME.2, so
@@ -64,8 +65,8 @@ func WriteTwice(fs vfs.FS, dir, name string, version uint32, body []byte) error 
 	}
 	data := encodeTwice(name, version, write, body)
 	for _, i := range order {
-		// WriteFile leaves its argument alone, a file system of a test may not.
-		if err := WriteFile(fs, copyName(fs, dir, name, i), bytes.Clone(data)); err != nil {
+		// Replace leaves its argument alone, a file system of a test may not.
+		if err := durable.Replace(fs, copyName(fs, dir, name, i), bytes.Clone(data), 0); err != nil {
 			return err
 		}
 	}
@@ -123,7 +124,7 @@ func RemoveTwice(fs vfs.FS, dir, name string) error {
 			return err
 		}
 	}
-	return syncDir(fs, dir)
+	return durable.SyncDir(fs, dir)
 }
 
 // HasTwice reports whether there is a copy of a small file, good or not.

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files of formats anew")
@@ -26,7 +27,7 @@ func writeTwice(t *testing.T, fs vfs.FS, version uint32, body string) {
 
 func overwriteFile(t *testing.T, fs vfs.FS, name string, data []byte) {
 	t.Helper()
-	if err := WriteFile(fs, name, bytes.Clone(data)); err != nil {
+	if err := durable.Replace(fs, name, bytes.Clone(data), 0); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 )
 
 // A vow says, in a file of its own, what the log store of a node must still
@@ -71,7 +72,7 @@ func openVow(fs vfs.FS, name string, space *Space, fatal func(error)) (*vow, err
 		f.Close()
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if err := syncDir(fs, fs.PathDir(name)); err != nil {
+	if err := durable.SyncDir(fs, fs.PathDir(name)); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 )
 
 const vowName = "node/vow"
@@ -63,7 +64,7 @@ func TestVowAlternates(t *testing.T) {
 		torn := append([]byte(nil), before...)
 		copy(torn[at:], after[at:at+n])
 		whole := string(torn) == string(after)
-		if err := WriteFile(fs, vowName, torn); err != nil { // which may spoil torn
+		if err := durable.Replace(fs, vowName, torn, 0); err != nil { // which may spoil torn
 			t.Fatal(err)
 		}
 		w := &vow{state: make(map[cluster.ShardID]promise)}
@@ -118,7 +119,7 @@ func TestVowDamage(t *testing.T) {
 			for _, age := range c.flip {
 				data = flip(data, 8*(int(v.seq+uint64(age))%2*vowRecord+vowHead+3))
 			}
-			if err := errors.Join(v.close(), WriteFile(fs, vowName, data)); err != nil {
+			if err := errors.Join(v.close(), durable.Replace(fs, vowName, data, 0)); err != nil {
 				t.Fatal(err)
 			}
 			w, err := openVow(fs, vowName, nil, nil)

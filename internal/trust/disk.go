@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/durable"
 )
 
 // fileLenMax is more than any file of ours has.
@@ -79,7 +81,7 @@ func replaceAll(fs vfs.FS, dir string, files []textFile) error {
 	}
 	for _, f := range files {
 		temp := fs.PathJoin(making, f.name)
-		err := writeFile(fs, temp, seal(f.text), f.who)
+		err := durable.Write(fs, temp, seal(f.text), f.who.mode())
 		if err == nil {
 			err = fs.Rename(temp, fs.PathJoin(dir, f.name))
 		}
@@ -90,49 +92,11 @@ func replaceAll(fs vfs.FS, dir string, files []textFile) error {
 	if err := fs.RemoveAll(making); err != nil {
 		return fmt.Errorf("remove %s: %w", making, err)
 	}
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", dir, err)
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.SyncDir(fs, dir)
 }
 
 // makingDir is where files are made; one that a crash has left is used again.
 const makingDir = "trust.new"
-
-// writeFile writes a file durably, without its name in the folder.
-func writeFile(fs vfs.FS, name string, text []byte, who audience) error {
-	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return err
-	}
-	if err = setMode(f, who.mode()); err == nil {
-		if _, err = f.Write(text); err == nil {
-			err = f.Sync()
-		}
-	}
-	return errors.Join(err, f.Close())
-}
-
-// setMode sets the mode of a file that is open, if its file system has modes: a
-// simulated one has none.
-func setMode(f vfs.File, mode fs.FileMode) error {
-	if f, ok := f.(interface{ Chmod(fs.FileMode) error }); ok {
-		return f.Chmod(mode)
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if hasMode(info) {
-		return errors.New("trust: the mode of a file can't be set through this file system")
-	}
-	return nil
-}
-
-// hasMode reports whether a file is one of the operating system, whose mode
-// means something.
-func hasMode(info fs.FileInfo) bool { return info.Sys() != nil }
 
 // loadAll reads files of dir and returns their texts. Of each it takes the first
 // copy, or the second if the first is damaged or gone, and writes a copy that
@@ -191,7 +155,7 @@ func readFile(fs vfs.FS, name string, who audience) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if who == secret && hasMode(info) && info.Mode().Perm()&0o077 != 0 {
+	if who == secret && durable.HasMode(info) && info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%w: %s has %#o", ErrKeyExposed, name, info.Mode().Perm())
 	}
 	b, err := io.ReadAll(io.LimitReader(f, fileLenMax+1))

@@ -12,6 +12,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"tutti/internal/durable"
 )
 
 func TestSaveAndLoad(t *testing.T) {
@@ -224,7 +226,7 @@ func TestFlippedFile(t *testing.T) {
 		}
 		half := b[:len(b)/2]
 		for _, damaged := range []string{name, name + secondCopy} {
-			if err := writeFile(mem, "/n/"+damaged, half, public); err != nil {
+			if err := durable.Write(mem, "/n/"+damaged, half, public.mode()); err != nil {
 				t.Fatal(err)
 			}
 			_, identErr := Load(mem, "/n")
@@ -236,7 +238,7 @@ func TestFlippedFile(t *testing.T) {
 				t.Errorf("%s is not mended: %v", damaged, err)
 			}
 		}
-		if err := errors.Join(writeFile(mem, "/n/"+name, half, public), writeFile(mem, "/n/"+name+secondCopy, half, public)); err != nil {
+		if err := errors.Join(durable.Write(mem, "/n/"+name, half, public.mode()), durable.Write(mem, "/n/"+name+secondCopy, half, public.mode())); err != nil {
 			t.Fatal(err)
 		}
 		_, identErr := Load(mem, "/n")
@@ -244,7 +246,7 @@ func TestFlippedFile(t *testing.T) {
 		if !errors.Is(errors.Join(identErr, requestErr), ErrDamaged) {
 			t.Errorf("half of %s: %v, %v", name, identErr, requestErr)
 		}
-		if err := writeFile(mem, "/n/"+name, b, public); err != nil {
+		if err := durable.Write(mem, "/n/"+name, b, public.mode()); err != nil {
 			t.Fatal(err)
 		}
 	}

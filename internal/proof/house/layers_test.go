@@ -17,7 +17,7 @@ var layers = []struct {
 	may  []string
 	duty string
 }{
-	{"cmd/tutti", []string{"internal/proof/netfault", "internal/shard", "internal/doctor", "internal/trust", "internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
+	{"cmd/tutti", []string{"internal/proof/netfault", "internal/durable", "internal/shard", "internal/doctor", "internal/trust", "internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
 	{"internal/proof/sim", []string{"internal/cluster", "internal/shard", "internal/trust", "internal/proof/action", "internal/proof/check", "internal/proof/respclient", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
 	{"internal/node/nodetest", []string{"internal/trust", "internal/proof/respclient", "internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/doctor", "internal/acl", "internal/resp", "internal/metrics", "internal/web", "internal/meta", "internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/group", "internal/command", "internal/store", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
@@ -36,7 +36,7 @@ var layers = []struct {
 	{"internal/acl", []string{"internal/glob"}, "users, and what they may do"},
 	{"internal/task", []string{"internal/glob", "internal/keyspace"}, "tasks: rows, states, and what a leader remembers of them"},
 	{"internal/glob", nil, "patterns of names"},
-	{"internal/store", []string{"internal/cluster", "internal/keyspace", "internal/rowcache"}, "the disk"},
+	{"internal/store", []string{"internal/cluster", "internal/durable", "internal/keyspace", "internal/rowcache"}, "the disk"},
 	{"internal/rowcache", nil, "the newest values of small rows, in memory"},
 	{"internal/keyspace", nil, "keys and values as rows, transactions over them"},
 	{"internal/peer", []string{"internal/cluster"}, "links between nodes"},
@@ -48,7 +48,8 @@ var layers = []struct {
 	{"internal/histogram", nil, "durations in buckets"},
 	{"internal/resp", nil, "the wire format"},
 	{"internal/rdb", nil, "values of the DUMP format of Redis"},
-	{"internal/trust", []string{"internal/cluster"}, "the identity of nodes"},
+	{"internal/trust", []string{"internal/cluster", "internal/durable"}, "the identity of nodes"},
+	{"internal/durable", nil, "small files that survive power cuts"},
 	{"internal/cluster", nil, "who belongs to the cluster and what lives where"},
 	{"internal/proof/run", []string{"internal/proof/modes", "internal/proof/mutant"}, "runs the scenarios and the mutants"},
 	{"internal/proof/modes", []string{"internal/proof/mutant"}, "what the tests are to show"},

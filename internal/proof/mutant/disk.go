@@ -14,8 +14,9 @@ func disk() []Mutant {
 			l.do(&Append{Shard: shard, Hard: hs, Sync: true})`, ``,
 		}}},
 		{"forget-parent-fsync", "a folder in which files were made is not fsynced", store("TestCreateIsDurable"), []Edit{{
-			"internal/store/log.go", `
-			err = d.Sync()`, ``,
+			"internal/durable/durable.go", `
+				err = errors.Join(d.Sync(), d.Close())`, `
+				err = d.Close()`,
 		}}},
 		{"skip-ballot-vow", "a vote is answered before it is vowed for", store("TestVowKeepsVotes"), []Edit{{
 			"internal/store/log.go", `
