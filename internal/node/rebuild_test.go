@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 	"tutti/internal/store"
 )
 
@@ -54,7 +55,7 @@ func cutLog(t *testing.T, fs *vfs.MemFS) {
 	names, err := fs.List("/n1/log")
 	for _, name := range names {
 		if err == nil && strings.HasSuffix(name, ".log") {
-			err = store.WriteFile(fs, "/n1/log/"+name, nil)
+			err = durable.Replace(fs, "/n1/log/"+name, nil, 0)
 		}
 	}
 	if err != nil {
@@ -119,7 +120,7 @@ func TestGoneIsRefused(t *testing.T) {
 func rot(t *testing.T, fs vfs.FS, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		if err := store.WriteFile(fs, "/n1/"+name, make([]byte, 28)); err != nil {
+		if err := durable.Replace(fs, "/n1/"+name, make([]byte, 28), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
