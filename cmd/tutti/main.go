@@ -46,7 +46,7 @@ func rootCommand(args []string) *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(), devCommand(), initCommand(), joinCommand(), leaveCommand(), startCommand(), tokenCommand(), certCommand(), statusCommand(),
+	root.AddCommand(demoCommand(), devCommand(), initCommand(), joinCommand(), leaveCommand(), startCommand(), tokenCommand(), certCommand(), statusCommand(), whyCommand(),
 		nodeCommand(), userCommand(), runCommand(), jobCommand(), taskCommand(), queueCommand(), doctorCommand(), recoverCommand(), cliCommand(), versionCommand())
 	whole := root.HelpFunc()
 	root.SetHelpFunc(func(c *cobra.Command, args []string) {
@@ -71,7 +71,7 @@ Usage:
 
   Try      demo · dev
   Start    init · join · start · leave
-  Look     status · doctor · version
+  Look     status · why · doctor · version
   Data     cli
   Compute  run · job · task · queue
   Operate  node · user · token · cert · recover

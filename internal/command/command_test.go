@@ -110,7 +110,7 @@ func (b *bench) eval(tx *keyspace.Tx, line string) string {
 	if cmd == nil {
 		return "(error) " + text
 	}
-	c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, DB: b.logic, Args: args, Tasks: b.tasks}
+	c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, DB: b.logic, Args: args, Office: Office{Tasks: b.tasks}}
 	c.Run(cmd)
 	v, err := resp.ReadValue(bufio.NewReader(bytes.NewReader(c.Out)))
 	if err != nil {
@@ -131,7 +131,7 @@ func (b *bench) endEarly(line string) {
 	for n := 1; n < 200; n++ {
 		tx := b.begin()
 		tx.Allow(n)
-		c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, DB: b.logic, Args: args, Tasks: b.tasks}
+		c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, DB: b.logic, Args: args, Office: Office{Tasks: b.tasks}}
 		c.Run(cmd)
 		switch over := tx.Steps() > n; {
 		case !over && tx.Err() == nil:

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"tutti/internal/acl"
 	"tutti/internal/keyspace"
@@ -54,10 +55,19 @@ type Ctx struct {
 	DB          uint8
 	Args        [][]byte // Args[0] is the name. Not to be changed or kept.
 	Users       UserRules
-	// Tasks is what the leader remembers of tasks; nil: they can't be changed here.
-	Tasks *task.Lead
+	Office
 
 	progress
+}
+
+// Office is what is known only where a shard is led, and only in its loop.
+type Office struct {
+	// Tasks is what the leader remembers of tasks; nil: they can't be changed here.
+	Tasks *task.Lead
+	Term  uint64        // 0: not known here
+	Led   time.Duration // for how long the term has been led
+	// Waiters tells how many commands wait for a topic; nil: not known here.
+	Waiters func(topic []byte) int
 }
 
 // progress is how far the command has come, and whether others depend on it.

@@ -74,7 +74,7 @@ func FuzzCommands(f *testing.F) {
 			if cmd == nil || cmd.Run == nil {
 				continue
 			}
-			c := &Ctx{Writer: resp.Writer{Proto: 2}, Tx: tx, Args: args, Tasks: b.tasks}
+			c := &Ctx{Writer: resp.Writer{Proto: 2}, Tx: tx, Args: args, Office: Office{Tasks: b.tasks}}
 			if three {
 				c.Proto = 3
 			}

@@ -121,7 +121,7 @@ func (b *bench) spoiledRun(what, line string) (code string) {
 	if cmd == nil {
 		b.t.Fatal(text)
 	}
-	c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, Args: args, Tasks: b.tasks}
+	c := &Ctx{Writer: resp.Writer{Proto: b.proto}, Tx: tx, Args: args, Office: Office{Tasks: b.tasks}}
 	defer func() {
 		if p := recover(); p != nil {
 			b.t.Fatalf("%s: panic: %v", what, p)

@@ -314,6 +314,6 @@ func numKeys(at int, before ...int) Keys {
 func families() [][]Command {
 	return [][]Command{
 		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands,
-		connectionCommands, serverCommands, metaCommands, userCommands, clusterCommands, sentinelCommands, scriptingCommands, transactionCommands, taskCommands,
+		connectionCommands, serverCommands, metaCommands, userCommands, clusterCommands, sentinelCommands, scriptingCommands, transactionCommands, taskCommands, whyCommands,
 	}
 }

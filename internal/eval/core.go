@@ -67,6 +67,8 @@ type Config struct {
 	Unreadable func(err *keyspace.RowError)
 	// Found takes note of what commands found. Nil: nobody does.
 	Found func(keyspace.Finds)
+	// Began is when the leader began to lead, by the clock of Input.Mono.
+	Began time.Duration
 }
 
 // Core evaluates. It has no goroutine, clock or I/O of its own: the state it
@@ -83,12 +85,14 @@ type Core struct {
 	out      int          // bytes of replies of the last batch, the guess for the next
 	waiting
 	awaited func(topic []byte) bool // of waiting
+	waiters func(topic []byte) int  // of waiting
 }
 
 // New returns the core of a new leader, whose applied state is what v shows.
 func New(cfg Config, v *store.View) (*Core, error) {
 	c := &Core{cfg: cfg, waiting: newWaiting(), tasks: task.NewLead()}
 	c.awaited = c.waiting.registry.Awaited
+	c.waiters = c.waiting.registry.Waiting
 	var err error
 	c.sessions, err = loadSessions(cfg.Shard, v, c.waiting.load)
 	return c, err
@@ -146,7 +150,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		}
 	}
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: tx}
-	ctx := command.Ctx{Tx: tx, Users: c.userRules(), Tasks: c.tasks}
+	ctx := command.Ctx{Tx: tx, Users: c.userRules(), Office: command.Office{Tasks: c.tasks, Term: in.Term, Led: in.Mono - c.cfg.Began, Waiters: c.waiters}}
 	ctx.Out = make([]byte, 0, c.out+256)
 	c.serve(b, in, 0)
 	n := 0

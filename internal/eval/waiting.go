@@ -211,7 +211,7 @@ func (c *Core) serveOne(b *Batch, in Input, x *waiter.Waiter) (r Late, waits boo
 		return r, false
 	}
 	ctx := &c.waiting.ctx
-	*ctx = command.Ctx{Tx: tx, Users: c.userRules(), Tasks: c.tasks}
+	*ctx = command.Ctx{Tx: tx, Users: c.userRules(), Office: command.Office{Tasks: c.tasks}}
 	ctx.Waited = true
 	before := tx.Writes()
 	replies, strayed := c.commands(ctx, g, &in.Owned, in.Shortage, manner{wait: func([][]byte) { waits = true }})

@@ -112,14 +112,14 @@ func (n *Node) Verdict(ctx context.Context, maxAge time.Duration) (Verdict, erro
 
 // presence is what clients are told of nodes and replicas.
 func (n *Node) presence(ctx context.Context) server.Presence {
-	p := server.Presence{Silent: make(map[cluster.NodeID]bool)}
+	p := server.Presence{Silent: make(map[cluster.NodeID]bool), SilentFor: make(map[cluster.NodeID]time.Duration)}
 	f := n.survey.get(ctx, presenceAge)
 	if f == nil {
 		return p // the node stops
 	}
 	for _, x := range n.evidence(f).members() {
 		if x.presence == Silent {
-			p.Silent[x.id] = true
+			p.Silent[x.id], p.SilentFor[x.id] = true, x.silent
 		}
 	}
 	p.Leads = f.leads

@@ -38,6 +38,7 @@ func adminHandlers() map[string]handler {
 		"debug":            debug,
 		"tutti.doctor":     doctor,
 		"tutti.status":     status,
+		"tutti.why":        why,
 		"tutti.cert|renew": renewCerts,
 		"module|list":      func(r *request, _ [][]byte) { r.Array(0) },
 		"module|help":      help,

@@ -276,6 +276,7 @@ func TestRightsToOtherKeys(t *testing.T) {
 		{"bob", "ACL WHOAMI", ""},
 		{"bob", "TUTTI.MAP", no("bob", "tutti.map")},
 		{"bob", "TUTTI.STATUS", no("bob", "tutti.status")},
+		{"bob", "TUTTI.INSPECT shown:1", "ERR TUTTI.INSPECT is what nodes say to each other. Not applied."},
 		{"bob", "TUTTI.USER SET bob allkeys", "ERR TUTTI.USER SET is what nodes say to each other. Not applied."},
 		{"bob", "TUTTI.FENCE 99", "ERR TUTTI.FENCE is what nodes say to each other. Not applied."},
 		// As Redis has it, these take the right to the command only.

@@ -14,6 +14,8 @@ import (
 type Presence struct {
 	// Silent has the nodes that have not answered for more than a second.
 	Silent map[cluster.NodeID]bool
+	// SilentFor is for how long.
+	SilentFor map[cluster.NodeID]time.Duration
 	// Leads has what the leaders that answer know of the replicas of their shards.
 	Leads map[cluster.ShardID]shard.Standing
 }

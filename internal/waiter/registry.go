@@ -54,6 +54,14 @@ func (r *Registry) Len() int { return len(r.byID) }
 // Awaited reports whether somebody waits for a topic.
 func (r *Registry) Awaited(topic []byte) bool { return len(r.lines[string(topic)]) > 0 }
 
+// Waiting is how many wait for a topic.
+func (r *Registry) Waiting(topic []byte) (n int) {
+	for _, kind := range r.lines[string(topic)] {
+		n += len(kind.list)
+	}
+	return n
+}
+
 // Topics lists the topics that somebody waits for and of which want is true.
 func (r *Registry) Topics(want func(topic string) bool) []string {
 	var list []string
