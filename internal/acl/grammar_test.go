@@ -225,7 +225,7 @@ func FuzzRules(f *testing.F) {
 		for _, cmd := range []string{"get", "config|get", "select"} {
 			c := table.Find([]byte(cmd))
 			args := [][]byte{[]byte("X"), []byte("0"), []byte("a")}
-			if a, b := u.Check(c.ID(), false, args, nil), again.Check(c.ID(), false, args, nil); a != b {
+			if a, b := u.Check(c.ID(), false, args, nil, acl.Channels{}), again.Check(c.ID(), false, args, nil, acl.Channels{}); a != b {
 				t.Fatalf("%q: %v, restored %v", u, a, b)
 			}
 		}

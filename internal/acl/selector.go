@@ -41,6 +41,13 @@ type Key struct {
 	Right Right
 }
 
+// Channels are those among the arguments of a command, from First up to End, or
+// patterns of channels.
+type Channels struct {
+	First, End int
+	Patterns   bool
+}
+
 // keyPattern is a pattern of keys and what may be done to them.
 type keyPattern struct {
 	pattern string
@@ -298,19 +305,29 @@ func (s *selector) all() []string {
 func (s *selector) everything() bool { return s.every && s.allKeys && s.allChannels }
 
 // check looks at one command; see User.Check.
-func (s *selector) check(id int, free bool, args [][]byte, keys []Key) Denial {
+func (s *selector) check(id int, free bool, args [][]byte, keys []Key, channels Channels) Denial {
 	if !free && !s.every && !s.bits.has(id) && !s.firstArgAllowed(id, args) {
 		return Denial{Why: DeniedCommand}
 	}
-	if s.allKeys {
-		return Denial{}
-	}
 	for _, k := range keys {
-		if !s.key(args[k.At], k.Right) {
+		if !s.allKeys && !s.key(args[k.At], k.Right) {
 			return Denial{Why: DeniedKey, At: k.At}
 		}
 	}
+	for at := channels.First; at < channels.End; at++ {
+		if !s.channel(args[at], channels.Patterns) {
+			return Denial{Why: DeniedChannel, At: at}
+		}
+	}
 	return Denial{}
+}
+
+// channel reports whether the selector allows a channel. A pattern is allowed only if
+// it is one of the selector's own: what else it matches is not known.
+func (s *selector) channel(name []byte, pattern bool) bool {
+	return s.allChannels || slices.ContainsFunc(s.channels, func(own string) bool {
+		return pattern && own == string(name) || !pattern && glob.Match([]byte(own), name)
+	})
 }
 
 func (s *selector) firstArgAllowed(id int, args [][]byte) bool {

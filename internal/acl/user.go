@@ -326,6 +326,7 @@ const (
 	Allowed Why = iota
 	DeniedCommand
 	DeniedKey
+	DeniedChannel
 )
 
 // Denial is why a user may not execute a command, and which argument is to blame.
@@ -335,14 +336,14 @@ type Denial struct {
 }
 
 // Check looks whether the user may execute the command of this id. free says that
-// anybody may, so that only its keys are looked at. keys are those in args.
-func (u *User) Check(id int, free bool, args [][]byte, keys []Key) Denial {
+// anybody may, so that only its keys are looked at. keys and channels are those in args.
+func (u *User) Check(id int, free bool, args [][]byte, keys []Key, channels Channels) Denial {
 	if u.everything {
 		return Denial{}
 	}
 	worst := Denial{Why: DeniedCommand}
 	for _, s := range u.selectors {
-		d := s.check(id, free, args, keys)
+		d := s.check(id, free, args, keys, channels)
 		if d.Why == Allowed {
 			return d
 		}
@@ -357,6 +358,11 @@ func (u *User) Check(id int, free bool, args [][]byte, keys []Key) Denial {
 // key there is.
 func (u *User) ReadsAll(id int, args [][]byte, keys []Key) bool {
 	return slices.ContainsFunc(u.selectors, func(s *selector) bool {
-		return s.readsAll() && s.check(id, false, args, keys).Why == Allowed
+		return s.readsAll() && s.check(id, false, args, keys, Channels{}).Why == Allowed
 	})
+}
+
+// Hears reports whether the user may subscribe to a channel, or to a pattern.
+func (u *User) Hears(name []byte, pattern bool) bool {
+	return slices.ContainsFunc(u.selectors, func(s *selector) bool { return s.channel(name, pattern) })
 }

@@ -28,7 +28,7 @@ func check(t testing.TB, table *command.Table, u *acl.User, line string) acl.Den
 	if cmd == nil {
 		t.Fatalf("%s: %s", line, text)
 	}
-	return u.Check(cmd.ID(), cmd.Flags&command.NoAuth != 0, args, cmd.KeyRights(nil, args))
+	return u.Check(cmd.ID(), cmd.Flags&command.NoAuth != 0, args, cmd.KeyRights(nil, args), cmd.ChannelRights(args))
 }
 
 func TestCheck(t *testing.T) {
@@ -155,7 +155,7 @@ func BenchmarkCheck(b *testing.B) {
 					continue
 				}
 				var buf [8]acl.Key
-				if d := u.Check(get.ID(), false, args, get.KeyRights(buf[:0], args)); d.Why != acl.Allowed {
+				if d := u.Check(get.ID(), false, args, get.KeyRights(buf[:0], args), acl.Channels{}); d.Why != acl.Allowed {
 					b.Fatal(d)
 				}
 			}

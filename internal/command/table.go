@@ -110,7 +110,9 @@ type Command struct {
 	Where Where
 	Flags Flags
 	Keys  Keys
-	Group string // as in COMMAND DOCS: string, generic, hash, …
+	// Channels are the arguments that name channels a user needs a right to.
+	Channels Channels
+	Group    string // as in COMMAND DOCS: string, generic, hash, …
 	// Categories are ACL categories beyond those that Group and Flags imply.
 	Categories []string
 	Syntax     string // the arguments, as documentation shows them
@@ -314,6 +316,7 @@ func numKeys(at int, before ...int) Keys {
 func families() [][]Command {
 	return [][]Command{
 		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands,
-		connectionCommands, serverCommands, metaCommands, userCommands, clusterCommands, sentinelCommands, scriptingCommands, transactionCommands, taskCommands, whyCommands,
+		connectionCommands, serverCommands, metaCommands, userCommands, clusterCommands, sentinelCommands, pubsubCommands, scriptingCommands,
+		transactionCommands, taskCommands, whyCommands,
 	}
 }

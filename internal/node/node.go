@@ -20,6 +20,7 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/peer"
+	"tutti/internal/pubsub"
 	"tutti/internal/router"
 	"tutti/internal/server"
 	"tutti/internal/shard"
@@ -81,7 +82,7 @@ type Node struct {
 	users  *userKeeper
 	watch  *deadWatch
 	disk
-	links  *peer.Links
+	network
 	host   *shard.Host
 	router *router.Router
 	server *server.Server
@@ -96,6 +97,12 @@ type Node struct {
 	serves bool          // Open has succeeded
 	damage error         // found before that, on some other goroutine
 	aside  []store.Aside // damaged data of earlier generations
+}
+
+// network is what a node has between it and the others.
+type network struct {
+	links *peer.Links
+	hub   *pubsub.Hub // of the clients' messages
 }
 
 // disk is what a node has open in its folder.
@@ -241,6 +248,7 @@ func (n *Node) openMap() error {
 func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 	n.host.LinkChanged(node, up)
 	n.router.LinkChanged(node, up)
+	n.hub.LinkChanged(node, up)
 	if up {
 		n.keeper.linkUp(node)
 		n.users.linkUp(node)
@@ -335,6 +343,8 @@ func (n *Node) openLinks(l net.Listener) error {
 			n.fatal(err)
 		}
 	})
+	n.hub = newMessages(n)
+	n.hub.Run()
 	return nil
 }
 
@@ -430,7 +440,8 @@ func newServer(n *Node) *server.Server {
 	info.Map, info.Client, info.Rows = n.maps, n.self.Client, n.state.Rows
 	s := server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
-		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy, ClientBytesMax: clientBytes()})
+		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy, ClientBytesMax: clientBytes(),
+		Messages: n.hub})
 	s.SetDrained(refusal(n.maps.Map(), n.self.Node))
 	return s
 }
@@ -520,6 +531,9 @@ func (n *Node) Close() error {
 	}
 	if n.space != nil {
 		n.space.Close() // or a loop may wait for room for ever
+	}
+	if n.hub != nil {
+		n.hub.Close()
 	}
 	if n.host != nil {
 		n.host.Close() // answers the reads that connections wait for

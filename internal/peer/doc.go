@@ -28,6 +28,7 @@
 //	64…65   the map, see package node
 //	80…82   what replicas have confirmed, and starts that are refused, see package node
 //	83…84   ways to a majority, see package shard
+//	96…99   messages and who wants them, see package pubsub
 //
 // # Versions
 //

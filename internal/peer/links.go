@@ -261,7 +261,13 @@ func (l *Links) link(node cluster.NodeID) *link { return (*l.links.Load())[node]
 // Send queues a frame whose payload build appends, and reports whether it was
 // queued. It never blocks.
 func (l *Links) Send(to cluster.NodeID, class Class, kind Kind, build func(dst []byte) []byte) bool {
-	q := l.queue(to, class, kind, build)
+	return Offer(l, to, class, kind, math.MaxInt, build)
+}
+
+// Offer is Send for what had better be lost than wait behind more than waitingMax
+// bytes.
+func Offer(l *Links, to cluster.NodeID, class Class, kind Kind, waitingMax int, build func(dst []byte) []byte) bool {
+	q := l.queue(to, class, kind, waitingMax, build)
 	if q == nil {
 		return false
 	}
@@ -271,10 +277,10 @@ func (l *Links) Send(to cluster.NodeID, class Class, kind Kind, build func(dst [
 
 // Queue is Send for an event loop that calls Flush at the end of its cycle.
 func (l *Links) Queue(to cluster.NodeID, class Class, kind Kind, build func(dst []byte) []byte) bool {
-	return l.queue(to, class, kind, build) != nil
+	return l.queue(to, class, kind, math.MaxInt, build) != nil
 }
 
-func (l *Links) queue(to cluster.NodeID, class Class, kind Kind, build func(dst []byte) []byte) *lane {
+func (l *Links) queue(to cluster.NodeID, class Class, kind Kind, waitingMax int, build func(dst []byte) []byte) *lane {
 	k := l.link(to)
 	if k == nil {
 		return nil
@@ -286,7 +292,7 @@ func (l *Links) queue(to cluster.NodeID, class Class, kind Kind, build func(dst 
 		q.tally.lostDown.Add(1)
 		return nil
 	}
-	if len(q.buf) > q.max {
+	if len(q.buf) > min(q.max, waitingMax) {
 		q.tally.lostFull.Add(1)
 		return nil
 	}

@@ -318,7 +318,7 @@ func aclDryrun(r *request, args [][]byte) {
 		r.Error(text)
 		return
 	}
-	if d := u.Check(cmd.ID(), cmd.Flags&command.NoAuth != 0, cmd.Keys.KeyNames(args), cmd.KeyRights(nil, args)); d.Why != acl.Allowed {
+	if d := u.Check(cmd.ID(), cmd.Flags&command.NoAuth != 0, cmd.Keys.KeyNames(args), cmd.KeyRights(nil, args), cmd.ChannelRights(args)); d.Why != acl.Allowed {
 		r.BulkString(deniedText(u, cmd, args, d))
 		return
 	}

@@ -147,6 +147,9 @@ func clientUnblock(r *request, args [][]byte) {
 func (c *conn) line(args [][]byte) string {
 	now := time.Now()
 	flags := ""
+	if c.face.listens() {
+		flags += "P"
+	}
 	if c.face.blocked.Load() {
 		flags += "b"
 	}
@@ -164,11 +167,12 @@ func (c *conn) line(args [][]byte) string {
 	}
 	idle := now.Sub(time.Unix(0, c.face.lastAt.Load()))
 	query := encodedLen(args)
+	channels, patterns, shardChannels := c.face.subscriptions()
 	pushes, pushBytes := c.out.waiting()
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d "+
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d "+
 		"qbuf=%d qbuf-free=0 argv-mem=%d multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
 		c.id, c.nc.RemoteAddr().String(), c.nc.LocalAddr().String(), c.id, *c.face.name.Load(), int64(now.Sub(c.born)/time.Second), int64(max(idle, 0)/time.Second), flags,
-		c.face.db.Load(), c.face.queued.Load(), query, query, pushes, pushBytes, int64(query)+pushBytes, c.lastName(), c.face.user.Load().Name, c.face.proto.Load(), *c.face.libName.Load(), *c.face.libVer.Load())
+		c.face.db.Load(), channels, patterns, shardChannels, c.face.queued.Load(), query, query, pushes, pushBytes, int64(query)+pushBytes, c.lastName(), c.face.user.Load().Name, c.face.proto.Load(), *c.face.libName.Load(), *c.face.libVer.Load())
 }
 
 // remote returns the address of the client, local the one it called.
@@ -198,12 +202,12 @@ func clientList(r *request, args [][]byte) {
 	switch {
 	case len(args) == 2:
 	case len(args) == 4 && resp.IsWord(args[2], "TYPE"):
-		normal, ok := clientType(args[3])
+		ofType, ok := clientType(args[3])
 		if !ok {
 			r.Error("ERR Unknown client type '" + string(args[3]) + "'")
 			return
 		}
-		wanted = func(*conn) bool { return normal }
+		wanted = ofType
 	case len(args) > 3 && resp.IsWord(args[2], "ID"):
 		ids := make(map[uint64]bool)
 		for _, a := range args[3:] {
@@ -232,15 +236,17 @@ func clientList(r *request, args [][]byte) {
 	r.Verbatim(text.String())
 }
 
-// clientType parses a type of clients; all there are yet are normal.
-func clientType(arg []byte) (normal, ok bool) {
+// clientType parses a type of clients; nodes are none.
+func clientType(arg []byte) (is func(o *conn) bool, ok bool) {
 	switch strings.ToLower(string(arg)) {
 	case "normal":
-		return true, true
-	case "master", "slave", "replica", "pubsub":
-		return false, true
+		return func(o *conn) bool { return !o.face.listens() }, true
+	case "pubsub":
+		return func(o *conn) bool { return o.face.listens() }, true
+	case "master", "slave", "replica":
+		return func(*conn) bool { return false }, true
 	}
-	return false, false
+	return nil, false
 }
 
 func clientID(arg []byte) (uint64, bool) {
@@ -285,11 +291,11 @@ func (r *request) killFilter(options [][]byte) (passes func(o *conn) bool, ok bo
 			}
 			test = func(o *conn) bool { return o.id == id }
 		case resp.IsWord(options[i], "TYPE"):
-			normal, valid := clientType(value)
+			ofType, valid := clientType(value)
 			if !valid {
 				text = "ERR Unknown client type '" + string(value) + "'"
 			}
-			test = func(*conn) bool { return normal }
+			test = ofType
 		case resp.IsWord(options[i], "ADDR"):
 			addr := string(value)
 			test = func(o *conn) bool { return o.nc.RemoteAddr().String() == addr }

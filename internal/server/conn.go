@@ -39,6 +39,8 @@ type conn struct {
 	admission
 	seat seat
 
+	listening listening
+
 	closed bool          // close after the replies have been written
 	wait   patience      // how a command waits
 	gone   chan struct{} // closed when there is nobody to answer any more
@@ -85,6 +87,7 @@ func (c *conn) serve() {
 func (c *conn) close() {
 	c.goOnce.Do(func() { close(c.gone) })
 	c.session.endMulti()
+	c.listening.end(c.s.cfg.Messages)
 	c.in.held.release()
 	c.unsent.release()
 	c.nc.Close()
@@ -137,11 +140,6 @@ func (c *conn) write() bool {
 	}
 	return true
 }
-
-// push sends a message that the client did not ask for: one whole RESP value,
-// which must not change any more. It may be called on any goroutine and does not
-// wait: a client that does not take its messages is cut off.
-func (c *conn) push(frame []byte) { c.out.push(frame) }
 
 // linger takes what the client is still sending before the connection closes:
 // closing with bytes unread resets it, and the client might lose the answer

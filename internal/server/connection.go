@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strconv"
 
 	"tutti/internal/command"
@@ -15,6 +16,13 @@ func connectionHandlers() map[string]handler {
 }
 
 func ping(r *request, args [][]byte) {
+	switch n := len(args); {
+	case n <= 2 && r.c.session.onlyListens(): // it looks like a message then
+		r.Array(2)
+		r.BulkString("pong")
+		r.Bulk(slices.Concat(args[1:]...))
+		return
+	}
 	switch len(args) {
 	case 1:
 		r.Simple("PONG")

@@ -99,7 +99,7 @@ func (s *Server) Counts() Counts {
 	for i := range st.rejected {
 		c.Rejected = append(c.Rejected, ReasonCount{rejectionNames[i], st.rejected[i].Load()})
 	}
-	for _, why := range []acl.Why{acl.DeniedCommand, acl.DeniedKey} {
+	for _, why := range []acl.Why{acl.DeniedCommand, acl.DeniedKey, acl.DeniedChannel} {
 		c.Denied = append(c.Denied, ReasonCount{denial{why: why}.reason(), s.logs.denied.count(why)})
 	}
 	for i := range st.durations {

@@ -102,6 +102,8 @@ func (e denial) reason() string {
 	switch e.why {
 	case acl.DeniedKey:
 		return "key"
+	case acl.DeniedChannel:
+		return "channel"
 	case deniedLogin:
 		return "auth"
 	}

@@ -21,7 +21,7 @@ func (c *conn) dispatch(args [][]byte) {
 	}
 	c.face.lastCmd.Store(&cmd.Name)
 	c.seat.stays(cmd, args)
-	if c.surplus(cmd) || !c.permitted(cmd, args) || c.misplaced(cmd) {
+	if c.surplus(cmd) || !c.permitted(cmd, args) || outOfPlace(c, cmd, args) || c.misplaced(cmd) {
 		return
 	}
 	if c.hold(cmd); c.closed {
@@ -50,8 +50,11 @@ func (c *conn) answer(cmd *command.Command, args [][]byte) {
 		return
 	}
 	at, r := len(c.out.replies), &c.request
-	r.Out, r.Proto = c.out.replies, c.session.proto
+	r.Out, r.Proto, r.loud = c.out.replies, c.session.proto, false
 	r.handle(cmd, args)
+	if r.loud {
+		at = len(r.Out)
+	}
 	c.out.replies, r.Out = c.session.hush(r.Out, at), nil
 	r.args = nil // or it would hold their memory while the client is idle
 	if c.recognize() != "" {

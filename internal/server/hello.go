@@ -61,6 +61,9 @@ func hello(r *request, args [][]byte) {
 	if named {
 		r.c.face.name.Store(&name)
 	}
+	if proto != r.c.session.proto {
+		r.Out = r.c.out.speak(proto, r.Out)
+	}
 	r.c.session.setProto(proto)
 	r.Proto = proto
 	r.describeServer()
@@ -85,6 +88,8 @@ func (r *request) describeServer() {
 // reset brings the connection back to how it began, but for its id and what it
 // told of its client library.
 func reset(r *request, _ [][]byte) {
+	r.c.listening.end(r.s.cfg.Messages)
+	r.Out = r.c.out.speak(2, r.Out)
 	r.c.session.reset(r.s.cfg.Users.Set())
 	r.Proto = r.c.session.proto
 	r.Simple("RESET")

@@ -13,6 +13,7 @@ import (
 	"tutti/internal/acl"
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
+	"tutti/internal/pubsub"
 	"tutti/internal/rowcache"
 )
 
@@ -242,17 +243,20 @@ func infoStats(s *Server, w *infoWriter) {
 	w.field("keyspace_hits", found.Hits)
 	w.field("keyspace_misses", found.Misses)
 	for _, name := range []string{"sync_full", "sync_partial_ok", "sync_partial_err", "evicted_keys", "evicted_clients",
-		"pubsub_channels", "pubsub_patterns", "latest_fork_usec", "total_forks"} {
+		"latest_fork_usec", "total_forks"} {
 		w.field(name, 0)
 	}
+	messages := s.cfg.Messages.Counts()
+	w.field("pubsub_channels", messages.Here[pubsub.Channel])
+	w.field("pubsub_patterns", messages.Here[pubsub.Pattern])
+	w.field("pubsubshard_channels", messages.Here[pubsub.ShardChannel])
 	w.field("total_error_replies", stats.errors.Load())
 	for _, d := range []struct {
 		name string
 		why  acl.Why
-	}{{"auth", deniedLogin}, {"cmd", acl.DeniedCommand}, {"key", acl.DeniedKey}} {
+	}{{"auth", deniedLogin}, {"cmd", acl.DeniedCommand}, {"key", acl.DeniedKey}, {"channel", acl.DeniedChannel}} {
 		w.field("acl_access_denied_"+d.name, s.logs.denied.count(d.why))
 	}
-	w.field("acl_access_denied_channel", 0)
 }
 
 // infoReplication lists the other nodes that have copies of what this one serves,

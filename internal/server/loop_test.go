@@ -165,7 +165,7 @@ func TestPushToAClientOfALoop(t *testing.T) {
 		s := newTestServer(t)
 		client, r, c := dialLoop(t, s)
 		defer client.Close()
-		go c.push(message(1, 1))
+		go c.out.push(raw(message(1, 1)))
 		if got := answers(t, r, 1); got != "1) (integer) 1\n2) (integer) 1" {
 			t.Errorf("got %s", got)
 		}

@@ -283,6 +283,7 @@ func (t *transaction) evaluate(tx eval.Reads) (failed bool) {
 // itself.
 func (r *request) answerExec(m *multi, evaluated []pending) {
 	r.Array(len(m.queue))
+	r.inExec = true
 	for i := range m.queue {
 		p := &m.queue[i]
 		if p.denied != "" {
@@ -296,4 +297,5 @@ func (r *request) answerExec(m *multi, evaluated []pending) {
 		}
 		r.handle(p.cmd, p.args)
 	}
+	r.inExec = false
 }

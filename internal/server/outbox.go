@@ -82,6 +82,7 @@ type outbox struct {
 	writing bool       // the writer is at work
 	held    bool       // commands are being executed
 	closed  bool
+	proto   int       // of messages that are pushed
 	pushes  [][]byte  // each one whole message
 	bytes   int64     // of pushes that wait or are being written
 	crowded time.Time // since when bytes exceed the soft bound; zero: they don't
@@ -89,7 +90,7 @@ type outbox struct {
 }
 
 func (o *outbox) init(s *Server, nc net.Conn, cut func(why error)) {
-	o.s, o.nc, o.cut = s, nc, cut
+	o.s, o.nc, o.cut, o.proto = s, nc, cut, 2
 	o.turn.L = &o.mu
 }
 
@@ -157,20 +158,49 @@ func (o *outbox) flushNow(to socket) (done bool, err error) {
 	return false, err
 }
 
-// push adds a message, which must not change any more.
-func (o *outbox) push(message []byte) {
-	if !o.add(message) {
+// pushed is a message that a client did not ask for: one whole RESP value in the
+// protocol that it speaks, which must not change any more.
+type pushed interface{ Encode(proto int) []byte }
+
+// push adds a message. It may be called on any goroutine and does not wait: a client
+// that does not take its messages is cut off.
+func (o *outbox) push(m pushed) {
+	if !o.add(m) {
 		o.cut(errSlow)
 	}
 }
 
+// overtake moves the pushes that wait before the next reply: behind it the client
+// would not understand them.
+func (o *outbox) overtake(replies []byte) []byte { return o.speak(0, replies) }
+
+// speak is overtake, and has messages encoded for another protocol from now on. 0: for
+// the same.
+func (o *outbox) speak(proto int, replies []byte) []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if proto != 0 {
+		o.proto = proto
+	}
+	for o.writing {
+		o.turn.Wait()
+	}
+	for _, p := range o.pushes {
+		replies = append(replies, p...)
+		o.bytes -= int64(len(p))
+	}
+	o.pushes = nil
+	return replies
+}
+
 // add reports whether the client still takes its messages.
-func (o *outbox) add(message []byte) bool {
+func (o *outbox) add(m pushed) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
 		return true // who closed it has cut it off
 	}
+	message := m.Encode(o.proto)
 	o.pushes = append(o.pushes, message)
 	o.bytes += int64(len(message))
 	if o.exceeded(&o.s.config.outBounds.Load().pushes) {

@@ -56,6 +56,11 @@ func answers(t *testing.T, r *bufio.Reader, n int) string {
 	return strings.Join(list, " ")
 }
 
+// raw is a message that is the same in both protocols.
+type raw []byte
+
+func (r raw) Encode(int) []byte { return r }
+
 func message(who, n int) []byte {
 	b := resp.AppendPush(nil, 3, 2)
 	return resp.AppendInt(resp.AppendInt(b, int64(who)), int64(n))
@@ -85,7 +90,7 @@ func TestPushesComeBetweenWholeReplies(t *testing.T) {
 	for who := range pushers {
 		all.Go(func() {
 			for n := range pushed {
-				c.push(message(who, n))
+				c.out.push(raw(message(who, n)))
 			}
 		})
 	}
@@ -134,7 +139,7 @@ func TestPushWaitsForTheReplyBeforeIt(t *testing.T) {
 		s.cfg.Debug = true
 		send(t, client, "HELLO 3", "DEBUG SLEEP 5", "PING")
 		synctest.Wait()
-		c.push(message(1, 1))
+		c.out.push(raw(message(1, 1)))
 		got := make(chan string)
 		go func() { got <- answers(t, r, 4) }()
 		synctest.Wait()
@@ -148,7 +153,7 @@ func TestPushWaitsForTheReplyBeforeIt(t *testing.T) {
 			t.Errorf("got %q", v)
 		}
 		// To a client that has nothing executed it goes at once.
-		c.push(message(1, 2))
+		c.out.push(raw(message(1, 2)))
 		if v := answers(t, r, 1); v != "1) (integer) 1\n2) (integer) 2" {
 			t.Errorf("got %q", v)
 		}
@@ -165,7 +170,7 @@ func TestPushWhileHeld(t *testing.T) {
 		s.pause.begin(time.Now().Add(time.Minute), true)
 		send(t, client, "PING")
 		synctest.Wait()
-		c.push(message(1, 1))
+		c.out.push(raw(message(1, 1)))
 		if v := answers(t, r, 2); v != "1) (integer) 1\n2) (integer) 1 PONG" {
 			t.Errorf("got %q", v)
 		}
@@ -181,12 +186,12 @@ func TestSlowReaderIsCut(t *testing.T) {
 		_, c := dial(s)
 		began, size, n := time.Now(), 64<<10, 0
 		for ; !cut(c); n++ {
-			c.push(make([]byte, size))
+			c.out.push(raw(make([]byte, size)))
 		}
 		if bytes := n * size; bytes <= 32<<20 || bytes > 32<<20+size {
 			t.Errorf("cut off when %d bytes waited", bytes)
 		}
-		c.push([]byte("+late\r\n"))
+		c.out.push(raw([]byte("+late\r\n")))
 		if took := time.Since(began); took != 0 {
 			t.Errorf("pushing took %v", took)
 		}
@@ -205,22 +210,22 @@ func TestSlowReaderIsCutInTime(t *testing.T) {
 			t.Fatal(text)
 		}
 		client, c := dial(s)
-		c.push(make([]byte, 200<<10))
+		c.out.push(raw(make([]byte, 200<<10)))
 		time.Sleep(9 * time.Second)
-		if c.push([]byte{'x'}); cut(c) {
+		if c.out.push(raw([]byte{'x'})); cut(c) {
 			t.Fatal("cut off after 9 of 10 seconds")
 		}
 		if _, err := io.ReadFull(client, make([]byte, 200<<10)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		c.push(make([]byte, 200<<10)) // the count begins anew
+		c.out.push(raw(make([]byte, 200<<10))) // the count begins anew
 		time.Sleep(9 * time.Second)
-		if c.push([]byte{'x'}); cut(c) {
+		if c.out.push(raw([]byte{'x'})); cut(c) {
 			t.Fatal("cut off although it has read meanwhile")
 		}
 		time.Sleep(2 * time.Second)
-		if c.push([]byte{'x'}); !cut(c) {
+		if c.out.push(raw([]byte{'x'})); !cut(c) {
 			t.Error("not cut off after 11 seconds")
 		}
 	})
@@ -231,7 +236,7 @@ func TestReaderOfNothingIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestServer(t)
 		_, c := dial(s)
-		c.push([]byte{'x'})
+		c.out.push(raw([]byte{'x'}))
 		time.Sleep(writeTimeout + time.Second)
 		synctest.Wait()
 		if len(s.clients()) != 0 {

@@ -68,7 +68,7 @@ func (c *conn) hold(cmd *command.Command) {
 		return
 	}
 	m := c.session.multi
-	writes := cmd.Flags&command.Write != 0 || cmd.Name == "exec" && m != nil && m.writes()
+	writes := changes(cmd) || cmd.Name == "exec" && m != nil && m.writes()
 	for {
 		wait, ended := p.state(writes)
 		if wait <= 0 {
@@ -90,6 +90,12 @@ func (c *conn) hold(cmd *command.Command) {
 	}
 }
 
+// changes reports whether a pause of writes holds a command back: as in Redis messages
+// are among them.
+func changes(cmd *command.Command) bool {
+	return cmd.Flags&command.Write != 0 || cmd.Name == "publish" || cmd.Name == "spublish"
+}
+
 // sleep waits until d has passed or ended is closed, or the client is gone.
 func (c *conn) sleep(d time.Duration, ended <-chan struct{}) {
 	t := time.NewTimer(d)
@@ -101,7 +107,7 @@ func (c *conn) sleep(d time.Duration, ended <-chan struct{}) {
 
 func (m *multi) writes() bool {
 	for i := range m.queue {
-		if m.queue[i].cmd.Flags&command.Write != 0 {
+		if changes(m.queue[i].cmd) {
 			return true
 		}
 	}

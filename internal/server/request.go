@@ -15,7 +15,8 @@ import (
 
 // The commands that this node answers by itself.
 
-// handler executes such a command: it appends exactly one reply to r.
+// handler executes such a command: it appends its reply to r, one but for those that
+// subscribe.
 type handler func(r *request, args [][]byte)
 
 // request is such a command: whose it is, and its reply, which goes behind those
@@ -26,6 +27,9 @@ type request struct {
 	c    *conn
 	cmd  *command.Command
 	args [][]byte
+
+	inExec bool // it is a part of a transaction
+	loud   bool // it is answered whatever CLIENT REPLY says
 }
 
 // handlers finds the handler of each command that the table leaves to the node or
@@ -34,7 +38,7 @@ func handlers(table *command.Table) map[*command.Command]handler {
 	byName := make(map[string]handler)
 	for _, family := range []map[string]handler{
 		connectionHandlers(), multiHandlers(), clientHandlers(), commandHandlers(), configHandlers(), clusterHandlers(), adminHandlers(),
-		slowlogHandlers(), memoryHandlers(), aclHandlers(), scriptHandlers(), sentinelHandlers(),
+		slowlogHandlers(), memoryHandlers(), aclHandlers(), scriptHandlers(), sentinelHandlers(), pubsubHandlers(),
 	} {
 		maps.Copy(byName, family)
 	}

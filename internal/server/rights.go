@@ -161,9 +161,11 @@ func (s *session) judge(cmd *command.Command, args [][]byte) verdict {
 	var buf [8]acl.Key
 	keys := cmd.KeyRights(buf[:0], args)
 	args = cmd.Keys.KeyNames(args)
-	switch d := s.user.Check(cmd.ID(), free, args, keys); d.Why {
+	switch d := s.user.Check(cmd.ID(), free, args, keys, cmd.ChannelRights(args)); d.Why {
 	case acl.DeniedKey:
 		return verdict{"NOPERM No permissions to access a key", d.Why, string(args[d.At])}
+	case acl.DeniedChannel:
+		return verdict{"NOPERM No permissions to access a channel", d.Why, string(args[d.At])}
 	case acl.DeniedCommand:
 		return verdict{"NOPERM " + deniedText(s.user, cmd, args, d), d.Why, cmd.Name}
 	}
@@ -215,8 +217,11 @@ func (m *multi) recheck(c *conn) {
 			continue
 		}
 		why := "no permission to execute the command or subcommand"
-		if v.why == acl.DeniedKey {
+		switch v.why {
+		case acl.DeniedKey:
 			why = "no permission to touch the specified keys"
+		case acl.DeniedChannel:
+			why = "no permission to access one of the channels used as arguments to the command"
 		}
 		note(c, v, "multi")
 		p.denied = "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. " +
@@ -226,8 +231,11 @@ func (m *multi) recheck(c *conn) {
 
 // deniedText says in full what a user may not do.
 func deniedText(u *acl.User, cmd *command.Command, args [][]byte, d acl.Denial) string {
-	if d.Why == acl.DeniedKey {
+	switch d.Why {
+	case acl.DeniedKey:
 		return fmt.Sprintf("User %s has no permissions to access the '%s' key", u.Name, args[d.At])
+	case acl.DeniedChannel:
+		return fmt.Sprintf("User %s has no permissions to access the '%s' channel", u.Name, args[d.At])
 	}
 	return fmt.Sprintf("User %s has no permissions to run the '%s' command", u.Name, cmd.Name)
 }
@@ -297,12 +305,16 @@ func (r *request) login(command []byte, name string, password []byte) (text stri
 }
 
 // dropUsers ends the connections of users that are no more, but for one that is
-// changing users: it ends itself when it has its answer.
+// changing users: it ends itself when it has its answer; and of those that have
+// subscribed to what their user may not hear any more.
 func (s *Server) dropUsers() {
 	users := s.cfg.Users.Set()
 	for _, c := range s.clients() {
-		if was := c.face.user.Load(); !c.face.changing.Load() && stale(users, was) {
+		switch was := c.face.user.Load(); {
+		case !c.face.changing.Load() && stale(users, was):
 			c.end(errUserGone)
+		case c.face.overhears(users.User(was.Name)):
+			c.end(errChannelsGone)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"tutti/internal/acl"
 	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/pubsub"
 	"tutti/internal/resp"
 	"tutti/internal/router"
 	"tutti/internal/rowcache"
@@ -60,6 +61,8 @@ type Config struct {
 	// NewerUsers is told that there are users of an epoch; what it returns is closed
 	// after they were asked for. Nil: there are none.
 	NewerUsers func(epoch uint64) <-chan struct{}
+	// Messages is where the messages between clients meet. Nil: there is no other node.
+	Messages *pubsub.Hub
 	// Entropy is where what must not be guessed comes from. Nil: the machine's.
 	Entropy io.Reader
 }
@@ -143,6 +146,9 @@ func New(cfg Config) *Server {
 	}
 	if cfg.Entropy == nil {
 		cfg.Entropy = rand.Reader
+	}
+	if cfg.Messages == nil {
+		cfg.Messages = pubsub.New(pubsub.Config{})
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -7,6 +7,7 @@ import (
 	"tutti/internal/acl"
 	"tutti/internal/cluster"
 	"tutti/internal/group"
+	"tutti/internal/pubsub"
 )
 
 // What a client has chosen, and what others see of it.
@@ -62,7 +63,8 @@ type face struct {
 	blocked               atomic.Bool // held by CLIENT PAUSE, or by a command that waits
 	waiting               atomic.Pointer[blocking]
 	user                  atomic.Pointer[acl.User]
-	changing              atomic.Bool // it executes a change of users
+	changing              atomic.Bool                       // it executes a change of users
+	sub                   atomic.Pointer[pubsub.Subscriber] // nil: it has never subscribed
 }
 
 func (f *face) init(born time.Time) {

@@ -74,7 +74,7 @@ func (l *loop) next(c *conn) (args [][]byte) {
 // reports false, having done nothing, if that is for a goroutine.
 func (l *loop) gather(c *conn, args [][]byte) bool {
 	cmd, _ := l.s.cfg.Table.Lookup(args)
-	if cmd == nil || !c.seat.plain() || !c.seat.lets(cmd, args) {
+	if cmd == nil || c.session.onlyListens() || !c.seat.plain() || !c.seat.lets(cmd, args) {
 		return false
 	}
 	p := &c.pipeline
