@@ -173,7 +173,7 @@ func TestRightOfEachCommand(t *testing.T) {
 			}
 			words := sample(cmd, "k")
 			root.Do("ACL", "SETUSER", "most", "~*", "+@all", "-"+cmd.Name)
-			root.Do("ACL", "SETUSER", "least", "~*", "-@all", "+"+cmd.Name)
+			root.Do("ACL", "SETUSER", "least", "~*", "&*", "-@all", "+"+cmd.Name)
 			if got, want := dry("most", words), fmt.Sprintf("User most has no permissions to run the '%s' command", cmd.Name); got != want {
 				t.Errorf("without %s: %s", cmd.Name, got)
 			}
