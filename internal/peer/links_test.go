@@ -497,7 +497,9 @@ func TestClockIsNotAskedUnderTheLock(t *testing.T) {
 		}
 		l.mu.Unlock()
 		return 0
-	}, Dial: func(ctx context.Context, node cluster.NodeID) (net.Conn, error) { return nil, errors.New("nobody there") },
+	}, Dial: func(ctx context.Context, node cluster.NodeID) (net.Conn, error) {
+		return nil, errors.New("nobody there")
+	},
 		Wall: func() int64 { return 0 }})
 	l.Connect(2)
 	l.Silent(2)
