@@ -67,8 +67,9 @@ type waiter struct {
 const (
 	// readRetryTicks is when a round is asked again.
 	readRetryTicks = 8
-	// readMaxTicks is when a reader is told that nobody confirms.
-	readMaxTicks = 300
+	// readMaxTicks is when a reader is told that nobody confirms: as soon as a
+	// writer would be (router.TimeoutDefault), before clients give up by themselves.
+	readMaxTicks = 165
 )
 
 func (rd *reads) read(q *Read) {

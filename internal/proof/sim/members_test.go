@@ -11,7 +11,7 @@ import (
 // A cluster of one node grows to three and five, and shrinks back to one that was
 // not the first, under load.
 func TestGrowAndShrink(t *testing.T) {
-	bubbleLoad(t, Options{Seed: 300, Nodes: 1}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+	h := bubbleLoad(t, Options{Seed: 300, Nodes: 1}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
 		c := operator{all}
 		c.Join()
 		c.Join()
@@ -28,6 +28,7 @@ func TestGrowAndShrink(t *testing.T) {
 			}
 		}
 	})
+	noPause(t, h)
 }
 
 // A node dies for good under load; another takes its place, and the dead one is
@@ -67,7 +68,7 @@ func TestDeadNodeIsReplaced(t *testing.T) {
 // A shard's replica moves away from the node that leads it, and comes back, again
 // and again: each time it is another replica, under an id of its own.
 func TestReplicaLeavesItsLeaderAndReturns(t *testing.T) {
-	bubbleLoad(t, Options{Seed: 302, Nodes: 4}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+	h := bubbleLoad(t, Options{Seed: 302, Nodes: 4}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
 		c := operator{all}
 		c.MoveAll(1, 2, 3)
 		seen := make(map[cluster.ReplicaID]bool)
@@ -93,6 +94,7 @@ func TestReplicaLeavesItsLeaderAndReturns(t *testing.T) {
 			}
 		}
 	})
+	noPause(t, h)
 }
 
 // Two shards whose replicas lie on different nodes, one of which holds meta: every

@@ -21,7 +21,7 @@ import (
 // A cluster of one grows to five as nodes join, gives a leader's copies away when
 // it drains, and shrinks to one, under load.
 func TestClusterPlacesItself(t *testing.T) {
-	bubbleLoad(t, Options{Seed: 310, Nodes: 1, AutoPlace: true}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
+	h := bubbleLoad(t, Options{Seed: 310, Nodes: 1, AutoPlace: true}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
 		c := operator{all}
 		c.Join()
 		c.waitShape([]int{1}, []int{2})
@@ -55,6 +55,7 @@ func TestClusterPlacesItself(t *testing.T) {
 		slices.Sort(three)
 		c.waitShape(three, nil)
 	})
+	noPause(t, h)
 }
 
 // A voter that is dead for long enough is replaced by itself, wherever leadership
