@@ -67,6 +67,15 @@ func TestStartSaysWhatIsWrongWithTheFolder(t *testing.T) {
 			t.Cleanup(func() { lock.Close() })
 			return dir
 		}, []string{"another process uses", "talk to the node that runs there"}},
+		{"of another machine", func(t *testing.T) string {
+			// An address that no machine has, see RFC 5737.
+			dir := filepath.Join(t.TempDir(), "red")
+			at := node.Place{Dir: dir, Peer: "192.0.2.1:7379", Client: loopback(freeBase(t, 1)), Small: true}
+			if err := node.Init(node.Config{}, node.Founding{Place: at, Cluster: "red", Name: "ada"}); err != nil {
+				t.Fatal(err)
+			}
+			return dir
+		}, []string{"192.0.2.1:7379", "if this folder is a copy from another machine, delete it", "tutti join"}},
 		{"damaged", func(t *testing.T) string {
 			dir := founding(t, "red")
 			for _, name := range []string{store.CountersFile, store.CountersFile + ".2"} {
@@ -92,7 +101,7 @@ func TestStoppedSaysWhatHelps(t *testing.T) {
 		err      error
 		safe, do string
 	}{
-		{&node.OldCopyError{By: 2, Count: 3, Known: 9}, "nothing was deleted", "put the newest copy of the folder back"},
+		{&node.OldCopyError{By: 2, Count: 3, Known: 9}, "nothing was deleted", "delete this copy of its folder; else put the newest copy back"},
 		{fmt.Errorf("table 7: %w", node.ErrDamaged), "nothing was deleted", "start it again"},
 		{fmt.Errorf("/n: %w", node.ErrGone), "", "bring the folder back"},
 	} {

@@ -203,7 +203,7 @@ func stopped(err error) *exitError {
 		e.do = "bring the folder back as it was, or replace the node by a new one"
 	case old:
 		e.safe = "nothing was deleted, and nothing that it has forgotten is lost: the others have it"
-		e.do = "put the newest copy of the folder back, or start it again: its data is made anew from the other nodes"
+		e.do = "if the node itself is elsewhere, delete this copy of its folder; else put the newest copy back, or start it again: its data is made anew from the other nodes"
 	case errors.Is(err, node.ErrDamaged):
 		e.safe = "nothing was deleted: what is damaged is set aside, and the others have the rest"
 		e.do = "start it again: its data is made anew from the other nodes"
@@ -241,6 +241,8 @@ func startError(err error) error {
 		do = "bring the folder back as it was: one folder is one node"
 	case errors.Is(err, node.ErrInUse):
 		do = "talk to the node that runs there, or choose another folder with --dir"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		do = "if this folder is a copy from another machine, delete it: one node is one folder, and tutti join makes a node of this machine; if the machine has got another address, give it that of the node back"
 	case errors.Is(err, syscall.EADDRINUSE):
 		do = "stop what uses the address, or choose another"
 	case errors.Is(err, os.ErrPermission):

@@ -381,9 +381,8 @@ func (n *Node) hello(h peer.Hello) error {
 	start := store.Start{Count: h.Incarnation, Nonce: h.Nonce}
 	err := n.starts.Accept(h.Node, start)
 	if errors.Is(err, store.ErrOldStart) {
-		// Again whenever it comes again, so a frame may be lost.
-		n.links.Send(h.Node, peer.Control, kindOldCopy, oldCopy{start, n.starts.Newest(h.Node)}.encode)
 		n.cfg.Logger.Error("peer refused: it was restored from an old copy", slog.Any("error", err))
+		err = &peer.RefusedError{Err: err, Kind: kindOldCopy, Build: oldCopy{start, n.starts.Newest(h.Node)}.encode}
 	}
 	return err
 }

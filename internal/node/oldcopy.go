@@ -13,10 +13,11 @@ import (
 // know of a newer start. It can't see why its connections end, and it would be
 // started again, counting its starts, until it has caught up with the start
 // that they know: then they would take it for the newest, with all that it has
-// forgotten. So whoever refuses it tells it, over its own link, and it gives its
-// data up, durably, before it ends: the next start makes it anew from the
-// others, as after damage (see rebuild). Its numbers are as good as lost too: the
-// copy tells how far they had come then, not how far since.
+// forgotten. So whoever refuses it tells it, on the connection that it has opened:
+// the copy need not be where the node was. It gives its data up, durably, before it
+// ends: the next start makes it anew from the others, as after damage (see
+// rebuild). Its numbers are as good as lost too: the copy tells how far they had
+// come then, not how far since.
 
 // kindOldCopy tells a node that its start is refused.
 const kindOldCopy peer.Kind = 82 // version:1 refused known, each count:8 nonce:8
@@ -53,7 +54,11 @@ type OldCopyError struct {
 
 // Error implements error.
 func (e *OldCopyError) Error() string {
-	return fmt.Sprintf("the data of this node is an old copy: node %d knows start %d of it, and this is start %d. What it promised since is not in it", e.By, e.Known, e.Count)
+	this := fmt.Sprintf("and this is start %d", e.Count)
+	if e.Count == e.Known {
+		this = "and this is another one"
+	}
+	return fmt.Sprintf("the data of this node is an old copy: node %d knows start %d of it, %s. What it promised since is not in it", e.By, e.Known, this)
 }
 
 // Unwrap makes it what is mended as damage is.

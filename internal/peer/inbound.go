@@ -102,6 +102,9 @@ func (l *Links) serve(raw net.Conn, in *inbound) error {
 	defer l.seats.leave(from, at)
 	if l.cfg.Hello != nil {
 		if err := l.cfg.Hello(h); err != nil {
+			if refused, ok := errors.AsType[*RefusedError](err); ok {
+				refused.tell(conn)
+			}
 			return err
 		}
 	}

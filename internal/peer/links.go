@@ -67,7 +67,7 @@ type Config struct {
 	// Room is what peers are told of this node's disk. Nil: plenty.
 	Room func() Room
 	// Hello may refuse a peer, for instance one that has been restored from an
-	// old image. Nil accepts all.
+	// old image; with a RefusedError it tells the peer why. Nil accepts all.
 	Hello func(h Hello) error
 	// Changed is called when the link to a peer went up or down: when both of its
 	// connections stand, and when the first of them does not any more. It must not
@@ -485,7 +485,7 @@ func (l *Links) write(k *link, q *lane, conn net.Conn) error {
 	defer ping.Stop()
 	gone := make(chan struct{})
 	l.wg.Go(func() {
-		l.Twins.lookBack(k.node, conn)
+		k.lookBack(l, conn)
 		close(gone)
 	})
 	for {

@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"bufio"
 	"cmp"
 	"fmt"
 	"log/slog"
@@ -117,16 +116,10 @@ func decodeTwin(b []byte) (t Twin, err error) {
 	return Twin{Start: be.Uint64(b), Sits: be.Uint64(b[8:])}, nil
 }
 
-// lookBack reads what comes back on a connection to a peer until it ends: nothing
-// does but why the peer refuses it. A read ends with the connection, so that a
-// process was killed shows at once, not when writing fails.
-func (s *Twins) lookBack(node cluster.NodeID, conn net.Conn) {
-	kind, payload, err := readFrame(bufio.NewReaderSize(conn, headBytes+twinBytes))
-	if err != nil || kind != kindTwin {
-		return
-	}
+// told takes what a peer says of another process that goes by this node's name.
+func (s *Twins) told(by cluster.NodeID, payload []byte) {
 	if t, err := decodeTwin(payload); err == nil && t.Start == s.cfg.Incarnation {
-		t.Node, t.By = s.cfg.Node, node
+		t.Node, t.By = s.cfg.Node, by
 		s.saw(t)
 	}
 }

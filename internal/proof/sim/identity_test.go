@@ -2,7 +2,9 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -88,6 +90,27 @@ func TestOldDiskImageIsRefused(t *testing.T) {
 	}
 }
 
+// openClone starts a node on a copy of a machine's disk, on a host of its own at
+// addresses that nobody knows.
+func openClone(t *testing.T, c *Cluster, m *machine, d *disk, failed func(error), log io.Writer) *node.Node {
+	t.Helper()
+	c.Net.Up("clone")
+	clone, err := node.Open(node.Config{Dir: m.dir, FS: d.fs(), Logger: slog.New(slog.NewTextHandler(log, nil)),
+		ListenClients: func(string) (net.Listener, error) { return c.Net.Listen("clone:2") },
+		ListenPeers:   func(string) (net.Listener, error) { return c.Net.Listen("clone:1") },
+		DialPeer:      func(ctx context.Context, to node.Member) (net.Conn, error) { return c.Net.Dial(ctx, m.name, to.Peer) },
+		SecurePeer: func(_ context.Context, conn net.Conn) (net.Conn, cluster.NodeID, error) {
+			var id uint64
+			_, err := fmt.Sscanf(conn.(*Conn).remote, "n%d", &id)
+			return conn, cluster.NodeID(id), err
+		},
+		Failed: failed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return clone
+}
+
 // A clone of a node's disk is started on another machine while the node runs:
 // it is refused as long as the node talks, and the node goes on. Who runs the clone
 // is told why nobody speaks to it, and who runs the cluster where it is.
@@ -99,21 +122,8 @@ func TestCloneIsRefused(t *testing.T) {
 		k.Must("SET", "a", "1")
 		m := c.machine(two)
 		disk := newDisk(m.disk.crash(c.Rand, 100), newGate(), &room{})
-		c.Net.Up("clone")
-		elsewhere := func(string) (net.Listener, error) { return c.Net.Listen("clone:1") }
 		var log tail
-		clone, err := node.Open(node.Config{Dir: m.dir, FS: disk.fs(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
-			ListenClients: func(string) (net.Listener, error) { return c.Net.Listen("clone:2") }, ListenPeers: elsewhere,
-			DialPeer: func(ctx context.Context, to node.Member) (net.Conn, error) { return c.Net.Dial(ctx, m.name, to.Peer) },
-			SecurePeer: func(_ context.Context, conn net.Conn) (net.Conn, cluster.NodeID, error) {
-				var id uint64
-				_, err := fmt.Sscanf(conn.(*Conn).remote, "n%d", &id)
-				return conn, cluster.NodeID(id), err
-			},
-			Failed: func(err error) { t.Errorf("the clone failed: %v", err) }})
-		if err != nil {
-			t.Fatal(err)
-		}
+		clone := openClone(t, c, m, disk, func(err error) { t.Errorf("the clone failed: %v", err) }, &log)
 		for i := range 200 {
 			k.Must("SET", "a", fmt.Sprint(i))
 			time.Sleep(50 * time.Millisecond)
@@ -139,6 +149,46 @@ func TestCloneIsRefused(t *testing.T) {
 			if s, err := Verdict(c, i); err != nil || len(s.Safety.Problems) > 0 {
 				t.Errorf("the clone is gone, and the status of node %d has %+v, %v", i, s.Safety, err)
 			}
+		}
+	})
+}
+
+// An old copy of a node's folder is started at another address while the node is
+// down: nobody dials that address, and the links of those who refuse it lead to
+// where the node was. It is told all the same, on the connections that it opens, and
+// ends; nothing of the cluster changes, and the node itself comes back as it was.
+func TestOldCopyElsewhereIsToldWhy(t *testing.T) {
+	bubble(t, Options{Seed: 98}, func(t *testing.T, c *Cluster) {
+		two := c.WaitLeader(1)%3 + 1
+		k := c.Client("").At(two%3 + 1)
+		defer k.Close()
+		k.Must("SET", "a", "1")
+		m := c.machine(two)
+		disk := newDisk(m.disk.crash(c.Rand, 100), newGate(), &room{})
+		cut(c, two)
+		c.Start(two)
+		time.Sleep(6 * time.Second) // all have heard of the new start
+		k.Must("SET", "a", "2")
+		c.Stop(two)
+		c.Net.Up(m.name) // names are addresses here: the copy dials under that of its node
+		why := make(chan error, 1)
+		clone := openClone(t, c, m, disk, func(err error) { why <- err }, io.Discard)
+		select {
+		case err := <-why:
+			if _, ok := errors.AsType[*node.OldCopyError](err); !ok || !strings.Contains(err.Error(), "knows start 2 of it, and this is another one") {
+				t.Errorf("the copy ended with %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("nobody told the copy why it is refused")
+		}
+		if err := clone.Close(); err != nil {
+			t.Error(err)
+		}
+		c.Start(two)
+		c.WaitEqual(10 * time.Second)
+		time.Sleep(3 * time.Second)
+		if s, err := Verdict(c, two); err != nil || !healthy(s) || s.Generation != 0 {
+			t.Errorf("the node is back: %s, generation %d, %v", s.Verdict, s.Generation, err)
 		}
 	})
 }
