@@ -43,6 +43,7 @@ type testNode struct {
 	seq     uint64
 	term    uint64
 	scrub   time.Duration // see Config.ScrubEvery
+	data    uint64        // its generation
 	fatal   func(err error)
 }
 
@@ -108,7 +109,7 @@ func (n *testNode) start(incarnation uint64) {
 	n.t.Helper()
 	n.links = peer.New(peer.Config{Node: 1, Listener: nobody{make(chan struct{})}, Wall: n.clock.Wall, Mono: n.clock.Mono})
 	var err error
-	n.host, err = Open(Config{Node: 1, Incarnation: incarnation, Map: testMap(n.t, testDescriptor(1)), Log: n.log, State: n.state,
+	n.host, err = Open(Config{Node: 1, Incarnation: incarnation, Generation: n.data, Map: testMap(n.t, testDescriptor(1)), Log: n.log, State: n.state,
 		Links: n.links, Table: command.NewTable(), Clock: n.clock, NewID: func() uint64 { return n.ids.Add(1) },
 		Rand: func(uint64) uint64 { return 0 }, Events: Events{Fatal: func(err error) { n.fatal(err) }}, ScrubEvery: n.scrub})
 	n.must(err)

@@ -78,7 +78,7 @@ func replicas() []Mutant {
 			if x.ID != d.Next+cluster.ReplicaID(i) {`, `
 			if x.ID < cluster.ReplicaID(i) {`,
 		}}},
-		{"accept-old-invitation", "a node that lost its data makes a replica that was handed out for what it lost", sim("TestSchedules/invitation-for-lost-data"), []Edit{{
+		{"accept-old-invitation", "a node that lost its data makes a replica that was handed out for what it lost", shard("TestInvitationIsForTheDataThatIsHere"), []Edit{{
 			"internal/shard/invite.go", `
 			case data < o.h.cfg.Generation:
 				o.ask(shard, from)
