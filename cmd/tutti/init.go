@@ -33,14 +33,34 @@ func initCommand() *cobra.Command {
 		Short: "Begin a cluster on this machine, and serve it",
 		Long: `Begins a cluster of one node, prints how other machines join it, and serves in
 the foreground. If it was cut off before, it begins anew; a folder with a
-complete node is served as it is.`,
-		Example: "  tutti init --zone z1\n  tutti init --dir ./one --listen 127.0.0.1:6379",
+complete node is served as it is. With --service systemd serves it.`,
+		Example: "  tutti init --zone z1\n  sudo tutti init --service\n  tutti init --dir ./one --listen 127.0.0.1:6379",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return initCluster(o) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.asService {
+				return initService(c, o, systemd())
+			}
+			return initCluster(o)
+		},
 	}
 	o.flags(c)
 	c.Flags().StringVar(&o.cluster, "name", "", "name of the cluster (default: one is made up)")
 	return c
+}
+
+// initService is initCluster for a node that m is to run.
+func initService(c *cobra.Command, o initOptions, m manager) error {
+	if err := m.check(c, o.dir); err != nil {
+		return err
+	}
+	if !m.serves() {
+		// It runs here for as long as it takes to make the first token.
+		o.once, o.level = true, "warn"
+		if err := initCluster(o); err != nil {
+			return err
+		}
+	}
+	return m.take()
 }
 
 func initCluster(o initOptions) error {

@@ -33,11 +33,20 @@ func joinCommand() *cobra.Command {
 		Use:   "join ADDR --token TOKEN",
 		Short: "Make this machine a node of a running cluster, and serve",
 		Long: `Makes this machine a node of the cluster that one at ADDR belongs to (port 7379
-unless given), and serves in the foreground. If it was cut off before, running
-it again goes on. --token - reads the token from standard input.`,
-		Example: "  tutti join 10.0.0.11 --zone z2 --token tutti1.…",
+unless given), and serves in the foreground; with --service systemd serves it. If
+it was cut off before, running it again goes on. --token - reads the token from
+standard input.`,
+		Example: "  tutti join 10.0.0.11 --zone z2 --token tutti1.…\n  sudo tutti join 10.0.0.11 --service --token tutti1.…",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return join(o, args[0]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.asService {
+				return joinService(c, o, args[0], systemd())
+			}
+			if err := join(o, args[0]); err != nil {
+				return err
+			}
+			return start(o.runOptions, nil)
+		},
 	}
 	o.flags(c)
 	c.Flags().StringVar(&o.token, "token", "", "what tutti token create has printed")
@@ -48,6 +57,18 @@ it again goes on. --token - reads the token from standard input.`,
 
 const safeNothingChanged = "nothing was changed on this machine"
 
+// joinService joins with a node that m is to run.
+func joinService(c *cobra.Command, o joinOptions, to string, m manager) error {
+	if err := m.check(c, o.dir); err != nil {
+		return err
+	}
+	if err := join(o, to); err != nil {
+		return err
+	}
+	return m.take()
+}
+
+// join makes the node.
 func join(o joinOptions, to string) error {
 	addr, err := joinAddr(to)
 	if err != nil {
@@ -73,7 +94,7 @@ func join(o joinOptions, to string) error {
 	default:
 		o.tell(joined)
 	}
-	return start(o.runOptions, nil)
+	return nil
 }
 
 // joinAddr adds the usual port.

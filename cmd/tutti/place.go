@@ -22,6 +22,7 @@ type placeOptions struct {
 	serviceFlags
 	name, zone                    string
 	listen, peerListen, advertise string
+	asService                     bool // systemd is to run it
 }
 
 // defaultListen is all addresses of the machine: clients speak TLS and log in.
@@ -41,6 +42,7 @@ func (o *placeOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.zone, "zone", "", "what fails together with this node: a rack, a room, a site")
 	c.Flags().StringVar(&o.listen, "listen", defaultListen, "address for clients")
 	c.Flags().StringVar(&o.peerListen, "peer-listen", "", "address for other nodes (default: that for clients, port + 1000)")
+	c.Flags().BoolVar(&o.asService, "service", false, "let systemd run the node, now and from each boot on, instead of serving in the foreground: as root, with the Debian package installed")
 	c.Flags().StringVar(&o.advertise, "advertise", "", "host under which others reach this node (default: what it listens on)")
 }
 

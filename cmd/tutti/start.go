@@ -28,6 +28,7 @@ type runOptions struct {
 	httpListen   string
 	debugCommand bool
 	service      *node.Service // what clients are to speak; nil: as before
+	once         bool          // it is not to serve longer than start's ready takes
 	// For the demo and for tests: how far the wall clock is off, and addresses
 	// under which other nodes are reached, by their ids.
 	clockAhead time.Duration
@@ -176,8 +177,11 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 			err = nil // it was told to stop
 		}
 	}
-	if err == nil {
+	if err == nil && !o.once {
 		<-ctx.Done()
+	}
+	if err == nil && o.once && signals.Err() != nil {
+		err = &exitError{code: exitInterrupted, what: "interrupted", safe: "run the same command again to finish"}
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, node.ErrRemoved) {
 		// Not an error: whoever keeps processes running need not start it again.

@@ -56,13 +56,16 @@ func ownNode() (node.Self, bool) {
 	return self, err == nil
 }
 
+// systemDir is the folder of the machine's node, which the package makes.
+const systemDir = "/var/lib/tutti"
+
 // defaultDir is the folder of a node if no flag says another.
 func defaultDir() string {
 	if dir := os.Getenv("TUTTI_DIR"); dir != "" {
 		return dir
 	}
 	if os.Geteuid() == 0 {
-		return "/var/lib/tutti"
+		return systemDir
 	}
 	if state := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(state) {
 		return filepath.Join(state, "tutti")
