@@ -46,7 +46,7 @@ func newBench(t testing.TB) *bench {
 	}
 	t.Cleanup(func() { db.Close() })
 	return &bench{t: t, db: db, table: NewTable(), dbs: keyspace.NewDatabases(), counts: map[uint32]int64{},
-		rand: rand.New(rand.NewPCG(1, 2)), now: 1_700_000_000_000, proto: 2, tasks: task.NewLead()}
+		rand: rand.New(rand.NewPCG(1, 2)), now: 1_700_000_000_000, proto: 2, tasks: task.NewLead(nil)}
 }
 
 type pebbleReader struct{ db *pebble.DB }

@@ -67,6 +67,8 @@ type Config struct {
 	Unreadable func(err *keyspace.RowError)
 	// Found takes note of what commands found. Nil: nobody does.
 	Found func(keyspace.Finds)
+	// TaskTimes is told how long tasks took. Nil: nobody is.
+	TaskTimes *task.Meter
 	// Began is when the leader began to lead, by the clock of Input.Mono.
 	Began time.Duration
 }
@@ -90,7 +92,7 @@ type Core struct {
 
 // New returns the core of a new leader, whose applied state is what v shows.
 func New(cfg Config, v *store.View) (*Core, error) {
-	c := &Core{cfg: cfg, waiting: newWaiting(), tasks: task.NewLead()}
+	c := &Core{cfg: cfg, waiting: newWaiting(), tasks: task.NewLead(cfg.TaskTimes)}
 	c.awaited = c.waiting.registry.Awaited
 	c.waiters = c.waiting.registry.Waiting
 	var err error

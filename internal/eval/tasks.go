@@ -3,6 +3,7 @@ package eval
 import (
 	"tutti/internal/command"
 	"tutti/internal/group"
+	"tutti/internal/task"
 )
 
 // Groups that change tasks are evaluated in the loop and nowhere else: there is the
@@ -63,4 +64,13 @@ func allOrNothing(c *Core, ctx *command.Ctx, g *group.Group, in Input, r *group.
 		r.Status = group.Undone
 	}
 	return strayed
+}
+
+// Tallies lists what the leader tells of the queues of its shard, in no order.
+func (c *Core) Tallies() []task.Tally {
+	list := c.tasks.Tallies()
+	for i := range list {
+		list[i].Workers = c.waiting.registry.Waiting(task.QueueTopic([]byte(list[i].Name)))
+	}
+	return list
 }

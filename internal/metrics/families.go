@@ -50,6 +50,17 @@ var families = []family{
 	{"tutti_raft_snapshot_bytes_total", []string{"direction"}, "Rows of such copies, in bytes."},
 	{"tutti_shards", nil, "Shards of the cluster that own slots."},
 
+	{"tutti_tasks", []string{"queue", "state"}, "Tasks of the queues whose shards this node leads, by where they stand; of those that ended, the records that are kept. 200 queues are told apart, all others are \"other\"; the same for all that follows."},
+	{"tutti_tasks_added_total", []string{"queue"}, "Tasks that were added, as long as the queue has existed."},
+	{"tutti_tasks_finished_total", []string{"queue", "outcome"}, "Tasks that ended: done, dead, or cancelled."},
+	{"tutti_task_attempts_total", []string{"queue", "outcome"}, "Claims that ended: done, failed, or lost with their worker."},
+	{"tutti_task_leases_expired_total", []string{"queue"}, "Claims that were taken back since their worker was silent for its lease."},
+	{"tutti_task_fenced_total", []string{"queue"}, "Finishes that were refused: the task had ended, or was somebody else's."},
+	{"tutti_task_wait_seconds", []string{"queue"}, "How long tasks that were claimed had been ready, as far as the leader has seen it."},
+	{"tutti_task_run_seconds", []string{"queue"}, "How long attempts took, from the claim to their end."},
+	{"tutti_task_oldest_waiting_seconds", []string{"queue"}, "For how long the task has been ready that has been so for longest; after a change of leader since then at least. 0: none is."},
+	{"tutti_workers", []string{"queue", "state"}, "Claims that wait for a task of the queue."},
+
 	{"tutti_storage_fsync_duration_seconds", nil, "How long fsyncs of the raft log took."},
 	{"tutti_storage_bytes", []string{"kind"}, "What the raft log and the state take on the disk."},
 	{"tutti_storage_capacity_bytes", nil, "Size of the disk of the node's folder."},

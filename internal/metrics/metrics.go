@@ -91,6 +91,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.safety(s)
 	c.commands(s)
 	c.shards(s)
+	c.tasks(s)
 	c.storage(s)
 	c.network(s)
 }

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"tutti/internal/histogram"
+	"tutti/internal/task"
 )
 
 // meter counts what the shards of a node do. Loops and what works for them add;
@@ -11,6 +12,7 @@ import (
 type meter struct {
 	unreadable
 	finds
+	tasks task.Meter
 	// commit is the time from the proposal of a batch to its being applied here;
 	// cycle that of one turn of an event loop.
 	commit, cycle histogram.Histogram

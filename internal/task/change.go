@@ -122,6 +122,7 @@ func (c *Change) leave(t *Task, q *Queue) {
 	case Ready:
 		c.delete(readyRow(c.row[:0], t.Queue, t.Prio, t.Order))
 	case Running:
+		c.lead.spans.ran(t, ms(c.now-t.Started))
 		c.delete(numberRow(c.row[:0], kindClaim, t.Ref))
 		if t.Times.Timeout != 0 {
 			c.stopTimer(t, t.Times.Timeout, timerTimeout)

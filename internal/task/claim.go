@@ -58,6 +58,7 @@ func (c *Change) claim(queue, worker []byte, lease time.Duration, room int, firs
 	l.advance(t.Prio)
 	l.taken++
 	q.first[t.Prio] = t.Order
+	c.lead.waited(t, c.tx)
 	c.leave(t, q)
 	q.enter(t, Running)
 	t.Attempt++

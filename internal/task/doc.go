@@ -10,6 +10,9 @@
 //	step.go     those that time asks for, in the background of batches
 //	read.go     what there is, for those who look
 //	lead.go     the leader's memory: ready lists (lane.go), leases (lease.go), timers
+//	why.go      what a task waits for
+//	tally.go    what those who watch are told: queues, since when (moments.go), and
+//	            how long tasks took (meter.go)
 //
 // # States
 //

@@ -26,10 +26,15 @@ type Lead struct {
 	timers timers
 	outbox []Ref // tasks that ended and for which others wait, oldest first
 
+	meter   *Meter
+	moments moments
+	tallies tallies
+
 	orders    uint64 // given in this batch
 	rollbacks int    // that were seen in this batch
 	touched   []*lanes
 	stopping  []*Task  // taken from their workers in this batch
+	spans     spans    // of this batch
 	busy      []uint16 // slots whose timers this batch works off
 }
 
@@ -40,17 +45,21 @@ const queuesMax = 10_000
 // tokenSeqBits are those of a token that count the claims of a term.
 const tokenSeqBits = 40
 
-// NewLead returns the memory of a leader that begins.
-func NewLead() *Lead {
-	return &Lead{queues: make(map[string]*lanes), leases: newLeases(), timers: timers{first: make(map[uint16]int64)}}
+// NewLead returns the memory of a leader that begins. It tells m, if that is not nil,
+// how long tasks took.
+func NewLead(m *Meter) *Lead {
+	return &Lead{
+		queues: make(map[string]*lanes), leases: newLeases(), timers: timers{first: make(map[uint16]int64)},
+		tallies: newTallies(), meter: m, spans: make(spans),
+	}
 }
 
 // Forget forgets all that is learned from rows: some may have been another leader's
 // meanwhile. What is found in the state anew is to be restored. No batch may be under
 // way.
 func (l *Lead) Forget() {
-	fresh := NewLead()
-	fresh.term, fresh.seq = l.term, l.seq
+	fresh := NewLead(l.meter)
+	fresh.term, fresh.seq, fresh.moments = l.term, l.seq, l.moments
 	*l = *fresh
 }
 
@@ -63,6 +72,7 @@ func (l *Lead) Batch(state keyspace.Reader, term uint64, mono time.Duration) {
 		q.reset()
 	}
 	l.touched = l.touched[:0]
+	clear(l.spans)
 	clear(l.stopping)
 	l.stopping = l.stopping[:0]
 	if len(l.queues) > queuesMax {
@@ -160,6 +170,17 @@ func (l *Lead) heard(worker []byte) {
 	}
 }
 
+// waited notes how long a task that is claimed has been ready.
+func (l *Lead) waited(t *Task, tx *keyspace.Tx) {
+	at, ok := tx.Now, t.Order>>orderBits == tx.Index // it became ready in this batch
+	if !ok {
+		at, ok = l.moments.of(t.Order)
+	}
+	if ok {
+		l.spans.waited(t, ms(max(0, tx.Now-at)))
+	}
+}
+
 // stop notes that a task is to be taken from its worker.
 func (l *Lead) stop(t *Task) { l.stopping = append(l.stopping, t) }
 
@@ -185,6 +206,9 @@ func (l *Lead) Applied(tx *keyspace.Tx) {
 		q.bucket -= float64(q.taken)
 		q.taken = 0
 	}
+	if l.orders > 0 || len(l.moments.list) == 0 {
+		l.moments.note(tx.Index, tx.Now)
+	}
 	tx.Effects(l.put, l.delete)
 	for _, t := range l.stopping {
 		l.leases.stop(t, l.mono)
@@ -206,7 +230,10 @@ func (l *Lead) put(row, val []byte) {
 	case kindClaim:
 		if lease, worker, ok := decodeClaim(val); ok {
 			l.leases.add(Ref{slot, be.Uint64(rest[1:])}, worker, lease, l.mono)
+			l.meter.applied(l.spans, Ref{slot, be.Uint64(rest[1:])})
 		}
+	case kindQueue:
+		l.tallies.put(rest[1:], val)
 	case kindTimer:
 		if t, ok := timerOf(row); ok {
 			l.timers.add(slot, t.due)
@@ -228,12 +255,14 @@ func (l *Lead) delete(row []byte) {
 		}
 	case kindClaim:
 		l.leases.remove(Ref{slot, be.Uint64(rest[1:])})
+		l.meter.applied(l.spans, Ref{slot, be.Uint64(rest[1:])})
 	case kindOutbox:
 		if i := slices.Index(l.outbox, Ref{slot, be.Uint64(rest[1:])}); i >= 0 {
 			l.outbox = slices.Delete(l.outbox, i, i+1)
 		}
 	case kindQueue:
 		delete(l.queues, string(rest[1:]))
+		l.tallies.delete(rest[1:])
 	}
 }
 

@@ -125,7 +125,7 @@ func TestReadyListIsPaged(t *testing.T) {
 
 // A million tasks that wait cost a leader little memory.
 func TestMemoryOfManyTasks(t *testing.T) {
-	l := NewLead()
+	l := NewLead(nil)
 	queue := &l.lanes(work).lane[5]
 	queue.loaded = true
 	var before, after runtime.MemStats

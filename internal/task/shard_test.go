@@ -78,7 +78,7 @@ func newShard(t testing.TB) *shard {
 // elect makes another leader, who knows nothing but rows.
 func (s *shard) elect() {
 	s.term++
-	s.lead = NewLead()
+	s.lead = NewLead(nil)
 	s.mono = time.Duration(s.rand.Int64N(1 << 40)) // another machine's
 	s.restore()
 }

@@ -21,6 +21,7 @@ type Found struct {
 	claims []foundClaim
 	timers []timer // the first of each slot
 	outbox []Ref
+	queues []foundQueue
 }
 
 type foundClaim struct {
@@ -55,6 +56,11 @@ func Find(r keyspace.Reader, first, end int) (f Found, err error) {
 				}
 			}
 		}
+		if ok && isTask(it.Key(), slot) {
+			for ok = it.SeekGE(prefix(nil, slot, kindQueue)); ok && isKind(it.Key(), slot, kindQueue) && len(f.queues) < talliesMax; ok = it.Next() {
+				f.queues = append(f.queues, foundQueue{string(it.Key()[prefixLen:]), append([]byte(nil), it.Value()...)})
+			}
+		}
 		ok = it.SeekGE(keyspace.SlotPrefix(nil, int(slot)+1))
 	}
 	return f, it.Close()
@@ -78,6 +84,7 @@ func (l *Lead) Restore(f Found, mono time.Duration) {
 	for _, t := range f.timers {
 		l.timers.add(t.ref.Slot, t.due)
 	}
+	l.tallies.restore(f.queues)
 	known := make(map[Ref]bool, len(l.outbox))
 	for _, ref := range l.outbox {
 		known[ref] = true

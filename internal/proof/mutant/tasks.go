@@ -52,8 +52,9 @@ func tasks() []Mutant {
 			uniques map[string]Ref`,
 		}, {
 			"internal/task/lead.go", `
-			return &Lead{queues: make(map[string]*lanes), leases: newLeases(), timers: timers{first: make(map[uint16]int64)}}`, `
-			return &Lead{uniques: make(map[string]Ref), queues: make(map[string]*lanes), leases: newLeases(), timers: timers{first: make(map[uint16]int64)}}`,
+			queues: make(map[string]*lanes), leases: newLeases(), timers: timers{first: make(map[uint16]int64)},`, `
+			uniques: make(map[string]Ref),
+			queues: make(map[string]*lanes), leases: newLeases(), timers: timers{first: make(map[uint16]int64)},`,
 		}}},
 		{"hand-out-before-apply", "what a batch has claimed is forgotten as ready though the batch is never applied", inTask("TestRandomTasks"), []Edit{{
 			"internal/task/lane.go", `
