@@ -54,6 +54,8 @@ type Cluster struct {
 	Nodes                  map[string]int // by state, all states
 	Underreplicated        int            // shards of which a voter has not confirmed what is committed
 	WithoutLeader          int            // shards whose leader does not answer
+	Moves                  int            // copies that are not yet what they should be
+	Behind                 uint64         // entries that they have still to get
 }
 
 const (
@@ -91,7 +93,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.safety(s)
 	c.commands(s)
 	c.shards(s)
-	c.tasks(s)
+	c.led(s)
 	c.storage(s)
 	c.network(s)
 }
@@ -120,7 +122,7 @@ func (s sink) durations(name string, h histogram.Snapshot, labels ...string) {
 
 // fsyncs passes on a histogram in nanoseconds of 100 buckets as one in seconds,
 // whose bounds at least double.
-func (s sink) fsyncs(name string, h prometheus.Histogram) {
+func (s sink) fsyncs(name string, h prometheus.Histogram, labels ...string) {
 	var m dto.Metric
 	if h == nil || h.Write(&m) != nil {
 		return
@@ -131,7 +133,7 @@ func (s sink) fsyncs(name string, h prometheus.Histogram) {
 			buckets[bound], last = b.GetCumulativeCount(), bound
 		}
 	}
-	s.ch <- prometheus.MustNewConstHistogram(s.descs[name], m.GetHistogram().GetSampleCount(), m.GetHistogram().GetSampleSum()/float64(time.Second), buckets)
+	s.ch <- prometheus.MustNewConstHistogram(s.descs[name], m.GetHistogram().GetSampleCount(), m.GetHistogram().GetSampleSum()/float64(time.Second), buckets, labels...)
 }
 
 func nodeLabel(id cluster.NodeID) string { return strconv.FormatUint(uint64(id), 10) }
@@ -176,6 +178,8 @@ func (c *collector) safety(s sink) {
 		s.gauge("tutti_cluster_nodes", float64(n), state)
 	}
 	s.gauge("tutti_raft_groups_underreplicated", float64(x.Underreplicated))
+	s.gauge("tutti_shard_moves_in_progress", float64(x.Moves))
+	s.gauge("tutti_shard_moves_behind_entries", float64(x.Behind))
 	s.gauge("tutti_raft_groups_without_leader", float64(x.WithoutLeader))
 }
 
@@ -198,7 +202,7 @@ func (c *collector) commands(s sink) {
 	}
 	s.count("tutti_command_outcome_unknown_total", uint64(unknown))
 	s.count("tutti_slow_commands_total", uint64(n.Slow))
-	s.gauge("tutti_connections", float64(n.Connections), "client")
+	s.gauge("tutti_connections", float64(n.Connections), "client", strconv.FormatBool(n.TLS))
 	s.count("tutti_connections_accepted_total", uint64(n.Accepted))
 	for _, x := range n.Rejected {
 		s.count("tutti_connections_rejected_total", uint64(x.N), x.Reason)
@@ -220,12 +224,15 @@ func (c *collector) shards(s sink) {
 	n := &c.node
 	ctx, cancel := context.WithTimeout(context.Background(), loopPatience)
 	defer cancel()
+	lag := uint64(0)
 	roles := map[string]int{"leader": 0, "follower": 0, "learner": 0, "unknown": 0}
 	for _, x := range n.Map.Map().Shards {
 		if !n.Host.Has(x.ID) {
 			continue
 		}
-		switch info, err := n.Host.Replica(ctx, x.ID); {
+		info, err := n.Host.Replica(ctx, x.ID)
+		lag = max(lag, info.Lag)
+		switch {
 		case err != nil:
 			roles["unknown"]++
 		case info.Leader == n.ID:
@@ -239,6 +246,7 @@ func (c *collector) shards(s sink) {
 	for role, count := range roles {
 		s.gauge("tutti_raft_groups", float64(count), role)
 	}
+	s.gauge("tutti_raft_apply_lag_entries", float64(lag))
 	s.gauge("tutti_shards", float64(len(n.Map.Map().Data())))
 	c.raft(s, n.Host.Counts())
 }
@@ -250,6 +258,11 @@ func (c *collector) raft(s sink, n shard.Counts) {
 	s.count("tutti_raft_proposals_total", n.Refused, "refused")
 	s.count("tutti_raft_proposals_total", n.Lost, "lost")
 	s.durations("tutti_raft_commit_duration_seconds", n.Commit)
+	s.durations("tutti_command_stage_duration_seconds", n.Stages.Durable, "append")
+	s.durations("tutti_command_stage_duration_seconds", n.Stages.Replicate, "replicate")
+	s.durations("tutti_command_stage_duration_seconds", n.Stages.Apply, "apply")
+	s.durations("tutti_raft_read_index_duration_seconds", n.Rounds)
+	c.moves(s)
 	s.durations("tutti_raft_cycle_duration_seconds", n.Cycle)
 	s.count("tutti_raft_snapshots_total", n.SnapshotsSent, "sent", "ok")
 	s.count("tutti_raft_snapshots_total", n.SnapshotsNotSent, "sent", "failed")
@@ -261,9 +274,21 @@ func (c *collector) raft(s sink, n shard.Counts) {
 	s.count("tutti_storage_corruptions_total", c.node.Rebuilt, "rebuilt_data")
 }
 
+// moves tells what becomes of copies of shards.
+func (c *collector) moves(s sink) {
+	m := c.node.Host.Moves()
+	s.count("tutti_shard_moves_total", m.Added, "begun")
+	s.count("tutti_shard_moves_total", m.Promoted, "vote")
+	s.count("tutti_shard_moves_total", m.Demoted, "no_vote")
+	s.count("tutti_shard_moves_total", m.Removed, "removed")
+	s.gauge("tutti_raft_snapshots_in_progress", float64(m.Sending), "sent")
+	s.gauge("tutti_raft_snapshots_in_progress", float64(m.Receiving), "received")
+}
+
 func (c *collector) storage(s sink) {
 	log, state := c.node.Log.Usage(), c.node.State.Usage()
 	s.fsyncs("tutti_storage_fsync_duration_seconds", log.Fsyncs)
+	s.fsyncs("tutti_command_stage_duration_seconds", log.Fsyncs, "fsync")
 	for _, x := range []struct {
 		kind string
 		store.Usage
@@ -319,5 +344,5 @@ func (c *collector) network(s sink) {
 			s.gauge("tutti_clock_offset_seconds", x.Ahead.Seconds(), to)
 		}
 	}
-	s.gauge("tutti_connections", float64(up), "peer")
+	s.gauge("tutti_connections", float64(up), "peer", "true")
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"tutti/internal/cluster"
+	"tutti/internal/meta"
 	"tutti/internal/shard"
 	"tutti/internal/task"
 )
@@ -32,15 +34,18 @@ func (sum *queueSum) add(q *task.Queue, workers int, oldest time.Duration) {
 	sum.oldest = max(sum.oldest, oldest)
 }
 
-// tasks tells of the queues of the shards that this node leads, so the sum over the
-// nodes is the cluster's.
-func (c *collector) tasks(s sink) {
+// led tells what the leaders on this node know of their queues, so the sum over the
+// nodes is the cluster's, and of the tokens if meta is among them.
+func (c *collector) led(s sink) {
 	ctx, cancel := context.WithTimeout(context.Background(), loopPatience)
 	defer cancel()
 	led := c.node.Host.Tallies(ctx)
 	var names []string
 	for _, x := range led {
 		defer x.View.Release()
+		if x.Shard == cluster.Meta {
+			tokens(s, x)
+		}
 		for _, q := range x.Queues {
 			names = append(names, q.Name)
 		}
@@ -63,6 +68,21 @@ func (c *collector) tasks(s sink) {
 			s.durations("tutti_task_run_seconds", spans.Run(), label)
 		}
 	}
+}
+
+// tokens tells how many tokens are good, by the state of meta.
+func tokens(s sink, x shard.Tallies) {
+	list, err := meta.LoadTokens(x.View)
+	if err != nil {
+		return // a later version's
+	}
+	active := 0
+	for _, t := range list {
+		if t.Uses > 0 && t.Expires > x.Now {
+			active++
+		}
+	}
+	s.gauge("tutti_join_tokens_active", float64(active))
 }
 
 // sumQueues adds the queues of a shard to those that have their label.

@@ -105,6 +105,10 @@ func (w *telling) safety(ctx context.Context) (c metrics.Cluster, ok bool) {
 	for _, x := range e.members() {
 		c.Nodes[string(x.presence)]++
 	}
+	for _, m := range v.Moves {
+		c.Moves++
+		c.Behind += m.Behind
+	}
 	for _, s := range v.Shards {
 		if s.Confirmed < s.Voters {
 			c.Underreplicated++

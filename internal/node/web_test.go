@@ -127,7 +127,7 @@ func TestMetrics(t *testing.T) {
 	// Of tasks those tell who lead them, see TestMetricsOfTasks.
 	elsewhere := map[string]bool{"tutti_storage_capacity_bytes": true, "tutti_storage_available_bytes": true, "tutti_cluster_tolerates_zone_losses": true}
 	for name := range metrics.Names() {
-		if ofTasks := strings.HasPrefix(name, "tutti_task") || name == "tutti_workers"; all[name] == nil && !elsewhere[name] && !ofTasks {
+		if ofTasks := strings.HasPrefix(name, "tutti_task") || name == "tutti_workers" || name == "tutti_join_tokens_active"; all[name] == nil && !elsewhere[name] && !ofTasks {
 			t.Errorf("%s is in the table and not in the output", name)
 		}
 	}
@@ -150,6 +150,10 @@ func TestMetrics(t *testing.T) {
 		{"tutti_command_errors_total", map[string]string{"code": "ERR"}, 2},
 		{"tutti_command_duration_seconds", map[string]string{"class": "write"}, 13},
 		{"tutti_cluster_nodes", map[string]string{"state": "up"}, 3},
+		{"tutti_connections", map[string]string{"kind": "client", "tls": "false"}, 2},
+		{"tutti_connections", map[string]string{"kind": "peer", "tls": "true"}, 2},
+		{"tutti_shard_moves_in_progress", nil, 0},
+		{"tutti_raft_snapshots_in_progress", map[string]string{"direction": "sent"}, 0},
 		{"tutti_peer_up", map[string]string{"peer": "2"}, 1},
 		{"tutti_peer_up", map[string]string{"peer": "3"}, 1},
 		{"tutti_raft_groups_without_leader", nil, 0},
@@ -161,15 +165,32 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s%v is %v, want %v", want.name, want.labels, got, want.value)
 		}
 	}
-	groups, elected, keys := 0.0, 0.0, 0.0
+	conn.Do("TUTTI.TOKEN", "CREATE")
+	conn.Do("TUTTI.TOKEN", "CREATE", "USES", "7")
+	groups, elected, keys, tokens, batches := 0.0, 0.0, 0.0, 0.0, map[string]float64{}
 	for i := range 3 {
 		all := scrape(t, c.HTTPAddr(i))
 		groups += sample(all, "tutti_raft_groups", map[string]string{"role": "leader"})
 		elected += sample(all, "tutti_raft_leader_changes_total", map[string]string{"reason": "election"})
 		keys += sample(all, "tutti_keys", nil)
+		tokens += sample(all, "tutti_join_tokens_active", nil)
+		for _, stage := range []string{"append", "fsync", "replicate", "apply"} {
+			batches[stage] += sample(all, "tutti_command_stage_duration_seconds", map[string]string{"stage": stage})
+		}
+		if rounds := sample(all, "tutti_raft_read_index_duration_seconds", nil); i == 0 && rounds == 0 {
+			t.Error("no round has confirmed any of the reads")
+		}
+		if lag := sample(all, "tutti_raft_apply_lag_entries", nil); lag > 100 {
+			t.Errorf("%v entries are not applied", lag)
+		}
 	}
-	if groups != 3 || elected < 3 || keys != 1 {
-		t.Errorf("%v groups led, %v elections, %v keys", groups, elected, keys)
+	for stage, n := range batches {
+		if n < 14 { // each of the writes above was a batch of its own
+			t.Errorf("%v batches went through stage %s", n, stage)
+		}
+	}
+	if groups != 3 || elected < 3 || keys != 1 || tokens != 2 {
+		t.Errorf("%v groups led, %v elections, %v keys, %v tokens", groups, elected, keys, tokens)
 	}
 }
 

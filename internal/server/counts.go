@@ -47,6 +47,7 @@ type Counts struct {
 	Slow      int64 // commands that went into the slow log
 	// Connections is how many there are.
 	Connections, Blocked int
+	TLS                  bool // what all of them speak
 	Accepted             int64
 	Rejected, Denied     []ReasonCount // clients that were not let in; what the rights of users forbade
 	HandshakesFailed     int64         // of TLS
@@ -108,6 +109,7 @@ func (s *Server) Counts() Counts {
 	for _, e := range st.errorCodes() {
 		c.Errors = append(c.Errors, ErrorCount{e.code, e.n})
 	}
+	c.TLS = s.cfg.TLS != nil
 	for _, conn := range s.clients() {
 		c.Connections++
 		_, waiting := conn.out.waiting()

@@ -83,6 +83,7 @@ func (ap *appends) done(m *pb.Message, epoch uint64) {
 	}
 	if n := len(m.GetEntries()); n > 0 && ap.r.leader != nil {
 		ap.r.leader.health.Appended(m.GetEntries()[n-1].GetIndex(), ap.r.ticks)
+		ap.r.leader.durableTo(m.GetEntries()[n-1].GetIndex())
 	}
 	ap.appending--
 	ap.r.respond(m)

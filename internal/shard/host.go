@@ -282,6 +282,8 @@ type Info struct {
 	Asking     []cluster.NodeID          `json:"asking,omitempty"`     // nodes that have lost their replica and ask to come back
 	Rebuilding bool                      `json:"rebuilding,omitempty"` // this replica is no voter yet
 	Match      map[cluster.NodeID]uint64 `json:"match,omitempty"`      // at the leader: node -> index it holds
+	// Lag is how many entries are committed, as far as is known here, and not applied.
+	Lag uint64 `json:"-"`
 }
 
 // Replica describes the replica of a shard here.
@@ -297,7 +299,8 @@ func (r *Replica) info() Info {
 	s := Info{Shard: r.id, Replica: r.self, First: r.members.desc.Slots.First, End: r.members.desc.Slots.End, Leader: l.Node, Term: l.Term,
 		Applied: r.machine.applied.Index, LastIndex: r.appends.lastIndex, FirstIndex: first, ShardTime: r.machine.applied.Time,
 		Hash: fmt.Sprintf("%016x", r.machine.applied.Hash), Voters: r.members.voters,
-		Learners: r.members.desc.Learners(), Asking: r.members.asking(), Rebuilding: !r.members.settled.Load()}
+		Learners: r.members.desc.Learners(), Asking: r.members.asking(), Rebuilding: !r.members.settled.Load(),
+		Lag: r.appends.commit - min(r.appends.commit, r.machine.applied.Index)}
 	if l.Self {
 		s.Match = make(map[cluster.NodeID]uint64)
 		for id, p := range r.raft.Status().Progress {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -41,8 +40,8 @@ type leadership struct {
 // inflight is the batch that is proposed and not applied yet; nil: there is none.
 type inflight struct {
 	batch  *eval.Batch
-	logged bool          // seen in the raft log
-	since  time.Duration // when it was proposed, by the monotonic clock
+	logged bool // seen in the raft log
+	progress
 }
 
 func newLeadership(r *Replica) *leadership {
@@ -161,7 +160,7 @@ func (l *leadership) propose() error {
 	l.core.Kept()
 	l.health.Propose(b.Index, l.r.ticks)
 	l.queue.took(n)
-	l.inflight = inflight{batch: b, since: l.r.host.cfg.Clock.Mono()}
+	l.inflight = inflight{batch: b, progress: progress{since: l.r.host.cfg.Clock.Mono()}}
 	if in.Scrub {
 		l.audits.marked(b.Index)
 	}
@@ -204,14 +203,13 @@ func (l *leadership) applied(index uint64, entries []*pb.Entry) *eval.Batch {
 	if b == nil || index < b.Index {
 		return nil
 	}
-	since := l.inflight.since
+	way := l.inflight.progress
 	l.inflight = inflight{}
 	if !hasEntry(entries, b.Index, b.Term) {
 		l.r.host.meter.lost.Add(1)
 		return nil // another leader's entry stands there
 	}
-	l.r.host.meter.applied.Add(1)
-	l.r.host.meter.commit.Add(l.r.host.cfg.Clock.Mono()-since, 1)
+	way.ended(&l.r.host.meter, l.r.host.cfg.Clock.Mono())
 	l.core.Applied(b)
 	return b
 }

@@ -150,6 +150,9 @@ func (m *members) apply(b *store.Batch, e *pb.Entry) error {
 	conf, before := m.r.raft.ApplyConfChange(c), m.desc
 	m.set(conf, changed(m.desc, conf, add))
 	m.noteRemovals(before)
+	if m.r.leader != nil {
+		m.r.host.meter.changed(before, m.desc)
+	}
 	m.r.look()
 	m.r.host.checkSettled()
 	return b.SetConf(m.desc, m.conf)

@@ -12,6 +12,8 @@ import (
 type meter struct {
 	unreadable
 	finds
+	stages
+	moves
 	tasks task.Meter
 	// commit is the time from the proposal of a batch to its being applied here;
 	// cycle that of one turn of an event loop.
@@ -30,8 +32,10 @@ type meter struct {
 // Counts is what the shards of a node have done since it started.
 type Counts struct {
 	Commit, Cycle            histogram.Snapshot
-	Applied, Refused, Lost   uint64 // batches that were proposed here
-	Elected, HandedOver      uint64 // leaderships that began here
+	Stages                   Stages
+	Rounds                   histogram.Snapshot // of ReadIndex
+	Applied, Refused, Lost   uint64             // batches that were proposed here
+	Elected, HandedOver      uint64             // leaderships that began here
 	SnapshotsSent            uint64
 	SnapshotsNotSent         uint64
 	SnapshotsReceived        uint64
@@ -40,10 +44,15 @@ type Counts struct {
 	Unreadable               uint64 // commands that met a row which can't be read
 }
 
+// Stages is where the time of batches went: to their being durable in the log of their
+// leader, to their being committed, and from there to their being visible.
+type Stages struct{ Durable, Replicate, Apply histogram.Snapshot }
+
 // Counts returns what has been counted.
 func (m *meter) Counts() Counts {
 	return Counts{
-		Commit: m.commit.Snapshot(), Cycle: m.cycle.Snapshot(),
+		Commit: m.commit.Snapshot(), Cycle: m.cycle.Snapshot(), Rounds: m.round.Snapshot(),
+		Stages:  Stages{Durable: m.durable.Snapshot(), Replicate: m.replicate.Snapshot(), Apply: m.apply.Snapshot()},
 		Applied: m.applied.Load(), Refused: m.refused.Load(), Lost: m.lost.Load(),
 		Elected: m.elected.Load(), HandedOver: m.handedOver.Load(),
 		SnapshotsSent: m.sent.Load(), SnapshotsNotSent: m.sendFailed.Load(),

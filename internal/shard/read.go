@@ -2,6 +2,7 @@ package shard
 
 import (
 	"errors"
+	"time"
 
 	"go.etcd.io/raft/v3"
 
@@ -54,7 +55,8 @@ type reads struct {
 	round   []asker
 	id      uint64 // of the round; 0: none in flight
 	count   uint64
-	began   uint64 // tick
+	began   uint64        // tick
+	since   time.Duration // when it began, by the monotonic clock
 	waiting []waiter
 }
 
@@ -101,7 +103,7 @@ func (rd *reads) startRound() {
 		return
 	}
 	rd.count++
-	rd.id, rd.began = rd.count, rd.r.ticks
+	rd.id, rd.began, rd.since = rd.count, rd.r.ticks, rd.r.host.cfg.Clock.Mono()
 	rd.round, rd.next = rd.next, rd.round[:0]
 	if self {
 		ctx := be.AppendUint64(nil, rd.r.host.cfg.Incarnation)
@@ -124,6 +126,7 @@ func (rd *reads) confirmed(rs raft.ReadState) {
 }
 
 func (rd *reads) endRound(index uint64, now int64) {
+	rd.r.host.meter.round.Add(rd.r.host.cfg.Clock.Mono()-rd.since, 1)
 	done := rd.round
 	rd.id, rd.round = 0, nil
 	for _, a := range done {

@@ -181,6 +181,9 @@ func (r *Replica) handle(b *store.Batch) error {
 	}
 	if rd.HardState != nil {
 		r.term, r.appends.vote, r.appends.commit = rd.HardState.GetTerm(), rd.HardState.GetVote(), rd.HardState.GetCommit()
+		if r.leader != nil {
+			r.leader.committedTo(r.appends.commit)
+		}
 	}
 	if rd.SoftState != nil {
 		r.roleChanged(rd.SoftState)

@@ -59,6 +59,7 @@ func (sn *snapshots) send(m *pb.Message) {
 	v, d, to := sn.r.machine.view.Acquire(), sn.r.members.desc, sn.r.members.nodeOf(m.GetTo())
 	sn.r.loop.wg.Go(func() {
 		start := time.Now()
+		defer begin(&sn.r.host.meter.sending)()
 		err := sn.stream(to, v, d, m)
 		v.Release()
 		status := raft.SnapshotFinish
@@ -146,6 +147,7 @@ func (h *Host) receive(from cluster.NodeID, head []byte, s *peer.Conn) error {
 	if !r.snapshots.receiving.CompareAndSwap(false, true) {
 		return fmt.Errorf("shard %d already receives a snapshot", r.id)
 	}
+	defer begin(&h.meter.receiving)()
 	in, err := h.cfg.State.Receive(r.id, r.self, d.Slots)
 	if err == nil {
 		err = h.meter.receiveRows(s, in)

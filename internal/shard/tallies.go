@@ -4,12 +4,15 @@ import (
 	"context"
 	"sync"
 
+	"tutti/internal/cluster"
 	"tutti/internal/store"
 	"tutti/internal/task"
 )
 
-// Tallies is what a leader of this node tells of the queues of its shard.
+// Tallies is what a leader of this node tells of the queues of its shard; of meta, which
+// has none, only its state.
 type Tallies struct {
+	Shard  cluster.ShardID
 	Queues []task.Tally
 	// View is the state that they are of, or a newer one. Whoever gets it releases it.
 	View *store.View
@@ -55,8 +58,8 @@ func (r *Replica) tallies() *Tallies {
 	if r.leader == nil || r.leader.core == nil || r.machine.view == nil {
 		return nil
 	}
-	t := &Tallies{Queues: r.leader.core.Tallies(), Now: r.machine.applied.Time}
-	if len(t.Queues) == 0 {
+	t := &Tallies{Shard: r.id, Queues: r.leader.core.Tallies(), Now: r.machine.applied.Time}
+	if len(t.Queues) == 0 && r.id != cluster.Meta {
 		return nil
 	}
 	if now, ok := r.leader.clock.now(); ok {

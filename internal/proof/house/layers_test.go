@@ -24,7 +24,7 @@ var layers = []struct {
 	{"internal/node/nodetest", []string{"internal/trust", "internal/proof/respclient", "internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
 	{"internal/node", []string{"internal/doctor", "internal/acl", "internal/resp", "internal/metrics", "internal/web", "internal/meta", "internal/pubsub", "internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/group", "internal/command", "internal/store", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
 	{"internal/web", nil, "metrics and health over HTTP, for those who watch"},
-	{"internal/metrics", []string{"internal/task", "internal/cluster", "internal/histogram", "internal/peer", "internal/server", "internal/shard", "internal/store"}, "what Prometheus is told"},
+	{"internal/metrics", []string{"internal/meta", "internal/task", "internal/cluster", "internal/histogram", "internal/peer", "internal/server", "internal/shard", "internal/store"}, "what Prometheus is told"},
 	{"internal/server", []string{"internal/server/epoll", "internal/rowcache", "internal/acl", "internal/meta", "internal/pubsub", "internal/glob", "internal/histogram", "internal/cluster", "internal/router", "internal/shard", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},
 	{"internal/server/epoll", nil, "which sockets are ready"},
 	{"internal/pubsub", []string{"internal/cluster", "internal/peer", "internal/resp", "internal/glob"}, "messages between clients"},

@@ -4,8 +4,8 @@ func answers() []Mutant {
 	return []Mutant{
 		{"ack-before-commit", "a write is answered when it is proposed", sim("TestFault05UncommittedRead"), []Edit{{
 			"internal/shard/leadership.go", `
-			l.inflight = inflight{batch: b, since: l.r.host.cfg.Clock.Mono()}`, `
-			l.inflight = inflight{batch: b, since: l.r.host.cfg.Clock.Mono()}
+			l.inflight = inflight{batch: b, progress: progress{since: l.r.host.cfg.Clock.Mono()}}`, `
+			l.inflight = inflight{batch: b, progress: progress{since: l.r.host.cfg.Clock.Mono()}}
 			l.queue.answerBatch(b)`,
 		}}},
 		{"empty-without-readindex", "a batch without effects is answered without asking whether this node still leads", shard("TestUnconfirmed"), []Edit{{
