@@ -40,8 +40,8 @@ func demoCommand() *cobra.Command {
 		Long: `Makes a cluster of three nodes with init and join, as processes of this machine
 whose links run through a switch, one of them with a clock that is an hour ahead.
 While a ledger writes without pause it loads real files, kills nodes, cuts them
-off, lets machines join and leave, and checks every acknowledgement. Exit code 0:
-every claim held. Leaves nothing behind.`,
+off, has them count together, lets machines join and leave, and checks every
+acknowledgement. Exit code 0: every claim held. Leaves nothing behind.`,
 		Example: "  tutti demo\n  tutti demo --input ~/Documents --keep\n  tutti demo --claims network,clock --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -62,7 +62,7 @@ every claim held. Leaves nothing behind.`,
 }
 
 // claimNames are the claims, in the order in which they are tried.
-var claimNames = [...]string{"one-system", "failure", "network", "clock", "grow-shrink"}
+var claimNames = [...]string{"one-system", "failure", "network", "clock", "computation", "grow-shrink"}
 
 // check refuses claims that there are not.
 func (o *demoOptions) check() error {
@@ -128,7 +128,7 @@ func (d *demoRun) run(ctx context.Context, dir string, only []string) (held bool
 	d.ledger = startLedger(d.addrs)
 	defer func() { d.ledger.stop() }()
 	d.view.line("   A ledger now writes through random nodes without pause and keeps every receipt.")
-	claims := [...]func(context.Context) (bool, error){d.oneSystem, d.failure, d.network, d.clock, d.growShrink}
+	claims := [...]func(context.Context) (bool, error){d.oneSystem, d.failure, d.network, d.clock, d.computation, d.growShrink}
 	held = true
 	for i, claim := range claims {
 		if len(only) > 0 && !slices.Contains(only, claimNames[i]) {
