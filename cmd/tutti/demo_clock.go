@@ -55,7 +55,7 @@ func (d *demoRun) clock(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	record.AheadSeconds = int64(ahead / time.Second)
+	record.AheadSeconds = int64(ahead.Round(time.Second) / time.Second)
 	d.view.line("   the clock of %s says %v more than that of %s, and has since the beginning", d.cluster.members[demoAhead].Name, ahead.Round(time.Second), d.cluster.members[0].Name)
 	early, late, err := watchExpiry(ctx, ask)
 	if err != nil {
@@ -97,19 +97,22 @@ func (d *demoRun) clock(ctx context.Context) (bool, error) {
 }
 
 // clocksApart returns how far the wall clock of the node that is ahead is from
-// that of the first.
+// that of the first, which is asked before and after it: what the questions take
+// is no difference.
 func clocksApart(ask func(i int, args ...string) (resp.Value, error)) (time.Duration, error) {
-	var at [2]int64
-	for k, i := range [2]int{0, demoAhead} {
+	var at [3]time.Duration // since 1970
+	for k, i := range [3]int{0, demoAhead, 0} {
 		v, err := ask(i, "TIME")
 		if err != nil {
 			return 0, err
 		}
 		if len(v.Elems) == 2 {
-			at[k], _ = strconv.ParseInt(string(v.Elems[0].Str), 10, 64)
+			s, _ := strconv.ParseInt(string(v.Elems[0].Str), 10, 64)
+			us, _ := strconv.ParseInt(string(v.Elems[1].Str), 10, 64)
+			at[k] = time.Duration(s)*time.Second + time.Duration(us)*time.Microsecond
 		}
 	}
-	return time.Duration(at[1]-at[0]) * time.Second, nil
+	return at[1] - at[0] - (at[2]-at[0])/2, nil
 }
 
 // mortal is a key that is watched until it is gone.
