@@ -92,6 +92,7 @@ func (c *Ctx) Run(cmd *Command) {
 		c.tooLarge = errWriteSet + cmd.Large
 	}
 	at := len(c.Out)
+	c.Tx.TakeChanges() // of the sweep
 	writable := c.Tx.Writable()
 	c.Tx.CountLookups(cmd.finds)
 	var mark keyspace.Mark
@@ -114,8 +115,11 @@ func (c *Ctx) Run(cmd *Command) {
 		c.Out = c.Out[:at]
 		c.Error(RowErrorText(bad))
 	}
-	if c.failed && writable {
+	switch {
+	case c.failed && writable:
 		c.Tx.Rollback(mark)
+	case c.Tx.Noted():
+		c.notify(cmd)
 	}
 }
 

@@ -42,6 +42,8 @@ type Batch struct {
 	got      int                 // answers to waiters whose rows it removes
 
 	Late []Late // answers to waiters
+	// Events are what it does to keys, for those who want to be told.
+	Events []keyspace.Event
 }
 
 // Waiting is a group that waits for its evaluation.
@@ -71,6 +73,9 @@ type Config struct {
 	TaskTimes *task.Meter
 	// Began is when the leader began to lead, by the clock of Input.Mono.
 	Began time.Duration
+	// Events says which events of keys somebody wants to be told of. Safe for concurrent
+	// use. Nil: none.
+	Events func() keyspace.Classes
 }
 
 // Core evaluates. It has no goroutine, clock or I/O of its own: the state it
@@ -98,6 +103,13 @@ func New(cfg Config, v *store.View) (*Core, error) {
 	var err error
 	c.sessions, err = loadSessions(cfg.Shard, v, c.waiting.load)
 	return c, err
+}
+
+func (c *Config) events() keyspace.Classes {
+	if c.Events == nil {
+		return 0
+	}
+	return c.Events()
 }
 
 func (c *Core) userRules() command.UserRules {
@@ -137,7 +149,7 @@ type Input struct {
 func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 	env := keyspace.Env{Now: in.Now, Applied: in.Applied, Index: in.Index,
 		Databases: in.Databases, Keys: in.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand, Known: c.cfg.Known, Unreadable: c.cfg.Unreadable,
-		Owns: owner(in.Owned.Slots), Awaited: c.awaited}
+		Owns: owner(in.Owned.Slots), Awaited: c.awaited, Events: c.cfg.events()}
 	c.waiting.begin()
 	if c.tx == nil {
 		c.tx = keyspace.NewTx(in.State, env)
@@ -282,6 +294,7 @@ func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 		return
 	}
 	c.seal(b, tx, in.Databases, wrote)
+	b.Events = tx.TakeEvents()
 	if in.Scrub {
 		b.Data.Put(store.ScrubRow(c.cfg.Shard), in.From)
 	}

@@ -1,6 +1,9 @@
 package keyspace
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // LogicalDatabases is the number of databases that SELECT accepts.
 const LogicalDatabases = 16
@@ -26,6 +29,13 @@ func NewDatabases() *Databases {
 
 // Physical returns the number that rows of logical database db carry.
 func (d *Databases) Physical(db uint8) uint32 { return d.physical[db] }
+
+// Logical returns the database that is physical database pdb; ok is false if it was
+// flushed.
+func (d *Databases) Logical(pdb uint32) (db uint8, ok bool) {
+	at := slices.Index(d.physical[:], pdb)
+	return uint8(max(at, 0)), at >= 0
+}
 
 // Trash lists flushed physical databases, oldest first. Not to be changed.
 func (d *Databases) Trash() []uint32 { return d.trash }

@@ -10,8 +10,8 @@ type Mark int
 // marked is what a mark remembers. What was there before it and is changed after
 // it lies in effects.undo, from undo on.
 type marked struct {
-	ops, undo, size int
-	dbs             *Databases
+	ops, undo, size, events int
+	dbs                     *Databases
 }
 
 // undo is a value that was replaced, or a change of the number of keys.
@@ -24,7 +24,7 @@ type undo struct {
 
 // Mark sets a mark within those that are set. Whoever sets it releases it.
 func (t *Tx) Mark() Mark {
-	t.marks = append(t.marks, marked{ops: len(t.ops), undo: len(t.undo), size: t.size, dbs: t.Databases})
+	t.marks = append(t.marks, marked{ops: len(t.ops), undo: len(t.undo), size: t.size, events: len(t.events), dbs: t.Databases})
 	return Mark(len(t.marks) - 1)
 }
 
@@ -42,6 +42,7 @@ func (e *effects) Release(m Mark) {
 // The mark itself stays.
 func (t *Tx) Rollback(m Mark) {
 	t.Databases = t.marks[m].dbs
+	t.events = t.events[:t.marks[m].events]
 	t.effects.rollback(m)
 }
 

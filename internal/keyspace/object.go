@@ -126,8 +126,9 @@ func (t *Tx) open(db uint8, key []byte) *Object {
 		t.usedNow = true
 	}
 	if t.writable {
-		o.Delete()
+		o.remove()
 		t.finds.Expired++
+		t.Notify(EventExpired, "expired", db, key)
 	}
 	return nil
 }
@@ -248,7 +249,10 @@ func (o *Object) Len() int {
 // deleted instead. It must be called once after the changes of a command.
 func (o *Object) Save() {
 	if o.Type != TypeString && o.Len() == 0 {
-		o.Delete()
+		if !o.fresh {
+			o.tx.changed(o, Emptied)
+		}
+		o.remove()
 		return
 	}
 	if o.headLow {
@@ -263,12 +267,14 @@ func (o *Object) Save() {
 	}
 	if o.fresh {
 		o.fresh = false
+		t.changed(o, Made)
 		t.count(o.pdb, 1)
 		if o.Expire != 0 {
 			t.Put(expiryRow(nil, o.slot, o.Expire, o.pdb, o.Key), nil)
 		}
 	}
 	o.Version = t.Index
+	t.changed(o, Changed)
 }
 
 // SetString makes key the string val with the given expiry (0: none),
@@ -309,6 +315,13 @@ func (o *Object) setExpire(expire int64) {
 
 // Delete removes the key and its rows; big collections become garbage.
 func (o *Object) Delete() {
+	if !o.fresh {
+		o.tx.changed(o, Deleted)
+	}
+	o.remove()
+}
+
+func (o *Object) remove() {
 	if o.fresh {
 		return
 	}

@@ -102,8 +102,11 @@ func (t *Tx) Expire(slot uint16, limit int) int {
 		case err != nil:
 			t.ReportRow(err)
 		case o.Expire <= t.Now && o.Expire != 0:
-			o.Delete()
+			o.remove()
 			t.finds.Expired++
+			if db, ok := t.Databases.Logical(d.pdb); ok {
+				t.Notify(EventExpired, "expired", db, d.key)
+			}
 		}
 	}
 	return len(rows)

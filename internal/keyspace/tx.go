@@ -60,6 +60,8 @@ type Env struct {
 	Unreadable func(err *RowError)
 	// Awaited, if not nil, reports whether somebody waits for a topic, see Signal.
 	Awaited func(topic []byte) bool
+	// Events are the classes of events that somebody wants to be told of.
+	Events Classes
 	// Stop, if not nil, ends the transaction with ErrStopped once it is set.
 	Stop *atomic.Bool
 	// Owns, if not nil, tells which slots are there to be read and written. Looking
@@ -101,6 +103,7 @@ type Tx struct {
 	ending
 	finder
 	budget
+	notes
 	base     Reader
 	writable bool
 	usedNow  bool
@@ -119,7 +122,7 @@ type budget struct {
 // NewTx returns a writable transaction over base.
 func NewTx(base Reader, env Env) *Tx {
 	t := &Tx{Env: env, effects: newEffects(), base: base, writable: true, dbs: env.Databases}
-	t.awaited = env.Awaited
+	t.awaited, t.wanted = env.Awaited, env.Events
 	return t
 }
 
@@ -129,7 +132,7 @@ func (t *Tx) Reset(base Reader, env Env) {
 	t.effects.reset()
 	clear(t.before)
 	*t = Tx{Env: env, effects: t.effects, base: base, writable: true, before: t.before, dbs: env.Databases, buf: t.buf, val: t.val}
-	t.awaited = env.Awaited
+	t.awaited, t.wanted = env.Awaited, env.Events
 }
 
 // NewReadTx returns a transaction that panics when written to.

@@ -1,7 +1,10 @@
 package node
 
 import (
+	"strconv"
+
 	"tutti/internal/cluster"
+	"tutti/internal/keyspace"
 	"tutti/internal/peer"
 	"tutti/internal/pubsub"
 )
@@ -25,4 +28,19 @@ func newMessages(n *Node) *pubsub.Hub {
 	links.Handle(pubsub.KindAsk, hub.Ask)
 	links.Handle(pubsub.KindMessage, hub.Message)
 	return hub
+}
+
+// notify tells those who want to know what became of keys, once by the key and once by
+// what was done to it.
+func notify(hub *pubsub.Hub, events []keyspace.Event) {
+	wanted := keyspace.Classes(hub.Events())
+	for _, e := range events {
+		db := "@" + strconv.Itoa(int(e.DB)) + "__:"
+		if wanted&keyspace.ByKey != 0 {
+			hub.PublishLater(pubsub.Channel, []byte("__keyspace"+db+e.Key), []byte(e.Name))
+		}
+		if wanted&keyspace.ByEvent != 0 {
+			hub.PublishLater(pubsub.Channel, []byte("__keyevent"+db+e.Name), []byte(e.Key))
+		}
+	}
 }

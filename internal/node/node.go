@@ -19,6 +19,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/keyspace"
 	"tutti/internal/peer"
 	"tutti/internal/pubsub"
 	"tutti/internal/router"
@@ -396,7 +397,10 @@ func (n *Node) openShards() (err error) {
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
 		Space: n.space, ScrubEvery: n.cfg.ScrubEvery,
-		Events: shard.Events{LeadChanged: n.leadChanged, Reply: n.router.Reply, Report: n.keeper.report, Settled: n.settled, Fatal: n.fatal,
+		Events: shard.Events{
+			Wanted:      func() keyspace.Classes { return keyspace.Classes(n.hub.Events()) },
+			Noted:       func(events []keyspace.Event) { notify(n.hub, events) },
+			LeadChanged: n.leadChanged, Reply: n.router.Reply, Report: n.keeper.report, Settled: n.settled, Fatal: n.fatal,
 			MetaChanged: func(v *store.View) { n.users.tell(v); n.keeper.tell(v) }},
 	})
 	if err != nil {

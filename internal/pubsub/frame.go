@@ -115,6 +115,7 @@ func decodeAsk(b []byte) error {
 type envelope struct {
 	kind             Kind
 	channel, payload []byte
+	everywhere       bool // it is of this node, and for all
 }
 
 func (f envelope) encode(dst []byte) []byte {

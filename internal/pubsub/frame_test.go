@@ -15,7 +15,7 @@ var (
 	goldenInterest = interest{start: 0x0102030405060708, seq: 9, flags: firstPart | lastPart, events: 0x8001, entries: []entry{
 		{Channel, 2, "news"}, {Pattern, 300, "n*"}, {ShardChannel, 0, ""}}}
 	goldenHeard    = heard{start: 0x0102030405060708, seq: 9}
-	goldenEnvelope = envelope{ShardChannel, []byte("news"), []byte("hello\x00")}
+	goldenEnvelope = envelope{kind: ShardChannel, channel: []byte("news"), payload: []byte("hello\x00")}
 )
 
 // Whoever changes the bytes of a frame gives it another kind.

@@ -49,7 +49,8 @@ func New(cfg Config) *Hub {
 	}
 	h := &Hub{cfg: cfg, quit: make(chan struct{})}
 	h.inbox.wake = make(chan struct{}, 1)
-	h.others = exchange{cfg: cfg, born: time.Now(), here: &h.here, peers: make(map[cluster.NodeID]*peerState), again: h.payUp}
+	x := &h.others
+	x.cfg, x.born, x.here, x.peers, x.again = cfg, time.Now(), &h.here, make(map[cluster.NodeID]*peerState), h.payUp
 	return h
 }
 
@@ -77,7 +78,11 @@ func (h *Hub) handOver() {
 		case <-h.inbox.wake:
 		}
 		for _, m := range h.inbox.take() {
-			h.Deliver(m.kind, m.channel, m.payload)
+			if m.everywhere {
+				h.Publish(m.kind, m.channel, m.payload)
+			} else {
+				h.Deliver(m.kind, m.channel, m.payload)
+			}
 		}
 	}
 }
@@ -86,7 +91,7 @@ func (h *Hub) handOver() {
 // and returns how many there are. It keeps nothing of the arguments.
 func (h *Hub) Publish(kind Kind, channel, payload []byte) (receivers int) {
 	h.count.published.Add(1)
-	m := envelope{kind, channel, payload}
+	m := envelope{kind: kind, channel: channel, payload: payload}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	receivers = h.here.deliver(kind, channel, payload)
@@ -102,6 +107,14 @@ func (h *Hub) Publish(kind Kind, channel, payload []byte) (receivers int) {
 		}
 	}
 	return receivers
+}
+
+// PublishLater is Publish for whoever has no time. It keeps the arguments, which must
+// not change any more.
+func (h *Hub) PublishLater(kind Kind, channel, payload []byte) {
+	if !h.inbox.put(envelope{kind, channel, payload, true}) {
+		h.count.lostInInbox.Add(1)
+	}
 }
 
 // Deliver is Publish for subscribers on this node only.
@@ -180,18 +193,10 @@ func (h *Hub) SetEvents(events uint16) {
 	if events != h.others.events {
 		h.others.events = events
 		h.others.change(nil)
+		h.others.count()
 	}
 }
 
-// Events returns which notifications about keys are wanted on any node.
-func (h *Hub) Events() uint16 {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	events := h.others.events
-	for _, p := range h.others.peers {
-		if p.known {
-			events |= p.events
-		}
-	}
-	return events
-}
+// Events returns which notifications about keys are wanted on any node. It takes no
+// lock.
+func (h *Hub) Events() uint16 { return uint16(h.others.wanted.Load()) }

@@ -339,7 +339,7 @@ func TestWhatIsWorthWaitingFor(t *testing.T) {
 // What a node can't hand over fast enough is lost beyond a bound, and counted.
 func TestTheInboxIsBounded(t *testing.T) {
 	h := New(Config{}) // does not run: nothing is handed over
-	frame := envelope{Channel, []byte("x"), make([]byte, 1<<20)}.encode(nil)
+	frame := envelope{kind: Channel, channel: []byte("x"), payload: make([]byte, 1<<20)}.encode(nil)
 	for range 100 {
 		h.Message(2, frame)
 	}

@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"tutti/internal/cluster"
@@ -42,8 +43,9 @@ type exchange struct {
 	cfg      Config
 	born     time.Time
 	here     *registry
-	events   uint16 // wanted on this node
-	seq      uint64 // number of the last change of what is wanted here
+	events   uint16        // wanted on this node
+	wanted   atomic.Uint32 // on any
+	seq      uint64        // number of the last change of what is wanted here
 	peers    map[cluster.NodeID]*peerState
 	settling []*Settling
 	changed  chan struct{} // closed when more is known of a peer; nil: nobody waits for that
@@ -86,7 +88,7 @@ func (p *peerState) receivers(kind Kind, channel []byte) int {
 
 // forget forgets the table.
 func (p *peerState) forget() {
-	p.known, p.building, p.wants, p.events = false, false, [kinds]map[string]uint64{}, 0
+	p.known, p.building, p.wants = false, false, [kinds]map[string]uint64{}
 }
 
 func (p *peerState) take(entries []entry) {
@@ -112,7 +114,9 @@ func (h *Hub) LinkChanged(node cluster.NodeID, up bool) {
 		// What it has told may not be all that it wants any more when it can be
 		// reached again.
 		p.forget()
+		p.events = 0
 		p.owed, p.asked = false, false
+		h.others.count()
 		h.others.dontWait(node)
 		h.others.wake()
 		return
@@ -124,6 +128,16 @@ func (h *Hub) LinkChanged(node cluster.NodeID, up bool) {
 		h.others.ask(node, p)
 	}
 	h.others.wake()
+}
+
+// count finds out which notifications are wanted on any node. While the table of a peer
+// is not known those count that it wanted last.
+func (x *exchange) count() {
+	events := x.events
+	for _, p := range x.peers {
+		events |= p.events
+	}
+	x.wanted.Store(uint32(events))
 }
 
 // ask asks a peer for its table, once until it comes.
@@ -157,6 +171,7 @@ func (h *Hub) Interest(from cluster.NodeID, frame []byte) {
 	}
 	p.take(f.entries)
 	p.events = f.events
+	h.others.count()
 	if f.flags&lastPart != 0 {
 		p.known, p.building = true, false
 		h.others.wake()

@@ -11,6 +11,7 @@ import (
 
 	"tutti/internal/command"
 	"tutti/internal/glob"
+	"tutti/internal/keyspace"
 	"tutti/internal/resp"
 )
 
@@ -26,11 +27,12 @@ type config struct {
 	mu     sync.Mutex        // guards values
 	values map[string]string // by name, of every row of settings
 	denied *denials          // which a setting bounds
+	wants  func(events uint16)
 }
 
 // newConfig returns the defaults, with what this node knows of itself.
 func newConfig(cfg Config, log *slowlog, denied *denials) *config {
-	c := &config{values: make(map[string]string, len(settings)), denied: denied}
+	c := &config{values: make(map[string]string, len(settings)), denied: denied, wants: cfg.Messages.SetEvents}
 	for i := range settings {
 		c.values[settings[i].name] = settings[i].value
 	}
@@ -73,6 +75,11 @@ func (c *config) apply(log *slowlog) {
 	c.outBounds.Store(&bounds)
 	log.threshold.Store(c.number("slowlog-log-slower-than"))
 	log.setLenMax(int(c.number("slowlog-max-len")))
+	events, _ := parseEvents(c.values["notify-keyspace-events"])
+	if events&(keyspace.ByKey|keyspace.ByEvent) == 0 {
+		events = 0
+	}
+	c.wants(uint16(events))
 	c.denied.setLenMax(int(min(c.number("acllog-max-len"), denialsMax)))
 }
 
@@ -177,6 +184,7 @@ func configHandlers() map[string]handler {
 				r.Error(text)
 				return
 			}
+			settleMessages(r) // of notify-keyspace-events leaders must know
 			r.OK()
 		},
 		"config|resetstat": func(r *request, _ [][]byte) { r.s.stats.reset(r.s.cfg.Router.Finds()); r.OK() },

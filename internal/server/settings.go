@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tutti/internal/keyspace"
 	"tutti/internal/resp"
 )
 
@@ -274,14 +275,44 @@ func savePoints(text string) (value, wrong string) {
 	return strings.Join(fields, " "), ""
 }
 
+// eventLetters are the letters of classes of events, in the order in which Redis shows
+// them.
+const eventLetters = "g$lshzxetdnKEm"
+
+var eventBits = map[rune]keyspace.Classes{'g': keyspace.EventGeneric, '$': keyspace.EventString, 'l': keyspace.EventList, 's': keyspace.EventSet,
+	'h': keyspace.EventHash, 'z': keyspace.EventZSet, 'x': keyspace.EventExpired, 'e': keyspace.EventEvicted, 't': keyspace.EventStream,
+	'd': keyspace.EventModule, 'n': keyspace.EventNew, 'K': keyspace.ByKey, 'E': keyspace.ByEvent, 'm': keyspace.EventMissed, 'A': keyspace.EventsDefault}
+
+// parseEvents parses letters of classes; ok is false if there are others.
+func parseEvents(text string) (c keyspace.Classes, ok bool) {
+	for _, letter := range text {
+		bit := eventBits[letter]
+		if bit == 0 {
+			return 0, false
+		}
+		c |= bit
+	}
+	return c, true
+}
+
 func eventClasses(text string) (value, wrong string) {
-	if strings.Trim(text, "Ag$lshzxeKEtmdn") != "" {
+	c, ok := parseEvents(text)
+	switch {
+	case !ok:
 		return "", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
+	case c&keyspace.EventMissed != 0:
+		return "", "keys are read from any replica, which tells nobody of those that are not there"
 	}
-	if text != "" {
-		return "", "this version has no keyspace notifications"
+	rest := eventLetters
+	if c&keyspace.EventsDefault == keyspace.EventsDefault {
+		value, rest = "A", "nKEm" // n is none of them
 	}
-	return text, ""
+	for _, letter := range rest {
+		if c&eventBits[letter] != 0 {
+			value += string(letter)
+		}
+	}
+	return value, ""
 }
 
 // percentiles accepts numbers from 0 to 100.

@@ -12,6 +12,7 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/group"
+	"tutti/internal/keyspace"
 	"tutti/internal/peer"
 	"tutti/internal/store"
 )
@@ -64,6 +65,10 @@ type Events struct {
 	// another map, and of the state when it opens. It must not block, and
 	// releases the view. Nil: nobody asks.
 	MetaChanged func(v *store.View)
+	// Wanted says which events of keys somebody wants to be told of, and Noted is told of
+	// those of a batch once it is applied, on the leader's loop. Nil: nobody wants any.
+	Wanted func() keyspace.Classes
+	Noted  func(events []keyspace.Event)
 	// Settled is called once, when all replicas here are voters; it must not
 	// block. Nil: nobody asks.
 	Settled func()

@@ -110,6 +110,9 @@ func (mc *machine) done(at store.Applied, m *pb.Message, local, meta bool) error
 	if mine != nil {
 		leader.sweep.wrote(mine)
 		leader.queue.answerBatch(mine)
+		if len(mine.Events) > 0 {
+			mc.r.host.cfg.Noted(mine.Events)
+		}
 	}
 	mc.r.respond(m)
 	if l := mc.r.leader; l != nil && l.core == nil && at.Term == mc.r.term {
