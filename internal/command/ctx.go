@@ -119,7 +119,7 @@ func (c *Ctx) Run(cmd *Command) {
 	case c.failed && writable:
 		c.Tx.Rollback(mark)
 	case c.Tx.Noted():
-		c.notify(cmd)
+		notify(c, cmd)
 	}
 }
 

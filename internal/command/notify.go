@@ -66,22 +66,22 @@ var changeEvents = []struct {
 }
 
 // notify makes events of what the command has done to keys.
-func (c *Ctx) notify(cmd *Command) {
+func notify(c *Ctx, cmd *Command) {
 	changes := c.Tx.TakeChanges()
 	if len(changes) == 0 {
 		return
 	}
 	switch cmd.Name {
 	case "rename", "renamenx", "move":
-		c.notifyMoved(cmd, changes)
+		notifyMoved(c, cmd, changes)
 		return
 	case "lmove", "blmove", "rpoplpush", "brpoplpush":
-		c.notifyOfMove(cmd, changes)
+		notifyOfMove(c, cmd, changes)
 		return
 	}
 	for i, x := range changes {
 		again := slices.ContainsFunc(changes[:i], func(y keyspace.KeyChange) bool { return y.What == keyspace.Deleted && sameKey(x, y) })
-		e := c.eventOf(cmd, x)
+		e := eventOf(c, cmd, x)
 		switch x.What {
 		case keyspace.Made:
 			if !again || cmd.Name == "copy" || cmd.Name == "restore" {
@@ -89,7 +89,7 @@ func (c *Ctx) notify(cmd *Command) {
 			}
 		case keyspace.Changed:
 			c.Tx.Notify(e.class, e.name, x.DB, x.Key)
-			if c.setsDeadline(cmd) {
+			if setsDeadline(c, cmd) {
 				c.Tx.Notify(keyspace.EventGeneric, "expire", x.DB, x.Key)
 			}
 		case keyspace.Emptied:
@@ -115,7 +115,7 @@ func (c *Command) takesAway() bool {
 func sameKey(x, y keyspace.KeyChange) bool { return x.DB == y.DB && bytes.Equal(x.Key, y.Key) }
 
 // notifyMoved tells of a key that goes by another name, or to another database.
-func (c *Ctx) notifyMoved(cmd *Command, changes []keyspace.KeyChange) {
+func notifyMoved(c *Ctx, cmd *Command, changes []keyspace.KeyChange) {
 	for _, x := range changes {
 		switch x.What {
 		case keyspace.Made:
@@ -132,7 +132,7 @@ func (c *Ctx) notifyMoved(cmd *Command, changes []keyspace.KeyChange) {
 }
 
 // eventOf is what a command tells of a key that it has changed.
-func (c *Ctx) eventOf(cmd *Command, x keyspace.KeyChange) event {
+func eventOf(c *Ctx, cmd *Command, x keyspace.KeyChange) event {
 	switch cmd.Name {
 	case "getex":
 		if x.Expire == 0 {
@@ -140,7 +140,7 @@ func (c *Ctx) eventOf(cmd *Command, x keyspace.KeyChange) event {
 		}
 		return event{keyspace.EventGeneric, "expire"}
 	case "zadd":
-		if c.increments() {
+		if increments(c) {
 			return event{keyspace.EventZSet, "zincr"}
 		}
 	case "smove":
@@ -149,7 +149,7 @@ func (c *Ctx) eventOf(cmd *Command, x keyspace.KeyChange) event {
 		}
 		return event{keyspace.EventSet, "sadd"}
 	case "lmpop", "blmpop", "zmpop", "bzmpop":
-		return c.eventOfPop(cmd)
+		return eventOfPop(c, cmd)
 	}
 	for _, row := range changeEvents {
 		if strings.Contains(" "+row.commands+" ", " "+cmd.Name+" ") {
@@ -160,7 +160,7 @@ func (c *Ctx) eventOf(cmd *Command, x keyspace.KeyChange) event {
 }
 
 // eventOfPop is eventOf for the commands that say from which end they pop.
-func (c *Ctx) eventOfPop(cmd *Command) event {
+func eventOfPop(c *Ctx, cmd *Command) event {
 	for _, e := range []struct {
 		word string
 		event
@@ -178,7 +178,7 @@ func (c *Ctx) eventOfPop(cmd *Command) event {
 
 // notifyOfMove tells of an element that went from one list to another, or round the
 // same: of the list that has got it first, as Redis does.
-func (c *Ctx) notifyOfMove(cmd *Command, changes []keyspace.KeyChange) {
+func notifyOfMove(c *Ctx, cmd *Command, changes []keyspace.KeyChange) {
 	from, to := event{keyspace.EventList, "rpop"}, event{keyspace.EventList, "lpush"}
 	if cmd.Name == "lmove" || cmd.Name == "blmove" {
 		if c.is(3, "LEFT") {
@@ -202,7 +202,7 @@ func (c *Ctx) notifyOfMove(cmd *Command, changes []keyspace.KeyChange) {
 }
 
 // increments reports whether ZADD adds to a score.
-func (c *Ctx) increments() bool {
+func increments(c *Ctx) bool {
 	for i := 2; i < len(c.Args); i++ {
 		switch {
 		case c.is(i, "INCR"):
@@ -216,7 +216,7 @@ func (c *Ctx) increments() bool {
 }
 
 // setsDeadline reports whether a command that sets a string sets its deadline, too.
-func (c *Ctx) setsDeadline(cmd *Command) bool {
+func setsDeadline(c *Ctx, cmd *Command) bool {
 	switch cmd.Name {
 	case "setex", "psetex":
 		return true

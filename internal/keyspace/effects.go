@@ -16,6 +16,7 @@ type effects struct {
 	marks []marked         // outermost first
 	undo  []undo           // oldest first
 	signals
+	notes
 	counts map[uint32]int64 // physical database -> keys more than before
 	arena  []byte           // rows and values of ops lie here; what does not fit begins a new one
 
@@ -33,7 +34,7 @@ func newEffects() effects {
 
 // reset forgets all, and keeps the memory.
 func (e *effects) reset() {
-	e.signals = signals{}
+	e.signals, e.notes = signals{}, notes{}
 	clear(e.at)
 	clear(e.counts)
 	clear(e.ops)

@@ -107,3 +107,17 @@ func checkMarked(t *testing.T, when string, r *rand.Rand, tx *Tx, base txModel, 
 		}
 	}
 }
+
+// What is undone is told to nobody.
+func TestRollbackTakesEventsBack(t *testing.T) {
+	tx := NewTx(emptyReader{}, Env{Databases: NewDatabases(), Events: EventString})
+	tx.Notify(EventString, "set", 0, []byte("a"))
+	mark := tx.Mark()
+	tx.Notify(EventString, "set", 0, []byte("b"))
+	tx.Notify(EventList, "lpush", 0, []byte("c")) // which nobody wants
+	tx.Rollback(mark)
+	tx.Release(mark)
+	if list := tx.TakeEvents(); len(list) != 1 || list[0].Key != "a" {
+		t.Errorf("%v", list)
+	}
+}

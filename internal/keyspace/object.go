@@ -126,7 +126,7 @@ func (t *Tx) open(db uint8, key []byte) *Object {
 		t.usedNow = true
 	}
 	if t.writable {
-		o.remove()
+		removeKey(o)
 		t.finds.Expired++
 		t.Notify(EventExpired, "expired", db, key)
 	}
@@ -252,7 +252,7 @@ func (o *Object) Save() {
 		if !o.fresh {
 			o.tx.changed(o, Emptied)
 		}
-		o.remove()
+		removeKey(o)
 		return
 	}
 	if o.headLow {
@@ -318,10 +318,10 @@ func (o *Object) Delete() {
 	if !o.fresh {
 		o.tx.changed(o, Deleted)
 	}
-	o.remove()
+	removeKey(o)
 }
 
-func (o *Object) remove() {
+func removeKey(o *Object) {
 	if o.fresh {
 		return
 	}

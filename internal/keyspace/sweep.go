@@ -102,7 +102,7 @@ func (t *Tx) Expire(slot uint16, limit int) int {
 		case err != nil:
 			t.ReportRow(err)
 		case o.Expire <= t.Now && o.Expire != 0:
-			o.remove()
+			removeKey(o)
 			t.finds.Expired++
 			if db, ok := t.Databases.Logical(d.pdb); ok {
 				t.Notify(EventExpired, "expired", db, d.key)

@@ -103,7 +103,6 @@ type Tx struct {
 	ending
 	finder
 	budget
-	notes
 	base     Reader
 	writable bool
 	usedNow  bool
