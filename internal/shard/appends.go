@@ -114,7 +114,8 @@ func (ap *appends) truncate() {
 	if ap.r.host.cfg.Space.Full() {
 		keep, bytes = keepEntriesFull, bytes/fullFlushDiv
 	}
-	if ap.r.ticks%truncateTicks != 0 || ap.r.machine.applied.Index < first+keep {
+	beyond := ap.log.Beyond(keepBytes)
+	if ap.r.ticks%truncateTicks != 0 || ap.r.machine.applied.Index < first+keep && beyond < first {
 		return
 	}
 	if ap.r.loop.beside == nil { // else it would wait with that, and the loop with it
@@ -125,17 +126,21 @@ func (ap *appends) truncate() {
 		ap.r.host.fatal(err)
 		return
 	}
+	cut := min(beyond, durable.Index)
 	if durable.Index > first+keep {
-		if err := ap.log.Truncate(durable.Index - keep); err != nil {
-			ap.r.host.fatal(err)
-		}
+		cut = max(cut, durable.Index-keep)
+	}
+	if err := ap.log.Truncate(cut); err != nil {
+		ap.r.host.fatal(err)
 	}
 }
 
 const (
 	truncateTicks = 20
-	// keepEntries stay in the log for followers that are a little behind.
+	// keepEntries stay in the log for followers that are a little behind, but no more
+	// bytes of them than keepBytes: an entry may have 16 MiB.
 	keepEntries = 256
+	keepBytes   = 64 << 20
 	// On a full disk the log is cut sooner and shorter: such followers get a
 	// snapshot instead.
 	keepEntriesFull = 8

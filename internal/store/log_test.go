@@ -229,6 +229,67 @@ func TestSyncCommit(t *testing.T) {
 	}
 }
 
+// What Beyond returns is followed by more than so many bytes, and by not much more,
+// also behind entries that were replaced, a cut, a snapshot and a restart.
+func TestBeyond(t *testing.T) {
+	l := newTestLog(t)
+	size := make(map[uint64]int)
+	add := func(from, to uint64, bytes int) {
+		list := entriesFrom(from, to, 1)
+		for _, e := range list {
+			e.Data = make([]byte, bytes)
+			size[e.GetIndex()] = bytes
+		}
+		l.log.do(&Append{Shard: testShard, Entries: list})
+		l.shard.Appended(list)
+	}
+	check := func(what string) {
+		t.Helper()
+		first, last := l.shard.front.index+1, l.shard.last
+		for _, limit := range []uint64{0, 1 << 20, 10 << 20, 40 << 20} {
+			got, after := l.shard.Beyond(limit), uint64(0)
+			for i := max(first, got+1); i <= last; i++ {
+				after += uint64(size[i])
+			}
+			if got == 0 && after > limit+3*markEvery || got >= first && (after <= limit-min(limit, 1<<16) || after > limit+3*markEvery) {
+				t.Errorf("%s: %d bytes follow %d, of %d..%d, asked for %d", what, after, got, first, last, limit)
+			}
+		}
+	}
+	check("empty")
+	last := l.shard.last
+	add(last+1, last+30, 1<<20)
+	check("30 of 1 MiB")
+	add(last+20, last+21, 2<<20)
+	check("the last ten replaced")
+	add(last+22, last+400, 40<<10)
+	check("small ones")
+	if err := l.shard.Truncate(l.shard.Beyond(10 << 20)); err != nil {
+		t.Fatal(err)
+	}
+	check("cut")
+	if first := l.shard.front.index; first < last+21 {
+		t.Errorf("the cut left all behind %d", first)
+	}
+	front := l.shard.front
+	if err := l.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if l.log, err = OpenLog(testConfig(l.fs)); err == nil {
+		l.shard, err = l.log.Shard(testShard, front.index, front.term, &pb.ConfState{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("restarted")
+	l.shard.StartInstall(2000, 2)
+	l.shard.Installed(2000, 2, &pb.HardState{Term: new(uint64(2)), Vote: new(uint64(0)), Commit: new(uint64(2000))})
+	check("a snapshot")
+	add(2001, 2040, 1<<20)
+	check("behind a snapshot")
+}
+
 // TestStorageContract does the same to a ShardLog and to raft's own storage in
 // memory, and compares what they answer.
 func TestStorageContract(t *testing.T) {

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"go.etcd.io/raft/v3"
@@ -30,10 +31,19 @@ type ShardLog struct {
 	// cache holds the newest entries, the last one being entry number last.
 	cache      []*pb.Entry
 	cacheBytes int
+	// marks are how many bytes came before some of the entries, in order.
+	marks  []mark
+	pushed uint64 // bytes of entries since the log was opened
 
 	// Snapshots makes the snapshot that raft wants to send. Set by the shard.
 	Snapshots func() (*pb.Snapshot, error)
 }
+
+// mark says that the entries up to index, since the log was opened, had bytes.
+type mark struct{ index, bytes uint64 }
+
+// markEvery is about how far apart marks are: what Beyond says is as exact.
+const markEvery = 4 << 20
 
 // Shard opens the log of a shard. applied and conf come from the state store.
 // It verifies every entry: a torn tail past the vow is cut off, anything wrong
@@ -139,6 +149,10 @@ func (s *ShardLog) push(e *pb.Entry) {
 	s.cache = append(s.cache, e)
 	s.cacheBytes += len(e.GetData()) + 64
 	s.last = e.GetIndex()
+	s.pushed += uint64(len(e.GetData())) + 64
+	if n := len(s.marks); n == 0 || s.pushed-s.marks[n-1].bytes >= markEvery {
+		s.marks = append(s.marks, mark{s.last, s.pushed})
+	}
 	drop := 0
 	for s.cacheBytes > cacheBytesMax && drop < len(s.cache)-1 {
 		s.cacheBytes -= len(s.cache[drop].GetData()) + 64
@@ -160,14 +174,36 @@ func (s *ShardLog) Appended(entries []*pb.Entry) {
 	if first > s.last+1 || first <= s.front.index {
 		panic(fmt.Sprintf("store: shard %d: append of %d to a log of (%d, %d]", s.shard, first, s.front.index, s.last))
 	}
+	counted := first >= s.cacheFirst()
 	for len(s.cache) > 0 && s.cache[len(s.cache)-1].GetIndex() >= first {
 		n := len(s.cache) - 1
 		s.cacheBytes -= len(s.cache[n].GetData()) + 64
+		s.pushed -= uint64(len(s.cache[n].GetData())) + 64
 		s.cache = s.cache[:n:n]
+	}
+	for n := len(s.marks); n > 0 && s.marks[n-1].index >= first; n-- {
+		s.marks = s.marks[:n-1]
+	}
+	if n := len(s.marks); !counted && n > 0 {
+		// Nobody knows how long those were that are replaced: what is left between the
+		// mark and them goes uncounted, so that no more is cut than asked for.
+		s.pushed = s.marks[n-1].bytes
 	}
 	for _, e := range entries {
 		s.push(e)
 	}
+}
+
+// Beyond returns the last entry, to about markEvery, that more than so many bytes of
+// others follow; 0: there is none.
+func (s *ShardLog) Beyond(bytes uint64) (index uint64) {
+	for _, m := range s.marks {
+		if s.pushed-m.bytes <= bytes {
+			break
+		}
+		index = m.index
+	}
+	return index
 }
 
 // Truncate removes entries up to and including index, which the state store
@@ -181,6 +217,11 @@ func (s *ShardLog) Truncate(index uint64) error {
 		return err
 	}
 	s.front = position{index, term}
+	gone := 0
+	for gone < len(s.marks) && s.marks[gone].index <= index {
+		gone++
+	}
+	s.marks = slices.Delete(s.marks, 0, gone)
 	drop := 0
 	for drop < len(s.cache) && s.cache[drop].GetIndex() <= index {
 		s.cacheBytes -= len(s.cache[drop].GetData()) + 64
@@ -283,7 +324,7 @@ func (s *ShardLog) StartInstall(index, term uint64) {
 // durably.
 func (s *ShardLog) Installed(index, term uint64, hard *pb.HardState) {
 	s.front, s.last = position{index, term}, index
-	s.cache, s.cacheBytes = nil, 0
+	s.cache, s.cacheBytes, s.marks = nil, 0, nil
 	s.log.do(&Append{Shard: s.shard, reset: &position{index, term}, Hard: hard})
 }
 
