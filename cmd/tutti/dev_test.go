@@ -56,6 +56,36 @@ func (c devCluster) ask(t *testing.T) (node.Status, result) {
 	return s, r
 }
 
+// pids are the processes of the nodes. One that does not answer in time, on a busy
+// machine, has none in the status: what is sent to process 0 goes to all of the
+// test's own group, and SIGSTOP then holds whoever runs the test for ever.
+func (c devCluster) pids(t *testing.T) (list []int) {
+	t.Helper()
+	eventually(t, func() error {
+		s, r := c.ask(t)
+		list = nil
+		for _, m := range s.Nodes {
+			if m.PID == 0 {
+				return fmt.Errorf("node %d tells no process: %s%s", m.ID, r.out, r.errors)
+			}
+			list = append(list, m.PID)
+		}
+		return nil
+	})
+	return list
+}
+
+// send sends a signal to the process of a node.
+func send(t *testing.T, pid int, s syscall.Signal) {
+	t.Helper()
+	if pid <= 0 {
+		t.Fatalf("%v to process %d", s, pid)
+	}
+	if err := syscall.Kill(pid, s); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // stop is what Ctrl-C does.
 func (c devCluster) stop(t *testing.T) {
 	t.Helper()
@@ -80,14 +110,12 @@ func TestDevKeepsItsDataAndItsNodes(t *testing.T) {
 	t.Run("commands", func(t *testing.T) { commands(t, c) })
 
 	// A node that is killed is started again.
-	before := c.status(t)
-	if err := syscall.Kill(before.Nodes[1].PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	before := c.pids(t)
+	send(t, before[1], syscall.SIGKILL)
 	c.line(t, "node 2 ended: signal: killed; its log: ")
 	eventually(t, func() error {
 		s, r := c.ask(t)
-		if m := s.Nodes[1]; r.code != 0 || !m.Up || m.PID == 0 || m.PID == before.Nodes[1].PID {
+		if m := s.Nodes[1]; r.code != 0 || !m.Up || m.PID == 0 || m.PID == before[1] {
 			return fmt.Errorf("node 2 is %+v: %s", m, s.Verdict)
 		}
 		return nil
@@ -205,9 +233,7 @@ func TestDevGoesOnWithoutABadNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	move(t, filepath.Join(dir, "node-3"), filepath.Join(away, "node-3"))
-	if err := syscall.Kill(s.Nodes[2].PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	send(t, s.Nodes[2].PID, syscall.SIGKILL)
 	c.line(t, "the data of node 3 is gone: there is none in "+filepath.Join(dir, "node-3"))
 	c.wants(t, 1, "OK", "SET", "greeting", "bye")
 	move(t, filepath.Join(away, "node-3"), filepath.Join(dir, "node-3"))

@@ -25,16 +25,8 @@ const (
 func TestLockOutlivesItsLeaders(t *testing.T) {
 	t.Parallel()
 	c := startDev(t, filepath.Join(t.TempDir(), "data"), 3)
-	pids := make(map[int]int)
-	for i, m := range c.status(t).Nodes {
-		pids[i] = m.PID
-	}
-	signal := func(i int, s syscall.Signal) {
-		t.Helper()
-		if err := syscall.Kill(pids[i], s); err != nil {
-			t.Fatal(err)
-		}
-	}
+	pids := c.pids(t)
+	signal := func(i int, s syscall.Signal) { send(t, pids[i], s) }
 	defer c.stop(t)
 	defer func() {
 		for i := range pids {

@@ -224,9 +224,7 @@ func TestFullDiskOfAllNodes(t *testing.T) {
 	}
 	c.wants(t, 0, "(error) NOSPACE ", "SET", "a", "b")
 	// A node that starts now may have to wait for room.
-	if err := syscall.Kill(c.status(t).Nodes[2].PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	send(t, c.pids(t)[2], syscall.SIGKILL)
 	c.line(t, "node 3 ended: signal: killed")
 	endTaker()
 	if err := os.Remove(filler); err != nil {

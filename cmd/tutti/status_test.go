@@ -25,12 +25,8 @@ func TestStatusTellsTheTruth(t *testing.T) {
 	c = startDev(t, dir, 3)
 	c.tell(t, "begun again", []int{0, 1, 2}, healthyNow)
 
-	pid := c.status(t).Nodes[2].PID
-	signal := func(s syscall.Signal) {
-		if err := syscall.Kill(pid, s); err != nil {
-			t.Fatal(err)
-		}
-	}
+	pid := c.pids(t)[2]
+	signal := func(s syscall.Signal) { send(t, pid, s) }
 	watch := launch(t, t.TempDir(), "status", "--watch", "--addr", c.addr(0))
 	watch.line(t, "  dev  Healthy. Survives the loss of any 1 of 3 nodes.")
 	signal(syscall.SIGSTOP)
