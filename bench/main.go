@@ -20,6 +20,7 @@ const usage = `usage: go run . [flags]            throughput, latency and CPU pe
        go run . bigdata [flags]    data of several times the memory a node may use
        go run . nemesis [flags]    real nodes under random faults, judged by checkers
        go run . faults [flags]     what each fault costs, beside etcd
+       go run . machines [flags]   more nodes, joins, moves, restarts and TLS: what they bring and cost
 
 `
 
@@ -46,6 +47,8 @@ func main() {
 			run, args = nemesisMain, args[1:]
 		case "faults":
 			run, args = figuresMain, args[1:]
+		case "machines":
+			run, args = machinesMain, args[1:]
 		}
 	}
 	err := run(ctx, args)

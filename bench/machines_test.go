@@ -1,0 +1,37 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// Medians are of each figure by itself, and a goal is reached or not by them.
+func TestMachinesGoals(t *testing.T) {
+	r := &machinesReport{Shares: shareMethod, Moves: &moveFigure{Runs: 1, CopyMs: []float64{900}, ReadCalmMs: 2, ReadMoveMs: 5, WriteCalmMs: 3, WriteMoveMs: 6}}
+	for _, reads := range []float64{100, 300, 200} {
+		r.Scaling = append(r.Scaling, scaleFigure{Nodes: 3, ReadsPerS: reads}, scaleFigure{Nodes: 5, ReadsPerS: 1.6 * reads})
+	}
+	r.Joins = []joinFigure{{ServesMs: 700, PlacedMs: 900}, {DataMiB: 64, ServesMs: 3000, PlacedMs: 5000}}
+	r.Rolling = []rollFigure{{How: "SIGTERM", Commands: 10}, {How: "kill -9", Commands: 10, Failed: 1}}
+	r.TLS = []wireFigure{{Case: "get-p1", OpsPerS: 100, CPUUs: 10}, {Case: "get-p1", TLS: true, OpsPerS: 80, CPUUs: 11}}
+	r.judge()
+	var out bytes.Buffer
+	r.print(&out)
+	for _, line := range []string{
+		"reached     reads of 5 nodes over those of 3: 1.60 (goal ≥ 1.50)",
+		"reached     join of an empty node until it serves, median in s: 0.70 (goal ≤ 2.00)",
+		"not reached p99 of reads while a copy moves over that without: 2.50 (goal ≤ 2.00)",
+		"reached     p99 of writes while a copy moves over that without: 2.00 (goal ≤ 2.00)",
+		"reached     commands through a gateway that failed, all nodes restarted by SIGTERM: 0.00",
+		"not reached commands through a gateway that failed, all nodes restarted by kill -9: 1.00",
+		"A node that joins three with 64 MiB: serves after 3000 ms",
+	} {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("no line %q in\n%s", line, out.String())
+		}
+	}
+	if !strings.Contains(out.String(), "0.80×") {
+		t.Errorf("TLS is not compared:\n%s", out.String())
+	}
+}
