@@ -12,10 +12,12 @@ type Version uint64
 const (
 	// V1 is the first.
 	V1 Version = 1
+	// V2 brought rows of streams.
+	V2 Version = 2
 	// Oldest is the oldest that this program reads and writes.
 	Oldest = V1
 	// Newest is the newest that this program reads and writes.
-	Newest = V1
+	Newest = V2
 )
 
 // Confirmed returns the version that all members have confirmed.

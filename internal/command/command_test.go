@@ -310,3 +310,36 @@ func TestRowsThatContradictThemselves(t *testing.T) {
 		t.Error("a row of the meta shard was not accepted")
 	}
 }
+
+// purge removes some garbage, as a leader does, and returns how much there was.
+func (b *bench) purge(limit int) (n int) {
+	b.t.Helper()
+	b.index++
+	tx := b.begin()
+	for _, row := range b.rows() {
+		if slot, id, ok := keyspace.Trash(row); ok {
+			if _, err := tx.PurgeTrash(slot, id, limit); err != nil {
+				b.t.Fatal(err)
+			}
+			n++
+		}
+	}
+	b.apply(tx)
+	return n
+}
+
+// rows lists the keys of all rows.
+func (b *bench) rows() (rows [][]byte) {
+	b.t.Helper()
+	it, err := b.db.NewIter(nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		rows = append(rows, bytes.Clone(it.Key()))
+	}
+	if err := it.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	return rows
+}

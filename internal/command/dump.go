@@ -54,6 +54,8 @@ func appendValue(b []byte, o *keyspace.Object) []byte {
 			b = rdb.AppendMember(b, member, score)
 			return true
 		})
+	case keyspace.TypeStream:
+		return rdb.AppendStream(b, dumpStream(keyspace.StreamOf(o)))
 	default:
 		panic("command: dump of unknown type " + o.Type.String())
 	}
@@ -138,6 +140,10 @@ func restore(c *Ctx) {
 	if old != nil {
 		old.Delete()
 	}
+	if v.Kind == rdb.Stream && !keyspace.MayStream(c.Tx) {
+		c.Error(errStreamFormat)
+		return
+	}
 	if ttl == 0 || ttl > c.Tx.Now {
 		c.putValue(key, v, ttl)
 	}
@@ -146,8 +152,12 @@ func restore(c *Ctx) {
 
 // putValue makes an absent key the value v.
 func (c *Ctx) putValue(key []byte, v rdb.Value, expire int64) {
-	if v.Kind == rdb.String {
+	switch v.Kind {
+	case rdb.String:
 		c.putString(key, nil, v.Str, expire)
+		return
+	case rdb.Stream:
+		putStream(c, key, v.Stream, expire)
 		return
 	}
 	var o *keyspace.Object

@@ -125,6 +125,8 @@ func encodingOf(o *keyspace.Object) string {
 			return "listpack"
 		}
 		return "skiplist"
+	case keyspace.TypeStream:
+		return "stream"
 	}
 	panic("command: encoding of unknown type " + o.Type.String())
 }
@@ -225,8 +227,20 @@ func valueSize(o *keyspace.Object, samples int64) int64 {
 		o.ListEach(0, false, func(val []byte) bool { return add(len(val)) })
 	case keyspace.TypeZSet:
 		o.EachMember(keyspace.WholeZRange(), false, func(member []byte, _ float64) bool { return add(2*len(member) + 16) })
+	case keyspace.TypeStream:
+		s := keyspace.StreamOf(o)
+		s.Each(s.First, s.Last, false, func(_ keyspace.StreamID, fields [][]byte) bool {
+			element := 16
+			for _, f := range fields {
+				element += len(f)
+			}
+			return add(element)
+		})
 	default:
 		o.EachField(func(sub, val []byte) bool { return add(len(sub) + len(val)) })
+	}
+	if n == 0 { // a stream without entries
+		return 0
 	}
 	return size * int64(o.Len()) / n
 }

@@ -27,6 +27,10 @@ var malformedLines = []string{
 	"ZRANGE %s 0 -1 WITHSCORES", "ZRANGE %s 0 -1 REV", "ZRANGE %s 30 39", "ZRANGE %s 2 5", "ZADD %s 5 m1 7 new", "ZINCRBY %s 3 m1", "ZREM %s m1 m2", "ZPOPMIN %s 3", "ZPOPMAX %s 50", "ZRANK %s m30",
 	"ZREVRANK %s m3", "ZCOUNT %s -inf +inf", "ZCOUNT %s 3 3000", "ZRANGEBYSCORE %s 0 5 WITHSCORES", "ZREMRANGEBYRANK %s 1 3", "ZREMRANGEBYSCORE %s 1 3", "ZREMRANGEBYLEX %s - +", "ZLEXCOUNT %s - +",
 	"ZRANDMEMBER %s 5 WITHSCORES", "ZSCAN %s 0", "ZMSCORE %s m1 m2", "ZUNIONSTORE %s:2 2 %s %s", "ZRANGESTORE %s:2 %s 0 -1", "ZDIFF 2 %s %s:2",
+	"XADD %s * f v", "XADD %s MAXLEN 2 * f v", "XLEN %s", "XRANGE %s - +", "XREVRANGE %s + - COUNT 2", "XDEL %s 1-1 20-1 3-1", "XTRIM %s MAXLEN 1", "XTRIM %s MINID 10", "XSETID %s 99-1", "XREAD STREAMS %s 0",
+	"XREADGROUP GROUP g alice STREAMS %s >", "XREADGROUP GROUP g alice STREAMS %s 0", "XREADGROUP GROUP g new COUNT 2 STREAMS %s >", "XACK %s g 1-1 2-1", "XPENDING %s g", "XPENDING %s g - + 10", "XPENDING %s g - + 10 alice",
+	"XCLAIM %s g bob 0 1-1 2-1 3-1", "XAUTOCLAIM %s g bob 0 0", "XGROUP CREATE %s h 0", "XGROUP DESTROY %s g", "XGROUP DELCONSUMER %s g alice", "XGROUP CREATECONSUMER %s g alice", "XGROUP SETID %s g 0", "XINFO STREAM %s", "XINFO STREAM %s FULL",
+	"XINFO GROUPS %s", "XINFO CONSUMERS %s g",
 	"DEL %s", "EXISTS %s", "TYPE %s", "TTL %s", "EXPIRE %s 100", "PERSIST %s", "RENAME %s %s:2", "RENAME %s other", "COPY %s %s:2", "DUMP %s", "SORT %s ALPHA", "OBJECT ENCODING %s", "TOUCH %s", "MOVE %s 3",
 	"KEYS *", "SCAN 0 COUNT 100", "SCAN 0 TYPE hash", "RANDOMKEY", "DBSIZE",
 }
@@ -44,6 +48,13 @@ func TestMalformedRows(t *testing.T) {
 			b.do(fmt.Sprintf("ZADD {k}z%d %d m%d", n, i, i))
 		}
 	}
+	for i := range 20 {
+		b.do(fmt.Sprintf("XADD {k}x %d-1 f v", i+1))
+	}
+	b.do("XGROUP CREATE {k}x g 0")
+	b.do("XGROUP CREATE {k}x other 0")
+	b.do("XREADGROUP GROUP g alice COUNT 3 STREAMS {k}x >")
+	b.do("XREADGROUP GROUP g bob COUNT 3 STREAMS {k}x >")
 	b.do("SET {k}string value PX 100000")
 	b.do("SET other v")
 	type row struct{ key, val []byte }
@@ -86,8 +97,11 @@ func TestMalformedRows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, key := range []string{"{k}string", "{k}h3", "{k}h40", "{k}s3", "{k}s40", "{k}l3", "{k}l40", "{k}z3", "{k}z40"} {
+			for _, key := range []string{"{k}string", "{k}h3", "{k}h40", "{k}s3", "{k}s40", "{k}l3", "{k}l40", "{k}z3", "{k}z40", "{k}x"} {
 				for _, line := range malformedLines {
+					if line[0] == 'X' && key != "{k}x" {
+						continue // it would only say that this is no stream
+					}
 					line = strings.ReplaceAll(line, "%s", key)
 					if code := b.spoiledRun(fmt.Sprintf("%c row %x %s: %s", r.key[3], r.key, name, line), line); code != "" {
 						refused[code]++

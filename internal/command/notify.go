@@ -63,6 +63,15 @@ var changeEvents = []struct {
 	{event{keyspace.EventZSet, "zunionstore"}, "zunionstore"},
 	{event{keyspace.EventZSet, "zinterstore"}, "zinterstore"},
 	{event{keyspace.EventZSet, "zdiffstore"}, "zdiffstore"},
+	{event{keyspace.EventStream, "xadd"}, "xadd"},
+	{event{keyspace.EventStream, "xdel"}, "xdel"},
+	{event{keyspace.EventStream, "xtrim"}, "xtrim"},
+	{event{keyspace.EventStream, "xsetid"}, "xsetid"},
+	{event{keyspace.EventStream, "xgroup-create"}, "xgroup|create"},
+	{event{keyspace.EventStream, "xgroup-setid"}, "xgroup|setid"},
+	{event{keyspace.EventStream, "xgroup-destroy"}, "xgroup|destroy"},
+	{event{keyspace.EventStream, "xgroup-createconsumer"}, "xgroup|createconsumer"},
+	{event{keyspace.EventStream, "xgroup-delconsumer"}, "xgroup|delconsumer"},
 }
 
 // notify makes events of what the command has done to keys.

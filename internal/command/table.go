@@ -315,7 +315,7 @@ func numKeys(at int, before ...int) Keys {
 
 func families() [][]Command {
 	return [][]Command{
-		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands,
+		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands, streamCommands,
 		connectionCommands, serverCommands, metaCommands, userCommands, clusterCommands, sentinelCommands, pubsubCommands, scriptingCommands,
 		transactionCommands, taskCommands, whyCommands,
 	}

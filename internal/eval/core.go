@@ -65,6 +65,9 @@ type Config struct {
 	Known *keyspace.Known
 	NewID func() uint64
 	Rand  func(n uint64) uint64
+	// Format returns the newest format of rows that may be written. Nil: the newest
+	// there is.
+	Format func() byte
 	// Unreadable takes note of rows that can't be read. Nil: nobody does.
 	Unreadable func(err *keyspace.RowError)
 	// Found takes note of what commands found. Nil: nobody does.
@@ -112,6 +115,13 @@ func (c *Config) events() keyspace.Classes {
 	return c.Events()
 }
 
+func (c *Config) format() byte {
+	if c.Format == nil {
+		return keyspace.Format
+	}
+	return c.Format()
+}
+
 func (c *Core) userRules() command.UserRules {
 	return command.UserRules{Catalog: c.cfg.Table.Catalog(), Row: store.UsersRow(c.cfg.Shard)}
 }
@@ -149,7 +159,7 @@ type Input struct {
 func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 	env := keyspace.Env{Now: in.Now, Applied: in.Applied, Index: in.Index,
 		Databases: in.Databases, Keys: in.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand, Known: c.cfg.Known, Unreadable: c.cfg.Unreadable,
-		Owns: owner(in.Owned.Slots), Awaited: c.awaited, Events: c.cfg.events()}
+		Owns: owner(in.Owned.Slots), Awaited: c.awaited, Events: c.cfg.events(), Format: c.cfg.format()}
 	c.waiting.begin()
 	if c.tx == nil {
 		c.tx = keyspace.NewTx(in.State, env)

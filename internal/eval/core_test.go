@@ -413,3 +413,20 @@ func TestExpiredWithoutEffect(t *testing.T) {
 		t.Error("no entry tells the time")
 	}
 }
+
+// TestStreamsNeedAllMembers: as long as a member knows only the rows before, nobody
+// makes a stream.
+func TestStreamsNeedAllMembers(t *testing.T) {
+	c := newTestCore(t)
+	format := byte(keyspace.Format - 1)
+	c.core.cfg.Format = func() byte { return format }
+	for _, line := range []string{"XADD s * f v", "XGROUP CREATE s g 0 MKSTREAM"} {
+		if got := c.run(c.write(line))[0]; !strings.Contains(got, "NEEDVERSION") {
+			t.Errorf("%s: %s", line, got)
+		}
+	}
+	format++
+	if got := c.run(c.write("XADD s 1-1 f v"))[0]; !strings.Contains(got, "1-1") {
+		t.Errorf("all know them: %s", got)
+	}
+}

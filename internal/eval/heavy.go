@@ -72,7 +72,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 		// The index of the entry is not known yet. Versions are only compared for
 		// being equal, and an object id equals no index: ids begin at 1<<48.
 		Index:   c.cfg.NewID(),
-		Touched: make(map[keyspace.Touched]struct{}), Stop: stop, Unreadable: c.cfg.Unreadable, Owns: owner(v.Owned.Slots), Events: c.cfg.events()}
+		Touched: make(map[keyspace.Touched]struct{}), Stop: stop, Unreadable: c.cfg.Unreadable, Owns: owner(v.Owned.Slots), Events: c.cfg.events(), Format: c.cfg.format()}
 	p := &Prepared{dbs: v.Databases, index: v.Index, until: math.MaxInt64, tx: keyspace.NewTx(v, env)}
 	look := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases})
 	if !v.Owned.Slots.Covers(g.Claim.Slots) || !allUnchanged(v.Owned.Slots, look, g.Watches) {

@@ -5,14 +5,17 @@
 // those writes as effects: rows to put and rows to delete. Effects, not
 // commands, are replicated; applying them copies bytes and decides nothing.
 //
-// # Rows of format 1
+// # Rows
 //
 // All integers in row keys are big-endian, so that byte order is numeric order.
 //
 //	01 slot:2 'm' pdb:4 hash:4 key           an object (see "Object row")
 //	01 slot:2 's' id:8 hash:4 sub            a field of a hash, member of a set or sorted set
 //	01 slot:2 's' id:8 pos:8                 an element of a list
+//	01 slot:2 's' id:8 ms:8 seq:8            an entry of a stream; of a group, one that was delivered and not acknowledged
 //	01 slot:2 'z' id:8 score:8 member        a sorted set by score; no value
+//	01 slot:2 'z' id:8 number:8 ms:8 seq:8   of a group, the same by consumer; no value
+//	01 slot:2 'c' id:8 name                  of a stream, a group, which has an id of its own; of a group, a consumer
 //	01 slot:2 'x' expire:8 pdb:4 key         expiry index; no value
 //	01 slot:2 'g' id:8                       garbage: rows of a deleted big collection; value: its type
 //	01 slot:2 'v'                            index of the last delete or expiry in the slot
@@ -41,6 +44,14 @@
 // the first row from the prefix on would step over a tombstone for every
 // element ever taken.
 //
+// The body of a stream is
+//
+//	id:8 count groups added first last deleted
+//
+// of uvarints, ids two of them: how many entries there are, groups, and entries that ever
+// were; the ids of the first entry, of the last that ever was, and the highest one deleted.
+// What lies before the first is garbage.
+//
 // Small collections are packed because job queues keep hashes of about ten
 // fields: one Get and one Put in place of eleven.
 //
@@ -54,12 +65,14 @@
 //
 //	head:1 format:1 …
 //
+// Format 2 brought type 6, streams.
+//
 // So what is simple stays short, and whoever does not know a row can say which
 // version does: that is a RowError with ErrLater, and no damage. A flipped bit is
 // told apart by the byte behind it, which is then the highest of a raft index: 0.
 //
 // The other rows have no byte for it:
-//   - elements ('s', 'z') have the format of the object row with their id;
+//   - elements ('s', 'z', 'c') have the format of the object row with their id;
 //   - the value of garbage ('g') begins like an object row: a type above 5 is
 //     followed by its format, and whoever does not know it leaves the garbage;
 //   - another form of 'x' or 'v' takes another letter. So does a new kind of row:

@@ -58,6 +58,12 @@ func FuzzObjectRow(f *testing.F) {
 		}, TypeZSet, 0)
 	}
 	f.Add([]byte{byte(TypeString), 0, 0, 0, 0, 0, 0, 0, 1, 'v'})
+	tx := NewTx(stub{}, Env{Databases: NewDatabases(), Index: 5, NewID: func() uint64 { return 7 }})
+	s := NewStream(tx, 0, key)
+	f.Add(s.Object().encode(nil))
+	s.Append(StreamID{1 << 40, 3}, [][]byte{[]byte("f"), []byte("v")})
+	s.Save()
+	f.Add(s.Object().encode(nil))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		dbs := NewDatabases()
 		tx := NewTx(stub{objectRow(nil, Slot(key), dbs.Physical(0), key), row}, Env{Now: math.MinInt64, Databases: dbs})
@@ -78,7 +84,7 @@ func FuzzObjectRow(f *testing.F) {
 		o.tx.Index = o.Version
 		again := &Object{tx: tx, Key: key}
 		if !again.load(o.encode(nil)) || again.Type != o.Type || again.Version != o.Version || again.Expire != o.Expire ||
-			again.Packed() != o.Packed() || again.Len() != n || again.id != o.id || again.head != o.head {
+			again.Packed() != o.Packed() || again.Len() != n || again.id != o.id || again.head != o.head || !bytes.Equal(again.val, o.val) && !o.Packed() {
 			t.Fatalf("%x becomes %+v, then %+v", row, o, again)
 		}
 		for i, it := range o.items {
@@ -86,6 +92,43 @@ func FuzzObjectRow(f *testing.F) {
 				math.Float64bits(it.score) != math.Float64bits(other.score) {
 				t.Fatalf("element %d of %x: %+v, then %+v", i, row, it, other)
 			}
+		}
+	})
+}
+
+// FuzzStreamRows reads anything as the rows that a stream has beside its own: what is
+// taken is what would be written for it.
+func FuzzStreamRows(f *testing.F) {
+	f.Add(encodeEntry(nil, [][]byte{[]byte("field"), []byte("value"), nil, nil}))
+	f.Add((&Group{id: 1 << 48, Last: StreamID{1 << 40, 5}, Read: ReadUnknown, pending: 3, consumers: 2, made: 300}).encode(nil))
+	f.Add((&Consumer{number: 5, Seen: 1 << 40, Active: 7, pending: 2}).encode(nil))
+	f.Add(appendPending(nil, 1<<40, 3, []byte("consumer")))
+	f.Fuzz(func(t *testing.T, val []byte) {
+		tx := NewTx(stub{}, Env{Databases: NewDatabases(), NewID: func() uint64 { return 7 }})
+		s := NewStream(tx, 0, []byte("key"))
+		same := func(what string, is []byte) {
+			t.Helper()
+			if !bytes.Equal(is, val) {
+				t.Fatalf("%s of %x would be %x", what, val, is)
+			}
+			if err := tx.Err(); err != nil {
+				t.Fatalf("%s was taken, and %v", what, err)
+			}
+		}
+		if fields, ok := decodeEntry(nil, val); ok {
+			same("an entry", encodeEntry(nil, fields))
+		}
+		g := &Group{s: s}
+		if p, ok := g.decodePending(StreamID{1, 2}, val); ok {
+			same("a delivered entry", appendPending(nil, p.Delivered, p.Count, p.Consumer))
+		}
+		_ = tx.TakeRowError()
+		if c := g.decodeConsumer(nil, val); c != nil {
+			same("a consumer", c.encode(nil))
+		}
+		_ = tx.TakeRowError()
+		if g := s.decodeGroup(nil, val); g != nil {
+			same("a group", g.encode(nil))
 		}
 	})
 }

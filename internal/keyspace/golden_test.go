@@ -12,23 +12,34 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden bytes of a new Format")
 
-// goldenRows makes rows of every family, and describes each in a line.
-func goldenRows() string {
-	var b strings.Builder
+// golden describes rows, each in a line.
+type golden struct {
+	strings.Builder
+	env Env
+}
+
+func newGolden() *golden {
 	ids := uint64(1)<<48 - 1
-	env := Env{Now: 1000, Applied: 1000, Index: 0x0102030405, Databases: NewDatabases(), NewID: func() uint64 { ids++; return ids }}
-	show := func(what string, f func(tx *Tx)) {
-		tx := NewTx(stub{}, env)
-		f(tx)
-		fmt.Fprintf(&b, "# %s\n", what)
-		shown := make(map[byte]int)
-		tx.Effects(func(row, val []byte) {
-			if kind := row[3]; shown[kind] < 2 { // of many elements two do
-				shown[kind]++
-				fmt.Fprintf(&b, "%c %x = %x\n", kind, row, val)
-			}
-		}, func([]byte) {})
-	}
+	return &golden{env: Env{Now: 1000, Applied: 1000, Index: 0x0102030405, Databases: NewDatabases(), NewID: func() uint64 { ids++; return ids }}}
+}
+
+func (b *golden) show(what string, f func(tx *Tx)) {
+	tx := NewTx(stub{}, b.env)
+	f(tx)
+	fmt.Fprintf(b, "# %s\n", what)
+	shown := make(map[string]int)
+	tx.Effects(func(row, val []byte) {
+		if of := string(row[3:min(12, len(row))]); shown[of] < 2 { // of many elements two do
+			shown[of]++
+			fmt.Fprintf(b, "%c %x = %x\n", row[3], row, val)
+		}
+	}, func([]byte) {})
+}
+
+// goldenRows makes rows of every family of format 1.
+func goldenRows() string {
+	b := newGolden()
+	show := b.show
 	show("string", func(tx *Tx) { tx.SetString(0, []byte("{key}s"), nil, []byte("value"), 0) })
 	show("string in database 3 with a deadline", func(tx *Tx) { tx.SetString(3, []byte("{key}s"), nil, []byte("value"), 0x0a0b0c) })
 	for _, n := range []int{2, packedItemsMax + 1} {
@@ -76,15 +87,65 @@ func goldenRows() string {
 		o.Save()
 		tx.Open(0, []byte("s")).Delete()
 	})
-	fmt.Fprintf(&b, "# databases\n%x\n", NewDatabases().Flush(2).Swap(1, 2).Encode())
+	fmt.Fprintf(b, "# databases\n%x\n", NewDatabases().Flush(2).Swap(1, 2).Encode())
+	return b.String()
+}
+
+// goldenStreams makes the rows that came with format 2.
+func goldenStreams() string {
+	b := newGolden()
+	fields := [][]byte{[]byte("field"), []byte("value")}
+	b.show("stream without entries", func(tx *Tx) { NewStream(tx, 0, []byte("x")).Save() })
+	b.show("stream", func(tx *Tx) {
+		s := NewStream(tx, 0, []byte("x"))
+		s.Append(StreamID{0x0102030405, 6}, fields)
+		s.Append(StreamID{0x0102030405, 7}, append(fields, []byte("other"), nil))
+		s.MaxDeleted = StreamID{5, 300}
+		s.Save()
+		s.Object().SetExpire(0x0a0b0c)
+	})
+	b.show("groups", func(tx *Tx) {
+		s := NewStream(tx, 0, []byte("x"))
+		g := s.CreateGroup([]byte("group"), StreamID{7, 8}, 300)
+		s.CreateGroup([]byte("other"), StreamID{}, ReadUnknown)
+		c := g.CreateConsumer([]byte("consumer"), 1000)
+		c.Saw(1001, true)
+		g.CreateConsumer([]byte("else"), 1000)
+		g.Deliver(StreamID{7, 8}, c, 1000, 2)
+		s.Save()
+	})
+	b.show("garbage of a stream", func(tx *Tx) {
+		s := NewStream(tx, 0, []byte("x"))
+		for i := range uint64(trashMin + 2) {
+			s.Append(StreamID{i + 1, 0}, fields)
+		}
+		s.Trim(StreamTrim{Keep: 1})
+		g := s.CreateGroup([]byte("group"), StreamID{}, 0)
+		for i := range trashMin + 1 {
+			g.CreateConsumer(fmt.Append(nil, i), 0)
+		}
+		s.Save()
+		for i := range uint64(trashMin + 2) {
+			s.Append(StreamID{i + 1000, 0}, fields)
+		}
+		s.Save()
+		s.Object().Delete()
+	})
 	return b.String()
 }
 
 // TestGoldenRows fails when the bytes of a row change: rows are on the disks of
 // all nodes, so that is a new Format, written only once all members know it.
 func TestGoldenRows(t *testing.T) {
-	name := fmt.Sprintf("testdata/rows.%d", Format)
-	got := goldenRows()
+	for format, rows := range []string{1: goldenRows(), 2: goldenStreams()} {
+		if format > 0 {
+			compareGolden(t, fmt.Sprintf("testdata/rows.%d", format), rows)
+		}
+	}
+}
+
+func compareGolden(t *testing.T, name, got string) {
+	t.Helper()
 	want, err := os.ReadFile(name)
 	if *rewrite && errors.Is(err, os.ErrNotExist) { // what is there belongs to a format that is in use
 		err = os.WriteFile(name, []byte(got), 0o644)
@@ -109,7 +170,7 @@ func TestGoldenRows(t *testing.T) {
 // and never taken for damage.
 func TestLaterRows(t *testing.T) {
 	key := []byte("k")
-	for _, row := range []string{"\x06\x02", "\x21\x03rest", "\x0f\xff", "\x11\x02\x00\x00\x00\x00\x00\x00\x00\x01v"} {
+	for _, row := range []string{"\x06\x03", "\x07\x03", "\x21\x03rest", "\x0f\xff", "\x26\x03rest", "\x11\x03\x00\x00\x00\x00\x00\x00\x00\x01v"} {
 		dbs := NewDatabases()
 		tx := NewTx(stub{objectRow(nil, Slot(key), 0, key), []byte(row)}, Env{Databases: dbs})
 		o := tx.Open(0, key)
@@ -127,8 +188,8 @@ func TestLaterRows(t *testing.T) {
 		t.Errorf("databases: %v", err)
 	}
 	mark := trashRow(nil, 7, 9)
-	tx := NewTx(stub{mark, []byte{6, 2}}, Env{Databases: NewDatabases()})
-	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 2 || !tx.Empty() {
+	tx := NewTx(stub{mark, []byte{6, 3}}, Env{Databases: NewDatabases()})
+	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 3 || !tx.Empty() {
 		t.Errorf("garbage: gone %v, %v", gone, err)
 	}
 	tx = NewTx(stub{mark, []byte{6}}, Env{Databases: NewDatabases()})

@@ -18,6 +18,7 @@ const (
 	TypeSet
 	TypeZSet
 	TypeHash
+	TypeStream // from format 2 on
 )
 
 // String returns the name that the TYPE command answers.
@@ -35,6 +36,8 @@ func (t Type) String() string {
 		return "zset"
 	case TypeHash:
 		return "hash"
+	case TypeStream:
+		return "stream"
 	}
 	panic(fmt.Sprintf("keyspace: unknown type %d", byte(t)))
 }
@@ -147,7 +150,10 @@ func (o *Object) decode(row []byte) *RowError {
 	head := row[0]
 	o.Type = Type(head & typeMask)
 	packed := head&flagPacked != 0
-	if o.Type < TypeString || o.Type > TypeHash || head&^(typeMask|flagExpire|flagPacked) != 0 {
+	switch {
+	case o.Type == TypeStream && head&^(typeMask|flagExpire) == 0 && len(row) > 1 && row[1] == formatStream:
+		row = row[1:]
+	case o.Type < TypeString || o.Type > TypeHash || head&^(typeMask|flagExpire|flagPacked) != 0:
 		return unknownRow(o.Key, row, "row of type")
 	}
 	if len(row) < headLen || packed && o.Type == TypeString {
@@ -161,6 +167,9 @@ func (o *Object) decode(row []byte) *RowError {
 		}
 		o.Expire = int64(be.Uint64(body))
 		body = body[8:]
+	}
+	if o.Type == TypeStream {
+		return decodeStream(o, body)
 	}
 	if o.Type == TypeString || packed {
 		if o.val = body; packed && len(body) == 0 {
@@ -207,7 +216,11 @@ func (o *Object) encode(dst []byte) []byte {
 	if packed {
 		head |= flagPacked
 	}
-	dst = be.AppendUint64(append(dst, head), o.tx.Index)
+	dst = append(dst, head)
+	if o.Type == TypeStream {
+		dst = append(dst, formatStream)
+	}
+	dst = be.AppendUint64(dst, o.tx.Index)
 	if o.Expire != 0 {
 		dst = be.AppendUint64(dst, uint64(o.Expire))
 	}
@@ -219,8 +232,11 @@ func (o *Object) encode(dst []byte) []byte {
 	}
 	dst = be.AppendUint64(dst, o.id)
 	dst = binary.AppendUvarint(dst, o.count)
-	if o.Type == TypeList || o.Type == TypeZSet {
+	switch o.Type {
+	case TypeList, TypeZSet:
 		dst = be.AppendUint64(dst, o.head)
+	case TypeStream:
+		dst = append(dst, o.val...)
 	}
 	return dst
 }
@@ -246,9 +262,10 @@ func (o *Object) Len() int {
 }
 
 // Save writes the object to the transaction; a collection without elements is
-// deleted instead. It must be called once after the changes of a command.
+// deleted instead, but for a stream. It must be called once after the changes of a
+// command.
 func (o *Object) Save() {
-	if o.Type != TypeString && o.Len() == 0 {
+	if o.Type != TypeString && o.Type != TypeStream && o.Len() == 0 {
 		if !o.fresh {
 			o.tx.changed(o, Emptied)
 		}
@@ -258,13 +275,18 @@ func (o *Object) Save() {
 	if o.headLow {
 		o.raiseHead()
 	}
+	write(o)
+	if o.Type == TypeList || o.Type == TypeZSet || o.Type == TypeStream {
+		signalKey(o)
+	}
+}
+
+// write writes the row of the object.
+func write(o *Object) {
 	t := o.tx
 	t.buf = objectRow(t.buf[:0], o.slot, o.pdb, o.Key)
 	t.val = o.encode(t.val[:0])
 	t.Put(t.buf, t.val)
-	if o.Type == TypeList || o.Type == TypeZSet {
-		signalKey(o)
-	}
 	if o.fresh {
 		o.fresh = false
 		t.changed(o, Made)
@@ -340,6 +362,9 @@ func (o *Object) unlink() {
 	t.count(o.pdb, -1)
 	t.Put(goneRow(nil, o.slot), be.AppendUint64(nil, t.Index))
 	o.fresh = true
+	if o.Type == TypeStream { // who waits for a group of it is to be told
+		signalKey(o)
+	}
 }
 
 // dropRows removes the element rows of a collection, or makes them garbage.
@@ -348,6 +373,8 @@ func (o *Object) dropRows() {
 		return
 	}
 	switch {
+	case o.Type == TypeStream:
+		dropStream(o)
 	case o.count > trashMin:
 		o.tx.Put(trashRow(nil, o.slot, o.id), []byte{byte(o.Type)})
 	case o.Type == TypeList:
@@ -373,8 +400,12 @@ func (t *Tx) deleteRows(slot uint16, id uint64, typ Type, limit int) int {
 }
 
 func (t *Tx) deletePrefix(prefix []byte, limit int) int {
+	return deleteRange(t, prefix, prefixEnd(nil, prefix), limit)
+}
+
+func deleteRange(t *Tx, lower, upper []byte, limit int) int {
 	var rows [][]byte
-	it := t.Iter(prefix, prefixEnd(nil, prefix))
+	it := t.Iter(lower, upper)
 	for ok := it.First(); ok && (limit < 0 || len(rows) < limit); ok = it.Next() {
 		rows = append(rows, append([]byte(nil), it.Key()...))
 	}
@@ -439,7 +470,9 @@ func (o *Object) CopyTo(db uint8, key []byte) {
 	t := o.tx
 	c := *o
 	c.DB, c.pdb, c.Key, c.slot, c.fresh = db, t.Databases.Physical(db), key, t.slot(key), true
-	if o.rowed {
+	if o.Type == TypeStream {
+		StreamOf(o).copyTo(&c)
+	} else if o.rowed {
 		c.id = t.NewID()
 		t.copyPrefix(subPrefix(nil, o.slot, o.id), subPrefix(nil, c.slot, c.id))
 		if o.Type == TypeZSet {

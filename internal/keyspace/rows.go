@@ -18,6 +18,7 @@ const (
 	kindTrash  = 'g'
 	kindGone   = 'v'
 	kindTask   = 't'
+	kindName   = 'c'
 )
 
 var be = binary.BigEndian
@@ -72,6 +73,15 @@ func scoreRow(dst []byte, slot uint16, id uint64, score float64, member []byte) 
 	return append(dst, member...)
 }
 
+// namePrefix is the prefix of the groups of a stream, or the consumers of a group.
+func namePrefix(dst []byte, slot uint16, id uint64) []byte {
+	return be.AppendUint64(slotKind(dst, slot, kindName), id)
+}
+
+func nameRow(dst []byte, slot uint16, id uint64, name []byte) []byte {
+	return append(namePrefix(dst, slot, id), name...)
+}
+
 func expiryRow(dst []byte, slot uint16, expire int64, pdb uint32, key []byte) []byte {
 	dst = slotKind(dst, slot, kindExpiry)
 	dst = be.AppendUint64(dst, uint64(expire))
@@ -123,7 +133,7 @@ func TrashRow(slot uint16, id uint64) []byte { return trashRow(nil, slot, id) }
 // LookedUp reports whether a row is of a kind that commands look up for itself, and
 // not only meet on a walk.
 func LookedUp(row []byte) bool {
-	return len(row) > 3 && row[0] == rowPrefix && (row[3] == kindObject || row[3] == kindSub || row[3] == kindGone)
+	return len(row) > 3 && row[0] == rowPrefix && (row[3] == kindObject || row[3] == kindSub || row[3] == kindGone || row[3] == kindName)
 }
 
 // NextObject returns where the rows of keys go on after a row that is none of them.

@@ -121,7 +121,14 @@ func (t *Tx) PurgeTrash(slot uint16, id uint64, limit int) (gone bool, err *RowE
 	if !ok {
 		return true, nil
 	}
-	typ := TypeZSet // has rows of all kinds that there are
+	if len(val) >= streamTrashLen && Type(val[0]) == TypeStream && val[1] == formatStream {
+		if purgeStream(t, slot, id, val, limit) {
+			return false, nil
+		}
+		t.Delete(mark)
+		return true, nil
+	}
+	typ := TypeZSet // has rows of all kinds that collections have
 	if len(val) > 0 && (Type(val[0]) < TypeString || Type(val[0]) > TypeHash) {
 		if err := unknownRow(nil, val, fmt.Sprintf("deleted collection in slot %d of type", slot)); err.Format != 0 {
 			return false, err

@@ -42,6 +42,9 @@ type Env struct {
 	// Index is the raft index that the effects will have: the version of what
 	// they change.
 	Index uint64
+	// Format is the newest format of rows that may be written: all members know it. 0:
+	// the newest there is.
+	Format byte
 	// Databases maps logical to physical databases; SetDatabases changes it.
 	Databases *Databases
 	// Keys returns the number of keys of a physical database in the state read. Nil:

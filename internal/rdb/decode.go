@@ -32,7 +32,7 @@ func Decode(payload []byte) (Value, error) {
 func (v *Value) valid() bool {
 	step := 1
 	switch v.Kind {
-	case String:
+	case String, Stream:
 		return true
 	case List:
 		return len(v.Elems) > 0
@@ -117,6 +117,8 @@ func (r *reader) value() (v Value) {
 		for n := r.count(); n > 0 && !r.bad; n-- {
 			v.Elems = r.ziplist(v.Elems)
 		}
+	case typeStream, typeStream2, typeStream3:
+		v.Kind, v.Stream = Stream, r.stream(typ)
 	case typeListQuick2:
 		v.Kind, v.Elems = List, r.quicklist()
 	default:

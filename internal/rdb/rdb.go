@@ -16,8 +16,8 @@
 //
 // big-endian where nothing else is said. A string is its length and its bytes.
 // What is encoded uses the oldest types, which every version of Redis since 5.0
-// reads; what is decoded may have any type of Redis 7.2 that holds strings,
-// lists, sets, sorted sets and hashes.
+// reads, streams those of 7.0; what is decoded may have any type of Redis 7.2 that
+// holds strings, lists, sets, sorted sets, hashes and streams.
 //
 // The package is pure. Payloads come from outside, so decoding trusts nothing.
 package rdb
@@ -33,6 +33,7 @@ import (
 // Versions of the format.
 const (
 	versionWritten = 9  // Redis 5.0
+	versionStreams = 10 // Redis 7.0
 	versionReadMax = 11 // Redis 7.2
 	footerLen      = 2 + 8
 )
@@ -52,8 +53,11 @@ const (
 	typeListQuick    = 14 // of ziplists
 	typeHashListpack = 16
 	typeZSetListpack = 17
+	typeStream       = 15
 	typeListQuick2   = 18 // of listpacks and single elements
+	typeStream2      = 19 // with what it remembers of ids
 	typeSetListpack  = 20
+	typeStream3      = 21 // with when consumers last got something
 )
 
 // What a node of a list of typeListQuick2 is.
@@ -101,6 +105,7 @@ const (
 	Set
 	ZSet
 	Hash
+	Stream
 )
 
 // Member is a member of a sorted set.
@@ -115,6 +120,7 @@ type Value struct {
 	Str     []byte   // of a string
 	Elems   [][]byte // of a list or a set; of a hash, every field before its value
 	Members []Member // of a sorted set
+	Stream  *StreamValue
 }
 
 // AppendString appends the value of a string without its footer.
@@ -150,7 +156,11 @@ func AppendMember(dst, name []byte, score float64) []byte {
 
 // AppendFooter appends version and checksum to a value, which begins at dst[0].
 func AppendFooter(dst []byte) []byte {
-	dst = le.AppendUint16(dst, versionWritten)
+	version := uint16(versionWritten)
+	if len(dst) > 0 && dst[0] == typeStream2 {
+		version = versionStreams
+	}
+	dst = le.AppendUint16(dst, version)
 	return le.AppendUint64(dst, checksum(dst))
 }
 
