@@ -182,8 +182,15 @@ func (c *Change) Retry(queue []byte, ref Ref) (bool, error) {
 // or the transaction has failed.
 func (c *Change) Set(queue []byte, change func(s *Settings) bool) *Queue {
 	q := c.queue(queue)
-	if q == nil || !change(&q.Settings) {
+	if q == nil {
 		return nil
+	}
+	limit := q.keyLimit()
+	if !change(&q.Settings) {
+		return nil
+	}
+	if q.keyLimit() > limit && q.Now[Waiting] > 0 {
+		c.lead.raised(queue)
 	}
 	if q.Now[Ready] > 0 {
 		c.signal(q)

@@ -26,6 +26,7 @@ type Lead struct {
 	timers timers
 	outbox []Ref // tasks that ended and for which others wait, oldest first
 
+	raises  []raise
 	meter   *Meter
 	moments moments
 	tallies tallies

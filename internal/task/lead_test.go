@@ -331,3 +331,57 @@ func TestUniqueKeyOfWhatWasNeverApplied(t *testing.T) {
 		t.Errorf("%v has the key, which was never there", refs[0])
 	}
 }
+
+// A KEYLIMIT that was raised lets those that wait run at once, of all KEYs, whoever
+// leads by then; what was never applied lets nobody.
+func TestKeyLimitIsRaised(t *testing.T) {
+	for name, lost := range map[string]func(s *shard){
+		"by one leader": func(*shard) {},
+		"by the next":   func(s *shard) { s.elect() },
+		"by the next, half done": func(s *shard) {
+			tx := s.begin()
+			s.lead.Step(tx)
+			s.apply(tx)
+			s.elect()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShard(t)
+			const keys = 2*stepMax + 5
+			for i := range keys {
+				s.add(4, keyed(fmt.Sprintf("k%d", i)))
+			}
+			s.add(3*turnsMax, keyed("many"))
+			s.add(1, keyed("one"))
+			s.change(func(c *Change) { c.Set([]byte("other"), func(q *Settings) bool { q.KeyLimit = 9; return true }) })
+			if n := s.queue("work").Now[Ready]; n != keys+2 {
+				t.Fatalf("%d are ready", n)
+			}
+			c := Begin(s.begin(), s.lead)
+			c.Set(work, func(q *Settings) bool { q.KeyLimit = 3; return true })
+			c.End()
+			s.settle() // it is never applied
+			s.later(0)
+			if n := s.queue("work").Now[Ready]; n != keys+2 {
+				t.Fatalf("%d are ready though nothing was raised", n)
+			}
+			s.set(func(q *Settings) { q.KeyLimit = 3 })
+			lost(s)
+			s.later(0)
+			if n := s.queue("work").Now[Ready]; n != 3*keys+3+1 {
+				t.Errorf("%d are ready", n)
+			}
+			s.set(func(q *Settings) { q.KeyLimit = 3 * turnsMax })
+			lost(s)
+			s.later(0)
+			if q := s.queue("work"); q.Now[Waiting] != 0 || q.Now[Ready] != 4*keys+3*turnsMax+1 {
+				t.Errorf("%d wait and %d are ready", q.Now[Waiting], q.Now[Ready])
+			}
+			s.set(func(q *Settings) { q.KeyLimit = 1 }) // it takes nothing from anybody
+			s.later(0)
+			if len(s.claim(100, time.Minute)) != 100 {
+				t.Error("not all can be claimed")
+			}
+		})
+	}
+}

@@ -85,6 +85,11 @@ func (l *Lead) Restore(f Found, mono time.Duration) {
 		l.timers.add(t.ref.Slot, t.due)
 	}
 	l.tallies.restore(f.queues)
+	for _, found := range f.queues { // an earlier leader may not have come to the end
+		if q, err := DecodeQueue([]byte(found.name), found.val); err == nil && q.KeyLimit > 1 && q.Now[Waiting] > 0 {
+			l.raised(q.Name)
+		}
+	}
 	known := make(map[Ref]bool, len(l.outbox))
 	for _, ref := range l.outbox {
 		known[ref] = true
@@ -99,7 +104,7 @@ func (l *Lead) Restore(f Found, mono time.Duration) {
 // Due reports whether there is something to do at a shard time and a time of the
 // monotonic clock. The shard time is asked for only if it matters.
 func (l *Lead) Due(now func() (int64, bool), mono time.Duration) bool {
-	if len(l.outbox) > 0 {
+	if len(l.outbox) > 0 || len(l.raises) > 0 {
 		return true
 	}
 	if t, ok := l.leases.next(); ok && t <= mono {
@@ -124,6 +129,7 @@ func (l *Lead) Step(tx *keyspace.Tx) {
 	c.dueTimers()
 	c.children()
 	c.lostWorkers()
+	c.raisedLimits()
 	c.End()
 	l.wake(tx)
 }
