@@ -124,20 +124,6 @@ func (c *Change) Beat(worker []byte) []Stop {
 	return c.lead.beat(worker)
 }
 
-// Report notes how far a worker has come with a task. It is false if the worker
-// does not have the task any more.
-func (c *Change) Report(queue []byte, ref Ref, worker []byte, p Progress) bool {
-	t := loadTask(c.tx, ref, queue)
-	if t == nil || t.State != Running || string(t.Worker) != string(worker) {
-		return false
-	}
-	if t.Fraction != p.Fraction || string(t.Message) != string(p.Message) {
-		t.Progress = p
-		c.save(t)
-	}
-	return true
-}
-
 // Cancel ends a task that has not ended. Who runs it learns of it with its next sign
 // of life, and can't finish it any more.
 func (c *Change) Cancel(queue []byte, ref Ref) bool {

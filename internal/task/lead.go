@@ -27,6 +27,7 @@ type Lead struct {
 	outbox []Ref // tasks that ended and for which others wait, oldest first
 
 	raises  []raise
+	reports reports
 	meter   *Meter
 	moments moments
 	tallies tallies
@@ -51,7 +52,7 @@ const tokenSeqBits = 40
 func NewLead(m *Meter) *Lead {
 	return &Lead{
 		queues: make(map[string]*lanes), leases: newLeases(), timers: timers{first: make(map[uint16]int64)},
-		tallies: newTallies(), meter: m, spans: make(spans),
+		tallies: newTallies(), reports: newReports(), meter: m, spans: make(spans),
 	}
 }
 
@@ -74,6 +75,7 @@ func (l *Lead) Batch(state keyspace.Reader, term uint64, mono time.Duration) {
 	}
 	l.touched = l.touched[:0]
 	clear(l.spans)
+	l.reports.batch = l.reports.batch[:0]
 	clear(l.stopping)
 	l.stopping = l.stopping[:0]
 	if len(l.queues) > queuesMax {
@@ -210,6 +212,7 @@ func (l *Lead) Applied(tx *keyspace.Tx) {
 	if l.orders > 0 || len(l.moments.list) == 0 {
 		l.moments.note(tx.Index, tx.Now)
 	}
+	l.reports.applied(l.mono)
 	tx.Effects(l.put, l.delete)
 	for _, t := range l.stopping {
 		l.leases.stop(t, l.mono)
@@ -230,8 +233,10 @@ func (l *Lead) put(row, val []byte) {
 		}
 	case kindClaim:
 		if lease, worker, ok := decodeClaim(val); ok {
-			l.leases.add(Ref{slot, be.Uint64(rest[1:])}, worker, lease, l.mono)
-			l.meter.applied(l.spans, Ref{slot, be.Uint64(rest[1:])})
+			ref := Ref{slot, be.Uint64(rest[1:])}
+			l.leases.add(ref, worker, lease, l.mono)
+			l.meter.applied(l.spans, ref)
+			l.reports.forget(ref)
 		}
 	case kindQueue:
 		l.tallies.put(rest[1:], val)
@@ -255,8 +260,10 @@ func (l *Lead) delete(row []byte) {
 			ln.remove(order)
 		}
 	case kindClaim:
-		l.leases.remove(Ref{slot, be.Uint64(rest[1:])})
-		l.meter.applied(l.spans, Ref{slot, be.Uint64(rest[1:])})
+		ref := Ref{slot, be.Uint64(rest[1:])}
+		l.leases.remove(ref)
+		l.meter.applied(l.spans, ref)
+		l.reports.forget(ref)
 	case kindOutbox:
 		if i := slices.Index(l.outbox, Ref{slot, be.Uint64(rest[1:])}); i >= 0 {
 			l.outbox = slices.Delete(l.outbox, i, i+1)

@@ -107,7 +107,7 @@ func (l *Lead) Due(now func() (int64, bool), mono time.Duration) bool {
 	if len(l.outbox) > 0 || len(l.raises) > 0 {
 		return true
 	}
-	if t, ok := l.leases.next(); ok && t <= mono {
+	if t, ok := l.leases.next(); ok && t <= mono || l.reports.due != 0 && l.reports.due <= mono {
 		return true
 	}
 	for _, q := range l.waking {
@@ -130,6 +130,7 @@ func (l *Lead) Step(tx *keyspace.Tx) {
 	c.children()
 	c.lostWorkers()
 	c.raisedLimits()
+	c.lateReports()
 	c.End()
 	l.wake(tx)
 }
