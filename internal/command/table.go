@@ -91,6 +91,9 @@ type Keys struct {
 	// TaskIDs, if not nil, tells which of the keys are ids of tasks: rights to them are
 	// those to the queue that they name.
 	TaskIDs func(args [][]byte, at int) bool
+	// Split says how the command goes to the shards of all keys. Nil: they must be one
+	// shard's.
+	Split *Split
 }
 
 // The usual places of keys.

@@ -37,6 +37,9 @@ func (c *conn) dispatch(args [][]byte) {
 				return
 			}
 		}
+		if cmd.Keys.Split != nil && split(c, cmd, args) {
+			return
+		}
 		c.add(cmd, args)
 	default:
 		c.flush()

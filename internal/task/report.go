@@ -90,12 +90,12 @@ func (c *Change) Report(queue []byte, ref Ref, worker []byte, p Progress) bool {
 	if same := t.Fraction == p.Fraction && string(t.Message) == string(p.Message); same {
 		delete(r.late, ref)
 	} else if !r.hold(ref, p, c.lead.mono) {
-		c.report(t, p)
+		writeReport(c, t, p)
 	}
 	return true
 }
 
-func (c *Change) report(t *Task, p Progress) {
+func writeReport(c *Change, t *Task, p Progress) {
 	t.Progress = p
 	c.save(t)
 	c.lead.reports.batch = append(c.lead.reports.batch, t.Ref)
@@ -108,7 +108,7 @@ func (c step) lateReports() {
 		p := r.late[ref]
 		c.guarded(func() {
 			if t := loadTask(c.tx, ref, nil); t != nil && t.State == Running {
-				c.report(t, p)
+				writeReport(c.Change, t, p)
 			} else {
 				delete(r.late, ref)
 			}

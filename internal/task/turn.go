@@ -39,12 +39,12 @@ func (c *Change) giveUpTurn(t *Task) {
 func (c *Change) passTurn(t *Task, q *Queue) {
 	g := c.turns(t)
 	g.admitted--
-	c.fillTurns(t, q, g)
+	fillTurns(c, t, q, g)
 }
 
 // fillTurns gives the turns of a KEY that nobody has to those that wait for one, and
 // saves who has them. It reports whether there are others to be given still.
-func (c *Change) fillTurns(t *Task, q *Queue, g turns) (more bool) {
+func fillTurns(c *Change, t *Task, q *Queue, g turns) (more bool) {
 	var next []*Task
 	if g.waiting > 0 && g.admitted < q.keyLimit() {
 		next = c.nextTurns(t, &g, q.keyLimit()-g.admitted)
@@ -112,7 +112,7 @@ func (c step) fillSome(r *raise, queue []byte) (more bool) {
 			t := &Task{Queue: queue, Options: Options{Key: row[2:]}}
 			q := c.queue(queue)
 			if g := c.turns(t); q != nil && g.waiting > 0 && g.admitted < q.keyLimit() {
-				again = c.fillTurns(t, q, g)
+				again = fillTurns(c.Change, t, q, g)
 			}
 		}, func() {})
 		if again {
