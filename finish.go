@@ -35,8 +35,8 @@ const (
 	errorBytesMax  = 4 << 10
 )
 
-// finishes records how tasks have ended, until there are no more. Its tasks keep
-// their slots until then: who can't record results takes no more work.
+// finishes records how tasks have ended, until there are no more, while others run. It
+// has few of them at a time: who can't record results soon takes no more work.
 func (w *worker) finishes() {
 	for {
 		batch := w.gather()
@@ -50,7 +50,6 @@ func (w *worker) finishes() {
 			r.holder.remove(r)
 		}
 		w.drop()
-		w.give(len(batch))
 	}
 }
 

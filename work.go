@@ -21,6 +21,10 @@ import (
 type WorkConfig struct {
 	// Concurrency is how many handlers run at once; zero: as many as there are cores.
 	Concurrency int
+	// Ahead is how many tasks may be claimed beyond those that run. It is worth
+	// while where a task takes no longer than the way to the cluster and back; other
+	// workers can't have these tasks meanwhile.
+	Ahead int
 	// Lease is how long the tasks of a worker that is silent stay its own, of at least
 	// a second; zero: 30 s. Signs of life are sent six times as often.
 	Lease time.Duration
@@ -64,6 +68,8 @@ func (cfg *WorkConfig) validate() error {
 	switch {
 	case cfg.Concurrency < 0:
 		return fmt.Errorf("work: a concurrency of %d", cfg.Concurrency)
+	case cfg.Ahead < 0:
+		return fmt.Errorf("work: %d tasks ahead", cfg.Ahead)
 	case cfg.Lease < leaseMin:
 		return fmt.Errorf("work: a lease of %v, of at least %v", cfg.Lease, leaseMin)
 	case cfg.Drain < 0:
@@ -117,7 +123,8 @@ func Work(ctx context.Context, c *redis.Client, cfg WorkConfig, tasks ...Handler
 	if err := cfg.validate(); err != nil {
 		return err
 	}
-	w := &worker{cfg: cfg, handlers: make(map[string]Handler), slots: make(chan struct{}, cfg.Concurrency), ended: make(chan *run, cfg.Concurrency)}
+	most := cfg.Concurrency + cfg.Ahead
+	w := &worker{cfg: cfg, handlers: make(map[string]Handler), slots: make(chan struct{}, most), hands: make(chan struct{}, cfg.Concurrency), ended: make(chan *run, most)}
 	for _, t := range tasks {
 		if w.handlers[t.queue()] != nil {
 			return fmt.Errorf("work: two tasks of queue %s", t.queue())
@@ -154,8 +161,9 @@ type worker struct {
 	client   *redis.Client
 	handlers map[string]Handler
 	queues   []string
-	slots    chan struct{} // one value a task in hand; full: no more are claimed
-	ended    chan *run     // handlers that have returned; never blocks, as each has a slot
+	slots    chan struct{} // one value a task that has not run, or is asked for
+	hands    chan struct{} // one value a handler that runs
+	ended    chan *run     // what handlers have left to be recorded; full: they keep their slots
 	running  sync.WaitGroup
 	handling atomic.Int32 // handlers that have not returned
 
@@ -275,13 +283,26 @@ func (w *worker) start(ctx context.Context, h *holder, c Claim, payload []byte, 
 	h.add(r, sent)
 	w.handling.Add(1)
 	w.running.Go(func() {
-		r.result, r.err = safely(ctx, handler, payload)
+		r.result, r.err = w.handle(ctx, handler, payload)
 		if r.err != nil && ctx.Err() != nil {
 			r.err = fmt.Errorf("%w (%w)", r.err, context.Cause(ctx))
 		}
 		w.handling.Add(-1)
 		w.ended <- r
+		w.give(1)
 	})
+}
+
+// handle runs a handler when there is a hand for it. What was claimed ahead and is lost
+// meanwhile is not begun.
+func (w *worker) handle(ctx context.Context, handler Handler, payload []byte) (result []byte, err error) {
+	select {
+	case w.hands <- struct{}{}:
+	case <-ctx.Done():
+		return nil, errors.New("not begun")
+	}
+	defer func() { <-w.hands }()
+	return safely(ctx, handler, payload)
 }
 
 // safely turns a panic into an error: it is the task's, not the worker's.

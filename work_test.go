@@ -262,6 +262,36 @@ func TestWorkDrains(t *testing.T) {
 	}
 }
 
+// What is claimed ahead waits for a hand, and is done by the worker when it drains.
+func TestAhead(t *testing.T) {
+	t.Parallel()
+	c := tuttitest.Start(t).Client(0)
+	begun, proceed := make(chan int, 10), make(chan struct{})
+	task := tutti.NewTask("ahead", func(ctx context.Context, i int) (int, error) {
+		begun <- i
+		<-proceed
+		return i, ctx.Err()
+	})
+	jobs := must[[]tutti.Job[int]](t)(task.AddAll(t.Context(), c, []int{1, 2, 3, 4}, tutti.Options{}))
+	w := startWork(t, c, tutti.WorkConfig{Concurrency: 1, Ahead: 2}, task)
+	within(t, begun)
+	if n := len(begun); n != 0 {
+		t.Errorf("%d more handlers run than there are hands", n)
+	}
+	w.stop()
+	close(proceed)
+	if err := within(t, w.end); err != nil {
+		t.Error(err)
+	}
+	var states []string
+	for _, job := range jobs {
+		states = append(states, field(t, c, job.ID, "state").(string))
+	}
+	if got := strings.Join(states, " "); got != "done done done ready" {
+		t.Errorf("the tasks are %s", got)
+	}
+}
+
 // A handler that has no more time is told so, and its task is for others at once.
 func TestWorkEndsDraining(t *testing.T) {
 	t.Parallel()
