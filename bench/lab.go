@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // lab is the place of one run: its folder, the binaries, the machine.
@@ -59,15 +61,18 @@ func (l *lab) clusterDir(name string) (string, error) {
 }
 
 // debianPackage of the systems that are not ours.
-var debianPackage = map[string]string{"redis": "redis-server", "etcd": "etcd-server", "etcd-tuned": "etcd-server"}
+var debianPackage = map[string]string{"redis": "redis-server", "etcd": "etcd-server", "etcd-tuned": "etcd-server", "asynq": "redis-server"}
 
 // serverCommand is what those packages install.
-var serverCommand = map[string]string{"redis": "redis-server", "etcd": "etcd", "etcd-tuned": "etcd"}
+var serverCommand = map[string]string{"redis": "redis-server", "etcd": "etcd", "etcd-tuned": "etcd", "asynq": "redis-server"}
 
 // provide finds, installs or builds the server of one system.
 func (l *lab) provide(ctx context.Context, name, tuttiBin string) error {
-	if name == "tutti" {
+	switch name {
+	case "tutti":
 		return l.provideTutti(ctx, tuttiBin)
+	case "nats":
+		return l.provideNATS()
 	}
 	path, err := exec.LookPath(serverCommand[name])
 	if err != nil {
@@ -89,6 +94,13 @@ func (l *lab) provide(ctx context.Context, name, tuttiBin string) error {
 	}
 	l.versions[name] = strings.ToLower(first)
 	return nil
+}
+
+// provideNATS takes this very program, which has the server in it.
+func (l *lab) provideNATS() (err error) {
+	l.binary["nats"], err = os.Executable()
+	l.versions["nats"] = "nats-server " + server.VERSION
+	return err
 }
 
 func (l *lab) provideTutti(ctx context.Context, binary string) error {

@@ -21,6 +21,7 @@ const usage = `usage: go run . [flags]            throughput, latency and CPU pe
        go run . nemesis [flags]    real nodes under random faults, judged by checkers
        go run . faults [flags]     what each fault costs, beside etcd
        go run . machines [flags]   more nodes, joins, moves, restarts and TLS: what they bring and cost
+       go run . tasks [flags]      tasks that do nothing, beside NATS JetStream and Asynq
 
 `
 
@@ -49,6 +50,11 @@ func main() {
 			run, args = figuresMain, args[1:]
 		case "machines":
 			run, args = machinesMain, args[1:]
+		case "tasks":
+			run, args = tasksMain, args[1:]
+		case "nats-node": // what tasks starts
+			run = func(_ context.Context, args []string) error { return natsNode(args) }
+			args = args[1:]
 		}
 	}
 	err := run(ctx, args)
@@ -89,6 +95,11 @@ func commonFlags(name string) (*flag.FlagSet, *options) {
 
 // parse fills what the flags imply and refuses what they cannot mean.
 func (o *options) parse(flags *flag.FlagSet, args []string, peers *string) error {
+	return o.parseKnown(flags, args, peers, func(name string) bool { return starters[name] != nil }, "tutti, redis, etcd, etcd-tuned")
+}
+
+// parseKnown is parse for other systems.
+func (o *options) parseKnown(flags *flag.FlagSet, args []string, peers *string, known func(name string) bool, names string) error {
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return err
@@ -99,8 +110,8 @@ func (o *options) parse(flags *flag.FlagSet, args []string, peers *string) error
 		return fmt.Errorf("%w: unexpected argument %q", errUsage, flags.Arg(0))
 	}
 	for name := range strings.SplitSeq(*peers, ",") {
-		if starters[name] == nil {
-			return fmt.Errorf("%w: unknown system %q in --peers (known: tutti, redis, etcd, etcd-tuned)", errUsage, name)
+		if !known(name) {
+			return fmt.Errorf("%w: unknown system %q in --peers (known: %s)", errUsage, name, names)
 		}
 		o.peers = append(o.peers, name)
 	}
