@@ -24,8 +24,8 @@ var taskCommands = []Command{
 		Syntax: "id token [result] [id token result ...]",
 		Doc:    "Records the result of a task: 1, also if it is said again; 0 if the token is not that of its last claim, or the task has ended otherwise. In MULTI that undoes the transaction.", Run: taskDone},
 	{Name: "task.fail", Arity: -4, Flags: Write | Tasks, Keys: Keys{First: 1, Last: 1, Step: 1, TaskIDs: allIDs}, Group: "task", Since: "7.2.0",
-		Syntax: "id token error [IN milliseconds | DEAD]",
-		Doc:    "Records that an attempt failed: \"scheduled\" for the next one, \"dead\" if it was the last one, or 0 as TASK.DONE.", Run: taskFail},
+		Syntax: "id token error [IN milliseconds | DEAD | AGAIN] [RESULT result]",
+		Doc:    "Records that an attempt failed: \"scheduled\" for the next one, \"dead\" if it was the last one, whose result is kept, or 0 as TASK.DONE. AGAIN gives a task back that was not tried: it does not count.", Run: taskFail},
 	{Name: "task.beat", Arity: -2, Flags: Write | Tasks, Keys: Keys{First: 2, Last: -1, Step: 3, TaskIDs: allIDs, Split: &Split{Parts: beatParts, Join: beatJoin}}, Group: "task", Since: "7.2.0",
 		Syntax: "worker [id fraction message ...]",
 		Doc:    "A sign of life of a worker, which renews the leases of all of its tasks, with how far it is; returns the ids of those it need not go on with.", Run: taskBeat},
@@ -275,8 +275,7 @@ func taskDone(c *Ctx) {
 		if i+2 < len(c.Args) {
 			result = c.Args[i+2]
 		}
-		if len(result) > task.ResultMax {
-			c.Error("ERR a result has at most 1 MiB. Not applied. Put it into a key.")
+		if !isResult(c, result) {
 			return
 		}
 		done := ch.Done(queue, ref, token, result)
@@ -297,6 +296,42 @@ func fencedInside(c *Ctx, id []byte) bool {
 	return true
 }
 
+// parseFailure parses what follows the token of TASK.FAIL, or answers the error.
+func parseFailure(c *Ctx) (f task.Failure, ok bool) {
+	f = task.Failure{Text: c.Args[3], Wait: -1}
+	for i := 4; i < len(c.Args); i++ {
+		switch last := i+1 == len(c.Args); {
+		case c.is(i, "DEAD") && i == 4:
+			f.Final = true
+		case c.is(i, "AGAIN") && i == 4:
+			f.Free = true
+		case c.is(i, "IN") && i == 4:
+			i++
+			if f.Wait, ok = taskNumber(c, i, 0, durationMax); !ok {
+				return f, false
+			}
+		case c.is(i, "RESULT") && !last:
+			i++
+			if f.Result = c.Args[i]; !isResult(c, f.Result) {
+				return f, false
+			}
+		default:
+			c.Error(TextSyntax)
+			return f, false
+		}
+	}
+	return f, true
+}
+
+// isResult looks whether a result may be recorded, or answers the error.
+func isResult(c *Ctx, result []byte) bool {
+	if len(result) > task.ResultMax {
+		c.Error("ERR a result has at most 1 MiB. Not applied. Put it into a key.")
+		return false
+	}
+	return true
+}
+
 func taskFail(c *Ctx) {
 	queue, ref, ok := taskID(c, 1)
 	if !ok {
@@ -306,24 +341,15 @@ func taskFail(c *Ctx) {
 	if !ok {
 		return
 	}
-	wait, final := int64(-1), false
-	switch n := len(c.Args); {
-	case n == 4:
-	case n == 5 && c.is(4, "DEAD"):
-		final = true
-	case n == 6 && c.is(4, "IN"):
-		if wait, ok = taskNumber(c, 5, 0, durationMax); !ok {
-			return
-		}
-	default:
-		c.Error(TextSyntax)
+	f, ok := parseFailure(c)
+	if !ok {
 		return
 	}
 	ch, ok := changeTasks(c)
 	if !ok {
 		return
 	}
-	state := ch.Fail(queue, ref, token, c.Args[3], wait, final)
+	state := ch.Fail(queue, ref, token, f)
 	ch.End()
 	switch {
 	case state != 0:

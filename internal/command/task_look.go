@@ -70,7 +70,7 @@ func writeTask(c *Ctx, t *task.Task, payload []byte) {
 	bulk("message", t.Message)
 	bulk("payload", payload)
 	c.BulkString("result")
-	if t.State == task.Done {
+	if t.State == task.Done || len(t.Result) > 0 {
 		c.Bulk(t.Result)
 	} else {
 		c.Null()

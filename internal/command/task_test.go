@@ -89,6 +89,34 @@ func TestTaskIsClaimedInTheBatchOfItsAdd(t *testing.T) {
 	}
 }
 
+// A worker that stops gives back what it has not tried: no attempt is lost by that,
+// and what it says later is fenced.
+func TestTaskIsGivenBack(t *testing.T) {
+	b := newBench(t)
+	id := unquote(b.do("TASK.ADD q work RETRY 0"))
+	_, first := claimed(t, b.do("TASK.CLAIM w FROM q"))
+	b.want("TASK.FAIL "+id+" "+first+" stops AGAIN", `"scheduled"`)
+	b.want("TASK.FAIL "+id+" "+first+" stops AGAIN", `"scheduled"`) // an answer that was lost
+	_, token := claimed(t, b.do("TASK.CLAIM v FROM q"))
+	b.want("TASK.DONE "+id+" "+first+" late", "(integer) 0")
+	if failures, crashes := b.field(id, "failures"), b.field(id, "crashes"); failures != "0" || crashes != "0" {
+		t.Errorf("%s failures, %s crashes", failures, crashes)
+	}
+	b.want("TASK.FAIL "+id+" "+token+" why RESULT made", `"dead"`)
+	if got := b.field(id, "result"); got != "made" {
+		t.Errorf("the result of the last attempt is %s", got)
+	}
+	b.want("TASK.RETRY "+id, "(integer) 1")
+	if got := b.field(id, "result"); got != "(nil)" {
+		t.Errorf("a task that is tried again has the result %s", got)
+	}
+	for _, bad := range []string{"DEAD AGAIN", "RESULT", "IN", "IN x", "AGAIN RESULT"} {
+		if got := b.do("TASK.FAIL " + id + " " + token + " why " + bad); !strings.HasPrefix(got, "(error) ERR") {
+			t.Errorf("%s: %s", bad, got)
+		}
+	}
+}
+
 func TestTaskFails(t *testing.T) {
 	b := newBench(t)
 	id := unquote(b.do("TASK.ADD q work RETRY 1 BACKOFF 1000 1000"))

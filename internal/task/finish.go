@@ -36,10 +36,19 @@ func (c *Change) finished(queue []byte, ref Ref, token uint64) (*Task, *Queue) {
 	return t, q
 }
 
-// Fail records that an attempt has failed. wait is after how many milliseconds the
-// next one follows, negative: as the task's options say; final: there is none. It
-// returns where the task stands then; 0: the finish was fenced.
-func (c *Change) Fail(queue []byte, ref Ref, token uint64, text []byte, wait int64, final bool) State {
+// Failure is how an attempt has failed.
+type Failure struct {
+	Text  []byte
+	Wait  int64 // milliseconds until the next one; negative: as the task's options say
+	Final bool  // there is no next one
+	// Free says that it does not count: the worker gives the task back.
+	Free   bool
+	Result []byte // is kept if there is no next one
+}
+
+// Fail records that an attempt has failed. It returns where the task stands then;
+// 0: the finish was fenced.
+func (c *Change) Fail(queue []byte, ref Ref, token uint64, f Failure) State {
 	t, q := c.finished(queue, ref, token)
 	switch {
 	case t == nil:
@@ -53,7 +62,12 @@ func (c *Change) Fail(queue []byte, ref Ref, token uint64, text []byte, wait int
 		return Scheduled
 	}
 	c.leave(t, q)
-	c.fail(t, q, text, wait, final)
+	if f.Free {
+		t.Failed, t.RunAt = true, c.now
+		c.again(t, q)
+	} else {
+		c.fail(t, q, f)
+	}
 	if t.State == Dead {
 		return Dead
 	}
@@ -61,15 +75,17 @@ func (c *Change) Fail(queue []byte, ref Ref, token uint64, text []byte, wait int
 }
 
 // fail ends an attempt of a task that has been left.
-func (c *Change) fail(t *Task, q *Queue, text []byte, wait int64, final bool) {
+func (c *Change) fail(t *Task, q *Queue, f Failure) {
 	q.Failed++
 	t.Failures++
 	t.Failed = true
-	t.note(text)
-	if t.Failures > t.Retries || final {
+	t.note(f.Text)
+	if t.Failures > t.Retries || f.Final {
+		t.Result = f.Result
 		c.end(t, q, Dead)
 		return
 	}
+	wait := f.Wait
 	if wait < 0 {
 		wait = t.backoff(c.tx.Rand)
 	}
@@ -156,7 +172,7 @@ func (c *Change) Retry(queue []byte, ref Ref) (bool, error) {
 		return false, err
 	}
 	c.leave(t, q)
-	t.Failures, t.Crashes, t.Ended, t.Failed = 0, 0, 0, false
+	t.Failures, t.Crashes, t.Ended, t.Failed, t.Result = 0, 0, 0, false, nil
 	t.Token = c.lead.token() // nobody has it: what earlier attempts say is fenced
 	c.open(t, q)
 	c.advance(t, q)

@@ -289,7 +289,7 @@ func (m *model) finish(c *Change) {
 		if m.r.IntN(2) == 0 {
 			wait = m.r.Int64N(5000)
 		}
-		if c.Fail([]byte(h.queue), h.ref, token, []byte("failed"), wait, m.r.IntN(8) == 0) == Dead && before.State != Dead {
+		if c.Fail([]byte(h.queue), h.ref, token, Failure{Text: []byte("failed"), Wait: wait, Final: m.r.IntN(8) == 0, Free: m.r.IntN(8) == 0}) == Dead && before.State != Dead {
 			m.batch = append(m.batch, func() { m.end(h.ref, Dead, "") })
 		}
 		return

@@ -244,7 +244,7 @@ func (c step) fire(tm timer) {
 		if t.State == Running && t.Times.Timeout == tm.due {
 			c.lead.stop(t)
 			c.leave(t, q)
-			c.fail(t, q, fmt.Appendf(nil, "timed out after %d ms", t.Options.Timeout), -1, false)
+			c.fail(t, q, Failure{Text: fmt.Appendf(nil, "timed out after %d ms", t.Options.Timeout), Wait: -1})
 		}
 	case timerExpiry:
 		switch {
