@@ -18,12 +18,8 @@ var notByGroup = []string{"sort", "sort_ro", "wait", "waitaof"}
 var Categories = []string{
 	"keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream",
 	"pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
-	"task",
+	"task", "exec",
 }
-
-// reservedCategories are of commands that tutti is to have beside Redis's. Rules may
-// name them already, so that they need not be changed then.
-var reservedCategories = []string{"exec"}
 
 // ACLCategories lists the categories of c: those of its row and those that its
 // group and its flags imply, in the order of Categories.

@@ -133,6 +133,7 @@ type Command struct {
 
 	finds  bool         // looking for its keys counts as hits and misses
 	id     int          // its place in the catalog
+	guard  *Command     // see Guard
 	rights [2]acl.Right // to the first key and to the others
 
 	light, counted bool // see Light
@@ -195,9 +196,12 @@ func (t *Table) number() {
 			list = append(list, acl.Entry{Name: each.Name, Categories: each.ACLCategories()})
 			first, rest := each.KeyAccess()
 			each.rights = [2]acl.Right{rightOf(first), rightOf(rest)}
+			if each.Group == "task" && each.Flags&Write != 0 {
+				each.guard = t.byName[guardName]
+			}
 		}
 	}
-	t.catalog = acl.NewCatalog(list, slices.Concat(Categories, reservedCategories))
+	t.catalog = acl.NewCatalog(list, Categories)
 }
 
 // Catalog returns what the rules of users know of the commands.

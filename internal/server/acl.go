@@ -322,6 +322,10 @@ func aclDryrun(r *request, args [][]byte) {
 		r.BulkString(deniedText(u, cmd, args, d))
 		return
 	}
+	if guard := unguarded(u, cmd, args); guard != nil {
+		r.BulkString(unguardedText(u, guard))
+		return
+	}
 	r.OK()
 }
 

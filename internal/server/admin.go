@@ -39,6 +39,7 @@ func adminHandlers() map[string]handler {
 		"tutti.doctor":     doctor,
 		"tutti.status":     status,
 		"tutti.why":        why,
+		"tutti.runners":    runners,
 		"tutti.cert|renew": renewCerts,
 		"module|list":      func(r *request, _ [][]byte) { r.Array(0) },
 		"module|help":      help,

@@ -46,6 +46,7 @@ var errDraining = errors.New("the node takes no more commands")
 type departure struct {
 	round uint64    // of the drain, when the client came
 	told  bool      // it was refused: it is to leave, whatever the round
+	never bool      // it is the node itself, which leaves when it wants to
 	since time.Time // since when it has known; zero: it does not yet
 }
 
@@ -97,7 +98,7 @@ func (s *Server) Drained() bool { return s.drain.refusal.Load() != nil }
 
 // leaving reports whether the client is asked to leave.
 func (r *reader) leaving() bool {
-	return r.departure.told || r.departure.round != r.s.drain.round.Load()
+	return !r.departure.never && (r.departure.told || r.departure.round != r.s.drain.round.Load())
 }
 
 // lastWords reads from a client that is asked to leave: what has arrived, and what
@@ -131,7 +132,7 @@ func (r *reader) lastWords(p []byte) (int, error) {
 // looks for a node finds another. The client is then asked to leave.
 func (c *conn) misplaced(cmd *command.Command) bool {
 	text := c.s.drain.refusal.Load()
-	if text == nil || c.in.leaving() && !c.in.departure.told || !needsData(cmd) {
+	if text == nil || c.session.inside || c.in.leaving() && !c.in.departure.told || !needsData(cmd) {
 		return false
 	}
 	c.flush()

@@ -65,6 +65,10 @@ func (c *conn) renew() bool {
 	if users == s.users || c.closed {
 		return false
 	}
+	if s.inside {
+		s.become(s.user, users, true)
+		return true
+	}
 	if stale(users, s.user) {
 		c.closed = true
 		c.end(errUserGone)
@@ -168,6 +172,9 @@ func (s *session) judge(cmd *command.Command, args [][]byte) verdict {
 		return verdict{"NOPERM No permissions to access a channel", d.Why, string(args[d.At])}
 	case acl.DeniedCommand:
 		return verdict{"NOPERM " + deniedText(s.user, cmd, args, d), d.Why, cmd.Name}
+	}
+	if guard := unguarded(s.user, cmd, args); guard != nil {
+		return verdict{"NOPERM " + unguardedText(s.user, guard), acl.DeniedCommand, guard.Name}
 	}
 	return verdict{text: s.sortDenied(cmd, args, keys)}
 }

@@ -142,3 +142,48 @@ func TestUsers(t *testing.T) {
 		{"new", "QUIT", "OK"},
 	}.run(t, nodetest.Start(t, nodetest.Options{}), nil)
 }
+
+// Nobody slips a command in whom the right to run commands was not given, nor forges
+// what one has answered.
+func TestRunQueuesTakeTheRightToRun(t *testing.T) {
+	cluster := nodetest.Start(t, nodetest.Options{})
+	root := cluster.Dial(0)
+	for _, user := range []string{"worker on nopass ~* +@all -@exec", "runner on nopass ~run-* +@task +@exec +auth +multi +exec", "tasker on nopass ~* +@task +multi +exec +auth"} {
+		if got := root.Text(append([]string{"ACL", "SETUSER"}, strings.Fields(user)...)...); got != "OK" {
+			t.Fatal(user, got)
+		}
+	}
+	id := string(root.Do("TASK.ADD", "run-x", "work").Str)
+	token := string(root.Do("TASK.CLAIM", "w", "FROM", "run-x").Elems[0].Elems[1].Str)
+	for _, name := range []string{"worker", "tasker"} {
+		c := cluster.Dial(0)
+		c.Do("AUTH", name, "x")
+		for _, line := range []string{"TASK.ADD run-x rm", "TASK.ADD run-places rm", "TASK.ADD run-x COUNT 2 a b", "TASK.CLAIM w FROM mail run-x", "TASK.DONE " + id + " " + token + " forged",
+			"TASK.FAIL " + id + " " + token + " forged", "TASK.CANCEL " + id, "TASK.RETRY " + id, "TASK.BEAT w " + id + " 1 m", "TASK.QUEUE run-x PAUSE", "TUTTI.RUNNERS"} {
+			got := errorOf(t, c, strings.Fields(line)...)
+			if !strings.HasPrefix(got, "NOPERM User "+name+" has no ") || !strings.HasSuffix(got, "@exec") && line != "TUTTI.RUNNERS" {
+				t.Errorf("%s: %s: %q", name, line, got)
+			}
+			errorOf(t, c, "MULTI")
+			if got := errorOf(t, c, strings.Fields(line)...); !strings.HasPrefix(got, "NOPERM") {
+				t.Errorf("%s in MULTI: %s: %q", name, line, got)
+			}
+			errorOf(t, c, "EXEC")
+			if got := root.Text(append([]string{"ACL", "DRYRUN", name}, strings.Fields(line)...)...); !strings.Contains(got, "has no ") {
+				t.Errorf("%s: dry run of %s: %q", name, line, got)
+			}
+		}
+		for _, line := range []string{"TASK.GET " + id, "TASK.LIST run-x", "TASK.QUEUE run-x", "TASK.ADD running work", "TASK.BEAT w"} {
+			if got := errorOf(t, c, strings.Fields(line)...); got != "" {
+				t.Errorf("%s: %s: %q", name, line, got)
+			}
+		}
+	}
+	c := cluster.Dial(0)
+	c.Do("AUTH", "runner", "x")
+	for _, line := range []string{"TUTTI.RUNNERS", "TASK.ADD run-x work", "TASK.DONE " + id + " " + token + " right"} {
+		if got := errorOf(t, c, strings.Fields(line)...); got != "" {
+			t.Errorf("%s: %q", line, got)
+		}
+	}
+}

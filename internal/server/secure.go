@@ -30,7 +30,7 @@ var errTLSHello = errors.New("the client speaks TLS, this port does not")
 // secured makes a connection speak TLS if the node is configured for it. The
 // handshake is still to come: it belongs to the goroutine of the connection.
 func (s *Server) secured(nc net.Conn) net.Conn {
-	if s.cfg.TLS == nil {
+	if _, within := nc.(inside); within || s.cfg.TLS == nil {
 		return nc
 	}
 	return tls.Server(nc, s.cfg.TLS)

@@ -77,6 +77,8 @@ type NodeInfo struct {
 	Client string
 	// Map lists the nodes, and says where replicas are.
 	Map *cluster.Holder
+	// Runners lists the nodes that run commands. Nil: there are none.
+	Runners func() []Runner
 	// Rows describes the rows that are kept in memory. Nil: there are none.
 	Rows func() rowcache.Usage
 }

@@ -22,6 +22,7 @@ type session struct {
 	watches []watched
 	// asCluster: the client has shown that it is one of clusters.
 	asCluster bool
+	inside    bool  // it is the node itself, see Server.Inside
 	face      *face // shows the state to others
 	identity
 }

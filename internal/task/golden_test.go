@@ -40,7 +40,9 @@ func goldenRows(t *testing.T) string {
 	show("with progress", func(c *Change) {
 		c.Report([]byte("q"), refs[0], []byte("w"), Progress{Fraction: 0.5, Message: []byte("half")})
 	})
-	show("failed", func(c *Change) { c.Fail([]byte("q"), refs[0], 1<<tokenSeqBits|1, Failure{Text: []byte("why"), Wait: -1}) })
+	show("failed", func(c *Change) {
+		c.Fail([]byte("q"), refs[0], 1<<tokenSeqBits|1, Failure{Text: []byte("why"), Wait: -1})
+	})
 	show("one NEAR another slot, for later; and one AFTER both", func(c *Change) {
 		near, _ := c.Add(&Addition{Queue: []byte("q"), Payloads: [][]byte{nil}, Near: []byte("elsewhere"), RunAt: s.now + 77, Options: DefaultOptions()})
 		_, _ = c.Add(&Addition{Queue: []byte("q"), Payloads: [][]byte{nil}, After: []Parent{{Ref: refs[0]}, {Ref: near[0]}}, Options: DefaultOptions()})

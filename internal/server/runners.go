@@ -1,0 +1,50 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+
+	"tutti/internal/acl"
+	"tutti/internal/cluster"
+	"tutti/internal/command"
+)
+
+// Who runs commands, and who may have them run.
+
+// Runner is a node that runs commands, and how many at once.
+type Runner struct {
+	Node cluster.NodeID
+	Name string
+	Max  int
+}
+
+// runners lists the nodes that run commands.
+func runners(r *request, _ [][]byte) {
+	var list []Runner
+	if f := r.s.cfg.Node.Runners; f != nil {
+		list = f()
+	}
+	r.Array(len(list))
+	for _, x := range list {
+		r.Array(3)
+		r.Int(int64(x.Node))
+		r.BulkString(x.Name)
+		r.Int(int64(x.Max))
+	}
+}
+
+// unguarded returns the command that guards this one from the user, see
+// command.Guard; nil: there is none, or the user has the right to it.
+func unguarded(u *acl.User, cmd *command.Command, args [][]byte) *command.Command {
+	guard := cmd.Guard(args)
+	if guard == nil || u.Check(guard.ID(), false, [][]byte{[]byte(guard.Name)}, nil).Why == acl.Allowed {
+		return nil
+	}
+	return guard
+}
+
+// unguardedText says what a user may not do.
+func unguardedText(u *acl.User, guard *command.Command) string {
+	return fmt.Sprintf("User %s has no right to have commands run: the queues %s… take the right to %s, which is in the category @exec",
+		u.Name, command.RunPrefix, strings.ToUpper(guard.Name))
+}
