@@ -33,6 +33,7 @@ type devOptions struct {
 	dir, listen string
 	level       string
 	http        string
+	runners     runnersFlag
 }
 
 func devCommand() *cobra.Command {
@@ -48,6 +49,8 @@ func devCommand() *cobra.Command {
 	c.Flags().StringVar(&o.dir, "dir", "", "folder of the data (default: tutti-dev in the user's cache folder)")
 	c.Flags().StringVar(&o.listen, "listen", defaultAddr, "address of the first node; the others follow on the next ports")
 	c.Flags().StringVar(&o.http, "http-listen", "", "address where the first node answers /metrics and /health; the others follow on the next ports (default: none)")
+	c.Flags().Var(&o.runners, "allow-exec", "let whoever reaches the cluster run commands on this machine, so many at once on each node (without N: one for each core), from now on; 0: none")
+	c.Flags().Lookup("allow-exec").NoOptDefVal = runnersAuto
 	c.Flags().StringVar(&o.level, "log", "warn", "what the nodes log: debug, info, warn or error")
 	return c
 }
@@ -126,6 +129,11 @@ func openDev(o devOptions) (*localCluster, io.Closer, error) {
 	}
 	c := newLocalCluster(o.dir, o.level, members)
 	c.http = http
+	if text := o.runners.String(); text != "" {
+		for range members {
+			c.flags = append(c.flags, []string{"--allow-exec=" + text})
+		}
+	}
 	if err = c.portsFree(); err == nil {
 		err = c.openFolders()
 	}

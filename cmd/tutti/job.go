@@ -9,17 +9,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"tutti/internal/resp"
+	"tutti/internal/runner"
 )
 
 func jobCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "job",
-		Short:   "Look at what tutti run has run, and cancel it",
-		Example: "  tutti job ls\n  tutti job show run-K3VQ5TDGBN",
+		Short:   "Look at what tutti run has run, follow it, cancel it, run what failed again",
+		Example: "  tutti job ls\n  tutti job attach run-K3VQ5TDGBN",
 		Args:    noSuchCommand,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(jobListCommand(), jobShowCommand(), jobCancelCommand())
+	c.AddCommand(jobListCommand(), jobShowCommand(), jobAttachCommand(), jobCancelCommand(), jobResumeCommand())
 	return c
 }
 
@@ -57,13 +58,9 @@ func jobListCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			s := newSession(t, true)
 			defer s.close()
-			queues, err := askQueues(s, []string{runQueuePrefix + "*"})
+			list, err := askJobs(s)
 			if err != nil {
 				return err
-			}
-			list := make([]jobView, len(queues))
-			for i, q := range queues {
-				list[i] = jobOf(q)
 			}
 			if asJSON {
 				return printJSON(list)
@@ -76,10 +73,29 @@ func jobListCommand() *cobra.Command {
 	return c
 }
 
+// askJobs returns how far the runs are.
+func askJobs(s *session) (list []jobView, err error) {
+	for _, prefix := range []string{runner.Prefix, hereQueuePrefix} {
+		queues, err := askQueues(s, []string{prefix + "*"})
+		if err != nil {
+			return nil, err
+		}
+		for _, q := range queues {
+			if j := jobOf(q); isJob(j.ID) {
+				list = append(list, j)
+			}
+		}
+	}
+	return list, nil
+}
+
+// isJob reports whether a name can be that of a run.
+func isJob(id string) bool { return runner.IsRun(id) || strings.HasPrefix(id, hereQueuePrefix) }
+
 // askJob returns how far a run is; its name must be that of one.
 func askJob(s *session, id string) (jobView, error) {
 	none := &exitError{code: exitFailed, what: fmt.Sprintf("there is no job %q", id), do: "tutti job ls"}
-	if !strings.HasPrefix(id, runQueuePrefix) {
+	if !isJob(id) {
 		return jobView{}, none
 	}
 	q, err := askQueue(s, id)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"tutti/internal/runner"
 )
 
 // Bounds of a run.
@@ -33,64 +34,91 @@ const (
 // batchOptions are how commands are run.
 type batchOptions struct {
 	target
-	runners int
-	keep    bool // the order of output
+	outputOptions
+	here    bool // by this machine, not by the nodes
+	runners int  // 0: as many as there are
 	shell   bool
 	retries int
 	timeout time.Duration
-	joblog  string
+}
+
+// outputOptions are what is made of the output of commands.
+type outputOptions struct {
+	keep   bool // the order
+	joblog string
+}
+
+func (o *outputOptions) flags(c *cobra.Command) {
+	c.Flags().BoolVarP(&o.keep, "keep-order", "k", false, "print output in the order of the arguments")
+	c.Flags().StringVar(&o.joblog, "joblog", "", "write a line for each command that ended to `FILE`, as GNU parallel does")
 }
 
 func runCommand() *cobra.Command {
 	var o batchOptions
 	c := &cobra.Command{
 		Use:   "run [FLAG...] [--] COMMAND [ARG...] [::: ARGUMENT...]",
-		Short: "Run a command for each argument, as tasks that the cluster keeps the record of",
-		Long: `Runs a command on this machine for each argument behind ":::", or each line of stdin; the cluster
-keeps the record (tutti job). {} is the argument, {.} without its extension, {/} its last element,
-{//} its folder, {#} the number. Exit codes: 0, 1 to 100 so many failed, 101 more, 120 and more: not run.`,
-		Example: "  tutti run -j 4 -- gzip -k {} ::: *.log",
+		Short: "Run a command for each argument, on all machines, as tasks that the cluster keeps",
+		Long: `Runs a command for each argument behind ":::", or each line of stdin, on the nodes that allow it (tutti
+start --allow-exec), or with --here on this machine. {} is the argument, {.} without its extension,
+{/} its last element, {//} its folder, {#} the number. Ctrl-C leaves the nodes at work: tutti job attach.
+Exit codes: 0, 1 to 100 so many failed, 101 more, 120 and more: not run.`,
+		Example: "  tutti run -- sh -c 'sleep {}; hostname' ::: 1 2 3\n  tutti run --here -j 4 -- gzip -k {} ::: *.log",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			err := o.run(args, os.Stdin)
-			if e, ok := errors.AsType[*exitError](err); ok && e.code < runOwnErrorsFrom && e.what != "" {
-				e.code += runOwnErrorsFrom
+		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("jobs") && o.runners < 1 {
+				o.runners = -1 // is refused
 			}
-			return err
+			err := o.run(args, os.Stdin)
+			return ofRun(err)
 		},
 	}
 	targetFlags(c, &o.target)
-	c.Flags().IntVarP(&o.runners, "jobs", "j", runtime.NumCPU(), "run so many at once")
-	c.Flags().BoolVarP(&o.keep, "keep-order", "k", false, "print output in the order of the arguments")
+	o.outputOptions.flags(c)
+	c.Flags().BoolVar(&o.here, "here", false, "run them on this machine, which need not be a node")
+	c.Flags().IntVarP(&o.runners, "jobs", "j", 0, "run so many at once, on all machines together (default: as many as they allow; with --here: one for each core)")
 	c.Flags().BoolVar(&o.shell, "shell", false, "give the command to sh, with arguments quoted for it")
 	c.Flags().IntVar(&o.retries, "retry", 0, "run one that fails so many times again")
 	c.Flags().DurationVar(&o.timeout, "timeout", 0, "kill one, with what it has started, after such a time")
-	c.Flags().StringVar(&o.joblog, "joblog", "", "write a line for each command that ended to `FILE`, as GNU parallel does")
 	c.Flags().SetInterspersed(false) // what follows the command belongs to it
 	return c
 }
 
-// run adds the tasks and runs them.
+// ofRun gives errors of tutti itself the exit codes that no number of commands has.
+func ofRun(err error) error {
+	if e, ok := errors.AsType[*exitError](err); ok && e.code < runOwnErrorsFrom && e.what != "" {
+		e.code += runOwnErrorsFrom
+	}
+	return err
+}
+
+// run adds the tasks and has them run.
 func (o batchOptions) run(args []string, stdin io.Reader) error {
-	if o.runners < 1 || o.runners > runnersMax || o.retries < 0 || o.timeout < 0 {
+	if o.runners < 0 || o.runners > runnersMax || o.retries < 0 || o.timeout < 0 {
 		return usageError("--jobs must be from 1 to 1000, --retry and --timeout not negative", "tutti run")
 	}
 	words, list, err := argumentsOf(args, stdin)
 	if err != nil {
 		return err
 	}
-	jobs, err := jobsOf(newTemplate(words, o.shell), list)
-	if err != nil {
-		return err
-	}
+	jobs := o.jobsOf(newTemplate(words, o.shell), list)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	s := newSession(o.target, true)
 	defer s.close()
-	queue := runQueuePrefix + rand.Text()[:10]
-	fmt.Fprintf(os.Stderr, "job %s: %d commands\n", queue, len(jobs))
-	if added, err := addJobs(s, queue, jobs, o.retries); err != nil {
-		return notAllAdded(err, added, queue)
+	if o.here {
+		return o.runHere(ctx, stop, s, jobs)
+	}
+	return o.runOnNodes(ctx, s, jobs)
+}
+
+// runHere runs the commands on this machine.
+func (o batchOptions) runHere(ctx context.Context, stop func(), s *session, jobs []job) error {
+	if o.runners == 0 {
+		o.runners = runtime.NumCPU()
+	}
+	queue := hereQueuePrefix + rand.Text()[:10]
+	if _, err := o.add(s, queue, jobs); err != nil {
+		return err
 	}
 	r, err := newRunner(o, s, queue, jobs)
 	if err != nil {
@@ -100,8 +128,18 @@ func (o batchOptions) run(args []string, stdin io.Reader) error {
 	return r.run(ctx, stop)
 }
 
-// runQueuePrefix begins the names of the queues of runs.
-const runQueuePrefix = "run-"
+// hereQueuePrefix begins the names of the queues of runs on the machine that asked for
+// them: nodes have no part in them, so they take no right to have commands run there.
+const hereQueuePrefix = "here-"
+
+// add adds the tasks of a job, and returns their ids.
+func (o batchOptions) add(s *session, queue string, jobs []job) (ids []string, err error) {
+	fmt.Fprintf(os.Stderr, "job %s: %d commands\n", queue, len(jobs))
+	if ids, err = addJobs(s, queue, jobs, o.retries); err != nil {
+		return ids, notAllAdded(err, len(ids), queue)
+	}
+	return ids, nil
+}
 
 // notAllAdded says what is left of a run of which only so many tasks were surely added.
 func notAllAdded(err error, added int, queue string) error {
@@ -139,36 +177,26 @@ func argumentsOf(args []string, stdin io.Reader) (words, list []string, err erro
 
 // job is one command of a run.
 type job struct {
-	argv    []string
-	payload string
+	runner.Command
+	payload string // of its task
 }
 
-// jobVersion is that of payload.
-const jobVersion = 1
-
-// payload is what a task of a run holds: what is run, for those who look at it.
-type payload struct {
-	Version int      `json:"version"`
-	Number  int      `json:"number"` // from 1
-	Argv    []string `json:"argv"`
-}
-
-func jobsOf(t template, list []string) ([]job, error) {
+func (o batchOptions) jobsOf(t template, list []string) []job {
 	jobs := make([]job, len(list))
 	for i, arg := range list {
-		argv := t.argv(arg, i+1)
-		text, err := json.Marshal(payload{Version: jobVersion, Number: i + 1, Argv: argv})
-		if err != nil {
-			return nil, failed(err, "")
-		}
-		jobs[i] = job{argv: argv, payload: string(text)}
+		c := runner.Command{Number: i + 1, Argv: t.argv(arg, i+1), TimeoutMS: o.timeout.Milliseconds()}
+		jobs[i] = job{c, string(c.Encode())}
 	}
-	return jobs, nil
+	return jobs
 }
 
-// addJobs adds the tasks in as few steps as their sizes allow, and returns how many
-// are known to have been added.
-func addJobs(s *session, queue string, jobs []job, retries int) (added int, err error) {
+// runKeep is how long results are kept, in milliseconds: as long as those of commands
+// that failed.
+const runKeep = "604800000"
+
+// addJobs adds the tasks in as few steps as their sizes allow, and returns the ids of
+// those that are known to have been added.
+func addJobs(s *session, queue string, jobs []job, retries int) (ids []string, err error) {
 	for len(jobs) > 0 {
 		n, size := 0, 0
 		for n < len(jobs) && n < runAddsMax && (n == 0 || size+len(jobs[n].payload) <= runAddBytesMax) {
@@ -179,11 +207,15 @@ func addJobs(s *session, queue string, jobs []job, retries int) (added int, err 
 		for _, j := range jobs[:n] {
 			args = append(args, j.payload)
 		}
-		args = append(args, "RETRY", strconv.Itoa(retries), "BACKOFF", "200", "10000")
-		if _, err := s.ask(args...); err != nil {
-			return added, err
+		args = append(args, "RETRY", strconv.Itoa(retries), "BACKOFF", "200", "10000", "KEEP", runKeep)
+		v, err := s.ask(args...)
+		if err != nil {
+			return ids, err
 		}
-		jobs, added = jobs[n:], added+n
+		for _, e := range v.Elems {
+			ids = append(ids, string(e.Str))
+		}
+		jobs = jobs[n:]
 	}
-	return added, nil
+	return ids, nil
 }

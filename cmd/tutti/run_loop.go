@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"tutti/internal/resp"
@@ -32,12 +29,13 @@ type claims struct {
 	err   error
 }
 
-// runner runs the commands of one run. Its fields belong to the goroutine of run; the
+// hereRunner runs the commands of one run on this machine. Its fields belong to the goroutine of run; the
 // claimer and the commands' goroutines, of which run waits for each, send to channels.
-type runner struct {
+type hereRunner struct {
 	o       batchOptions
 	s       *session
 	queue   string
+	host    string
 	worker  string
 	jobs    []job
 	numbers map[string]int // of jobs, by payload
@@ -50,9 +48,9 @@ type runner struct {
 	final   int // commands that have ended for good, as this run has recorded
 }
 
-func newRunner(o batchOptions, s *session, queue string, jobs []job) (*runner, error) {
+func newRunner(o batchOptions, s *session, queue string, jobs []job) (*hereRunner, error) {
 	host, _ := os.Hostname()
-	r := &runner{o: o, s: s, queue: queue, jobs: jobs, numbers: make(map[string]int, len(jobs)), running: map[string]context.CancelFunc{}, ended: make(chan ending, o.runners)}
+	r := &hereRunner{o: o, host: host, s: s, queue: queue, jobs: jobs, numbers: make(map[string]int, len(jobs)), running: map[string]context.CancelFunc{}, ended: make(chan ending, o.runners)}
 	r.worker = fmt.Sprintf("%.80s/%d", host, os.Getpid())
 	for i, j := range jobs {
 		r.numbers[j.payload] = i + 1
@@ -61,20 +59,20 @@ func newRunner(o batchOptions, s *session, queue string, jobs []job) (*runner, e
 	if r.folder, err = os.MkdirTemp("", "tutti-run-"); err != nil {
 		return nil, failed(err, "")
 	}
-	if r.log, err = openJoblog(o.joblog, host); err != nil {
+	if r.log, err = openJoblog(o.joblog); err != nil {
 		r.close()
 		return nil, failed(err, "")
 	}
-	r.order = outputOrder{keep: o.keep, next: 1, held: map[int]execution{}}
+	r.order = newOutputOrder(o.keep)
 	return r, nil
 }
 
-func (r *runner) close() { _ = os.RemoveAll(r.folder) }
+func (r *hereRunner) close() { _ = os.RemoveAll(r.folder) }
 
 // run claims and runs tasks until all have ended. The end of ctx claims no more;
 // stop gives signals back to the system, so that a second one kills this process and,
 // with it, the commands.
-func (r *runner) run(ctx context.Context, stop func()) error {
+func (r *hereRunner) run(ctx context.Context, stop func()) error {
 	kill, killAll := context.WithCancel(context.Background())
 	want, got := make(chan int), make(chan claims, 1)
 	gone := make(chan struct{})
@@ -104,7 +102,7 @@ func (r *runner) run(ctx context.Context, stop func()) error {
 }
 
 // loop is the life of the runner's goroutine.
-func (r *runner) loop(ctx context.Context, stop func(), kill context.Context, want chan<- int, got <-chan claims) error {
+func (r *hereRunner) loop(ctx context.Context, stop func(), kill context.Context, want chan<- int, got <-chan claims) error {
 	beat := time.NewTicker(runBeat)
 	defer beat.Stop()
 	asked, more, interrupted := false, true, ctx.Done()
@@ -143,7 +141,7 @@ func (r *runner) loop(ctx context.Context, stop func(), kill context.Context, wa
 }
 
 // claimAll answers each number on want with a claim of at most so many tasks.
-func (r *runner) claimAll(want <-chan int, got chan<- claims) {
+func (r *hereRunner) claimAll(want <-chan int, got chan<- claims) {
 	s := newSession(r.o.target, true)
 	defer s.close()
 	for n := range want {
@@ -177,7 +175,7 @@ func insist(s *session, args ...string) (resp.Value, error) {
 
 // take starts what was claimed. It reports whether the run is over, because nothing of
 // it is left that could be claimed.
-func (r *runner) take(kill context.Context, c claims) (over bool, err error) {
+func (r *hereRunner) take(kill context.Context, c claims) (over bool, err error) {
 	if c.err != nil {
 		return false, c.err
 	}
@@ -190,7 +188,7 @@ func (r *runner) take(kill context.Context, c claims) (over bool, err error) {
 			}
 			continue
 		}
-		e := execution{number: n, claim: t, argv: r.jobs[n-1].argv, timeout: r.o.timeout, folder: r.folder}
+		e := execution{number: n, claim: t, argv: r.jobs[n-1].Argv, timeout: r.o.timeout, folder: r.folder}
 		ctx, cancel := context.WithCancel(kill)
 		r.running[t.id] = cancel
 		go func() { r.ended <- e.run(ctx) }()
@@ -214,7 +212,7 @@ func unended(queue resp.Value) (n int64) {
 }
 
 // withOthers returns an ending with those that have come since.
-func (r *runner) withOthers(first ending) []ending {
+func (r *hereRunner) withOthers(first ending) []ending {
 	list := []ending{first}
 	for {
 		select {
@@ -239,7 +237,7 @@ type runResult struct {
 
 // finish records outcomes, those that succeeded in one step, and prints what was
 // written by those that have ended for good.
-func (r *runner) finish(list []ending) error {
+func (r *hereRunner) finish(list []ending) error {
 	done, args := []ending{}, []string{"TASK.DONE"}
 	for _, out := range list {
 		if out.why != "" {
@@ -248,7 +246,7 @@ func (r *runner) finish(list []ending) error {
 			}
 			continue
 		}
-		text, err := json.Marshal(runResult{Version: jobVersion, Millis: out.took.Milliseconds()})
+		text, err := json.Marshal(runResult{Version: 1, Millis: out.took.Milliseconds()})
 		if err != nil {
 			return err
 		}
@@ -276,7 +274,7 @@ func (r *runner) finish(list []ending) error {
 }
 
 // fail records that an attempt failed.
-func (r *runner) fail(out ending) error {
+func (r *hereRunner) fail(out ending) error {
 	v, err := insist(r.s, "TASK.FAIL", out.claim.id, out.claim.token, out.why)
 	if err != nil || string(v.Str) != "dead" {
 		return err
@@ -285,13 +283,17 @@ func (r *runner) fail(out ending) error {
 }
 
 // print takes the output of a command that has ended for good.
-func (r *runner) print(out ending) error {
+func (r *hereRunner) print(out ending) error {
 	r.final++
-	return errors.Join(r.log.add(out), r.order.add(out.execution))
+	line := logLine{number: out.number, host: r.host, began: out.began, took: out.took, exit: out.exit, signal: int(out.signal), argv: out.argv}
+	if info, err := os.Stat(out.output("out")); err == nil {
+		line.received = info.Size()
+	}
+	return errors.Join(r.log.add(line), r.order.add(out.number, out.copyOutput))
 }
 
 // beat renews the leases, and kills what need not go on.
-func (r *runner) beat() error {
+func (r *hereRunner) beat() error {
 	v, err := insist(r.s, "TASK.BEAT", r.worker)
 	for _, e := range v.Elems {
 		if cancel := r.running[string(e.Str)]; cancel != nil {
@@ -302,7 +304,7 @@ func (r *runner) beat() error {
 }
 
 // verdict is the exit code, from what the cluster has recorded.
-func (r *runner) verdict() error {
+func (r *hereRunner) verdict() error {
 	if len(r.jobs) == 0 {
 		return nil // there is no queue
 	}
@@ -316,75 +318,4 @@ func (r *runner) verdict() error {
 	}
 	fmt.Fprintf(os.Stderr, "%d of %d commands failed: tutti job show %s\n", bad, len(r.jobs), r.queue)
 	return &exitError{code: min(bad, runFailedMax)}
-}
-
-// outputOrder prints output, in the order of the numbers if it is to keep that.
-type outputOrder struct {
-	keep bool
-	next int
-	held map[int]execution
-}
-
-func (o *outputOrder) add(e execution) error {
-	if !o.keep {
-		return e.copyOutput(os.Stdout, os.Stderr)
-	}
-	o.held[e.number] = e
-	for {
-		e, ok := o.held[o.next]
-		if !ok {
-			return nil
-		}
-		delete(o.held, o.next)
-		o.next++
-		if err := e.copyOutput(os.Stdout, os.Stderr); err != nil {
-			return err
-		}
-	}
-}
-
-// flush prints what is held behind a command that has no output to come.
-func (o *outputOrder) flush() (err error) {
-	for _, n := range slices.Sorted(maps.Keys(o.held)) {
-		err = errors.Join(err, o.held[n].copyOutput(os.Stdout, os.Stderr))
-	}
-	return err
-}
-
-// joblog is the file of --joblog, in the format of GNU parallel; nil: none is asked for.
-type joblog struct {
-	f    *os.File
-	host string
-}
-
-func openJoblog(name, host string) (*joblog, error) {
-	if name == "" {
-		return nil, nil
-	}
-	f, err := os.Create(name)
-	if err != nil {
-		return nil, err
-	}
-	_, err = fmt.Fprintln(f, "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand")
-	return &joblog{f, host}, err
-}
-
-func (l *joblog) add(out ending) error {
-	if l == nil {
-		return nil
-	}
-	var received int64
-	if info, err := os.Stat(out.output("out")); err == nil {
-		received = info.Size()
-	}
-	_, err := fmt.Fprintf(l.f, "%d\t%s\t%.3f\t%.3f\t0\t%d\t%d\t%d\t%s\n", out.number, l.host, float64(out.began.UnixMilli())/1000, out.took.Seconds(),
-		received, out.exit, out.signal, strings.Join(out.argv, " "))
-	return err
-}
-
-func (l *joblog) close() error {
-	if l == nil {
-		return nil
-	}
-	return l.f.Close()
 }

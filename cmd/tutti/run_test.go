@@ -39,16 +39,16 @@ func TestPlaceholders(t *testing.T) {
 // What a task of a run holds is read by those who look at it: its form stays.
 func TestTaskOfRunHoldsCommand(t *testing.T) {
 	t.Parallel()
-	jobs, err := jobsOf(newTemplate([]string{"echo"}, false), []string{"a", "<b>"})
-	if want := `{"version":1,"number":2,"argv":["echo","\u003cb\u003e"]}`; err != nil || jobs[1].payload != want {
-		t.Errorf("%v: %+v", err, jobs)
+	jobs := batchOptions{}.jobsOf(newTemplate([]string{"echo"}, false), []string{"a", "<b>"})
+	if want := `{"version":1,"number":2,"argv":["echo","\u003cb\u003e"]}`; jobs[1].payload != want {
+		t.Errorf("%+v", jobs)
 	}
 }
 
-// runs runs commands through the program.
+// runs runs commands through the program, on this machine.
 func (c devCluster) runs(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
-	return tutti(t, stdin, append([]string{"run", "--addr", c.addr(0)}, args...)...)
+	return tutti(t, stdin, append([]string{"run", "--here", "--addr", c.addr(0)}, args...)...)
 }
 
 // Each command runs once, its output is whole and in order, and the exit code says
@@ -63,7 +63,7 @@ func TestRun(t *testing.T) {
 	}
 	log := filepath.Join(dir, "log")
 	r = c.runs(t, "0\n3\n5\n", "--joblog", log, "--shell", "--", "echo to {} >&2; exit {}")
-	if r.wants(t, 2, "to 0", "to 3", "2 of 3 commands failed: tutti job show run-"); r.out != "" {
+	if r.wants(t, 2, "to 0", "to 3", "2 of 3 commands failed: tutti job show here-"); r.out != "" {
 		t.Errorf("%+v", r)
 	}
 	text, err := os.ReadFile(log)
@@ -80,7 +80,7 @@ func TestRun(t *testing.T) {
 	c.runs(t, "", "-j", "0", "--", "true").wants(t, runOwnErrorsFrom+exitUsage, "--jobs must be")
 	c.runs(t, "", ":::", "a").wants(t, runOwnErrorsFrom+exitUsage, "no command")
 	tutti(t, "", "run", "--addr", loopback(1), "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitUnreachable, "nothing was sent")
-	if r := tutti(t, "", "job", "ls", "--addr", c.addr(0)); strings.Count(r.out, "run-") != 4 {
+	if r := tutti(t, "", "job", "ls", "--addr", c.addr(0)); strings.Count(r.out, "here-") != 4 {
 		t.Errorf("%+v", r)
 	}
 	if r := tutti(t, "", "job", "show", "mail", "--addr", c.addr(0)); r.code != exitFailed || !strings.Contains(r.errors, "there is no job") {
@@ -131,8 +131,8 @@ func TestRunIsInterrupted(t *testing.T) {
 	c := startDev(t, filepath.Join(dir, "data"), 1)
 	path := func(name string) string { return filepath.Join(dir, name) }
 	wait := "touch " + path("began") + "{}; while ! test -e " + path("go") + "{}; do sleep 0.05; done"
-	r := launch(t, t.TempDir(), "run", "--addr", c.addr(0), "-j", "1", "--shell", "--", wait, ":::", "1", "2", "3")
-	job, _, _ := strings.Cut(strings.TrimPrefix(r.line(t, "job run-"), "job "), ":")
+	r := launch(t, t.TempDir(), "run", "--here", "--addr", c.addr(0), "-j", "1", "--shell", "--", wait, ":::", "1", "2", "3")
+	job, _, _ := strings.Cut(strings.TrimPrefix(r.line(t, "job here-"), "job "), ":")
 	exists := func(name string) func() error {
 		return func() error { _, err := os.Stat(path(name)); return err }
 	}

@@ -29,6 +29,7 @@ type runOptions struct {
 	debugCommand bool
 	service      *node.Service // what clients are to speak; nil: as before
 	once         bool          // it is not to serve longer than start's ready takes
+	runners      runnersFlag
 	// For the demo and for tests: how far the wall clock is off, and addresses
 	// under which other nodes are reached, by their ids.
 	clockAhead time.Duration
@@ -41,12 +42,46 @@ func (o *runOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.level, "log", "info", "what to log: debug, info, warn or error")
 	c.Flags().StringVar(&o.logFormat, "log-format", logText, "form of the log: "+logText+" or "+logJSON)
 	c.Flags().StringVar(&o.httpListen, "http-listen", "", "address for /metrics and /health over HTTP, such as 127.0.0.1:9121; with TLS unless it is a loopback address (default: none)")
+	c.Flags().Var(&o.runners, "allow-exec", "let users with the right @exec run commands on this machine, as this user, so many at once (without N: one for each core), from now on; 0: none")
+	c.Flags().Lookup("allow-exec").NoOptDefVal = runnersAuto
 	c.Flags().BoolVar(&o.debugCommand, "debug-command", false, "allow the DEBUG command")
 	c.Flags().DurationVar(&o.clockAhead, "clock-ahead", 0, "run with a wall clock that is so much ahead")
 	c.Flags().StringToStringVar(&o.via, "via", nil, "reach the node ID=ADDR under another address")
 	_ = c.Flags().MarkHidden("clock-ahead")
 	_ = c.Flags().MarkHidden("via")
 }
+
+// runnersFlag is how many commands a node is to run at once; nil: as before.
+type runnersFlag struct{ n *int }
+
+// runnersAuto is the word for one for each core.
+const runnersAuto = "cores"
+
+func (f *runnersFlag) String() string {
+	switch {
+	case f.n == nil:
+		return ""
+	case *f.n == node.RunnersAuto:
+		return runnersAuto
+	}
+	return strconv.Itoa(*f.n)
+}
+
+// Set reads the flag's value.
+func (f *runnersFlag) Set(text string) error {
+	n := node.RunnersAuto
+	if text != runnersAuto {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 0 || n > node.RunnersMax {
+			return fmt.Errorf("choose 0 to %d", node.RunnersMax)
+		}
+	}
+	f.n = &n
+	return nil
+}
+
+// Type is what the help calls the value.
+func (f *runnersFlag) Type() string { return "N" }
 
 // clock is the machine's, or one that is ahead of it.
 func (o *runOptions) clock() shard.Clock {
@@ -150,7 +185,7 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 	if err != nil {
 		return err
 	}
-	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTP: node.HTTP{Listen: o.httpListen}, Service: o.service, Clock: o.clock(), Via: via,
+	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTP: node.HTTP{Listen: o.httpListen}, Service: o.service, Runners: o.runners.n, Clock: o.clock(), Via: via,
 		Failed: func(err error) {
 			if errors.Is(err, node.ErrRemoved) {
 				end(err) // in order: others have all that it held

@@ -50,7 +50,7 @@ var serverCommands = []Command{
 	{Name: "tutti.doctor", Arity: 1, Where: OnNode, Flags: Admin | Loading | Stale, Group: "server", Since: "7.2.0",
 		Doc: "Looks at the node and its machine, and says as JSON what is not as it should be, why it matters and what mends it."},
 	{Name: guardName, Arity: 1, Where: OnNode, Flags: Fast | Loading | Stale, Categories: []string{"exec"}, Group: "server", Since: "7.2.0",
-		Doc: "Lists the nodes that run commands, each as id, name and how many at once. The right to it is the right to have commands run: to add and change tasks of the queues whose names begin with run-."},
+		Doc: "Lists the nodes that run commands, each as id, name, address for clients and how many at once. The right to it is the right to have commands run: to add and change tasks of the queues whose names begin with run-."},
 	{Name: "tutti.status", Arity: -1, Where: OnNode, Flags: Admin | Loading | Stale, Group: "server", Since: "7.2.0",
 		Syntax: "[LOCAL]", Doc: "Describes the node and the cluster as JSON, by what the leaders of all shards tell now; LOCAL by what the node knows alone."},
 	{Name: "wait", Arity: 3, Where: OnNode, Flags: NoScript, Group: "generic", Categories: []string{"connection"}, Since: "3.0.0",

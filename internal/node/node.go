@@ -57,15 +57,25 @@ type Config struct {
 	Service *Service
 	// Formats is the newest version of the formats that the node confirms to read.
 	// Zero: cluster.Newest. With others tests make clusters of several versions.
-	Formats       cluster.Version
-	HTTP          HTTP
-	Debug         bool // allow the DEBUG command
-	LogBytesMax   int64
-	MemtableBytes int64         // see store.Config
-	ScrubEvery    time.Duration // see shard.Config
+	Formats cluster.Version
+	HTTP    HTTP
+	Debug   bool // allow the DEBUG command
+	// Runners is how many commands of others the node runs at once, from now on: 0 is
+	// none, RunnersAuto one for each core. Nil: as before, at first none.
+	Runners *int
+	Pace
 	// Failed is called once when the node can't go on; the process should end
 	// at once. Nil: panic.
 	Failed func(err error)
+}
+
+// Pace is how much of something there may be, and how often something happens, where
+// tests want it otherwise. Zero fields are the usual.
+type Pace struct {
+	LogBytesMax   int64
+	MemtableBytes int64         // see store.Config
+	ScrubEvery    time.Duration // see shard.Config
+	RunLease      time.Duration // see runner.Config
 }
 
 // HTTP is where a node answers HTTP, see package web.
@@ -91,8 +101,14 @@ type Node struct {
 	certs  *certs
 	wg     sync.WaitGroup
 
-	telling telling
+	runners runners
 
+	telling telling
+	fate
+}
+
+// fate is how it stands with a node.
+type fate struct {
 	mu     sync.Mutex // guards what follows
 	failed bool
 	serves bool          // Open has succeeded
@@ -184,7 +200,7 @@ func open(cfg Config) (_ *Node, err error) {
 	if n.self, err = readSelf(cfg.FS, cfg.Dir, store.MendTwice); err != nil {
 		return nil, err
 	}
-	if err := n.self.setService(cfg); err != nil {
+	if err := errors.Join(n.self.setService(cfg), n.self.setRunners(cfg)); err != nil {
 		return nil, err
 	}
 	// A node that is complete must never be made again.
@@ -221,6 +237,7 @@ func open(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.serve(clients)
+	n.runners.start(n)
 	if err := n.telling.open(); err != nil {
 		return nil, err
 	}
@@ -254,6 +271,7 @@ func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 		n.keeper.linkUp(node)
 		n.users.linkUp(node)
 	}
+	n.runners.linkChanged(node, up)
 	n.watch.signal()
 }
 
@@ -346,6 +364,7 @@ func (n *Node) openLinks(l net.Listener) error {
 	})
 	n.hub = newMessages(n)
 	n.hub.Run()
+	n.runners.open(n)
 	return nil
 }
 
@@ -413,7 +432,9 @@ func (n *Node) openShards() (err error) {
 		n.host.MapChanged()
 		n.watch.signal()
 		n.certs.signal()
-		n.server.SetDrained(refusal(n.maps.Map(), n.self.Node))
+		why := refusal(n.maps.Map(), n.self.Node)
+		n.server.SetDrained(why)
+		n.runners.setDrained(why != "")
 	}
 	n.keeper.open(n.links, n.router)
 	n.users.open(n.links, n.router)
@@ -440,7 +461,7 @@ func (n *Node) leadChanged(shard cluster.ShardID, l shard.Lead) {
 // whether the node is drained.
 func newServer(n *Node) *server.Server {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
-	info.Map, info.Client, info.Rows = n.maps, n.self.Client, n.state.Rows
+	info.Map, info.Client, info.Rows, info.Runners = n.maps, n.self.Client, n.state.Rows, n.runners.list
 	s := server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy, ClientBytesMax: clientBytes(),
@@ -490,6 +511,11 @@ func (n *Node) opened(ok bool) error {
 // Stop hands leadership over, so that clients of the cluster notice nothing,
 // and closes the node.
 func (n *Node) Stop(ctx context.Context) error {
+	if own := n.runners.running(); own != nil {
+		running, cancel := context.WithTimeout(ctx, commandTimeout)
+		defer cancel()
+		own.Drain(running)
+	}
 	n.server.CloseListeners()
 	resign, cancel := context.WithTimeout(ctx, resignTimeout)
 	defer cancel()
@@ -506,11 +532,16 @@ func (n *Node) Stop(ctx context.Context) error {
 const (
 	resignTimeout = 2 * time.Second
 	drainTimeout  = 2 * time.Second
+	// commandTimeout is how long a command may go on that the node runs.
+	commandTimeout = 3 * time.Second
 )
 
 // Close closes the node and returns when all its goroutines have ended.
 func (n *Node) Close() error {
 	n.telling.close() // first: it asks all others
+	if own := n.runners.running(); own != nil {
+		own.Close() // it needs all others
+	}
 	if n.router != nil {
 		n.router.Close()
 	}

@@ -28,6 +28,9 @@ type Self struct {
 	ListenClient string `json:"listen_client,omitempty"`
 	Small        bool   `json:"small"` // little memory
 	Service
+	// Runners is how many commands of others it runs at once; RunnersAuto: one for each
+	// core.
+	Runners int `json:"runners,omitempty"`
 	// Via are addresses under which this node reaches others, where they differ
 	// from those in the map.
 	Via map[cluster.NodeID]string `json:"via,omitempty"`

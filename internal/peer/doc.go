@@ -25,7 +25,7 @@
 //	 0…15   this package: 1 hello, 2 ping, 3 and 4 clocks, 5 a twin that is refused
 //	16…31   frames of package shard, see there
 //	32…35   the frames of a snapshot's stream, see package shard
-//	64…65   the map, see package node
+//	64…67   the map, the users, and who runs commands, see package node
 //	80…82   what replicas have confirmed, and starts that are refused, see package node
 //	83…84   ways to a majority, see package shard
 //	96…99   messages and who wants them, see package pubsub

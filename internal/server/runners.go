@@ -15,6 +15,7 @@ import (
 type Runner struct {
 	Node cluster.NodeID
 	Name string
+	Addr string // where it serves clients
 	Max  int
 }
 
@@ -26,9 +27,10 @@ func runners(r *request, _ [][]byte) {
 	}
 	r.Array(len(list))
 	for _, x := range list {
-		r.Array(3)
+		r.Array(4)
 		r.Int(int64(x.Node))
 		r.BulkString(x.Name)
+		r.BulkString(x.Addr)
 		r.Int(int64(x.Max))
 	}
 }

@@ -17,12 +17,13 @@ var layers = []struct {
 	may  []string
 	duty string
 }{
-	{"cmd/tutti", []string{"internal/proof/netfault", "internal/durable", "internal/shard", "internal/doctor", "internal/trust", "internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
+	{"cmd/tutti", []string{"internal/runner", "internal/proof/netfault", "internal/durable", "internal/shard", "internal/doctor", "internal/trust", "internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
 	{"internal/proof/sim", []string{"internal/cluster", "internal/shard", "internal/trust", "internal/proof/action", "internal/proof/check", "internal/proof/respclient", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
 	{"tuttitest", []string{".", "internal/node/nodetest"}, "a cluster inside a user's test"},
 	{".", nil, "tasks from Go, for programs of others; speaks with tutti over RESP only"},
 	{"internal/node/nodetest", []string{"internal/trust", "internal/proof/respclient", "internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},
-	{"internal/node", []string{"internal/doctor", "internal/acl", "internal/resp", "internal/metrics", "internal/web", "internal/meta", "internal/keyspace", "internal/pubsub", "internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/group", "internal/command", "internal/store", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
+	{"internal/node", []string{"internal/runner", "internal/doctor", "internal/acl", "internal/resp", "internal/metrics", "internal/web", "internal/meta", "internal/keyspace", "internal/pubsub", "internal/cluster", "internal/server", "internal/router", "internal/shard", "internal/group", "internal/command", "internal/store", "internal/peer", "internal/trust"}, "builds, opens and closes one node from all of the below"},
+	{"internal/runner", []string{"internal/command", "internal/resp"}, "runs commands as tasks"},
 	{"internal/web", nil, "metrics and health over HTTP, for those who watch"},
 	{"internal/metrics", []string{"internal/meta", "internal/task", "internal/cluster", "internal/histogram", "internal/peer", "internal/server", "internal/shard", "internal/store"}, "what Prometheus is told"},
 	{"internal/server", []string{"internal/server/epoll", "internal/rowcache", "internal/acl", "internal/meta", "internal/pubsub", "internal/glob", "internal/histogram", "internal/cluster", "internal/router", "internal/shard", "internal/eval", "internal/group", "internal/command", "internal/store", "internal/keyspace", "internal/resp"}, "the front door: connections and the order of replies"},

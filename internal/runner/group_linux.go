@@ -1,0 +1,9 @@
+package runner
+
+import "syscall"
+
+// groupAttr makes a process the first of a group of its own, which a signal can be
+// sent to as a whole, and has it die with this one.
+func groupAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}

@@ -1,0 +1,102 @@
+package runner
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+
+	"tutti/internal/resp"
+)
+
+// link is a connection of the node to itself, made anew when it is lost. It belongs
+// to one goroutine, but for close.
+type link struct {
+	dial func() net.Conn
+
+	mu     sync.Mutex // guards conn and closed, for close
+	conn   net.Conn
+	closed bool
+
+	in  *bufio.Reader
+	out []byte
+}
+
+var errClosed = errors.New("the link is closed")
+
+// open returns the connection.
+func (l *link) open() (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, errClosed
+	}
+	if l.conn == nil {
+		l.conn = l.dial()
+		l.in = bufio.NewReader(l.conn)
+	}
+	return l.conn, nil
+}
+
+// drop forgets a connection that is of no more use.
+func (l *link) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn != nil {
+		l.conn.Close()
+	}
+	l.conn = nil
+}
+
+// close ends the link, from any goroutine: who waits for an answer gets none.
+func (l *link) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	if l.conn != nil {
+		l.conn.Close()
+	}
+}
+
+// replyError is an error that the cluster has answered.
+type replyError struct{ text string }
+
+func (e *replyError) Error() string { return e.text }
+
+// passing reports whether it may be another answer after a while.
+func (e *replyError) passing() bool {
+	code, _, _ := strings.Cut(e.text, " ")
+	switch code {
+	case "TRYAGAIN", "CLUSTERDOWN", "BUSY", "UNCERTAIN", "LOADING", "OOM", "NOSPACE", "UNBLOCKED":
+		return true
+	}
+	return false
+}
+
+// do sends a command and waits for the answer.
+func (l *link) do(args ...string) (resp.Value, error) {
+	conn, err := l.open()
+	if err != nil {
+		return resp.Value{}, err
+	}
+	l.out = resp.AppendCommandStrings(l.out[:0], args...)
+	if cap(l.out) > linkKeep {
+		defer func() { l.out = nil }()
+	}
+	var v resp.Value
+	if _, err = conn.Write(l.out); err == nil {
+		v, err = resp.ReadValue(l.in)
+	}
+	switch {
+	case err != nil:
+		l.drop()
+		return resp.Value{}, err
+	case v.IsError():
+		return resp.Value{}, &replyError{string(v.Str)}
+	}
+	return v, nil
+}
+
+// linkKeep is the size of a buffer that is kept.
+const linkKeep = 64 << 10
