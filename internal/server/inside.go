@@ -31,7 +31,8 @@ func (s *Server) Inside() net.Conn {
 	c.from = netip.IPv6Loopback()
 	c.in.departure.never = true
 	c.session.enter(s.cfg.Table.Catalog())
-	s.wg.Go(c.serve)
+	s.wg.Add(1)
+	go c.serve()
 	return theirs
 }
 
