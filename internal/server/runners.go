@@ -39,7 +39,7 @@ func runners(r *request, _ [][]byte) {
 // command.Guard; nil: there is none, or the user has the right to it.
 func unguarded(u *acl.User, cmd *command.Command, args [][]byte) *command.Command {
 	guard := cmd.Guard(args)
-	if guard == nil || u.Check(guard.ID(), false, [][]byte{[]byte(guard.Name)}, nil).Why == acl.Allowed {
+	if guard == nil || u.Check(guard.ID(), false, [][]byte{[]byte(guard.Name)}, nil, acl.Channels{}).Why == acl.Allowed {
 		return nil
 	}
 	return guard

@@ -174,7 +174,7 @@ func TestMeterCountsWhatIsApplied(t *testing.T) {
 	s.later(30 * time.Second)
 	s.change(func(c *Change) {
 		c.Done(work, claims[0].Ref, claims[0].Token, nil)
-		c.Fail(work, claims[1].Ref, claims[1].Token, nil, 0, false)
+		c.Fail(work, claims[1].Ref, claims[1].Token, Failure{})
 	})
 	counts(2, 2)
 	for what, h := range map[time.Duration]time.Duration{2 * time.Second: m.of(work).Wait().Sum / 2, 30 * time.Second: m.of(work).Run().Sum / 2} {
