@@ -99,7 +99,7 @@ func TestWhy(t *testing.T) {
 		"next attempt": {func(s *shard) Ref {
 			ref := s.add(1, DefaultOptions())[0]
 			c := s.claim(1, time.Minute)[0]
-			s.change(func(x *Change) { x.Fail(work, ref, c.Token, []byte("no such file"), 5000, false) })
+			s.change(func(x *Change) { x.Fail(work, ref, c.Token, Failure{Text: []byte("no such file"), Wait: 5000}) })
 			s.set(func(q *Settings) { q.Paused = true })
 			return ref
 		}, [][2]string{{ForTime, "in 5s; attempt 1 failed: \"no such file\""}, {ForResume, ""}}, ""},
@@ -119,7 +119,7 @@ func TestWhy(t *testing.T) {
 		"dead": {func(s *shard) Ref {
 			ref := s.add(1, DefaultOptions())[0]
 			c := s.claim(1, time.Minute)[0]
-			s.change(func(x *Change) { x.Fail(work, ref, c.Token, []byte("broken"), -1, true) })
+			s.change(func(x *Change) { x.Fail(work, ref, c.Token, Failure{Text: []byte("broken"), Wait: -1, Final: true}) })
 			return ref
 		}, [][2]string{{ForNobody, "it ended dead at 2023-11-14T22:13:20Z after 1 attempt: \"broken\""}}, "tutti task retry"},
 	} {
