@@ -58,10 +58,9 @@ func runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [FLAG...] [--] COMMAND [ARG...] [::: ARGUMENT...]",
 		Short: "Run a command for each argument, on all machines, as tasks that the cluster keeps",
-		Long: `Runs a command for each argument behind ":::", or each line of stdin, on the nodes that allow it (tutti
-start --allow-exec), or with --here on this machine. {} is the argument, {.} without its extension,
-{/} its last element, {//} its folder, {#} the number. Ctrl-C leaves the nodes at work: tutti job attach.
-Exit codes: 0, 1 to 100 so many failed, 101 more, 120 and more: not run.`,
+		Long: `Runs a command for each argument behind ":::", or each line of stdin, on nodes that allow it (tutti start --allow-exec).
+{} is the argument, {.} without its extension, {/} its last element, {//} its folder, {#} the number. Ctrl-C leaves the
+nodes at work: tutti job. Exit codes: 0, 1 to 100 so many failed, 101 more, 120 and more: not run.`,
 		Example: "  tutti run -- sh -c 'sleep {}; hostname' ::: 1 2 3\n  tutti run --here -j 4 -- gzip -k {} ::: *.log",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
