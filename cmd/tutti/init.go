@@ -31,10 +31,9 @@ func initCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Begin a cluster on this machine, and serve it",
-		Long: `Begins a cluster of one node, prints how other machines join it, and serves in
-the foreground. If it was cut off before, it begins anew; a folder with a
-complete node is served as it is. With --service systemd serves it.`,
-		Example: "  tutti init --zone z1\n  sudo tutti init --service\n  tutti init --dir ./one --listen 127.0.0.1:6379",
+		Long: `Begins a cluster of one node, prints how other machines join it, and serves in the foreground, or with --service by systemd.
+If it was cut off before, it begins anew; a folder with a complete node is served as it is.`,
+		Example: "  sudo tutti init --service\n  tutti init --dir ./one --listen 127.0.0.1:6379",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.asService {

@@ -32,11 +32,9 @@ func joinCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "join ADDR --token TOKEN",
 		Short: "Make this machine a node of a running cluster, and serve",
-		Long: `Makes this machine a node of the cluster that one at ADDR belongs to (port 7379
-unless given), and serves in the foreground; with --service systemd serves it. If
-it was cut off before, running it again goes on. --token - reads the token from
-standard input.`,
-		Example: "  tutti join 10.0.0.11 --zone z2 --token tutti1.…\n  sudo tutti join 10.0.0.11 --service --token tutti1.…",
+		Long: `Makes this machine a node of the cluster that one at ADDR belongs to (port 7379 unless given), and serves in the foreground,
+or with --service by systemd. Run again it goes on where it was cut off. --token - reads the token from standard input.`,
+		Example: "  sudo tutti join 10.0.0.11 --service --token tutti1.…",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.asService {

@@ -131,12 +131,17 @@ type Command struct {
 	Waits *Waits
 	Subs  []*Command
 
-	finds  bool         // looking for its keys counts as hits and misses
-	id     int          // its place in the catalog
-	guard  *Command     // see Guard
-	rights [2]acl.Right // to the first key and to the others
+	finds bool // looking for its keys counts as hits and misses
+	demands
 
 	light, counted bool // see Light
+}
+
+// demands is what a user needs to execute a command.
+type demands struct {
+	id     int          // its place in the catalog
+	rights [2]acl.Right // to the first key and to the others
+	guard  *Command     // see Guard
 }
 
 // ID is the number of the command in the catalog of its table.
