@@ -33,7 +33,7 @@ func initCommand() *cobra.Command {
 		Short: "Begin a cluster on this machine, and serve it",
 		Long: `Begins a cluster of one node, prints how other machines join it, and serves in the foreground, or with --service by systemd.
 If it was cut off before, it begins anew; a folder with a complete node is served as it is.`,
-		Example: "  sudo tutti init --service\n  tutti init --dir ./one --listen 127.0.0.1:6379",
+		Example: "  tutti init --zone z1\n  sudo tutti init --service",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.asService {

@@ -34,7 +34,7 @@ func joinCommand() *cobra.Command {
 		Short: "Make this machine a node of a running cluster, and serve",
 		Long: `Makes this machine a node of the cluster that one at ADDR belongs to (port 7379 unless given), and serves in the foreground,
 or with --service by systemd. Run again it goes on where it was cut off. --token - reads the token from standard input.`,
-		Example: "  sudo tutti join 10.0.0.11 --service --token tutti1.…",
+		Example: "  tutti join 10.0.0.11 --zone z2 --token tutti1.…",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.asService {
