@@ -20,6 +20,7 @@ import (
 const (
 	taskProducers   = 64
 	taskHandlers    = 64
+	taskAhead       = 256  // fetched by one connection before there is a handler for them
 	taskBacklog     = 1000 // added and not run yet, at most
 	taskBatch       = 100
 	taskBatchers    = 8
@@ -310,11 +311,11 @@ func (r *tasksReport) print(w io.Writer, peers []string) {
 	for _, c := range taskCases() {
 		fmt.Fprintf(t, "%s, tasks/s", c.name)
 		for _, p := range peers {
-			fmt.Fprintf(t, "\t%.0f", median(p, c.name, rate))
+			fmt.Fprint(t, "\t", figureOr("%.0f", median(p, c.name, rate)))
 		}
 		fmt.Fprintf(t, "\n%s, add to handler p50 ms", c.name)
 		for _, p := range peers {
-			fmt.Fprintf(t, "\t%.2f", median(p, c.name, p50))
+			fmt.Fprint(t, "\t", figureOr("%.2f", median(p, c.name, p50)))
 		}
 		fmt.Fprintln(t)
 	}
@@ -333,4 +334,12 @@ func (r *tasksReport) print(w io.Writer, peers []string) {
 	if ours, theirs := median("tutti", "idle", p50), median("nats", "idle", p50); ours > 0 && theirs > 0 {
 		fmt.Fprintf(w, "idle: add to handler %.2f ms, NATS JetStream's %.2f; the goal is no more: %s\n", ours, theirs, pick(ours <= theirs, "reached", "missed"))
 	}
+}
+
+// figureOr formats a figure that was measured.
+func figureOr(format string, v float64) string {
+	if v == 0 {
+		return "–"
+	}
+	return fmt.Sprintf(format, v)
 }

@@ -140,7 +140,7 @@ func (n *natsTasks) work(ctx context.Context, ran func(payload []byte)) (stop fu
 		return nil, err
 	}
 	var handlers sync.WaitGroup
-	messages := make(chan jetstream.Msg, taskHandlers)
+	messages := make(chan jetstream.Msg)
 	ctx, cancel := context.WithCancel(ctx)
 	var consuming []jetstream.ConsumeContext
 	stop = func() {
@@ -175,7 +175,7 @@ func (n *natsTasks) work(ctx context.Context, ran func(payload []byte)) (stop fu
 				case messages <- m:
 				case <-ctx.Done():
 				}
-			}, jetstream.PullMaxMessages(taskHandlers))
+			}, jetstream.PullMaxMessages(taskAhead))
 			if err == nil {
 				consuming = append(consuming, cc)
 			}

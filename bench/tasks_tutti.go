@@ -48,7 +48,7 @@ func (t *tuttiTasks) work(ctx context.Context, ran func(payload []byte)) (stop f
 			hands++
 		}
 		workers.Go(func() {
-			if err := tutti.Work(ctx, client, tutti.WorkConfig{Concurrency: hands, Ahead: taskHandlers, Log: slog.New(slog.DiscardHandler)}, t.task(ran)); err != nil {
+			if err := tutti.Work(ctx, client, tutti.WorkConfig{Concurrency: hands, Ahead: taskAhead, Log: slog.New(slog.DiscardHandler)}, t.task(ran)); err != nil {
 				fmt.Println("tutti: a worker ended:", err)
 			}
 		})
