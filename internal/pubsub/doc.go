@@ -24,14 +24,15 @@
 //	entry               kind:1 count:n len:n name
 //	heard     kind 97   version:1 start:8 seq:8
 //	ask       kind 98   version:1
-//	message   kind 99   version:1 kind:1 len:n channel payload
+//	message   kind 99   version:1 start:8 seq:8 kind:1 len:n channel payload
 //
 // An interest is a change of the table of its sender, which numbers its changes (seq)
 // since its start: how many subscribers there are now to what the entries name, 0 for
 // none. Or it is a part of the whole table as it was at seq: flags has 1 in the first
-// part and 2 in the last. A change that is not the next one shows that another was
-// lost, and the whole is asked for. What was taken over is answered with heard.
-// events are the notifications about keys that somebody wants on that node.
+// part and 2 in the last. A change behind the next one shows that another was lost,
+// and the whole is asked for. What was taken over is answered with heard.
+// events are the notifications about keys that somebody wants on that node. The
+// messages from a node to another have numbers too, so that none is handed over twice.
 //
 // All of them travel in one connection, in order. Their first byte is the version of
 // their layout; a frame of another one is dropped and logged.

@@ -20,6 +20,7 @@ const (
 	layout      = 1
 	interestMin = 20
 	heardBytes  = 17
+	envelopeMin = 19
 	// partMax is about how large a part of a table may get.
 	partMax = 256 << 10
 )
@@ -113,24 +114,30 @@ func decodeAsk(b []byte) error {
 // envelope is a message on its way to another node. When it is decoded channel and
 // payload lie in the frame.
 type envelope struct {
+	envelopeID
 	kind             Kind
 	channel, payload []byte
 	everywhere       bool // it is of this node, and for all
 }
 
+// envelopeID numbers the messages from a start of a node to a peer.
+type envelopeID struct{ start, seq uint64 }
+
 func (f envelope) encode(dst []byte) []byte {
-	dst = binary.AppendUvarint(append(dst, layout, byte(f.kind)), uint64(len(f.channel)))
+	dst = be.AppendUint64(be.AppendUint64(append(dst, layout), f.start), f.seq)
+	dst = binary.AppendUvarint(append(dst, byte(f.kind)), uint64(len(f.channel)))
 	return append(append(dst, f.channel...), f.payload...)
 }
 
 func decodeEnvelope(b []byte) (f envelope, err error) {
-	if len(b) < 3 || b[0] != layout {
+	if len(b) < envelopeMin || b[0] != layout {
 		return f, fmt.Errorf("%w: a message of %d bytes", errFrame, len(b))
 	}
-	if f.kind = Kind(b[1]); f.kind != Channel && f.kind != ShardChannel {
+	f.start, f.seq = be.Uint64(b[1:]), be.Uint64(b[9:])
+	if f.kind = Kind(b[17]); f.kind != Channel && f.kind != ShardChannel {
 		return f, fmt.Errorf("%w: a message of kind %d", errFrame, f.kind)
 	}
-	f.channel, f.payload, err = prefixed(b[2:])
+	f.channel, f.payload, err = prefixed(b[18:])
 	return f, err
 }
 

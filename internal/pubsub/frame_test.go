@@ -15,7 +15,7 @@ var (
 	goldenInterest = interest{start: 0x0102030405060708, seq: 9, flags: firstPart | lastPart, events: 0x8001, entries: []entry{
 		{Channel, 2, "news"}, {Pattern, 300, "n*"}, {ShardChannel, 0, ""}}}
 	goldenHeard    = heard{start: 0x0102030405060708, seq: 9}
-	goldenEnvelope = envelope{kind: ShardChannel, channel: []byte("news"), payload: []byte("hello\x00")}
+	goldenEnvelope = envelope{envelopeID: envelopeID{0x0102030405060708, 9}, kind: ShardChannel, channel: []byte("news"), payload: []byte("hello\x00")}
 )
 
 // Whoever changes the bytes of a frame gives it another kind.
@@ -75,8 +75,8 @@ func TestFramesThatAreNone(t *testing.T) {
 		"heard of a later layout":    func() error { b := goldenHeard.encode(nil); b[0]++; _, err := decodeHeard(b); return err },
 		"long heard":                 func() error { _, err := decodeHeard(append(goldenHeard.encode(nil), 0)); return err },
 		"long ask":                   func() error { return decodeAsk([]byte{layout, 0}) },
-		"message by a pattern":       func() error { _, err := decodeEnvelope([]byte{layout, byte(Pattern), 0}); return err },
-		"message that is cut off":    func() error { _, err := decodeEnvelope([]byte{layout, 0, 5, 'x'}); return err },
+		"message by a pattern":       func() error { _, err := decodeEnvelope(envelope{kind: Pattern}.encode(nil)); return err },
+		"message that is cut off":    func() error { _, err := decodeEnvelope(append(envelope{}.encode(nil)[:18], 5, 'x')); return err },
 	} {
 		if err := f(); !errors.Is(err, errFrame) {
 			t.Errorf("%s: %v", name, err)

@@ -100,7 +100,7 @@ func (h *Hub) Publish(kind Kind, channel, payload []byte) (receivers int) {
 		if n == 0 {
 			continue
 		}
-		if h.cfg.Offer(node, KindMessage, m.encode) {
+		if p.post(&h.cfg, node, m) {
 			receivers += n
 		} else {
 			h.count.lostOnLink.Add(1)
@@ -112,7 +112,7 @@ func (h *Hub) Publish(kind Kind, channel, payload []byte) (receivers int) {
 // PublishLater is Publish for whoever has no time. It keeps the arguments, which must
 // not change any more.
 func (h *Hub) PublishLater(kind Kind, channel, payload []byte) {
-	if !h.inbox.put(envelope{kind, channel, payload, true}) {
+	if !h.inbox.put(envelope{kind: kind, channel: channel, payload: payload, everywhere: true}) {
 		h.count.lostInInbox.Add(1)
 	}
 }
@@ -129,6 +129,9 @@ func (h *Hub) Message(from cluster.NodeID, frame []byte) {
 	m, err := decodeEnvelope(frame)
 	if err != nil {
 		h.nonsense(from, err)
+		return
+	}
+	if !h.inbox.news(from, m) {
 		return
 	}
 	h.count.received.Add(1)

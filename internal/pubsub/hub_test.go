@@ -339,9 +339,10 @@ func TestWhatIsWorthWaitingFor(t *testing.T) {
 // What a node can't hand over fast enough is lost beyond a bound, and counted.
 func TestTheInboxIsBounded(t *testing.T) {
 	h := New(Config{}) // does not run: nothing is handed over
-	frame := envelope{kind: Channel, channel: []byte("x"), payload: make([]byte, 1<<20)}.encode(nil)
+	m := envelope{kind: Channel, channel: []byte("x"), payload: make([]byte, 1<<20)}
 	for range 100 {
-		h.Message(2, frame)
+		m.seq++
+		h.Message(2, m.encode(nil))
 	}
 	lost := h.Counts().LostInInbox
 	if kept := len(h.inbox.take()); kept != inboxMax>>20-1 || int(lost) != 100-kept {
@@ -358,4 +359,40 @@ func TestEventsAreThoseOfAllNodes(t *testing.T) {
 	if a, b := n.hubs[1].Events(), n.hubs[2].Events(); a != 5 || b != 5 {
 		t.Errorf("%d and %d", a, b)
 	}
+}
+
+// Links lose and repeat nothing within a connection, but two of them may overlap.
+func TestNothingIsHandedOverTwice(t *testing.T) {
+	n := newNet(t, 1, 2)
+	n.linkAll()
+	s := newListener()
+	n.hubs[2].Subscribe(s.Subscriber, Channel, "x")
+	n.pump()
+	publish(t, n.hubs[1], Channel, "x", "1", 1)
+	publish(t, n.hubs[1], Channel, "x", "2", 1)
+	n.queue = append(n.queue, n.queue...)
+	n.pump()
+	publish(t, n.hubs[1], Channel, "x", "3", 1)
+	n.pump()
+	for _, want := range []string{"1", "2", "3"} {
+		s.next(t, "*3 $7 message $1 x $1 "+want+" ")
+	}
+	// Nor does a change of what is wanted that comes twice, or late, do any harm.
+	n.hubs[2].Subscribe(s.Subscriber, Channel, "y")
+	n.queue = append(n.queue, n.queue...)
+	n.hubs[2].Subscribe(s.Subscriber, Channel, "z")
+	n.queue = append(n.queue, n.queue[0])
+	asks := n.arrived(KindAsk, 2)
+	n.pump()
+	if got := len(n.hubs[1].Names(Channel, nil)); got != 3 || n.arrived(KindAsk, 2) != asks {
+		t.Errorf("%d channels are known, after %d questions", got, n.arrived(KindAsk, 2)-asks)
+	}
+	// While a change is missing the others are known all the same.
+	n.hubs[2].Subscribe(s.Subscriber, Channel, "lost")
+	n.queue = nil
+	n.hubs[2].Subscribe(s.Subscriber, Channel, "after it")
+	late := n.queue
+	n.queue = nil
+	n.hubs[1].Interest(2, late[0].frame)
+	publish(t, n.hubs[1], Channel, "x", "4", 1)
 }

@@ -1,6 +1,10 @@
 package pubsub
 
-import "sync"
+import (
+	"sync"
+
+	"tutti/internal/cluster"
+)
 
 // inboxMax bounds the bytes of messages from other nodes that wait here to be handed
 // to subscribers.
@@ -16,8 +20,24 @@ type inbox struct {
 	mu      sync.Mutex // guards all below
 	waiting []envelope
 	bytes   int
+	last    map[cluster.NodeID]envelopeID // message of each peer
 
 	wake chan struct{} // capacity 1: a signal
+}
+
+// news reports whether a message is later than all that have come from a peer. No
+// subscriber gets one twice, or an older one behind a later one, whatever links do.
+func (i *inbox) news(from cluster.NodeID, m envelope) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if last := i.last[from]; last.start == m.start && last.seq >= m.seq {
+		return false
+	}
+	if i.last == nil {
+		i.last = make(map[cluster.NodeID]envelopeID)
+	}
+	i.last[from] = m.envelopeID
+	return true
 }
 
 // put reports whether there was room.

@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"iter"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,8 +16,11 @@ const (
 	tableMax = time.Second
 	// arrivalMax is how long after its start a node waits for links to its peers.
 	arrivalMax = 2 * time.Second
-	// retryAfter is when a peer is told again that had no room for what it was told.
-	retryAfter = 200 * time.Millisecond
+	// retryAfter is when a peer is told again that had no room for what it was told, and
+	// silentAfter when one that does not say that it has heard, until its link is found
+	// broken.
+	retryAfter  = 200 * time.Millisecond
+	silentAfter = time.Second
 )
 
 // peerState is what is known of a peer.
@@ -25,16 +29,24 @@ type peerState struct {
 	ever   bool      // it could
 	due    time.Time // until when the table is waited for once it is linked
 
-	known      bool // the table is whole, as of seq
-	building   bool // the first parts of it have come
-	start, seq uint64
-	wants      [kinds]map[string]uint64
-	events     uint16
+	known bool   // the table is whole
+	table        // as of its last change that has come
+	next  *table // of which the first parts have come; nil: none
 
 	acked uint64 // the last change that it has said to have heard of
 	late  uint64 // nobody waits for it until it has heard of this one
 	owed  bool   // it had no room for a change
 	asked bool   // for its table
+
+	posting sync.Mutex // guards posted, and orders what is posted
+	posted  uint64     // number of the last message
+}
+
+// table is what a node wants.
+type table struct {
+	start, seq uint64 // of the node, and of the change
+	wants      [kinds]map[string]uint64
+	events     uint16
 }
 
 // exchange is what is known of the peers, and what they are told. The hub's mutex
@@ -86,20 +98,26 @@ func (p *peerState) receivers(kind Kind, channel []byte) int {
 	return int(n)
 }
 
-// forget forgets the table.
-func (p *peerState) forget() {
-	p.known, p.building, p.wants = false, false, [kinds]map[string]uint64{}
+// post sends a message there.
+func (p *peerState) post(cfg *Config, node cluster.NodeID, m envelope) bool {
+	p.posting.Lock()
+	defer p.posting.Unlock()
+	p.posted++
+	m.start, m.seq = cfg.Start, p.posted
+	return cfg.Offer(node, KindMessage, m.encode)
 }
 
-func (p *peerState) take(entries []entry) {
-	for _, e := range entries {
+// take takes over a change, or a part of the whole.
+func (t *table) take(f interest) {
+	t.seq, t.events = f.seq, f.events
+	for _, e := range f.entries {
 		switch {
 		case e.count == 0:
-			delete(p.wants[e.kind], e.name)
-		case p.wants[e.kind] == nil:
-			p.wants[e.kind] = map[string]uint64{e.name: e.count}
+			delete(t.wants[e.kind], e.name)
+		case t.wants[e.kind] == nil:
+			t.wants[e.kind] = map[string]uint64{e.name: e.count}
 		default:
-			p.wants[e.kind][e.name] = e.count
+			t.wants[e.kind][e.name] = e.count
 		}
 	}
 }
@@ -113,8 +131,7 @@ func (h *Hub) LinkChanged(node cluster.NodeID, up bool) {
 	if !up {
 		// What it has told may not be all that it wants any more when it can be
 		// reached again.
-		p.forget()
-		p.events = 0
+		p.known, p.table, p.next = false, table{}, nil
 		p.owed, p.asked = false, false
 		h.others.count()
 		h.others.dontWait(node)
@@ -130,8 +147,7 @@ func (h *Hub) LinkChanged(node cluster.NodeID, up bool) {
 	h.others.wake()
 }
 
-// count finds out which notifications are wanted on any node. While the table of a peer
-// is not known those count that it wanted last.
+// count finds out which notifications are wanted on any node.
 func (x *exchange) count() {
 	events := x.events
 	for _, p := range x.peers {
@@ -156,27 +172,28 @@ func (h *Hub) Interest(from cluster.NodeID, frame []byte) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := h.others.peer(from)
-	switch next := f.start == p.start; {
+	x := &h.others
+	p := x.peer(from)
+	same := p.known && f.start == p.start
+	switch {
 	case f.flags&firstPart != 0:
-		p.forget()
-		p.building, p.asked, p.start, p.seq = true, false, f.start, f.seq
-	case next && p.building && f.seq == p.seq:
-	case next && p.known && f.seq == p.seq+1 && f.flags == 0:
-		p.seq = f.seq
-	default: // something is missing
-		p.forget()
-		h.others.ask(from, p)
+		p.asked, p.next = false, &table{start: f.start}
+		p.next.take(f)
+	case p.next != nil && f.start == p.next.start && f.seq == p.next.seq:
+		p.next.take(f)
+	case same && f.flags == 0 && f.seq == p.seq+1:
+		p.take(f)
+	case same && f.flags == 0 && f.seq <= p.seq: // again, or late
+	default: // something is missing; until it is there what is known has to do
+		x.ask(from, p)
 		return
 	}
-	p.take(f.entries)
-	p.events = f.events
-	h.others.count()
 	if f.flags&lastPart != 0 {
-		p.known, p.building = true, false
+		p.known, p.table, p.next = true, *p.next, nil
 		h.others.wake()
 	}
-	if p.known {
+	x.count()
+	if p.known && p.next == nil {
 		h.cfg.Send(from, KindHeard, heard{p.start, p.seq}.encode)
 	}
 }
@@ -247,13 +264,17 @@ func parts(entries []entry) iter.Seq[[]entry] {
 // owe has a peer told all again that was not told a change.
 func (x *exchange) owe(p *peerState) {
 	p.owed = true
-	if x.stopped {
-		return
-	}
-	if x.retry == nil {
-		x.retry = time.AfterFunc(retryAfter, x.again)
-	} else {
-		x.retry.Reset(retryAfter)
+	x.tellLater(retryAfter)
+}
+
+// tellLater has those told again after a while who are owed something.
+func (x *exchange) tellLater(after time.Duration) {
+	switch {
+	case x.stopped:
+	case x.retry == nil:
+		x.retry = time.AfterFunc(after, x.again)
+	default:
+		x.retry.Reset(after)
 	}
 }
 
@@ -262,8 +283,12 @@ func (h *Hub) payUp() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for node, p := range h.others.peers {
-		if p.owed && p.linked && !h.closed {
-			h.others.sendTable(node, p)
+		silent := p.acked < p.late
+		if !p.linked || h.closed || !p.owed && !silent {
+			continue
+		}
+		if h.others.sendTable(node, p); silent && !p.owed {
+			h.others.tellLater(silentAfter)
 		}
 	}
 }

@@ -41,7 +41,9 @@ func (h *Hub) GiveUp(w *Settling) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, node := range slices.Clone(w.need) {
-		h.others.peer(node).late = h.others.seq
+		p := h.others.peer(node)
+		p.late = h.others.seq
+		h.others.owe(p)
 		h.cfg.Logger.Debug("a peer does not tell that it has heard of subscriptions", slog.Uint64("peer", uint64(node)))
 		h.others.dontWait(node)
 	}

@@ -231,18 +231,18 @@ func settleMessages(r *request) {
 }
 
 // awaitTables waits until it is known who on other nodes has subscribed to what, as far
-// as they can be reached.
-func awaitTables(r *request) {
+// as they can be reached. It reports false if the client has gone.
+func awaitTables(r *request) bool {
 	for {
 		more, until := r.s.cfg.Messages.Unheard()
 		if more == nil {
-			return
+			return true
 		}
 		limit := time.NewTimer(time.Until(until))
 		_, how := receive(&r.c.wait, more, limit.C)
 		limit.Stop()
 		if how == abandoned {
-			return
+			return false
 		}
 	}
 }
@@ -252,8 +252,9 @@ func publish(r *request, kind pubsub.Kind, args [][]byte) {
 		r.Error(errMessageSize)
 		return
 	}
-	awaitTables(r)
-	r.Int(int64(r.s.cfg.Messages.Publish(kind, args[1], args[2])))
+	if awaitTables(r) { // else what it has published since, over another connection, may be there
+		r.Int(int64(r.s.cfg.Messages.Publish(kind, args[1], args[2])))
+	}
 }
 
 func listNames(r *request, kind pubsub.Kind, args [][]byte) {
