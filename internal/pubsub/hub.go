@@ -117,6 +117,13 @@ func (h *Hub) PublishLater(kind Kind, channel, payload []byte) {
 	}
 }
 
+// DeliverLater is Deliver for whoever has no time, as PublishLater is Publish.
+func (h *Hub) DeliverLater(kind Kind, channel, payload []byte) {
+	if !h.inbox.put(envelope{kind: kind, channel: channel, payload: payload}) {
+		h.count.lostInInbox.Add(1)
+	}
+}
+
 // Deliver is Publish for subscribers on this node only.
 func (h *Hub) Deliver(kind Kind, channel, payload []byte) (receivers int) {
 	h.mu.RLock()

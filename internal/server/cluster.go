@@ -27,6 +27,8 @@ const errTopology = "ERR CLUSTER subcommands that change nodes or slots are not 
 // and who is silent stay as they are: clients of big clusters ask for them all at
 // once.
 type clusterReplies struct {
+	switches switches
+
 	mu      sync.Mutex // guards all below
 	of      string     // the topology that the replies were made from
 	replies map[string][]byte

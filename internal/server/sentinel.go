@@ -20,12 +20,15 @@ func sentinelHandlers() map[string]handler {
 		"sentinel|ckquorum":                sentinelCkquorum,
 		"sentinel|get-master-addr-by-name": sentinelAddr,
 		"sentinel|help":                    help,
-		"sentinel|master":                  func(r *request, args [][]byte) { r.sentinelNode(string(args[2]), r.s.master(), "master") },
-		"sentinel|masters":                 sentinelMasters,
-		"sentinel|myid":                    func(r *request, _ [][]byte) { r.BulkString(r.s.nodeName(r.s.cfg.Node.ID)) },
-		"sentinel|replicas":                func(r *request, _ [][]byte) { r.sentinelOthers(r.s.master().ID, "slave") },
-		"sentinel|slaves":                  func(r *request, _ [][]byte) { r.sentinelOthers(r.s.master().ID, "slave") },
-		"sentinel|sentinels":               func(r *request, _ [][]byte) { r.sentinelOthers(r.s.cfg.Node.ID, "sentinel") },
+		"sentinel|master": func(r *request, args [][]byte) {
+			r.s.cluster.switches.asked(string(args[2]))
+			r.sentinelNode(string(args[2]), r.s.master(), "master")
+		},
+		"sentinel|masters":   sentinelMasters,
+		"sentinel|myid":      func(r *request, _ [][]byte) { r.BulkString(r.s.nodeName(r.s.cfg.Node.ID)) },
+		"sentinel|replicas":  func(r *request, _ [][]byte) { r.sentinelOthers(r.s.master().ID, "slave") },
+		"sentinel|slaves":    func(r *request, _ [][]byte) { r.sentinelOthers(r.s.master().ID, "slave") },
+		"sentinel|sentinels": func(r *request, _ [][]byte) { r.sentinelOthers(r.s.cfg.Node.ID, "sentinel") },
 	}
 }
 
@@ -54,7 +57,8 @@ func sentinelCkquorum(r *request, _ [][]byte) {
 	r.Simple(fmt.Sprintf("OK %d usable Sentinels. A leader with a majority is known.", len(t.m.Members)-len(t.presence.Silent)))
 }
 
-func sentinelAddr(r *request, _ [][]byte) {
+func sentinelAddr(r *request, args [][]byte) {
+	r.s.cluster.switches.asked(string(args[2]))
 	host, port := splitAddr(r.s.master().Client)
 	r.BulkStrings([]string{host, port})
 }

@@ -3,6 +3,7 @@ package server_test
 import (
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 
 	"tutti/internal/node/nodetest"
@@ -54,5 +55,44 @@ func TestSentinel(t *testing.T) {
 			t.Errorf("ckquorum through node %d: %s", i+1, got.Str)
 		}
 		k.Close()
+	}
+}
+
+// Who listens for it on any node is told when another node leads, under every name that
+// clients call the master.
+func TestSwitchMasterIsTold(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
+	subs := make([]*nodetest.Client, 3)
+	master := ""
+	for i := range subs {
+		addr := c.Dial(i).Do("SENTINEL", "get-master-addr-by-name", "service")
+		master = string(addr.Elems[0].Str) + " " + string(addr.Elems[1].Str)
+		subs[i] = c.Dial(i)
+		subs[i].Do("SUBSCRIBE", "+switch-master")
+	}
+	gone := -1
+	for i := range subs {
+		if host, port, _ := net.SplitHostPort(c.Addr(i)); host+" "+port == master {
+			gone = i
+		}
+	}
+	if gone < 0 {
+		t.Fatalf("%s is no node", master)
+	}
+	c.Stop(gone)
+	for i, sub := range subs {
+		if i == gone {
+			continue
+		}
+		for _, name := range []string{"mymaster", "service", "test"} {
+			v, err := sub.Receive()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := string(v.Elems[2].Str)
+			if !strings.HasPrefix(text, name+" "+master+" ") || strings.HasSuffix(text, " "+master) {
+				t.Errorf("node %d tells %q", i+1, text)
+			}
+		}
 	}
 }
