@@ -23,12 +23,12 @@ var streamCommands = []Command{
 		Doc:    "Sets what a stream remembers of ids that it has given.", Run: xsetid},
 	{Name: "xread", Arity: -4, Flags: ReadOnly | Blocking | MovableKeys, Keys: Keys{Find: streamKeys}, Group: "stream", Since: "5.0.0",
 		Syntax: "[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
-		Doc:    "Returns the entries of several streams behind the given ids; it does not wait yet.",
-		Run:    xread},
+		Doc:    "Returns the entries of several streams behind the given ids; with BLOCK it waits for one if there is none.",
+		Run:    xread, Waits: &Waits{Patience: readPatience, Each: true, Ask: askEnds, Settle: settleEnds}},
 	{Name: "xreadgroup", Arity: -7, Flags: Write | Blocking | MovableKeys, Keys: Keys{Find: streamKeys}, Group: "stream", Since: "5.0.0",
 		Syntax: "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]",
-		Doc:    "Delivers new entries of several streams to a consumer of a group, or returns those that it has not acknowledged; it does not wait yet.",
-		Run:    xread, Large: readInParts},
+		Doc:    "Delivers new entries of several streams to a consumer of a group, or returns those that it has not acknowledged; with BLOCK it waits for one if there is none.",
+		Run:    xread, Waits: &Waits{Patience: readPatience, Line: readLine}, Large: readInParts},
 
 	{Name: "xack", Arity: -4, Flags: Write | Fast, Keys: oneKey, Group: "stream", Since: "5.0.0",
 		Syntax: "key group id [id ...]", Doc: "Acknowledges entries that a group has delivered and returns how many.", Run: xack},
@@ -67,4 +67,6 @@ var streamCommands = []Command{
 			{Name: "xinfo|help", Arity: 2, Flags: ReadOnly | Loading | Stale, Group: "stream", Since: "5.0.0",
 				Doc: "Lists the subcommands.", Run: xinfoHelp},
 		}},
+	{Name: "tutti.streamends", Arity: -2, Flags: ReadOnly | NoScript | Internal, Keys: allKeys, Group: "server", Since: "7.2.0",
+		Syntax: "key [key ...]", Doc: "Returns the last ids of streams, behind which XREAD waits. Nodes send it.", Run: streamEnds},
 }

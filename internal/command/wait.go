@@ -19,6 +19,15 @@ type Waits struct {
 	// Each says that there may be something for one who waits though there was nothing
 	// for another who waits for the same.
 	Each bool
+	// Line, if not nil, tells apart of which of those who wait for the same it is true
+	// that there is nothing for one if there was nothing for another.
+	Line func(args [][]byte) string
+	// Ask, if not nil, returns the command whose answer says what arguments stand for
+	// that mean what is there now, as "$" of XREAD does; nil: there are none. The entry
+	// node asks before it lets the command wait, and puts the answer in with Settle, or
+	// each leader who comes to know of it would take them for something else.
+	Ask    func(args [][]byte) (ask [][]byte)
+	Settle func(args [][]byte, reply []byte) (settled [][]byte, ok bool)
 	// Late says that it is evaluated once more when its time is over, for what it
 	// finds then. Else the answer is a null array.
 	Late bool

@@ -264,7 +264,7 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Rep
 	}
 	if g.Wait != nil {
 		how.wait = func(topics [][]byte) {
-			x := c.waiting.park(g.Group, string(g.Cmds[0].Args[0]), b.Term, topics)
+			x := c.waiting.park(g.Group, kindOf(c.cfg.Table, g.Cmds[0].Args), b.Term, topics)
 			r.Status, r.Order = group.Parked, x.Order
 		}
 	}

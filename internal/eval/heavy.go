@@ -140,7 +140,7 @@ func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	b.Replies = []group.Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.Term, Index: b.Index, Time: b.Time, Replies: p.replies}}
 	in.Tick = in.Tick || p.usedNow
 	// What it has brought to others is not known here, so all look, in the next batch.
-	c.waiting.due = append(c.waiting.due, c.waiting.registry.Topics(func(string) bool { return true })...)
+	c.waiting.due = append(c.waiting.due, dueLines(c.waiting.registry.Topics(func(string) bool { return true }))...)
 	c.finish(b, in, []bool{!p.tx.Empty()})
 	return b, true
 }

@@ -169,7 +169,7 @@ func (c *Core) SlotsChanged() {
 	if c.cfg.Known != nil {
 		c.cfg.Known.Forget()
 	}
-	c.waiting.kept = append(c.waiting.kept, c.waiting.registry.Topics(func(string) bool { return true })...)
+	c.waiting.kept = append(c.waiting.kept, dueLines(c.waiting.registry.Topics(func(string) bool { return true }))...)
 }
 
 // Remember notes the outcome of every group of b for repetitions in this term.

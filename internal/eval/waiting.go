@@ -36,9 +36,24 @@ type waiting struct {
 	registry *waiter.Registry
 	late     map[waiter.ID]late
 	got      []waiter.ID // whose rows are to be removed
-	due      []string    // topics whose lines are to be looked at
-	kept     []string    // due, after the last batch that counts
+	due      []dueLine   // lines to be looked at
+	kept     []dueLine   // due, after the last batch that counts
 	ctx      command.Ctx
+}
+
+// dueLine is the line of a topic for which there may be something, from behind those on
+// who have been looked at: who finds nothing for himself may stand there for ever.
+type dueLine struct {
+	topic string
+	after uint64
+}
+
+func dueLines(topics []string) []dueLine {
+	list := make([]dueLine, len(topics))
+	for i, t := range topics {
+		list[i].topic = t
+	}
+	return list
 }
 
 // late is the answer to a waiter, until its entry node has it.
@@ -125,6 +140,16 @@ func (w *waiting) answered(b *Batch, g *group.Group, r *group.Reply) bool {
 	return true
 }
 
+// kindOf tells apart the commands that wait: what is not there for one is not there for
+// the next of its kind.
+func kindOf(table *command.Table, args [][]byte) string {
+	row, _ := table.Lookup(args)
+	if row == nil || row.Waits == nil || row.Waits.Line == nil {
+		return string(args[0])
+	}
+	return row.Name + " " + row.Waits.Line(args)
+}
+
 // park lets the command of a group wait.
 func (w *waiting) park(g *group.Group, kind string, term uint64, topics [][]byte) *waiter.Waiter {
 	x := &waiter.Waiter{ID: waiter.ID{Session: g.Session, Seq: g.Waiter()}, Kind: kind, Order: g.Wait.Order, Round: g.Wait.Round, Group: g}
@@ -151,12 +176,12 @@ func (c *Core) serve(b *Batch, in Input, allow int) {
 	for {
 		topics, all := tx.TakeSignals()
 		for _, t := range topics {
-			w.due = append(w.due, string(t))
+			w.due = append(w.due, dueLine{topic: string(t)})
 		}
 		if all {
-			w.due = append(w.due, w.registry.Topics(keyspace.IsKeyTopic)...)
+			w.due = append(w.due, dueLines(w.registry.Topics(keyspace.IsKeyTopic))...)
 		}
-		if len(w.due) == 0 || !c.serveLine(b, in, w.due[0]) {
+		if len(w.due) == 0 || !c.serveLine(b, in, &w.due[0]) {
 			return
 		}
 		w.due = w.due[1:]
@@ -165,14 +190,14 @@ func (c *Core) serve(b *Batch, in Input, allow int) {
 
 // serveLine goes along the line of a topic as long as there is something for those
 // who wait. It reports false if the batch has no room for more.
-func (c *Core) serveLine(b *Batch, in Input, topic string) bool {
+func (c *Core) serveLine(b *Batch, in Input, line *dueLine) bool {
 	var walk *waiter.Walk
 	for {
 		if len(b.Late) >= serveMax || b.tx.Steps() > batchStepsMax || b.tx.Size() > batchBytesMax {
 			return false
 		}
 		if walk == nil {
-			walk = c.waiting.registry.Walk(topic)
+			walk = c.waiting.registry.Walk(line.topic, line.after)
 		}
 		x := walk.Next()
 		if x == nil {
@@ -180,6 +205,7 @@ func (c *Core) serveLine(b *Batch, in Input, topic string) bool {
 		}
 		reply, waits := c.serveOne(b, in, x)
 		if waits {
+			line.after = x.Order
 			if row, _ := c.cfg.Table.Lookup(x.Group.Cmds[0].Args); row == nil || row.Waits == nil || !row.Waits.Each {
 				walk.Over(x.Kind)
 			}
@@ -314,7 +340,7 @@ func (w *waiting) Due() bool { return len(w.kept) > 0 }
 // reports whether there may be something to be given again.
 func (w *waiting) Silence(node cluster.NodeID, silent bool) bool {
 	back := w.registry.Silence(node, silent)
-	w.kept = append(w.kept, back...)
+	w.kept = append(w.kept, dueLines(back)...)
 	return len(back) > 0
 }
 

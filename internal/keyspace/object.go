@@ -362,7 +362,7 @@ func (o *Object) unlink() {
 	t.count(o.pdb, -1)
 	t.Put(goneRow(nil, o.slot), be.AppendUint64(nil, t.Index))
 	o.fresh = true
-	if o.Type == TypeStream { // who waits for a group of it is to be told
+	if o.Type == TypeStream { // under another name, too
 		signalKey(o)
 	}
 }
@@ -471,7 +471,7 @@ func (o *Object) CopyTo(db uint8, key []byte) {
 	c := *o
 	c.DB, c.pdb, c.Key, c.slot, c.fresh = db, t.Databases.Physical(db), key, t.slot(key), true
 	if o.Type == TypeStream {
-		StreamOf(o).copyTo(&c)
+		copyStream(StreamOf(o), &c)
 	} else if o.rowed {
 		c.id = t.NewID()
 		t.copyPrefix(subPrefix(nil, o.slot, o.id), subPrefix(nil, c.slot, c.id))

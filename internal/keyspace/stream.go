@@ -289,6 +289,7 @@ func (s *Stream) renumber() {
 
 // dropStream removes all rows of a stream but its own, or makes them garbage.
 func dropStream(o *Object) {
+	signalKey(o) // who waits for a group of it is to be told
 	s := StreamOf(o)
 	if s.groups > 0 {
 		s.EachGroup(func(g *Group) bool {
@@ -314,8 +315,8 @@ func dropStream(o *Object) {
 	}
 }
 
-// copyTo writes the rows of a copy of the stream, whose object has its key already.
-func (s *Stream) copyTo(c *Object) {
+// copyStream writes the rows of a copy of the stream, whose object has its key already.
+func copyStream(s *Stream, c *Object) {
 	c.id = c.tx.NewID()
 	to := &Stream{o: c}
 	var ops []op

@@ -32,7 +32,7 @@ func (s *Stream) Trim(how StreamTrim) (removed uint64) {
 			n = how.Limit
 		}
 		if n != s.o.count {
-			n -= n % streamBlock
+			n = s.wholeBlocks(n)
 		}
 	}
 	if n == 0 {
@@ -40,6 +40,16 @@ func (s *Stream) Trim(how StreamTrim) (removed uint64) {
 	}
 	s.trimFirst(n)
 	return n
+}
+
+// wholeBlocks is how many of the first n entries are whole blocks. Blocks are counted
+// from the first entry that ever was, as if none had been deleted.
+func (s *Stream) wholeBlocks(n uint64) uint64 {
+	first := streamBlock - (s.Added-min(s.Added, s.o.count))%streamBlock
+	if n < first {
+		return 0
+	}
+	return n - (n-first)%streamBlock
 }
 
 // countBefore counts the entries before MinID, no further than needed.

@@ -71,6 +71,7 @@ func (c *conn) block(cmd *command.Command, args [][]byte, patience time.Duration
 		own[i] = append([]byte{}, a...)
 	}
 	p := []pending{{cmd: cmd, args: own, db: c.session.db, block: b}}
+	c.settle(&p[0]) // before anybody sees that it waits: what he does then comes behind that
 	c.begins(b)
 	c.lanes.waitAnywhere(p)
 	c.ends()
@@ -80,6 +81,26 @@ func (c *conn) block(cmd *command.Command, args [][]byte, patience time.Duration
 	c.s.stats.took(c.s.stats.called(cmd, p[0].reply, 0), 0, 1)
 	at := len(c.out.replies)
 	c.out.replies = c.session.hush(append(c.out.replies, p[0].reply...), at)
+}
+
+// settle makes definite what the arguments of a command leave to the moment in which it
+// comes, or answers it.
+func (c *conn) settle(p *pending) {
+	if p.cmd.Waits.Ask == nil {
+		return
+	}
+	ask := p.cmd.Waits.Ask(p.args)
+	if ask == nil {
+		return
+	}
+	asked := []pending{{cmd: c.s.cfg.Table.Find(ask[0]), args: ask, db: p.db, of: &request{cmd: p.cmd, args: p.args}}}
+	c.lanes.executeAll(asked)
+	settled, ok := p.cmd.Waits.Settle(p.args, asked[0].reply)
+	if !ok {
+		p.answer(asked[0].reply)
+		return
+	}
+	p.args = settled
 }
 
 // begins shows others that the client waits.

@@ -23,7 +23,7 @@ func add(r *Registry, node, seq uint64, kind string, topics ...string) *Waiter {
 
 // line walks along a topic and names who is met.
 func lineOf(r *Registry, topic string) (seqs []uint64) {
-	walk := r.Walk(topic)
+	walk := r.Walk(topic, 0)
 	for w := walk.Next(); w != nil; w = walk.Next() {
 		seqs = append(seqs, w.Seq)
 	}
@@ -39,7 +39,7 @@ func TestLine(t *testing.T) {
 	if got := lineOf(r, "a"); !slices.Equal(got, []uint64{1, 2, 3}) {
 		t.Errorf("a: %v", got)
 	}
-	walk := r.Walk("a")
+	walk := r.Walk("a", 0)
 	walk.Next()
 	walk.Over("BLPOP")
 	if w := walk.Next(); w == nil || w.Seq != 2 {
@@ -55,6 +55,28 @@ func TestLine(t *testing.T) {
 	r.Undo()
 	if got := lineOf(r, "a"); !slices.Equal(got, []uint64{1, 2, 3}) {
 		t.Errorf("undone: %v", got)
+	}
+}
+
+// TestWalkGoesOn: a walk that was broken off goes on behind whom it met last, whatever
+// became of him.
+func TestWalkGoesOn(t *testing.T) {
+	r := New()
+	for seq := range uint64(4) {
+		add(r, 1, seq+1, []string{"XREAD", "BLPOP"}[seq%2], "a")
+	}
+	walk := r.Walk("a", 0)
+	walk.Next()
+	met := walk.Next()
+	r.Remove(met)
+	walk = r.Walk("a", met.Order)
+	for _, want := range []uint64{3, 4} {
+		if w := walk.Next(); w == nil || w.Seq != want {
+			t.Errorf("%+v, want %d", w, want)
+		}
+	}
+	if w := walk.Next(); w != nil {
+		t.Errorf("and then %+v", w)
 	}
 }
 

@@ -48,13 +48,15 @@ func (l line) remove(w *Waiter) line {
 type Walk struct {
 	r     *Registry
 	topic string
+	after uint64             // the order of the last that is passed over at once
 	at    map[string]*Waiter // kind -> who of it was met last
 	over  []string           // kinds that are through
 }
 
-// Walk begins a walk along the line of a topic.
-func (r *Registry) Walk(topic string) *Walk {
-	return &Walk{r: r, topic: topic, at: make(map[string]*Waiter)}
+// Walk begins a walk along the line of a topic, behind those of an order; 0: with the
+// first.
+func (r *Registry) Walk(topic string, after uint64) *Walk {
+	return &Walk{r: r, topic: topic, after: after, at: make(map[string]*Waiter)}
 }
 
 // Next returns who comes next and can be told, or nil.
@@ -75,7 +77,12 @@ func (w *Walk) Next() *Waiter {
 }
 
 func (w *Walk) next(k kindLine) *Waiter {
-	from := 0
+	from, _ := slices.BinarySearchFunc(k.list, w.after, func(x *Waiter, after uint64) int {
+		if x.Order <= after {
+			return -1
+		}
+		return 1
+	})
 	if last := w.at[k.kind]; last != nil {
 		at, found := slices.BinarySearchFunc(k.list, last, byOrder)
 		if from = at; found {

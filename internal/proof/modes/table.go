@@ -132,7 +132,7 @@ func Modes() []Mode {
 		mode(43, "a flood of connections, or of bytes, stops the others",
 			"a node gets connections that come, go and stay, writes, reads, half commands and garbage at once, with nobody taking the replies: its other clients and those of other nodes are answered within 2 s; bounds on connections, queries and replies",
 			tutti("TestFault43Flood"), server("TestLimits"), server("TestLargeRepliesAreReadAsTheyAreTaken"), server("TestRepliesOfOneGroupAreBounded"), server("TestHostileInput")),
-		mode(44, "compaction takes from readers or watchers what they still need", "").but("no watchers, no streams; readers hold a view of their own"),
+		mode(44, "compaction takes from readers or watchers what they still need", "").but("no watchers; of a stream only what is trimmed goes; readers hold a view of their own"),
 		mode(45, "links that fail and heal one after the other leave the cluster stuck",
 			"of five nodes all directions are cut one after the other and healed in another order, three times, under load",
 			sim("TestFault45SwizzleClog")),
