@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -114,8 +115,15 @@ func (ap *appends) truncate() {
 	if ap.r.host.cfg.Space.Full() {
 		keep, bytes = keepEntriesFull, bytes/fullFlushDiv
 	}
+	if ap.r.ticks%truncateTicks != 0 {
+		return
+	}
+	needed := uint64(math.MaxUint64)
+	if l := ap.r.leader; l != nil && !ap.r.host.cfg.Space.Full() {
+		needed = l.copying.behind() // also where nothing is to be truncated: who has caught up is forgotten
+	}
 	beyond := ap.log.Beyond(keepBytes)
-	if ap.r.ticks%truncateTicks != 0 || ap.r.machine.applied.Index < first+keep && beyond < first {
+	if ap.r.machine.applied.Index < first+keep && beyond < first {
 		return
 	}
 	if ap.r.loop.beside == nil { // else it would wait with that, and the loop with it
@@ -130,7 +138,7 @@ func (ap *appends) truncate() {
 	if durable.Index > first+keep {
 		cut = max(cut, durable.Index-keep)
 	}
-	if err := ap.log.Truncate(cut); err != nil {
+	if err := ap.log.Truncate(min(cut, needed)); err != nil {
 		ap.r.host.fatal(err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/group"
@@ -91,6 +93,7 @@ type Host struct {
 	loops    []*loop
 	wg       sync.WaitGroup
 	stopping atomic.Bool
+	copies   *rate.Limiter // of the bytes of snapshots that are sent
 	// scrubPiece is how many bytes of rows are hashed after one entry.
 	scrubPiece int
 }
@@ -110,7 +113,8 @@ func Open(cfg Config) (*Host, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{cfg: cfg, hosting: hosting{busy: make(map[cluster.ShardID]bool)}, scrubPiece: scrubPieceDefault}
+	h := &Host{cfg: cfg, hosting: hosting{busy: make(map[cluster.ShardID]bool)}, scrubPiece: scrubPieceDefault,
+		copies: rate.NewLimiter(copyRate, copyBurst)}
 	h.hosting.h = h
 	h.unreadable.cfg = &h.cfg
 	h.replicas.Store(new(map[cluster.ShardID]*Replica))

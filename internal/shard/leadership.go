@@ -33,6 +33,7 @@ type leadership struct {
 	reach    audit.Reach
 	audits   audits
 	changes  changes
+	copying  copying
 	answers  answers
 	waiters  waiters
 }
@@ -49,6 +50,7 @@ func newLeadership(r *Replica) *leadership {
 	l.clock = pacer{mono: r.host.cfg.Clock.Mono, median: l.medianWall}
 	l.queue = queue{l: l, pending: make(map[groupID]*group.Group)}
 	l.heavy.l, l.room.l, l.audits.l, l.waiters.l = l, l, l, l
+	l.copying.l = l
 	l.changes = changes{l: l, look: true}
 	l.answers = newAnswers(r.host.cfg.Clock.Mono(), r.appends.commit)
 	return l

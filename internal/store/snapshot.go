@@ -150,6 +150,9 @@ func (s *State) Receive(shard cluster.ShardID, replica cluster.ReplicaID, slots 
 	return in, nil
 }
 
+// tableBytesPerSync is what Pebble uses for its own tables.
+const tableBytesPerSync = 512 << 10
+
 type tableWriter struct {
 	w    *sstable.Writer
 	file vfs.File
@@ -161,6 +164,9 @@ func (s *State) newTable(name string) (*tableWriter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
 	}
+	// What is written goes to the disk bit by bit: one fsync of it all at the end
+	// holds up every other fsync of the disk for as long as it takes.
+	f = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: tableBytesPerSync})
 	opts := sstable.WriterOptions{TableFormat: s.db.TableFormat()}
 	return &tableWriter{w: sstable.NewWriter(objstorageprovider.NewFileWritable(f), opts), file: f}, nil
 }

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,6 +131,91 @@ func firstIndex(t *testing.T, c *Cluster, i int) uint64 {
 		t.Fatal(err)
 	}
 	return s.Shards[0].FirstIndex
+}
+
+// Leadership moves while a snapshot is on its way, which takes long. Nobody would
+// take that one any more: its sender stops. The next leader, whose own has to wait
+// for that, tries again, but not as fast as it can: each try is a connection.
+func TestLeadershipMovesWhileASnapshotIsSent(t *testing.T) {
+	bubble(t, Options{Seed: 60, LogBytesMax: 16 << 10}, func(t *testing.T, c *Cluster) {
+		lead := c.WaitLeader(1)
+		behind := lead%3 + 1
+		k := c.Client("").At(6 - lead - behind)
+		defer k.Close()
+		overfill(c, k, behind, 128)
+		c.Net.Set(c.Name(lead), c.Name(behind), func(p *Path) { p.Delay = 500 * time.Millisecond })
+		time.Sleep(1500 * time.Millisecond)
+		c.SlowDisk(lead, 300*time.Millisecond)
+		for end := time.Now().Add(20 * time.Second); c.Logged(behind, "snapshot installed") == 0 && time.Now().Before(end); {
+			k.Must("SET", "key:0", "x")
+			time.Sleep(50 * time.Millisecond)
+		}
+		tries, deposed := 0, c.Logged(lead, "another node leads")
+		for i := 1; i <= 3; i++ {
+			tries += c.Logged(i, "send snapshot")
+		}
+		t.Logf("%d tries in vain", tries)
+		if tries > 6 || deposed == 0 {
+			t.Errorf("%d tries in vain; the first leader stopped %d times", tries, deposed)
+		}
+		c.SlowDisk(lead, 0)
+		c.Heal()
+		c.WaitEqual(20 * time.Second)
+	})
+}
+
+// overfill has node behind miss so much that it needs a snapshot of so many parts of
+// 64 KiB, of which 1 MiB at a time is on its way, and lets it come back.
+func overfill(c *Cluster, k *Client, behind, parts int) {
+	value := strings.Repeat("v", 64<<10)
+	for i := range parts {
+		k.Must("SET", fmt.Sprint("big:", i), value)
+	}
+	c.Split([]string{c.Name(behind)}, apart(c, behind))
+	for i := range 1500 {
+		k.Must("SET", fmt.Sprintf("key:%d", i%400), fmt.Sprint(i))
+	}
+	time.Sleep(3 * time.Second)
+	c.Heal()
+}
+
+// A copy that takes long is not in vain: the log keeps what the copied replica
+// needs behind it, however much is written meanwhile.
+func TestOneSnapshotIsEnoughUnderWrites(t *testing.T) {
+	bubble(t, Options{Seed: 61, LogBytesMax: 16 << 10}, func(t *testing.T, c *Cluster) {
+		lead := c.WaitLeader(1)
+		behind := lead%3 + 1
+		k := c.Client("").At(lead)
+		defer k.Close()
+		overfill(c, k, behind, 64)
+		c.Net.Set(c.Name(lead), c.Name(behind), func(p *Path) { p.Delay = 500 * time.Millisecond })
+		for i := range 4000 {
+			k.Must("SET", fmt.Sprintf("key:%d", i%400), fmt.Sprint(i))
+		}
+		c.WaitEqual(20 * time.Second)
+		if n := c.Logged(behind, "snapshot installed"); n != 1 {
+			t.Errorf("%d snapshots were installed, want 1", n)
+		}
+	})
+}
+
+// A copy leaves room for others: beyond 4 MiB it is sent at 32 MiB a second.
+func TestSnapshotsAreThrottled(t *testing.T) {
+	bubble(t, Options{Seed: 62, LogBytesMax: 16 << 10}, func(t *testing.T, c *Cluster) {
+		lead := c.WaitLeader(1)
+		behind := lead%3 + 1
+		k := c.Client("").At(lead)
+		defer k.Close()
+		overfill(c, k, behind, 192) // 12 MiB
+		c.WaitEqual(10 * time.Second)
+		m := regexp.MustCompile(`"snapshot sent" shard=1 .*took=(\S+)`).FindStringSubmatch(c.machine(lead).log.String())
+		if m == nil {
+			t.Fatal("no snapshot was sent")
+		}
+		if took, err := time.ParseDuration(m[1]); err != nil || took < 250*time.Millisecond || took > 2*time.Second {
+			t.Errorf("12 MiB were sent in %s", m[1])
+		}
+	})
 }
 
 // Snapshots of several shards come in at once to a node with a slow disk, while
