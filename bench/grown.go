@@ -181,20 +181,6 @@ func (g *grown) atRest(ctx context.Context, n int) error {
 	return nil
 }
 
-// leader is the node that leads the shard with the keys.
-func (g *grown) leader(ctx context.Context) (int, error) {
-	var s node.Status
-	if err := g.ask(ctx, 0, &s, "TUTTI.STATUS"); err != nil {
-		return 0, err
-	}
-	for _, x := range s.Safety.Shards {
-		if x.Shard != 0 && x.Leader != 0 {
-			return int(x.Leader) - 1, nil
-		}
-	}
-	return 0, errors.New("no leader")
-}
-
 // leave takes node i out for ever, and waits until its process has ended.
 func (g *grown) leave(ctx context.Context, i int) error {
 	if _, err := g.admin(ctx, 0, "TUTTI.MEMBER", "DRAIN", fmt.Sprint(i+1)); err != nil {
