@@ -68,7 +68,7 @@ func TestProgressThatIsNotWritten(t *testing.T) {
 	cl := s.claim(1, time.Hour)[0]
 	s.say(ref, 0.1)
 	s.say(ref, 0.2)
-	s.change(func(c *Change) { c.Fail(work, ref, cl.Token, nil, 0, false) })
+	s.change(func(c *Change) { c.Fail(work, ref, cl.Token, Failure{}) })
 	s.claim(1, time.Hour)
 	s.later(2 * time.Second)
 	if got := s.task(ref); got.Fraction != 0.1 || got.State != Running {
