@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/node"
+	"tutti/internal/store"
 )
 
 // Attend lets d pass, and starts nodes again that stopped themselves, as `tutti
@@ -185,10 +186,17 @@ func flip(b []byte, at int) bool {
 	return true
 }
 
-// Rebuilding reports whether node i is not, or not yet, what it was.
+// Rebuilding reports whether node i is not, or not yet, what it was. What it says of
+// itself is not enough: when it has just started nobody has told it yet. What was
+// damaged lies on its disk until all its replicas vote again.
 func (c *Cluster) Rebuilding(i int) bool {
 	s, err := c.Status(i)
-	return err != nil || rebuilding(s, i) || s.Damage != ""
+	if err != nil || rebuilding(s, i) || s.Damage != "" {
+		return true
+	}
+	m := c.machine(i)
+	aside, err := store.ListAside(m.disk.mem, m.dir)
+	return err != nil || len(aside) > 0
 }
 
 // rebuilding reports whether a status says of node i that its data is being made
