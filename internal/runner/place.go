@@ -216,9 +216,13 @@ func (p *place) runOne(t task, behind []task) ([]task, error) {
 			behind = nil
 			lost = p.record()
 		case <-beat.C:
-			var stop bool
-			if stop, lost = p.beat(t.id); stop {
-				kill()
+			// Once the worker is lost it is silent: a sign of life would keep what it
+			// could not record from being handed out again.
+			if lost == nil {
+				var stop bool
+				if stop, lost = p.beat(t.id); stop {
+					kill()
+				}
 			}
 		}
 		if lost != nil {
