@@ -1,20 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"tutti/e2e/process"
 )
 
 // The nodes of a cluster, by index. Clients that know one storage node know the
@@ -39,7 +40,7 @@ type cluster struct {
 	tls    bool
 	addrs  [nodes]string // for clients
 	peers  [nodes]string
-	procs  [nodes]*process
+	procs  [nodes]*process.Process
 	login  []string    // of the admin: user and password
 	trust  *tls.Config // nil: without TLS
 	admins [nodes]*redis.Client
@@ -71,7 +72,7 @@ func form(binary, dir string, secure bool) (*cluster, error) {
 func (c *cluster) run(i int, command string, args ...string) (err error) {
 	env := append(os.Environ(), "XDG_CONFIG_HOME="+c.dir) // where the login is
 	args = append([]string{command, "--dir", c.folder(i), "--log", "info"}, args...)
-	c.procs[i], err = spawn(c.dir, c.name(i), env, c.binary, args...)
+	c.procs[i], err = process.Spawn(c.dir, c.name(i), env, c.binary, args...)
 	return err
 }
 
@@ -139,9 +140,9 @@ func (c *cluster) serves(i int) error {
 
 // wait waits for something that a node does.
 func (c *cluster) wait(i int, what string, probe func() error) error {
-	err := eventually(serveTimeout, what, probe)
+	err := process.Eventually(serveTimeout, what, probe)
 	if err != nil {
-		return fmt.Errorf("%w; its output: %s", err, c.procs[i].log)
+		return fmt.Errorf("%w; its output: %s", err, c.procs[i].Log)
 	}
 	return nil
 }
@@ -165,7 +166,7 @@ func (c *cluster) do(i int, args ...any) error {
 
 // healthy waits until the loss of any node would be survived.
 func (c *cluster) healthy() error {
-	return eventually(serveTimeout, "the cluster is healthy", func() error {
+	return process.Eventually(serveTimeout, "the cluster is healthy", func() error {
 		text, err := c.admin(gateway).Do(context.Background(), "TUTTI.STATUS").Text()
 		if err != nil {
 			return err
@@ -198,19 +199,22 @@ func (c *cluster) close() (err error) {
 	}
 	for _, p := range c.procs {
 		if p != nil {
-			err = errors.Join(err, p.stop())
+			err = errors.Join(err, p.Stop())
 		}
 	}
 	return err
 }
 
-// build makes the program that is tried.
-func build(dir string) (string, error) {
-	binary := filepath.Join(dir, "tutti")
-	cmd := exec.Command("go", "build", "-o", binary, "./cmd/tutti")
-	cmd.Dir = filepath.Join("..", "..")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build tutti: %w\n%s", err, bytes.TrimSpace(out))
+// freeAddrs returns addresses of this machine on which nobody listens: the kernel
+// chooses the ports.
+func freeAddrs(n int) (addrs []string, err error) {
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // not before all are chosen
+		addrs = append(addrs, l.Addr().String())
 	}
-	return binary, nil
+	return addrs, nil
 }

@@ -18,6 +18,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+
+	"tutti/e2e/process"
 )
 
 // options is what is tried.
@@ -72,7 +74,7 @@ func run(o options) (results []result, err error) {
 		}
 		err = errors.Join(err, os.RemoveAll(work))
 	}()
-	binary, err := build(work)
+	binary, err := process.Build(work)
 	if err != nil {
 		return nil, err
 	}

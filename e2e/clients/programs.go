@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"tutti/e2e/process"
 )
 
 // mode is the way a client finds a node.
@@ -70,51 +70,19 @@ var libraries = []library{
 // settings is the file that an application would have, from this folder.
 func (l library) settings(m mode) string { return filepath.Join(l.dir, m.file()+l.ext) }
 
-// output runs a command for what it prints.
-func output(dir, name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...)
-	var stderr bytes.Buffer
-	cmd.Dir, cmd.Stderr = dir, &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, out, stderr.Bytes())
-	}
-	return strings.TrimSpace(string(out)), nil
-}
-
-// bring installs a program from a Debian package if it is not there.
-func bring(program, pkg string) error {
-	if _, err := exec.LookPath(program); err == nil {
-		return nil
-	}
-	return apt(pkg)
-}
-
-func apt(packages ...string) error {
-	args := append([]string{"install", "-y", "-q", "--no-install-recommends"}, packages...)
-	if _, err := output("", "apt-get", args...); err == nil {
-		return nil
-	}
-	if _, err := output("", "apt-get", "update", "-q"); err != nil {
-		return err
-	}
-	_, err := output("", "apt-get", args...)
-	return err
-}
-
 func installGo(l library, work string) ([]string, string, error) {
 	binary := filepath.Join(work, l.dir)
-	if _, err := output("", "go", "build", "-o", binary, "./"+l.dir); err != nil {
+	if _, err := process.Output("", "go", "build", "-o", binary, "./"+l.dir); err != nil {
 		return nil, "", err
 	}
-	version, err := output("", "go", "list", "-m", "-f", "{{.Version}}", "github.com/redis/go-redis/v9")
+	version, err := process.Output("", "go", "list", "-m", "-f", "{{.Version}}", "github.com/redis/go-redis/v9")
 	return []string{binary}, strings.TrimPrefix(version, "v"), err
 }
 
 // installNode has npm install both libraries, once, in the work folder.
 func installNode(l library, work string) ([]string, string, error) {
 	for program, pkg := range map[string]string{"node": "nodejs", "npm": "npm"} {
-		if err := bring(program, pkg); err != nil {
+		if err := process.Bring(program, pkg); err != nil {
 			return nil, "", err
 		}
 	}
@@ -123,11 +91,11 @@ func installNode(l library, work string) ([]string, string, error) {
 		if err := os.CopyFS(dir, os.DirFS("node")); err != nil {
 			return nil, "", err
 		}
-		if _, err := output(dir, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"); err != nil {
+		if _, err := process.Output(dir, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"); err != nil {
 			return nil, "", err
 		}
 	}
-	version, err := output(dir, "node", "-p", "require('"+name+"/package.json').version")
+	version, err := process.Output(dir, "node", "-p", "require('"+name+"/package.json').version")
 	return []string{"node", filepath.Join(dir, "main.js"), name}, version, err
 }
 
@@ -135,9 +103,11 @@ func installNode(l library, work string) ([]string, string, error) {
 const python = "/usr/bin/python3"
 
 func installPython(l library, _ string) ([]string, string, error) {
-	version := func() (string, error) { return output("", python, "-c", "import redis; print(redis.__version__)") }
+	version := func() (string, error) {
+		return process.Output("", python, "-c", "import redis; print(redis.__version__)")
+	}
 	if _, err := version(); err != nil {
-		if err := apt("python3-redis"); err != nil {
+		if err := process.Apt("python3-redis"); err != nil {
 			return nil, "", err
 		}
 	}

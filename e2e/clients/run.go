@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"tutti/e2e/process"
 )
 
 // subject is one program in one mode: what a row of the table is about.
@@ -180,12 +182,12 @@ func (t *tail) String() string {
 // when the cluster is healthy again.
 type fault struct {
 	name string
-	hit  func(p *process) error
+	hit  func(p *process.Process) error
 }
 
 var faults = []fault{
-	{"rolling restart", func(p *process) error { return p.stop() }},
-	{"kill -9", func(p *process) error { p.kill(); return nil }},
+	{"rolling restart", func(p *process.Process) error { return p.Stop() }},
+	{"kill -9", func(p *process.Process) error { p.Kill(); return nil }},
 }
 
 const (

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"tutti/e2e/process"
 )
 
 const (
@@ -55,7 +57,7 @@ func try(ctx context.Context, binary string) (verdict string, err error) {
 		}
 	}()
 	if binary == "" {
-		if binary, err = build(dir); err != nil {
+		if binary, err = process.Build(dir); err != nil {
 			return "", err
 		}
 	}
@@ -67,7 +69,7 @@ func try(ctx context.Context, binary string) (verdict string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, node.stop()) }()
+	defer func() { err = errors.Join(err, node.Stop()) }()
 	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, ReadTimeout: 2 * endTimeout})
 	defer client.Close()
 	t := &trial{client: client, dir: dir, addr: addr, languages: languages}
@@ -81,7 +83,7 @@ type trial struct {
 	client    *redis.Client
 	dir, addr string
 	languages []language
-	workers   []*process
+	workers   []*process.Process
 	ids       [][]string // by language
 }
 
@@ -98,7 +100,7 @@ func (t *trial) run(ctx context.Context) (string, error) {
 	for _, l := range t.languages {
 		for i := range workersEach {
 			args := append(l.command[1:len(l.command):len(l.command)], t.addr, l.name)
-			p, err := spawn(t.dir, fmt.Sprintf("%s-%d", l.name, i), l.command[0], args...)
+			p, err := process.Spawn(t.dir, fmt.Sprintf("%s-%d", l.name, i), nil, l.command[0], args...)
 			if err != nil {
 				return "", err
 			}
@@ -110,7 +112,7 @@ func (t *trial) run(ctx context.Context) (string, error) {
 	if _, err := t.ended(ctx, t.ids[of][killAfter]); err != nil {
 		return "", err
 	}
-	t.workers[victim].kill()
+	t.workers[victim].Kill()
 	for i, l := range t.languages {
 		if err := t.check(ctx, l.name, t.ids[i]); err != nil {
 			return "", err
@@ -121,8 +123,8 @@ func (t *trial) run(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for i, p := range t.workers {
-		if i != victim && p.ended() {
-			return "", fmt.Errorf("a worker ended by itself; its output: %s", p.log)
+		if i != victim && p.Ended() {
+			return "", fmt.Errorf("a worker ended by itself; its output: %s", p.Log)
 		}
 	}
 	return fmt.Sprintf("HELD: %d tasks done by %d workers (Python and Node), one %s worker killed -9 with %d of them in hand: each has one recorded result",
@@ -131,7 +133,7 @@ func (t *trial) run(ctx context.Context) (string, error) {
 
 func (t *trial) close() {
 	for _, p := range t.workers {
-		p.kill()
+		p.Kill()
 	}
 }
 
@@ -200,20 +202,20 @@ func (t *trial) count(ctx context.Context, queue, name string) (int64, error) {
 }
 
 // startDev starts a cluster of three nodes, and waits until it serves.
-func startDev(ctx context.Context, binary, dir string) (*process, string, error) {
+func startDev(ctx context.Context, binary, dir string) (*process.Process, string, error) {
 	addr, err := freeRow()
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := spawn(dir, "dev", binary, "dev", "--dir", filepath.Join(dir, "data"), "--listen", addr)
+	p, err := process.Spawn(dir, "dev", nil, binary, "dev", "--dir", filepath.Join(dir, "data"), "--listen", addr)
 	if err != nil {
 		return nil, "", err
 	}
 	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
 	defer client.Close()
-	err = eventually(endTimeout, "tutti dev serves", func() error { return client.Do(ctx, "EXISTS", "nothing").Err() })
+	err = process.Eventually(endTimeout, "tutti dev serves", func() error { return client.Do(ctx, "EXISTS", "nothing").Err() })
 	if err != nil {
-		return nil, "", errors.Join(err, p.stop())
+		return nil, "", errors.Join(err, p.Stop())
 	}
 	return p, addr, nil
 }

@@ -1,4 +1,4 @@
-module tutti/e2e/workers
+module tutti/e2e
 
 go 1.26.0
 
