@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -205,7 +206,7 @@ func (c registrar) takeIn(m *machine, try *attempt) {
 	if id := int(try.joined.Self.Node); id != m.id {
 		c.t.Fatalf("%s machine %d has joined as node %d", stamp(), m.id, id)
 	}
-	m.dir, m.applicant, m.formed = try.place.Dir, nil, true
+	m.dir, m.peer, m.applicant, m.formed = try.place.Dir, try.place.Peer, nil, true
 	// What Join has returned from must survive a power cut.
 	c.replace(m, func(d *disk) *vfs.MemFS { return d.crash(c.Rand, 0) })
 	c.Start(m.id)
@@ -261,6 +262,27 @@ func (c registrar) checkMembers() {
 			c.t.Errorf("%s a member that nobody has ordered: %+v", stamp(), x)
 		}
 	}
+}
+
+// onTheirWay says how far those are who join.
+func (c registrar) onTheirWay() string {
+	var all []string
+	for _, m := range c.machines {
+		if m.applicant == nil || m.dead != nil {
+			continue
+		}
+		_, token := c.desk.orders.token(m.id)
+		text := fmt.Sprintf("%s has a token: %t, asked %d times, up: %t", m.name, token, m.asked, c.Up(m.id))
+		for _, try := range m.tries {
+			if try.done != nil {
+				text += ", asks"
+				continue
+			}
+			text += fmt.Sprintf(", late: %t, lost: %t, last: %v", try.late, try.lost, try.err)
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, "; ")
 }
 
 // waitIn waits until all who join are in.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -55,7 +56,10 @@ type membership struct {
 	// be, taken out of the cluster.
 	formed, leaves bool
 	asked          int // how often it has asked a node to be taken in
-	*applicant         // nil: it is none
+	// peer is where the node listens for others, if it came in as the rival of
+	// another process of its machine; empty: where the first node of a machine does.
+	peer       string
+	*applicant // nil: it is none
 }
 
 // Start starts node i.
@@ -377,5 +381,5 @@ func newMachine(opts Options, i int) *machine {
 }
 
 func (m *machine) member() node.Member {
-	return node.Member{ID: cluster.NodeID(m.id), Peer: m.name + ":7379", Client: m.name + ":6379"}
+	return node.Member{ID: cluster.NodeID(m.id), Peer: cmp.Or(m.peer, m.name+":7379"), Client: m.name + ":6379"}
 }

@@ -122,7 +122,7 @@ func (c operator) wait() {
 		c.await("the operator's orders", func() (bool, string) {
 			var last string
 			left, last = c.desk.orders.open()
-			return left < before, fmt.Sprintf("%d are left; %s", left, last)
+			return left < before, fmt.Sprintf("%d are left; %s; on their way: %s", left, last, registrar{c}.onTheirWay())
 		})
 	}
 }
