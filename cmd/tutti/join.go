@@ -253,7 +253,12 @@ func joinError(addr hostPort, err error) *exitError {
 		if refused.Code() == "UNCERTAIN" {
 			e.safe = "this machine has kept its key and nothing else"
 		}
-	case errors.Is(err, trust.ErrPin), errors.Is(err, trust.ErrUntrusted):
+	case errors.Is(err, trust.ErrUntrusted):
+		// The token's authority is shown, so it is being replaced, unless somebody
+		// has copied it.
+		e.what, e.safe = "the authority of that cluster is being replaced, and no longer the one of the token, or another cluster answers", safeNothingChanged+", and it was told nothing"
+		e.do = "check the address, and make another token on any member:  tutti token create"
+	case errors.Is(err, trust.ErrPin):
 		e.what, e.safe = "another cluster answers there than the one that made the token", safeNothingChanged+", and it was told nothing"
 		e.do = "check the address, or make a token of that cluster:  tutti token create"
 	case ofHeader && strings.HasPrefix(string(header.RecordHeader[:]), "HTTP"):

@@ -218,3 +218,12 @@ func TestGatewayJoins(t *testing.T) {
 	}
 	tutti(t, "", "start", "--dir", c.folder(1)).wants(t, exitFailed, "this node was removed from the cluster", "tutti join with a new token")
 }
+
+// TestJoinWhileTheAuthorityTurns is told apart from another cluster: its node shows
+// the token's authority beside the one that has signed its certificate.
+func TestJoinWhileTheAuthorityTurns(t *testing.T) {
+	e := joinError(hostPort{"10.0.0.1", 7379}, fmt.Errorf("handshake: %w", trust.ErrUntrusted))
+	if text := e.what + e.do; !strings.Contains(text, "being replaced") || !strings.Contains(text, "tutti token create") {
+		t.Error(text)
+	}
+}

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"path"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -210,5 +213,23 @@ func TestOpeningEndsForming(t *testing.T) {
 	}
 	if marked == 0 {
 		t.Error("no disk had the mark and a whole node")
+	}
+}
+
+// TestFailingDiskEndsForming has the disk fail while a node is made, in the file of
+// ours that is written aside, and in one where Pebble ends the goroutine: that ends
+// with an error, neither with the process nor never.
+func TestFailingDiskEndsForming(t *testing.T) {
+	for _, file := range []string{"vow", "MANIFEST"} {
+		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && strings.HasPrefix(path.Base(op.Path), file) {
+				return syscall.EIO
+			}
+			return nil
+		}))
+		err := Form(fs, []string{"/d/n1"}, Formation{Cluster: "red", Members: []Member{{ID: 1, Peer: "a:1", Client: "a:2"}}, Small: true})
+		if err == nil || !strings.Contains(err.Error(), syscall.EIO.Error()) {
+			t.Errorf("the fsync of %s fails: %v", file, err)
+		}
 	}
 }

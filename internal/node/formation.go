@@ -272,17 +272,44 @@ func prepare(fs vfs.FS, m *cluster.Map, place Place, ident *trust.Identity, seed
 }
 
 // makeStores makes the stores of a node, with the given replicas.
-func makeStores(cfg store.Config, seeds []replicaSeed) (err error) {
+func makeStores(cfg store.Config, seeds []replicaSeed) error {
+	// An error that would end a node that runs ends this, too: nothing was promised.
+	failed := make(chan error, 1) // room for the first, which is what is told
+	cfg.Fatal = func(err error) {
+		select {
+		case failed <- err:
+		default:
+		}
+	}
+	// A disk that fails ends the goroutine that works with it, inside of the store.
+	done := make(chan error, 1)
+	go func() {
+		defer close(done)
+		done <- fillStores(cfg, seeds)
+	}()
+	err := <-done
+	select {
+	case ferr := <-failed:
+		return errors.Join(err, ferr)
+	default:
+		return err
+	}
+}
+
+func fillStores(cfg store.Config, seeds []replicaSeed) error {
 	log, err := store.OpenLog(cfg)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, log.Close()) }()
 	state, err := store.OpenState(cfg)
 	if err != nil {
-		return err
+		return errors.Join(err, log.Close())
 	}
-	defer func() { err = errors.Join(err, state.Close()) }()
+	// Not deferred: a store that has ended the goroutine can't be closed.
+	return errors.Join(createReplicas(log, state, seeds), state.Close(), log.Close())
+}
+
+func createReplicas(log *store.Log, state *store.State, seeds []replicaSeed) error {
 	for _, s := range seeds {
 		if err := state.Create(s.d, s.at, s.conf, s.rows...); err != nil {
 			return err

@@ -26,6 +26,7 @@ type applicant struct {
 	// folder of its own, as if somebody had copied the token. One may get in.
 	rival bool
 	tries []*attempt
+	told  error // what the last attempt that ended has ended with
 }
 
 // attempt is one who asks with a token. After run has begun it is the
@@ -123,14 +124,16 @@ func (c registrar) send(m *machine, try *attempt) {
 	})
 }
 
-// host is the node whose turn it is to be asked.
+// host is the node whose turn it is to be asked, among those of which nobody knows
+// that they are gone: one after the other, as each that is silent takes its time.
 func (c registrar) host(m *machine) *machine {
-	for turn := m.asked; ; turn++ {
-		host := c.machines[turn%len(c.machines)]
-		if in, out := c.desk.orders.isIn(host.id); in && !out {
-			return host
+	var hosts []*machine
+	for _, x := range c.machines {
+		if in, out := c.desk.orders.isIn(x.id); in && !out && !c.desk.orders.isDead(x.id) {
+			hosts = append(hosts, x)
 		}
 	}
+	return hosts[m.asked%len(hosts)]
 }
 
 // hear looks at what has become of an attempt, if it has ended.
@@ -143,6 +146,7 @@ func (c registrar) hear(m *machine, try *attempt) {
 	}
 	try.cancel()
 	try.done = nil
+	m.told = try.err
 	refused, _ := errors.AsType[*node.RefusedError](try.err)
 	switch {
 	case try.err == nil:
@@ -154,7 +158,7 @@ func (c registrar) hear(m *machine, try *attempt) {
 			c.t.Fatalf("%s node %d has joined, but: %v", stamp(), m.id, err)
 		}
 		try.joined = &node.Joined{Self: self, Map: known}
-	case errors.Is(try.err, trust.ErrPin): // the authority was replaced since
+	case errors.Is(try.err, trust.ErrPin), errors.Is(try.err, trust.ErrUntrusted): // the authority was replaced since, or is being replaced
 		try.late = true
 	case refused == nil: // the network, or the other node
 	case refused.Code() == "TOKENEXPIRED", refused.Code() == "TOKENUNKNOWN":
@@ -275,7 +279,7 @@ func (c registrar) onTheirWay() string {
 		text := fmt.Sprintf("%s has a token: %t, asked %d times, up: %t", m.name, token, m.asked, c.Up(m.id))
 		for _, try := range m.tries {
 			if try.done != nil {
-				text += ", asks"
+				text += fmt.Sprintf(", asks; before: %v", m.told)
 				continue
 			}
 			text += fmt.Sprintf(", late: %t, lost: %t, last: %v", try.late, try.lost, try.err)
