@@ -236,6 +236,27 @@ func TestTruncateKeepsUndurable(t *testing.T) {
 	})
 }
 
+// TestLogIsBoundedInBytes writes fewer entries than the log keeps for followers
+// that are behind, but more bytes.
+func TestLogIsBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		n.call(func(r *Replica) { r.host.cfg.LogBytesMax = 1 })
+		const entries, entryBytes = keepEntries / 2, 1 << 20
+		value := strings.Repeat("v", entryBytes)
+		for range entries {
+			n.want(n.run("SET a "+value), "+OK ")
+		}
+		time.Sleep(5 * time.Second)
+		got := n.info()
+		if kept := (got.LastIndex - got.FirstIndex) * entryBytes; kept > keepBytes+(16<<20) || kept < keepBytes-(16<<20) {
+			t.Errorf("the log keeps %d MiB", kept>>20)
+		}
+		n.stop()
+	})
+}
+
 // TestLostRecordAnswersNothing repeats a group whose recorded reply can't be
 // found: the node stops, and says neither that it was applied nor applies it
 // again.

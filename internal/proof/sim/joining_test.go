@@ -67,6 +67,44 @@ func TestJoinsUnderFaults(t *testing.T) {
 	}
 }
 
+// The leader who takes a machine in is cut off from the others before they have the
+// entry that says so. Nobody is told that he is in by him: the others would know
+// nothing of him, and give his number to the next.
+func TestNobodyIsInBeforeAMajorityKnows(t *testing.T) {
+	bubble(t, Options{Seed: 330}, func(t *testing.T, c *Cluster) {
+		o := registrar{operator{c}}
+		lead := c.WaitLeader(0)
+		o.do("join 4")
+		m := c.machine(4)
+		m.asked = lead - 2 + len(c.machines) // so that its turn is next
+		o.await("nobody asks", func() (bool, string) { return m.asks(), "" })
+		if asked := o.host(m).id; asked != lead {
+			t.Fatalf("node %d leads, node %d is asked", lead, asked)
+		}
+		for i := 1; i <= 3; i++ {
+			if i != lead {
+				c.Cut(c.Name(lead), c.Name(i))
+			}
+		}
+		time.Sleep(20 * time.Second) // longer than anybody waits for an answer
+		try := m.tries[0]
+		select {
+		case <-try.done:
+			if try.err == nil {
+				t.Errorf("node %d, alone, has let node %d in", lead, try.joined.Self.Node)
+			}
+		default:
+		}
+		if c.Logged(lead, "a machine was not let in") == 0 {
+			t.Error("the leader was not asked")
+		}
+		c.Recover()
+		o.Settle()
+		c.WaitEqual(equalWithin)
+		o.checkTokens(t)
+	})
+}
+
 // alone leaves a node without a way to the other nodes.
 func (c registrar) alone(node int) {
 	for _, m := range c.machines {

@@ -1,0 +1,72 @@
+package mutant
+
+// copies are the safeguards of how replicas change and get their state.
+func copies() []Mutant {
+	return []Mutant{
+		{"two-changes-at-once", "a second change of the replicas is proposed before the first is through", sim("TestGrowAndShrink"), []Edit{{
+			"internal/shard/change.go", `
+			if !look || ch.confIndex > r.machine.applied.Index {`, `
+			if !look {`,
+		}, {
+			"internal/cluster/change.go", `
+			if g.Joint || !slices.ContainsFunc(goals, func(x Goal) bool { return !x.Learner }) {`, `
+			if !slices.ContainsFunc(goals, func(x Goal) bool { return !x.Learner }) {`,
+		}, { // raft would refuse it, too
+			"internal/shard/replica.go", `
+			StepDownOnRemoval:         true,`, `
+			StepDownOnRemoval:         true,
+			DisableConfChangeValidation: true,`,
+		}}},
+		{"invite-nobody", "a node that is to have a replica is never told so", sim("TestGrowAndShrink"), []Edit{{
+			"internal/shard/change.go", `
+			ch.invite()`, ``,
+		}}},
+		{"copy-at-full-speed", "a copy takes all that network and disk can", sim("TestSnapshotsAreThrottled"), []Edit{{
+			"internal/shard/snapshot.go", `
+			for left := len(chunk); left > 0; left -= copyBurst {`, `
+			for left := len(chunk); false; left -= copyBurst {`,
+		}}},
+		{"cut-what-copies-need", "the log behind a copy is cut while it is on its way", sim("TestOneSnapshotIsEnoughUnderWrites"), []Edit{{
+			"internal/shard/appends.go", `
+			needed = l.copying.behind() // also where nothing is to be truncated: who has caught up is forgotten`, `
+			l.copying.behind()`,
+		}}},
+		{"copy-in-vain", "who does not lead any more goes on with a copy that nobody takes", sim("TestLeadershipMovesWhileASnapshotIsSent"), []Edit{{
+			"internal/shard/snapshot.go", `
+			case lead.Node != sn.r.host.cfg.Node || lead.Term != m.GetTerm():`, `
+			case lead == nil:`,
+		}}},
+		{"press-copies", "a copy that was refused is sent again at once", sim("TestLeadershipMovesWhileASnapshotIsSent"), []Edit{{
+			"internal/shard/snapshot.go", `
+			case <-time.After(snapRetry):`, `
+			case <-time.After(0 * snapRetry):`,
+		}}},
+		{"keep-entries-of-any-size", "the log keeps so many entries for those behind, however large they are", shard("TestLogIsBoundedInBytes"), []Edit{{
+			"internal/shard/appends.go", `
+			beyond := ap.log.Beyond(keepBytes)`, `
+			beyond := ap.log.Beyond(1 << 62)`,
+		}}},
+		{"refuse-without-a-word", "who is refused because he runs on an old copy is not told so", sim("TestOldCopyElsewhereIsToldWhy"), []Edit{{
+			"internal/peer/inbound.go", `
+			refused.tell(conn)`, `
+			_ = refused`,
+		}}},
+		{"do-not-look-back", "nobody reads why he is refused", sim("TestOldCopyElsewhereIsToldWhy"), []Edit{{
+			"internal/peer/refused.go", `
+			l.mux.frames[kind](k.node, payload)`, ``,
+		}}},
+		{"read-longer-than-a-write", "a read that nobody confirms is answered after its client has given up", sim("TestClientsThatReachOneNode"), []Edit{{
+			"internal/shard/read.go", `
+			readMaxTicks = 165`, `
+			readMaxTicks = 300`,
+		}}},
+		{"admit-before-durable", "a machine is let in before the entry is durable that makes it a member", sim("TestNobodyIsInBeforeAMajorityKnows"), []Edit{{
+			"internal/shard/leadership.go", `
+			l.inflight = inflight{batch: b, progress: progress{since: l.r.host.cfg.Clock.Mono()}}`, `
+			l.inflight = inflight{batch: b, progress: progress{since: l.r.host.cfg.Clock.Mono()}}
+			if l.r.id == cluster.Meta {
+				l.queue.answerBatch(b)
+			}`,
+		}}},
+	}
+}
