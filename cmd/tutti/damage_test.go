@@ -16,7 +16,7 @@ func TestDamagedNodeIsRebuilt(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	c := startDev(t, dir, 3)
 	const keys = 100
-	k := newClients([]string{c.addr(0)}, 20*time.Second)
+	k := newClients([]target{{addr: c.addr(0)}}, 20*time.Second)
 	for i := range keys {
 		if v, _, err := k.call(0, []string{"SET", fmt.Sprint("key:", i), strings.Repeat(fmt.Sprint(i%10), 16<<10)}); err != nil || v[0].IsError() {
 			t.Fatal(v, err)

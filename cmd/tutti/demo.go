@@ -38,10 +38,11 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Run a cluster, break it in every way, and check that nothing was lost",
 		Long: `Makes a cluster of three nodes with init and join, as processes of this machine
-whose links run through a switch, one of them with a clock that is an hour ahead.
-While a ledger writes without pause it loads real files, kills nodes, cuts them
-off, has them count together, lets machines join and leave, and checks every
-acknowledgement. Exit code 0: every claim held. Leaves nothing behind.`,
+whose links run through a switch, one of them with a clock that is an hour ahead;
+its clients speak TLS and log in. While a ledger writes without pause it loads
+real files, kills nodes, cuts them off, has them count together, lets machines
+join and leave, and checks every acknowledgement. Exit code 0: every claim held.
+Leaves nothing behind.`,
 		Example: "  tutti demo\n  tutti demo --input ~/Documents --keep\n  tutti demo --claims network,clock --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -125,8 +126,9 @@ func (d *demoRun) run(ctx context.Context, dir string, only []string) (held bool
 	if err := d.start(ctx, dir); err != nil {
 		return false, err
 	}
-	d.ledger = startLedger(d.addrs)
+	d.ledger = startLedger(d.nodes)
 	defer func() { d.ledger.stop() }()
+	d.view.line("   All clients speak TLS, trust the authority that init made, and log in as its user.")
 	d.view.line("   A ledger now writes through random nodes without pause and keeps every receipt.")
 	claims := [...]func(context.Context) (bool, error){d.oneSystem, d.failure, d.network, d.clock, d.computation, d.growShrink}
 	held = true
@@ -154,12 +156,14 @@ func (d *demoRun) start(ctx context.Context, dir string) error {
 		return err
 	}
 	d.cluster = newLocalCluster(dir, "info", members)
-	d.addrs = d.cluster.addrs()[:demoNodes]
 	if err := d.wire(); err != nil {
 		return err
 	}
 	if err := d.found(ctx); err != nil {
 		return err
+	}
+	for i := range demoNodes {
+		d.nodes = append(d.nodes, d.cluster.at(i))
 	}
 	for i := 1; i < demoNodes; i++ {
 		if err := d.join(ctx, i, "node"); err != nil {
@@ -261,7 +265,7 @@ func (d *fleet) detach(ctx context.Context) error {
 
 // farewell says how to talk to the cluster that was kept, and how to stop it.
 func (d *demoRun) farewell() {
-	self, addr := ownName(), d.addrs[0]
+	self, at := ownName(), d.nodes[0]
 	var pids []string
 	for i, p := range d.cluster.procs {
 		if p != nil && !d.removed[i] {
@@ -269,8 +273,9 @@ func (d *demoRun) farewell() {
 		}
 	}
 	d.view.line("The cluster goes on:")
-	d.view.line("   look   %s status --addr %s", self, addr)
-	d.view.line("   talk   %s cli --addr %s   or   redis-cli -p %s", self, addr, port(addr))
+	d.view.line("   first  export TUTTI_ADDR=%s TUTTI_CACERT=%s TUTTI_SECRET=%s", at.addr, at.ca, at.secret)
+	d.view.line("   look   %s status", self)
+	d.view.line("   talk   %s cli   or   redis-cli -p %s --tls --cacert $TUTTI_CACERT --user admin --pass $(cut -d' ' -f2 $TUTTI_SECRET)", self, port(at.addr))
 	// The nodes take a moment to end, and go on writing meanwhile.
 	d.view.line("   stop   kill %s; until rm -rf %s; do sleep 1; done", strings.Join(pids, " "), d.cluster.dir)
 }

@@ -43,7 +43,7 @@ func (d *demoRun) oneSystem(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	loading := d.view.bar("loading", size)
-	d.files, err = load(ctx, d.addrs, d.root, files, loading.add)
+	d.files, err = load(ctx, d.nodes, d.root, files, loading.add)
 	loading.end()
 	if err != nil {
 		return false, err
@@ -51,20 +51,20 @@ func (d *demoRun) oneSystem(ctx context.Context) (bool, error) {
 	size = totalSize(d.files) // a file may have changed since it was listed
 	d.view.line("   %s files, %s of %s stored through random nodes in %.1f s", grouped(len(files)), mebibytes(size), d.root, time.Since(began).Seconds())
 	reading := d.view.bar("reading back", size)
-	equal, unlike, err := verify(ctx, d.addrs, d.files, func(r *fileReceipt) int {
+	equal, unlike, err := verify(ctx, d.nodes, d.files, func(r *fileReceipt) int {
 		return (r.node + 1 + rand.IntN(demoNodes-1)) % demoNodes // any but the one that took it
 	}, reading.add)
 	reading.end()
 	if err != nil {
 		return false, err
 	}
-	more, err := verifyTotals(d.addrs, d.files)
+	more, err := verifyTotals(d.nodes, d.files)
 	if err != nil {
 		return false, err
 	}
 	d.view.result(equal == len(files), "%s files read back through another node than took them: %s equal (SHA-256)", grouped(len(files)), grouped(equal))
 	total := demoNodes * incrPerNode
-	outOfTurn, err := countTogether(ctx, d.addrs, incrKey, incrPerNode)
+	outOfTurn, err := countTogether(ctx, d.nodes, incrKey, incrPerNode)
 	if err != nil {
 		return false, err
 	}
@@ -100,11 +100,16 @@ func (d *demoRun) strangers(ctx context.Context) (in []string, err error) {
 		return nil, err
 	}
 	tried := 0
-	for i, addr := range d.addrs {
-		got, n, err := tryGuest(addr)
+	for i, at := range d.nodes {
+		got, n, err := tryGuest(at)
 		if err != nil {
 			return nil, err
 		}
+		unsafe, m, err := tryWithout(at)
+		if err != nil {
+			return nil, err
+		}
+		got, n = append(got, unsafe...), n+m
 		for _, text := range got {
 			in = append(in, d.cluster.members[i].Name+" "+text)
 		}
@@ -113,14 +118,14 @@ func (d *demoRun) strangers(ctx context.Context) (in []string, err error) {
 	if _, err := d.ask(ctx, "ACL", "DELUSER", guest); err != nil {
 		return nil, err
 	}
-	d.view.result(len(in) == 0, "a stranger without certificate and a user without rights were refused by all nodes, %d of %d times", tried-len(in), tried)
+	d.view.result(len(in) == 0, "a stranger without certificate, clients without TLS or a login, and a user without rights were refused by all nodes, %d of %d times", tried-len(in), tried)
 	return in, nil
 }
 
 // tryGuest does through a node what the guest may not do, and returns what was
 // not refused, and how much was tried.
-func tryGuest(addr string) (in []string, tried int, err error) {
-	conn, err := dialRESP(addr, time.Second)
+func tryGuest(at target) (in []string, tried int, err error) {
+	conn, err := at.connect(dialTime)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -140,6 +145,30 @@ func tryGuest(addr string) (in []string, tried int, err error) {
 		tried++
 		if !strings.HasPrefix(string(v.Str), "NOPERM") {
 			in = append(in, fmt.Sprintf("answered a user without that right: %v: %s", args, v.Str))
+		}
+	}
+	return in, tried, nil
+}
+
+// tryWithout reads through a node without TLS, and without a login, and returns what
+// was not refused, and how much was tried.
+func tryWithout(at target) (in []string, tried int, err error) {
+	for _, x := range []struct {
+		at           target
+		who, refusal string
+	}{{target{addr: at.addr}, "a client without TLS", "NEEDTLS"}, {at, "a client without a login", "NOAUTH"}} {
+		conn, err := x.at.connect(dialTime)
+		if err != nil {
+			return nil, tried, err
+		}
+		v, err := conn.do(readTimeout, "GET", incrKey)
+		conn.Close()
+		if err != nil {
+			return nil, tried, err
+		}
+		tried++
+		if !strings.HasPrefix(string(v.Str), x.refusal) {
+			in = append(in, fmt.Sprintf("answered %s: %s", x.who, v.Str))
 		}
 	}
 	return in, tried, nil
@@ -217,7 +246,7 @@ func (d *demoRun) failure(ctx context.Context) (bool, error) {
 func (d *demoRun) settle(ctx context.Context) (findings, error) {
 	d.view.line("\nEVERYTHING ONCE MORE")
 	receipts := d.ledger.stop()
-	f, err := d.checkReceipts(ctx, receipts, len(d.addrs)-1)
+	f, err := d.checkReceipts(ctx, receipts, len(d.nodes)-1)
 	if err != nil {
 		return f, err
 	}
@@ -322,13 +351,13 @@ func (d *demoRun) catchUp(ctx context.Context, i int) (applied uint64, err error
 // checkReceipts compares all receipts with what the cluster holds, the files
 // once more through one node.
 func (d *demoRun) checkReceipts(ctx context.Context, receipts []receipt, through int) (findings, error) {
-	state, err := readLedger(d.addrs)
+	state, err := readLedger(d.nodes)
 	if err != nil {
 		return findings{}, err
 	}
 	f := checkLedger(receipts, state)
 	reading := d.view.bar("checking all receipts", totalSize(d.files))
-	equal, unlike, err := verify(ctx, d.addrs, d.files, func(*fileReceipt) int { return through }, reading.add)
+	equal, unlike, err := verify(ctx, d.nodes, d.files, func(*fileReceipt) int { return through }, reading.add)
 	reading.end()
 	if err != nil {
 		return f, err
@@ -336,9 +365,9 @@ func (d *demoRun) checkReceipts(ctx context.Context, receipts []receipt, through
 	f.acked += writesPerFile * len(d.files)
 	f.lost = append(f.lost, unlike...)
 	if len(d.files) > 0 { // the claim that loads them was tried
-		d.view.result(equal == len(d.files), "%s files read again through %s: %s equal", grouped(len(d.files)), d.addrs[through], grouped(equal))
+		d.view.result(equal == len(d.files), "%s files read again through %s: %s equal", grouped(len(d.files)), d.nodes[through].addr, grouped(equal))
 		total := demoNodes * incrPerNode
-		unlike, err = readEverywhere(d.addrs, incrKey, strconv.Itoa(total))
+		unlike, err = readEverywhere(d.nodes, incrKey, strconv.Itoa(total))
 		if err != nil {
 			return f, err
 		}
@@ -357,12 +386,12 @@ func (d *demoRun) checkReceipts(ctx context.Context, receipts []receipt, through
 }
 
 // readLedger reads what the ledger has written, each part through another node.
-func readLedger(addrs []string) (ledgerState, error) {
+func readLedger(nodes []target) (ledgerState, error) {
 	s := ledgerState{registers: map[string]string{}}
-	conns := newClients(addrs, readTimeout)
+	conns := newClients(nodes, readTimeout)
 	defer conns.close()
 	ask := func(args ...string) (resp.Value, error) {
-		node := rand.IntN(len(addrs))
+		node := rand.IntN(len(nodes))
 		replies, _, err := conns.call(node, args)
 		if err == nil && replies[0].IsError() {
 			err = fmt.Errorf("%s through node %d: %s", args[0], node+1, replies[0].Str)

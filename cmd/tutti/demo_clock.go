@@ -39,7 +39,7 @@ func (d *demoRun) clock(ctx context.Context) (bool, error) {
 	began := time.Now()
 	d.view.line("\n4  CLOCK")
 	record := clockClaim{Claim: "clock", Keys: clockKeys, Reads: clockReads}
-	conns := newClients(d.addrs, probeTimeout)
+	conns := newClients(d.nodes, probeTimeout)
 	defer conns.close()
 	ask := func(i int, args ...string) (resp.Value, error) {
 		replies, _, err := conns.call(i, args)

@@ -53,7 +53,7 @@ func (d *demoRun) computation(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if files, err = load(ctx, d.addrs, d.root, list, func(int64) {}); err != nil {
+		if files, err = load(ctx, d.nodes, d.root, list, func(int64) {}); err != nil {
 			return false, err
 		}
 	}
@@ -84,10 +84,10 @@ func (d *demoRun) computation(ctx context.Context) (bool, error) {
 // took them.
 func (d *demoRun) countAtHome(ctx context.Context, files []fileReceipt) (total wordCount, err error) {
 	var mu sync.Mutex // guards total
-	err = inParallel(ctx, d.addrs, len(files), func(conns *clients, i int) error {
+	err = inParallel(ctx, d.nodes, len(files), func(conns *clients, i int) error {
 		content, err := os.ReadFile(filepath.Join(d.root, filepath.FromSlash(files[i].path)))
 		if err != nil || sha256.Sum256(content) != files[i].sum { // it has changed since
-			replies, _, err := conns.call(rand.IntN(len(d.addrs)), []string{"GET", contentKey(files[i].path)})
+			replies, _, err := conns.call(rand.IntN(len(d.nodes)), []string{"GET", contentKey(files[i].path)})
 			if err := firstError(err, replies...); err != nil {
 				return err
 			}
@@ -207,8 +207,7 @@ func (c *wordCounting) count(ctx context.Context, queue string, nodes []int, hal
 		}
 	}()
 	for _, i := range nodes {
-		m := c.cluster.members[i]
-		workers = append(workers, startWordWorker(m.Name+"/"+queue, queue, m.Client))
+		workers = append(workers, startWordWorker(c.cluster.members[i].Name+"/"+queue, queue, c.cluster.at(i)))
 	}
 	if halfway != nil {
 		if _, err := c.await(ctx, string(v.Elems[len(v.Elems)/2].Str)); err != nil {

@@ -35,7 +35,7 @@ func (d *demoRun) growShrink(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	d.view.line("   a gateway joins, which holds no data: from now on a client works through it and through nothing else")
-	u := startUser(d.cluster.members[demoGateway].Client)
+	u := startUser(d.cluster.at(demoGateway))
 	problems, err := d.growAndShrink(ctx, &record)
 	u.stop()
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *demoRun) growShrink(ctx context.Context) (bool, error) {
 }
 
 func (d *demoRun) growAndShrink(ctx context.Context, record *growClaim) (problems []string, err error) {
-	if record.ReadsBefore, err = readsPerSecond(d.addrs, readTime); err != nil {
+	if record.ReadsBefore, err = readsPerSecond(d.nodes, readTime); err != nil {
 		return nil, err
 	}
 	for _, i := range []int{demoFourth, demoFifth} {
@@ -69,7 +69,7 @@ func (d *demoRun) growAndShrink(ctx context.Context, record *growClaim) (problem
 			return nil, err
 		}
 		record.JoinMs = append(record.JoinMs, milliseconds(served))
-		d.addrs = append(d.addrs, d.cluster.members[i].Client)
+		d.nodes = append(d.nodes, d.cluster.at(i))
 		d.view.line("   %s joined by token in %d ms and had copied everything after %.1f s", d.cluster.members[i].Name, milliseconds(served), time.Since(joining).Seconds())
 	}
 	unlike, err := d.sample(ctx, demoFourth, demoFifth)
@@ -77,7 +77,7 @@ func (d *demoRun) growAndShrink(ctx context.Context, record *growClaim) (problem
 		return nil, err
 	}
 	problems = append(problems, unlike...)
-	if record.ReadsAfter, err = readsPerSecond(d.addrs, readTime); err != nil {
+	if record.ReadsAfter, err = readsPerSecond(d.nodes, readTime); err != nil {
 		return nil, err
 	}
 	more, err := d.shrink(ctx, record)
@@ -94,7 +94,7 @@ func (d *demoRun) shrink(ctx context.Context, record *growClaim) (problems []str
 	draining := time.Now()
 	// Whoever asks through the node that leaves would not see the end of it.
 	own := d.cluster.members[leader].Client
-	d.addrs = slices.DeleteFunc(slices.Clone(d.addrs), func(addr string) bool { return addr == own })
+	d.nodes = slices.DeleteFunc(slices.Clone(d.nodes), func(x target) bool { return x.addr == own })
 	if _, err := d.ask(ctx, "TUTTI.MEMBER", "DRAIN", id); err != nil {
 		return nil, err
 	}
@@ -134,15 +134,15 @@ func (d *demoRun) sample(ctx context.Context, through ...int) ([]string, error) 
 	if len(d.files) == 0 {
 		return nil, nil
 	}
-	var addrs []string
+	var nodes []target
 	for _, i := range through {
-		addrs = append(addrs, d.cluster.members[i].Client)
+		nodes = append(nodes, d.cluster.at(i))
 	}
 	files := make([]fileReceipt, min(sampleSize, len(d.files)))
 	for k := range files {
 		files[k] = d.files[rand.IntN(len(d.files))]
 	}
-	equal, unlike, err := verify(ctx, addrs, files, func(*fileReceipt) int { return rand.IntN(len(addrs)) }, func(int64) {})
+	equal, unlike, err := verify(ctx, nodes, files, func(*fileReceipt) int { return rand.IntN(len(nodes)) }, func(int64) {})
 	if err != nil {
 		return nil, err
 	}

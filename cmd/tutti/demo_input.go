@@ -122,14 +122,14 @@ func extensionKey(p string) string {
 }
 
 // load stores the files through random nodes and returns a receipt for each.
-func load(ctx context.Context, addrs []string, root string, files []inputFile, progress func(bytes int64)) ([]fileReceipt, error) {
+func load(ctx context.Context, nodes []target, root string, files []inputFile, progress func(bytes int64)) ([]fileReceipt, error) {
 	receipts := make([]fileReceipt, len(files))
-	err := inParallel(ctx, addrs, len(files), func(conns *clients, i int) error {
+	err := inParallel(ctx, nodes, len(files), func(conns *clients, i int) error {
 		content, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(files[i].path)))
 		if err != nil {
 			return fmt.Errorf("read input: %w", err)
 		}
-		r := fileReceipt{path: files[i].path, size: len(content), sum: sha256.Sum256(content), node: rand.IntN(len(addrs))}
+		r := fileReceipt{path: files[i].path, size: len(content), sum: sha256.Sum256(content), node: rand.IntN(len(nodes))}
 		info, err := os.Stat(filepath.Join(root, filepath.FromSlash(r.path)))
 		if err != nil {
 			return fmt.Errorf("read input: %w", err)
@@ -166,10 +166,10 @@ func (r *fileReceipt) store(conns *clients, content []byte, info fs.FileInfo) er
 
 // verify reads every file back through the node that through chooses and
 // returns how many are equal, and what was found of others (some of them).
-func verify(ctx context.Context, addrs []string, receipts []fileReceipt, through func(r *fileReceipt) int, progress func(bytes int64)) (equal int, unlike []string, err error) {
+func verify(ctx context.Context, nodes []target, receipts []fileReceipt, through func(r *fileReceipt) int, progress func(bytes int64)) (equal int, unlike []string, err error) {
 	var count atomic.Int64
 	var mu sync.Mutex // guards unlike
-	err = inParallel(ctx, addrs, len(receipts), func(conns *clients, i int) error {
+	err = inParallel(ctx, nodes, len(receipts), func(conns *clients, i int) error {
 		r := &receipts[i]
 		node := through(r)
 		what, err := r.compare(conns, node)
@@ -218,8 +218,8 @@ func (r *fileReceipt) compare(conns *clients, node int) (string, error) {
 
 // verifyTotals counts what the set and the sorted set hold: what nobody wrote
 // shows there.
-func verifyTotals(addrs []string, receipts []fileReceipt) (unlike []string, err error) {
-	conns := newClients(addrs, loadTimeout)
+func verifyTotals(nodes []target, receipts []fileReceipt) (unlike []string, err error) {
+	conns := newClients(nodes, loadTimeout)
 	defer conns.close()
 	byExtension := map[string]int{}
 	for i := range receipts {
@@ -230,7 +230,7 @@ func verifyTotals(addrs []string, receipts []fileReceipt) (unlike []string, err 
 	for key, n := range byExtension {
 		commands, want = append(commands, []string{"SCARD", key}), append(want, n)
 	}
-	replies, _, err := conns.call(rand.IntN(len(addrs)), commands...)
+	replies, _, err := conns.call(rand.IntN(len(nodes)), commands...)
 	if err != nil {
 		return nil, err
 	}
@@ -244,14 +244,14 @@ func verifyTotals(addrs []string, receipts []fileReceipt) (unlike []string, err 
 
 // inParallel calls work for 0 to n-1, a few at a time, each worker with its own
 // connections. The first error ends it.
-func inParallel(ctx context.Context, addrs []string, n int, work func(conns *clients, i int) error) error {
+func inParallel(ctx context.Context, nodes []target, n int, work func(conns *clients, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range loadersCount {
 		wg.Go(func() {
-			conns := newClients(addrs, loadTimeout)
+			conns := newClients(nodes, loadTimeout)
 			defer conns.close()
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
@@ -271,14 +271,14 @@ func inParallel(ctx context.Context, addrs []string, n int, work func(conns *cli
 // countTogether lets every node increase one counter at the same time and
 // returns what is not as it must be: all answers different, from 1 to their
 // number, and the sum read through every node.
-func countTogether(ctx context.Context, addrs []string, key string, perNode int) (unlike []string, err error) {
-	total := perNode * len(addrs)
+func countTogether(ctx context.Context, nodes []target, key string, perNode int) (unlike []string, err error) {
+	total := perNode * len(nodes)
 	answers := make([]int64, total)
 	var wg sync.WaitGroup
-	errs := make([]error, len(addrs))
-	for n := range addrs {
+	errs := make([]error, len(nodes))
+	for n := range nodes {
 		wg.Go(func() {
-			conns := newClients(addrs, loadTimeout)
+			conns := newClients(nodes, loadTimeout)
 			defer conns.close()
 			for i := 0; i < perNode && ctx.Err() == nil && errs[n] == nil; i++ {
 				var replies []resp.Value
@@ -300,15 +300,15 @@ func countTogether(ctx context.Context, addrs []string, key string, perNode int)
 		}
 		seen[a] = true
 	}
-	more, err := readEverywhere(addrs, key, strconv.Itoa(total))
+	more, err := readEverywhere(nodes, key, strconv.Itoa(total))
 	return append(unlike, more...), err
 }
 
 // readEverywhere reads a string through every node.
-func readEverywhere(addrs []string, key, want string) (unlike []string, err error) {
-	conns := newClients(addrs, loadTimeout)
+func readEverywhere(nodes []target, key, want string) (unlike []string, err error) {
+	conns := newClients(nodes, loadTimeout)
 	defer conns.close()
-	for n := range addrs {
+	for n := range nodes {
 		replies, _, err := conns.call(n, []string{"GET", key})
 		if err != nil {
 			return nil, err

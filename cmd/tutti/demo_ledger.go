@@ -97,7 +97,7 @@ func (r *receipt) answered(v resp.Value) {
 // ledger writes through random nodes without pause and keeps a receipt of every
 // write.
 type ledger struct {
-	addrs    []string
+	nodes    []target
 	began    time.Time
 	stopping atomic.Bool
 	ackCount atomic.Int64
@@ -105,8 +105,8 @@ type ledger struct {
 	receipts [clerksCount][]receipt // of each clerk, which alone touches them until it has stopped
 }
 
-func startLedger(addrs []string) *ledger {
-	l := &ledger{addrs: addrs, began: time.Now()}
+func startLedger(nodes []target) *ledger {
+	l := &ledger{nodes: nodes, began: time.Now()}
 	l.start()
 	return l
 }
@@ -114,7 +114,7 @@ func startLedger(addrs []string) *ledger {
 // goOn returns a ledger that goes on where this one has stopped, and has its
 // receipts.
 func (l *ledger) goOn() *ledger {
-	next := &ledger{addrs: l.addrs, began: l.began, receipts: l.receipts}
+	next := &ledger{nodes: l.nodes, began: l.began, receipts: l.receipts}
 	next.start()
 	return next
 }
@@ -136,7 +136,7 @@ func (l *ledger) now() time.Duration { return time.Since(l.began) }
 
 // write is the work of one clerk.
 func (l *ledger) write(clerk int) {
-	conns := newClients(l.addrs, ledgerCallTimeout)
+	conns := newClients(l.nodes, ledgerCallTimeout)
 	defer conns.close()
 	for seq := len(l.receipts[clerk]); !l.stopping.Load(); seq++ {
 		r := receipt{clerk: clerk, seq: seq, kind: writeKind(seq % int(writeKinds))}
@@ -165,7 +165,7 @@ func (l *ledger) write(clerk int) {
 func (l *ledger) send(conns *clients, r *receipt) bool {
 	command := r.command()
 	for {
-		r.node = rand.IntN(len(l.addrs))
+		r.node = rand.IntN(len(l.nodes))
 		replies, sent, err := conns.call(r.node, command)
 		switch {
 		case err == nil:

@@ -15,6 +15,7 @@ import (
 	"tutti/internal/node"
 	"tutti/internal/proof/netfault"
 	"tutti/internal/resp"
+	"tutti/internal/trust"
 )
 
 // The machines of the demo: processes that are made by tutti init and tutti
@@ -50,7 +51,7 @@ var machineNames = [machines]string{"a", "b", "c", "gate", "d", "e"}
 type fleet struct {
 	cluster *localCluster
 	net     *netfault.Switch
-	addrs   []string // of the storage nodes; until the last claim by index of the machine
+	nodes   []target // the storage nodes; until the last claim by index of the machine
 	removed [machines]bool
 }
 
@@ -93,14 +94,13 @@ func (d *fleet) wire() error {
 	return nil
 }
 
-// found begins the cluster with the first machine, as tutti init does it. What a
-// user would add is TLS for clients; here all of them are on this machine.
+// found begins the cluster with the first machine, as tutti init does it.
 func (d *fleet) found(ctx context.Context) error {
 	m := d.cluster.members[0]
-	if err := d.cluster.launch(0, childAttr(), "init", "--name", demoName, "--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer, "--tls=false"); err != nil {
+	if err := d.cluster.launch(0, childAttr(), "init", "--name", demoName, "--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer); err != nil {
 		return err
 	}
-	if err := d.openDoor(ctx); err != nil {
+	if err := d.findDoor(ctx); err != nil {
 		return err
 	}
 	return d.serves(ctx, 0)
@@ -109,38 +109,23 @@ func (d *fleet) found(ctx context.Context) error {
 // demoName is what the cluster is called.
 const demoName = "demo"
 
-// openDoor logs in as the user whom init has made, and lets everybody on this
-// machine in without a password: the clients of the demo, and whoever looks at a
-// cluster that is kept.
-func (d *fleet) openDoor(ctx context.Context) (err error) {
+// findDoor waits until init has written what clients need: the authority that the
+// nodes' certificates are signed by, and the login of the first user.
+func (d *fleet) findDoor(ctx context.Context) (err error) {
+	door := target{ca: filepath.Join(d.cluster.dirs[0], trust.CAFile), secret: filepath.Join(d.cluster.dir, "tutti", demoName+secretEnd)}
 	for end := time.Now().Add(joinTimeout); time.Now().Before(end); {
-		var l login
-		if l, err = readSecret(filepath.Join(d.cluster.dir, "tutti", demoName+secretEnd)); err == nil {
-			err = letIn(d.addrs[0], l)
+		if _, err = readSecret(door.secret); err == nil {
+			err = door.prepare()
 		}
 		if err == nil {
+			d.cluster.door = door
 			return nil
 		}
 		if pauseErr := pause(ctx, lookEvery); pauseErr != nil {
 			return pauseErr
 		}
 	}
-	return fmt.Errorf("log in at the first node: %w; its log: %s", err, d.cluster.logs[0])
-}
-
-func letIn(addr string, l login) error {
-	conn, err := dialRESP(addr, time.Second)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	replies, err := conn.pipeline(adminTimeout, []string{"AUTH", l.user, l.password}, []string{"ACL", "SETUSER", "default", "on", "nopass", "~*", "&*", "+@all"})
-	for _, v := range replies {
-		if err == nil && v.IsError() {
-			err = errors.New(string(v.Str))
-		}
-	}
-	return err
+	return fmt.Errorf("find the login of the first node: %w; its log: %s", err, d.cluster.logs[0])
 }
 
 // join makes machine i a node, as tutti join does it, and waits until it serves.
@@ -151,7 +136,7 @@ func (d *fleet) join(ctx context.Context, i int, role string) error {
 	}
 	m := d.cluster.members[i]
 	if err := d.cluster.launch(i, childAttr(), "join", d.cluster.members[0].Peer, "--token", string(token.Str), "--role", role,
-		"--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer, "--tls=false"); err != nil {
+		"--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer); err != nil {
 		return err
 	}
 	if role == "gateway" { // which learns who leads when it is asked for something
@@ -163,7 +148,7 @@ func (d *fleet) join(ctx context.Context, i int, role string) error {
 // answers waits until machine i answers a command.
 func (d *fleet) answers(ctx context.Context, i int, within time.Duration) error {
 	for end := time.Now().Add(within); time.Now().Before(end); {
-		conn, err := dialRESP(d.cluster.members[i].Client, time.Second)
+		conn, err := d.cluster.at(i).dial(dialTime)
 		if err == nil {
 			v, askErr := conn.do(probeTimeout, "INCR", "demo:answers")
 			conn.Close()
@@ -189,8 +174,8 @@ func (d *fleet) serves(ctx context.Context, i int) error {
 // answered without an error.
 func (d *fleet) ask(ctx context.Context, args ...string) (v resp.Value, err error) {
 	for end := time.Now().Add(adminTimeout); time.Now().Before(end); {
-		for _, addr := range d.addrs {
-			conn, dialErr := dialRESP(addr, time.Second)
+		for _, at := range d.nodes {
+			conn, dialErr := at.dial(dialTime)
 			if dialErr != nil {
 				err = dialErr
 				continue
@@ -217,7 +202,7 @@ func (d *fleet) placed(ctx context.Context, voters, learners int, on ...int) (v 
 	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
 	defer cancel()
 	for {
-		if v, err = askView(target{addr: d.addrs[0]}); err == nil && v.placed(voters, learners, on) {
+		if v, err = askView(d.nodes[0]); err == nil && v.placed(voters, learners, on) {
 			return v, nil
 		}
 		if pauseErr := pause(ctx, lookEvery); pauseErr != nil {

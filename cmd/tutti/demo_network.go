@@ -35,15 +35,19 @@ func (d *demoRun) network(ctx context.Context) (bool, error) {
 	name := d.cluster.members[lost].Name
 	d.view.line("   %s, the leader, is cut off: nothing that it sends arrives, nor what is sent to it", name)
 	refused := make(chan []string, 1)
+	clients, err := d.clientsOf(lost)
+	if err != nil {
+		return false, err
+	}
 	gap, problems, err := d.cutOff(ctx, lost, "network:both", func(other string) { d.net.Cut(name, other) }, func() {
-		go func() { refused <- d.minority(lost) }()
+		go func() { refused <- minority(clients) }()
 	})
 	if err != nil {
 		return false, err
 	}
 	answered := <-refused
-	record.Refused, record.GapMs = minorityAsked-len(answered), milliseconds(gap)
-	d.view.result(len(answered) == 0, "%s refused %d of %d commands and said that they were not applied, or that this is not known; it answered none", name, record.Refused, minorityAsked)
+	record.Refused, record.GapMs = len(minorityAsked)-len(answered), milliseconds(gap)
+	d.view.result(len(answered) == 0, "%s refused %d of %d commands and said that they were not applied, or that this is not known; it answered none", name, record.Refused, len(minorityAsked))
 	d.view.line("   the others went on: longest time without an acknowledged write %d ms", record.GapMs)
 	healed := time.Now()
 	d.net.Heal()
@@ -85,7 +89,7 @@ func (d *demoRun) network(ctx context.Context) (bool, error) {
 // through these, until writes have gone on for a while. meanwhile is called once
 // the cut is there.
 func (d *demoRun) cutOff(ctx context.Context, i int, key string, cut func(other string), meanwhile func()) (gap time.Duration, problems []string, err error) {
-	others := slices.Delete(slices.Clone(d.addrs), i, i+1)
+	others := slices.Delete(slices.Clone(d.nodes), i, i+1)
 	p := startProbe(key, others...)
 	if err := pause(ctx, cutTime/2); err != nil {
 		return 0, nil, err
@@ -115,17 +119,28 @@ func (d *demoRun) cutOff(ctx context.Context, i int, key string, cut func(other 
 	return p.gap, append(problems, p.broken...), nil
 }
 
-// minorityAsked is how many commands minority sends.
-const minorityAsked = 2
+// minorityAsked are the commands that minority sends.
+var minorityAsked = [...][]string{{"GET", incrKey}, {"SET", "network:minority", "x"}}
+
+// clientsOf are clients of a node, one for each command: who logs in later, when it
+// is cut off, is not let in.
+func (d *demoRun) clientsOf(i int) (conns [len(minorityAsked)]*respConn, err error) {
+	for n := range conns {
+		if conns[n], err = d.nodes[i].dial(dialTime); err != nil {
+			return conns, err
+		}
+	}
+	return conns, nil
+}
 
 // minority reads and writes through a node that is cut off, and returns what was
 // answered though it could not be known.
-func (d *demoRun) minority(i int) (answered []string) {
-	answers := make(chan string, minorityAsked)
-	for _, args := range [minorityAsked][]string{{"GET", incrKey}, {"SET", "network:minority", "x"}} {
-		go func() { answers <- askCutOff(d.addrs[i], args) }()
+func minority(conns [len(minorityAsked)]*respConn) (answered []string) {
+	answers := make(chan string, len(conns))
+	for n, args := range minorityAsked {
+		go func() { answers <- askCutOff(conns[n], args) }()
 	}
-	for range minorityAsked {
+	for range conns {
 		if text := <-answers; text != "" {
 			answered = append(answered, text)
 		}
@@ -135,11 +150,7 @@ func (d *demoRun) minority(i int) (answered []string) {
 
 // askCutOff sends one command to a node that is cut off, and says what is wrong
 // with the answer.
-func askCutOff(addr string, args []string) string {
-	conn, err := dialRESP(addr, time.Second)
-	if err != nil {
-		return fmt.Sprintf("%s: it could not even be asked: %v", args[0], err)
-	}
+func askCutOff(conn *respConn, args []string) string {
 	defer conn.Close()
 	v, err := conn.do(probeTimeout, args...)
 	if err != nil || !v.IsError() {

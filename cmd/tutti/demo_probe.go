@@ -28,18 +28,18 @@ type probe struct {
 
 const probeTimeout = 10 * time.Second
 
-func startProbe(key string, addrs ...string) *probe {
+func startProbe(key string, nodes ...target) *probe {
 	p := &probe{key: key}
-	p.wg.Go(func() { p.run(addrs) })
+	p.wg.Go(func() { p.run(nodes) })
 	return p
 }
 
-func (p *probe) run(addrs []string) {
-	conns := newClients(addrs, probeTimeout)
+func (p *probe) run(nodes []target) {
+	conns := newClients(nodes, probeTimeout)
 	defer conns.close()
 	last, high := time.Now(), int64(0)
 	for n := 0; !p.quit.Load(); n++ {
-		replies, sent, err := conns.call(n%len(addrs), []string{"INCR", p.key})
+		replies, sent, err := conns.call(n%len(nodes), []string{"INCR", p.key})
 		switch {
 		case err != nil && !sent:
 			time.Sleep(time.Millisecond)
@@ -63,10 +63,10 @@ func (p *probe) run(addrs []string) {
 func notApplied(v resp.Value) bool { return bytes.Contains(v.Str, []byte("ot applied")) }
 
 // stop ends the probe and compares what it was told with what is there.
-func (p *probe) stop(addr string) error {
+func (p *probe) stop(at target) error {
 	p.quit.Store(true)
 	p.wg.Wait()
-	conn, err := dialRESP(addr, time.Second)
+	conn, err := at.dial(dialTime)
 	if err != nil {
 		return err
 	}
@@ -91,14 +91,14 @@ type user struct {
 	failures []string
 }
 
-func startUser(addr string) *user {
+func startUser(at target) *user {
 	u := &user{}
-	u.wg.Go(func() { u.run(addr) })
+	u.wg.Go(func() { u.run(at) })
 	return u
 }
 
-func (u *user) run(addr string) {
-	conns := newClients([]string{addr}, probeTimeout)
+func (u *user) run(at target) {
+	conns := newClients([]target{at}, probeTimeout)
 	defer conns.close()
 	for n := 1; !u.quit.Load(); n++ {
 		key, value := fmt.Sprint("user:", rand.IntN(100)), fmt.Sprint(n)
@@ -125,16 +125,16 @@ func (u *user) stop() {
 
 // readsPerSecond measures how many reads nodes answer, each asked by a few
 // clients.
-func readsPerSecond(addrs []string, d time.Duration) (int, error) {
+func readsPerSecond(nodes []target, d time.Duration) (int, error) {
 	const clientsPerNode, batch = 2, 16
 	var reads atomic.Int64
-	errs := make(chan error, len(addrs)*clientsPerNode)
+	errs := make(chan error, len(nodes)*clientsPerNode)
 	var wg sync.WaitGroup
 	began := time.Now()
-	for i := range addrs {
+	for i := range nodes {
 		for range clientsPerNode {
 			wg.Go(func() {
-				conns := newClients(addrs[i:i+1], probeTimeout)
+				conns := newClients(nodes[i:i+1], probeTimeout)
 				defer conns.close()
 				commands := make([][]string, batch)
 				for time.Since(began) < d {

@@ -101,13 +101,18 @@ func TestDemoKeeps(t *testing.T) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	})
-	addr := strings.Fields(r.line(t, "   look "))[4]
-	status := tutti(t, "", "status", "--addr", addr)
+	// What is to be exported is given to each command as flags.
+	var where []string
+	for i, x := range strings.Fields(r.line(t, "   first "))[2:] {
+		_, value, _ := strings.Cut(x, "=")
+		where = append(where, []string{"--addr", "--cacert", "--secret"}[i], value)
+	}
+	status := tutti(t, "", append([]string{"status"}, where...)...)
 	status.wants(t, 0)
 	if !strings.HasPrefix(status.out, "demo  Healthy.") {
 		t.Errorf("got %s", status.out)
 	}
-	if got := tutti(t, "", "cli", "--addr", addr, "ZCARD", filesBySize); got.out != "11\n" {
+	if got := tutti(t, "", append(append([]string{"cli"}, where...), "ZCARD", filesBySize)...); got.out != "11\n" {
 		t.Errorf("got %+v", got)
 	}
 	if got := len(nodesIn(t, dir)); got != demoNodes {

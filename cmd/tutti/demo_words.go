@@ -70,16 +70,17 @@ func inWord(b byte) bool {
 // wordWorker claims tasks at one node. With its connection it loses what it has in
 // hand, and begins anew under another name, as a process would that is started again.
 type wordWorker struct {
-	name, queue, addr string
-	done              chan struct{} // closed when it has ended
+	name, queue string
+	at          target
+	done        chan struct{} // closed when it has ended
 
 	once sync.Once
 	over chan struct{} // closed when it is to end
 	last error         // why it began anew the last time, once done is closed
 }
 
-func startWordWorker(name, queue, addr string) *wordWorker {
-	w := &wordWorker{name: name, queue: queue, addr: addr, done: make(chan struct{}), over: make(chan struct{})}
+func startWordWorker(name, queue string, at target) *wordWorker {
+	w := &wordWorker{name: name, queue: queue, at: at, done: make(chan struct{}), over: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -108,7 +109,7 @@ func (w *wordWorker) run() {
 
 // live claims and counts until it is to end, or can't.
 func (w *wordWorker) live(name string) error {
-	conn, err := dialRESP(w.addr, time.Second)
+	conn, err := w.at.dial(dialTime)
 	if err != nil {
 		return err
 	}
@@ -147,7 +148,7 @@ func (w *wordWorker) live(name string) error {
 
 // beat renews the lease of what is in hand, on a connection of its own.
 func (w *wordWorker) beat(name string, ended <-chan struct{}) error {
-	conn, err := dialRESP(w.addr, time.Second)
+	conn, err := w.at.dial(dialTime)
 	if err != nil {
 		return err
 	}

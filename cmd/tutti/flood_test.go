@@ -23,7 +23,7 @@ const (
 // victim is a client that works while others flood. It returns how long its
 // commands took.
 func victim(t *testing.T, addr, key string, lasts time.Duration) []time.Duration {
-	k := newClients([]string{addr}, floodPatience)
+	k := newClients([]target{{addr: addr}}, floodPatience)
 	defer k.close()
 	var took []time.Duration
 	pace := time.NewTicker(time.Millisecond)

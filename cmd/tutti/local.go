@@ -30,6 +30,7 @@ type localCluster struct {
 	dir     string
 	dirs    []string
 	members []node.Member
+	door    target // how the nodes are spoken to, see target.at
 	level   string
 	http    []string   // where the nodes answer HTTP; nil: nowhere
 	flags   [][]string // of each node's runs; nil: none
@@ -220,9 +221,12 @@ func led(s node.Status) bool {
 	return true
 }
 
+// at is how node i is spoken to.
+func (c *localCluster) at(i int) target { return c.door.at(c.members[i].Client) }
+
 // status asks node i for its view of the cluster.
 func (c *localCluster) status(i int) (node.Status, error) {
-	return askStatus(c.members[i].Client, time.Second, ofItself)
+	return c.at(i).status(statusTimeout, ofItself)
 }
 
 // ofItself asks a node for what it knows without asking others: no verdict.
@@ -259,15 +263,6 @@ func (t target) ask(limit time.Duration, answer any, args ...string) error {
 }
 
 var errNoTutti = errors.New("it answers, but not as a tutti node does")
-
-// addrs are the addresses for clients.
-func (c *localCluster) addrs() []string {
-	var list []string
-	for _, m := range c.members {
-		list = append(list, m.Client)
-	}
-	return list
-}
 
 // died names a node that has ended although nobody wanted it to.
 func (c *localCluster) died() error {

@@ -60,7 +60,7 @@ func (c devCluster) leader(t *testing.T, i, before int) int {
 	t.Helper()
 	var lead int
 	eventually(t, func() error {
-		k := newClients([]string{c.addr(i)}, time.Second)
+		k := newClients([]target{{addr: c.addr(i)}}, time.Second)
 		defer k.close()
 		v, _, err := k.call(0, []string{"TUTTI.STATUS"})
 		if err != nil {
@@ -81,7 +81,7 @@ func (c devCluster) leader(t *testing.T, i, before int) int {
 // until sends a command to node i until it is answered like that.
 func (c devCluster) until(t *testing.T, i int, want string, command ...string) {
 	t.Helper()
-	k := newClients([]string{c.addr(i)}, lockTries)
+	k := newClients([]target{{addr: c.addr(i)}}, lockTries)
 	defer k.close()
 	pace := time.NewTicker(5 * time.Millisecond)
 	defer pace.Stop()

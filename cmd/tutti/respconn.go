@@ -88,13 +88,16 @@ func (c *respConn) alive() bool {
 // opened when it is needed and dropped after an error: a late reply would
 // answer the next command.
 type clients struct {
-	addrs []string
+	nodes []target
 	conns []*respConn
 	limit time.Duration // of one call
 }
 
-func newClients(addrs []string, limit time.Duration) *clients {
-	return &clients{addrs: addrs, conns: make([]*respConn, len(addrs)), limit: limit}
+// dialTime is what a connection may take, TLS and the login included.
+const dialTime = 5 * time.Second
+
+func newClients(nodes []target, limit time.Duration) *clients {
+	return &clients{nodes: nodes, conns: make([]*respConn, len(nodes)), limit: limit}
 }
 
 // call sends commands to a node. If sent is false no byte of them has left.
@@ -106,7 +109,7 @@ func (c *clients) call(node int, commands ...[]string) (replies []resp.Value, se
 	}
 	if conn == nil {
 		c.conns[node] = nil
-		if conn, err = dialRESP(c.addrs[node], min(c.limit, time.Second)); err != nil {
+		if conn, err = c.nodes[node].dial(min(c.limit, dialTime)); err != nil {
 			return nil, false, err
 		}
 		c.conns[node] = conn

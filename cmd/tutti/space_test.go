@@ -128,7 +128,11 @@ func startWriters(addrs []string, n, bytes int) *writers {
 }
 
 func (w *writers) run(i int, addrs []string, bytes int) {
-	c := newClients(addrs, 20*time.Second)
+	var nodes []target
+	for _, addr := range addrs {
+		nodes = append(nodes, target{addr: addr})
+	}
+	c := newClients(nodes, 20*time.Second)
 	defer c.close()
 	random := rand.NewChaCha8([32]byte{byte(i)}) // does not compress
 	value := make([]byte, bytes)
@@ -168,7 +172,7 @@ func (w *writers) end() {
 // check reads back every write that was acknowledged, through a node.
 func (w *writers) check(t *testing.T, addr string) {
 	t.Helper()
-	c := newClients([]string{addr}, 20*time.Second)
+	c := newClients([]target{{addr: addr}}, 20*time.Second)
 	defer c.close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -193,7 +197,7 @@ func begins(t *testing.T, what string, n *atomic.Int64) {
 
 func (c devCluster) wants(t *testing.T, node int, want string, args ...string) {
 	t.Helper()
-	k := newClients([]string{c.addr(node)}, 20*time.Second)
+	k := newClients([]target{{addr: c.addr(node)}}, 20*time.Second)
 	defer k.close()
 	v, _, err := k.call(0, args)
 	if err != nil || !strings.HasPrefix(v[0].String(), want) {
@@ -257,7 +261,7 @@ func TestDeletesMakeRoom(t *testing.T) {
 	w := startWriters([]string{c.addr(0)}, 4, 32<<10)
 	begins(t, "refusals", &w.refused)
 	w.end()
-	k := newClients([]string{c.addr(0)}, 20*time.Second)
+	k := newClients([]target{{addr: c.addr(0)}}, 20*time.Second)
 	defer k.close()
 	for key := range w.keys {
 		if v, _, err := k.call(0, []string{"DEL", key}); err != nil || v[0].Int != 1 {
