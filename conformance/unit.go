@@ -21,7 +21,7 @@ import (
 
 // deniedTags leave out what an external server cannot show, and what takes
 // minutes or gigabytes.
-const deniedTags = "-slow -needs:debug -needs:repl -needs:save -needs:config-maxmemory -needs:pfdebug -large-memory"
+const deniedTags = "-slow -needs:debug -needs:repl -needs:save -needs:config-maxmemory -large-memory"
 
 // unitTimeMax bounds a unit as a whole; the suite's own --timeout ends one
 // without progress after two minutes.

@@ -14,6 +14,8 @@ import (
 var access = []struct{ commands, first, rest string }{
 	{"bitop geosearchstore sdiffstore sunionstore zdiffstore zinterstore zrangestore zunionstore", "OW update", "RO access"},
 	{"sinterstore", "RW update", "RO access"},
+	{"pfmerge", "RW access insert", "RO access"},
+	{"pfcount pfdebug", "RW access", "RW access"}, // the words of Redis, where they change the value
 	{"copy", "RO access", "OW update"},
 	{"sort", "RO access", "OW update"},
 	{"lmove blmove rpoplpush brpoplpush smove", "RW access delete", "RW insert"},

@@ -19,7 +19,7 @@ import (
 // malformedLines are commands on one key each, %s, of whatever type it has; most
 // look at all of it or change it.
 var malformedLines = []string{
-	"GET %s", "SET %s v", "APPEND %s x", "STRLEN %s", "SETRANGE %s 3 x", "INCR %s", "GETDEL %s", "BITCOUNT %s", "SETBIT %s 7 1",
+	"GET %s", "SET %s v", "APPEND %s x", "STRLEN %s", "SETRANGE %s 3 x", "INCR %s", "GETDEL %s", "BITCOUNT %s", "PFADD %s a", "PFCOUNT %s", "PFMERGE %s", "SETBIT %s 7 1",
 	"HGETALL %s", "HSET %s m1 v new v", "HDEL %s m1 m2 m3", "HLEN %s", "HRANDFIELD %s -5", "HRANDFIELD %s 5 WITHVALUES", "HSCAN %s 0", "HINCRBY %s m1 1", "HGET %s m1",
 	"SMEMBERS %s", "SADD %s m1 new", "SREM %s m1 m2", "SPOP %s 3", "SPOP %s", "SRANDMEMBER %s 99", "SRANDMEMBER %s -5", "SUNIONSTORE %s:2 %s", "SMOVE %s %s:2 m1", "SSCAN %s 0", "SISMEMBER %s m1",
 	"LRANGE %s 0 -1", "LRANGE %s -5 -2", "LPUSH %s a b", "RPUSH %s a b", "LPOP %s 3", "RPOP %s 50", "LINDEX %s 17", "LSET %s 20 x", "LINSERT %s BEFORE m3 x", "LREM %s 0 m3", "LTRIM %s 5 9",
