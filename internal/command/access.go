@@ -17,7 +17,7 @@ var access = []struct{ commands, first, rest string }{
 	{"pfmerge", "RW access insert", "RO access"},
 	{"pfcount pfdebug", "RW access", "RW access"}, // the words of Redis, where they change the value
 	{"copy", "RO access", "OW update"},
-	{"sort", "RO access", "OW update"},
+	{"sort georadius georadiusbymember", "RO access", "OW update"},
 	{"lmove blmove rpoplpush brpoplpush smove", "RW access delete", "RW insert"},
 	{"rename", "RW access delete", "OW update"},
 	{"renamenx", "RW access delete", "OW insert"},

@@ -77,6 +77,11 @@ func (c *Ctx) addMembers(opt zaddOptions, at int) {
 		}
 		scores = append(scores, score)
 	}
+	addScores(c, opt, scores, at+1, 2)
+}
+
+// addScores gives scores to the members that are every step-th argument from at on.
+func addScores(c *Ctx, opt zaddOptions, scores []float64, at, step int) {
 	o, ok := c.create(c.Args[1], keyspace.TypeZSet)
 	if !ok {
 		return
@@ -84,7 +89,7 @@ func (c *Ctx) addMembers(opt zaddOptions, at int) {
 	added, moved, taken := 0, 0, 0
 	var score float64
 	for i, given := range scores {
-		member := c.Args[at+2*i+1]
+		member := c.Args[at+step*i]
 		old, exists := o.Score(member)
 		if score, ok = opt.score(given, old, exists); math.IsNaN(score) {
 			c.Error("ERR resulting score is not a number (NaN)")
