@@ -103,7 +103,7 @@ func FuzzSketch(f *testing.F) {
 		var r Registers
 		merged := r.Merge(sketch)
 		_, densed := ToDense(sketch)
-		if counted != merged || merged != densed {
+		if !errors.Is(counted, merged) || !errors.Is(densed, merged) {
 			t.Fatalf("count: %v, merge: %v, to dense: %v", counted, merged, densed)
 		}
 		Runs(sketch)
