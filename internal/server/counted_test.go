@@ -66,8 +66,7 @@ func TestExpiredKeysAreCounted(t *testing.T) {
 	for infoField(t, c, "stats", "expired_keys") != "3" { // the sweep takes a while, or for ever: then the test ends by its time
 		c.Text("GET", "stays")
 	}
-	if n := c.Text("DBSIZE"); n != "(integer) 1" {
-		t.Error(n, "keys are left")
+	for c.Text("DBSIZE") != "(integer) 1" { // it may lag behind
 	}
 	c.Text("CONFIG", "RESETSTAT")
 	if n := infoField(t, c, "stats", "expired_keys"); n != "0" {
