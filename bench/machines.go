@@ -37,6 +37,15 @@ type scaleFigure struct {
 	WriteP99Ms float64 `json:"write_p99_ms"`
 	Errors     int     `json:"errors"`
 	FirstError string  `json:"first_error,omitempty"`
+	// Reading and Writing is what each node did of that.
+	Reading []nodeFigure `json:"reading"`
+	Writing []nodeFigure `json:"writing"`
+}
+
+// nodeFigure is what one node of several answered, and took.
+type nodeFigure struct {
+	OpsPerS float64 `json:"ops_per_s"`
+	Cores   float64 `json:"cores"`
 }
 
 // joinFigure is one join, from the start of tutti join.
@@ -185,6 +194,9 @@ func (r *machinesReport) scaling(ctx context.Context, l *lab, o machinesOptions)
 			r.Scaling = append(r.Scaling, f)
 			fmt.Printf("round %d  %d nodes of %.2f cores: %7.0f reads/s, p99 %6.1f ms; %7.0f writes/s, p99 %6.1f ms; %d errors %s\n",
 				round, n, f.Cores, f.ReadsPerS, f.ReadP99Ms, f.WritesPerS, f.WriteP99Ms, f.Errors, f.FirstError)
+			for i := range n {
+				fmt.Printf("         m%d: %6.0f reads/s with %.2f cores, %6.0f writes/s with %.2f\n", i+1, f.Reading[i].OpsPerS, f.Reading[i].Cores, f.Writing[i].OpsPerS, f.Writing[i].Cores)
+			}
 		}
 	}
 	return nil
@@ -214,15 +226,15 @@ func scaled(ctx context.Context, l *lab, o machinesOptions, n int) (f scaleFigur
 	f.Nodes, f.Cores = n, o.share
 	j := job{conns: o.clients, pipeline: 1, keys: o.keys, warmup: o.measure() / 4, measure: o.measure()}
 	for _, j.write = range []bool{false, true} {
-		t, err := g.perNode(ctx, n, j)
+		t, each, err := g.perNode(ctx, n, j)
 		if err != nil {
 			return f, err
 		}
 		ops, p99 := float64(t.ops)/t.elapsed.Seconds(), ms(t.latency.quantile(0.99))
 		if j.write {
-			f.WritesPerS, f.WriteP99Ms = ops, p99
+			f.WritesPerS, f.WriteP99Ms, f.Writing = ops, p99, each
 		} else {
-			f.ReadsPerS, f.ReadP99Ms = ops, p99
+			f.ReadsPerS, f.ReadP99Ms, f.Reading = ops, p99, each
 		}
 		if f.Errors += t.errors; t.first != nil {
 			f.FirstError = t.first.Error()

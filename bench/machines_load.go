@@ -281,28 +281,35 @@ func (g *grown) oneLoop(ctx context.Context, client, at int, j job, begin, end t
 }
 
 // perNode runs a job at each of the first nodes at once, with clients of its own, as
-// clients of machines of their own would be, and adds up.
-func (g *grown) perNode(ctx context.Context, nodes int, j job) (*tally, error) {
-	tallies, errs := make([]*tally, nodes), make([]error, nodes)
+// clients of machines of their own would be, and adds up; each says what share of it
+// a node has answered, and how much of a core it took.
+func (g *grown) perNode(ctx context.Context, nodes int, j job) (total *tally, each []nodeFigure, err error) {
+	tallies, errs, cores := make([]*tally, nodes), make([]error, 2*nodes), make([]time.Duration, nodes)
 	var wg sync.WaitGroup
 	for i := range nodes {
 		wg.Go(func() {
-			nothing := window{begin: func() {}, end: func() {}}
-			tallies[i], errs[i] = runRESP(ctx, []string{g.nodes[i].addr}, j, false, nothing)
+			take := func(sign time.Duration) func() {
+				return func() {
+					used, err := cpuTime([]int{g.nodes[i].proc.pid()})
+					cores[i], errs[nodes+i] = cores[i]+sign*used, errors.Join(errs[nodes+i], err)
+				}
+			}
+			tallies[i], errs[i] = runRESP(ctx, []string{g.nodes[i].addr}, j, false, window{begin: take(-1), end: take(1)})
 		})
 	}
 	wg.Wait()
-	total := &tally{elapsed: j.measure}
+	if err := errors.Join(errs...); err != nil {
+		return nil, nil, err
+	}
+	total = &tally{elapsed: j.measure}
 	for i, t := range tallies {
-		if errs[i] != nil {
-			return nil, fmt.Errorf("%s: %w", g.nodes[i].name, errs[i])
-		}
 		// Each by its own time: the last replies may be late.
 		total.ops += int(float64(t.ops) * j.measure.Seconds() / t.elapsed.Seconds())
 		total.latency.merge(&t.latency)
 		if t.errors > 0 {
 			total.fail(t.errors, t.first)
 		}
+		each = append(each, nodeFigure{OpsPerS: float64(t.ops) / t.elapsed.Seconds(), Cores: cores[i].Seconds() / t.elapsed.Seconds()})
 	}
-	return total, nil
+	return total, each, nil
 }

@@ -11,26 +11,33 @@ import (
 
 // cpuShares hold processes to shares of a core, each in a control group of its
 // own: the kernel stops the threads of a group that has used up its quota until the
-// next period begins. Nodes on one machine then have what machines of their own
-// would have, and more nodes are more processor. It takes root and the cpu
-// controller of cgroup version 1.
+// next period begins, and lets them run before all others until then, whatever else the
+// machine does. Nodes on one machine then have what machines of their own
+// would have, and more nodes are more processor. This process, the clients, comes as
+// early and has no quota. It takes root and the cpu controller of cgroup version 1.
 type cpuShares struct {
 	groups []string
+	own    string // this process's group; empty: it has none of its own
 }
 
 const (
-	cpuGroups = "/sys/fs/cgroup/cpu"
-	cpuPeriod = "cpu.cfs_period_us"
-	cpuQuota  = "cpu.cfs_quota_us"
+	cpuGroups  = "/sys/fs/cgroup/cpu"
+	cpuPeriod  = "cpu.cfs_period_us"
+	cpuQuota   = "cpu.cfs_quota_us"
+	cpuWeight  = "cpu.shares"
+	groupProcs = "cgroup.procs"
 	// sharePeriod is short, so that who has to wait for the next one does not wait
 	// long: latencies would tell of nothing else.
 	sharePeriod = 10 * time.Millisecond
 	// shareMin is the least that the kernel takes, of a period.
 	shareMin = 0.1
+	// shareWeight is how much a group weighs, while it has quota left, beside one
+	// that has nothing said of it, which weighs 1,024.
+	shareWeight = 100 * 1024
 )
 
 // shareMethod says in the result how processes are held.
-const shareMethod = "cpu.cfs_quota_us of cgroup version 1, periods of 10 ms"
+const shareMethod = "cpu.cfs_quota_us of cgroup version 1, periods of 10 ms, before all other processes"
 
 // newCPUShares fails with the reason if this machine can't have them.
 func newCPUShares() (*cpuShares, error) {
@@ -43,36 +50,59 @@ func newCPUShares() (*cpuShares, error) {
 			return nil, fmt.Errorf("shares of a core take the cpu controller of cgroup version 1: %w", err)
 		}
 	}
-	return &cpuShares{}, nil
+	s := &cpuShares{}
+	if err := s.ahead(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// group makes a control group.
+func (s *cpuShares) group(name string) (string, error) {
+	group := filepath.Join(cpuGroups, fmt.Sprintf("tutti-bench-%d-%s", os.Getpid(), name))
+	if err := os.Mkdir(group, 0o755); err != nil {
+		return "", err
+	}
+	s.groups = append(s.groups, group)
+	return group, write(group, cpuWeight, shareWeight)
+}
+
+// ahead has this process come before others.
+func (s *cpuShares) ahead() (err error) {
+	if s.own, err = s.group("clients"); err != nil {
+		return err
+	}
+	return write(s.own, groupProcs, int64(os.Getpid()))
 }
 
 // hold gives process pid, with all its threads, so much of a core.
 func (s *cpuShares) hold(pid int, cores float64) error {
-	group := filepath.Join(cpuGroups, fmt.Sprintf("tutti-bench-%d-%d", os.Getpid(), pid))
-	if err := os.Mkdir(group, 0o755); err != nil {
+	group, err := s.group(strconv.Itoa(pid))
+	if err != nil {
 		return err
 	}
-	s.groups = append(s.groups, group)
 	period := sharePeriod.Microseconds()
-	for _, x := range []struct {
-		file  string
-		value int64
-	}{{cpuPeriod, period}, {cpuQuota, int64(float64(period) * cores)}, {"cgroup.procs", int64(pid)}} {
-		if err := os.WriteFile(filepath.Join(group, x.file), []byte(strconv.FormatInt(x.value, 10)), 0o644); err != nil {
-			return fmt.Errorf("hold process %d to %.2f cores: %w", pid, cores, err)
-		}
+	if err := errors.Join(write(group, cpuPeriod, period), write(group, cpuQuota, int64(float64(period)*cores)), write(group, groupProcs, int64(pid))); err != nil {
+		return fmt.Errorf("hold process %d to %.2f cores: %w", pid, cores, err)
 	}
 	return nil
 }
 
-// close removes the groups. The processes must have ended.
+func write(group, file string, value int64) error {
+	return os.WriteFile(filepath.Join(group, file), []byte(strconv.FormatInt(value, 10)), 0o644)
+}
+
+// close removes the groups. The processes that are held must have ended.
 func (s *cpuShares) close() error {
 	var errs []error
+	if s.own != "" {
+		errs = append(errs, write(cpuGroups, groupProcs, int64(os.Getpid())))
+	}
 	for _, g := range s.groups {
 		if err := os.Remove(g); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}
-	s.groups = nil
+	s.groups, s.own = nil, ""
 	return errors.Join(errs...)
 }
