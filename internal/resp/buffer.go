@@ -75,6 +75,9 @@ func (r *Reader) newChunk(need int) []byte {
 		r.spare[n-1], r.spare = nil, r.spare[:n-1]
 		return chunk
 	}
+	if r.buf == nil && r.pool == nil && need <= chunkFirstLen {
+		return make([]byte, chunkFirstLen)
+	}
 	return r.pool.chunk()
 }
 
@@ -123,6 +126,10 @@ func (r *Reader) reserve(n int) {
 	// Commands returned earlier keep the old slab, so only the arguments of the
 	// one being cut move.
 	building := r.slab[r.first:]
-	size := max(slabLenMin, min(2*cap(r.slab), slabLenMax), 2*len(building), len(building)+n)
+	least := slabLenMin
+	if cap(r.slab) == 0 && r.pool == nil {
+		least = slabFirstLen
+	}
+	size := max(least, min(2*cap(r.slab), slabLenMax), 2*len(building), len(building)+n)
 	r.slab, r.first = append(r.pool.slab(size), building...), 0
 }

@@ -15,11 +15,13 @@ const (
 	commandLenDefaultMax = 1 << 30
 
 	chunkLen       = 16 << 10     // one read buffer
+	chunkFirstLen  = 1 << 10      // the first one of a Reader that has memory of its own: many get little
 	bulkInChunkMax = chunkLen / 2 // longer bulks get memory of their own
 	bulkStepMin    = 64 << 10     // first piece of such a bulk, then it doubles
 	readLenMin     = 512          // never call Read with less room, unless less is missing
 	spareChunksMax = 3            // kept for reuse by one Reader
 	slabLenMin     = 64           // headers of arguments, in slices
+	slabFirstLen   = 8            // of the first slab, likewise
 	slabLenMax     = 1 << 10      // a longer slab is not kept after Release
 	emptyReadsMax  = 100          // reads of nothing before io.ErrNoProgress
 )

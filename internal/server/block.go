@@ -71,6 +71,7 @@ func (c *conn) block(cmd *command.Command, args [][]byte, patience time.Duration
 		own[i] = append([]byte{}, a...)
 	}
 	p := []pending{{cmd: cmd, args: own, db: c.session.db, block: b}}
+	c.in.rest(c.lanes.anyUnsure())
 	c.settle(&p[0]) // before anybody sees that it waits: what he does then comes behind that
 	c.begins(b)
 	c.lanes.waitAnywhere(p)

@@ -100,6 +100,12 @@ func (t *patrol) close() {
 // to be gone only after the wait.
 const aheadMax = 64 << 10
 
+// How much it reads at once: at first, and from a client that has sent more.
+const (
+	lookoutMin = 128
+	lookoutMax = 4 << 10
+)
+
 // lookout reads on behalf of a reader that has no time.
 type lookout struct {
 	nc       net.Conn
@@ -121,11 +127,16 @@ func (l *lookout) begin() {
 
 func (l *lookout) read() {
 	defer close(l.done)
-	var b [4 << 10]byte
+	// Most send nothing while they wait, and thousands may: none has much memory
+	// for what may come.
+	b := make([]byte, lookoutMin)
 	for len(l.buf) < aheadMax {
-		n, err := l.nc.Read(b[:])
+		n, err := l.nc.Read(b)
 		l.received.Add(int64(n))
 		l.buf = append(l.buf, b[:n]...)
+		if n == len(b) {
+			b = make([]byte, lookoutMax)
+		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded): // from end, or from a node that drains
 			return

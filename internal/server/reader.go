@@ -74,6 +74,13 @@ func (r *reader) release(referred bool) {
 	r.held.release()
 }
 
+// rest is release before a wait that may be long: what memory there is beside
+// what has arrived of later commands is given up.
+func (r *reader) rest(referred bool) {
+	r.release(referred)
+	r.rd.Rest()
+}
+
 // Read reads from the client, with a deadline while a command is incomplete.
 func (r *reader) Read(p []byte) (int, error) {
 	if n := r.ahead.take(p); n > 0 {
