@@ -128,3 +128,51 @@ func TestLostClaimComesBack(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// holding is a connection on which the first answer with a mark in it comes late.
+type holding struct {
+	net.Conn
+	mark       string
+	once       *sync.Once
+	held, free chan struct{} // closed when it is held, and to let it come
+}
+
+func (h *holding) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	if bytes.Contains(b[:n], []byte(h.mark)) {
+		h.once.Do(func() {
+			close(h.held)
+			<-h.free
+		})
+	}
+	return n, err
+}
+
+// While the answer to a claim travels, a worker that claims ahead gets what is added
+// meanwhile.
+func TestClaimsAheadOverlap(t *testing.T) {
+	t.Parallel()
+	cluster := tuttitest.Start(t)
+	c := cluster.Client(1)
+	var once sync.Once
+	held, free := make(chan struct{}), make(chan struct{})
+	through := redis.NewClient(&redis.Options{Addr: cluster.Addr(0), Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return &holding{conn, "to be held", &once, held, free}, err
+	}})
+	defer through.Close()
+	quick := tutti.NewTask("quick", func(context.Context, string) (int, error) { return 1, nil })
+	startWork(t, through, tutti.WorkConfig{Concurrency: 2, Ahead: 2}, quick)
+	late := must[tutti.Job[int]](t)(quick.Add(t.Context(), c, "to be held", tutti.Options{}))
+	within(t, held)
+	other := must[tutti.Job[int]](t)(quick.Add(t.Context(), c, "another", tutti.Options{}))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := other.Wait(ctx); err != nil {
+		t.Error(err)
+	}
+	close(free)
+	if _, err := late.Wait(ctx); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,6 +1,7 @@
 package tutti
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -47,7 +48,7 @@ const (
 	nameMax       = 64 // of the part before the random one
 	pauseMin      = 50 * time.Millisecond
 	pauseMax      = 2 * time.Second
-	connsOfWorker = 4 // for claims, signs of life, finishes, and one to spare
+	connsOfWorker = 3 + roundsAhead // for claims, signs of life, finishes, and one to spare
 )
 
 func (cfg *WorkConfig) validate() error {
@@ -154,8 +155,8 @@ func ownClient(c *redis.Client, lease time.Duration) *redis.Client {
 	return redis.NewClient(&o)
 }
 
-// worker is one call of Work. Its claims are made by the goroutine of the caller; each
-// handler has its own, and so have the signs of life and the finishes.
+// worker is one call of Work. Each round of claims has a goroutine, each handler, the
+// signs of life, and the finishes.
 type worker struct {
 	cfg      WorkConfig
 	client   *redis.Client
@@ -176,7 +177,7 @@ func (w *worker) work(ctx context.Context) error {
 	silent := make(chan struct{})
 	beats.Go(func() { w.beats(silent) })
 	finishes.Go(w.finishes)
-	err := w.claims(ctx)
+	err := w.claim(ctx)
 	if w.cfg.Drain > 0 {
 		over := time.AfterFunc(w.cfg.Drain, func() { w.cancel(ErrStopped) })
 		defer over.Stop()
@@ -189,8 +190,37 @@ func (w *worker) work(ctx context.Context) error {
 	return err
 }
 
-// claims claims tasks and starts their handlers until ctx is done.
-func (w *worker) claims(ctx context.Context) error {
+// roundsAhead is how many claims of a worker that claims ahead are under way: while the
+// answer of one travels, what is added meanwhile finds the other one waiting.
+const roundsAhead = 2
+
+func (w *worker) rounds() int {
+	if w.cfg.Ahead > 0 {
+		return roundsAhead
+	}
+	return 1
+}
+
+// claim claims tasks until ctx is done, or a claim is refused. Each round claims by a
+// name of its own: that of a lost claim is given up, and the others go on.
+func (w *worker) claim(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var rounds sync.WaitGroup
+	errs := make([]error, w.rounds())
+	for i := range errs {
+		rounds.Go(func() {
+			if errs[i] = w.round(ctx); errs[i] != nil {
+				stop()
+			}
+		})
+	}
+	rounds.Wait()
+	return cmp.Or(errs...)
+}
+
+// round claims tasks and starts their handlers until ctx is done.
+func (w *worker) round(ctx context.Context) error {
 	var h *holder
 	var pause time.Duration
 	for {
@@ -204,7 +234,7 @@ func (w *worker) claims(ctx context.Context) error {
 		if h = w.current(h); h == nil {
 			h = w.newHolder()
 		}
-		got, err := w.claim(context.WithoutCancel(ctx), h, n)
+		got, err := w.ask(context.WithoutCancel(ctx), h, n)
 		w.give(n - got)
 		switch {
 		case err == nil:
@@ -220,7 +250,7 @@ func (w *worker) claims(ctx context.Context) error {
 	}
 }
 
-// take takes a slot, and as many more as are free; 0: ctx is done.
+// take takes a slot, and more of those that are free, its round's share; 0: ctx is done.
 func (w *worker) take(ctx context.Context) (n int) {
 	if ctx.Err() != nil {
 		return 0
@@ -230,7 +260,8 @@ func (w *worker) take(ctx context.Context) (n int) {
 	case <-ctx.Done():
 		return 0
 	}
-	for n = 1; n < addedMax; n++ {
+	most := min(addedMax, (cap(w.slots)+w.rounds()-1)/w.rounds())
+	for n = 1; n < most; n++ {
 		select {
 		case w.slots <- struct{}{}:
 		default:
@@ -246,8 +277,8 @@ func (w *worker) give(n int) {
 	}
 }
 
-// claim asks for up to n tasks, waits a moment for them, and starts what it gets.
-func (w *worker) claim(ctx context.Context, h *holder, n int) (got int, err error) {
+// ask asks for up to n tasks, waits a moment for them, and starts what it gets.
+func (w *worker) ask(ctx context.Context, h *holder, n int) (got int, err error) {
 	sent := time.Now()
 	args := []any{"TASK.CLAIM", h.name, "COUNT", n, "BLOCK", milliseconds(min(waitRound, w.cfg.Lease/3)), "LEASE", milliseconds(w.cfg.Lease), "FROM"}
 	for _, q := range w.queues {
