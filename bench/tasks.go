@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -66,10 +67,14 @@ func (c taskCase) applies(system string) bool { return c.batch == 1 || system !=
 
 // tasksReport is what is kept of a run.
 type tasksReport struct {
-	Machine  machine  `json:"machine"`
-	Rounds   int      `json:"rounds"`
-	Samples  []sample `json:"samples"`
-	Failures []string `json:"failures,omitempty"`
+	Machine machine  `json:"machine"`
+	Rounds  int      `json:"rounds"`
+	Samples []sample `json:"samples"`
+	// Waiting is of very many tasks that wait, in the last round.
+	Waiting  *waitingReport `json:"waiting,omitempty"`
+	Failures []string       `json:"failures,omitempty"`
+
+	cases []taskCase
 }
 
 func tasksMain(ctx context.Context, args []string) error {
@@ -77,19 +82,30 @@ func tasksMain(ctx context.Context, args []string) error {
 	peers := flags.String("peers", "tutti,nats,asynq", "`systems` to run, comma separated")
 	seconds := flags.Float64("seconds", 5, "measured `seconds` per case, after a warm-up of a fifth of it")
 	rounds := flags.Int("rounds", 3, "how often each system runs, in turn")
+	only := flags.String("only", "idle,single,batch", "`cases` to run, comma separated; waiting is one more, of tutti only")
+	waiting := flags.Int("waiting", 1_000_000, "`tasks` that wait in the case waiting")
 	if err := o.parseKnown(flags, args, peers, func(name string) bool { return taskStarters[name] != nil }, "tutti, nats, asynq"); err != nil {
 		return err
 	}
 	if *seconds <= 0 || *rounds < 1 {
 		return fmt.Errorf("%w: --seconds or --rounds is not positive", errUsage)
 	}
+	cases, err := parseTaskCases(*only)
+	if err != nil {
+		return err
+	}
 	l, missing, err := prepare(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	r := &tasksReport{Machine: l.machine, Rounds: *rounds}
-	for round := 1; round <= *rounds; round++ {
+	r := &tasksReport{Machine: l.machine, Rounds: *rounds, cases: cases}
+	if slices.Contains(strings.Split(*only, ","), waitingCase) {
+		if err := r.runWaiting(ctx, l, *waiting, time.Duration(*seconds*float64(time.Second))); err != nil {
+			return err
+		}
+	}
+	for round := 1; round <= *rounds && len(cases) > 0; round++ {
 		for i := range o.peers {
 			name := o.peers[(i+round-1)%len(o.peers)]
 			if err := r.run(ctx, l, name, round, time.Duration(*seconds*float64(time.Second))); err != nil {
@@ -101,7 +117,10 @@ func tasksMain(ctx context.Context, args []string) error {
 			}
 		}
 	}
-	r.print(os.Stdout, o.peers)
+	if len(cases) > 0 {
+		r.print(os.Stdout, o.peers)
+	}
+	missed := r.Waiting != nil && !r.Waiting.print(os.Stdout)
 	path, err := writeJSON(o.jsonPath, "tasks", r.Machine.Date, r)
 	if err != nil {
 		return err
@@ -110,7 +129,38 @@ func tasksMain(ctx context.Context, args []string) error {
 	if len(r.Failures) > 0 {
 		return fmt.Errorf("%d rounds ended early", len(r.Failures))
 	}
+	if missed {
+		return errors.New("waiting tasks cost more than they may")
+	}
 	return missingError(missing)
+}
+
+// waitingCase is run by itself, once.
+const waitingCase = "waiting"
+
+// parseTaskCases finds the cases that are run in turn.
+func parseTaskCases(only string) (cases []taskCase, err error) {
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(taskCases(), func(c taskCase) bool { return c.name == name })
+		switch {
+		case i >= 0:
+			cases = append(cases, taskCases()[i])
+		case name != waitingCase:
+			return nil, fmt.Errorf("%w: unknown case %q in --only (known: idle, single, batch, waiting)", errUsage, name)
+		}
+	}
+	return cases, nil
+}
+
+// runWaiting runs the case of very many tasks that wait, on a cluster of its own.
+func (r *tasksReport) runWaiting(ctx context.Context, l *lab, waiting int, measure time.Duration) error {
+	t, err := startTuttiTasks(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer t.stop()
+	r.Waiting, err = measureWaiting(ctx, t, waiting, measure)
+	return err
 }
 
 // run starts one system, runs all cases and stops it.
@@ -120,7 +170,7 @@ func (r *tasksReport) run(ctx context.Context, l *lab, name string, round int, m
 		return err
 	}
 	defer q.stop()
-	for _, c := range taskCases() {
+	for _, c := range r.cases {
 		if !c.applies(name) {
 			continue
 		}
@@ -293,22 +343,12 @@ func (f *flow) count(ctx context.Context, q taskQueue, measure time.Duration) (s
 // each.
 func (r *tasksReport) print(w io.Writer, peers []string) {
 	median := func(system, c string, of func(sample) float64) float64 {
-		var all []float64
-		for _, s := range r.Samples {
-			if s.System == system && s.Case == c {
-				all = append(all, of(s))
-			}
-		}
-		if len(all) == 0 {
-			return 0
-		}
-		slices.Sort(all)
-		return all[len(all)/2]
+		return medianOf(slices.DeleteFunc(slices.Clone(r.Samples), func(s sample) bool { return s.System != system || s.Case != c }), of)
 	}
 	rate, p50 := func(s sample) float64 { return s.OpsPerSec }, func(s sample) float64 { return s.P50Ms }
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "\nmedians of %d rounds\t%s\n", r.Rounds, strings.Join(peers, "\t"))
-	for _, c := range taskCases() {
+	for _, c := range r.cases {
 		fmt.Fprintf(t, "%s, tasks/s", c.name)
 		for _, p := range peers {
 			fmt.Fprint(t, "\t", figureOr("%.0f", median(p, c.name, rate)))
@@ -334,6 +374,19 @@ func (r *tasksReport) print(w io.Writer, peers []string) {
 	if ours, theirs := median("tutti", "idle", p50), median("nats", "idle", p50); ours > 0 && theirs > 0 {
 		fmt.Fprintf(w, "idle: add to handler %.2f ms, NATS JetStream's %.2f; the goal is no more: %s\n", ours, theirs, pick(ours <= theirs, "reached", "missed"))
 	}
+}
+
+// medianOf returns the median of a figure; 0: there are no samples.
+func medianOf(samples []sample, of func(sample) float64) float64 {
+	var all []float64
+	for _, s := range samples {
+		all = append(all, of(s))
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // figureOr formats a figure that was measured.

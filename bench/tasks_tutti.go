@@ -16,7 +16,8 @@ import (
 type tuttiTasks struct {
 	*tuttiCluster
 	clients []*redis.Client
-	queue   int // the cases have a queue each
+	queue   int    // the cases have a queue each
+	only    string // is worked off instead, if it is not ""
 }
 
 func startTuttiTasks(ctx context.Context, l *lab) (*tuttiTasks, error) {
@@ -32,7 +33,11 @@ func startTuttiTasks(ctx context.Context, l *lab) (*tuttiTasks, error) {
 }
 
 func (t *tuttiTasks) task(ran func(payload []byte)) *tutti.Task[[]byte, []byte] {
-	return tutti.NewTask(fmt.Sprint("bench-", t.queue), func(_ context.Context, payload []byte) ([]byte, error) {
+	name := t.only
+	if name == "" {
+		name = fmt.Sprint("bench-", t.queue)
+	}
+	return tutti.NewTask(name, func(_ context.Context, payload []byte) ([]byte, error) {
 		ran(payload)
 		return nil, nil
 	})
