@@ -13,6 +13,7 @@ import (
 // cluster and are worked off in turn, under the load of the case "batch".
 
 const (
+	waitingQueue     = "bench-waiting"
 	waitingRounds    = 3
 	waitingGrowthMiB = 64.0 // of a node, at most
 	waitingRate      = 0.8  // of an empty queue's, at least
@@ -34,41 +35,71 @@ type waitingReport struct {
 func measureWaiting(ctx context.Context, t *tuttiTasks, waiting int, measure time.Duration) (*waitingReport, error) {
 	c := taskCase{name: "waiting", producers: taskBatchers, batch: taskBatch}
 	r := &waitingReport{Waiting: waiting}
-	const full = "bench-waiting"
-	if err := t.clients[0].Do(ctx, "TASK.QUEUE", full, "MAXLEN", 2*waiting+taskBacklog+fillers*fillBatch).Err(); err != nil {
+	if err := t.clients[0].Do(ctx, "TASK.QUEUE", waitingQueue, "MAXLEN", 2*waiting+taskBacklog+fillers*fillBatch).Err(); err != nil {
 		return nil, err
 	}
-	// What is filled by any load, as caches are, is to be full before.
-	for range waitingRounds {
-		if _, err := measureTasks(ctx, t, c, measure); err != nil {
-			return nil, err
-		}
+	// Caches and memtables have fixed sizes. They are to be full before: what is compared
+	// is the memory with a tenth of the tasks.
+	few := *r
+	if err := few.turn(ctx, t, c, waiting/10, measure); err != nil {
+		return nil, err
 	}
 	var err error
 	if r.BeforeMiB, err = peaks(t.pids()); err != nil {
 		return nil, err
 	}
 	for range waitingRounds {
-		began := time.Now()
-		if err := t.fill(ctx, full, waiting); err != nil {
-			return nil, fmt.Errorf("fill: %w", err)
+		if err := r.turn(ctx, t, c, waiting, measure); err != nil {
+			return nil, err
 		}
-		r.FillSec += time.Since(began).Seconds()
-		for _, of := range []struct {
-			queue string
-			to    *[]sample
-		}{{"", &r.Empty}, {full, &r.Full}} {
-			t.only = of.queue
-			s, err := measureTasks(ctx, t, c, measure)
-			if err != nil {
-				return nil, err
-			}
-			*of.to = append(*of.to, s)
-		}
-		t.only = ""
 	}
 	r.AfterMiB, err = peaks(t.pids())
 	return r, err
+}
+
+// turn fills the one queue and measures both.
+func (r *waitingReport) turn(ctx context.Context, t *tuttiTasks, c taskCase, waiting int, measure time.Duration) error {
+	began := time.Now()
+	if err := t.fill(ctx, waitingQueue, waiting); err != nil {
+		return fmt.Errorf("fill: %w", err)
+	}
+	r.FillSec += time.Since(began).Seconds()
+	for _, of := range []struct {
+		queue string
+		to    *[]sample
+	}{{"", &r.Empty}, {waitingQueue, &r.Full}} {
+		if err := rest(ctx, t.pids()); err != nil {
+			return err
+		}
+		t.only = of.queue
+		s, err := measureTasks(ctx, t, c, measure)
+		t.only = ""
+		if err != nil {
+			return err
+		}
+		*of.to = append(*of.to, s)
+	}
+	return nil
+}
+
+// rest waits until the nodes have done what a load has left them to do: compactions
+// go on for a while.
+func rest(ctx context.Context, pids []int) error {
+	const idle, longest = 100 * time.Millisecond, 2 * time.Minute // CPU in a second
+	for end := time.Now().Add(longest); time.Now().Before(end); {
+		before, err := cpuTime(pids)
+		if err != nil {
+			return err
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+		after, err := cpuTime(pids)
+		if err != nil || after-before < idle {
+			return err
+		}
+	}
+	return nil
 }
 
 // peaks are the most memory that each process had resident.
