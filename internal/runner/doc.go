@@ -1,7 +1,9 @@
 // Package runner runs commands on a node, as tasks of the cluster.
 //
 //	record.go    what the tasks hold: a command, a place, and what came of a command
-//	execute.go   one command as a process: its folder, its limits, its end
+//	execute.go   one command as a process: its limits, its end
+//	desk.go      the folder it works in
+//	limit_*.go   gives a process its limits from outside, where the system allows it
 //	output.go    what a process has written, up to a bound
 //	place.go     a place at a run: claims its commands, runs them, records what came of them
 //	runner.go    the node's places

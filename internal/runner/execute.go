@@ -29,7 +29,7 @@ const (
 )
 
 // limits sets what a command may have, and becomes the command: its words are
-// arguments here, nothing looks into them. A limit that is lower already stays.
+// arguments here, nothing looks into them.
 var limits = fmt.Sprintf(`ulimit -c 0; ulimit -n %d 2>/dev/null; ulimit -v %d 2>/dev/null; exec "$@"`, FilesMax, AddressMax>>10)
 
 // process is a command to be run.
@@ -37,6 +37,7 @@ type process struct {
 	Command
 	run, task string // whose it is
 	node      string
+	desk      *desk
 }
 
 // start runs the command until it ends, in a folder of its own. It kills it, with
@@ -50,25 +51,27 @@ func (p process) start(ctx context.Context) Result {
 }
 
 func (p process) carryOut(ctx context.Context, r *Result) {
-	if !strings.Contains(p.Argv[0], "/") {
-		if _, err := exec.LookPath(p.Argv[0]); err != nil {
+	program := p.Argv[0]
+	if !strings.Contains(program, "/") {
+		var err error
+		if program, err = exec.LookPath(program); err != nil {
 			r.Exit, r.Why = exitNotFound, fmt.Sprintf("%.200s can't be found on node %s", p.Argv[0], p.node)
 			return
 		}
 	}
-	folder, err := os.MkdirTemp("", "tutti-run-")
+	folder, err := p.desk.take()
 	if err != nil {
 		r.Exit, r.Why = exitNotRun, err.Error()
 		return
 	}
-	defer os.RemoveAll(folder)
+	defer p.desk.clear()
 	stdout, stderr := &output{max: StdoutMax}, &output{max: StderrMax}
 	timed, cancel := ctx, context.CancelFunc(func() {})
 	if p.TimeoutMS > 0 {
 		timed, cancel = context.WithTimeout(ctx, time.Duration(p.TimeoutMS)*time.Millisecond)
 	}
 	defer cancel()
-	err = p.execute(timed, folder, stdout, stderr)
+	err = p.execute(timed, program, folder, stdout, stderr)
 	r.Stdout, r.CutOut, r.Stderr, r.CutErr = stdout.kept, stdout.cut, stderr.kept, stderr.cut
 	exit, exited := errors.AsType[*exec.ExitError](err)
 	switch {
@@ -87,18 +90,29 @@ func (p process) carryOut(ctx context.Context, r *Result) {
 	}
 }
 
-func (p process) execute(ctx context.Context, folder string, stdout, stderr *output) error {
-	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", limits, "sh"}, p.Argv...)...)
-	cmd.Dir, cmd.Env = folder, p.environment(folder)
-	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.SysProcAttr = groupAttr()
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = outputWait
-	err := cmd.Run()
-	if cmd.Process != nil {
-		// What it has left behind in its group ends with it.
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+func (p process) execute(ctx context.Context, program, folder string, stdout, stderr *output) error {
+	build := func(program string, argv ...string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, program)
+		cmd.Args = argv
+		cmd.Dir, cmd.Env = folder, p.environment(folder)
+		cmd.Stdout, cmd.Stderr = stdout, stderr
+		cmd.SysProcAttr = groupAttr()
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+		cmd.WaitDelay = outputWait
+		return cmd
 	}
+	cmd := build(program, p.Argv...)
+	if err := startLimited(cmd); err != nil {
+		// A shell costs half as much again as a short command. It starts what isn't
+		// started so, a script without a first line for instance, or says what is wrong.
+		cmd = build("/bin/sh", append([]string{"/bin/sh", "-c", limits, "sh"}, p.Argv...)...)
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+	}
+	err := cmd.Wait()
+	// What it has left behind in its group ends with it.
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	return err
 }
 

@@ -15,7 +15,7 @@ import (
 
 // sh is a command that a shell executes.
 func sh(script string) process {
-	return process{Command: Command{Number: 7, Argv: []string{"/bin/sh", "-c", script}}, run: "run-x", task: "{0}run-x:1", node: "ada"}
+	return process{Command: Command{Number: 7, Argv: []string{"/bin/sh", "-c", script}}, run: "run-x", task: "{0}run-x:1", node: "ada", desk: new(desk)}
 }
 
 func TestProcess(t *testing.T) {
@@ -46,7 +46,8 @@ func TestProcess(t *testing.T) {
 // a folder of its own that is gone afterwards, and has limits.
 func TestProcessIsAlone(t *testing.T) {
 	t.Setenv("SECRET", "treasure")
-	r := sh(`pwd; ls -A | wc -l; ulimit -c; ulimit -n; ulimit -v; env | sort`).start(t.Context())
+	p := sh(`pwd; ls -A | wc -l; ulimit -c; ulimit -n; ulimit -v; env | sort`)
+	r := p.start(t.Context())
 	lines := strings.Split(strings.TrimSpace(string(r.Stdout)), "\n")
 	if r.Failed() || len(lines) < 6 {
 		t.Fatalf("%+v", r)
@@ -63,8 +64,47 @@ func TestProcessIsAlone(t *testing.T) {
 	if strings.Contains(string(r.Stdout), "treasure") {
 		t.Error("it sees the node's environment")
 	}
+	p.desk.close()
 	if _, err := os.Stat(folder); !os.IsNotExist(err) {
 		t.Errorf("its folder: %v", err)
+	}
+}
+
+// A folder is the next command's only if it is as it was made.
+func TestFolderIsEmpty(t *testing.T) {
+	t.Parallel()
+	d := new(desk)
+	defer d.close()
+	last := ""
+	for _, step := range []struct {
+		script string
+		same   bool // as the one before
+	}{{"true", false}, {"echo x >x", true}, {"echo y >y", false}, {"chmod 777 .", false}, {"ls; mkdir z", false}, {`cd ..; rm -r "$HOME"`, false}, {"ls", false}, {"ls", true}} {
+		p := sh(`pwd; ` + step.script)
+		p.desk = d
+		r := p.start(t.Context())
+		if folder := string(r.Stdout); r.Failed() || strings.Count(folder, "\n") != 1 || (folder == last) != step.same {
+			t.Errorf("%s: %q after %q, %v: %s", step.script, folder, last, r, r.Stderr)
+		}
+		last = string(r.Stdout)
+	}
+	d.close()
+	if _, err := os.Stat(strings.TrimSpace(last)); !os.IsNotExist(err) {
+		t.Errorf("its folder: %v", err)
+	}
+}
+
+// A script without a first line is one of the shell's, as it is for a shell.
+func TestScriptWithoutFirstLine(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(name, []byte("echo $1; ulimit -n\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := sh("")
+	p.Argv = []string{name, "a b"}
+	if r := p.start(t.Context()); r.Failed() || string(r.Stdout) != "a b\n1024\n" {
+		t.Errorf("%+v", r)
 	}
 }
 

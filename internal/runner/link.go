@@ -74,28 +74,52 @@ func (e *replyError) passing() bool {
 	return false
 }
 
+// errorOf is the error that an answer is; nil: it is none.
+func errorOf(v resp.Value) error {
+	if v.IsError() {
+		return &replyError{string(v.Str)}
+	}
+	return nil
+}
+
 // do sends a command and waits for the answer.
 func (l *link) do(args ...string) (resp.Value, error) {
-	conn, err := l.open()
+	replies, err := l.doAll(args)
+	if err == nil {
+		err = errorOf(replies[0])
+	}
 	if err != nil {
 		return resp.Value{}, err
 	}
-	l.out = resp.AppendCommandStrings(l.out[:0], args...)
+	return replies[0], nil
+}
+
+// doAll sends commands at once and waits for all answers. An error is one of the
+// connection: nobody knows which of them were executed.
+func (l *link) doAll(commands ...[]string) ([]resp.Value, error) {
+	conn, err := l.open()
+	if err != nil {
+		return nil, err
+	}
+	l.out = l.out[:0]
+	for _, args := range commands {
+		l.out = resp.AppendCommandStrings(l.out, args...)
+	}
 	if cap(l.out) > linkKeep {
 		defer func() { l.out = nil }()
 	}
-	var v resp.Value
-	if _, err = conn.Write(l.out); err == nil {
-		v, err = resp.ReadValue(l.in)
+	replies := make([]resp.Value, len(commands))
+	_, err = conn.Write(l.out)
+	for i := range replies {
+		if err == nil {
+			replies[i], err = resp.ReadValue(l.in)
+		}
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		l.drop()
-		return resp.Value{}, err
-	case v.IsError():
-		return resp.Value{}, &replyError{string(v.Str)}
+		return nil, err
 	}
-	return v, nil
+	return replies, nil
 }
 
 // linkKeep is the size of a buffer that is kept.

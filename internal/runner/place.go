@@ -42,7 +42,7 @@ type place struct {
 	size   int       // of the next claim
 	done   []finish
 	bytes  int  // of the results in done
-	ended  bool // the ticket is no longer this node's
+	desk   desk // of the commands
 }
 
 // finish is a command that has ended, and was not recorded yet.
@@ -60,6 +60,7 @@ var errLost = errors.New("the cluster could not be reached for as long as the le
 func (p *place) work() {
 	p.link = p.r.newLink()
 	defer p.r.endLink(p.link)
+	defer p.desk.close()
 	p.heard, p.since = time.Now(), time.Now()
 	if err := p.run(); err != nil && p.r.killing.Err() == nil {
 		p.r.cfg.Logger.Warn("a place was lost: others go on with its commands after the lease", slog.String("run", p.Run), slog.Any("error", err))
@@ -72,13 +73,15 @@ func (p *place) run() error {
 	}
 	for wait := time.Duration(0); ; {
 		if p.leaving() {
-			return p.replace(p.Orphan)
+			return p.giveUp()
 		}
-		tasks, err := claim(p.link, p.worker, p.size, wait, p.r.cfg.Lease, p.Run)
+		if gone, err := p.yield(); gone || err != nil {
+			return err
+		}
+		tasks, err := p.next(wait)
 		if err != nil {
-			return err // what was claimed is not known here: the worker must not live on
+			return err
 		}
-		p.heard = time.Now()
 		if len(tasks) == 0 {
 			over, err := p.over()
 			if over || err != nil {
@@ -88,10 +91,48 @@ func (p *place) run() error {
 			continue
 		}
 		wait = 0
-		if err := p.runAll(tasks); err != nil || p.ended {
+		if err := p.runAll(tasks); err != nil {
 			return err
 		}
 	}
+}
+
+// next records what has ended and claims what is to be run next, by one message: so
+// both are one entry of the log, and one journey.
+func (p *place) next(wait time.Duration) ([]task, error) {
+	claim := claimOf(p.worker, p.size, wait, p.r.cfg.Lease, p.Run)
+	done, err := p.recordFailed()
+	if err != nil {
+		return nil, err
+	}
+	if done == nil {
+		v, err := p.link.do(claim...)
+		return p.claimed(v, err)
+	}
+	replies, err := p.link.doAll(done, claim)
+	if err != nil {
+		// What was claimed is not known here: the worker must not live on. But what it
+		// has done is recorded.
+		_, again := p.insist(done...)
+		return nil, errors.Join(err, again)
+	}
+	list, err := p.claimed(replies[1], errorOf(replies[1]))
+	if refused := errorOf(replies[0]); refused != nil {
+		if _, again := p.insist(done...); again != nil {
+			return nil, errors.Join(err, again)
+		}
+	}
+	return list, err
+}
+
+// claimed takes the answer to a claim. After an error what was claimed is not known
+// here: the worker must not live on.
+func (p *place) claimed(v resp.Value, err error) ([]task, error) {
+	if err != nil {
+		return nil, err
+	}
+	p.heard = time.Now()
+	return tasksOf(v)
 }
 
 // leaving reports whether the node is to take no more commands.
@@ -117,7 +158,7 @@ func (p *place) over() (bool, error) {
 		_, err := p.insist("TASK.DONE", p.ticket.id, p.ticket.token)
 		return true, err
 	}
-	return p.yield()
+	return false, nil
 }
 
 // yield gives the place to the end of the line if others have waited for a runner
@@ -131,8 +172,16 @@ func (p *place) yield() (bool, error) {
 	if err != nil || field(v, "ready") == 0 {
 		return false, err
 	}
-	p.ended = true
-	return true, p.replace(p.Orphan)
+	return true, p.giveUp()
+}
+
+// giveUp records what has ended, and leaves the place to another. Who can't record is
+// lost, and silent.
+func (p *place) giveUp() error {
+	if err := p.record(); err != nil {
+		return err
+	}
+	return p.replace(p.Orphan)
 }
 
 // replace puts another place in the stead of this one. If the node is lost in
@@ -146,9 +195,11 @@ func (p *place) replace(orphan bool) error {
 	return err
 }
 
-// runAll runs commands one after the other, and records what came of them.
+// runAll runs commands one after the other. What came of the last ones is to be recorded
+// with the next claim.
 func (p *place) runAll(tasks []task) error {
 	began, ran, again := time.Now(), 0, false
+	recorded := began
 	for len(tasks) > 0 {
 		t := tasks[0]
 		tasks = tasks[1:]
@@ -162,10 +213,11 @@ func (p *place) runAll(tasks []task) error {
 			return err
 		}
 		ran++
-		if p.bytes > recordBytes || time.Since(began) > recordTime {
+		if len(tasks) > 0 && (p.bytes > recordBytes || time.Since(recorded) > recordTime) {
 			if err := p.record(); err != nil {
 				return err
 			}
+			recorded = time.Now()
 		}
 	}
 	each := time.Since(began) / time.Duration(max(ran, 1))
@@ -173,11 +225,7 @@ func (p *place) runAll(tasks []task) error {
 	if again {
 		p.size = 1 // one of them may have ended a node: the others must not be lost with it again
 	}
-	if err := p.record(); err != nil {
-		return err
-	}
-	_, err := p.yield()
-	return err
+	return nil
 }
 
 func (p *place) note(f finish) {
@@ -195,7 +243,7 @@ func (p *place) runOne(t task, behind []task) ([]task, error) {
 	ctx, kill := context.WithCancel(p.r.killing)
 	defer kill()
 	ended := make(chan Result, 1)
-	go func() { ended <- process{c, p.Run, t.id, p.r.cfg.Node}.start(ctx) }()
+	go func() { ended <- process{c, p.Run, t.id, p.r.cfg.Node, &p.desk}.start(ctx) }()
 	beat := time.NewTicker(p.r.cfg.Lease / 3)
 	defer beat.Stop()
 	slow := time.NewTimer(patience)
@@ -262,9 +310,18 @@ func (p *place) beat(running string) (stop bool, err error) {
 
 // record records all that has ended.
 func (p *place) record() error {
+	done, err := p.recordFailed()
+	if err == nil && done != nil {
+		_, err = p.insist(done...)
+	}
+	return err
+}
+
+// recordFailed records what has failed and gives back what was not run. It returns the
+// command that records the others, nil if there are none.
+func (p *place) recordFailed() (done []string, err error) {
 	list := p.done
 	p.done, p.bytes = nil, 0
-	args := []string{"TASK.DONE"}
 	for _, f := range list {
 		var err error
 		switch {
@@ -273,17 +330,16 @@ func (p *place) record() error {
 		case f.why != "":
 			_, err = p.insist("TASK.FAIL", f.id, f.token, f.why, "RESULT", string(f.result))
 		default:
-			args = append(args, f.id, f.token, string(f.result))
+			if done == nil {
+				done = []string{"TASK.DONE"}
+			}
+			done = append(done, f.id, f.token, string(f.result))
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if len(args) == 1 {
-		return nil
-	}
-	_, err := p.insist(args...)
-	return err
+	return done, nil
 }
 
 // insist asks again while the cluster does not answer, for as long as the lease. Only

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"tutti/internal/resp"
 )
 
 // LeaseDefault is for how long a node may be silent before its commands are run
@@ -252,15 +254,25 @@ type task struct {
 }
 
 // claim claims up to n tasks of a queue, and waits so long for the first.
-func claim(l *link, worker string, n int, wait, lease time.Duration, queue string) (list []task, err error) {
+func claim(l *link, worker string, n int, wait, lease time.Duration, queue string) ([]task, error) {
+	v, err := l.do(claimOf(worker, n, wait, lease, queue)...)
+	if err != nil {
+		return nil, err
+	}
+	return tasksOf(v)
+}
+
+// claimOf is the command that does that.
+func claimOf(worker string, n int, wait, lease time.Duration, queue string) []string {
 	args := []string{"TASK.CLAIM", worker, "COUNT", strconv.Itoa(n), "LEASE", strconv.FormatInt(lease.Milliseconds(), 10)}
 	if wait > 0 {
 		args = append(args, "BLOCK", strconv.FormatInt(wait.Milliseconds(), 10))
 	}
-	v, err := l.do(append(args, "FROM", queue)...)
-	if err != nil {
-		return nil, err
-	}
+	return append(args, "FROM", queue)
+}
+
+// tasksOf reads its answer.
+func tasksOf(v resp.Value) (list []task, err error) {
 	for _, e := range v.Elems {
 		if len(e.Elems) != 5 {
 			return nil, fmt.Errorf("a claim is answered with %d fields", len(e.Elems))
