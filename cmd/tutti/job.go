@@ -157,7 +157,7 @@ func jobCancelCommand() *cobra.Command {
 			if _, err := askJob(s, args[0]); err != nil {
 				return err
 			}
-			n, err := cancelJob(s, args[0])
+			n, err := cancelJob(s, args[0], true)
 			if err == nil {
 				fmt.Printf("%d commands of %s were cancelled\n", n, args[0])
 			}
@@ -168,10 +168,14 @@ func jobCancelCommand() *cobra.Command {
 	return c
 }
 
-// cancelJob cancels what has not ended, a page at a time: first what waits, so that
-// nothing of it begins meanwhile.
-func cancelJob(s *session, id string) (n int64, err error) {
-	for _, state := range []string{"ready", "scheduled", "running"} {
+// cancelJob cancels what has not ended, or only what does not run, a page at a time:
+// first what waits, so that nothing of it begins meanwhile.
+func cancelJob(s *session, id string, running bool) (n int64, err error) {
+	states := []string{"ready", "scheduled"}
+	if running {
+		states = append(states, "running")
+	}
+	for _, state := range states {
 		ids := []string{"TASK.CANCEL"}
 		limits := taskListLimits{state: state, count: runArgsMax}
 		if err := listTasks(s, id, limits, func(v taskView) error { ids = append(ids, v.ID); return nil }); err != nil {

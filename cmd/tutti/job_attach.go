@@ -34,6 +34,9 @@ func onNodes(id string) error {
 }
 
 func attach(t target, o outputOptions, id string) error {
+	if _, err := parseHalt(o.halt); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	s := newSession(t, true)
@@ -56,7 +59,7 @@ func attach(t target, o outputOptions, id string) error {
 	if j.Unended > 0 && j.Running == 0 {
 		fmt.Fprintf(os.Stderr, "job %s: %d commands wait for a node; if that lasts: tutti job resume %s\n", id, j.Unended, id)
 	}
-	return follow(ctx, t, o, f, id, ids)
+	return follow(ctx, s, o, f, id, ids)
 }
 
 // jobTasks lists the commands of a job that are in a state, or all, in the order in

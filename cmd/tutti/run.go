@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -34,23 +35,32 @@ const (
 // batchOptions are how commands are run.
 type batchOptions struct {
 	target
+	inputOptions
 	outputOptions
+	fileOptions
 	here    bool // by this machine, not by the nodes
 	runners int  // 0: as many as there are
 	shell   bool
 	retries int
 	timeout time.Duration
+	tag     bool
+	dryRun  bool
 }
 
 // outputOptions are what is made of the output of commands.
 type outputOptions struct {
 	keep   bool // the order
 	joblog string
+	halt   string
+	eta    bool
+	tags   []string // what lines of a command begin with, by number from 0; nil: nothing
 }
 
 func (o *outputOptions) flags(c *cobra.Command) {
 	c.Flags().BoolVarP(&o.keep, "keep-order", "k", false, "print output in the order of the arguments")
 	c.Flags().StringVar(&o.joblog, "joblog", "", "write a line for each command that ended to `FILE`, as GNU parallel does")
+	c.Flags().StringVar(&o.halt, "halt", "", "end early: now or soon, then fail=N, success=N or done=N; N may be N%")
+	c.Flags().BoolVar(&o.eta, "eta", false, "say on the terminal how far it is, and when it ends")
 }
 
 func runCommand() *cobra.Command {
@@ -59,26 +69,39 @@ func runCommand() *cobra.Command {
 		Use:   "run [FLAG...] [--] COMMAND [ARG...] [::: ARGUMENT...]",
 		Short: "Run a command for each argument, on all machines, as tasks that the cluster keeps",
 		Long: `Runs a command for each argument behind ":::", or each line of stdin, on nodes that allow it (tutti start --allow-exec).
-{} is the argument, {.} without its extension, {/} its last element, {//} its folder, {#} the number. Ctrl-C leaves the
-nodes at work: tutti job. Exit codes: 0, 1 to 100 so many failed, 101 more, 120 and more: not run.`,
+In COMMAND: {} {.} {/} {//} {/.} {#} {1} {2.}, as in GNU parallel. Arguments: several ":::", ":::+", ":::: FILE", -a FILE,
+-0, --colsep REGEXP, -n N. Files up to 8 MiB: --in '{}' --out '{.}.txt'. Also -k, --tag, --eta, --dry-run, --joblog FILE,
+--halt now,fail=1 (soon; success=N, done=N, N%). Ctrl-C leaves the nodes at work: tutti job. Exit codes: 0, 1 to 100
+so many failed, 101 more, 120 and more: not run. docs/TASKS.md says what differs from GNU parallel.`,
 		Example: "  tutti run -- sh -c 'sleep {}; hostname' ::: 1 2 3\n  tutti run --here -j 4 -- gzip -k {} ::: *.log",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if c.Flags().Changed("jobs") && o.runners < 1 {
 				o.runners = -1 // is refused
 			}
+			if (c.Flags().Changed("max-args") || c.Flags().Changed("max-replace-args")) && o.each < 1 {
+				o.each = -1
+			}
 			err := o.run(args, os.Stdin)
 			return ofRun(err)
 		},
 	}
 	targetFlags(c, &o.target)
+	o.inputOptions.flags(c)
 	o.outputOptions.flags(c)
+	o.fileOptions.flags(c)
 	c.Flags().BoolVar(&o.here, "here", false, "run them on this machine, which need not be a node")
 	c.Flags().IntVarP(&o.runners, "jobs", "j", 0, "run so many at once, on all machines together (default: as many as they allow; with --here: one for each core)")
 	c.Flags().BoolVar(&o.shell, "shell", false, "give the command to sh, with arguments quoted for it")
 	c.Flags().IntVar(&o.retries, "retry", 0, "run one that fails so many times again")
 	c.Flags().DurationVar(&o.timeout, "timeout", 0, "kill one, with what it has started, after such a time")
+	c.Flags().BoolVar(&o.tag, "tag", false, "begin each line of output with the arguments")
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the commands, run none")
 	c.Flags().SetInterspersed(false) // what follows the command belongs to it
+	// The text above tells of these: a line for each would not fit a screen.
+	for _, name := range []string{"arg-file", "null", "colsep", "max-args", "max-replace-args", "keep-order", "joblog", "halt", "eta", "in", "out", "tag", "dry-run"} {
+		_ = c.Flags().MarkHidden(name)
+	}
 	return c
 }
 
@@ -92,14 +115,28 @@ func ofRun(err error) error {
 
 // run adds the tasks and has them run.
 func (o batchOptions) run(args []string, stdin io.Reader) error {
-	if o.runners < 0 || o.runners > runnersMax || o.retries < 0 || o.timeout < 0 {
-		return usageError("--jobs must be from 1 to 1000, --retry and --timeout not negative", "tutti run")
+	if o.runners < 0 || o.runners > runnersMax || o.retries < 0 || o.timeout < 0 || o.each < 0 {
+		return usageError("--jobs must be from 1 to 1000, -n at least 1, --retry and --timeout not negative", "tutti run")
 	}
-	words, list, err := argumentsOf(args, stdin)
+	if _, err := parseHalt(o.halt); err != nil {
+		return err
+	}
+	words, rows, err := o.rows(args, stdin)
 	if err != nil {
 		return err
 	}
-	jobs := o.jobsOf(newTemplate(words, o.shell), list)
+	jobs := o.jobsOf(newTemplate(words, o.shell), rows)
+	if err := o.checkFiles(jobs, rows); err != nil {
+		return err
+	}
+	if o.dryRun {
+		return dryRun(os.Stdout, jobs, o.shell)
+	}
+	if o.tag {
+		for _, row := range rows {
+			o.tags = append(o.tags, strings.Join(row, " "))
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	s := newSession(o.target, true)
@@ -149,45 +186,45 @@ func notAllAdded(err error, added int, queue string) error {
 	return err
 }
 
-// argumentsOf tells the command from its arguments.
-func argumentsOf(args []string, stdin io.Reader) (words, list []string, err error) {
-	at := slices.Index(args, ":::")
-	if at >= 0 {
-		words, list = args[:at], args[at+1:]
-	} else {
-		words = args
-		lines := bufio.NewScanner(stdin)
-		lines.Buffer(nil, runLineLenMax)
-		for lines.Scan() && len(list) <= runArgsMax {
-			list = append(list, lines.Text())
-		}
-		if err := lines.Err(); err != nil {
-			return nil, nil, failed(fmt.Errorf("read arguments: %w", err), "")
-		}
-	}
-	switch {
-	case len(words) == 0:
-		return nil, nil, usageError("no command before \":::\"", "tutti run")
-	case len(list) > runArgsMax:
-		return nil, nil, usageError(fmt.Sprintf("more than %d arguments", runArgsMax), "tutti run")
-	}
-	return words, list, nil
-}
-
 // job is one command of a run.
 type job struct {
 	runner.Command
 	payload string // of its task
 }
 
-func (o batchOptions) jobsOf(t template, list []string) []job {
-	jobs := make([]job, len(list))
-	for i, arg := range list {
-		c := runner.Command{Number: i + 1, Argv: t.argv(arg, i+1), TimeoutMS: o.timeout.Milliseconds()}
+func (o batchOptions) jobsOf(t template, rows [][]string) []job {
+	jobs := make([]job, len(rows))
+	for i, row := range rows {
+		c := runner.Command{Number: i + 1, Argv: t.argv(row, i+1), TimeoutMS: o.timeout.Milliseconds()}
 		jobs[i] = job{c, string(c.Encode())}
 	}
 	return jobs
 }
+
+// dryRun prints what would be run, as one would type it.
+func dryRun(to io.Writer, jobs []job, shell bool) error {
+	out := bufio.NewWriter(to)
+	for _, j := range jobs {
+		words := slices.Clone(j.Argv)
+		if shell {
+			words = words[2:]
+		} else {
+			for i, w := range words {
+				if w == "" || strings.Trim(w, plainLetters) != "" {
+					words[i] = quoteForShell(w)
+				}
+			}
+		}
+		fmt.Fprintln(out, strings.Join(words, " "))
+	}
+	if err := out.Flush(); err != nil {
+		return failed(err, "")
+	}
+	return nil
+}
+
+// plainLetters mean nothing to a shell.
+const plainLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-"
 
 // runKeep is how long results are kept, in milliseconds: as long as those of commands
 // that failed.

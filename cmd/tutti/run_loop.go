@@ -46,6 +46,9 @@ type hereRunner struct {
 	ended   chan ending                   // as many as can run fit
 	order   outputOrder
 	final   int // commands that have ended for good, as this run has recorded
+
+	tally    tally
+	progress *progress
 }
 
 func newRunner(o batchOptions, s *session, queue string, jobs []job) (*hereRunner, error) {
@@ -64,6 +67,10 @@ func newRunner(o batchOptions, s *session, queue string, jobs []job) (*hereRunne
 		return nil, failed(err, "")
 	}
 	r.order = newOutputOrder(o.keep)
+	if r.tally.halt, err = parseHalt(o.halt); err != nil {
+		return nil, err
+	}
+	r.tally.all, r.progress = len(jobs), newProgress(o.eta, len(jobs))
 	return r, nil
 }
 
@@ -87,6 +94,7 @@ func (r *hereRunner) run(ctx context.Context, stop func()) error {
 		<-r.ended
 	}
 	<-gone
+	r.progress.clear()
 	err = errors.Join(err, r.order.flush(), r.log.close())
 	e, ok := errors.AsType[*exitError](err)
 	switch {
@@ -98,6 +106,9 @@ func (r *hereRunner) run(ctx context.Context, stop func()) error {
 		return &exitError{code: exitInterrupted, what: fmt.Sprintf("interrupted: %d of %d commands have not ended", len(r.jobs)-r.final, len(r.jobs)),
 			safe: "what ended is recorded, what did not is in the queue", do: "tutti job show " + r.queue + "   or   tutti job cancel " + r.queue}
 	}
+	if r.tally.halted {
+		return r.tally.verdict(r.queue)
+	}
 	return r.verdict()
 }
 
@@ -108,7 +119,7 @@ func (r *hereRunner) loop(ctx context.Context, stop func(), kill context.Context
 	asked, more, interrupted := false, true, ctx.Done()
 	for {
 		free, left := r.o.runners-len(r.running), len(r.jobs)-r.final-len(r.running)
-		more = more && r.final < len(r.jobs)
+		more = more && r.final < len(r.jobs) && !r.tally.halted
 		switch {
 		case more && !asked && free > 0 && left > 0:
 			want <- min(free, left, runClaimMax)
@@ -120,6 +131,7 @@ func (r *hereRunner) loop(ctx context.Context, stop func(), kill context.Context
 		case <-interrupted:
 			more, interrupted = false, nil
 			stop()
+			r.progress.clear()
 			fmt.Fprintf(os.Stderr, "waits for %d commands that run; Ctrl-C again kills them\n", len(r.running))
 		case c := <-got:
 			asked = false
@@ -180,6 +192,12 @@ func (r *hereRunner) take(kill context.Context, c claims) (over bool, err error)
 		return false, c.err
 	}
 	for _, t := range c.tasks {
+		if r.tally.halted { // since it was asked for
+			if _, err := insist(r.s, "TASK.CANCEL", t.id); err != nil {
+				return false, err
+			}
+			continue
+		}
 		n := r.numbers[t.payload]
 		if n == 0 {
 			fmt.Fprintf(os.Stderr, "task %s is none of this run: not run\n", t.id)
@@ -285,11 +303,37 @@ func (r *hereRunner) fail(out ending) error {
 // print takes the output of a command that has ended for good.
 func (r *hereRunner) print(out ending) error {
 	r.final++
+	r.progress.clear()
 	line := logLine{number: out.number, host: r.host, began: out.began, took: out.took, exit: out.exit, signal: int(out.signal), argv: out.argv}
 	if info, err := os.Stat(out.output("out")); err == nil {
 		line.received = info.Size()
 	}
-	return errors.Join(r.log.add(line), r.order.add(out.number, out.copyOutput))
+	output := out.copyOutput
+	if r.o.tags != nil {
+		output = tagged(r.o.tags[out.number-1], output)
+	}
+	if err := errors.Join(r.log.add(line), r.order.add(out.number, output)); err != nil {
+		return err
+	}
+	if r.tally.add(out.number, out.why != "", out.exit, int(out.signal)) {
+		return r.halt()
+	}
+	r.progress.show(r.final, r.tally.bad)
+	return nil
+}
+
+// halt has no more commands begin, and kills those that run if that is wanted.
+func (r *hereRunner) halt() error {
+	fmt.Fprint(os.Stderr, r.tally.says(r.queue))
+	if _, err := cancelJob(r.s, r.queue, r.tally.halt.now); err != nil {
+		return err
+	}
+	if r.tally.halt.now {
+		for _, cancel := range r.running {
+			cancel()
+		}
+	}
+	return nil
 }
 
 // beat renews the leases, and kills what need not go on.

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"tutti/internal/resp"
 	"tutti/internal/runner"
 )
 
@@ -51,6 +50,9 @@ func (o batchOptions) runOnNodes(ctx context.Context, s *session, jobs []job) er
 		return err
 	}
 	queue := runner.Prefix + rand.Text()[:10]
+	if err := bringFiles(s, queue, jobs); err != nil {
+		return err
+	}
 	ids, err := o.add(s, queue, jobs)
 	if err != nil {
 		return err
@@ -62,7 +64,7 @@ func (o batchOptions) runOnNodes(ctx context.Context, s *session, jobs []job) er
 	if err := addPlaces(s, queue, places); err != nil {
 		return notAllAdded(err, len(ids), queue)
 	}
-	return follow(ctx, o.target, o.outputOptions, f, queue, ids)
+	return follow(ctx, s, o.outputOptions, f, queue, ids)
 }
 
 // addPlaces has so many commands of a job run at once.
@@ -81,67 +83,6 @@ func addPlaces(s *session, queue string, n int) error {
 	return nil
 }
 
-const (
-	// watchersMax is how many commands are waited for at once. Commands begin in the
-	// order in which they were added, so those that end next are among the first ones
-	// that have not.
-	watchersMax = 32
-	// watchWait is how long one answer is waited for.
-	watchWait = 20 * time.Second
-)
-
-// commandEnd is how a command of a job has ended.
-type commandEnd struct {
-	number int // from 1
-	done   bool
-	result runner.Result
-	argv   []string
-	err    error // it is not known
-}
-
-// watcher waits for commands of a job through any of its nodes.
-type watcher struct {
-	target
-	addrs []string // the other ways
-}
-
-// follow prints what comes of the commands of a job until all have ended, or ctx does.
-func follow(ctx context.Context, t target, o outputOptions, f crew, queue string, ids []string) error {
-	log, err := openJoblog(o.joblog)
-	if err != nil {
-		return failed(err, "tutti job attach "+queue)
-	}
-	numbers, outcomes := make(chan int, len(ids)), make(chan commandEnd, watchersMax)
-	for i := range ids {
-		numbers <- i
-	}
-	close(numbers)
-	for range min(watchersMax, len(ids)) { // they end with this process, if not before
-		go watcher{t, f.addrs}.watch(ids, numbers, outcomes)
-	}
-	order, bad := newOutputOrder(o.keep), 0
-	for ended := range ids {
-		select {
-		case <-ctx.Done():
-			return detached(queue, len(ids)-ended, errors.Join(order.flush(), log.close()))
-		case out := <-outcomes:
-			if out.err != nil {
-				return stillThere(out.err, queue)
-			}
-			if !out.done {
-				bad++
-			}
-			if err := errors.Join(log.add(out.line()), order.add(out.number, out.print)); err != nil {
-				return failed(err, "tutti job attach "+queue)
-			}
-		}
-	}
-	if err := errors.Join(order.flush(), log.close()); err != nil {
-		return failed(err, "tutti job show "+queue)
-	}
-	return verdictOf(queue, bad, len(ids))
-}
-
 // verdictOf is the exit code of a job of which so many commands failed.
 func verdictOf(queue string, bad, all int) error {
 	if bad <= 0 {
@@ -152,10 +93,7 @@ func verdictOf(queue string, bad, all int) error {
 }
 
 // detached says that the nodes go on.
-func detached(queue string, left int, err error) error {
-	if err != nil {
-		return failed(err, "tutti job attach "+queue)
-	}
+func detached(queue string, left int) error {
 	return &exitError{code: exitInterrupted, what: fmt.Sprintf("detached: %d commands have not ended", left), safe: "the nodes go on with them",
 		do: "tutti job attach " + queue + "   or   tutti job cancel " + queue}
 }
@@ -166,68 +104,6 @@ func stillThere(err error, queue string) error {
 		e.safe, e.do = "the nodes go on", "tutti job attach "+queue+" --addr of another node"
 	}
 	return err
-}
-
-// watch tells how commands have ended, one after the other.
-func (w watcher) watch(ids []string, numbers <-chan int, outcomes chan<- commandEnd) {
-	s := newSession(w.target, true)
-	defer s.close()
-	for i := range numbers {
-		out := commandEnd{number: i + 1}
-		var v resp.Value
-		if v, out.err = w.await(s, ids[i]); out.err == nil {
-			out.read(v)
-		}
-		outcomes <- out
-		if out.err != nil {
-			return
-		}
-	}
-}
-
-// await returns a task once it has ended. It looks for another node while its own
-// does not answer.
-func (w watcher) await(s *session, id string) (resp.Value, error) {
-	heard := time.Now()
-	for next := 0; ; {
-		v, err := s.ask("TASK.GET", id, "WAIT", strconv.FormatInt(watchWait.Milliseconds(), 10))
-		e, ok := errors.AsType[*exitError](err)
-		switch {
-		case err == nil && !v.Null:
-			return v, nil
-		case err == nil:
-			heard = time.Now()
-			if v, err = s.ask("TASK.GET", id); err == nil && v.Null {
-				return v, noSuchTask(id)
-			}
-			continue
-		case !ok || e.code != exitUnreachable && e.code != exitUnavailable && e.code != exitUnknown || time.Since(heard) > runPatience:
-			return v, err
-		}
-		if len(w.addrs) > 0 {
-			s.close()
-			s.target = s.at(w.addrs[next%len(w.addrs)])
-			next++
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-}
-
-// read takes what the task says.
-func (out *commandEnd) read(v resp.Value) {
-	out.done = string(fieldOf(v, "state").Str) == "done"
-	if c, err := runner.DecodeCommand(fieldOf(v, "payload").Str); err == nil {
-		out.argv = c.Argv
-	}
-	r, err := runner.DecodeResult(fieldOf(v, "result").Str)
-	if err != nil {
-		// It ended without one: it was cancelled, or those who ran it were lost.
-		r = runner.Result{Exit: 1, Why: string(fieldOf(v, "state").Str)}
-		if list := fieldOf(v, "errors").Elems; len(list) > 0 {
-			r.Why = string(list[len(list)-1].Str)
-		}
-	}
-	out.result = r
 }
 
 // print prints what the command has written, and what it could not say by itself.
@@ -254,5 +130,5 @@ func (out commandEnd) print(stdout, stderr io.Writer) error {
 func (out commandEnd) line() logLine {
 	r := out.result
 	return logLine{number: out.number, host: r.Node, began: time.UnixMilli(r.BeganMS), took: time.Duration(r.TookMS) * time.Millisecond,
-		received: int64(len(r.Stdout)) + r.CutOut, exit: r.Exit, signal: r.Signal, argv: out.argv}
+		received: int64(len(r.Stdout)) + r.CutOut, exit: r.Exit, signal: r.Signal, argv: out.command.Argv}
 }

@@ -144,3 +144,72 @@ func TestRunOutlivesClientAndNode(t *testing.T) {
 	}
 	tutti(t, "", "job", "cancel", job, "--addr", c.addr(lost%3)).wants(t, 0)
 }
+
+// Files go to where commands work and come back, and none is left in the store. What is
+// too large, or not there, is refused before anything runs.
+func TestFilesTravel(t *testing.T) {
+	dir := t.TempDir()
+	c := startDev(t, filepath.Join(dir, "data"), 3, "--allow-exec=1")
+	work := filepath.Join(dir, "work")
+	if err := os.MkdirAll(filepath.Join(work, "in"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(work)
+	write := func(name string, size int, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(strings.Repeat("x", size)), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("in/a", 8<<20, 0o600)
+	write("in/b", 3, 0o600)
+	write("tool", 0, 0o700)
+	if err := os.WriteFile("tool", []byte("#!/bin/sh\nmkdir -p out && wc -c <$1 >out/$(basename $1).n && chmod 640 out/*\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := c.onNodes(t, "", "--in", "{}", "--in", "tool", "--out", "out/{/}.n", "--", "./tool", "{}", ":::", "in/a", "in/b")
+	r.wants(t, 0)
+	for name, want := range map[string]string{"out/a.n": "8388608\n", "out/b.n": "3\n"} {
+		text, err := os.ReadFile(name)
+		info, _ := os.Stat(name)
+		if err != nil || string(text) != want || info.Mode() != 0o640 {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
+	if left := c.cli(t, 0, "DBSIZE"); !strings.Contains(left.out, "(integer) 0") && strings.TrimSpace(left.out) != "0" {
+		t.Errorf("left in the store: %+v", left)
+	}
+	write("in/large", 8<<20+1, 0o600)
+	queues := c.cli(t, 0, "TASK.QUEUES").out
+	for _, tt := range []struct {
+		flag, name, says string
+	}{
+		{"--in", "in/large", "in/large has 8388609 bytes; a file that travels has at most 8388608"},
+		{"--in", "in/none", "no such file"},
+		{"--in", "in", "in is no file"},
+		{"--in", filepath.Join(work, "in/b"), "does not lie below the folder"},
+		{"--out", "../x", "does not lie below the folder"},
+	} {
+		c.onNodes(t, "", tt.flag, tt.name, "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitUsage, tt.says)
+	}
+	if now := c.cli(t, 0, "TASK.QUEUES").out; now != queues {
+		t.Errorf("something was added: %s", now)
+	}
+	c.onNodes(t, "", "--out", "y", "--", "true", ":::", "1").wants(t, 1, "command 1: its file y: no such file or directory")
+	c.onNodes(t, "", "--out", "y", "--", "sh", "-c", "head -c 8388609 /dev/zero >y", ":::", "1").wants(t, 1, "it has 8388609 bytes; a file that travels has at most 8388608")
+	c.onNodes(t, "", "--out", "y", "--", "mkfifo", "y", ":::", "1").wants(t, 1, "it is no file")
+	// What failed is run again with its files.
+	r = c.onNodes(t, "", "--in", "in/b", "--in", "tool", "--out", "z", "--", "sh", "-c", "cat in/b >z; test -e "+filepath.Join(dir, "go"), ":::", "1")
+	r.wants(t, 1)
+	job := regexp.MustCompile(`run-[A-Z0-9]+`).FindString(r.errors)
+	write(filepath.Join(dir, "go"), 0, 0o600)
+	tutti(t, "", "job", "resume", job, "--addr", c.addr(1)).wants(t, 0)
+	tutti(t, "", "job", "attach", job, "--addr", c.addr(1)).wants(t, 0)
+	if text, err := os.ReadFile("z"); err != nil || string(text) != "xxx" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if _, err := os.Stat("y"); err == nil {
+		t.Error("a command that failed has brought a file")
+	}
+	tutti(t, "", "job", "attach", job, "--addr", c.addr(1)).wants(t, 0, "its file z is not kept any more")
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,38 @@ func (o *outputOrder) flush() (err error) {
 	}
 	return err
 }
+
+// tagged is output of which each line begins with a tag.
+func tagged(tag string, output printOutput) printOutput {
+	return func(stdout, stderr io.Writer) error {
+		return output(&tagWriter{to: stdout, tag: tag}, &tagWriter{to: stderr, tag: tag})
+	}
+}
+
+// tagWriter writes a tag before each line.
+type tagWriter struct {
+	to     io.Writer
+	tag    string
+	inLine bool
+}
+
+func (w *tagWriter) Write(p []byte) (int, error) {
+	var b bytes.Buffer
+	for line := range bytes.Lines(p) {
+		if !w.inLine {
+			b.WriteString(w.tag + "\t")
+		}
+		b.Write(line)
+		w.inLine = line[len(line)-1] != '\n'
+	}
+	if _, err := w.to.Write(b.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// noOutput is that of a command that was not run.
+func noOutput(_, _ io.Writer) error { return nil }
 
 // joblog is the file of --joblog, in the format of GNU parallel; nil: none is asked for.
 type joblog struct{ f *os.File }

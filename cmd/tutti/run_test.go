@@ -28,8 +28,10 @@ func TestPlaceholders(t *testing.T) {
 		{"{}", "{#}", "{#}", false}, // what an argument holds is no placeholder
 		{"cat|<|{}", "it's; rm", `/bin/sh|-c|cat < 'it'\''s; rm'`, true},
 		{"echo", "$(x)", `/bin/sh|-c|echo '$(x)'`, true},
+		{"{/.}|{1}{2}.|{-1.}", "d/x.c", "x|d/x.c.|d/x", false},
+		{"{0}|{1-}|{12345678901234567890}", "a", "{0}|{1-}|{12345678901234567890}|a", false},
 	} {
-		got := newTemplate(strings.Split(tt.words, "|"), tt.shell).argv(tt.arg, 7)
+		got := newTemplate(strings.Split(tt.words, "|"), tt.shell).argv([]string{tt.arg}, 7)
 		if !slices.Equal(got, strings.Split(tt.want, "|")) {
 			t.Errorf("%s of %q: %q", tt.words, tt.arg, got)
 		}
@@ -39,7 +41,7 @@ func TestPlaceholders(t *testing.T) {
 // What a task of a run holds is read by those who look at it: its form stays.
 func TestTaskOfRunHoldsCommand(t *testing.T) {
 	t.Parallel()
-	jobs := batchOptions{}.jobsOf(newTemplate([]string{"echo"}, false), []string{"a", "<b>"})
+	jobs := batchOptions{}.jobsOf(newTemplate([]string{"echo"}, false), [][]string{{"a"}, {"<b>"}})
 	if want := `{"version":1,"number":2,"argv":["echo","\u003cb\u003e"]}`; jobs[1].payload != want {
 		t.Errorf("%+v", jobs)
 	}
@@ -78,6 +80,8 @@ func TestRun(t *testing.T) {
 	c.runs(t, "", "--", filepath.Join(dir, "nosuch"), ":::", "1").wants(t, 1, "1 of 1 commands failed")
 	c.runs(t, "", "--", "true").wants(t, 0, "0 commands")
 	c.runs(t, "", "-j", "0", "--", "true").wants(t, runOwnErrorsFrom+exitUsage, "--jobs must be")
+	c.runs(t, "", "-n", "0", "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitUsage, "-n at least 1")
+	c.runs(t, "", "--halt", "odd", "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitUsage, "--halt takes never, or now or soon")
 	c.runs(t, "", ":::", "a").wants(t, runOwnErrorsFrom+exitUsage, "no command")
 	tutti(t, "", "run", "--addr", loopback(1), "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitUnreachable, "nothing was sent")
 	if r := tutti(t, "", "job", "ls", "--addr", c.addr(0)); strings.Count(r.out, "here-") != 4 {
@@ -85,6 +89,25 @@ func TestRun(t *testing.T) {
 	}
 	if r := tutti(t, "", "job", "show", "mail", "--addr", c.addr(0)); r.code != exitFailed || !strings.Contains(r.errors, "there is no job") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A run ends early if that is wanted: at once, or when what runs has ended.
+func TestRunHalts(t *testing.T) {
+	t.Parallel()
+	c := startDev(t, filepath.Join(t.TempDir(), "data"), 1, "--allow-exec=2")
+	for _, where := range []string{"--here", "--here=false"} {
+		run := func(args ...string) result {
+			return tutti(t, "", append([]string{"run", "--addr", c.addr(0), where, "--shell"}, args...)...)
+		}
+		r := run("-k", "-j", "2", "--tag", "--halt", "now,fail=1", "--", "test {} = 1 || exec sleep 1000; echo out; exit 7", ":::", "1", "2", "3")
+		if r.wants(t, 7, "command 1 ended with 7: the others are killed"); r.out != "1\tout\n" {
+			t.Errorf("%+v", r)
+		}
+		r = run("-k", "-j", "1", "--halt", "soon,success=1", "--", "echo {}; test {} = 2", ":::", "1", "2", "3")
+		if r.wants(t, 0, "command 2 ended with 0: the others that run are waited for"); r.out != "1\n2\n" && r.out != "1\n2\n3\n" {
+			t.Errorf("%+v", r)
+		}
 	}
 }
 

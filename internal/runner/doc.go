@@ -4,6 +4,7 @@
 //	execute.go   one command as a process: its limits, its end
 //	desk.go      the folder it works in
 //	limit_*.go   gives a process its limits from outside, where the system allows it
+//	files.go     the files that travel with commands
 //	output.go    what a process has written, up to a bound
 //	place.go     a place at a run: claims its commands, runs them, records what came of them
 //	runner.go    the node's places
@@ -29,7 +30,7 @@
 // A worker that stops gives back what it has not run, its place included. One that
 // can't reach the cluster for its lease ends its command: it is run elsewhere by then.
 //
-// # Formats, version 1
+// # Formats, version 1, and 2 with files
 //
 // The payload of a command is the JSON of Command, that of a place the JSON of Place.
 // The result is one line of JSON with the numbers, and behind it what the command has

@@ -40,8 +40,8 @@ type process struct {
 	desk      *desk
 }
 
-// start runs the command until it ends, in a folder of its own. It kills it, with
-// all of its group, at the deadline or the end of ctx.
+// start runs the command until it ends, in the folder of the desk, which it leaves as
+// it is then. It kills it, with all of its group, at the deadline or the end of ctx.
 func (p process) start(ctx context.Context) Result {
 	began := time.Now()
 	r := Result{Number: p.Number, Node: p.node, BeganMS: began.UnixMilli()}
@@ -64,7 +64,6 @@ func (p process) carryOut(ctx context.Context, r *Result) {
 		r.Exit, r.Why = exitNotRun, err.Error()
 		return
 	}
-	defer p.desk.clear()
 	stdout, stderr := &output{max: StdoutMax}, &output{max: StderrMax}
 	timed, cancel := ctx, context.CancelFunc(func() {})
 	if p.TimeoutMS > 0 {

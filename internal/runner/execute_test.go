@@ -87,6 +87,7 @@ func TestFolderIsEmpty(t *testing.T) {
 			t.Errorf("%s: %q after %q, %v: %s", step.script, folder, last, r, r.Stderr)
 		}
 		last = string(r.Stdout)
+		d.clear()
 	}
 	d.close()
 	if _, err := os.Stat(strings.TrimSpace(last)); !os.IsNotExist(err) {
@@ -171,7 +172,22 @@ func TestRecords(t *testing.T) {
 	if got := string(p.Encode()); got != `{"version":1,"run":"run-x","orphan":true}` {
 		t.Error(got)
 	}
-	for _, bad := range []string{"", "{}", `{"version":2,"run":"run-x","argv":["a"]}`, `{"version":1}`, `{"version":1,"run":"mail","argv":[]}`, `{"version":1,"run":"run-places"}`,
+	withFiles := Command{Number: 2, Argv: []string{"a"}, In: []File{{"d/x", "run-x:file:1", 0o644}}, Out: []string{"y"}}
+	text2 := `{"version":2,"number":2,"argv":["a"],"in":[{"name":"d/x","key":"run-x:file:1","mode":420}],"out":["y"]}`
+	if got, err := DecodeCommand([]byte(text2)); err != nil || string(got.Encode()) != text2 || string(withFiles.Encode()) != text2 {
+		t.Errorf("%v: %s", err, withFiles.Encode())
+	}
+	made := Result{Number: 2, Node: "ada", Files: []File{{"y", "run-x:file:2.7.0", 0o600}}}
+	text2 = `{"version":2,"number":2,"node":"ada","exit":0,"began":0,"ms":0,"files":[{"name":"y","key":"run-x:file:2.7.0","mode":384}],"out":0,"err":0}` + "\n"
+	if got, err := DecodeResult([]byte(text2)); err != nil || string(got.Encode()) != text2 || string(made.Encode()) != text2 {
+		t.Errorf("%v: %s", err, made.Encode())
+	}
+	for _, name := range []string{"/etc/passwd", "../x", "a/../..", ".", "", strings.Repeat("x", fileNameMax+1)} {
+		if _, err := DecodeCommand(Command{Argv: []string{"a"}, Out: []string{name}}.Encode()); err == nil {
+			t.Errorf("the file %q is below the folder of the command", name)
+		}
+	}
+	for _, bad := range []string{"", "{}", `{"version":3,"run":"run-x","argv":["a"]}`, `{"version":1}`, `{"version":1,"run":"mail","argv":[]}`, `{"version":1,"run":"run-places"}`,
 		`{"version":1,"out":1}` + "\n", `{"version":1,"out":-1,"err":1}` + "\n"} {
 		_, err1 := DecodeCommand([]byte(bad))
 		_, err2 := DecodePlace([]byte(bad))

@@ -240,6 +240,12 @@ func (p *place) runOne(t task, behind []task) ([]task, error) {
 		p.note(finish{task: t, why: "no command that can be run: " + err.Error()})
 		return behind, nil
 	}
+	defer p.desk.clear()
+	if why, err := p.bring(t, c); why != "" || err != nil {
+		r := Result{Number: c.Number, Node: p.r.cfg.Node, Exit: exitNotRun, Why: why, BeganMS: time.Now().UnixMilli()}
+		p.note(finishOf(t, r, false))
+		return behind, err
+	}
 	ctx, kill := context.WithCancel(p.r.killing)
 	defer kill()
 	ended := make(chan Result, 1)
@@ -252,6 +258,9 @@ func (p *place) runOne(t task, behind []task) ([]task, error) {
 	for {
 		select {
 		case r := <-ended:
+			if lost == nil && !r.Failed() {
+				lost = p.bringBack(t, c, &r)
+			}
 			if lost != nil {
 				return nil, lost
 			}

@@ -17,8 +17,19 @@ const Prefix = command.RunPrefix
 // Places is the queue of the places of all runs.
 const Places = Prefix + "places"
 
-// version is that of all that is written here.
-const version = 1
+// The version of what is written here. What has no files is version 1, so that nodes
+// and programs that know of none go on with it.
+const (
+	version      = 1
+	versionFiles = 2
+)
+
+func versionOf(files int) int {
+	if files > 0 {
+		return versionFiles
+	}
+	return version
+}
 
 // Bounds of what is kept of the output of a command. With the line of numbers they
 // fit into the result of a task.
@@ -34,6 +45,8 @@ type Command struct {
 	Number    int      `json:"number"` // from 1, in the order of the arguments
 	Argv      []string `json:"argv"`
 	TimeoutMS int64    `json:"timeout_ms,omitempty"` // after which it is killed; 0: never
+	In        []File   `json:"in,omitempty"`         // brought to its folder
+	Out       []string `json:"out,omitempty"`        // brought back from there if it succeeds
 }
 
 // Place is what a task of the queue Places holds.
@@ -56,6 +69,7 @@ type Result struct {
 	// CutOut and CutErr are how many bytes of the output were not kept.
 	CutOut int64  `json:"cut_out,omitempty"`
 	CutErr int64  `json:"cut_err,omitempty"`
+	Files  []File `json:"files,omitempty"` // that it has made and that were asked for
 	Stdout []byte `json:"-"`
 	Stderr []byte `json:"-"`
 }
@@ -74,7 +88,7 @@ func encode(record any) []byte {
 
 // Encode returns the payload of the command's task.
 func (c Command) Encode() []byte {
-	c.Version = version
+	c.Version = versionOf(len(c.In) + len(c.Out))
 	return encode(c)
 }
 
@@ -88,6 +102,9 @@ func (p Place) Encode() []byte {
 func DecodeCommand(text []byte) (c Command, err error) {
 	if err = decode(text, &c, &c.Version); err == nil && (len(c.Argv) == 0 || c.TimeoutMS < 0) {
 		err = errors.New("there is no command in it")
+	}
+	if err == nil {
+		err = CheckFiles(c)
 	}
 	return c, err
 }
@@ -104,7 +121,7 @@ func decode(text []byte, to any, v *int) error {
 	switch err := json.Unmarshal(text, to); {
 	case err != nil:
 		return err
-	case *v > version:
+	case *v > versionFiles:
 		return ErrVersion
 	case *v < 1:
 		return errors.New("it has no version")
@@ -136,7 +153,7 @@ type resultHead struct {
 
 // Encode returns the result of the command's task.
 func (r Result) Encode() []byte {
-	head := encode(resultHead{version, r, len(r.Stdout), len(r.Stderr)})
+	head := encode(resultHead{versionOf(len(r.Files)), r, len(r.Stdout), len(r.Stderr)})
 	return bytes.Join([][]byte{head, []byte("\n"), r.Stdout, r.Stderr}, nil)
 }
 

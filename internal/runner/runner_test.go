@@ -292,7 +292,7 @@ func TestWhatIsNoCommandIsNotRun(t *testing.T) {
 	c := nodetest.Start(t, nodetest.Options{})
 	own(t, c, "a", 1)
 	j := &job{t: t, c: c.Dial(0), run: "run-x"}
-	for _, payload := range []string{"rm -rf /", `{"version":2,"argv":["x"]}`, `{"version":1,"argv":[]}`} {
+	for _, payload := range []string{"rm -rf /", `{"version":3,"argv":["x"]}`, `{"version":1,"argv":[]}`} {
 		j.ids = append(j.ids, string(j.c.Do("TASK.ADD", "run-x", payload, "RETRY", "0").Str))
 	}
 	bad := string(j.c.Do("TASK.ADD", runner.Places, `{"version":1,"run":"mail"}`).Str)
