@@ -30,10 +30,12 @@ var connectionCommands = []Command{
 }
 
 var clientCommands = []*Command{
+	{Name: "client|caching", Arity: 3, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "6.0.0",
+		Syntax: "YES | NO", Doc: "Says whether what the next command reads is kept, so that changes of it are told."},
 	{Name: "client|getname", Arity: 2, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "2.6.9",
 		Doc: "Returns the name of this connection."},
 	{Name: "client|getredir", Arity: 2, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "6.0.0",
-		Doc: "Returns -1: client-side caching is not on."},
+		Doc: "Returns to which connection what this one is told of keys goes, 0: to itself, -1: it is told nothing."},
 	{Name: "client|help", Arity: 2, Where: OnNode, Flags: helpFlags, Group: "connection", Since: "5.0.0", Doc: helpDoc},
 	{Name: "client|id", Arity: 2, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "5.0.0",
 		Doc: "Returns the number of this connection, which this node gives to no other until it restarts."},
@@ -56,8 +58,11 @@ var clientCommands = []*Command{
 		Syntax: "LIB-NAME libname | LIB-VER libver", Doc: "Tells which client library this connection uses."},
 	{Name: "client|setname", Arity: 3, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "2.6.9",
 		Syntax: "connection-name", Doc: "Names this connection."},
+	{Name: "client|tracking", Arity: -3, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "6.0.0",
+		Syntax: "ON | OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+		Doc:    "Has this connection, or another one, told when keys change that it has read."},
 	{Name: "client|trackinginfo", Arity: 2, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "6.2.0",
-		Doc: "Tells that client-side caching is not on."},
+		Doc: "Describes what this connection is told of keys."},
 	{Name: "client|unblock", Arity: -3, Where: OnNode, Flags: adminFlags, Group: "connection", Since: "5.0.0",
 		Syntax: "client-id [TIMEOUT | ERROR]", Doc: "Ends the wait of a connection in a blocking command."},
 	{Name: "client|unpause", Arity: 2, Where: OnNode, Flags: adminFlags, Group: "connection", Since: "6.2.0",

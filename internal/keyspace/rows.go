@@ -147,6 +147,15 @@ func NextObject(row []byte) []byte {
 // IsObject reports whether a row is that of a key.
 func IsObject(row []byte) bool { return len(row) > 3 && row[0] == rowPrefix && row[3] == kindObject }
 
+// ObjectKey returns the key whose object a row is, as a part of the row, and its
+// physical database.
+func ObjectKey(row []byte) (key []byte, pdb uint32, is bool) {
+	if len(row) < objectRowLen || row[0] != rowPrefix || row[3] != kindObject {
+		return nil, 0, false
+	}
+	return row[objectRowLen:], be.Uint32(row[4:]), true
+}
+
 // ObjectHash returns a hash of a row if it is that of an object: what KeyHash gives for
 // its key.
 func ObjectHash(row []byte) (hash uint64, is bool) {

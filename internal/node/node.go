@@ -26,6 +26,7 @@ import (
 	"tutti/internal/server"
 	"tutti/internal/shard"
 	"tutti/internal/store"
+	"tutti/internal/tracking"
 )
 
 // Version is the version of this program.
@@ -119,7 +120,8 @@ type fate struct {
 // network is what a node has between it and the others.
 type network struct {
 	links *peer.Links
-	hub   *pubsub.Hub // of the clients' messages
+	hub   *pubsub.Hub     // of the clients' messages
+	reads *tracking.Table // of what clients have read and keep
 }
 
 // disk is what a node has open in its folder.
@@ -267,6 +269,7 @@ func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 	n.host.LinkChanged(node, up)
 	n.router.LinkChanged(node, up)
 	n.hub.LinkChanged(node, up)
+	n.reads.LinkChanged(node, up)
 	if up {
 		n.keeper.linkUp(node)
 		n.users.linkUp(node)
@@ -364,6 +367,7 @@ func (n *Node) openLinks(l net.Listener) error {
 	})
 	n.hub = newMessages(n)
 	n.hub.Run()
+	n.reads = newTracked(n)
 	n.runners.open(n)
 	return nil
 }
@@ -417,8 +421,9 @@ func (n *Node) openShards() (err error) {
 		Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
 		Space: n.space, ScrubEvery: n.cfg.ScrubEvery,
 		Events: shard.Events{
-			Wanted:      func() keyspace.Classes { return keyspace.Classes(n.hub.Events()) },
-			Noted:       func(events []keyspace.Event) { notify(n.hub, events) },
+			Wanted:   func() keyspace.Classes { return keyspace.Classes(n.hub.Events()) },
+			Noted:    func(events []keyspace.Event) { notify(n.hub, events) },
+			Followed: n.reads.Wanted, Applied: n.applied, Replaced: n.reads.Reset,
 			LeadChanged: n.leadChanged, Reply: n.router.Reply, Report: n.keeper.report, Settled: n.settled, Fatal: n.fatal,
 			MetaChanged: func(v *store.View) { n.users.tell(v); n.keeper.tell(v) }},
 	})
@@ -440,6 +445,7 @@ func (n *Node) openShards() (err error) {
 	n.users.open(n.links, n.router)
 	n.server = newServer(n)
 	n.host.Start()
+	n.reads.Run()
 	n.links.Start()
 	n.keeper.run()
 	n.users.run()
@@ -466,7 +472,7 @@ func newServer(n *Node) *server.Server {
 	s := server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy, ClientBytesMax: clientBytes(),
-		Messages: n.hub})
+		Telling: server.Telling{Messages: n.hub, Tracked: n.reads}})
 	s.SetDrained(refusal(n.maps.Map(), n.self.Node))
 	return s
 }
@@ -566,6 +572,9 @@ func (n *Node) Close() error {
 	}
 	if n.space != nil {
 		n.space.Close() // or a loop may wait for room for ever
+	}
+	if n.reads != nil {
+		n.reads.Close()
 	}
 	if n.hub != nil {
 		n.hub.Close()

@@ -82,6 +82,9 @@ func (c *conn) block(cmd *command.Command, args [][]byte, patience time.Duration
 	c.s.stats.took(c.s.stats.called(cmd, p[0].reply, 0), 0, 1)
 	at := len(c.out.replies)
 	c.out.replies = c.session.hush(append(c.out.replies, p[0].reply...), at)
+	if c.session.tracks.keeps(cmd) {
+		c.session.tracks.unheard(cmd, own)
+	}
 }
 
 // settle makes definite what the arguments of a command leave to the moment in which it

@@ -27,7 +27,9 @@ func clientHandlers() map[string]handler {
 			r.onOff(args[2], &r.c.face.noTouch)
 		},
 		"client|reply":        clientReply,
-		"client|getredir":     func(r *request, _ [][]byte) { r.Int(-1) },
+		"client|caching":      clientCaching,
+		"client|tracking":     clientTracking,
+		"client|getredir":     func(r *request, _ [][]byte) { r.Int(r.c.face.tracked.Load().target()) },
 		"client|trackinginfo": clientTrackinginfo,
 		"client|pause":        clientPause,
 		"client|unpause":      clientUnpause,
@@ -101,17 +103,6 @@ func clientReply(r *request, args [][]byte) {
 	r.OK()
 }
 
-func clientTrackinginfo(r *request, _ [][]byte) {
-	r.Map(3)
-	r.BulkString("flags")
-	r.Set(1)
-	r.BulkString("off")
-	r.BulkString("redirect")
-	r.Int(-1)
-	r.BulkString("prefixes")
-	r.Array(0)
-}
-
 // clientUnblock ends the waiting of a client's command.
 func clientUnblock(r *request, args [][]byte) {
 	if len(args) > 4 {
@@ -156,6 +147,7 @@ func (c *conn) line(args [][]byte) string {
 	if c.face.queued.Load() >= 0 {
 		flags += "x"
 	}
+	flags += c.face.tracked.Load().letters()
 	if c.face.noEvict.Load() {
 		flags += "e"
 	}
@@ -170,9 +162,9 @@ func (c *conn) line(args [][]byte) string {
 	channels, patterns, shardChannels := c.face.subscriptions()
 	pushes, pushBytes := c.out.waiting()
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d "+
-		"qbuf=%d qbuf-free=0 argv-mem=%d multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+		"qbuf=%d qbuf-free=0 argv-mem=%d multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=r cmd=%s user=%s redir=%d resp=%d lib-name=%s lib-ver=%s\n",
 		c.id, c.nc.RemoteAddr().String(), c.nc.LocalAddr().String(), c.id, *c.face.name.Load(), int64(now.Sub(c.born)/time.Second), int64(max(idle, 0)/time.Second), flags,
-		c.face.db.Load(), channels, patterns, shardChannels, c.face.queued.Load(), query, query, pushes, pushBytes, int64(query)+pushBytes, c.lastName(), c.face.user.Load().Name, c.face.proto.Load(), *c.face.libName.Load(), *c.face.libVer.Load())
+		c.face.db.Load(), channels, patterns, shardChannels, c.face.queued.Load(), query, query, pushes, pushBytes, int64(query)+pushBytes, c.lastName(), c.face.user.Load().Name, c.face.tracked.Load().target(), c.face.proto.Load(), *c.face.libName.Load(), *c.face.libVer.Load())
 }
 
 // remote returns the address of the client, local the one it called.

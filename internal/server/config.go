@@ -28,11 +28,12 @@ type config struct {
 	values map[string]string // by name, of every row of settings
 	denied *denials          // which a setting bounds
 	wants  func(events uint16)
+	tracks func(keysMax int)
 }
 
 // newConfig returns the defaults, with what this node knows of itself.
 func newConfig(cfg Config, log *slowlog, denied *denials) *config {
-	c := &config{values: make(map[string]string, len(settings)), denied: denied, wants: cfg.Messages.SetEvents}
+	c := &config{values: make(map[string]string, len(settings)), denied: denied, wants: cfg.Messages.SetEvents, tracks: cfg.Tracked.SetMax}
 	for i := range settings {
 		c.values[settings[i].name] = settings[i].value
 	}
@@ -80,6 +81,7 @@ func (c *config) apply(log *slowlog) {
 		events = 0
 	}
 	c.wants(uint16(events))
+	c.tracks(int(c.number("tracking-table-max-keys")))
 	c.denied.setLenMax(int(min(c.number("acllog-max-len"), denialsMax)))
 }
 

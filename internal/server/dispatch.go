@@ -20,6 +20,9 @@ func (c *conn) dispatch(args [][]byte) {
 		return
 	}
 	c.face.lastCmd.Store(&cmd.Name)
+	if c.session.tracks.client != nil {
+		defer c.session.ran(cmd)
+	}
 	c.seat.stays(cmd, args)
 	if c.surplus(cmd) || !c.permitted(cmd, args) || outOfPlace(c, cmd, args) || c.misplaced(cmd) {
 		return
@@ -59,6 +62,7 @@ func (c *conn) answer(cmd *command.Command, args [][]byte) {
 		at = len(r.Out)
 	}
 	c.out.replies, r.Out = c.session.hush(r.Out, at), nil
+	c.session.tracks.answered()
 	r.args = nil // or it would hold their memory while the client is idle
 	if c.recognize() != "" {
 		c.closed = true // it has given up its login, and is one too many without

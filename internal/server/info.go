@@ -131,7 +131,7 @@ func infoClients(s *Server, w *infoWriter) {
 	w.field("client_recent_max_input_buffer", 0)
 	w.field("client_recent_max_output_buffer", 0)
 	w.field("blocked_clients", s.stats.blocked.Load())
-	w.field("tracking_clients", 0)
+	w.field("tracking_clients", s.cfg.Tracked.Usage().Clients)
 	w.field("clients_in_timeout_table", 0)
 }
 
@@ -250,6 +250,10 @@ func infoStats(s *Server, w *infoWriter) {
 	w.field("pubsub_channels", messages.Here[pubsub.Channel])
 	w.field("pubsub_patterns", messages.Here[pubsub.Pattern])
 	w.field("pubsubshard_channels", messages.Here[pubsub.ShardChannel])
+	tracked := s.cfg.Tracked.Usage()
+	w.field("tracking_total_keys", tracked.Keys)
+	w.field("tracking_total_items", tracked.Items)
+	w.field("tracking_total_prefixes", tracked.Prefixes)
 	w.field("total_error_replies", stats.errors.Load())
 	for _, d := range []struct {
 		name string

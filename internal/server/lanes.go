@@ -18,7 +18,9 @@ type lanes struct {
 }
 
 func newLanes(c *conn) lanes {
-	return lanes{lane: newLane(c.s, &c.wait, &c.session.identity), s: c.s, c: c, session: &c.session}
+	l := newLane(c.s, &c.wait, &c.session.identity)
+	l.wrote = c.session.wrote
+	return lanes{lane: l, s: c.s, c: c, session: &c.session}
 }
 
 func (x *lanes) detour() detour { return detour{lane: x.lane} }
@@ -123,7 +125,9 @@ func (x *lanes) runMany(list []pending) (refused []*group.Refusal, all bool) {
 		}
 	}
 	for len(x.more) < len(parts) {
-		x.more = append(x.more, newLane(x.s, &patience{gone: x.wait.gone}, &x.session.identity))
+		l := newLane(x.s, &patience{gone: x.wait.gone}, &x.session.identity)
+		l.wrote = x.wrote
+		x.more = append(x.more, l)
 	}
 	ended := make(chan *group.Refusal, len(parts))
 	lanes, proto := x.more, x.session.proto

@@ -148,6 +148,7 @@ func exec(r *request, _ [][]byte) {
 		return
 	}
 	m.recheck(r.c)
+	s.keepAll(m.queue)
 	began := time.Now()
 	t, failed, text := r.c.lanes.transactAnywhere(m, watches)
 	switch {

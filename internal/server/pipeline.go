@@ -24,6 +24,7 @@ type pending struct {
 	db      uint8
 	reply   []byte
 	done    bool // there is a reply
+	kept    bool // the client may keep what it has read
 
 	block  *blocking // it waits if it finds nothing; nil: it does not
 	denied string    // why EXEC may not execute it
@@ -59,7 +60,7 @@ func (c *conn) add(cmd *command.Command, args [][]byte) {
 		c.flush()
 	}
 	p := &c.pipeline
-	p.pending = append(p.pending, pending{cmd: cmd, args: args, db: c.session.db})
+	p.pending = append(p.pending, pending{cmd: cmd, args: args, db: c.session.db, kept: c.session.tracks.keeps(cmd)})
 	p.bytes += size
 	if p.full() || c.session.quiet != replyOn {
 		c.flush()
@@ -80,6 +81,8 @@ func (c *conn) flush() {
 	rest := c.pipeline.pending
 	d := c.lanes.detour()
 	defer d.end()
+	c.session.tracks.begin(rest)
+	defer c.session.tracks.answered()
 	for len(rest) > 0 && !c.closed {
 		if len(c.out.replies) > outMax && !c.write() {
 			break

@@ -86,7 +86,7 @@ func (t *seat) Read(p []byte) (int, error) {
 // plain reports whether a loop may serve the client as it is now.
 func (t *seat) plain() bool {
 	c, s := t.c, &t.c.session
-	return s.multi == nil && len(s.watches) == 0 && s.quiet == replyOn && s.admitted() && !c.stranger && !c.reserved &&
+	return s.multi == nil && len(s.watches) == 0 && s.quiet == replyOn && s.tracks.client == nil && s.admitted() && !c.stranger && !c.reserved &&
 		!c.closed && !c.s.pause.active.Load() && !c.in.leaving() && !c.s.Drained()
 }
 

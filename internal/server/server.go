@@ -20,6 +20,7 @@ import (
 	"tutti/internal/resp"
 	"tutti/internal/router"
 	"tutti/internal/rowcache"
+	"tutti/internal/tracking"
 )
 
 // Config gives a Server what it needs.
@@ -61,10 +62,18 @@ type Config struct {
 	// NewerUsers is told that there are users of an epoch; what it returns is closed
 	// after they were asked for. Nil: there are none.
 	NewerUsers func(epoch uint64) <-chan struct{}
-	// Messages is where the messages between clients meet. Nil: there is no other node.
-	Messages *pubsub.Hub
+	Telling
 	// Entropy is where what must not be guessed comes from. Nil: the machine's.
 	Entropy io.Reader
+}
+
+// Telling is where what clients are told unasked comes from.
+type Telling struct {
+	// Messages is where the messages between clients meet. Nil: there is no other node.
+	Messages *pubsub.Hub
+	// Tracked is what clients have read and keep. Nil: nobody knows of changes, and what
+	// is read is told to be old at once.
+	Tracked *tracking.Table
 }
 
 // NodeInfo is what the server tells of its node.
@@ -151,6 +160,9 @@ func New(cfg Config) *Server {
 	}
 	if cfg.Messages == nil {
 		cfg.Messages = pubsub.New(pubsub.Config{})
+	}
+	if cfg.Tracked == nil {
+		cfg.Tracked = tracking.New(tracking.Config{})
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -24,6 +24,7 @@ type session struct {
 	asCluster bool
 	inside    bool  // it is the node itself, see Server.Inside
 	face      *face // shows the state to others
+	tracks    tracks
 	identity
 }
 
@@ -66,6 +67,7 @@ type face struct {
 	user                  atomic.Pointer[acl.User]
 	changing              atomic.Bool                       // it executes a change of users
 	sub                   atomic.Pointer[pubsub.Subscriber] // nil: it has never subscribed
+	tracked               atomic.Pointer[tracked]           // nil: CLIENT TRACKING is off
 }
 
 func (f *face) init(born time.Time) {
@@ -130,6 +132,7 @@ func (s *session) reset(users *acl.Set) {
 	s.setDB(0)
 	s.setProto(2)
 	s.quiet, s.asCluster = replyOn, false
+	s.tracks.end(s.face)
 	s.face.noEvict.Store(false)
 	s.face.noTouch.Store(false)
 	empty := ""

@@ -27,7 +27,9 @@ func split(c *conn, cmd *command.Command, args [][]byte) bool {
 		return true
 	}
 	began := time.Now()
-	whole := pending{cmd: cmd, args: args, db: c.session.db}
+	whole := pending{cmd: cmd, args: args, db: c.session.db, kept: c.session.tracks.keeps(cmd)}
+	c.session.tracks.begin([]pending{whole})
+	defer c.session.tracks.answered()
 	r := &c.request
 	r.Out, r.Proto, r.cmd, r.args = nil, c.session.proto, cmd, args
 	cmd.Keys.Split.Join(&r.Writer, args, executeParts(c, cmd, args))

@@ -13,6 +13,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
+	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/peer"
@@ -71,6 +72,13 @@ type Events struct {
 	// those of a batch once it is applied, on the leader's loop. Nil: nobody wants any.
 	Wanted func() keyspace.Classes
 	Noted  func(events []keyspace.Event)
+	// Followed says that somebody wants to know what entries change, and Applied is told
+	// of each, on the replica's loop, before views show it and its groups are answered.
+	// Replaced is told of other changes of the state: a snapshot, other slots, the end of
+	// the replica. Nil: nobody wants to.
+	Followed func() bool
+	Applied  func(shard cluster.ShardID, w eval.Written)
+	Replaced func(shard cluster.ShardID)
 	// Settled is called once, when all replicas here are voters; it must not
 	// block. Nil: nobody asks.
 	Settled func()

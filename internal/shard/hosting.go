@@ -148,6 +148,7 @@ func (l *loop) remove(r *Replica) {
 		return
 	}
 	r.gone = true
+	r.machine.replaced()
 	l.replicas = slices.DeleteFunc(l.replicas, func(x *Replica) bool { return x == r })
 	l.dirty = slices.DeleteFunc(l.dirty, func(x *Replica) bool { return x == r })
 	r.lead.Store(&Lead{})

@@ -55,6 +55,12 @@ func (mc *machine) apply(b *store.Batch, m *pb.Message) error {
 				return err
 			}
 			mc.moved = true
+			mc.replaced()
+		}
+		if len(data) > 0 {
+			if err := mc.tell(data); err != nil {
+				return err
+			}
 		}
 		if data != nil && b.Scrub {
 			m = mc.cutAfter(m, i)
@@ -186,6 +192,7 @@ func (mc *machine) installed(at store.Applied) error {
 		return err
 	}
 	mc.applied, mc.next = at, at
+	mc.replaced()
 	mc.r.members.set(conf, desc)
 	mc.r.host.checkSettled()
 	if err := mc.loadLocal(); err != nil {

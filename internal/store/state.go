@@ -110,6 +110,15 @@ func localRow(shard cluster.ShardID, kind byte) []byte {
 	return append(be.AppendUint64([]byte{localPrefix}, uint64(shard)), kind)
 }
 
+// LocalKey takes apart a row that is not of a key but of a shard: its kind, and what
+// follows that in it.
+func LocalKey(row []byte) (kind byte, key []byte, is bool) {
+	if len(row) < localRowLen || row[0] != localPrefix {
+		return 0, nil, false
+	}
+	return row[localRowLen-1], row[localRowLen:], true
+}
+
 // DatabasesRow is the row of a shard that holds its databases.
 func DatabasesRow(shard cluster.ShardID) []byte { return localRow(shard, localDBs) }
 

@@ -1,0 +1,64 @@
+package eval
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"tutti/internal/keyspace"
+	"tutti/internal/store"
+)
+
+// Written is what an entry has done, for those who keep values of keys. What it refers
+// to lies in the entry.
+type Written struct {
+	Keys [][]byte // whose objects were put or deleted
+	// Databases is which there are, if the entry says so. Nil: it does not.
+	Databases *keyspace.Databases
+	// Session and Seq are those of the group that alone has made the entry. Zero: there
+	// are several, or nobody has that waits for an answer.
+	Session, Seq uint64
+}
+
+// ReadWritten finds out what an entry has done. Rows of the databases in trash, which
+// nobody reads any more, do not count.
+func ReadWritten(data []byte, trash []uint32) (w Written, err error) {
+	authors := 0
+	note := func(row []byte) (is bool) {
+		key, pdb, is := keyspace.ObjectKey(row)
+		if is && !slices.Contains(trash, pdb) {
+			w.Keys = append(w.Keys, key)
+		}
+		return is
+	}
+	err = store.WriteSet(data).Each(
+		func(row, val []byte) error {
+			if note(row) {
+				return nil
+			}
+			kind, key, local := store.LocalKey(row)
+			switch {
+			case !local:
+			case kind == 'b':
+				w.Databases, err = keyspace.DecodeDatabases(val)
+				return err
+			case kind == 'w':
+				authors += 2 // who was served has changed something too
+			case kind == 'r' && len(key) == 16:
+				w.Session = binary.BigEndian.Uint64(key)
+				return eachRecorded(val, func(seq uint64, _ []byte) { w.Seq, authors = seq, authors+1 })
+			}
+			return nil
+		},
+		func(row []byte) error {
+			note(row)
+			return nil
+		})
+	if authors != 1 {
+		w.Session, w.Seq = 0, 0
+	}
+	if err != nil {
+		err = fmt.Errorf("what an entry has written: %w", err)
+	}
+	return w, err
+}

@@ -1,0 +1,300 @@
+package tracking
+
+import (
+	"slices"
+	"strings"
+
+	"tutti/internal/keyspace"
+)
+
+// Mode is what a client wants to be told of.
+type Mode struct {
+	// Broadcast: of all keys that begin with one of some prefixes, not of what it reads.
+	Broadcast bool
+	// NoLoop: not of what it has written itself.
+	NoLoop bool
+}
+
+// Client is one that is told. Begin, Remember, Wrote and End belong to whoever executes
+// its commands.
+type Client struct {
+	t    *Table
+	tell func(m *Invalidation)
+
+	// The table's mutex guards what follows. Whoever executes the commands changes mode,
+	// and may look at it without.
+	mode     Mode
+	prefixes []string
+	keys     map[string]struct{} // that it has read and not been told of; nil when it broadcasts
+	executes bool                // what it is to be told gathers in dirty
+	dirty    dirty
+	wrote    []written
+	left     bool
+}
+
+// written is a group of a client's commands.
+type written struct {
+	Author
+	keys map[string]struct{}
+}
+
+// dirty is what a client is to be told behind the replies to what it executes.
+type dirty struct {
+	all   bool
+	at    map[string]int // place of each key
+	marks []mark
+}
+
+// mark is a key that has changed, and who has done that.
+type mark struct {
+	key     string
+	authors []Author
+	must    bool // it is told whoever has
+}
+
+func (d *dirty) mark(key string) *mark {
+	if d.all {
+		return &mark{}
+	}
+	if i, has := d.at[key]; has {
+		return &d.marks[i]
+	}
+	if len(d.marks) >= dirtyMax {
+		d.everything()
+		return &mark{}
+	}
+	if d.at == nil {
+		d.at = make(map[string]int)
+	}
+	d.at[key] = len(d.marks)
+	d.marks = append(d.marks, mark{key: key})
+	return &d.marks[len(d.marks)-1]
+}
+
+func (d *dirty) add(key string, by Author) {
+	m := d.mark(key)
+	if n := len(m.authors); n > 0 && m.authors[n-1] == by || m.must {
+		return
+	}
+	if m.authors = append(m.authors, by); len(m.authors) > ownMax {
+		m.must, m.authors = true, nil
+	}
+}
+
+func (d *dirty) must(key string) { d.mark(key).must = true }
+
+func (d *dirty) everything() { d.all, d.at, d.marks = true, nil, nil }
+
+// Join has a client told from now on. tell is called on any goroutine, with a lock held:
+// it must not block, nor call the table.
+func (t *Table) Join(mode Mode, prefixes []string, tell func(m *Invalidation)) *Client {
+	c := &Client{t: t, mode: mode, tell: tell}
+	if !mode.Broadcast {
+		c.keys = make(map[string]struct{})
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clients[c] = struct{}{}
+	t.addPrefixes(c, prefixes)
+	t.recount()
+	return c
+}
+
+// Prefixes lists the prefixes of keys of which the client is told.
+func (c *Client) Prefixes() []string {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	return slices.Clone(c.prefixes)
+}
+
+// Change changes what it wants to be told of, but whether that is broadcast, and adds
+// prefixes.
+func (c *Client) Change(mode Mode, prefixes []string) {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	c.mode.NoLoop = mode.NoLoop
+	c.t.addPrefixes(c, prefixes)
+}
+
+func (t *Table) addPrefixes(c *Client, prefixes []string) {
+	for _, p := range prefixes {
+		if slices.Contains(c.prefixes, p) {
+			continue
+		}
+		c.prefixes = append(c.prefixes, p)
+		if t.prefixes[p] == nil {
+			t.prefixes[p] = make(map[*Client]struct{})
+		}
+		t.prefixes[p][c] = struct{}{}
+	}
+}
+
+// Leave has it told of nothing any more.
+func (c *Client) Leave() {
+	t := c.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.left {
+		return
+	}
+	c.left = true
+	delete(t.clients, c)
+	for key := range c.keys {
+		t.put(key, slices.DeleteFunc(t.keys[key], func(o *Client) bool { return o == c }))
+	}
+	clear(c.keys)
+	for _, p := range c.prefixes {
+		if delete(t.prefixes[p], c); len(t.prefixes[p]) == 0 {
+			delete(t.prefixes, p)
+		}
+	}
+	t.recount()
+}
+
+// Begin says that the client is about to execute commands: until End what it is to be
+// told waits.
+func (c *Client) Begin() {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	c.executes = true
+}
+
+// Remember says that it is about to read a key. It comes between Begin and End, before
+// the read is on its way.
+func (c *Client) Remember(key []byte) {
+	t := c.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.left || c.mode.Broadcast && !c.wants(key) {
+		return
+	}
+	if !t.hears(keyspace.Slot(key)) {
+		c.dirty.must(string(key)) // nobody would tell when it changes
+		return
+	}
+	if c.mode.Broadcast {
+		return
+	}
+	if _, has := c.keys[string(key)]; has {
+		return
+	}
+	name := string(key)
+	c.keys[name] = struct{}{}
+	t.put(name, append(t.keys[name], c))
+	t.evict()
+}
+
+// Missed says that it has read a key that was not remembered. It comes between Begin and
+// End.
+func (c *Client) Missed(key []byte) {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	if !c.mode.Broadcast || c.wants(key) {
+		c.dirty.must(string(key))
+	}
+}
+
+// wants reports whether a key begins with one of the prefixes.
+func (c *Client) wants(key []byte) bool {
+	return slices.ContainsFunc(c.prefixes, func(p string) bool { return strings.HasPrefix(string(key), p) })
+}
+
+// Wrote says that a group of commands that write these keys was answered, of a client
+// that does not want to be told of them.
+func (c *Client) Wrote(by Author, keys [][]byte) {
+	if !c.mode.NoLoop || len(keys) == 0 {
+		return
+	}
+	names := make(map[string]struct{}, len(keys))
+	for _, key := range keys {
+		names[string(key)] = struct{}{}
+	}
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	c.wrote = append(c.wrote, written{by, names})
+}
+
+// NoLoop reports whether Wrote is of use.
+func (c *Client) NoLoop() bool { return c.mode.NoLoop }
+
+// End says that the replies stand in line to be sent: behind them the client is told
+// what has gathered.
+func (c *Client) End() {
+	t := c.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.left {
+		return
+	}
+	t.place() // a newer map may have sent the commands where nobody listened
+	c.executes = false
+	d := c.dirty
+	c.dirty = dirty{}
+	for _, w := range c.wrote {
+		t.expect(w, c)
+	}
+	mine := c.wrote
+	c.wrote = nil
+	if d.all {
+		t.tell(c, everything())
+		return
+	}
+	var keys []string
+	for _, m := range d.marks {
+		if !m.by(mine) {
+			keys = append(keys, m.key)
+		}
+	}
+	if c.mode.Broadcast {
+		t.tellPrefixes(c, keys)
+		return
+	}
+	for _, key := range keys {
+		if _, has := c.keys[key]; has {
+			t.forgot(c, key)
+			t.put(key, slices.DeleteFunc(t.keys[key], func(o *Client) bool { return o == c }))
+		}
+		t.tell(c, &Invalidation{Keys: []string{key}})
+	}
+}
+
+// by reports whether all changes of a key were made by these groups.
+func (m *mark) by(groups []written) bool {
+	if m.must {
+		return false
+	}
+	for _, a := range m.authors {
+		if !slices.ContainsFunc(groups, func(w written) bool {
+			_, wrote := w.keys[m.key]
+			return wrote && w.Author == a
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// expect notes a group that was answered before its entry was heard of.
+func (t *Table) expect(w written, c *Client) {
+	if len(t.ownOrder) >= ownMax {
+		delete(t.own, t.ownOrder[0])
+		t.ownOrder = t.ownOrder[1:]
+	}
+	t.own[w.Author] = own{c, w.keys}
+	t.ownOrder = append(t.ownOrder, w.Author)
+}
+
+// tellPrefixes tells one who broadcasts of keys: a message for each prefix.
+func (t *Table) tellPrefixes(c *Client, keys []string) {
+	for _, p := range c.prefixes {
+		var list []string
+		for _, key := range keys {
+			if strings.HasPrefix(key, p) {
+				list = append(list, key)
+			}
+		}
+		if len(list) > 0 {
+			t.tell(c, &Invalidation{Keys: list})
+		}
+	}
+}

@@ -1,0 +1,42 @@
+// Package tracking tells clients that keep values of keys when those have changed: it is
+// what CLIENT TRACKING stands on.
+//
+// # What may be relied on
+//
+// A value that a client has read through its node is never kept beyond the change that
+// made it old: each change behind what was read is told, or everything is. That holds
+// although reads are answered by any node from its own replica, for these reasons.
+//
+//  1. Keys are remembered on the node that the client is connected to, before the read
+//     begins (Client.Begin, Client.Remember).
+//  2. That node hears of each entry of each shard that is applied after that: from its
+//     own replica, before views show the entry, or, where it has none, from a node that
+//     has one (a feed). Reads are linearizable, so what was applied before the key was
+//     remembered is seen by the read. Spurious invalidations do no harm.
+//  3. What comes while the client executes commands is kept and told behind their
+//     replies (Client.End): an answer never comes after the word that it is old.
+//  4. Whoever can't hear any more forgets everything and tells everybody so: when a
+//     snapshot was installed, slots have moved, a feed has a gap, its link is lost, or
+//     nothing has shown for staleMax that the source is up to date. A source shows that
+//     by a round of reads, which takes a majority; so a node that was cut off knows.
+//     A new leader alone is no reason: entries come from the log, which has no gap.
+//  5. What is read while there is no such source is told to be old at once, behind its
+//     reply. Nothing waits for tracking, and nothing is refused because of it.
+//
+// The memory is bounded: beyond the setting tracking-table-max-keys, or bytesMax, some
+// key is forgotten, and told to be old. With NOLOOP a client is not told of an entry
+// that holds nothing but one group of its own commands, which entries say themselves:
+// when others have written in the same entry it is told.
+//
+// # Frames
+//
+// All integers are big-endian, n are uvarints.
+//
+//	follow  kind 100   version:1 shard:8 feed:8
+//	fed     kind 101   version:1 shard:8 feed:8 seq:8 flags:1 session:8 group:8 { len:n key }
+//
+// With follow a node asks for the changes of a shard, twice a second as long as it wants
+// them; a feed with another number begins anew. Each fed has the next seq. Flag 1 says
+// that the sender is up to date, flag 2 that everything may have changed. session and
+// group are those of the group that alone has made the entry, or 0.
+package tracking

@@ -1,0 +1,366 @@
+package tracking
+
+import (
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tutti/internal/cluster"
+	"tutti/internal/keyspace"
+	"tutti/internal/peer"
+)
+
+const (
+	// bytesMax bounds the memory that keys take, about, and keyBytes and pairBytes are
+	// what one takes beside its name, and beside that each client that has read it.
+	bytesMax  = 64 << 20
+	keyBytes  = 80
+	pairBytes = 56
+	// dirtyMax is of how many keys a client that executes commands is told one by one.
+	dirtyMax = 1 << 16
+	// ownMax is how many groups of clients with NOLOOP are known that were answered and
+	// have not been heard of.
+	ownMax = 1 << 10
+)
+
+// Config says how a table hears of changes. The zero value is one that never does.
+type Config struct {
+	Node cluster.NodeID
+	// Map returns the map by which commands find their shards. Nil: there are none.
+	Map func() *cluster.Map
+	// Away reports that reads of a shard are not answered from a replica here.
+	Away func(shard cluster.ShardID) bool
+	// Probe has done told whether the replica of a shard here has applied all that was
+	// committed when Probe was called. It must not block, and may call done at once.
+	Probe func(shard cluster.ShardID, done func(ok bool))
+	// Up reports whether the link to a node stands, and Offer sends it a frame if not
+	// much waits for it already. Neither blocks.
+	Up     func(node cluster.NodeID) bool
+	Offer  func(to cluster.NodeID, kind peer.Kind, build func(dst []byte) []byte) bool
+	Logger *slog.Logger
+}
+
+// Author is the group of commands that alone has made an entry. The zero value is
+// nobody in particular.
+type Author struct{ Session, Group uint64 }
+
+// Change is what an entry has done to keys. What it refers to is the caller's.
+type Change struct {
+	Keys   [][]byte
+	Author Author
+	// Databases is set if the entry has written which databases there are.
+	Databases *keyspace.Databases
+}
+
+// Table is what the clients of a node have read, and who is told when that changes. It
+// is safe for concurrent use.
+type Table struct {
+	cfg    Config
+	wanted atomic.Bool // anybody is told of anything
+	count  counters
+	wake   chan struct{} // capacity 1: a signal to the keeper
+	quit   chan struct{}
+	wg     sync.WaitGroup
+
+	mu sync.Mutex // guards all below
+	known
+	sources map[cluster.ShardID]*source
+	layout  *cluster.Map // whose slots are as they were when anything was remembered
+	feeds   feeds
+	changed chan struct{} // closed when a source has become live; nil: nobody waits
+	closed  bool
+}
+
+// known is which clients are told of what.
+type known struct {
+	clients  map[*Client]struct{}
+	keys     map[string][]*Client // those who have read a key
+	keysMax  int                  // 0: any number
+	bytes    int                  // that keys take, about
+	items    int                  // pairs of a key and a client
+	prefixes map[string]map[*Client]struct{}
+	own      map[Author]own
+	ownOrder []Author // oldest first
+}
+
+// own is what a client with NOLOOP has written.
+type own struct {
+	by   *Client
+	keys map[string]struct{}
+}
+
+// counters count since the node has started.
+type counters struct{ told, flushed, evicted atomic.Int64 }
+
+// New returns an empty table. Run starts what keeps it up to date.
+func New(cfg Config) *Table {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	t := &Table{cfg: cfg, wake: make(chan struct{}, 1), quit: make(chan struct{}), sources: make(map[cluster.ShardID]*source)}
+	t.known = known{clients: make(map[*Client]struct{}), keys: make(map[string][]*Client), keysMax: 1_000_000,
+		prefixes: make(map[string]map[*Client]struct{}), own: make(map[Author]own)}
+	t.feeds.followers = make(map[followed]*follower)
+	return t
+}
+
+// Run starts the keeper.
+func (t *Table) Run() { t.wg.Go(t.keep) }
+
+// Close ends the keeper and returns when it has ended.
+func (t *Table) Close() {
+	t.mu.Lock()
+	if !t.closed {
+		t.closed = true
+		close(t.quit)
+	}
+	t.mu.Unlock()
+	t.wg.Wait()
+}
+
+// Wanted reports whether anybody is to be told of changes. It takes no lock.
+func (t *Table) Wanted() bool { return t.wanted.Load() }
+
+// SetMax bounds the number of keys that are remembered. 0: any.
+func (t *Table) SetMax(keys int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.keysMax = keys
+	t.evict()
+}
+
+// Applied takes what an entry of a shard has changed that is applied here. It comes
+// before views show the entry, and before its groups are answered.
+func (t *Table) Applied(shard cluster.ShardID, change Change) {
+	if !t.wanted.Load() {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.sources[shard]
+	if s == nil {
+		return // nobody has read anything of it
+	}
+	if change.Databases != nil && s.renamed(change.Databases) {
+		t.flush()
+		t.feedAll(shard, fed{flags: flagAll})
+	}
+	t.change(change.Keys, change.Author)
+	if len(change.Keys) > 0 {
+		t.feedAll(shard, fed{author: change.Author, keys: change.Keys})
+	}
+}
+
+// change tells who has read any of the keys. t.mu is held.
+func (t *Table) change(keys [][]byte, author Author) {
+	mine, known := t.own[author]
+	if known {
+		delete(t.own, author)
+	}
+	for _, key := range keys {
+		t.invalidate(key, author, mine)
+	}
+	for prefix, clients := range t.prefixes {
+		t.broadcast(prefix, clients, keys, author, mine)
+	}
+}
+
+// invalidate tells who has read a key. Who executes commands stays: what it reads may be
+// older than the change, or newer.
+func (t *Table) invalidate(key []byte, author Author, mine own) {
+	all := t.keys[string(key)]
+	if len(all) == 0 {
+		return
+	}
+	stay := all[:0]
+	var m *Invalidation
+	for _, c := range all {
+		switch {
+		case mine.wrote(c, key):
+			stay = append(stay, c)
+		case c.executes:
+			c.dirty.add(string(key), author)
+			stay = append(stay, c)
+		default:
+			if m == nil {
+				m = &Invalidation{Keys: []string{string(key)}}
+			}
+			t.forgot(c, m.Keys[0])
+			t.tell(c, m)
+		}
+	}
+	clear(all[len(stay):])
+	t.put(string(key), stay)
+}
+
+// wrote reports whether it was c that has written a key.
+func (o own) wrote(c *Client, key []byte) bool {
+	if o.by != c || c == nil {
+		return false
+	}
+	_, wrote := o.keys[string(key)]
+	return wrote
+}
+
+// broadcast tells those who want to hear of all keys with a prefix.
+func (t *Table) broadcast(prefix string, clients map[*Client]struct{}, keys [][]byte, author Author, mine own) {
+	var all []string
+	for _, key := range keys {
+		if strings.HasPrefix(string(key), prefix) {
+			all = append(all, string(key))
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	m := &Invalidation{Keys: all}
+	for c := range clients {
+		switch {
+		case mine.by == c || c.executes:
+			t.tellOthers(c, all, author, mine)
+		default:
+			t.tell(c, m)
+		}
+	}
+}
+
+// tellOthers tells a client of those keys that it has not written itself.
+func (t *Table) tellOthers(c *Client, keys []string, author Author, mine own) {
+	var others []string
+	for _, key := range keys {
+		switch {
+		case mine.wrote(c, []byte(key)):
+		case c.executes:
+			c.dirty.add(key, author)
+		default:
+			others = append(others, key)
+		}
+	}
+	if len(others) > 0 {
+		t.tell(c, &Invalidation{Keys: others})
+	}
+}
+
+func (t *Table) tell(c *Client, m *Invalidation) {
+	t.count.told.Add(1)
+	c.tell(m)
+}
+
+// put sets who has read a key. t.mu is held.
+func (t *Table) put(key string, clients []*Client) {
+	old, had := t.keys[key]
+	t.items += len(clients) - len(old)
+	t.bytes += pairBytes * (len(clients) - len(old))
+	switch {
+	case len(clients) == 0:
+		if had {
+			t.bytes -= keyBytes + len(key)
+			delete(t.keys, key)
+		}
+	default:
+		if !had {
+			t.bytes += keyBytes + len(key)
+		}
+		t.keys[key] = clients
+	}
+}
+
+// forgot is to be called when a client is taken out of those who have read a key.
+func (t *Table) forgot(c *Client, key string) { delete(c.keys, key) }
+
+// evict forgets keys, which are told to be old, until there are no more than there may
+// be.
+func (t *Table) evict() {
+	for key := range t.keys {
+		if (t.keysMax == 0 || len(t.keys) <= t.keysMax) && t.bytes <= bytesMax {
+			return
+		}
+		t.count.evicted.Add(1)
+		m := &Invalidation{Keys: []string{key}}
+		for _, c := range t.keys[key] {
+			t.forgot(c, key)
+			if c.executes {
+				c.dirty.must(key)
+			} else {
+				t.tell(c, m)
+			}
+		}
+		t.put(key, nil)
+	}
+}
+
+// flush forgets everything and tells everybody. t.mu is held.
+func (t *Table) flush() {
+	t.count.flushed.Add(1)
+	clear(t.keys)
+	clear(t.own)
+	t.bytes, t.items, t.ownOrder = 0, 0, nil
+	m := everything()
+	for c := range t.clients {
+		clear(c.keys)
+		if c.executes {
+			c.dirty.everything()
+		} else {
+			t.tell(c, m)
+		}
+	}
+}
+
+// Usage is what a table holds, and has counted since the node has started.
+type Usage struct {
+	Clients, Keys, Items, Prefixes int
+	Told, Flushed, Evicted         int64 // messages, times that everything was forgotten, keys
+}
+
+// Usage returns what the table holds.
+func (t *Table) Usage() Usage {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return Usage{Clients: len(t.clients), Keys: len(t.keys), Items: t.items, Prefixes: len(t.prefixes),
+		Told: t.count.told.Load(), Flushed: t.count.flushed.Load(), Evicted: t.count.evicted.Load()}
+}
+
+// recount finds out whether anybody is to be told of changes. When nobody is, no source
+// counts any more: from now on changes are missed.
+func (t *Table) recount() {
+	wanted := len(t.clients)+len(t.feeds.followers) > 0
+	if wanted == t.wanted.Load() {
+		return
+	}
+	t.wanted.Store(wanted)
+	if !wanted {
+		clear(t.sources)
+		t.layout = nil
+		return
+	}
+	t.signal()
+}
+
+// signal wakes the keeper.
+func (t *Table) signal() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// keep keeps the sources up to date while anybody wants to be told.
+func (t *Table) keep() {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for {
+		ticks := tick.C
+		if !t.wanted.Load() {
+			ticks = nil
+		}
+		select {
+		case <-t.quit:
+			return
+		case <-t.wake:
+		case <-ticks:
+		}
+		t.look()
+	}
+}
