@@ -23,6 +23,7 @@
 //	eval.go      evaluates reads over a view
 //	wait.go      waits, with an eye on the client
 //	lookout.go   sees a client go while its command waits
+//	tracking.go  what a client has read and keeps
 //	outbox.go    replies and pushes to bytes, in order
 //	seat.go      which clients an event loop serves, and when not
 //	loops.go     the event loops

@@ -184,7 +184,7 @@ func clientTracking(r *request, args [][]byte) {
 			r.Error(text)
 			return
 		}
-		r.c.track(o)
+		track(r.c, o)
 		awaitSources(r)
 	}
 	r.OK()
@@ -273,7 +273,7 @@ func (t *tracks) overlap(prefixes []string) (text string) {
 }
 
 // track begins to have the client told, or changes how.
-func (c *conn) track(o trackingOptions) {
+func track(c *conn, o trackingOptions) {
 	t := &c.session.tracks
 	mode := tracking.Mode{Broadcast: o.broadcast, NoLoop: o.noLoop}
 	prefixes := o.prefixes
@@ -284,7 +284,7 @@ func (c *conn) track(o trackingOptions) {
 	shown := &tracked{options: o, broken: make(chan struct{}, 1)}
 	if t.client == nil {
 		c.face.tracked.Store(shown)
-		t.client = c.s.cfg.Tracked.Join(mode, prefixes, c.invalidate)
+		t.client = c.s.cfg.Tracked.Join(mode, prefixes, func(m *tracking.Invalidation) { invalidate(c, m) })
 	} else {
 		t.client.Change(mode, prefixes)
 	}
@@ -309,14 +309,14 @@ func awaitSources(r *request) {
 
 // invalidate tells the client, or the one it is redirected to, that keys have changed. It
 // is called on any goroutine and does not wait.
-func (c *conn) invalidate(m *tracking.Invalidation) {
+func invalidate(c *conn, m *tracking.Invalidation) {
 	t := c.face.tracked.Load()
 	if t == nil {
 		return
 	}
 	to := c
 	if t.options.redirect != 0 {
-		if to = c.s.client(t.options.redirect); to == nil || to.ended() {
+		if to = c.s.client(t.options.redirect); to == nil || isGone(to) {
 			select {
 			case t.broken <- struct{}{}:
 			default:
@@ -333,8 +333,8 @@ func (c *conn) invalidate(m *tracking.Invalidation) {
 	}
 }
 
-// ended reports whether there is nobody to answer any more.
-func (c *conn) ended() bool {
+// isGone reports whether there is nobody to answer any more.
+func isGone(c *conn) bool {
 	select {
 	case <-c.gone:
 		return true

@@ -116,16 +116,16 @@ func (c *Client) Change(mode Mode, prefixes []string) {
 	c.t.addPrefixes(c, prefixes)
 }
 
-func (t *Table) addPrefixes(c *Client, prefixes []string) {
+func (k *known) addPrefixes(c *Client, prefixes []string) {
 	for _, p := range prefixes {
 		if slices.Contains(c.prefixes, p) {
 			continue
 		}
 		c.prefixes = append(c.prefixes, p)
-		if t.prefixes[p] == nil {
-			t.prefixes[p] = make(map[*Client]struct{})
+		if k.prefixes[p] == nil {
+			k.prefixes[p] = make(map[*Client]struct{})
 		}
-		t.prefixes[p][c] = struct{}{}
+		k.prefixes[p][c] = struct{}{}
 	}
 }
 
@@ -275,17 +275,17 @@ func (m *mark) by(groups []written) bool {
 }
 
 // expect notes a group that was answered before its entry was heard of.
-func (t *Table) expect(w written, c *Client) {
-	if len(t.ownOrder) >= ownMax {
-		delete(t.own, t.ownOrder[0])
-		t.ownOrder = t.ownOrder[1:]
+func (k *known) expect(w written, c *Client) {
+	if len(k.ownOrder) >= ownMax {
+		delete(k.own, k.ownOrder[0])
+		k.ownOrder = k.ownOrder[1:]
 	}
-	t.own[w.Author] = own{c, w.keys}
-	t.ownOrder = append(t.ownOrder, w.Author)
+	k.own[w.Author] = own{c, w.keys}
+	k.ownOrder = append(k.ownOrder, w.Author)
 }
 
 // tellPrefixes tells one who broadcasts of keys: a message for each prefix.
-func (t *Table) tellPrefixes(c *Client, keys []string) {
+func (k *known) tellPrefixes(c *Client, keys []string) {
 	for _, p := range c.prefixes {
 		var list []string
 		for _, key := range keys {
@@ -294,7 +294,7 @@ func (t *Table) tellPrefixes(c *Client, keys []string) {
 			}
 		}
 		if len(list) > 0 {
-			t.tell(c, &Invalidation{Keys: list})
+			k.tell(c, &Invalidation{Keys: list})
 		}
 	}
 }

@@ -33,10 +33,11 @@
 // All integers are big-endian, n are uvarints.
 //
 //	follow  kind 100   version:1 shard:8 feed:8
-//	fed     kind 101   version:1 shard:8 feed:8 seq:8 flags:1 session:8 group:8 { len:n key }
+//	fed     kind 101   version:1 shard:8 feed:8 line:8 seq:8 flags:1 session:8 group:8 { len:n key }
 //
 // With follow a node asks for the changes of a shard, twice a second as long as it wants
-// them; a feed with another number begins anew. Each fed has the next seq. Flag 1 says
-// that the sender is up to date, flag 2 that everything may have changed. session and
-// group are those of the group that alone has made the entry, or 0.
+// them; a feed with another number begins anew. Each fed has the next seq, beginning
+// with 1; a sender that forgets who has asked begins another line. Flag 1 says that the
+// sender is up to date, flag 2 that everything may have changed. session and group are
+// those of the group that alone has made the entry, or 0.
 package tracking

@@ -22,7 +22,8 @@ type feed struct {
 	from   cluster.NodeID // 0: nowhere
 	failed cluster.NodeID // who was asked before
 	number uint64
-	seq    uint64
+	line   uint64 // 0: nothing has come
+	seq    uint64 // of what has come last
 	since  time.Time
 }
 
@@ -34,14 +35,21 @@ type followed struct {
 
 // follower is how far it has heard.
 type follower struct {
-	feed, seq uint64
-	asked     time.Time // when it did so last
+	feed, line, seq uint64
+	asked           time.Time // when it did so last
 }
 
-// feeds is who follows, and the number of the last feed that this node has asked for.
+// feeds is who follows, and the last number that this node has given to a feed or line.
 type feeds struct {
 	followers map[followed]*follower
 	last      uint64
+}
+
+// number returns a number that was never given before, also by earlier starts of the
+// node.
+func (f *feeds) number(now time.Time) uint64 {
+	f.last = max(f.last+1, uint64(now.UnixNano()))
+	return f.last
 }
 
 // follow asks for the changes of a shard. t.mu is held.
@@ -55,10 +63,7 @@ func (t *Table) follow(s *source, shard cluster.ShardID, now time.Time) {
 		if from == 0 {
 			return
 		}
-		// The time begins a feed's number: another start of this node must not take an
-		// older one for its own.
-		t.feeds.last = max(t.feeds.last+1, uint64(now.UnixNano()))
-		*f = feed{from: from, number: t.feeds.last, since: now}
+		*f = feed{from: from, number: t.feeds.number(now), since: now}
 	}
 	t.cfg.Offer(f.from, KindFollow, follow{shard, f.number}.encode)
 }
@@ -95,7 +100,7 @@ func (t *Table) Follow(from cluster.NodeID, frame []byte) {
 	at := followed{f.shard, from}
 	x := t.feeds.followers[at]
 	if x == nil || x.feed != f.feed {
-		x = &follower{feed: f.feed}
+		x = &follower{feed: f.feed, line: t.feeds.number(time.Now())}
 		t.feeds.followers[at] = x
 		t.recount()
 		t.signal()
@@ -126,7 +131,7 @@ func (t *Table) feedAll(shard cluster.ShardID, f fed) {
 		for part := range parts(f.keys) {
 			x.seq++
 			p := f
-			p.seq, p.keys = x.seq, part
+			p.line, p.seq, p.keys = x.line, x.seq, part
 			if !t.cfg.Offer(at.node, KindFed, p.encode) {
 				delete(t.feeds.followers, at) // it sees that nothing comes any more
 				break
@@ -165,15 +170,15 @@ func (t *Table) Fed(from cluster.NodeID, frame []byte) {
 	if s == nil || !s.away || s.feed.from != from || s.feed.number != f.feed {
 		return // of a feed that was given up
 	}
-	if f.seq <= s.feed.seq {
+	if f.line == s.feed.line && f.seq <= s.feed.seq {
 		return // again
 	}
-	if f.seq != s.feed.seq+1 {
+	if s.feed.line != 0 && f.line != s.feed.line || f.seq != s.feed.seq+1 {
 		t.lose(s, f.shard, "its feed has a gap")
 		t.signal()
 		return
 	}
-	s.feed.seq = f.seq
+	s.feed.line, s.feed.seq = f.line, f.seq
 	if f.flags&flagAll != 0 {
 		t.flush()
 	}

@@ -18,7 +18,7 @@ const (
 const (
 	layout      = 1
 	followBytes = 17
-	fedMin      = 42
+	fedMin      = 50
 	// partMax is about how many bytes of keys a frame has.
 	partMax = 256 << 10
 )
@@ -55,6 +55,7 @@ func decodeFollow(b []byte) (f follow, err error) {
 // the keys lie in the frame.
 type fed struct {
 	follow
+	line   uint64
 	seq    uint64
 	flags  byte
 	author Author
@@ -62,7 +63,7 @@ type fed struct {
 }
 
 func (f fed) encode(dst []byte) []byte {
-	dst = be.AppendUint64(f.follow.encode(dst), f.seq)
+	dst = be.AppendUint64(be.AppendUint64(f.follow.encode(dst), f.line), f.seq)
 	dst = be.AppendUint64(be.AppendUint64(append(dst, f.flags), f.author.Session), f.author.Group)
 	for _, key := range f.keys {
 		dst = append(binary.AppendUvarint(dst, uint64(len(key))), key...)
@@ -74,8 +75,8 @@ func decodeFed(b []byte) (f fed, err error) {
 	if len(b) < fedMin || b[0] != layout {
 		return f, fmt.Errorf("%w: a fed of %d bytes", errFrame, len(b))
 	}
-	f.shard, f.feed, f.seq, f.flags = cluster.ShardID(be.Uint64(b[1:])), be.Uint64(b[9:]), be.Uint64(b[17:]), b[25]
-	f.author = Author{Session: be.Uint64(b[26:]), Group: be.Uint64(b[34:])}
+	f.shard, f.feed, f.line, f.seq = cluster.ShardID(be.Uint64(b[1:])), be.Uint64(b[9:]), be.Uint64(b[17:]), be.Uint64(b[25:])
+	f.flags, f.author = b[33], Author{Session: be.Uint64(b[34:]), Group: be.Uint64(b[42:])}
 	if f.flags&^(flagFresh|flagAll) != 0 {
 		return f, fmt.Errorf("%w: flags %#x", errFrame, f.flags)
 	}

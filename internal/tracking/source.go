@@ -152,6 +152,7 @@ func (t *Table) lose(s *source, shard cluster.ShardID, why string) {
 			slog.Uint64("shard", uint64(shard)), slog.String("why", why))
 		t.flush()
 	}
+	t.feedAll(shard, fed{flags: flagAll})
 }
 
 // Reset is to be called when the state of a shard here has changed otherwise than by an
@@ -164,7 +165,6 @@ func (t *Table) Reset(shard cluster.ShardID) {
 	defer t.mu.Unlock()
 	if s := t.sources[shard]; s != nil && !s.away {
 		t.lose(s, shard, "its state was replaced")
-		t.feedAll(shard, fed{flags: flagAll})
 		t.signal()
 	}
 }

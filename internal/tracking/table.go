@@ -58,8 +58,7 @@ type Change struct {
 // is safe for concurrent use.
 type Table struct {
 	cfg    Config
-	wanted atomic.Bool // anybody is told of anything
-	count  counters
+	wanted atomic.Bool   // anybody is told of anything
 	wake   chan struct{} // capacity 1: a signal to the keeper
 	quit   chan struct{}
 	wg     sync.WaitGroup
@@ -73,7 +72,7 @@ type Table struct {
 	closed  bool
 }
 
-// known is which clients are told of what.
+// known is which clients are told of what. The table's mutex guards it.
 type known struct {
 	clients  map[*Client]struct{}
 	keys     map[string][]*Client // those who have read a key
@@ -82,6 +81,7 @@ type known struct {
 	items    int                  // pairs of a key and a client
 	prefixes map[string]map[*Client]struct{}
 	own      map[Author]own
+	count    counters
 	ownOrder []Author // oldest first
 }
 
@@ -92,7 +92,7 @@ type own struct {
 }
 
 // counters count since the node has started.
-type counters struct{ told, flushed, evicted atomic.Int64 }
+type counters struct{ told, flushed, evicted int64 }
 
 // New returns an empty table. Run starts what keeps it up to date.
 func New(cfg Config) *Table {
@@ -140,8 +140,8 @@ func (t *Table) Applied(shard cluster.ShardID, change Change) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.sources[shard]
-	if s == nil {
-		return // nobody has read anything of it
+	if s == nil || s.away {
+		return // nobody has read anything of it, or it is heard of elsewhere
 	}
 	if change.Databases != nil && s.renamed(change.Databases) {
 		t.flush()
@@ -153,24 +153,24 @@ func (t *Table) Applied(shard cluster.ShardID, change Change) {
 	}
 }
 
-// change tells who has read any of the keys. t.mu is held.
-func (t *Table) change(keys [][]byte, author Author) {
-	mine, known := t.own[author]
+// change tells who has read any of the keys.
+func (k *known) change(keys [][]byte, author Author) {
+	mine, known := k.own[author]
 	if known {
-		delete(t.own, author)
+		delete(k.own, author)
 	}
 	for _, key := range keys {
-		t.invalidate(key, author, mine)
+		k.invalidate(key, author, mine)
 	}
-	for prefix, clients := range t.prefixes {
-		t.broadcast(prefix, clients, keys, author, mine)
+	for prefix, clients := range k.prefixes {
+		k.broadcast(prefix, clients, keys, author, mine)
 	}
 }
 
 // invalidate tells who has read a key. Who executes commands stays: what it reads may be
 // older than the change, or newer.
-func (t *Table) invalidate(key []byte, author Author, mine own) {
-	all := t.keys[string(key)]
+func (k *known) invalidate(key []byte, author Author, mine own) {
+	all := k.keys[string(key)]
 	if len(all) == 0 {
 		return
 	}
@@ -187,12 +187,12 @@ func (t *Table) invalidate(key []byte, author Author, mine own) {
 			if m == nil {
 				m = &Invalidation{Keys: []string{string(key)}}
 			}
-			t.forgot(c, m.Keys[0])
-			t.tell(c, m)
+			k.forgot(c, m.Keys[0])
+			k.tell(c, m)
 		}
 	}
 	clear(all[len(stay):])
-	t.put(string(key), stay)
+	k.put(string(key), stay)
 }
 
 // wrote reports whether it was c that has written a key.
@@ -205,7 +205,7 @@ func (o own) wrote(c *Client, key []byte) bool {
 }
 
 // broadcast tells those who want to hear of all keys with a prefix.
-func (t *Table) broadcast(prefix string, clients map[*Client]struct{}, keys [][]byte, author Author, mine own) {
+func (k *known) broadcast(prefix string, clients map[*Client]struct{}, keys [][]byte, author Author, mine own) {
 	var all []string
 	for _, key := range keys {
 		if strings.HasPrefix(string(key), prefix) {
@@ -219,15 +219,15 @@ func (t *Table) broadcast(prefix string, clients map[*Client]struct{}, keys [][]
 	for c := range clients {
 		switch {
 		case mine.by == c || c.executes:
-			t.tellOthers(c, all, author, mine)
+			k.tellOthers(c, all, author, mine)
 		default:
-			t.tell(c, m)
+			k.tell(c, m)
 		}
 	}
 }
 
 // tellOthers tells a client of those keys that it has not written itself.
-func (t *Table) tellOthers(c *Client, keys []string, author Author, mine own) {
+func (k *known) tellOthers(c *Client, keys []string, author Author, mine own) {
 	var others []string
 	for _, key := range keys {
 		switch {
@@ -239,71 +239,71 @@ func (t *Table) tellOthers(c *Client, keys []string, author Author, mine own) {
 		}
 	}
 	if len(others) > 0 {
-		t.tell(c, &Invalidation{Keys: others})
+		k.tell(c, &Invalidation{Keys: others})
 	}
 }
 
-func (t *Table) tell(c *Client, m *Invalidation) {
-	t.count.told.Add(1)
+func (k *known) tell(c *Client, m *Invalidation) {
+	k.count.told++
 	c.tell(m)
 }
 
-// put sets who has read a key. t.mu is held.
-func (t *Table) put(key string, clients []*Client) {
-	old, had := t.keys[key]
-	t.items += len(clients) - len(old)
-	t.bytes += pairBytes * (len(clients) - len(old))
+// put sets who has read a key.
+func (k *known) put(key string, clients []*Client) {
+	old, had := k.keys[key]
+	k.items += len(clients) - len(old)
+	k.bytes += pairBytes * (len(clients) - len(old))
 	switch {
 	case len(clients) == 0:
 		if had {
-			t.bytes -= keyBytes + len(key)
-			delete(t.keys, key)
+			k.bytes -= keyBytes + len(key)
+			delete(k.keys, key)
 		}
 	default:
 		if !had {
-			t.bytes += keyBytes + len(key)
+			k.bytes += keyBytes + len(key)
 		}
-		t.keys[key] = clients
+		k.keys[key] = clients
 	}
 }
 
 // forgot is to be called when a client is taken out of those who have read a key.
-func (t *Table) forgot(c *Client, key string) { delete(c.keys, key) }
+func (k *known) forgot(c *Client, key string) { delete(c.keys, key) }
 
 // evict forgets keys, which are told to be old, until there are no more than there may
 // be.
-func (t *Table) evict() {
-	for key := range t.keys {
-		if (t.keysMax == 0 || len(t.keys) <= t.keysMax) && t.bytes <= bytesMax {
+func (k *known) evict() {
+	for key := range k.keys {
+		if (k.keysMax == 0 || len(k.keys) <= k.keysMax) && k.bytes <= bytesMax {
 			return
 		}
-		t.count.evicted.Add(1)
+		k.count.evicted++
 		m := &Invalidation{Keys: []string{key}}
-		for _, c := range t.keys[key] {
-			t.forgot(c, key)
+		for _, c := range k.keys[key] {
+			k.forgot(c, key)
 			if c.executes {
 				c.dirty.must(key)
 			} else {
-				t.tell(c, m)
+				k.tell(c, m)
 			}
 		}
-		t.put(key, nil)
+		k.put(key, nil)
 	}
 }
 
-// flush forgets everything and tells everybody. t.mu is held.
-func (t *Table) flush() {
-	t.count.flushed.Add(1)
-	clear(t.keys)
-	clear(t.own)
-	t.bytes, t.items, t.ownOrder = 0, 0, nil
+// flush forgets everything and tells everybody.
+func (k *known) flush() {
+	k.count.flushed++
+	clear(k.keys)
+	clear(k.own)
+	k.bytes, k.items, k.ownOrder = 0, 0, nil
 	m := everything()
-	for c := range t.clients {
+	for c := range k.clients {
 		clear(c.keys)
 		if c.executes {
 			c.dirty.everything()
 		} else {
-			t.tell(c, m)
+			k.tell(c, m)
 		}
 	}
 }
@@ -319,7 +319,7 @@ func (t *Table) Usage() Usage {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return Usage{Clients: len(t.clients), Keys: len(t.keys), Items: t.items, Prefixes: len(t.prefixes),
-		Told: t.count.told.Load(), Flushed: t.count.flushed.Load(), Evicted: t.count.evicted.Load()}
+		Told: t.count.told, Flushed: t.count.flushed, Evicted: t.count.evicted}
 }
 
 // recount finds out whether anybody is to be told of changes. When nobody is, no source

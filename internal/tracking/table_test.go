@@ -1,0 +1,453 @@
+package tracking
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tutti/internal/cluster"
+	"tutti/internal/keyspace"
+	"tutti/internal/peer"
+)
+
+// net is tables of nodes, which reach each other.
+type net struct {
+	t      *testing.T
+	tables map[cluster.NodeID]*Table
+	holder map[cluster.NodeID]*cluster.Map
+	links  map[cluster.NodeID]chan sent
+
+	mu      sync.Mutex
+	away    map[cluster.NodeID]bool // have no replica
+	stuck   map[cluster.NodeID]bool // whose replica confirms nothing
+	cut     map[cluster.NodeID]bool // are sent nothing
+	refuses map[cluster.NodeID]bool // have no room for what they are sent
+}
+
+func layoutOf(t *testing.T, splits ...int) *cluster.Map {
+	t.Helper()
+	m := cluster.Map{Epoch: 1, Members: []cluster.Member{{ID: 1}, {ID: 2}, {ID: 3}}}
+	first := 0
+	for i, end := range append(splits, cluster.AllSlots.End) {
+		d := cluster.Descriptor{ID: cluster.ShardID(i + 1), Slots: cluster.SlotRange{First: first, End: end}, Next: 3,
+			Replicas: []cluster.Replica{{ID: 1, Node: 1}, {ID: 2, Node: 2}}}
+		m.Shards = append(m.Shards, cluster.Shard{Descriptor: d})
+		first = end
+	}
+	made, err := cluster.NewMap(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// newNet makes nodes 1 and 2 with replicas, and 3 without. It runs in a bubble.
+func newNet(t *testing.T) *net {
+	n := &net{t: t, tables: map[cluster.NodeID]*Table{}, holder: map[cluster.NodeID]*cluster.Map{}, links: map[cluster.NodeID]chan sent{}, away: map[cluster.NodeID]bool{3: true}, stuck: map[cluster.NodeID]bool{},
+		cut: map[cluster.NodeID]bool{}, refuses: map[cluster.NodeID]bool{}}
+	m := layoutOf(t)
+	for id := cluster.NodeID(1); id <= 3; id++ {
+		n.holder[id] = m
+		table := New(Config{Node: id, Map: func() *cluster.Map { return n.at(id) },
+			Away:  func(cluster.ShardID) bool { return n.is(n.away, id) },
+			Up:    func(to cluster.NodeID) bool { return !n.is(n.cut, id) && !n.is(n.cut, to) },
+			Probe: func(_ cluster.ShardID, done func(bool)) { done(!n.is(n.stuck, id)) },
+			Offer: func(to cluster.NodeID, kind peer.Kind, build func([]byte) []byte) bool {
+				switch {
+				case n.is(n.refuses, to):
+					return false
+				case n.is(n.cut, id) || n.is(n.cut, to):
+					return true // it is lost on the way
+				}
+				n.links[to] <- sent{id, kind, build(nil)}
+				return true
+			}})
+		n.tables[id] = table
+		table.Run()
+		link := make(chan sent, 1024)
+		n.links[id] = link
+		go func() {
+			for x := range link {
+				if x.kind == KindFollow {
+					table.Follow(x.from, x.frame)
+				} else {
+					table.Fed(x.from, x.frame)
+				}
+			}
+		}()
+		t.Cleanup(func() {
+			table.Close()
+			close(link)
+		})
+	}
+	return n
+}
+
+// sent is a frame on its way.
+type sent struct {
+	from  cluster.NodeID
+	kind  peer.Kind
+	frame []byte
+}
+
+func (n *net) is(what map[cluster.NodeID]bool, id cluster.NodeID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return what[id]
+}
+
+func (n *net) set(what map[cluster.NodeID]bool, id cluster.NodeID, is bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	what[id] = is
+}
+
+func (n *net) at(id cluster.NodeID) *cluster.Map {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.holder[id]
+}
+
+// ear is a client and what it was told.
+type ear struct {
+	*Client
+	mu    sync.Mutex
+	heard []string
+}
+
+func (n *net) join(id cluster.NodeID, mode Mode, prefixes ...string) *ear {
+	e := &ear{}
+	e.Client = n.tables[id].Join(mode, prefixes, func(m *Invalidation) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if m.All {
+			e.heard = append(e.heard, "all")
+		} else {
+			e.heard = append(e.heard, strings.Join(m.Keys, "+"))
+		}
+	})
+	time.Sleep(10 * time.Millisecond)
+	synctest.Wait()
+	return e
+}
+
+// read has the client read keys.
+func (e *ear) read(keys ...string) {
+	e.Begin()
+	for _, k := range keys {
+		e.Remember([]byte(k))
+	}
+	e.End()
+}
+
+func (e *ear) expect(t *testing.T, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !slices.Equal(e.heard, want) {
+		t.Errorf("told of %q, not of %q", e.heard, want)
+	}
+	e.heard = nil
+}
+
+// write applies an entry on the nodes that have replicas.
+func (n *net) write(by Author, keys ...string) {
+	var list [][]byte
+	for _, k := range keys {
+		list = append(list, []byte(k))
+	}
+	for id, table := range n.tables {
+		if !n.is(n.away, id) {
+			table.Applied(1, Change{Keys: list, Author: by})
+		}
+	}
+	synctest.Wait()
+}
+
+func bubble(t *testing.T, f func(t *testing.T, n *net)) {
+	synctest.Test(t, func(t *testing.T) { f(t, newNet(t)) })
+}
+
+func TestToldOfWhatWasRead(t *testing.T) {
+	bubble(t, func(t *testing.T, n *net) {
+		for id := cluster.NodeID(1); id <= 3; id++ {
+			e := n.join(id, Mode{})
+			e.read("a", "b")
+			n.write(Author{}, "a", "c")
+			e.expect(t, "a")
+			n.write(Author{}, "a")
+			e.expect(t)
+			e.Leave()
+			n.write(Author{}, "b")
+			e.expect(t)
+			if u := n.tables[id].Usage(); u.Keys != 0 || u.Items != 0 || u.Clients != 0 || n.tables[id].bytes != 0 {
+				t.Errorf("left behind: %+v", u)
+			}
+		}
+	})
+}
+
+// What comes while a client executes is told at the end, once; what it reads then counts
+// as read.
+func TestToldBehindTheReplies(t *testing.T) {
+	bubble(t, func(t *testing.T, n *net) {
+		e, b := n.join(1, Mode{}), n.join(1, Mode{Broadcast: true}, "")
+		for _, c := range []*ear{e, b} {
+			c.Begin()
+			c.Remember([]byte("a"))
+		}
+		n.write(Author{}, "a")
+		n.write(Author{}, "a")
+		e.expect(t)
+		b.expect(t)
+		e.End()
+		b.End()
+		e.expect(t, "a")
+		b.expect(t, "a")
+		n.write(Author{}, "a")
+		e.expect(t)
+		e.Begin()
+		e.Remember([]byte("a"))
+		n.tables[1].Reset(1)
+		e.expect(t)
+		e.End()
+		e.expect(t, "all")
+	})
+}
+
+// Whoever may have missed something tells everybody, and knows nothing until it hears
+// again.
+func TestFlushes(t *testing.T) {
+	type event struct {
+		name   string
+		node   cluster.NodeID
+		strike func(n *net)
+		mend   func(n *net)
+	}
+	for _, x := range []event{
+		{"a snapshot", 1, func(n *net) { n.tables[1].Reset(1) }, func(*net) {}},
+		{"a snapshot at the feed", 3, func(n *net) { n.tables[1].Reset(1); n.tables[2].Reset(1) }, func(*net) {}},
+		{"no majority", 1, func(n *net) { n.set(n.stuck, 1, true); time.Sleep(staleMax + 2*tickEvery) }, func(n *net) { n.set(n.stuck, 1, false) }},
+		{"no majority at the feed", 3, func(n *net) {
+			n.set(n.stuck, 1, true)
+			n.set(n.stuck, 2, true)
+			time.Sleep(staleMax + 2*tickEvery)
+		}, func(n *net) { n.set(n.stuck, 1, false); n.set(n.stuck, 2, false) }},
+		{"a replica that went", 1, func(n *net) { n.set(n.away, 1, true); time.Sleep(tickEvery) }, func(*net) {}},
+		{"a replica that came", 3, func(n *net) { n.set(n.away, 3, false); time.Sleep(tickEvery) }, func(*net) {}},
+		{"a silent feed", 3, func(n *net) { n.set(n.cut, 3, true); time.Sleep(staleMax + 2*tickEvery) }, func(n *net) { n.set(n.cut, 3, false) }},
+		{"a link that broke", 3, func(n *net) {
+			n.set(n.cut, 3, true)
+			n.tables[3].LinkChanged(1, false)
+			n.tables[3].LinkChanged(2, false)
+		}, func(n *net) { n.set(n.cut, 3, false) }},
+		{"a feed with a gap", 3, func(n *net) {
+			n.set(n.cut, 3, true)
+			n.write(Author{}, "a")
+			n.set(n.cut, 3, false)
+			n.write(Author{}, "unrelated")
+		}, func(*net) {}},
+		{"a feed that had no room", 3, func(n *net) {
+			n.set(n.refuses, 3, true)
+			n.write(Author{}, "a")
+			n.set(n.refuses, 3, false)
+			time.Sleep(staleMax + 2*tickEvery)
+		}, func(*net) {}},
+		{"slots that moved", 1, func(n *net) {
+			n.mu.Lock()
+			n.holder[1] = layoutOf(n.t, 8000)
+			n.mu.Unlock()
+			time.Sleep(tickEvery)
+		}, func(*net) {}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, n *net) {
+				e, b := n.join(x.node, Mode{}), n.join(x.node, Mode{Broadcast: true}, "a")
+				e.read("a")
+				x.strike(n)
+				e.expect(t, "all")
+				b.expect(t, "all")
+				x.mend(n)
+				time.Sleep(feedMax + 3*tickEvery)
+				e.read("a")
+				b.read("a")
+				e.expect(t)
+				b.expect(t)
+				n.write(Author{}, "a")
+				e.expect(t, "a")
+				b.expect(t, "a")
+			})
+		})
+	}
+}
+
+// What is read while nobody would tell of changes is told to be old at once.
+func TestUnheardIsOldAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, n *net) {
+		n.set(n.stuck, 1, true)
+		e, b := n.join(1, Mode{}), n.join(1, Mode{Broadcast: true}, "a")
+		e.read("a", "b")
+		b.read("a", "b")
+		e.expect(t, "a", "b")
+		b.expect(t, "a")
+		if n.tables[1].Ready() == nil {
+			t.Error("it hears of everything")
+		}
+		n.set(n.stuck, 1, false)
+		time.Sleep(2 * tickEvery)
+		e.read("a")
+		e.expect(t)
+		if n.tables[1].Ready() != nil {
+			t.Error("it does not hear of everything")
+		}
+		// Slots that moved while it read: the map of then says who was not listened to.
+		e.Begin()
+		e.Remember([]byte("a"))
+		n.mu.Lock()
+		n.holder[1] = layoutOf(t, 8000)
+		n.mu.Unlock()
+		e.End()
+		e.expect(t, "all")
+	})
+}
+
+// A client with NOLOOP is not told of entries that it alone has made, whether it is
+// answered before its node hears of them or after; of all others it is.
+func TestNoLoop(t *testing.T) {
+	bubble(t, func(t *testing.T, n *net) {
+		keys := [][]byte{[]byte("k")}
+		for _, broadcast := range []bool{false, true} {
+			e := n.join(1, Mode{NoLoop: true, Broadcast: broadcast}, []string{"k"}[:map[bool]int{true: 1}[broadcast]]...)
+			for _, order := range []string{"answered first", "heard of first", "others too", "others between", "not of its own"} {
+				by := Author{Session: 1, Group: 7}
+				e.read("k")
+				e.Begin()
+				switch order {
+				case "answered first":
+					e.Wrote(by, keys)
+					e.End()
+					n.write(by, "k")
+					e.expect(t)
+				case "heard of first":
+					n.write(by, "k")
+					e.Wrote(by, keys)
+					e.End()
+					e.expect(t)
+				case "others too":
+					n.write(Author{}, "k")
+					e.Wrote(by, keys)
+					e.End()
+					e.expect(t, "k")
+				case "others between":
+					n.write(by, "k")
+					n.write(Author{Session: 2, Group: 7}, "k")
+					e.Wrote(by, keys)
+					e.End()
+					e.expect(t, "k")
+				case "not of its own":
+					e.Wrote(by, keys)
+					e.End()
+					n.write(by, "k2")
+					if broadcast {
+						e.expect(t, "k2")
+					}
+				}
+				e.read("k")
+				n.write(Author{}, "k")
+				e.expect(t, "k")
+			}
+			e.Leave()
+		}
+	})
+}
+
+func TestBroadcast(t *testing.T) {
+	bubble(t, func(t *testing.T, n *net) {
+		for id := cluster.NodeID(1); id <= 3; id += 2 {
+			e := n.join(id, Mode{Broadcast: true}, "a", "b")
+			n.write(Author{}, "a1", "c", "a2")
+			e.expect(t, "a1+a2")
+			e.Begin()
+			n.write(Author{}, "b1", "a1", "c")
+			e.End()
+			e.expect(t, "a1", "b1")
+			e.Leave()
+		}
+	})
+}
+
+// Which databases there are is in a row that is also written for other reasons.
+func TestFlushedDatabases(t *testing.T) {
+	bubble(t, func(t *testing.T, n *net) {
+		for id := cluster.NodeID(1); id <= 3; id += 2 {
+			e := n.join(id, Mode{})
+			dbs := keyspace.NewDatabases()
+			n.tables[1].Applied(1, Change{Databases: dbs})
+			n.tables[2].Applied(1, Change{Databases: dbs})
+			e.expect(t, "all") // what was before is unknown
+			dbs = dbs.Flush(3)
+			n.tables[1].Applied(1, Change{Databases: dbs})
+			n.tables[2].Applied(1, Change{Databases: dbs})
+			e.expect(t, "all")
+			for _, pdb := range dbs.Trash() {
+				n.tables[1].Applied(1, Change{Databases: dbs.Purged(pdb)})
+				n.tables[2].Applied(1, Change{Databases: dbs.Purged(pdb)})
+			}
+			e.expect(t)
+			e.Leave()
+			time.Sleep(2 * followMax) // nobody wants to hear any more
+		}
+	})
+}
+
+func TestBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, n *net) {
+		e := n.join(1, Mode{})
+		n.tables[1].SetMax(3)
+		for i := range 10 {
+			e.read(fmt.Sprint(i))
+		}
+		synctest.Wait()
+		if len(e.heard) != 7 {
+			t.Errorf("told of %q", e.heard)
+		}
+		e.heard = nil
+		n.tables[1].SetMax(0)
+		long := strings.Repeat("k", 1<<20)
+		for i := range 100 {
+			e.read(fmt.Sprint(long, i))
+		}
+		if u := n.tables[1].Usage(); u.Keys > bytesMax>>20 || n.tables[1].bytes > bytesMax {
+			t.Errorf("%+v, %d bytes", u, n.tables[1].bytes)
+		}
+		// Who executes for long while much changes is told everything.
+		e.heard = nil
+		b := n.join(1, Mode{Broadcast: true}, "")
+		b.Begin()
+		for i := range dirtyMax + 1 {
+			n.tables[1].Applied(1, Change{Keys: [][]byte{fmt.Append(nil, i)}})
+		}
+		b.End()
+		b.expect(t, "all")
+	})
+}
+
+// A node that nobody asks any more ends the feed.
+func TestFeedsEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, n *net) {
+		e := n.join(3, Mode{})
+		if !n.tables[1].Wanted() && !n.tables[2].Wanted() {
+			t.Error("nobody feeds")
+		}
+		e.Leave()
+		time.Sleep(2 * followMax)
+		if n.tables[1].Wanted() || n.tables[2].Wanted() || n.tables[3].Wanted() {
+			t.Error("the feed goes on")
+		}
+	})
+}
