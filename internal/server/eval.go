@@ -85,6 +85,7 @@ func (l *lane) read(q *shard.Read, claim group.Claim, f func(tx eval.Reads)) (te
 		if got.err != nil {
 			return router.ErrRead(id), nil
 		}
+		index := got.v.Index
 		again, err := over(got, claim, got.world(l.rand, l.router), f)
 		if ref, ok := errors.AsType[*group.Refusal](err); ok {
 			return "", ref
@@ -96,6 +97,7 @@ func (l *lane) read(q *shard.Read, claim group.Claim, f func(tx eval.Reads)) (te
 			return errDisk, nil
 		}
 		if !again {
+			l.tracks.saw(id, index)
 			return "", nil
 		}
 		q = &shard.Read{Shard: id, MinIndex: got.v.Index, Now: got.now, MinTime: got.now}

@@ -30,9 +30,9 @@ type lane struct {
 	results  chan router.Result // has room for one, so that who answers never waits
 	views    *views
 
-	until  time.Time                            // when groups are given up that a detour sends again; zero: in a while
-	unsure bool                                 // the outcome of a group is unknown: its arguments may still be referred to
-	wrote  func(g *group.Group, list []pending) // is told of groups that were answered; nil: nobody is
+	until  time.Time // when groups are given up that a detour sends again; zero: in a while
+	unsure bool      // the outcome of a group is unknown: its arguments may still be referred to
+	tracks *tracks   // is told what was seen and written; nil: nobody is
 }
 
 func newLane(s *Server, w *patience, who *identity) *lane {
@@ -150,8 +150,8 @@ func (l *lane) send(id cluster.ShardID, g *group.Group, list []pending) router.R
 	}
 	// An answer to a later attempt, or none at all, leaves an earlier attempt
 	// somewhere that still refers to the arguments.
-	if l.wrote != nil && result.Err == "" {
-		l.wrote(g, list)
+	if result.Err == "" {
+		l.tracks.evaluated(g, list, result.Reply.Index)
 	}
 	l.unsure = l.unsure || result.Err != "" || g.Attempt > 1 || result.Reply.Attempt > 1
 	return result

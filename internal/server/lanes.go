@@ -19,7 +19,7 @@ type lanes struct {
 
 func newLanes(c *conn) lanes {
 	l := newLane(c.s, &c.wait, &c.session.identity)
-	l.wrote = c.session.wrote
+	l.tracks = &c.session.tracks
 	return lanes{lane: l, s: c.s, c: c, session: &c.session}
 }
 
@@ -126,7 +126,7 @@ func (x *lanes) runMany(list []pending) (refused []*group.Refusal, all bool) {
 	}
 	for len(x.more) < len(parts) {
 		l := newLane(x.s, &patience{gone: x.wait.gone}, &x.session.identity)
-		l.wrote = x.wrote
+		l.tracks = x.tracks
 		x.more = append(x.more, l)
 	}
 	ended := make(chan *group.Refusal, len(parts))

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/group"
 	"tutti/internal/resp"
@@ -152,19 +153,30 @@ func (s *session) ran(cmd *command.Command) {
 	}
 }
 
-// wrote notes what a group of the client's own commands has written.
-func (s *session) wrote(g *group.Group, list []pending) {
-	c := s.tracks.client
-	if c == nil || !c.NoLoop() {
+// saw notes that reads have seen all entries of a shard up to index. It is called by the
+// lanes, also by several at once.
+func (t *tracks) saw(id cluster.ShardID, index uint64) {
+	if t != nil && t.open {
+		t.client.Saw(id, index)
+	}
+}
+
+// evaluated notes what a group of the client's own commands has seen and written that was
+// answered with an index.
+func (t *tracks) evaluated(g *group.Group, list []pending, index uint64) {
+	if t == nil || !t.open {
 		return
 	}
 	var keys [][]byte
 	for i := range list {
-		if list[i].cmd.Flags&command.Write != 0 {
-			s.tracks.each(list[i].cmd, list[i].args, func(key []byte) { keys = append(keys, key) })
+		if list[i].kept {
+			t.client.Saw(g.Shard, max(index, 1)-1) // others may have written in the same entry
+		}
+		if t.client.NoLoop() && list[i].cmd.Flags&command.Write != 0 {
+			t.each(list[i].cmd, list[i].args, func(key []byte) { keys = append(keys, key) })
 		}
 	}
-	c.Wrote(tracking.Author{Session: g.Session, Group: g.Seq}, keys)
+	t.client.Wrote(tracking.Author{Session: g.Session, Group: g.Seq}, keys)
 }
 
 func clientTracking(r *request, args [][]byte) {

@@ -32,6 +32,7 @@ func gone(keys ...string) string {
 func reader(c *nodetest.Cluster, node int, options ...string) *nodetest.Client {
 	r := c.Dial(node)
 	r.Do("HELLO", "3")
+	r.Do("GET", "all that was written before is here now")
 	if got := r.Text(append([]string{"CLIENT", "TRACKING", "ON"}, options...)...); got != "OK" {
 		panic(got)
 	}

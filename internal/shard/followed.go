@@ -8,14 +8,14 @@ import (
 // changes the state otherwise.
 
 // tell tells of an entry that is being applied.
-func (mc *machine) tell(data []byte) error {
+func (mc *machine) tell(index uint64, data []byte) error {
 	events := &mc.r.host.cfg.Events
 	if events.Followed == nil || !events.Followed() {
 		return nil
 	}
 	w, err := eval.ReadWritten(data, mc.dbs.Trash())
 	if err == nil {
-		events.Applied(mc.r.id, w)
+		events.Applied(mc.r.id, index, w)
 	}
 	return err
 }

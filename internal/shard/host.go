@@ -77,7 +77,7 @@ type Events struct {
 	// Replaced is told of other changes of the state: a snapshot, other slots, the end of
 	// the replica. Nil: nobody wants to.
 	Followed func() bool
-	Applied  func(shard cluster.ShardID, w eval.Written)
+	Applied  func(shard cluster.ShardID, index uint64, w eval.Written)
 	Replaced func(shard cluster.ShardID)
 	// Settled is called once, when all replicas here are voters; it must not
 	// block. Nil: nobody asks.

@@ -58,7 +58,7 @@ func (mc *machine) apply(b *store.Batch, m *pb.Message) error {
 			mc.replaced()
 		}
 		if len(data) > 0 {
-			if err := mc.tell(data); err != nil {
+			if err := mc.tell(at.Index, data); err != nil {
 				return err
 			}
 		}

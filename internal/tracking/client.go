@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 )
 
@@ -25,9 +26,11 @@ type Client struct {
 	// and may look at it without.
 	mode     Mode
 	prefixes []string
-	keys     map[string]struct{} // that it has read and not been told of; nil when it broadcasts
-	executes bool                // what it is to be told gathers in dirty
+	keys     map[string]uint64 // that it has read, and up to which entry what it keeps has all; nil when it broadcasts
+	executes bool              // what it is to be told gathers in dirty
 	dirty    dirty
+	fresh    []string                   // keys that were not remembered before Begin
+	saw      map[cluster.ShardID]uint64 // up to which entry the reads since Begin have seen all
 	wrote    []written
 	left     bool
 }
@@ -47,9 +50,15 @@ type dirty struct {
 
 // mark is a key that has changed, and who has done that.
 type mark struct {
-	key     string
-	authors []Author
-	must    bool // it is told whoever has
+	key  string
+	by   []changed
+	must bool // it is told whoever has
+}
+
+// changed is an entry that has changed a key.
+type changed struct {
+	index  uint64
+	author Author
 }
 
 func (d *dirty) mark(key string) *mark {
@@ -71,13 +80,13 @@ func (d *dirty) mark(key string) *mark {
 	return &d.marks[len(d.marks)-1]
 }
 
-func (d *dirty) add(key string, by Author) {
+func (d *dirty) add(key string, by changed) {
 	m := d.mark(key)
-	if n := len(m.authors); n > 0 && m.authors[n-1] == by || m.must {
+	if m.must {
 		return
 	}
-	if m.authors = append(m.authors, by); len(m.authors) > ownMax {
-		m.must, m.authors = true, nil
+	if m.by = append(m.by, by); len(m.by) > ownMax {
+		m.must, m.by = true, nil
 	}
 }
 
@@ -90,7 +99,7 @@ func (d *dirty) everything() { d.all, d.at, d.marks = true, nil, nil }
 func (t *Table) Join(mode Mode, prefixes []string, tell func(m *Invalidation)) *Client {
 	c := &Client{t: t, mode: mode, tell: tell}
 	if !mode.Broadcast {
-		c.keys = make(map[string]struct{})
+		c.keys = make(map[string]uint64)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -179,7 +188,8 @@ func (c *Client) Remember(key []byte) {
 		return
 	}
 	name := string(key)
-	c.keys[name] = struct{}{}
+	c.keys[name] = 0
+	c.fresh = append(c.fresh, name)
 	t.put(name, append(t.keys[name], c))
 	t.evict()
 }
@@ -197,6 +207,19 @@ func (c *Client) Missed(key []byte) {
 // wants reports whether a key begins with one of the prefixes.
 func (c *Client) wants(key []byte) bool {
 	return slices.ContainsFunc(c.prefixes, func(p string) bool { return strings.HasPrefix(string(key), p) })
+}
+
+// Saw says that what was read since Begin from a shard has seen all its entries up to
+// index. What is read without that may have seen none.
+func (c *Client) Saw(shard cluster.ShardID, index uint64) {
+	c.t.mu.Lock()
+	defer c.t.mu.Unlock()
+	if before, has := c.saw[shard]; has {
+		index = min(index, before)
+	} else if c.saw == nil {
+		c.saw = make(map[cluster.ShardID]uint64)
+	}
+	c.saw[shard] = index
 }
 
 // Wrote says that a group of commands that write these keys was answered, of a client
@@ -226,8 +249,17 @@ func (c *Client) End() {
 	if c.left {
 		return
 	}
-	t.place() // a newer map may have sent the commands where nobody listened
+	m := t.place() // a newer map may have sent the commands where nobody listened
 	c.executes = false
+	for _, key := range c.fresh {
+		if _, still := c.keys[key]; still && m != nil {
+			if s := m.Owner(keyspace.Slot([]byte(key))); s != nil {
+				c.keys[key] = c.saw[s.ID]
+			}
+		}
+	}
+	clear(c.saw)
+	c.fresh = nil
 	d := c.dirty
 	c.dirty = dirty{}
 	for _, w := range c.wrote {
@@ -241,7 +273,7 @@ func (c *Client) End() {
 	}
 	var keys []string
 	for _, m := range d.marks {
-		if !m.by(mine) {
+		if !m.needless(c.keys[m.key], mine) {
 			keys = append(keys, m.key)
 		}
 	}
@@ -258,15 +290,16 @@ func (c *Client) End() {
 	}
 }
 
-// by reports whether all changes of a key were made by these groups.
-func (m *mark) by(groups []written) bool {
+// needless reports whether all changes of a key were seen, up to entry index, or made by
+// these groups.
+func (m *mark) needless(index uint64, groups []written) bool {
 	if m.must {
 		return false
 	}
-	for _, a := range m.authors {
-		if !slices.ContainsFunc(groups, func(w written) bool {
+	for _, x := range m.by {
+		if x.index > index && !slices.ContainsFunc(groups, func(w written) bool {
 			_, wrote := w.keys[m.key]
-			return wrote && w.Author == a
+			return wrote && w.Author == x.author
 		}) {
 			return false
 		}

@@ -12,7 +12,8 @@
 //  2. That node hears of each entry of each shard that is applied after that: from its
 //     own replica, before views show the entry, or, where it has none, from a node that
 //     has one (a feed). Reads are linearizable, so what was applied before the key was
-//     remembered is seen by the read. Spurious invalidations do no harm.
+//     remembered is seen by the read. What is heard of later, though the read has seen
+//     it, is told apart by the index of the entry (Client.Saw).
 //  3. What comes while the client executes commands is kept and told behind their
 //     replies (Client.End): an answer never comes after the word that it is old.
 //  4. Whoever can't hear any more forgets everything and tells everybody so: when a
@@ -33,11 +34,12 @@
 // All integers are big-endian, n are uvarints.
 //
 //	follow  kind 100   version:1 shard:8 feed:8
-//	fed     kind 101   version:1 shard:8 feed:8 line:8 seq:8 flags:1 session:8 group:8 { len:n key }
+//	fed     kind 101   version:1 shard:8 feed:8 line:8 seq:8 flags:1
+//	                   index:8 session:8 group:8 { len:n key }
 //
 // With follow a node asks for the changes of a shard, twice a second as long as it wants
 // them; a feed with another number begins anew. Each fed has the next seq, beginning
 // with 1; a sender that forgets who has asked begins another line. Flag 1 says that the
-// sender is up to date, flag 2 that everything may have changed. session and group are
-// those of the group that alone has made the entry, or 0.
+// sender is up to date, flag 2 that everything may have changed. index is that of the
+// entry, session and group are those of the group that alone has made it, or 0.
 package tracking

@@ -182,7 +182,7 @@ func (t *Table) Fed(from cluster.NodeID, frame []byte) {
 	if f.flags&flagAll != 0 {
 		t.flush()
 	}
-	t.change(f.keys, f.author)
+	t.change(Change{Index: f.index, Keys: f.keys, Author: f.author})
 	if f.flags&flagFresh != 0 {
 		t.freshen(s, time.Now())
 	}

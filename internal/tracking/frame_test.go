@@ -14,7 +14,7 @@ import (
 
 var (
 	goldenFollow = follow{shard: 0x0102030405060708, feed: 9}
-	goldenFed    = fed{follow: goldenFollow, line: 0x2122232425262728, seq: 3, flags: flagFresh | flagAll, author: Author{Session: 0x1112131415161718, Group: 7},
+	goldenFed    = fed{follow: goldenFollow, line: 0x2122232425262728, seq: 3, flags: flagFresh | flagAll, index: 0x3132333435363738, author: Author{Session: 0x1112131415161718, Group: 7},
 		keys: [][]byte{[]byte("key"), []byte(""), []byte(strings.Repeat("k", 200))}}
 )
 

@@ -48,6 +48,7 @@ type Author struct{ Session, Group uint64 }
 
 // Change is what an entry has done to keys. What it refers to is the caller's.
 type Change struct {
+	Index  uint64 // of the entry
 	Keys   [][]byte
 	Author Author
 	// Databases is set if the entry has written which databases there are.
@@ -147,29 +148,30 @@ func (t *Table) Applied(shard cluster.ShardID, change Change) {
 		t.flush()
 		t.feedAll(shard, fed{flags: flagAll})
 	}
-	t.change(change.Keys, change.Author)
+	t.change(change)
 	if len(change.Keys) > 0 {
-		t.feedAll(shard, fed{author: change.Author, keys: change.Keys})
+		t.feedAll(shard, fed{index: change.Index, author: change.Author, keys: change.Keys})
 	}
 }
 
 // change tells who has read any of the keys.
-func (k *known) change(keys [][]byte, author Author) {
-	mine, known := k.own[author]
+func (k *known) change(change Change) {
+	mine, known := k.own[change.Author]
 	if known {
-		delete(k.own, author)
+		delete(k.own, change.Author)
 	}
-	for _, key := range keys {
-		k.invalidate(key, author, mine)
+	by := changed{change.Index, change.Author}
+	for _, key := range change.Keys {
+		k.invalidate(key, by, mine)
 	}
 	for prefix, clients := range k.prefixes {
-		k.broadcast(prefix, clients, keys, author, mine)
+		k.broadcast(prefix, clients, change.Keys, by, mine)
 	}
 }
 
 // invalidate tells who has read a key. Who executes commands stays: what it reads may be
 // older than the change, or newer.
-func (k *known) invalidate(key []byte, author Author, mine own) {
+func (k *known) invalidate(key []byte, by changed, mine own) {
 	all := k.keys[string(key)]
 	if len(all) == 0 {
 		return
@@ -178,10 +180,10 @@ func (k *known) invalidate(key []byte, author Author, mine own) {
 	var m *Invalidation
 	for _, c := range all {
 		switch {
-		case mine.wrote(c, key):
+		case mine.wrote(c, key) || by.index <= c.keys[string(key)]:
 			stay = append(stay, c)
 		case c.executes:
-			c.dirty.add(string(key), author)
+			c.dirty.add(string(key), by)
 			stay = append(stay, c)
 		default:
 			if m == nil {
@@ -205,7 +207,7 @@ func (o own) wrote(c *Client, key []byte) bool {
 }
 
 // broadcast tells those who want to hear of all keys with a prefix.
-func (k *known) broadcast(prefix string, clients map[*Client]struct{}, keys [][]byte, author Author, mine own) {
+func (k *known) broadcast(prefix string, clients map[*Client]struct{}, keys [][]byte, by changed, mine own) {
 	var all []string
 	for _, key := range keys {
 		if strings.HasPrefix(string(key), prefix) {
@@ -219,7 +221,7 @@ func (k *known) broadcast(prefix string, clients map[*Client]struct{}, keys [][]
 	for c := range clients {
 		switch {
 		case mine.by == c || c.executes:
-			k.tellOthers(c, all, author, mine)
+			k.tellOthers(c, all, by, mine)
 		default:
 			k.tell(c, m)
 		}
@@ -227,13 +229,13 @@ func (k *known) broadcast(prefix string, clients map[*Client]struct{}, keys [][]
 }
 
 // tellOthers tells a client of those keys that it has not written itself.
-func (k *known) tellOthers(c *Client, keys []string, author Author, mine own) {
+func (k *known) tellOthers(c *Client, keys []string, by changed, mine own) {
 	var others []string
 	for _, key := range keys {
 		switch {
 		case mine.wrote(c, []byte(key)):
 		case c.executes:
-			c.dirty.add(key, author)
+			c.dirty.add(key, by)
 		default:
 			others = append(others, key)
 		}

