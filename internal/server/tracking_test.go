@@ -78,6 +78,51 @@ func TestTrackingTellsOfChanges(t *testing.T) {
 	}
 }
 
+// A change of one element of a large key is one of the key, though its rows are many.
+func TestTrackingTellsOfLargeKeys(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{})
+	w, r := c.Dial(0), reader(c, 0)
+	for i := range 40 {
+		hset, zadd, sadd, rpush := []string{"HSET", "h"}, []string{"ZADD", "z"}, []string{"SADD", "s"}, []string{"RPUSH", "l"}
+		for j := range 100 {
+			name := fmt.Sprint(i*100 + j)
+			hset, zadd, sadd, rpush = append(hset, name, "v"), append(zadd, name, "m"+name), append(sadd, "m"+name), append(rpush, name)
+			w.Do("XADD", "x", fmt.Sprint(1+i*100+j), "f", "v")
+		}
+		for _, cmd := range [][]string{hset, zadd, sadd, rpush} {
+			w.Do(cmd...)
+		}
+	}
+	w.Do("SET", "str", strings.Repeat("v", 1<<20))
+	w.Do("XGROUP", "CREATE", "x", "g", "0")
+	for _, change := range []string{"HSET h 7 w", "HINCRBY h n 1", "HINCRBY h n 1", "HDEL h 8", "ZADD z 5 m7", "ZINCRBY z 1 m7", "ZREM z m8", "SREM s m7", "SADD s m7", "LSET l 2000 w",
+		"LREM l 1 77", "LINSERT l BEFORE 2100 w", "LTRIM l 1 -2", "SETRANGE str 500000 w", "SETBIT str 4000000 1", "APPEND str w",
+		"XREADGROUP GROUP g me COUNT 1 STREAMS x >", "XACK x g 1-0", "XDEL x 5", "XTRIM x MAXLEN 10", "EXPIRE h 1000",
+		"DEL h", "UNLINK z", "RENAME s s2", "COPY s2 l REPLACE"} {
+		words := strings.Fields(change)
+		key := words[1]
+		switch words[0] {
+		case "XREADGROUP":
+			key = "x"
+		case "COPY":
+			key = "l"
+		}
+		r.Do("EXISTS", key)
+		r.Do("EXISTS", "mark")
+		if v := w.Do(words...); v.IsError() {
+			t.Fatalf("%s: %s", change, v.Str)
+		}
+		w.Do("SET", "mark", change)
+		got := flat(t, r)
+		if got != gone(key) {
+			t.Errorf("%s: %s", change, got)
+		}
+		for got != gone("mark") {
+			got = flat(t, r)
+		}
+	}
+}
+
 // An answer never comes behind the word that it is old.
 func TestTrackingTellsBehindTheReply(t *testing.T) {
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
