@@ -14,10 +14,12 @@ const (
 	V1 Version = 1
 	// V2 brought rows of streams.
 	V2 Version = 2
+	// V3 brought deadlines of the fields of hashes.
+	V3 Version = 3
 	// Oldest is the oldest that this program reads and writes.
 	Oldest = V1
 	// Newest is the newest that this program reads and writes.
-	Newest = V2
+	Newest = V3
 )
 
 // Confirmed returns the version that all members have confirmed.

@@ -15,7 +15,10 @@ var access = []struct{ commands, first, rest string }{
 	{"bitop geosearchstore sdiffstore sunionstore zdiffstore zinterstore zrangestore zunionstore", "OW update", "RO access"},
 	{"sinterstore", "RW update", "RO access"},
 	{"pfmerge", "RW access insert", "RO access"},
-	{"pfcount pfdebug", "RW access", "RW access"}, // the words of Redis, where they change the value
+	{"pfdebug", "RW access update", "RW access update"},
+	{"pfcount", "RW access", "RW access"}, // the words of Redis, where it changes the value
+	{"hexpire hpexpire hexpireat hpexpireat hpersist", "RW update", "RW update"},
+	{"httl hpttl hexpiretime hpexpiretime", "RO access", "RO access"},
 	{"copy", "RO access", "OW update"},
 	{"sort georadius georadiusbymember", "RO access", "OW update"},
 	{"lmove blmove rpoplpush brpoplpush smove", "RW access delete", "RW insert"},

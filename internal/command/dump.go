@@ -43,6 +43,11 @@ func appendValue(b []byte, o *keyspace.Object) []byte {
 			return true
 		})
 	case keyspace.TypeHash:
+		if keyspace.Timed(o) {
+			if elems, deadlines := timedFields(o); deadlines != nil {
+				return rdb.AppendTimedHash(b, elems, deadlines)
+			}
+		}
 		b = rdb.AppendStart(b, rdb.Hash, o.Len())
 		o.EachField(func(field, val []byte) bool {
 			b = rdb.AppendElement(rdb.AppendElement(b, field), val)
@@ -144,6 +149,10 @@ func restore(c *Ctx) {
 		c.Error(errStreamFormat)
 		return
 	}
+	if v.Deadlines != nil && !keyspace.MayTimeFields(c.Tx) {
+		c.Error(errTimedFields)
+		return
+	}
 	if ttl == 0 || ttl > c.Tx.Now {
 		c.putValue(key, v, ttl)
 	}
@@ -179,7 +188,16 @@ func (c *Ctx) putValue(key []byte, v rdb.Value, expire int64) {
 	case rdb.Hash:
 		start(keyspace.TypeHash)
 		for i := 0; i < len(v.Elems); i += 2 {
-			o.PutField(v.Elems[i], v.Elems[i+1])
+			var at int64
+			if v.Deadlines != nil {
+				at = v.Deadlines[i/2]
+			}
+			if at != 0 && at <= c.Tx.Now {
+				continue
+			}
+			if o.PutField(v.Elems[i], v.Elems[i+1]); at != 0 {
+				keyspace.SetFieldDeadline(o, v.Elems[i], at)
+			}
 		}
 	case rdb.ZSet:
 		start(keyspace.TypeZSet)

@@ -109,7 +109,11 @@ func encodingOf(o *keyspace.Object) string {
 	case keyspace.TypeSet:
 		return setEncoding(o)
 	case keyspace.TypeHash:
-		if o.Len() <= hashListpackLenMax && shortFields(o) {
+		switch {
+		case o.Len() > hashListpackLenMax || !shortFields(o):
+		case keyspace.Timed(o):
+			return "listpackex"
+		default:
 			return "listpack"
 		}
 		return "hashtable"

@@ -192,7 +192,7 @@ func hincrby(c *Ctx) {
 		return
 	}
 	n += by
-	o.PutField(c.Args[2], strconv.AppendInt(nil, n, 10))
+	keyspace.PutFieldValue(o, c.Args[2], strconv.AppendInt(nil, n, 10))
 	o.Save()
 	c.Int(n)
 }
@@ -224,7 +224,7 @@ func hincrbyfloat(c *Ctx) {
 		}
 	}
 	val := appendLongDouble(nil, sum)
-	o.PutField(c.Args[2], val)
+	keyspace.PutFieldValue(o, c.Args[2], val)
 	o.Save()
 	c.Bulk(val)
 }

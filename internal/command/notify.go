@@ -51,6 +51,8 @@ var changeEvents = []struct {
 	{event{keyspace.EventHash, "hincrby"}, "hincrby"},
 	{event{keyspace.EventHash, "hincrbyfloat"}, "hincrbyfloat"},
 	{event{keyspace.EventHash, "hdel"}, "hdel"},
+	{event{keyspace.EventHash, "hexpire"}, "hexpire hpexpire hexpireat hpexpireat"},
+	{event{keyspace.EventHash, "hpersist"}, "hpersist"},
 	{event{keyspace.EventZSet, "zadd"}, "zadd geoadd"},
 	{event{keyspace.EventZSet, "zincr"}, "zincrby"},
 	{event{keyspace.EventZSet, "zrem"}, "zrem"},

@@ -327,7 +327,7 @@ func numKeys(at int, before ...int) Keys {
 
 func families() [][]Command {
 	return [][]Command{
-		stringCommands, genericCommands, hashCommands, setCommands, listCommands, zsetCommands, streamCommands, hyperloglogCommands, geoCommands,
+		stringCommands, genericCommands, hashCommands, hashExpireCommands, setCommands, listCommands, zsetCommands, streamCommands, hyperloglogCommands, geoCommands,
 		connectionCommands, serverCommands, metaCommands, userCommands, clusterCommands, sentinelCommands, pubsubCommands, scriptingCommands,
 		transactionCommands, taskCommands, whyCommands,
 	}

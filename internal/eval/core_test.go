@@ -414,18 +414,35 @@ func TestExpiredWithoutEffect(t *testing.T) {
 	}
 }
 
+// TestFieldDeadlinesNeedAllMembers: so it is with deadlines of fields.
+func TestFieldDeadlinesNeedAllMembers(t *testing.T) {
+	c := newTestCore(t)
+	format := byte(2)
+	c.core.cfg.Format = func() byte { return format }
+	if got := c.run(c.write("HSET h f v"))[0]; !strings.Contains(got, "1") {
+		t.Errorf("HSET: %s", got)
+	}
+	if got := c.run(c.write("HEXPIRE h 10 FIELDS 1 f"))[0]; !strings.Contains(got, "NEEDVERSION") {
+		t.Errorf("not all know them: %s", got)
+	}
+	format = 3
+	if got := c.run(c.write("HEXPIRE h 10 FIELDS 1 f"))[0]; !strings.Contains(got, "1") || strings.Contains(got, "NEEDVERSION") {
+		t.Errorf("all know them: %s", got)
+	}
+}
+
 // TestStreamsNeedAllMembers: as long as a member knows only the rows before, nobody
 // makes a stream.
 func TestStreamsNeedAllMembers(t *testing.T) {
 	c := newTestCore(t)
-	format := byte(keyspace.Format - 1)
+	format := byte(1)
 	c.core.cfg.Format = func() byte { return format }
 	for _, line := range []string{"XADD s * f v", "XGROUP CREATE s g 0 MKSTREAM"} {
 		if got := c.run(c.write(line))[0]; !strings.Contains(got, "NEEDVERSION") {
 			t.Errorf("%s: %s", line, got)
 		}
 	}
-	format++
+	format = 2
 	if got := c.run(c.write("XADD s 1-1 f v"))[0]; !strings.Contains(got, "1-1") {
 		t.Errorf("all know them: %s", got)
 	}

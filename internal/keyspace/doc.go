@@ -17,6 +17,9 @@
 //	01 slot:2 'z' id:8 number:8 ms:8 seq:8   of a group, the same by consumer; no value
 //	01 slot:2 'c' id:8 name                  of a stream, a group, which has an id of its own; of a group, a consumer
 //	01 slot:2 'x' expire:8 pdb:4 key         expiry index; no value
+//	01 slot:2 'h' id:8 hash:4 sub            deadline:8 of a field of a hash
+//	01 slot:2 'i' id:8 deadline:8 sub        the same by deadline; no value
+//	01 slot:2 'f' deadline:8 pdb:4 key       hashes whose fields have deadlines, by a time before which none is due; no value
 //	01 slot:2 'g' id:8                       garbage: rows of a deleted big collection; value: its type
 //	01 slot:2 'v'                            index of the last delete or expiry in the slot
 //
@@ -65,7 +68,17 @@
 //
 //	head:1 format:1 …
 //
-// Format 2 brought type 6, streams.
+// Format 2 brought type 6, streams. Format 3 brought flag 0x20, for hashes (type 5) whose
+// fields have deadlines:
+//
+//	head:1 format:1=3 version:8 [expire:8] soonest:8 body
+//
+// where soonest is a time before which none is due; the body is that of a packed hash,
+// with the deadlines behind the values, or
+//
+//	id:8 count:uvarint timed:uvarint
+//
+// timed of whose fields have deadlines.
 //
 // So what is simple stays short, and whoever does not know a row can say which
 // version does: that is a RowError with ErrLater, and no damage. A flipped bit is

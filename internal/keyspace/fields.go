@@ -17,6 +17,9 @@ func (o *Object) Field(sub, dst []byte) (val []byte, ok bool) {
 		}
 		return append(dst, o.items[i].val...), true
 	}
+	if o.timed.dies(sub) {
+		return dst, false
+	}
 	o.tx.buf = subRow(o.tx.buf[:0], o.slot, o.id, sub)
 	return o.tx.Get(o.tx.buf, dst)
 }
@@ -28,8 +31,12 @@ func (o *Object) HasField(sub []byte) bool {
 }
 
 // PutField sets a hash field, or adds a set member (val nil), and reports
-// whether it is new. The object keeps both slices until Save.
+// whether it is new. A field that is set has no deadline any more. The object keeps both
+// slices until Save.
 func (o *Object) PutField(sub, val []byte) (added bool) {
+	if o.timed != nil {
+		ClearFieldDeadline(o, sub)
+	}
 	if !o.rowed {
 		if i := o.find(sub); i >= 0 {
 			o.items[i].val = val
@@ -42,6 +49,7 @@ func (o *Object) PutField(sub, val []byte) (added bool) {
 				o.tx.Put(subRow(nil, o.slot, o.id, it.sub), it.val)
 				o.count++
 			}
+			spreadDeadlines(o)
 		}
 		return added
 	}
@@ -61,12 +69,18 @@ func (o *Object) DeleteField(sub []byte) bool {
 		if i < 0 {
 			return false
 		}
+		if o.timed != nil {
+			delete(o.timed.packed, string(sub))
+		}
 		o.items = slices.Delete(o.items, i, i+1)
 		return true
 	}
 	row := subRow(nil, o.slot, o.id, sub)
 	if _, ok := o.tx.Get(row, nil); !ok {
 		return false
+	}
+	if o.timed != nil {
+		ClearFieldDeadline(o, sub)
 	}
 	o.tx.Delete(row)
 	o.count--
@@ -78,8 +92,8 @@ func (o *Object) DeleteField(sub []byte) bool {
 // first or a random element would else step over the traces of all that were removed,
 // until the store has cleared them away.
 func Thin(o *Object, removed int) {
-	if !o.rowed || removed <= trashMin || uint64(removed) <= o.count || o.count == 0 {
-		return
+	if !o.rowed || removed <= trashMin || uint64(removed) <= o.count || o.count == 0 || o.timed != nil {
+		return // of a hash with deadlines it would be two rows more for each field
 	}
 	var left []item
 	o.EachField(func(sub, val []byte) bool {
@@ -163,6 +177,9 @@ func (o *Object) eachRow(from uint32, f func(h uint32, sub, val []byte) bool) {
 			o.damaged("element of %d bytes", len(k)+len(it.Value()))
 			return
 		}
+		if o.timed.dies(k[4:]) {
+			continue
+		}
 		if !f(be.Uint32(k), k[4:], it.Value()) {
 			return
 		}
@@ -186,7 +203,7 @@ func (o *Object) RandomField() (sub, val []byte) {
 		return slices.Clone(it.sub), slices.Clone(it.val)
 	}
 	var from uint32
-	run := int(o.count)
+	run := o.Len()
 	if run > fairMax {
 		from, run = uint32(o.tx.Rand(1<<32)), 64
 	}

@@ -3,6 +3,7 @@ package keyspace
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"math"
 	"testing"
 )
@@ -57,6 +58,14 @@ func FuzzObjectRow(f *testing.F) {
 			o.FillMembers(ms)
 		}, TypeZSet, 0)
 	}
+	for _, n := range []int{2, packedItemsMax + 1} {
+		add(func(_ *Tx, o *Object) {
+			for i := range n {
+				o.PutField([]byte{byte(i)}, []byte("val"))
+			}
+			SetFieldDeadline(o, []byte{1}, 1<<40)
+		}, TypeHash, 1<<41)
+	}
 	f.Add([]byte{byte(TypeString), 0, 0, 0, 0, 0, 0, 0, 1, 'v'})
 	tx := NewTx(stub{}, Env{Databases: NewDatabases(), Index: 5, NewID: func() uint64 { return 7 }})
 	s := NewStream(tx, 0, key)
@@ -86,6 +95,9 @@ func FuzzObjectRow(f *testing.F) {
 		if !again.load(o.encode(nil)) || again.Type != o.Type || again.Version != o.Version || again.Expire != o.Expire ||
 			again.Packed() != o.Packed() || again.Len() != n || again.id != o.id || again.head != o.head || !bytes.Equal(again.val, o.val) && !o.Packed() {
 			t.Fatalf("%x becomes %+v, then %+v", row, o, again)
+		}
+		if h, other := o.timed, again.timed; Timed(o) != Timed(again) || Timed(o) && (h.soonest != other.soonest || h.count != other.count || !maps.Equal(h.packed, other.packed)) {
+			t.Fatalf("deadlines of %x: %+v, then %+v", row, h, other)
 		}
 		for i, it := range o.items {
 			if other := again.items[i]; !bytes.Equal(it.sub, other.sub) || !bytes.Equal(it.val, other.val) ||

@@ -134,10 +134,32 @@ func goldenStreams() string {
 	return b.String()
 }
 
+// goldenFields makes the rows that came with format 3.
+func goldenFields() string {
+	b := newGolden()
+	hash := func(tx *Tx, n int) *Object {
+		o := tx.New(0, []byte("h"), TypeHash)
+		for i := range n {
+			o.PutField(fmt.Append(nil, "f", i), fmt.Append(nil, "v", i))
+		}
+		SetFieldDeadline(o, []byte("f0"), 0x0a0b0c)
+		SetFieldDeadline(o, []byte("f1"), 0x0a0b0d)
+		return o
+	}
+	b.show("packed hash", func(tx *Tx) { hash(tx, 3).Save() })
+	b.show("packed hash with a deadline", func(tx *Tx) { hash(tx, 3).SetExpire(0x0a0b0e) })
+	b.show("hash of rows", func(tx *Tx) { hash(tx, packedItemsMax+1).Save() })
+	b.show("garbage", func(tx *Tx) {
+		hash(tx, trashMin+1).Save()
+		tx.Open(0, []byte("h")).Delete()
+	})
+	return b.String()
+}
+
 // TestGoldenRows fails when the bytes of a row change: rows are on the disks of
 // all nodes, so that is a new Format, written only once all members know it.
 func TestGoldenRows(t *testing.T) {
-	for format, rows := range []string{1: goldenRows(), 2: goldenStreams()} {
+	for format, rows := range []string{1: goldenRows(), 2: goldenStreams(), 3: goldenFields()} {
 		if format > 0 {
 			compareGolden(t, fmt.Sprintf("testdata/rows.%d", format), rows)
 		}
@@ -170,7 +192,7 @@ func compareGolden(t *testing.T, name, got string) {
 // and never taken for damage.
 func TestLaterRows(t *testing.T) {
 	key := []byte("k")
-	for _, row := range []string{"\x06\x03", "\x07\x03", "\x21\x03rest", "\x0f\xff", "\x26\x03rest", "\x11\x03\x00\x00\x00\x00\x00\x00\x00\x01v"} {
+	for _, row := range []string{"\x06\x04", "\x07\x04", "\x21\x04rest", "\x0f\xff", "\x26\x04rest", "\x25\x04rest", "\x11\x04\x00\x00\x00\x00\x00\x00\x00\x01v"} {
 		dbs := NewDatabases()
 		tx := NewTx(stub{objectRow(nil, Slot(key), 0, key), []byte(row)}, Env{Databases: dbs})
 		o := tx.Open(0, key)
@@ -188,8 +210,8 @@ func TestLaterRows(t *testing.T) {
 		t.Errorf("databases: %v", err)
 	}
 	mark := trashRow(nil, 7, 9)
-	tx := NewTx(stub{mark, []byte{6, 3}}, Env{Databases: NewDatabases()})
-	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 3 || !tx.Empty() {
+	tx := NewTx(stub{mark, []byte{6, 4}}, Env{Databases: NewDatabases()})
+	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 4 || !tx.Empty() {
 		t.Errorf("garbage: gone %v, %v", gone, err)
 	}
 	tx = NewTx(stub{mark, []byte{6}}, Env{Databases: NewDatabases()})

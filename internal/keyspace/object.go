@@ -48,6 +48,7 @@ const typeUnreadable Type = 0
 const (
 	flagExpire = 0x80
 	flagPacked = 0x40
+	flagTimed  = 0x20 // from format 3 on: fields of a hash have deadlines
 	typeMask   = 0x0f
 	headLen    = 9
 )
@@ -81,9 +82,8 @@ type Object struct {
 	fresh   bool   // not yet in the keyspace
 	rowed   bool   // a collection whose elements are rows of their own
 
-	val   []byte // string: the value. packed: the elements as they were read. Not to be written to.
-	id    uint64
-	count uint64
+	val []byte // string: the value. packed: the elements as they were read. Not to be written to.
+	elements
 	head  uint64 // list: position of the first element; zset: ordered score of the first member
 	items []item // packed hash, set, zset or list
 
@@ -118,11 +118,13 @@ func (t *Tx) open(db uint8, key []byte) *Object {
 	if !o.load(row) {
 		return nil
 	}
-	if o.Expire == 0 {
-		return o
-	}
-	if o.Expire > t.Now {
-		t.expires(o.Expire)
+	if o.Expire == 0 || o.Expire > t.Now {
+		if o.Expire != 0 {
+			t.expires(o.Expire)
+		}
+		if o.timed != nil {
+			return openTimed(o)
+		}
 		return o
 	}
 	if o.Expire > t.Applied {
@@ -153,6 +155,8 @@ func (o *Object) decode(row []byte) *RowError {
 	switch {
 	case o.Type == TypeStream && head&^(typeMask|flagExpire) == 0 && len(row) > 1 && row[1] == formatStream:
 		row = row[1:]
+	case o.Type == TypeHash && head&flagTimed != 0 && head&^(typeMask|flagExpire|flagPacked|flagTimed) == 0 && len(row) > 1 && row[1] == formatTimed:
+		row = row[1:]
 	case o.Type < TypeString || o.Type > TypeHash || head&^(typeMask|flagExpire|flagPacked) != 0:
 		return unknownRow(o.Key, row, "row of type")
 	}
@@ -170,6 +174,12 @@ func (o *Object) decode(row []byte) *RowError {
 	}
 	if o.Type == TypeStream {
 		return decodeStream(o, body)
+	}
+	if o.Type == TypeHash && head&flagTimed != 0 {
+		var bad *RowError
+		if body, bad = cutTimed(o, body); bad != nil {
+			return bad
+		}
 	}
 	if o.Type == TypeString || packed {
 		if o.val = body; packed && len(body) == 0 {
@@ -192,10 +202,19 @@ func (o *Object) decodeRowed(body []byte) *RowError {
 	if o.Type == TypeList || o.Type == TypeZSet {
 		rest += 8
 	}
-	if w <= 0 || n == 0 || n > math.MaxInt64 || len(body) != rest {
+	if w <= 0 || n == 0 || n > math.MaxInt64 || len(body) < rest {
 		return malformed(o.Key, "collection of %d bytes", len(body))
 	}
 	o.count = n
+	if o.timed != nil {
+		o.timed.count, w = binary.Uvarint(body[rest:])
+		if rest += max(w, 0); w <= 0 || o.timed.count == 0 || o.timed.count > o.count {
+			return malformed(o.Key, "hash of %d bytes, whose fields have deadlines", len(body))
+		}
+	}
+	if len(body) != rest {
+		return malformed(o.Key, "collection of %d bytes", len(body))
+	}
 	if o.Type == TypeList || o.Type == TypeZSet {
 		o.head = be.Uint64(body[8+w:])
 	}
@@ -216,13 +235,23 @@ func (o *Object) encode(dst []byte) []byte {
 	if packed {
 		head |= flagPacked
 	}
+	isTimed := !o.timed.none()
+	if isTimed {
+		head |= flagTimed
+	}
 	dst = append(dst, head)
-	if o.Type == TypeStream {
+	switch {
+	case o.Type == TypeStream:
 		dst = append(dst, formatStream)
+	case isTimed:
+		dst = append(dst, formatTimed)
 	}
 	dst = be.AppendUint64(dst, o.tx.Index)
 	if o.Expire != 0 {
 		dst = be.AppendUint64(dst, uint64(o.Expire))
+	}
+	if isTimed {
+		dst = o.timed.append(dst)
 	}
 	switch {
 	case o.Type == TypeString:
@@ -232,6 +261,9 @@ func (o *Object) encode(dst []byte) []byte {
 	}
 	dst = be.AppendUint64(dst, o.id)
 	dst = binary.AppendUvarint(dst, o.count)
+	if isTimed {
+		dst = binary.AppendUvarint(dst, o.timed.count)
+	}
 	switch o.Type {
 	case TypeList, TypeZSet:
 		dst = be.AppendUint64(dst, o.head)
@@ -255,6 +287,8 @@ func (o *Object) Len() int {
 	switch {
 	case o.Type == TypeString:
 		return len(o.val)
+	case o.rowed && o.timed != nil:
+		return int(o.count) - len(o.timed.dead)
 	case o.rowed:
 		return int(o.count)
 	}
@@ -281,22 +315,31 @@ func (o *Object) Save() {
 	}
 }
 
-// write writes the row of the object.
+// write writes the row of the object, and notes that the command has.
 func write(o *Object) {
+	t, fresh := o.tx, o.fresh
+	writeRow(o)
+	if fresh {
+		t.changed(o, Made)
+	}
+	t.changed(o, Changed)
+}
+
+// writeRow writes the row of the object and what points to it.
+func writeRow(o *Object) {
 	t := o.tx
+	indexTimed(o)
 	t.buf = objectRow(t.buf[:0], o.slot, o.pdb, o.Key)
 	t.val = o.encode(t.val[:0])
 	t.Put(t.buf, t.val)
 	if o.fresh {
 		o.fresh = false
-		t.changed(o, Made)
 		t.count(o.pdb, 1)
 		if o.Expire != 0 {
 			t.Put(expiryRow(nil, o.slot, o.Expire, o.pdb, o.Key), nil)
 		}
 	}
 	o.Version = t.Index
-	t.changed(o, Changed)
 }
 
 // SetString makes key the string val with the given expiry (0: none),
@@ -359,6 +402,7 @@ func (o *Object) unlink() {
 	if o.Expire != 0 {
 		t.Delete(expiryRow(nil, o.slot, o.Expire, o.pdb, o.Key))
 	}
+	unindexTimed(o)
 	t.count(o.pdb, -1)
 	t.Put(goneRow(nil, o.slot), be.AppendUint64(nil, t.Index))
 	o.fresh = true
@@ -369,20 +413,42 @@ func (o *Object) unlink() {
 
 // dropRows removes the element rows of a collection, or makes them garbage.
 func (o *Object) dropRows() {
+	unindexTimed(o)
 	if !o.rowed {
+		o.timed = nil
 		return
 	}
 	switch {
 	case o.Type == TypeStream:
 		dropStream(o)
 	case o.count > trashMin:
-		o.tx.Put(trashRow(nil, o.slot, o.id), []byte{byte(o.Type)})
+		o.tx.Put(trashRow(nil, o.slot, o.id), trashOf(o))
 	case o.Type == TypeList:
 		o.deleteElements(0, int(o.count))
 	case o.count > 0: // else a scan would only meet tombstones
-		o.tx.deleteRows(o.slot, o.id, o.Type, -1)
+		if o.tx.deleteRows(o.slot, o.id, o.Type, -1); o.timed != nil {
+			deleteDeadlines(o.tx, o.slot, o.id, -1)
+		}
 	}
-	o.rowed, o.count, o.id = false, 0, 0
+	o.rowed, o.elements = false, elements{}
+}
+
+// trashOf returns the value of the row that marks the object as garbage.
+func trashOf(o *Object) []byte {
+	if o.timed != nil {
+		return []byte{byte(o.Type) | flagTimed, formatTimed}
+	}
+	return []byte{byte(o.Type)}
+}
+
+// deleteDeadlines deletes up to limit rows of deadlines (all if negative) and returns how
+// many it deleted.
+func deleteDeadlines(t *Tx, slot uint16, id uint64, limit int) int {
+	n := t.deletePrefix(deadlinePrefix(nil, slot, id), limit)
+	if limit < 0 {
+		return n + t.deletePrefix(duePrefix(nil, slot, id), limit)
+	}
+	return n + t.deletePrefix(duePrefix(nil, slot, id), limit-n)
 }
 
 // deleteRows point-deletes up to limit element rows of object id (all if
@@ -479,6 +545,7 @@ func (o *Object) CopyTo(db uint8, key []byte) {
 			t.copyPrefix(scorePrefix(nil, o.slot, o.id), scorePrefix(nil, c.slot, c.id))
 		}
 	}
+	copyTimed(o, &c)
 	c.Save()
 }
 

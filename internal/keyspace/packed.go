@@ -9,6 +9,7 @@ import (
 // A packed collection is a run of elements in the object row:
 //
 //	hash: len:uvarint field len:uvarint value    set, list: len:uvarint member
+//	hash whose fields have deadlines: the same, and deadline:uvarint, 0 for none
 //	zset: score:8 (IEEE 754) len:uvarint member, in (score, member) order
 
 // decodeItems reads the elements of a packed collection. It is done when the
@@ -29,6 +30,9 @@ func (o *Object) decodeItems() *RowError {
 		if !bad && o.Type == TypeHash {
 			it.val, b, bad = cutBytes(b)
 		}
+		if !bad && o.timed != nil {
+			b, bad = cutFieldDeadline(o, it.sub, b)
+		}
 		if bad {
 			return malformed(o.Key, "packed element of %d bytes", len(b))
 		}
@@ -36,6 +40,9 @@ func (o *Object) decodeItems() *RowError {
 			return malformed(o.Key, "order of a packed sorted set of %d bytes", len(o.val))
 		}
 		o.items = append(o.items, it)
+	}
+	if o.timed.none() && o.timed != nil {
+		return malformed(o.Key, "hash of %d bytes without deadlines", len(o.val))
 	}
 	return nil
 }
@@ -65,6 +72,7 @@ func appendBytes(dst, b []byte) []byte {
 }
 
 func (o *Object) encodeItems(dst []byte) []byte {
+	timed := !o.timed.none()
 	for _, it := range o.items {
 		if o.Type == TypeZSet {
 			dst = be.AppendUint64(dst, math.Float64bits(it.score))
@@ -72,6 +80,9 @@ func (o *Object) encodeItems(dst []byte) []byte {
 		dst = appendBytes(dst, it.sub)
 		if o.Type == TypeHash {
 			dst = appendBytes(dst, it.val)
+		}
+		if timed {
+			dst = binary.AppendUvarint(dst, uint64(o.timed.packed[string(it.sub)]))
 		}
 	}
 	return dst

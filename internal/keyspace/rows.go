@@ -19,6 +19,10 @@ const (
 	kindGone   = 'v'
 	kindTask   = 't'
 	kindName   = 'c'
+
+	kindTimed    = 'f'
+	kindDeadline = 'h'
+	kindDue      = 'i'
 )
 
 var be = binary.BigEndian
@@ -133,7 +137,7 @@ func TrashRow(slot uint16, id uint64) []byte { return trashRow(nil, slot, id) }
 // LookedUp reports whether a row is of a kind that commands look up for itself, and
 // not only meet on a walk.
 func LookedUp(row []byte) bool {
-	return len(row) > 3 && row[0] == rowPrefix && (row[3] == kindObject || row[3] == kindSub || row[3] == kindGone || row[3] == kindName)
+	return len(row) > 3 && row[0] == rowPrefix && (row[3] == kindObject || row[3] == kindSub || row[3] == kindGone || row[3] == kindName || row[3] == kindDeadline)
 }
 
 // NextObject returns where the rows of keys go on after a row that is none of them.

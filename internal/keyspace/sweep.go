@@ -9,10 +9,10 @@ import (
 // passed, rows of deleted big collections, and flushed databases. Each step is
 // bounded and runs inside a batch.
 
-// Deadline tells whether row is an entry of the expiry index, and of which
-// slot and deadline.
+// Deadline tells whether row is an entry of the expiry index of keys, or of hashes
+// whose fields have deadlines, and of which slot and deadline.
 func Deadline(row []byte) (slot uint16, deadline int64, ok bool) {
-	if len(row) < expiryRowLen || row[0] != rowPrefix || row[3] != kindExpiry {
+	if len(row) < expiryRowLen || row[0] != rowPrefix || row[3] != kindExpiry && row[3] != kindTimed {
 		return 0, 0, false
 	}
 	return be.Uint16(row[1:]), int64(be.Uint64(row[4:])), true
@@ -28,7 +28,19 @@ func Trash(row []byte) (slot uint16, id uint64, ok bool) {
 
 // NextDeadline returns the earliest deadline in slot.
 func NextDeadline(r Reader, slot uint16) (deadline int64, ok bool, err error) {
-	prefix := slotKind(nil, slot, kindExpiry)
+	for _, kind := range [...]byte{kindExpiry, kindTimed} {
+		at, is, err := nextDeadline(r, slotKind(nil, slot, kind))
+		if err != nil {
+			return 0, false, err
+		}
+		if is && (!ok || at < deadline) {
+			deadline, ok = at, true
+		}
+	}
+	return deadline, ok, nil
+}
+
+func nextDeadline(r Reader, prefix []byte) (deadline int64, ok bool, err error) {
 	it, err := r.Iter(prefix, prefixEnd(nil, prefix))
 	if err != nil {
 		return 0, false, err
@@ -50,6 +62,15 @@ func Pending(r Reader, first, end int, expiry func(slot uint16, deadline int64),
 	ok := it.First()
 	for ok {
 		slot := be.Uint16(it.Key()[1:])
+		earliest := func(kind byte) {
+			for ok = it.SeekGE(slotKind(nil, slot, kind)); ok && be.Uint16(it.Key()[1:]) == slot && it.Key()[3] == kind; ok = it.Next() {
+				if s, deadline, is := Deadline(it.Key()); is {
+					expiry(s, deadline)
+					break
+				}
+			}
+		}
+		earliest(kindTimed)
 		for ok = it.SeekGE(slotKind(nil, slot, kindTrash)); ok; ok = it.Next() {
 			s, id, is := Trash(it.Key())
 			if !is || s != slot {
@@ -57,18 +78,13 @@ func Pending(r Reader, first, end int, expiry func(slot uint16, deadline int64),
 			}
 			trash(s, id)
 		}
-		for ok = it.SeekGE(slotKind(nil, slot, kindExpiry)); ok && be.Uint16(it.Key()[1:]) == slot; ok = it.Next() {
-			if s, deadline, is := Deadline(it.Key()); is {
-				expiry(s, deadline)
-				break
-			}
-		}
+		earliest(kindExpiry)
 		ok = ok && it.SeekGE(SlotPrefix(nil, int(slot)+1))
 	}
 	return it.Close()
 }
 
-// Expire removes up to limit keys of slot whose deadline has passed and
+// Expire removes up to limit keys and fields of slot whose deadline has passed and
 // returns how many. A key that can't be read stays, and only its entry in the
 // index goes, so that it is not met again and again; its own row has the deadline.
 func (t *Tx) Expire(slot uint16, limit int) int {
@@ -109,6 +125,9 @@ func (t *Tx) Expire(slot uint16, limit int) int {
 			}
 		}
 	}
+	if n := len(rows); n < limit {
+		return n + expireFields(t, slot, limit-n)
+	}
 	return len(rows)
 }
 
@@ -123,6 +142,13 @@ func (t *Tx) PurgeTrash(slot uint16, id uint64, limit int) (gone bool, err *RowE
 	}
 	if len(val) >= streamTrashLen && Type(val[0]) == TypeStream && val[1] == formatStream {
 		if purgeStream(t, slot, id, val, limit) {
+			return false, nil
+		}
+		t.Delete(mark)
+		return true, nil
+	}
+	if len(val) >= 2 && val[0] == byte(TypeHash)|flagTimed && val[1] == formatTimed {
+		if deleteDeadlines(t, slot, id, limit) == limit || t.deleteRows(slot, id, TypeHash, limit) == limit {
 			return false, nil
 		}
 		t.Delete(mark)

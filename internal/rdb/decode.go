@@ -117,6 +117,12 @@ func (r *reader) value() (v Value) {
 		for n := r.count(); n > 0 && !r.bad; n-- {
 			v.Elems = r.ziplist(v.Elems)
 		}
+	case typeHashTimed:
+		v.Kind = Hash
+		v.Elems, v.Deadlines = r.timedHash()
+	case typeHashTimedListpack:
+		v.Kind = Hash
+		v.Elems, v.Deadlines = r.timedListpack()
 	case typeStream, typeStream2, typeStream3:
 		v.Kind, v.Stream = Stream, r.stream(typ)
 	case typeListQuick2:

@@ -16,8 +16,9 @@
 //
 // big-endian where nothing else is said. A string is its length and its bytes.
 // What is encoded uses the oldest types, which every version of Redis since 5.0
-// reads, streams those of 7.0; what is decoded may have any type of Redis 7.2 that
-// holds strings, lists, sets, sorted sets, hashes and streams.
+// reads, streams those of 7.0, hashes whose fields have deadlines that of 7.4, which
+// brought them; what is decoded may have any type of Redis 7.4 that holds strings,
+// lists, sets, sorted sets, hashes and streams.
 //
 // The package is pure. Payloads come from outside, so decoding trusts nothing.
 package rdb
@@ -34,7 +35,8 @@ import (
 const (
 	versionWritten = 9  // Redis 5.0
 	versionStreams = 10 // Redis 7.0
-	versionReadMax = 11 // Redis 7.2
+	versionTimed   = 12 // Redis 7.4
+	versionReadMax = 12
 	footerLen      = 2 + 8
 )
 
@@ -58,6 +60,9 @@ const (
 	typeStream2      = 19 // with what it remembers of ids
 	typeSetListpack  = 20
 	typeStream3      = 21 // with when consumers last got something
+
+	typeHashTimed         = 24 // with deadlines of fields
+	typeHashTimedListpack = 25
 )
 
 // What a node of a list of typeListQuick2 is.
@@ -120,7 +125,10 @@ type Value struct {
 	Str     []byte   // of a string
 	Elems   [][]byte // of a list or a set; of a hash, every field before its value
 	Members []Member // of a sorted set
-	Stream  *StreamValue
+	// Deadlines of the fields of a hash, in milliseconds of Unix time, 0 for none. Nil: no
+	// field has one.
+	Deadlines []int64
+	Stream    *StreamValue
 }
 
 // AppendString appends the value of a string without its footer.
@@ -157,8 +165,11 @@ func AppendMember(dst, name []byte, score float64) []byte {
 // AppendFooter appends version and checksum to a value, which begins at dst[0].
 func AppendFooter(dst []byte) []byte {
 	version := uint16(versionWritten)
-	if len(dst) > 0 && dst[0] == typeStream2 {
+	switch {
+	case len(dst) > 0 && dst[0] == typeStream2:
 		version = versionStreams
+	case len(dst) > 0 && dst[0] == typeHashTimed:
+		version = versionTimed
 	}
 	dst = le.AppendUint16(dst, version)
 	return le.AppendUint64(dst, checksum(dst))

@@ -23,6 +23,9 @@ func show(v Value) string {
 	for _, m := range v.Members {
 		fmt.Fprintf(&b, " %q=%v", m.Name, m.Score)
 	}
+	for _, at := range v.Deadlines {
+		fmt.Fprintf(&b, " until %d", at)
+	}
 	if v.Stream != nil {
 		showStream(&b, v.Stream)
 	}
@@ -185,6 +188,33 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil || show(got) != show(want) {
 				t.Errorf("kind %d of %d: %v", kind, n, err)
 			}
+		}
+	}
+}
+
+// The forms of hashes whose fields have deadlines are those that Redis 7.4 writes.
+func TestTimedHashRoundTrip(t *testing.T) {
+	want := Value{Kind: Hash, Elems: [][]byte{[]byte("a"), []byte("1"), []byte("b"), []byte("2"), []byte("c"), nil}, Deadlines: []int64{1700000000001, 0, 1700000005000}}
+	b := AppendFooter(AppendTimedHash(nil, want.Elems, want.Deadlines))
+	if got := fmt.Sprintf("%x", b[:len(b)-8]); got != "180168e5cf8b01000003"+"01"+"01610131"+"00"+"01620132"+"5388"+"016300"+"0c00" {
+		t.Errorf("bytes are %s", got)
+	}
+	got, err := Decode(b)
+	if err != nil || show(got) != show(want) {
+		t.Errorf("%v: %s, want %s", err, show(got), show(want))
+	}
+	// The same of listpacks: earliest, and a string that is one.
+	list := unhex(t, "1d0000000600"+"81610201010001"+"8162020201f40168e5cf8b01000009"+"ff")
+	got, err = Decode(AppendFooter(AppendElement(unhex(t, "190168e5cf8b010000"), list)))
+	if want := `5 "a" "1" "b" "2" until 0 until 1700000000001`; err != nil || show(got) != want {
+		t.Errorf("listpack: %v, %s, want %s", err, show(got), want)
+	}
+	for _, bad := range []string{"18ffffffffffffffff01010161013100", "180168e5cf8b0100000101", "180168e5cf8b01000001c0016101310"} {
+		if len(bad)%2 != 0 {
+			bad += "0"
+		}
+		if v, err := Decode(AppendFooter(unhex(t, bad))); err == nil {
+			t.Errorf("%s is %s", bad, show(v))
 		}
 	}
 }

@@ -45,11 +45,11 @@ var tellLittle = strings.Fields("exists hexists hlen hstrlen llen memory|usage o
 // Of the commands that write, these answer with what was there.
 var answerOld = strings.Fields("bitfield decr decrby getdel getex getset hincrby hincrbyfloat incr incrby incrbyfloat lmove lmpop lpop move rename renamenx " +
 	"rpop rpoplpush setbit smove sort spop zincrby zmpop zpopmax zpopmin copy blmove brpoplpush blpop brpop blmpop bzmpop bzpopmin bzpopmax " +
-	"bitop sdiffstore sinterstore sunionstore zdiffstore zinterstore zrangestore zunionstore geosearchstore georadius georadiusbymember pfmerge pfdebug")
+	"bitop sdiffstore sinterstore sunionstore zdiffstore zinterstore zrangestore zunionstore " +
+	"geosearchstore georadius georadiusbymember pfmerge pfdebug")
 
-// Of the commands that write, these only read as the samples call them, or change
-// nothing but the form of what they read.
-var mayRead = strings.Fields("sort bitfield georadius georadiusbymember pfdebug")
+// These write, and called with a key alone they only read.
+var readCalledSo = strings.Fields("sort bitfield georadius georadiusbymember")
 
 func contains(list []string, name string) bool {
 	for _, n := range list {
@@ -71,7 +71,7 @@ var matrixUsers = []struct {
 	}},
 	{"stranger", "~open:* &* +@all", func(cmd *command.Command) string { return keyDenied(keyed(cmd)) }},
 	{"reader", "%R~* &* +@all", func(cmd *command.Command) string {
-		return keyDenied(keyed(cmd) && cmd.Flags&command.Write != 0 && !contains(mayRead, cmd.Name))
+		return keyDenied(keyed(cmd) && cmd.Flags&command.Write != 0 && !contains(readCalledSo, cmd.Name))
 	}},
 	{"writer", "%W~* &* +@all", func(cmd *command.Command) string {
 		reads := cmd.Flags&command.Write == 0 && !contains(tellLittle, cmd.Name) || contains(answerOld, cmd.Name)

@@ -16,7 +16,7 @@ const (
 // who brings it below the bounds takes its line out.
 var tooLarge = map[string]struct{ fields, methods int }{
 	"internal/command.Ctx":       {7, 111}, // helpers of all command families
-	"internal/keyspace.Object":   {16, 75}, // one method per operation on each type
+	"internal/keyspace.Object":   {15, 75}, // one method per operation on each type
 	"internal/keyspace.Tx":       {13, 43},
 	"internal/proof/sim.Cluster": {8, 67},
 	"internal/proof/sim.Nemesis": {9, 46},
