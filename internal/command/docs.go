@@ -19,7 +19,8 @@ const docsIntro = `# Commands
 <!-- Generated from the command table: go test ./internal/command -run TestDocs -update -->
 
 %d commands and %d subcommands, with the meaning, the replies and the error texts of Redis 7.2 unless the line says
-otherwise. Any node takes any command. "Since" is the version of Redis that has the command first.
+otherwise. Any node takes any command. "Since" is the version of Redis that has the command first. What became of each
+command of Redis 7.2 says [COMPATIBILITY.md](COMPATIBILITY.md).
 
 What is generally different:
 
