@@ -55,6 +55,7 @@ type Ctx struct {
 	DB          uint8
 	Args        [][]byte // Args[0] is the name. Not to be changed or kept.
 	Users       UserRules
+	Scripts     Scripting
 	Office
 
 	progress
@@ -102,7 +103,7 @@ func (c *Ctx) Run(cmd *Command) {
 	}
 	cmd.Run(c)
 	bad := c.Tx.TakeRowError()
-	c.foreign = c.Tx.TakeForeign()
+	c.foreign = c.Tx.TakeForeign() || c.foreign
 	switch {
 	case c.foreign:
 		c.Out = c.Out[:at]

@@ -9,6 +9,7 @@ import (
 
 	"tutti/internal/acl"
 	"tutti/internal/resp"
+	"tutti/internal/script"
 )
 
 // Flags describe a command, with the meaning that COMMAND INFO gives them.
@@ -34,6 +35,9 @@ const (
 	AtOnce
 	// WholeShard marks keyless commands about all keys: SCAN, DBSIZE, FLUSHALL.
 	WholeShard
+	// MayWrite marks commands that run scripts: whether they write is not known before.
+	// They go where writes go.
+	MayWrite
 	// Internal marks what nodes say to shards; from clients it is refused.
 	Internal
 	// Tasks marks commands that change tasks. They are evaluated only where the memory
@@ -139,10 +143,18 @@ type Command struct {
 
 // demands is what a user needs to execute a command.
 type demands struct {
-	id     int          // its place in the catalog
-	rights [2]acl.Right // to the first key and to the others
-	guard  *Command     // see Guard
+	id       int          // its place in the catalog
+	rights   [2]acl.Right // to the first key and to the others
+	guard    *Command     // see Guard
+	scripted bool         // see RunsScript
 }
+
+// Changes reports whether the command may change something, so that it goes where writes
+// go.
+func (c *Command) Changes() bool { return c.Flags&(Write|MayWrite) != 0 }
+
+// RunsScript reports whether the command calls others, by the rights of its user.
+func (c *Command) RunsScript() bool { return c.scripted }
 
 // ID is the number of the command in the catalog of its table.
 func (c *Command) ID() int { return c.id }
@@ -150,11 +162,13 @@ func (c *Command) ID() int { return c.id }
 // Container reports whether c is nothing but the name before subcommands.
 func (c *Command) Container() bool { return len(c.Subs) > 0 && c.Flags == 0 && c.Run == nil }
 
-// Table finds commands by name. It is immutable.
+// Table finds commands by name. It is immutable, but for the scripts that it knows: they
+// run in an engine that belongs to it.
 type Table struct {
 	byName  map[string]*Command
 	sorted  []*Command
 	catalog *acl.Catalog
+	scripts *script.Engine
 }
 
 // NewTable returns the table of all commands.
@@ -170,7 +184,7 @@ func NewTable() *Table {
 
 // newTable panics if a row contradicts itself or another.
 func newTable(rows []Command) *Table {
-	t := &Table{byName: make(map[string]*Command, 2*len(rows))}
+	t := &Table{byName: make(map[string]*Command, 2*len(rows)), scripts: script.NewEngine()}
 	for i := range rows {
 		c := &rows[i]
 		t.add(c)
@@ -201,6 +215,7 @@ func (t *Table) number() {
 			list = append(list, acl.Entry{Name: each.Name, Categories: each.ACLCategories()})
 			first, rest := each.KeyAccess()
 			each.rights = [2]acl.Right{rightOf(first), rightOf(rest)}
+			each.scripted = each.Flags&MovableKeys != 0 && each.Group == "scripting"
 			if each.Group == "task" && each.Flags&Write != 0 {
 				each.guard = t.byName[guardName]
 			}

@@ -93,6 +93,7 @@ type Core struct {
 	tasks    *task.Lead
 	tx       *keyspace.Tx // its memory is used again for every batch
 	out      int          // bytes of replies of the last batch, the guess for the next
+	rights
 	waiting
 	awaited func(topic []byte) bool // of waiting
 	waiters func(topic []byte) int  // of waiting
@@ -174,7 +175,10 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		}
 	}
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: tx}
-	ctx := command.Ctx{Tx: tx, Users: c.userRules(), Office: command.Office{Tasks: c.tasks, Term: in.Term, Led: in.Mono - c.cfg.Began, Waiters: c.waiters}}
+	ctx := command.Ctx{Tx: tx, Users: c.userRules(), Scripts: c.scripting(), Office: command.Office{Tasks: c.tasks, Term: in.Term, Led: in.Mono - c.cfg.Began, Waiters: c.waiters}}
+	if in.Full || in.Tight {
+		ctx.Scripts.Refuse = in.Shortage.refuses
+	}
 	ctx.Out = make([]byte, 0, c.out+256)
 	c.serve(b, in, 0)
 	n := 0
@@ -317,6 +321,7 @@ func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 // the group strayed: nothing that it did counts.
 func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descriptor, short Shortage, how manner) (replies [][]byte, strayed bool) {
 	ctx.Proto = int(g.Proto)
+	ctx.Scripts.User = c.rights.user(c.cfg.Table.Catalog(), g.User)
 	began, steps := len(ctx.Out), ctx.Tx.Steps()
 	replies = make([][]byte, len(g.Cmds))
 	for i, cmd := range g.Cmds {
@@ -327,10 +332,8 @@ func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descrip
 			ctx.Error("ERR the leader does not know this command (" + text + "). Not applied.")
 		case len(ctx.Out)-began > group.RepliesMax && !(g.Atomic && row.Flags&command.Write != 0):
 			ctx.Error(group.TextReplies) // a transaction is not left half done
-		case short.Full && row.Flags&command.DenyOOM != 0:
-			ctx.Error(group.TextNoSpace)
-		case short.Tight && row.Flags&command.Write != 0:
-			ctx.Error(errTight)
+		case short.refuses(row) != "":
+			ctx.Error(short.refuses(row))
 		case !g.Atomic && row.Flags&command.Tasks != 0 && ctx.Tx.Steps()-steps > batchStepsMax:
 			ctx.Error(errTasksLater)
 		default:

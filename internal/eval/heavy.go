@@ -80,7 +80,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 	}
 	p.tx.Allow(heavyStepsMax)
 	var strayed bool
-	p.replies, strayed = c.commands(&command.Ctx{Tx: p.tx, Users: c.userRules()}, g, &v.Owned, Shortage{}, manner{})
+	p.replies, strayed = c.commands(&command.Ctx{Tx: p.tx, Users: c.userRules(), Scripts: c.scripting()}, g, &v.Owned, Shortage{}, manner{})
 	switch err := p.tx.Err(); {
 	case strayed:
 		return nil, nil

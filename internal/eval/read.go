@@ -36,6 +36,8 @@ type reading struct {
 type World struct {
 	Now  int64 // shard time
 	Rand func(n uint64) uint64
+	// Scripts are what scripts depend on; the rows are those of the view.
+	Scripts command.Scripting
 	// Unreadable takes note of rows that can't be read.
 	Unreadable func(*keyspace.RowError)
 	// Found takes note of what commands found. Nil: nobody does.
@@ -56,7 +58,8 @@ func Over(v *store.View, claim group.Claim, w World, f func(r Reads)) (again boo
 	}
 	tx := keyspace.NewReadTx(v, keyspace.Env{Now: w.Now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: w.Rand,
 		Unreadable: w.Unreadable, Owns: owner(v.Owned.Slots)})
-	r := &reading{ctx: command.Ctx{Tx: tx}}
+	w.Scripts.Row = store.ScriptRows(v.Owned.ID)
+	r := &reading{ctx: command.Ctx{Tx: tx, Scripts: w.Scripts}}
 	f(Reads{Tx: tx, owned: v.Owned.Slots, reading: r})
 	foreign := tx.TakeForeign() || r.foreign
 	if foreign && claim.Generation < v.Owned.Generation {

@@ -58,6 +58,9 @@ func (g *Group) Append(b []byte) []byte {
 			flags |= 8
 		}
 	}
+	if g.User != nil {
+		flags |= 16
+	}
 	b = append(b, flags, g.Proto)
 	b = be.AppendUint16(be.AppendUint16(b, uint16(g.Claim.Slots.First)), uint16(g.Claim.Slots.End))
 	b = be.AppendUint64(be.AppendUint64(b, g.Claim.Generation), g.Claim.Users)
@@ -77,6 +80,12 @@ func (g *Group) Append(b []byte) []byte {
 	}
 	if w := g.Wait; w != nil {
 		b = be.AppendUint64(be.AppendUint64(be.AppendUint64(b, w.Seq), w.Order), w.Round)
+	}
+	if u := g.User; u != nil {
+		b = binary.AppendUvarint(appendString(b, u.Name), uint64(len(u.Rules)))
+		for _, r := range u.Rules {
+			b = appendString(b, r)
+		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(g.Got)))
 	for _, seq := range g.Got {
@@ -135,6 +144,12 @@ func Decode(b []byte) (*Group, error) {
 	flags := b[44]
 	if flags&4 != 0 {
 		g.Wait = &Wait{Seq: d.uint64(), Order: d.uint64(), Round: d.uint64(), Cancel: flags&8 != 0}
+	}
+	if flags&16 != 0 {
+		g.User = &User{Name: string(d.string())}
+		for range d.count(argsMax) {
+			g.User.Rules = append(g.User.Rules, string(d.string()))
+		}
 	}
 	for range d.count(argsMax) {
 		g.Got = append(g.Got, d.uint64())
@@ -234,7 +249,7 @@ func DecodeReplies(b []byte) ([][]byte, error) {
 	return out, nil
 }
 
-func appendString(b, s []byte) []byte {
+func appendString[T ~string | ~[]byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 

@@ -105,6 +105,8 @@ type Group struct {
 	Claim   Claim
 	Watches []Watch
 	Cmds    []Command
+	// User is by whose rights its scripts call commands. Nil: they may call all.
+	User *User
 	// Wait is set if the one command waits when it finds nothing, see package waiter.
 	Wait *Wait
 	// Got is the waiters of this session whose late answers have arrived: the shard
@@ -118,6 +120,12 @@ type Group struct {
 	// block.
 	Done func(Reply)
 	size int
+}
+
+// User is a user and what it may do, as package acl spells it.
+type User struct {
+	Name  string
+	Rules []string
 }
 
 // Size is about how many bytes of memory the group takes. The first call counts

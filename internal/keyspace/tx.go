@@ -188,6 +188,13 @@ func (t *Tx) Spend(steps int) {
 // nothing, and a read must wait until the shard time has passed.
 func (t *Tx) UsedNow() bool { return t.usedNow }
 
+// Time returns the time of the transaction for a command that answers with it: the shard
+// then remembers it, so that no later leader answers with an earlier one.
+func Time(t *Tx) int64 {
+	t.usedNow = t.usedNow || t.Now > t.Applied
+	return t.Now
+}
+
 // Empty reports whether nothing was written.
 func (t *Tx) Empty() bool { return len(t.ops) == 0 && !t.DatabasesChanged() }
 

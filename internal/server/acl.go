@@ -322,7 +322,7 @@ func aclDryrun(r *request, args [][]byte) {
 		r.BulkString(deniedText(u, cmd, args, d))
 		return
 	}
-	if guard := unguarded(u, cmd, args); guard != nil {
+	if guard := cmd.Unguarded(u, args); guard != nil {
 		r.BulkString(unguardedText(u, guard))
 		return
 	}

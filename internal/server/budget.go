@@ -3,7 +3,6 @@ package server
 import (
 	"sync/atomic"
 
-	"tutti/internal/command"
 )
 
 // What all clients together make the node hold in memory: commands that have not come
@@ -81,7 +80,7 @@ func (h *held) release() {
 // not sent either. Where there is no room for it and nothing was changed, it is an error
 // in its place.
 func (h *held) affordable(p *pending, before int) []byte {
-	if !h.grow(int64(before+len(p.reply))) && len(p.reply) > heldFree && p.cmd.Flags&command.Write == 0 {
+	if !h.grow(int64(before+len(p.reply))) && len(p.reply) > heldFree && !p.cmd.Changes() {
 		return errorReply(errBudgetReply)
 	}
 	return p.reply

@@ -25,8 +25,8 @@ type viewed struct {
 }
 
 // world is what reads over the view depend on beside it, and whom they tell.
-func (v viewed) world(rand func(n uint64) uint64, r *router.Router) eval.World {
-	return eval.World{Now: v.now, Rand: rand, Unreadable: r.MetUnreadable, Found: r.MetKeys}
+func (v viewed) world(rand func(n uint64) uint64, r *router.Router, s command.Scripting) eval.World {
+	return eval.World{Now: v.now, Rand: rand, Scripts: s, Unreadable: r.MetUnreadable, Found: r.MetKeys}
 }
 
 func (v viewed) release() {
@@ -86,7 +86,7 @@ func (l *lane) read(q *shard.Read, claim group.Claim, f func(tx eval.Reads)) (te
 			return router.ErrRead(id), nil
 		}
 		index := got.v.Index
-		again, err := over(got, claim, got.world(l.rand, l.router), f)
+		again, err := over(got, claim, got.world(l.rand, l.router, l.scripting()), f)
 		if ref, ok := errors.AsType[*group.Refusal](err); ok {
 			return "", ref
 		}

@@ -130,6 +130,9 @@ func (l *lane) answer(id cluster.ShardID, proto int, list []pending) (router.Res
 func (l *lane) group(id cluster.ShardID, g *group.Group, list []pending) router.Result {
 	g.Until = l.until
 	g.Claim.Users = l.who.users.Epoch
+	if runsScripts(list) {
+		g.User = l.who.rights()
+	}
 	return l.send(id, g, list)
 }
 

@@ -223,7 +223,7 @@ func plan(by *cluster.Map, m *multi, db uint8, watches []watched) (t transaction
 func (l *lane) transact(t transaction) (failed bool, text string, refused *group.Refusal) {
 	writes := l.router.Away(t.shard) // it then is evaluated where writes are
 	for i := range t.cmds {
-		writes = writes || t.cmds[i].cmd.Flags&command.Write != 0
+		writes = writes || t.cmds[i].cmd.Changes()
 	}
 	if !writes {
 		text, refused = l.read(&shard.Read{Shard: t.shard}, t.claim, func(tx eval.Reads) { failed = t.evaluate(tx) })

@@ -93,7 +93,7 @@ func (c *conn) hold(cmd *command.Command) {
 // changes reports whether a pause of writes holds a command back: as in Redis messages
 // are among them.
 func changes(cmd *command.Command) bool {
-	return cmd.Flags&command.Write != 0 || cmd.Name == "publish" || cmd.Name == "spublish"
+	return cmd.Changes() || cmd.Name == "publish" || cmd.Name == "spublish"
 }
 
 // sleep waits until d has passed or ended is closed, or the client is gone.

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"tutti/internal/cluster"
+	"tutti/internal/command"
 	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/router"
@@ -86,7 +87,7 @@ func (v viewed) evaluate(s *Server, clients []*conn) (n int, bad error) {
 	for _, c := range clients[1:] {
 		claim = joined(claim, claimOfReads(c))
 	}
-	again, err := eval.Over(v.v, claim, v.world(s.cfg.Rand, s.cfg.Router), func(tx eval.Reads) {
+	again, err := eval.Over(v.v, claim, v.world(s.cfg.Rand, s.cfg.Router, command.Scripting{}), func(tx eval.Reads) {
 		for room := lookBytes; n < len(clients) && room > 0; n++ {
 			room -= evaluateSome(tx, clients[n].session.proto, clients[n].seat.reads(), room)
 		}

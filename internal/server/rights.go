@@ -173,7 +173,7 @@ func (s *session) judge(cmd *command.Command, args [][]byte) verdict {
 	case acl.DeniedCommand:
 		return verdict{"NOPERM " + deniedText(s.user, cmd, args, d), d.Why, cmd.Name}
 	}
-	if guard := unguarded(s.user, cmd, args); guard != nil {
+	if guard := cmd.Unguarded(s.user, args); guard != nil {
 		return verdict{"NOPERM " + unguardedText(s.user, guard), acl.DeniedCommand, guard.Name}
 	}
 	return verdict{text: s.sortDenied(cmd, args, keys)}

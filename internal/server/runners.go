@@ -35,16 +35,6 @@ func runners(r *request, _ [][]byte) {
 	}
 }
 
-// unguarded returns the command that guards this one from the user, see
-// command.Guard; nil: there is none, or the user has the right to it.
-func unguarded(u *acl.User, cmd *command.Command, args [][]byte) *command.Command {
-	guard := cmd.Guard(args)
-	if guard == nil || u.Check(guard.ID(), false, [][]byte{[]byte(guard.Name)}, nil, acl.Channels{}).Why == acl.Allowed {
-		return nil
-	}
-	return guard
-}
-
 // unguardedText says what a user may not do.
 func unguardedText(u *acl.User, guard *command.Command) string {
 	return fmt.Sprintf("User %s has no right to have commands run: the queues %s… take the right to %s, which is in the category @exec",

@@ -1,6 +1,18 @@
 package server
 
-import "tutti/internal/resp"
+import (
+	"bytes"
+	"fmt"
+
+	"tutti/internal/cluster"
+	"tutti/internal/command"
+	"tutti/internal/group"
+	"tutti/internal/resp"
+)
+
+// Scripts. Every shard keeps those of SCRIPT LOAD, so that wherever EVALSHA goes they
+// are known there once the client has its answer. The scripts of EVAL are known where
+// they ran.
 
 // emptyFunctions is what FUNCTION DUMP answers without libraries: the version
 // of the format and its checksum.
@@ -14,20 +26,113 @@ func scriptHandlers() map[string]handler {
 		"function|stats": functionStats,
 		"script|exists":  scriptExists,
 		"script|flush":   scriptFlush,
+		"script|load":    scriptLoad,
+		"script|help":    help,
+	}
+}
+
+// runsScripts reports whether one of the commands calls others by the rights of its user.
+func runsScripts(list []pending) bool {
+	for i := range list {
+		if list[i].cmd != nil && list[i].cmd.RunsScript() {
+			return true
+		}
+	}
+	return false
+}
+
+// rights are by what scripts of this client call commands; nil: by everything.
+func (who *identity) rights() *group.User {
+	if who.user.Everything() {
+		return nil
+	}
+	u := &group.User{Name: who.user.Name}
+	for _, rule := range who.user.Rules() {
+		if rule[0] != '#' { // its passwords are nobody's business
+			u.Rules = append(u.Rules, rule)
+		}
+	}
+	return u
+}
+
+// scripting is what scripts that run here, over a view, depend on.
+func (l *lane) scripting() command.Scripting {
+	return command.Scripting{Table: l.server.cfg.Table, User: l.who.user}
+}
+
+// onShards has every shard evaluate a command, and hands its replies to f until that
+// returns false. It answers the error if a shard has none.
+func (r *request) onShards(f func(id cluster.ShardID, reply []byte) bool, args ...string) bool {
+	for _, shard := range r.s.cfg.Router.Shards() {
+		result := r.c.lanes.send(shard.ID, &group.Group{Proto: 2}, internal(args))
+		switch {
+		case result.Err != "":
+			r.Error(result.Err)
+			return false
+		case len(result.Reply.Replies) != 1:
+			r.Error(errMoving)
+			return false
+		case bytes.HasPrefix(result.Reply.Replies[0], []byte("-")):
+			r.Out = append(r.Out, result.Reply.Replies[0]...)
+			return false
+		case !f(shard.ID, result.Reply.Replies[0]):
+			return false
+		}
+	}
+	return true
+}
+
+func anyReply(cluster.ShardID, []byte) bool { return true }
+
+func scriptLoad(r *request, args [][]byte) {
+	sha, err := r.s.cfg.Table.CompileScript(args[2])
+	if err != nil {
+		r.Error("ERR " + err.Error())
+		return
+	}
+	if r.onShards(anyReply, "TUTTI.SCRIPT", "LOAD", string(args[2])) {
+		r.BulkString(sha)
+	}
+}
+
+func scriptFlush(r *request, args [][]byte) {
+	if len(args) > 3 || len(args) == 3 && !resp.IsWord(args[2], "SYNC") && !resp.IsWord(args[2], "ASYNC") {
+		r.Error("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
+		return
+	}
+	r.s.cfg.Table.ForgetScripts()
+	if r.onShards(anyReply, "TUTTI.SCRIPT", "FLUSH") {
+		r.OK()
+	}
+}
+
+// scriptExists tells of each script whether it is known to every shard.
+func scriptExists(r *request, args [][]byte) {
+	words := []string{"TUTTI.SCRIPT", "EXISTS"}
+	for _, a := range args[2:] {
+		words = append(words, string(a))
+	}
+	missing := make([]bool, len(args)-2)
+	ok := r.onShards(func(_ cluster.ShardID, reply []byte) bool {
+		for i, line := range bytes.Split(reply, []byte("\r\n"))[1:] {
+			if i < len(missing) && string(line) != ":1" {
+				missing[i] = true
+			}
+		}
+		return true
+	}, words...)
+	if !ok {
+		return
+	}
+	r.Array(len(missing))
+	for _, m := range missing {
+		r.Bool(!m)
 	}
 }
 
 func functionFlush(r *request, args [][]byte) {
 	if len(args) > 3 || len(args) == 3 && !resp.IsWord(args[2], "SYNC") && !resp.IsWord(args[2], "ASYNC") {
 		r.Error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")
-		return
-	}
-	r.OK()
-}
-
-func scriptFlush(r *request, args [][]byte) {
-	if len(args) > 3 || len(args) == 3 && !resp.IsWord(args[2], "SYNC") && !resp.IsWord(args[2], "ASYNC") {
-		r.Error("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
 		return
 	}
 	r.OK()
@@ -43,7 +148,7 @@ func functionList(r *request, args [][]byte) {
 			r.Error("ERR library name argument was not given")
 			return
 		default:
-			r.Error("ERR Unknown argument " + string(args[i]))
+			r.Error(fmt.Sprintf("ERR Unknown argument %s", args[i]))
 			return
 		}
 	}
@@ -56,11 +161,4 @@ func functionStats(r *request, _ [][]byte) {
 	r.Null()
 	r.BulkString("engines")
 	r.Map(0)
-}
-
-func scriptExists(r *request, args [][]byte) {
-	r.Array(len(args) - 2)
-	for range args[2:] {
-		r.Int(0)
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"tutti/internal/cluster"
-	"tutti/internal/command"
 	"tutti/internal/group"
 	"tutti/internal/router"
 	"tutti/internal/shard"
@@ -78,7 +77,7 @@ func (l *loop) send() {
 // read from.
 func writesOf(list []pending, away bool) int {
 	n := len(list)
-	for n > 0 && !away && list[n-1].cmd.Flags&command.Write == 0 && list[n-1].block == nil {
+	for n > 0 && !away && !list[n-1].cmd.Changes() && list[n-1].block == nil {
 		n--
 	}
 	return n

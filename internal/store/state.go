@@ -54,6 +54,7 @@ const (
 	localScrub   = 'x'
 	localSlots   = 'o'
 	localUsers   = 'u'
+	localScripts = 'l'
 )
 
 // OpenState opens or creates the state store below cfg.Dir.
@@ -159,6 +160,9 @@ func decodeSlots(b []byte) (cluster.SlotRange, error) {
 	}
 	return s, nil
 }
+
+// ScriptRows begins the rows of the scripts that a shard keeps; their hashes follow.
+func ScriptRows(shard cluster.ShardID) []byte { return localRow(shard, localScripts) }
 
 // UsersRow is the row with the epoch of the users by which whoever sends commands
 // must at least have let them in.

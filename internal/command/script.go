@@ -1,0 +1,348 @@
+package command
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"strings"
+
+	"tutti/internal/acl"
+	"tutti/internal/keyspace"
+	"tutti/internal/resp"
+	"tutti/internal/script"
+)
+
+// A script is one command: what it calls is evaluated over the same transaction, each
+// with a mark of its own. A call that fails leaves nothing; a script that fails leaves
+// what it has done until then, as in Redis; and one that is ended by a limit, or comes to
+// a key of another shard, leaves nothing either.
+
+// ScriptVersion is the version of Redis that scripts are told.
+const ScriptVersion = "7.2.4"
+
+// Scripting is what scripts depend on beside the state.
+type Scripting struct {
+	Table *Table
+	// Row begins the rows of the scripts that the shard was told to keep.
+	Row []byte
+	// User is by whose rights they call commands; nil: everything is allowed.
+	User *acl.User
+	// Refuse says why a command can't be executed now, "" if it can. Nil: all can.
+	Refuse func(cmd *Command) string
+}
+
+// Errors of scripts, as Redis words them.
+const (
+	errNoScriptFound  = "NOSCRIPT No matching script. Please use EVAL."
+	errKeysNegative   = "ERR Number of keys can't be negative"
+	errKeysTooMany    = "ERR Number of keys can't be greater than number of args"
+	errScriptUnknown  = "ERR Unknown Redis command called from script"
+	errScriptArity    = "ERR Wrong number of args calling Redis command from script"
+	errScriptRefuses  = "ERR This Redis command is not allowed from script"
+	errScriptReadOnly = "ERR Write commands are not allowed from read-only scripts."
+	errScriptUser     = "ERR The user executing the script can't run this command or subcommand"
+	errScriptKey      = "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments"
+	errScriptChannel  = "ERR The user executing the script can't publish to the channel mentioned in the command"
+	errScriptEnded    = "ERR the script was ended, and all that it did taken back: "
+)
+
+// errScriptForeign ends a script that came to a key of another shard.
+var errScriptForeign = errors.New("a key of another shard")
+
+func eval(c *Ctx)      { evalText(c, false) }
+func evalRO(c *Ctx)    { evalText(c, true) }
+func evalSHA(c *Ctx)   { evalHash(c, false) }
+func evalSHARO(c *Ctx) { evalHash(c, true) }
+
+func evalText(c *Ctx, readOnly bool) {
+	keys, args, ok := scriptArgs(c)
+	if !ok {
+		return
+	}
+	if p := compileScript(c, c.Args[1]); p != nil {
+		executeScript(c, p, keys, args, readOnly)
+	}
+}
+
+func evalHash(c *Ctx, readOnly bool) {
+	keys, args, ok := scriptArgs(c)
+	if !ok {
+		return
+	}
+	sha := strings.ToLower(string(c.Args[1]))
+	p := c.Scripts.Table.scripts.Find(sha)
+	if p == nil {
+		source, found := keptScript(c, sha)
+		if !found {
+			c.Error(errNoScriptFound)
+			return
+		}
+		if p = compileScript(c, source); p == nil {
+			return
+		}
+	}
+	executeScript(c, p, keys, args, readOnly)
+}
+
+// scriptArgs returns what a script is given, or answers the error.
+func scriptArgs(c *Ctx) (keys, args [][]byte, ok bool) {
+	n, ok := c.int(2)
+	switch {
+	case !ok:
+		return nil, nil, false
+	case n < 0:
+		c.Error(errKeysNegative)
+		return nil, nil, false
+	case n > int64(len(c.Args)-3):
+		c.Error(errKeysTooMany)
+		return nil, nil, false
+	}
+	return c.Args[3 : 3+n], c.Args[3+n:], true
+}
+
+// compileScript returns the program of a text, or answers the error. The work counts.
+func compileScript(c *Ctx, source []byte) *script.Program {
+	engine := c.Scripts.Table.scripts
+	if p := engine.Find(script.SHA1(source)); p != nil {
+		return p
+	}
+	if c.Tx.Spend(script.CompileSteps(source)); c.Tx.Err() != nil {
+		return nil
+	}
+	p, err := engine.Compile(source)
+	if err != nil {
+		c.Error("ERR " + oneLine(err.Error()))
+		return nil
+	}
+	return p
+}
+
+func oneLine(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }
+
+// runScript answers with what a program returns.
+func executeScript(c *Ctx, p *script.Program, keys, args [][]byte, readOnly bool) {
+	if readOnly && p.Header.Declared && !p.Header.NoWrites {
+		c.Error("ERR Can not execute a script with write flag using *_ro command.")
+		return
+	}
+	x := &calls{outer: c, inner: Ctx{Tx: c.Tx, DB: c.DB, Users: c.Users, Office: c.Office, Scripts: c.Scripts}, readOnly: readOnly || p.Header.NoWrites}
+	run := &script.Run{Keys: keys, Args: args, Version: ScriptVersion, Do: x.do, Permitted: x.permitted,
+		Spend: func(steps int) error { c.Tx.Spend(steps); return c.Tx.Err() }}
+	err := c.Scripts.Table.scripts.Run(p, run, &c.Writer)
+	var failed *script.Error
+	switch {
+	case err == nil:
+	case errors.As(err, &failed):
+		c.Writer.Error(failed.Text) // what it has written stays
+	case errors.Is(err, errScriptForeign):
+		c.foreign = true
+	case c.Tx.Err() == nil:
+		c.Error(errScriptEnded + err.Error() + ". Not applied.")
+	}
+}
+
+// calls executes what a script calls.
+type calls struct {
+	outer    *Ctx
+	inner    Ctx
+	readOnly bool
+}
+
+// do executes one command. Its reply is valid until the next one.
+func (x *calls) do(args [][]byte, proto int) ([]byte, error) {
+	c := &x.inner
+	c.Out, c.Proto, c.Args = c.Out[:0], proto, args
+	cmd, text := x.find(args)
+	if text == "" {
+		text = x.denied(cmd, args)
+	}
+	if text == "" && c.Scripts.Refuse != nil {
+		text = c.Scripts.Refuse(cmd)
+	}
+	if text != "" {
+		return resp.AppendError(c.Out, text), nil
+	}
+	c.Tx.Spend(1)
+	if own := ofScripts[cmd.Name]; own != nil {
+		own(c)
+	} else {
+		c.Run(cmd)
+	}
+	if c.foreign {
+		return nil, errScriptForeign
+	}
+	return c.Out, c.Tx.Err()
+}
+
+// find returns the command that a script calls, or why it can't.
+func (x *calls) find(args [][]byte) (cmd *Command, text string) {
+	table := x.inner.Scripts.Table
+	cmd, text = table.Lookup(args)
+	switch {
+	case cmd == nil && table.Find(args[0]) == nil:
+		return nil, errScriptUnknown
+	case cmd == nil && strings.HasPrefix(text, "ERR wrong number"):
+		return nil, errScriptArity
+	case cmd == nil:
+		return nil, errScriptUnknown
+	case cmd.Flags&(NoScript|Internal|Tasks|MayWrite) != 0 || cmd.Where != OnShard && ofScripts[cmd.Name] == nil:
+		return nil, errScriptRefuses
+	case x.readOnly && cmd.Flags&Write != 0:
+		return nil, errScriptReadOnly
+	}
+	return cmd, ""
+}
+
+// denied says why the user may not execute a command.
+func (x *calls) denied(cmd *Command, args [][]byte) string {
+	u := x.inner.Scripts.User
+	if u == nil || u.Everything() {
+		return ""
+	}
+	var buf [8]acl.Key
+	keys := cmd.KeyRights(buf[:0], args)
+	names := cmd.Keys.KeyNames(args)
+	switch u.Check(cmd.ID(), cmd.Flags&NoAuth != 0, names, keys, cmd.ChannelRights(names)).Why {
+	case acl.DeniedCommand:
+		return errScriptUser
+	case acl.DeniedKey:
+		return errScriptKey
+	case acl.DeniedChannel:
+		return errScriptChannel
+	case acl.Allowed:
+	}
+	if cmd.Unguarded(u, args) != nil || cmd.ReadsElsewhere(args) != "" && !u.ReadsAll(cmd.ID(), names, keys) {
+		return errScriptUser
+	}
+	return ""
+}
+
+// permitted is what redis.acl_check_cmd asks.
+func (x *calls) permitted(args [][]byte) (may, ok bool) {
+	cmd, _ := x.inner.Scripts.Table.Lookup(args)
+	if cmd == nil {
+		return false, false
+	}
+	return x.denied(cmd, args) == "", true
+}
+
+// ofScripts are commands that elsewhere a node or a connection answers by itself.
+var ofScripts = map[string]func(c *Ctx){
+	"echo":   func(c *Ctx) { c.Bulk(c.Args[1]) },
+	"ping":   scriptPing,
+	"select": scriptSelect,
+	"time":   scriptTime,
+}
+
+func scriptPing(c *Ctx) {
+	if len(c.Args) > 1 {
+		c.Bulk(c.Args[1])
+		return
+	}
+	c.Simple("PONG")
+}
+
+// scriptSelect chooses the database for the rest of the script.
+func scriptSelect(c *Ctx) {
+	n, ok := c.int(1)
+	switch {
+	case !ok:
+	case n < 0 || n >= keyspace.LogicalDatabases:
+		c.Error("ERR DB index is out of range")
+	default:
+		c.DB = uint8(n)
+		c.OK()
+	}
+}
+
+// scriptTime is the time of the shard, which does not go back when another node leads.
+func scriptTime(c *Ctx) {
+	now := keyspace.Time(c.Tx)
+	c.Array(2)
+	c.BulkString(strconv.FormatInt(now/1000, 10))
+	c.BulkString(strconv.FormatInt(now%1000*1000, 10))
+}
+
+// scriptRow is the row of a script: version:1=1, the text.
+func scriptRow(c *Ctx, sha string) []byte {
+	return append(bytes.Clone(c.Scripts.Row), sha...)
+}
+
+const scriptRowVersion = 1
+
+// keptScript returns the text of a script that the shard was told to keep.
+func keptScript(c *Ctx, sha string) (source []byte, found bool) {
+	if len(sha) != 40 || c.Scripts.Row == nil {
+		return nil, false
+	}
+	val, ok := c.Tx.Get(scriptRow(c, sha), nil)
+	if !ok || len(val) == 0 || val[0] != scriptRowVersion {
+		return nil, false
+	}
+	return val[1:], true
+}
+
+// keptMax bounds how many scripts a shard keeps.
+const keptMax = 10_000
+
+func tuttiScriptLoad(c *Ctx) {
+	if compileScript(c, c.Args[2]) == nil {
+		return
+	}
+	sha := script.SHA1(c.Args[2])
+	if _, found := keptScript(c, sha); !found {
+		n := 0
+		eachKept(c, func([]byte) { n++ })
+		if n >= keptMax {
+			c.Error("ERR the shard keeps 10000 scripts, the most that it does. Not applied. SCRIPT FLUSH forgets them.")
+			return
+		}
+		c.Tx.Put(scriptRow(c, sha), append([]byte{scriptRowVersion}, c.Args[2]...))
+	}
+	c.BulkString(sha)
+}
+
+func tuttiScriptExists(c *Ctx) {
+	c.Array(len(c.Args) - 2)
+	for _, a := range c.Args[2:] {
+		sha := strings.ToLower(string(a))
+		known := c.Scripts.Table.scripts.Find(sha) != nil
+		if !known {
+			_, known = keptScript(c, sha)
+		}
+		c.Bool(known)
+	}
+}
+
+func tuttiScriptFlush(c *Ctx) {
+	var rows [][]byte
+	eachKept(c, func(row []byte) { rows = append(rows, bytes.Clone(row)) })
+	for _, row := range rows {
+		c.Tx.Delete(row)
+	}
+	c.Scripts.Table.scripts.Forget()
+	c.OK()
+}
+
+// eachKept calls f with the rows of the scripts that the shard keeps.
+func eachKept(c *Ctx, f func(row []byte)) {
+	upper := bytes.Clone(c.Scripts.Row)
+	upper[len(upper)-1]++
+	it := c.Tx.Iter(c.Scripts.Row, upper)
+	for ok := it.First(); ok; ok = it.Next() {
+		f(it.Key())
+	}
+	_ = it.Close() // its error is the transaction's
+}
+
+// CompileScript returns the hash of a script, or the error of a text that is none.
+func (t *Table) CompileScript(source []byte) (sha string, err error) {
+	p, err := t.scripts.Compile(source)
+	if err != nil {
+		return "", err
+	}
+	return p.SHA, nil
+}
+
+// ForgetScripts forgets the scripts that this node has run.
+func (t *Table) ForgetScripts() { t.scripts.Forget() }

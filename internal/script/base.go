@@ -1,0 +1,308 @@
+package script
+
+import (
+	"math"
+	"strconv"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// The base library, as far as it is not the interpreter's own.
+
+func (v *vm) base() map[string]lua.LGFunction {
+	return map[string]lua.LGFunction{
+		"assert": assert, "pcall": v.pcall, "tostring": toString, "getmetatable": v.getMetatable, "setmetatable": v.setMetatable,
+		"rawget": v.rawGet, "rawset": v.rawSet, "next": v.next, "pairs": v.pairs, "unpack": v.unpack,
+		"collectgarbage": noGarbage, "gcinfo": noGarbage,
+	}
+}
+
+// number spells a number as Lua does.
+func number(f float64) string {
+	switch {
+	case math.IsInf(f, 1):
+		return "inf"
+	case math.IsInf(f, -1):
+		return "-inf"
+	case math.IsNaN(f) && math.Signbit(f):
+		return "-nan"
+	case math.IsNaN(f):
+		return "nan"
+	case f == math.Trunc(f) && math.Abs(f) < 1e14 && !(f == 0 && math.Signbit(f)):
+		return strconv.FormatInt(int64(f), 10)
+	}
+	return strconv.FormatFloat(f, 'g', 14, 64)
+}
+
+// text returns what tostring says of a value without a metatable.
+func text(x lua.LValue) string {
+	switch x := x.(type) {
+	case lua.LString:
+		return string(x)
+	case lua.LNumber:
+		return number(float64(x))
+	}
+	return x.String()
+}
+
+// str returns argument n as a string; numbers are spelled.
+func str(L *lua.LState, n int) string {
+	switch x := L.Get(n).(type) {
+	case lua.LString:
+		return string(x)
+	case lua.LNumber:
+		return number(float64(x))
+	}
+	wrongType(L, n, "string")
+	return ""
+}
+
+// wrongType raises the error for an argument of another type.
+func wrongType(L *lua.LState, n int, expected string) {
+	got := "no value"
+	if n <= L.GetTop() {
+		got = L.Get(n).Type().String()
+	}
+	L.ArgError(n, expected+" expected, got "+got)
+}
+
+// whole returns argument n as an integer, numbers that are too large as the nearest.
+func whole(L *lua.LState, n int) int {
+	f := float64(L.CheckNumber(n))
+	switch {
+	case f >= math.MaxInt64:
+		return math.MaxInt64
+	case f <= math.MinInt64:
+		return math.MinInt64
+	case math.IsNaN(f):
+		return math.MinInt64
+	}
+	return int(f)
+}
+
+// wholeOr is whole with a value for an argument that is not there.
+func wholeOr(L *lua.LState, n, otherwise int) int {
+	if L.Get(n) == lua.LNil {
+		return otherwise
+	}
+	return whole(L, n)
+}
+
+func assert(L *lua.LState) int {
+	if lua.LVAsBool(L.CheckAny(1)) {
+		return L.GetTop()
+	}
+	message := "assertion failed!"
+	if L.Get(2) != lua.LNil {
+		message = str(L, 2)
+	}
+	L.RaiseError("%s", message)
+	return 0
+}
+
+// pcall hands a handler on that hands the error on: without one the interpreter spells
+// out where the error came from each time, however deep that is.
+func (v *vm) pcall(L *lua.LState) int {
+	L.CheckAny(1)
+	top := L.GetTop()
+	err := L.PCall(top-1, lua.MultRet, v.same)
+	if err == nil {
+		L.Insert(lua.LTrue, 1)
+		return L.GetTop()
+	}
+	v.check(L)
+	L.SetTop(0)
+	L.Push(lua.LFalse)
+	if a, ok := err.(*lua.ApiError); ok { //nolint:errorlint // it is never wrapped
+		L.Push(a.Object)
+	} else {
+		L.Push(lua.LString(err.Error()))
+	}
+	return 2
+}
+
+func toString(L *lua.LState) int {
+	x := L.CheckAny(1)
+	if f, ok := L.GetMetaField(x, "__tostring").(*lua.LFunction); ok {
+		L.Push(f)
+		L.Push(x)
+		L.Call(1, 1)
+		return 1
+	}
+	L.Push(lua.LString(text(x)))
+	return 1
+}
+
+// getMetatable shows nothing of the metatables by which things are frozen.
+func (v *vm) getMetatable(L *lua.LState) int {
+	x := L.CheckAny(1)
+	if t, ok := x.(*lua.LTable); x.Type() == lua.LTString || ok && (t == v.env || v.frozen[t] != nil) {
+		L.Push(v.blank)
+		return 1
+	}
+	if protected := L.GetMetaField(x, "__metatable"); protected != lua.LNil {
+		L.Push(protected)
+		return 1
+	}
+	L.Push(L.GetMetatable(x))
+	return 1
+}
+
+func (v *vm) setMetatable(L *lua.LState) int {
+	t := v.writable(L, 1)
+	meta := L.Get(2)
+	if meta.Type() != lua.LTNil && meta.Type() != lua.LTTable || L.GetTop() < 2 {
+		L.ArgError(2, "nil or table expected")
+	}
+	if L.GetMetaField(t, "__metatable") != lua.LNil {
+		L.RaiseError("cannot change a protected metatable")
+	}
+	L.SetMetatable(t, meta)
+	L.SetTop(1)
+	return 1
+}
+
+func (v *vm) rawGet(L *lua.LState) int {
+	t := L.CheckTable(1)
+	val := v.behind(t).RawGet(L.CheckAny(2))
+	if val == lua.LNil && t == v.env {
+		val = L.G.Global.RawGet(L.Get(2))
+	}
+	L.Push(val)
+	return 1
+}
+
+func (v *vm) rawSet(L *lua.LState) int {
+	t := v.writable(L, 1)
+	L.RawSet(t, checkKey(L, 2), L.CheckAny(3))
+	L.SetTop(1)
+	return 1
+}
+
+// checkKey returns argument n, which can be a key.
+func checkKey(L *lua.LState, n int) lua.LValue {
+	switch x := L.CheckAny(n).(type) {
+	case *lua.LNilType:
+		L.RaiseError("table index is nil")
+	case lua.LNumber:
+		if math.IsNaN(float64(x)) {
+			L.RaiseError("table index is NaN")
+		}
+	}
+	return L.Get(n)
+}
+
+func (v *vm) next(L *lua.LState) int {
+	t := v.behind(L.CheckTable(1))
+	v.meter.count(1, 0)
+	key, val := t.Next(L.Get(2))
+	L.Push(key)
+	if key == lua.LNil {
+		return 1
+	}
+	L.Push(val)
+	return 2
+}
+
+func (v *vm) pairs(L *lua.LState) int {
+	t := L.CheckTable(1)
+	L.Push(L.G.Global.RawGetString("next"))
+	L.Push(t)
+	L.Push(lua.LNil)
+	return 3
+}
+
+// unpackMax is how many values unpack returns at most.
+const unpackMax = 8000
+
+func (v *vm) unpack(L *lua.LState) int {
+	t := v.behind(L.CheckTable(1))
+	first := wholeOr(L, 2, 1)
+	last := 0
+	if L.Get(3) == lua.LNil {
+		last = t.Len()
+	} else {
+		last = whole(L, 3)
+	}
+	if first > last {
+		return 0
+	}
+	if last-first >= unpackMax || last-first < 0 {
+		L.RaiseError("too many results to unpack")
+	}
+	v.pay(L, 16*(last-first+1))
+	for i := first; ; i++ {
+		L.Push(t.RawGetInt(i))
+		if i == last {
+			return last - first + 1
+		}
+	}
+}
+
+func noGarbage(L *lua.LState) int {
+	L.Push(lua.LNumber(0))
+	return 1
+}
+
+// concat is the operator "..", of all its operands at once.
+func (v *vm) concat(L *lua.LState) int {
+	n, size := L.GetTop(), 0
+	for i := 1; i <= n; i++ {
+		switch x := L.Get(i).(type) {
+		case lua.LString:
+			size += len(x)
+		case lua.LNumber:
+			size += 8
+		default:
+			return v.concatPairs(L, n)
+		}
+	}
+	v.grow(L, size)
+	out := make([]byte, 0, size)
+	for i := 1; i <= n; i++ {
+		switch x := L.Get(i).(type) {
+		case lua.LString:
+			out = append(out, x...)
+		case lua.LNumber:
+			out = append(out, number(float64(x))...)
+		}
+	}
+	L.Push(lua.LString(out))
+	return 1
+}
+
+// concatPairs is concat where some operand is neither string nor number: from right to
+// left, by what metatables say.
+func (v *vm) concatPairs(L *lua.LState, n int) int {
+	right := L.Get(n)
+	for i := n - 1; i >= 1; i-- {
+		left := L.Get(i)
+		if isText(left) && isText(right) {
+			l, r := text(left), text(right)
+			v.grow(L, len(l)+len(r))
+			right = lua.LString(l + r)
+			continue
+		}
+		f := L.GetMetaField(left, "__concat")
+		if f == lua.LNil {
+			f = L.GetMetaField(right, "__concat")
+		}
+		if f == lua.LNil {
+			bad := left
+			if isText(left) {
+				bad = right
+			}
+			L.RaiseError("attempt to concatenate a %s value", bad.Type().String())
+		}
+		L.Push(f)
+		L.Push(left)
+		L.Push(right)
+		L.Call(2, 1)
+		right = L.Get(-1)
+		L.Pop(1)
+	}
+	L.Push(right)
+	return 1
+}
+
+func isText(x lua.LValue) bool { return x.Type() == lua.LTString || x.Type() == lua.LTNumber }

@@ -1,0 +1,37 @@
+package script
+
+import lua "github.com/yuin/gopher-lua"
+
+// coroutines is the interpreter's library. A thread has a context of its own there; here
+// it is the meter too, so that what it does is counted.
+func (v *vm) coroutines() map[string]lua.LGFunction {
+	L := v.L
+	L.Push(L.NewFunction(lua.OpenCoroutine))
+	L.Call(0, 1)
+	t := L.CheckTable(-1)
+	L.Pop(1)
+	create, wrap := t.RawGetString("create"), t.RawGetString("wrap")
+	own := func(name string) lua.LGFunction { return t.RawGetString(name).(*lua.LFunction).GFunction }
+	return map[string]lua.LGFunction{
+		"resume": own("resume"), "running": own("running"), "status": own("status"), "yield": own("yield"),
+		"create": func(L *lua.LState) int {
+			v.begun(L, create)
+			L.Get(-1).(*lua.LState).SetContext(v.meter)
+			return 1
+		},
+		"wrap": func(L *lua.LState) int {
+			v.begun(L, wrap)
+			L.Get(-1).(*lua.LFunction).Upvalues[0].Value().(*lua.LState).SetContext(v.meter)
+			return 1
+		},
+	}
+}
+
+// begun makes a thread of the function that is argument 1.
+func (v *vm) begun(L *lua.LState, make lua.LValue) {
+	f := L.CheckFunction(1)
+	v.grow(L, threadBytes)
+	L.Push(make)
+	L.Push(f)
+	L.Call(1, 1)
+}

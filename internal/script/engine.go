@@ -1,0 +1,138 @@
+package script
+
+import (
+	"container/list"
+	"crypto/sha1" //nolint:gosec // scripts are known by it, as in Redis
+	"encoding/hex"
+	"sync"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+const (
+	// programsMax bounds how many scripts an engine keeps compiled, and programBytesMax
+	// the bytes of their texts.
+	programsMax     = 1024
+	programBytesMax = 16 << 20
+	// idleMax is how many interpreters wait for the next run.
+	idleMax = 16
+)
+
+// Program is a compiled script. It is immutable.
+type Program struct {
+	SHA    string // of its text, in hex
+	Source string
+	Header Header
+	proto  *lua.FunctionProto
+}
+
+// SHA1 is what a script is known by.
+func SHA1(source []byte) string {
+	sum := sha1.Sum(source) //nolint:gosec // see above
+	return hex.EncodeToString(sum[:])
+}
+
+// Engine keeps compiled scripts, and runs them. It is safe for concurrent use.
+type Engine struct {
+	mu       sync.Mutex // guards what follows
+	programs map[string]*list.Element
+	recent   *list.List // of *Program, the one used last first
+	bytes    int
+	idle     []*vm
+}
+
+// NewEngine returns an engine that knows no scripts.
+func NewEngine() *Engine {
+	return &Engine{programs: make(map[string]*list.Element), recent: list.New()}
+}
+
+// Find returns the program of a hash in lower case, or nil.
+func (e *Engine) Find(sha string) *Program {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	x := e.programs[sha]
+	if x == nil {
+		return nil
+	}
+	e.recent.MoveToFront(x)
+	return x.Value.(*Program)
+}
+
+// CompileSteps is about what Compile takes for a text that is not known, in steps.
+func CompileSteps(source []byte) int { return len(source)/16 + 20 }
+
+// Compile returns the program of a text, and keeps it for Find. The error is what
+// follows "Error compiling script", in the words of Redis.
+func (e *Engine) Compile(source []byte) (*Program, error) {
+	sha := SHA1(source)
+	if p := e.Find(sha); p != nil {
+		return p, nil
+	}
+	header, body, err := cutHeader(string(source))
+	if err != nil {
+		return nil, err
+	}
+	proto, err := compile(body, "user_script")
+	if err != nil {
+		return nil, &CompileError{err}
+	}
+	p := &Program{SHA: sha, Source: string(source), Header: header, proto: proto}
+	e.keep(p)
+	return p, nil
+}
+
+// CompileError says that a text is no Lua.
+type CompileError struct{ Err error }
+
+func (e *CompileError) Error() string {
+	return "Error compiling script (new function): " + e.Err.Error()
+}
+
+// Unwrap returns what the compiler said.
+func (e *CompileError) Unwrap() error { return e.Err }
+
+// keep keeps a program, and forgets those that were not used for longest.
+func (e *Engine) keep(p *Program) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.programs[p.SHA] != nil {
+		return
+	}
+	e.programs[p.SHA] = e.recent.PushFront(p)
+	e.bytes += len(p.Source)
+	for len(e.programs) > programsMax || e.bytes > programBytesMax && len(e.programs) > 1 {
+		last := e.recent.Remove(e.recent.Back()).(*Program)
+		delete(e.programs, last.SHA)
+		e.bytes -= len(last.Source)
+	}
+}
+
+// Forget forgets all programs.
+func (e *Engine) Forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	clear(e.programs)
+	e.recent.Init()
+	e.bytes = 0
+}
+
+// take returns an interpreter that nobody uses.
+func (e *Engine) take() *vm {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n := len(e.idle); n > 0 {
+		v := e.idle[n-1]
+		e.idle = e.idle[:n-1]
+		return v
+	}
+	return newVM()
+}
+
+// give takes an interpreter back.
+func (e *Engine) give(v *vm) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.idle) < idleMax {
+		e.idle = append(e.idle, v)
+	}
+}

@@ -1,0 +1,127 @@
+package script
+
+import (
+	"context"
+	"errors"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+const (
+	// MemoryMax bounds what a script can hold on to, in bytes.
+	MemoryMax = 64 << 20
+	// StringMax bounds one string.
+	StringMax = 16 << 20
+
+	// instructionsPerStep is how many instructions are a step of whoever runs the
+	// script, about 250 ns.
+	instructionsPerStep = 8
+	// lookEvery is how many instructions go by between two looks at the limits.
+	lookEvery = 256
+	// instructionBytes is what one instruction allocates at most, on average: a closure
+	// or an entry of a table that grows.
+	instructionBytes = 128
+	// bytesPerStep is how many bytes of strings are another step.
+	bytesPerStep = 4 << 10
+)
+
+// ErrMemory ends a script that holds on to too much.
+var ErrMemory = errors.New("the script holds more than 64 MiB of memory")
+
+// meter counts what a script does. It is the context of its interpreter, which asks for
+// Done before each instruction: one that is closed ends the script.
+type meter struct {
+	context.Context
+	left  int // instructions until the next look
+	spend func(steps int) error
+	alive func() int // bytes that the script can reach, at least
+	over  error      // why the script is ended
+	bytes int        // memory, estimated from above
+	work  int        // in instructions, not told yet
+	told  int        // steps
+	ended chan struct{}
+}
+
+func newMeter() *meter {
+	m := &meter{Context: context.Background(), ended: make(chan struct{})}
+	close(m.ended)
+	return m
+}
+
+// begin makes the meter that of a new run.
+func (m *meter) begin(spend func(steps int) error) {
+	m.left, m.spend, m.over, m.bytes, m.work, m.told = lookEvery, spend, nil, 0, 0, 0
+}
+
+// Done is asked before each instruction.
+func (m *meter) Done() <-chan struct{} {
+	if m.left--; m.left >= 0 {
+		return nil
+	}
+	if m.over == nil {
+		m.left = lookEvery
+		m.count(lookEvery, lookEvery*instructionBytes)
+	}
+	if m.over != nil {
+		m.left = 0
+		return m.ended
+	}
+	return nil
+}
+
+// Err says why the script is ended.
+func (m *meter) Err() error { return m.over }
+
+// end ends the script, if nothing has already.
+func (m *meter) end(why error) {
+	if m.over == nil {
+		m.over = why
+	}
+	m.left = 0
+}
+
+// count counts work, in instructions, and memory.
+func (m *meter) count(work, bytes int) {
+	if m.over != nil {
+		return
+	}
+	m.work += work + bytes/bytesPerStep*instructionsPerStep
+	if steps := m.work / instructionsPerStep; steps > 0 {
+		m.work -= steps * instructionsPerStep
+		m.told += steps
+		if err := m.spend(steps); err != nil {
+			m.end(err)
+			return
+		}
+	}
+	if m.bytes += bytes; m.bytes > MemoryMax {
+		m.bytes = m.alive() + bytes
+		m.work += m.bytes / 64 // what it took to find out
+		if m.bytes > MemoryMax {
+			m.end(ErrMemory)
+		}
+	}
+}
+
+// pay counts the work of a library's function, in bytes or entries that it looks at or
+// copies, and ends it if that is too much.
+func (v *vm) pay(L *lua.LState, work int) {
+	v.meter.count(work/16+1, 0)
+	v.check(L)
+}
+
+// grow counts memory before it is taken.
+func (v *vm) grow(L *lua.LState, bytes int) {
+	if bytes > StringMax {
+		v.meter.end(ErrMemory)
+	}
+	v.meter.count(1, bytes)
+	v.check(L)
+}
+
+// check ends a function of a library if the script is ended.
+func (v *vm) check(L *lua.LState) {
+	if v.meter.over != nil {
+		L.RaiseError("%s", v.meter.over.Error())
+	}
+}

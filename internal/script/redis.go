@@ -1,0 +1,240 @@
+package script
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// The library redis.
+
+const (
+	logDebug = iota
+	logVerbose
+	logNotice
+	logWarning
+)
+
+const (
+	replSlave = 1 << iota
+	replAOF
+	replNone = 0
+	replAll  = replSlave | replAOF
+)
+
+func (v *vm) redisLibrary() *lua.LTable {
+	t := v.library(map[string]lua.LGFunction{
+		"call":          func(L *lua.LState) int { return v.command(L, true) },
+		"pcall":         func(L *lua.LState) int { return v.command(L, false) },
+		"log":           v.log,
+		"sha1hex":       v.sha1hex,
+		"error_reply":   errorReply,
+		"status_reply":  statusReply,
+		"setresp":       v.setResp,
+		"set_repl":      setRepl,
+		"acl_check_cmd": v.mayCall,
+		// Effects are replicated, whatever a script says.
+		"replicate_commands": func(L *lua.LState) int { L.Push(lua.LTrue); return 1 },
+		"breakpoint":         func(L *lua.LState) int { L.Push(lua.LFalse); return 1 },
+		"debug":              func(*lua.LState) int { return 0 },
+	})
+	for name, n := range map[string]int{
+		"LOG_DEBUG": logDebug, "LOG_VERBOSE": logVerbose, "LOG_NOTICE": logNotice, "LOG_WARNING": logWarning,
+		"REPL_NONE": replNone, "REPL_SLAVE": replSlave, "REPL_REPLICA": replSlave, "REPL_AOF": replAOF, "REPL_ALL": replAll,
+	} {
+		t.RawSetString(name, lua.LNumber(n))
+	}
+	// They are the version's that the first run tells, and every run tells the same.
+	meta := v.L.NewTable()
+	meta.RawSetString("__index", v.L.NewFunction(v.version))
+	t.Metatable = meta
+	return t
+}
+
+// version answers for the fields that tell the version.
+func (v *vm) version(L *lua.LState) int {
+	switch L.Get(2) {
+	case lua.LString("REDIS_VERSION"):
+		L.Push(lua.LString(v.run.Version))
+	case lua.LString("REDIS_VERSION_NUM"):
+		n := 0
+		for i, part := range strings.SplitN(v.run.Version, ".", 3) {
+			x, _ := strconv.Atoi(part)
+			n |= x << (16 - 8*i)
+		}
+		L.Push(lua.LNumber(n))
+	default:
+		L.Push(lua.LNil)
+	}
+	return 1
+}
+
+// failure is an error as commands have it.
+func failure(L *lua.LState, text string) *lua.LTable {
+	t := L.NewTable()
+	t.RawSetString("err", lua.LString(text))
+	return t
+}
+
+// fail raises an error as commands have it, or returns it.
+func fail(L *lua.LState, raise bool, text string) int {
+	t := failure(L, text)
+	if raise {
+		L.Error(t, 0)
+	}
+	L.Push(t)
+	return 1
+}
+
+// command is redis.call and redis.pcall.
+func (v *vm) command(L *lua.LState, raise bool) int {
+	args, bad := v.commandArgs(L)
+	if bad != "" {
+		return fail(L, raise, bad)
+	}
+	reply, err := v.run.Do(args, v.proto)
+	if err != nil {
+		v.meter.end(err)
+	}
+	v.check(L)
+	x, _ := v.value(reply)
+	v.check(L)
+	if raise && len(reply) > 0 && reply[0] == '-' {
+		L.Error(x, 0)
+	}
+	L.Push(x)
+	return 1
+}
+
+// commandArgs returns the arguments as those of a command, or the error.
+func (v *vm) commandArgs(L *lua.LState) (args [][]byte, bad string) {
+	n := L.GetTop()
+	if n == 0 {
+		return nil, "ERR Please specify at least one argument for this redis.call() call"
+	}
+	args = make([][]byte, n)
+	for i := range n {
+		switch x := L.Get(i + 1).(type) {
+		case lua.LString:
+			v.meter.count(1, len(x))
+			args[i] = []byte(x)
+		case lua.LNumber:
+			args[i] = appendNumber(nil, float64(x))
+		default:
+			return nil, "ERR Lua redis lib command arguments must be strings or integers"
+		}
+	}
+	return args, ""
+}
+
+// appendNumber spells a number for a command, so that it is read as the same.
+func appendNumber(b []byte, f float64) []byte {
+	switch {
+	case math.IsInf(f, 0) || math.IsNaN(f):
+		return append(b, number(f)...)
+	case f == math.Trunc(f) && math.Abs(f) < 1e17:
+		return strconv.AppendInt(b, int64(f), 10)
+	}
+	return strconv.AppendFloat(b, f, 'g', -1, 64)
+}
+
+// mayCall is redis.acl_check_cmd.
+func (v *vm) mayCall(L *lua.LState) int {
+	args, bad := v.commandArgs(L)
+	if bad != "" {
+		return fail(L, true, "ERR Please specify at least one argument for this redis.acl_check_cmd() call")
+	}
+	may, ok := v.run.Permitted(args)
+	if !ok {
+		return fail(L, true, "ERR Invalid command passed to redis.acl_check_cmd()")
+	}
+	L.Push(lua.LBool(may))
+	return 1
+}
+
+func (v *vm) log(L *lua.LState) int {
+	if L.GetTop() < 2 {
+		return fail(L, true, "ERR redis.log() requires two arguments or more.")
+	}
+	level, ok := L.Get(1).(lua.LNumber)
+	if !ok {
+		return fail(L, true, "ERR First argument must be a number (log level).")
+	}
+	if level < logDebug || level > logWarning {
+		return fail(L, true, "ERR Invalid log level.")
+	}
+	var parts []string
+	for i := 2; i <= L.GetTop(); i++ {
+		if isText(L.Get(i)) {
+			parts = append(parts, text(L.Get(i)))
+		}
+	}
+	if v.run.Log != nil {
+		v.run.Log(int(level), strings.Join(parts, " "))
+	}
+	return 0
+}
+
+func (v *vm) sha1hex(L *lua.LState) int {
+	if L.GetTop() != 1 {
+		return fail(L, true, "ERR wrong number of arguments")
+	}
+	s := str(L, 1)
+	v.pay(L, len(s))
+	L.Push(lua.LString(SHA1([]byte(s))))
+	return 1
+}
+
+// errorReply returns an error: "-CODE text", or a text that is taken for one with a
+// code as well.
+func errorReply(L *lua.LState) int {
+	s, ok := onlyString(L)
+	if ok {
+		L.Push(failure(L, strings.TrimRight(strings.TrimPrefix(s, "-"), "\r\n")))
+	}
+	return 1
+}
+
+func statusReply(L *lua.LState) int {
+	s, ok := onlyString(L)
+	if ok {
+		t := L.NewTable()
+		t.RawSetString("ok", lua.LString(s))
+		L.Push(t)
+	}
+	return 1
+}
+
+// onlyString returns the one argument, or pushes the error.
+func onlyString(L *lua.LState) (string, bool) {
+	s, ok := L.Get(1).(lua.LString)
+	if !ok || L.GetTop() != 1 {
+		L.Push(failure(L, "ERR wrong number or type of arguments"))
+		return "", false
+	}
+	return string(s), true
+}
+
+func (v *vm) setResp(L *lua.LState) int {
+	if L.GetTop() != 1 {
+		return fail(L, true, "ERR redis.setresp() requires one argument.")
+	}
+	n := L.CheckNumber(1)
+	if n != 2 && n != 3 {
+		return fail(L, true, "ERR RESP version must be 2 or 3.")
+	}
+	v.proto = int(n)
+	return 0
+}
+
+func setRepl(L *lua.LState) int {
+	if L.GetTop() != 1 {
+		return fail(L, true, "ERR redis.set_repl() requires one argument.")
+	}
+	if n := whole(L, 1); n&^replAll != 0 {
+		return fail(L, true, "ERR Invalid replication flags. Please use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
+	}
+	return 0
+}

@@ -1,0 +1,172 @@
+package script
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"tutti/internal/resp"
+)
+
+// Run is one execution of a script, and what it reaches. The functions are called on
+// the goroutine that runs it.
+type Run struct {
+	Keys, Args [][]byte
+	// Do executes a command, and returns its reply in the version of the protocol. An
+	// error ends the script: nothing of it counts.
+	Do func(args [][]byte, proto int) (reply []byte, err error)
+	// Spend counts steps of work. An error ends the script: nothing of it counts.
+	Spend func(steps int) error
+	// Permitted reports whether a command may be executed, ok whether there is one.
+	Permitted func(args [][]byte) (may, ok bool)
+	// Log takes what the script wants logged. Nil: it is dropped.
+	Log func(level int, text string)
+	// Version is the version of Redis that scripts are told.
+	Version string
+}
+
+// Error is how a script failed. What it has written stays, as in Redis.
+type Error struct{ Text string }
+
+func (e *Error) Error() string { return e.Text }
+
+// Run runs a program and answers with what it returns. The error is an *Error, which
+// the client is to be answered with, or why the script was ended: nothing of it counts
+// then.
+func (e *Engine) Run(p *Program, r *Run, out *resp.Writer) error {
+	v := e.take()
+	v.begin(r, p.proto)
+	err := v.call(p.SHA)
+	if err == nil {
+		err = v.answer(out)
+	}
+	if v.meter.over != nil {
+		return v.meter.over // v may hold much, so it is dropped
+	}
+	if v.finish() {
+		e.give(v)
+	}
+	return err
+}
+
+// vmBytesMax is how much a run may have taken for its interpreter to be used again:
+// what its registers still refer to is held until they are overwritten.
+const vmBytesMax = 4 << 20
+
+// vm is an interpreter.
+type vm struct {
+	L      *lua.LState
+	meter  *meter
+	run    *Run
+	proto  int // version of the protocol that the script has chosen
+	env    *lua.LTable
+	rand   random
+	json   jsonSettings
+	null   *lua.LUserData              // cjson.null
+	frozen map[*lua.LTable]*lua.LTable // what a script may not change -> what it stands for
+	shared *lua.LTable                 // metatable of every env
+	blank  *lua.LTable                 // stands for the metatables of what is frozen
+	caught *lua.LFunction              // see catch
+	same   *lua.LFunction              // hands an error on
+}
+
+// begin makes the interpreter ready for a run of a program.
+func (v *vm) begin(r *Run, proto *lua.FunctionProto) {
+	v.run, v.proto = r, 2
+	v.rand, v.json = random{}, newJSONSettings()
+	v.meter.begin(r.Spend)
+	v.env = v.L.NewTable()
+	v.env.RawSetString("KEYS", v.list(r.Keys))
+	v.env.RawSetString("ARGV", v.list(r.Args))
+	v.env.RawSetString("_G", v.env)
+	v.env.Metatable = v.shared
+	fn := v.L.NewFunctionFromProto(proto)
+	fn.Env = v.env
+	v.L.Push(fn)
+}
+
+func (v *vm) list(args [][]byte) *lua.LTable {
+	t := v.L.CreateTable(len(args), 0)
+	for _, a := range args {
+		t.Append(lua.LString(a))
+		v.meter.count(1, len(a)+entryBytes)
+	}
+	return t
+}
+
+// call runs what begin has pushed, and leaves its value on the stack. name is what the
+// script is called in errors.
+func (v *vm) call(name string) error {
+	err := v.L.PCall(0, 1, v.caught)
+	if err == nil || v.meter.over != nil {
+		return nil
+	}
+	a, ok := errors.AsType[*lua.ApiError](err)
+	if !ok {
+		return &Error{"ERR " + err.Error()}
+	}
+	t, ok := a.Object.(*lua.LTable)
+	if !ok {
+		return &Error{fmt.Sprintf("ERR Error running script %s, %.100s", name, strings.TrimSpace(lua.LVAsString(a.Object)))}
+	}
+	text := field(t, "err")
+	if text == "" {
+		text = "ERR unknown error"
+	}
+	if line, source := field(t, "line"), field(t, "source"); line != "" && source != "" {
+		text += " script: " + name + ", on " + source + ":" + line + "."
+	}
+	return &Error{oneLine(text)}
+}
+
+// field returns a field of an error, "" if it has none.
+func field(t *lua.LTable, name string) string {
+	switch x := t.RawGetString(name).(type) {
+	case lua.LString:
+		return string(x)
+	case lua.LNumber:
+		return number(float64(x))
+	}
+	return ""
+}
+
+// oneLine makes a text fit an error.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\r' || r == '\n' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// catch is told of what a script failed with, where it failed: it notes the place.
+func (v *vm) catch(L *lua.LState) int {
+	t, ok := L.Get(1).(*lua.LTable)
+	if !ok {
+		t = L.NewTable()
+		t.RawSetString("err", lua.LString("ERR "+text(L.Get(1))))
+	}
+	for level := 1; ; level++ {
+		frame, ok := L.GetStack(level)
+		if !ok {
+			break
+		}
+		if _, err := L.GetInfo("Sl", frame, lua.LNil); err == nil && frame.CurrentLine > 0 {
+			t.RawSetString("source", lua.LString("@"+frame.Source))
+			t.RawSetString("line", lua.LNumber(frame.CurrentLine))
+			break
+		}
+	}
+	L.Push(t)
+	return 1
+}
+
+// finish lets go of a run, and reports whether the interpreter may be used again.
+func (v *vm) finish() bool {
+	v.L.SetTop(0)
+	v.run, v.env = nil, nil
+	return v.meter.bytes < vmBytesMax
+}

@@ -1,0 +1,130 @@
+package script
+
+import (
+	lua "github.com/yuin/gopher-lua"
+)
+
+const (
+	callsMax        = 1000 // how deep functions call each other
+	registersBegin  = 1 << 10
+	registersMax    = 64 << 10
+	registersGrowBy = 1 << 10
+)
+
+// globalsRemoved are functions of the interpreter's base library that scripts do not
+// have: they load code, reach files, or change what outlives a run.
+var globalsRemoved = []string{"dofile", "load", "loadfile", "loadstring", "print", "_printregs", "getfenv", "setfenv", "module", "require", "newproxy", "_GOPHER_LUA_VERSION", "_G"}
+
+// newVM returns an interpreter with frozen libraries.
+func newVM() *vm {
+	L := lua.NewState(lua.Options{SkipOpenLibs: true, CallStackSize: callsMax, RegistrySize: registersBegin, RegistryMaxSize: registersMax, RegistryGrowStep: registersGrowBy})
+	v := &vm{L: L, meter: newMeter(), frozen: make(map[*lua.LTable]*lua.LTable)}
+	v.meter.alive = v.live
+	v.caught = L.NewFunction(v.catch)
+	v.same = L.NewFunction(func(L *lua.LState) int { L.SetTop(1); return 1 })
+	L.Push(L.NewFunction(lua.OpenBase))
+	L.Call(0, 0)
+	globals := L.G.Global
+	for _, name := range globalsRemoved {
+		globals.RawSetString(name, lua.LNil)
+	}
+	v.register(globals, v.base())
+	globals.RawSetString(nameConcat, L.NewFunction(v.concat))
+	globals.RawSetString(nameTable, L.NewFunction(v.counted))
+	refuse := L.NewFunction(refuseWrite)
+	str := v.library(v.strings())
+	stringMeta := L.NewTable()
+	stringMeta.RawSetString("__index", str)
+	L.SetMetatable(lua.LString(""), stringMeta)
+	for name, lib := range map[string]*lua.LTable{
+		"string": str, "table": v.library(v.tables()), "math": v.mathLibrary(), "os": v.library(v.clock()),
+		"redis": v.redisLibrary(), "bit": v.library(v.bits()), "cjson": v.jsonLibrary(), "cmsgpack": v.packLibrary(), "struct": v.library(v.structs()),
+		"coroutine": v.library(v.coroutines()),
+	} {
+		globals.RawSetString(name, v.freeze(lib, refuse))
+	}
+	v.blank = v.freeze(L.NewTable(), refuse)
+	missing := L.NewTable()
+	missing.RawSetString("__index", L.NewFunction(refuseGlobal))
+	globals.Metatable = missing
+	v.shared = L.NewTable()
+	v.shared.RawSetString("__index", globals)
+	v.shared.RawSetString("__newindex", refuse)
+	for _, t := range []*lua.LTable{globals, missing, v.shared} {
+		v.frozen[t] = t
+	}
+	L.SetContext(v.meter)
+	return v
+}
+
+// register adds functions to a table.
+func (v *vm) register(t *lua.LTable, functions map[string]lua.LGFunction) {
+	for name, f := range functions {
+		t.RawSetString(name, v.L.NewFunction(f))
+	}
+}
+
+func (v *vm) library(functions map[string]lua.LGFunction) *lua.LTable {
+	t := v.L.NewTable()
+	v.register(t, functions)
+	return t
+}
+
+// freeze returns an empty table that reads as t does and can't be written to. The
+// interpreter writes to what is in a table already without asking anybody.
+func (v *vm) freeze(t *lua.LTable, refuse *lua.LFunction) *lua.LTable {
+	meta, face := v.L.NewTable(), v.L.NewTable()
+	meta.RawSetString("__index", t)
+	meta.RawSetString("__newindex", refuse)
+	face.Metatable = meta
+	v.frozen[face], v.frozen[meta], v.frozen[t] = t, meta, t
+	return face
+}
+
+// behind returns the table whose entries a script sees in t.
+func (v *vm) behind(t *lua.LTable) *lua.LTable {
+	if real := v.frozen[t]; real != nil {
+		return real
+	}
+	return t
+}
+
+// writable returns argument n, a table that the script may change.
+func (v *vm) writable(L *lua.LState, n int) *lua.LTable {
+	t := L.CheckTable(n)
+	if v.frozen[t] != nil || t == v.env {
+		refuseWrite(L)
+	}
+	return t
+}
+
+func refuseWrite(L *lua.LState) int {
+	L.RaiseError("Attempt to modify a readonly table")
+	return 0
+}
+
+func refuseGlobal(L *lua.LState) int {
+	L.RaiseError("Script attempted to access nonexistent global variable '%s'", text(L.Get(2)))
+	return 0
+}
+
+// counted puts all that a call returned into a table, and counts it.
+func (v *vm) counted(L *lua.LState) int {
+	t, first := L.CheckTable(1), whole(L, 2)
+	v.grow(L, (L.GetTop()-2)*entryBytes)
+	for i := 3; i <= L.GetTop(); i++ {
+		if x := L.Get(i); x != lua.LNil {
+			t.RawSetInt(first+i-3, x)
+		}
+	}
+	L.SetTop(1)
+	return 1
+}
+
+// clock is the library os: how long the script has worked, by what it has done.
+func (v *vm) clock() map[string]lua.LGFunction {
+	return map[string]lua.LGFunction{"clock": func(L *lua.LState) int {
+		L.Push(lua.LNumber(float64(v.meter.told) * 250e-9))
+		return 1
+	}}
+}
