@@ -55,14 +55,15 @@ type Ctx struct {
 	DB          uint8
 	Args        [][]byte // Args[0] is the name. Not to be changed or kept.
 	Users       UserRules
-	Scripts     Scripting
 	Office
 
 	progress
 }
 
-// Office is what is known only where a shard is led, and only in its loop.
+// Office is what is known where a command is evaluated; but for Scripts only where a shard
+// is led, and in its loop.
 type Office struct {
+	Scripts Scripting
 	// Tasks is what the leader remembers of tasks; nil: they can't be changed here.
 	Tasks *task.Lead
 	Term  uint64        // 0: not known here

@@ -125,7 +125,7 @@ func executeScript(c *Ctx, p *script.Program, keys, args [][]byte, readOnly bool
 		c.Error("ERR Can not execute a script with write flag using *_ro command.")
 		return
 	}
-	x := &calls{outer: c, inner: Ctx{Tx: c.Tx, DB: c.DB, Users: c.Users, Office: c.Office, Scripts: c.Scripts}, readOnly: readOnly || p.Header.NoWrites}
+	x := &calls{outer: c, inner: Ctx{Tx: c.Tx, DB: c.DB, Users: c.Users, Office: c.Office}, readOnly: readOnly || p.Header.NoWrites}
 	run := &script.Run{Keys: keys, Args: args, Version: ScriptVersion, Do: x.do, Permitted: x.permitted,
 		Spend: func(steps int) error { c.Tx.Spend(steps); return c.Tx.Err() }}
 	err := c.Scripts.Table.scripts.Run(p, run, &c.Writer)

@@ -175,7 +175,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		}
 	}
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: tx}
-	ctx := command.Ctx{Tx: tx, Users: c.userRules(), Scripts: c.scripting(), Office: command.Office{Tasks: c.tasks, Term: in.Term, Led: in.Mono - c.cfg.Began, Waiters: c.waiters}}
+	ctx := command.Ctx{Tx: tx, Users: c.userRules(), Office: command.Office{Scripts: c.scripting(), Tasks: c.tasks, Term: in.Term, Led: in.Mono - c.cfg.Began, Waiters: c.waiters}}
 	if in.Full || in.Tight {
 		ctx.Scripts.Refuse = in.Shortage.refuses
 	}
@@ -262,6 +262,7 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Rep
 		r.Status = group.NoSpace
 		return r
 	}
+	ctx.Scripts.User = c.rights.user(c.cfg.Table.Catalog(), g.User)
 	how := manner{}
 	if c.waiting.registry.Len() > 0 || g.Wait != nil {
 		how.serve = func() { c.serve(b, in, g.stepsMax()) }
@@ -321,7 +322,6 @@ func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 // the group strayed: nothing that it did counts.
 func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descriptor, short Shortage, how manner) (replies [][]byte, strayed bool) {
 	ctx.Proto = int(g.Proto)
-	ctx.Scripts.User = c.rights.user(c.cfg.Table.Catalog(), g.User)
 	began, steps := len(ctx.Out), ctx.Tx.Steps()
 	replies = make([][]byte, len(g.Cmds))
 	for i, cmd := range g.Cmds {

@@ -80,7 +80,9 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 	}
 	p.tx.Allow(heavyStepsMax)
 	var strayed bool
-	p.replies, strayed = c.commands(&command.Ctx{Tx: p.tx, Users: c.userRules(), Scripts: c.scripting()}, g, &v.Owned, Shortage{}, manner{})
+	scripts := c.scripting()
+	scripts.User = new(rights).user(c.cfg.Table.Catalog(), g.User)
+	p.replies, strayed = c.commands(&command.Ctx{Tx: p.tx, Users: c.userRules(), Office: command.Office{Scripts: scripts}}, g, &v.Owned, Shortage{}, manner{})
 	switch err := p.tx.Err(); {
 	case strayed:
 		return nil, nil

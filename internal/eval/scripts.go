@@ -2,7 +2,6 @@ package eval
 
 import (
 	"strings"
-	"sync"
 
 	"tutti/internal/acl"
 	"tutti/internal/command"
@@ -31,11 +30,8 @@ func (s Shortage) refuses(cmd *command.Command) string {
 // rightsMax bounds how many users are remembered.
 const rightsMax = 64
 
-// rights are the users that came with groups, read.
-type rights struct {
-	mu    sync.Mutex // guards users: heavy groups are evaluated beside the loop
-	users map[string]*acl.User
-}
+// rights are the users that came with groups, read. They belong to the loop.
+type rights struct{ users map[string]*acl.User }
 
 // user returns the user of a group; nil: one who may do everything. A user with a rule
 // that this node does not know may do nothing.
@@ -44,8 +40,6 @@ func (r *rights) user(c *acl.Catalog, u *group.User) *acl.User {
 		return nil
 	}
 	key := u.Name + "\x00" + strings.Join(u.Rules, "\x00")
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if user := r.users[key]; user != nil {
 		return user
 	}

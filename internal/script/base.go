@@ -9,10 +9,10 @@ import (
 
 // The base library, as far as it is not the interpreter's own.
 
-func (v *vm) base() map[string]lua.LGFunction {
-	return map[string]lua.LGFunction{
-		"assert": assert, "pcall": v.pcall, "tostring": toString, "getmetatable": v.getMetatable, "setmetatable": v.setMetatable,
-		"rawget": v.rawGet, "rawset": v.rawSet, "next": v.next, "pairs": v.pairs, "unpack": v.unpack,
+func baseFunctions() map[string]function {
+	return map[string]function{
+		"assert": assert, "pcall": pcall, "tostring": toString, "getmetatable": getMetatable, "setmetatable": setMetatable,
+		"rawget": rawGet, "rawset": rawSet, "next": nextEntry, "pairs": allPairs, "unpack": unpackTable,
 		"collectgarbage": noGarbage, "gcinfo": noGarbage,
 	}
 }
@@ -88,7 +88,7 @@ func wholeOr(L *lua.LState, n, otherwise int) int {
 	return whole(L, n)
 }
 
-func assert(L *lua.LState) int {
+func assert(_ *vm, L *lua.LState) int {
 	if lua.LVAsBool(L.CheckAny(1)) {
 		return L.GetTop()
 	}
@@ -102,7 +102,7 @@ func assert(L *lua.LState) int {
 
 // pcall hands a handler on that hands the error on: without one the interpreter spells
 // out where the error came from each time, however deep that is.
-func (v *vm) pcall(L *lua.LState) int {
+func pcall(v *vm, L *lua.LState) int {
 	L.CheckAny(1)
 	top := L.GetTop()
 	err := L.PCall(top-1, lua.MultRet, v.same)
@@ -121,7 +121,7 @@ func (v *vm) pcall(L *lua.LState) int {
 	return 2
 }
 
-func toString(L *lua.LState) int {
+func toString(_ *vm, L *lua.LState) int {
 	x := L.CheckAny(1)
 	if f, ok := L.GetMetaField(x, "__tostring").(*lua.LFunction); ok {
 		L.Push(f)
@@ -134,7 +134,7 @@ func toString(L *lua.LState) int {
 }
 
 // getMetatable shows nothing of the metatables by which things are frozen.
-func (v *vm) getMetatable(L *lua.LState) int {
+func getMetatable(v *vm, L *lua.LState) int {
 	x := L.CheckAny(1)
 	if t, ok := x.(*lua.LTable); x.Type() == lua.LTString || ok && (t == v.env || v.frozen[t] != nil) {
 		L.Push(v.blank)
@@ -148,7 +148,7 @@ func (v *vm) getMetatable(L *lua.LState) int {
 	return 1
 }
 
-func (v *vm) setMetatable(L *lua.LState) int {
+func setMetatable(v *vm, L *lua.LState) int {
 	t := v.writable(L, 1)
 	meta := L.Get(2)
 	if meta.Type() != lua.LTNil && meta.Type() != lua.LTTable || L.GetTop() < 2 {
@@ -162,7 +162,7 @@ func (v *vm) setMetatable(L *lua.LState) int {
 	return 1
 }
 
-func (v *vm) rawGet(L *lua.LState) int {
+func rawGet(v *vm, L *lua.LState) int {
 	t := L.CheckTable(1)
 	val := v.behind(t).RawGet(L.CheckAny(2))
 	if val == lua.LNil && t == v.env {
@@ -172,7 +172,7 @@ func (v *vm) rawGet(L *lua.LState) int {
 	return 1
 }
 
-func (v *vm) rawSet(L *lua.LState) int {
+func rawSet(v *vm, L *lua.LState) int {
 	t := v.writable(L, 1)
 	L.RawSet(t, checkKey(L, 2), L.CheckAny(3))
 	L.SetTop(1)
@@ -192,7 +192,7 @@ func checkKey(L *lua.LState, n int) lua.LValue {
 	return L.Get(n)
 }
 
-func (v *vm) next(L *lua.LState) int {
+func nextEntry(v *vm, L *lua.LState) int {
 	t := v.behind(L.CheckTable(1))
 	v.meter.count(1, 0)
 	key, val := t.Next(L.Get(2))
@@ -204,7 +204,7 @@ func (v *vm) next(L *lua.LState) int {
 	return 2
 }
 
-func (v *vm) pairs(L *lua.LState) int {
+func allPairs(v *vm, L *lua.LState) int {
 	t := L.CheckTable(1)
 	L.Push(L.G.Global.RawGetString("next"))
 	L.Push(t)
@@ -215,7 +215,7 @@ func (v *vm) pairs(L *lua.LState) int {
 // unpackMax is how many values unpack returns at most.
 const unpackMax = 8000
 
-func (v *vm) unpack(L *lua.LState) int {
+func unpackTable(v *vm, L *lua.LState) int {
 	t := v.behind(L.CheckTable(1))
 	first := wholeOr(L, 2, 1)
 	last := 0
@@ -239,13 +239,13 @@ func (v *vm) unpack(L *lua.LState) int {
 	}
 }
 
-func noGarbage(L *lua.LState) int {
+func noGarbage(_ *vm, L *lua.LState) int {
 	L.Push(lua.LNumber(0))
 	return 1
 }
 
 // concat is the operator "..", of all its operands at once.
-func (v *vm) concat(L *lua.LState) int {
+func concatAll(v *vm, L *lua.LState) int {
 	n, size := L.GetTop(), 0
 	for i := 1; i <= n; i++ {
 		switch x := L.Get(i).(type) {

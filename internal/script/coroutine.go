@@ -4,22 +4,25 @@ import lua "github.com/yuin/gopher-lua"
 
 // coroutines is the interpreter's library. A thread has a context of its own there; here
 // it is the meter too, so that what it does is counted.
-func (v *vm) coroutines() map[string]lua.LGFunction {
+func coroutineFunctions(v *vm) map[string]function {
 	L := v.L
 	L.Push(L.NewFunction(lua.OpenCoroutine))
 	L.Call(0, 1)
 	t := L.CheckTable(-1)
 	L.Pop(1)
 	create, wrap := t.RawGetString("create"), t.RawGetString("wrap")
-	own := func(name string) lua.LGFunction { return t.RawGetString(name).(*lua.LFunction).GFunction }
-	return map[string]lua.LGFunction{
+	own := func(name string) function {
+		f := t.RawGetString(name).(*lua.LFunction).GFunction
+		return func(_ *vm, L *lua.LState) int { return f(L) }
+	}
+	return map[string]function{
 		"resume": own("resume"), "running": own("running"), "status": own("status"), "yield": own("yield"),
-		"create": func(L *lua.LState) int {
+		"create": func(v *vm, L *lua.LState) int {
 			v.begun(L, create)
 			L.Get(-1).(*lua.LState).SetContext(v.meter)
 			return 1
 		},
-		"wrap": func(L *lua.LState) int {
+		"wrap": func(v *vm, L *lua.LState) int {
 			v.begun(L, wrap)
 			L.Get(-1).(*lua.LFunction).Upvalues[0].Value().(*lua.LState).SetContext(v.meter)
 			return 1

@@ -10,7 +10,7 @@ import (
 )
 
 // format is string.format, which formats as C does.
-func (v *vm) format(L *lua.LState) int {
+func formatString(v *vm, L *lua.LState) int {
 	f := str(L, 1)
 	v.pay(L, len(f))
 	var out []byte

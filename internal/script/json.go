@@ -32,17 +32,17 @@ func newJSONSettings() jsonSettings {
 	return jsonSettings{encodeDepth: jsonDepthMax, decodeDepth: jsonDepthMax, sparseRatio: jsonSparseRatio, sparseSafe: jsonSparseMin, digits: 14}
 }
 
-func (v *vm) jsonLibrary() *lua.LTable {
-	t := v.library(map[string]lua.LGFunction{
-		"encode": v.jsonEncode, "decode": v.jsonDecode,
-		"encode_max_depth":           v.jsonSetting(func(s *jsonSettings) *int { return &s.encodeDepth }, 1, math.MaxInt32),
-		"decode_max_depth":           v.jsonSetting(func(s *jsonSettings) *int { return &s.decodeDepth }, 1, math.MaxInt32),
-		"encode_number_precision":    v.jsonSetting(func(s *jsonSettings) *int { return &s.digits }, 1, 16),
-		"encode_sparse_array":        v.jsonSparse,
-		"encode_keep_buffer":         func(L *lua.LState) int { L.Push(lua.LTrue); return 1 },
-		"encode_invalid_numbers":     v.jsonInvalid,
-		"decode_invalid_numbers":     func(L *lua.LState) int { L.Push(lua.LTrue); return 1 },
-		"decode_array_with_array_mt": func(L *lua.LState) int { L.Push(lua.LFalse); return 1 },
+func jsonLibrary(v *vm) *lua.LTable {
+	t := v.library(map[string]function{
+		"encode": jsonEncode, "decode": jsonDecode,
+		"encode_max_depth":           jsonSetting(func(s *jsonSettings) *int { return &s.encodeDepth }, 1, math.MaxInt32),
+		"decode_max_depth":           jsonSetting(func(s *jsonSettings) *int { return &s.decodeDepth }, 1, math.MaxInt32),
+		"encode_number_precision":    jsonSetting(func(s *jsonSettings) *int { return &s.digits }, 1, 16),
+		"encode_sparse_array":        jsonSparse,
+		"encode_keep_buffer":         func(_ *vm, L *lua.LState) int { L.Push(lua.LTrue); return 1 },
+		"encode_invalid_numbers":     jsonInvalid,
+		"decode_invalid_numbers":     func(_ *vm, L *lua.LState) int { L.Push(lua.LTrue); return 1 },
+		"decode_array_with_array_mt": func(_ *vm, L *lua.LState) int { L.Push(lua.LFalse); return 1 },
 	})
 	v.null = &lua.LUserData{Env: v.L.Env, Metatable: lua.LNil}
 	t.RawSetString("null", v.null)
@@ -51,8 +51,8 @@ func (v *vm) jsonLibrary() *lua.LTable {
 	return t
 }
 
-func (v *vm) jsonSetting(of func(*jsonSettings) *int, low, high int) lua.LGFunction {
-	return func(L *lua.LState) int {
+func jsonSetting(of func(*jsonSettings) *int, low, high int) function {
+	return func(v *vm, L *lua.LState) int {
 		field := of(&v.json)
 		if L.Get(1) != lua.LNil {
 			n := whole(L, 1)
@@ -66,7 +66,7 @@ func (v *vm) jsonSetting(of func(*jsonSettings) *int, low, high int) lua.LGFunct
 	}
 }
 
-func (v *vm) jsonSparse(L *lua.LState) int {
+func jsonSparse(v *vm, L *lua.LState) int {
 	s := &v.json
 	if L.Get(1) != lua.LNil {
 		s.sparseConvert = lua.LVAsBool(L.Get(1))
@@ -78,7 +78,7 @@ func (v *vm) jsonSparse(L *lua.LState) int {
 	return 3
 }
 
-func (v *vm) jsonInvalid(L *lua.LState) int {
+func jsonInvalid(v *vm, L *lua.LState) int {
 	if L.Get(1) != lua.LNil {
 		v.json.invalidEncode = lua.LVAsBool(L.Get(1)) || L.Get(1) == lua.LString("on")
 	}
@@ -93,7 +93,7 @@ type jsonWriter struct {
 	out []byte
 }
 
-func (v *vm) jsonEncode(L *lua.LState) int {
+func jsonEncode(v *vm, L *lua.LState) int {
 	if L.GetTop() != 1 {
 		L.ArgError(1, "expected 1 argument")
 	}
@@ -254,7 +254,7 @@ type jsonReader struct {
 
 var errJSONString = errors.New("unexpected end of string")
 
-func (v *vm) jsonDecode(L *lua.LState) int {
+func jsonDecode(v *vm, L *lua.LState) int {
 	if L.GetTop() != 1 {
 		L.ArgError(1, "expected 1 argument")
 	}

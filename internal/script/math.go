@@ -26,19 +26,19 @@ func (r *random) next() int32 {
 }
 
 // mathLibrary is the interpreter's, but for its randomness.
-func (v *vm) mathLibrary() *lua.LTable {
+func mathLibrary(v *vm) *lua.LTable {
 	v.L.Push(v.L.NewFunction(lua.OpenMath))
 	v.L.Call(0, 1)
 	t := v.L.CheckTable(-1)
 	v.L.Pop(1)
-	v.register(t, map[string]lua.LGFunction{
-		"random":     v.mathRandom,
-		"randomseed": func(L *lua.LState) int { v.rand.seed(int32(int64(L.CheckNumber(1)))); return 0 },
+	v.register(t, map[string]function{
+		"random":     mathRandom,
+		"randomseed": func(v *vm, L *lua.LState) int { v.rand.seed(int32(int64(L.CheckNumber(1)))); return 0 },
 	})
 	return t
 }
 
-func (v *vm) mathRandom(L *lua.LState) int {
+func mathRandom(v *vm, L *lua.LState) int {
 	r := float64(v.rand.next()&math.MaxInt32) / (1 << 31)
 	low, high := 1, 0
 	switch L.GetTop() {
@@ -61,9 +61,9 @@ func (v *vm) mathRandom(L *lua.LState) int {
 }
 
 // bits is the library bit: operations on integers of 32 bits.
-func (v *vm) bits() map[string]lua.LGFunction {
-	fold := func(f func(a, b uint32) uint32) lua.LGFunction {
-		return func(L *lua.LState) int {
+func bitFunctions() map[string]function {
+	fold := func(f func(a, b uint32) uint32) function {
+		return func(_ *vm, L *lua.LState) int {
 			x := bitArg(L, 1)
 			for i := 2; i <= L.GetTop(); i++ {
 				x = f(x, bitArg(L, i))
@@ -71,13 +71,13 @@ func (v *vm) bits() map[string]lua.LGFunction {
 			return pushBits(L, x)
 		}
 	}
-	shift := func(f func(x uint32, n int) uint32) lua.LGFunction {
-		return func(L *lua.LState) int { return pushBits(L, f(bitArg(L, 1), int(bitArg(L, 2)&31))) }
+	shift := func(f func(x uint32, n int) uint32) function {
+		return func(_ *vm, L *lua.LState) int { return pushBits(L, f(bitArg(L, 1), int(bitArg(L, 2)&31))) }
 	}
-	one := func(f func(x uint32) uint32) lua.LGFunction {
-		return func(L *lua.LState) int { return pushBits(L, f(bitArg(L, 1))) }
+	one := func(f func(x uint32) uint32) function {
+		return func(_ *vm, L *lua.LState) int { return pushBits(L, f(bitArg(L, 1))) }
 	}
-	return map[string]lua.LGFunction{
+	return map[string]function{
 		"band":    fold(func(a, b uint32) uint32 { return a & b }),
 		"bor":     fold(func(a, b uint32) uint32 { return a | b }),
 		"bxor":    fold(func(a, b uint32) uint32 { return a ^ b }),
@@ -110,7 +110,7 @@ func pushBits(L *lua.LState, x uint32) int {
 	return 1
 }
 
-func toHex(L *lua.LState) int {
+func toHex(_ *vm, L *lua.LState) int {
 	x, n := bitArg(L, 1), 8
 	digits := "0123456789abcdef"
 	if L.GetTop() > 1 {

@@ -13,8 +13,8 @@ const packDepthMax = 16 // tables that lie deeper are packed as nil
 
 var be = binary.BigEndian
 
-func (v *vm) packLibrary() *lua.LTable {
-	t := v.library(map[string]lua.LGFunction{"pack": v.pack, "unpack": v.unpackAll, "unpack_one": v.unpackOne, "unpack_limit": v.unpackLimit})
+func packLibrary(v *vm) *lua.LTable {
+	t := v.library(map[string]function{"pack": packAll, "unpack": unpackAll, "unpack_one": unpackOne, "unpack_limit": unpackLimit})
 	t.RawSetString("_NAME", lua.LString("cmsgpack"))
 	t.RawSetString("_VERSION", lua.LString("lua-cmsgpack 0.4.0"))
 	t.RawSetString("_COPYRIGHT", lua.LString(""))
@@ -22,13 +22,13 @@ func (v *vm) packLibrary() *lua.LTable {
 	return t
 }
 
-func (v *vm) pack(L *lua.LState) int {
+func packAll(v *vm, L *lua.LState) int {
 	if L.GetTop() == 0 {
 		L.ArgError(0, "MessagePack pack needs input.")
 	}
 	var out []byte
 	for i := 1; i <= L.GetTop(); i++ {
-		out = v.packed(L, out, L.Get(i), 0)
+		out = packed(v, L, out, L.Get(i), 0)
 	}
 	v.grow(L, len(out))
 	L.Push(lua.LString(out))
@@ -36,7 +36,7 @@ func (v *vm) pack(L *lua.LState) int {
 }
 
 // packed appends a value.
-func (v *vm) packed(L *lua.LState, b []byte, x lua.LValue, depth int) []byte {
+func packed(v *vm, L *lua.LState, b []byte, x lua.LValue, depth int) []byte {
 	v.meter.count(4, 0)
 	v.check(L)
 	if len(b) > StringMax {
@@ -61,7 +61,7 @@ func (v *vm) packed(L *lua.LState, b []byte, x lua.LValue, depth int) []byte {
 		return append(b, 0xc2|byte(boolIndex(bool(x))))
 	case *lua.LTable:
 		if depth < packDepthMax {
-			return v.packedTable(L, b, v.behind(x), depth+1)
+			return packedTable(v, L, b, v.behind(x), depth+1)
 		}
 	}
 	return append(b, 0xc0)
@@ -97,7 +97,7 @@ func packedNumber(b []byte, f float64) []byte {
 }
 
 // packedTable appends an array if the keys are 1 to n, else a map.
-func (v *vm) packedTable(L *lua.LState, b []byte, t *lua.LTable, depth int) []byte {
+func packedTable(v *vm, L *lua.LState, b []byte, t *lua.LTable, depth int) []byte {
 	n, most := 0, 0
 	array := true
 	t.ForEach(func(key, _ lua.LValue) {
@@ -111,14 +111,14 @@ func (v *vm) packedTable(L *lua.LState, b []byte, t *lua.LTable, depth int) []by
 	if array && most == n {
 		b = packedHead(b, n, 0x90, 0xdc)
 		for i := 1; i <= n; i++ {
-			b = v.packed(L, b, t.RawGetInt(i), depth)
+			b = packed(v, L, b, t.RawGetInt(i), depth)
 		}
 		return b
 	}
 	b = packedHead(b, n, 0x80, 0xde)
 	t.ForEach(func(key, val lua.LValue) {
-		b = v.packed(L, b, key, depth)
-		b = v.packed(L, b, val, depth)
+		b = packed(v, L, b, key, depth)
+		b = packed(v, L, b, val, depth)
 	})
 	return b
 }
@@ -252,14 +252,14 @@ func (u *unpacker) pairs(n int) lua.LValue {
 	return t
 }
 
-func (v *vm) unpackAll(L *lua.LState) int {
+func unpackAll(v *vm, L *lua.LState) int {
 	n, _ := v.unpackFrom(L, 0, 0)
 	return n
 }
 
-func (v *vm) unpackOne(L *lua.LState) int { return v.unpackSome(L, 1, wholeOr(L, 2, 0)) }
+func unpackOne(v *vm, L *lua.LState) int { return v.unpackSome(L, 1, wholeOr(L, 2, 0)) }
 
-func (v *vm) unpackLimit(L *lua.LState) int { return v.unpackSome(L, whole(L, 2), wholeOr(L, 3, 0)) }
+func unpackLimit(v *vm, L *lua.LState) int { return v.unpackSome(L, whole(L, 2), wholeOr(L, 3, 0)) }
 
 // unpackSome unpacks at most limit values, and returns the place behind them first, -1
 // at the end.

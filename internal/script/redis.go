@@ -24,21 +24,21 @@ const (
 	replAll  = replSlave | replAOF
 )
 
-func (v *vm) redisLibrary() *lua.LTable {
-	t := v.library(map[string]lua.LGFunction{
-		"call":          func(L *lua.LState) int { return v.command(L, true) },
-		"pcall":         func(L *lua.LState) int { return v.command(L, false) },
-		"log":           v.log,
-		"sha1hex":       v.sha1hex,
+func redisLibrary(v *vm) *lua.LTable {
+	t := v.library(map[string]function{
+		"call":          func(v *vm, L *lua.LState) int { return v.command(L, true) },
+		"pcall":         func(v *vm, L *lua.LState) int { return v.command(L, false) },
+		"log":           logText,
+		"sha1hex":       sha1hex,
 		"error_reply":   errorReply,
 		"status_reply":  statusReply,
-		"setresp":       v.setResp,
+		"setresp":       setResp,
 		"set_repl":      setRepl,
-		"acl_check_cmd": v.mayCall,
+		"acl_check_cmd": mayCall,
 		// Effects are replicated, whatever a script says.
-		"replicate_commands": func(L *lua.LState) int { L.Push(lua.LTrue); return 1 },
-		"breakpoint":         func(L *lua.LState) int { L.Push(lua.LFalse); return 1 },
-		"debug":              func(*lua.LState) int { return 0 },
+		"replicate_commands": func(_ *vm, L *lua.LState) int { L.Push(lua.LTrue); return 1 },
+		"breakpoint":         func(_ *vm, L *lua.LState) int { L.Push(lua.LFalse); return 1 },
+		"debug":              func(*vm, *lua.LState) int { return 0 },
 	})
 	for name, n := range map[string]int{
 		"LOG_DEBUG": logDebug, "LOG_VERBOSE": logVerbose, "LOG_NOTICE": logNotice, "LOG_WARNING": logWarning,
@@ -48,13 +48,13 @@ func (v *vm) redisLibrary() *lua.LTable {
 	}
 	// They are the version's that the first run tells, and every run tells the same.
 	meta := v.L.NewTable()
-	meta.RawSetString("__index", v.L.NewFunction(v.version))
+	meta.RawSetString("__index", v.function(redisVersion))
 	t.Metatable = meta
 	return t
 }
 
 // version answers for the fields that tell the version.
-func (v *vm) version(L *lua.LState) int {
+func redisVersion(v *vm, L *lua.LState) int {
 	switch L.Get(2) {
 	case lua.LString("REDIS_VERSION"):
 		L.Push(lua.LString(v.run.Version))
@@ -141,7 +141,7 @@ func appendNumber(b []byte, f float64) []byte {
 }
 
 // mayCall is redis.acl_check_cmd.
-func (v *vm) mayCall(L *lua.LState) int {
+func mayCall(v *vm, L *lua.LState) int {
 	args, bad := v.commandArgs(L)
 	if bad != "" {
 		return fail(L, true, "ERR Please specify at least one argument for this redis.acl_check_cmd() call")
@@ -154,7 +154,7 @@ func (v *vm) mayCall(L *lua.LState) int {
 	return 1
 }
 
-func (v *vm) log(L *lua.LState) int {
+func logText(v *vm, L *lua.LState) int {
 	if L.GetTop() < 2 {
 		return fail(L, true, "ERR redis.log() requires two arguments or more.")
 	}
@@ -177,7 +177,7 @@ func (v *vm) log(L *lua.LState) int {
 	return 0
 }
 
-func (v *vm) sha1hex(L *lua.LState) int {
+func sha1hex(v *vm, L *lua.LState) int {
 	if L.GetTop() != 1 {
 		return fail(L, true, "ERR wrong number of arguments")
 	}
@@ -189,7 +189,7 @@ func (v *vm) sha1hex(L *lua.LState) int {
 
 // errorReply returns an error: "-CODE text", or a text that is taken for one with a
 // code as well.
-func errorReply(L *lua.LState) int {
+func errorReply(_ *vm, L *lua.LState) int {
 	s, ok := onlyString(L)
 	if ok {
 		L.Push(failure(L, strings.TrimRight(strings.TrimPrefix(s, "-"), "\r\n")))
@@ -197,7 +197,7 @@ func errorReply(L *lua.LState) int {
 	return 1
 }
 
-func statusReply(L *lua.LState) int {
+func statusReply(_ *vm, L *lua.LState) int {
 	s, ok := onlyString(L)
 	if ok {
 		t := L.NewTable()
@@ -217,7 +217,7 @@ func onlyString(L *lua.LState) (string, bool) {
 	return string(s), true
 }
 
-func (v *vm) setResp(L *lua.LState) int {
+func setResp(v *vm, L *lua.LState) int {
 	if L.GetTop() != 1 {
 		return fail(L, true, "ERR redis.setresp() requires one argument.")
 	}
@@ -229,7 +229,7 @@ func (v *vm) setResp(L *lua.LState) int {
 	return 0
 }
 
-func setRepl(L *lua.LState) int {
+func setRepl(_ *vm, L *lua.LState) int {
 	if L.GetTop() != 1 {
 		return fail(L, true, "ERR redis.set_repl() requires one argument.")
 	}

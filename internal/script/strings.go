@@ -8,10 +8,10 @@ import (
 
 // The library string. It is not the interpreter's: what strings cost is counted here.
 
-func (v *vm) strings() map[string]lua.LGFunction {
-	return map[string]lua.LGFunction{
-		"byte": v.strByte, "char": strChar, "find": v.find, "format": v.format, "gmatch": v.gmatch, "gfind": v.gmatch, "gsub": v.gsub,
-		"len": strLen, "lower": v.mapped(strings.ToLower), "match": v.match, "rep": v.rep, "reverse": v.mapped(reversed), "sub": v.sub, "upper": v.mapped(strings.ToUpper),
+func stringFunctions() map[string]function {
+	return map[string]function{
+		"byte": strByte, "char": strChar, "find": findString, "format": formatString, "gmatch": gmatch, "gfind": gmatch, "gsub": gsub,
+		"len": strLen, "lower": mapped(strings.ToLower), "match": matchString, "rep": repeatString, "reverse": mapped(reversed), "sub": subString, "upper": mapped(strings.ToUpper),
 	}
 }
 
@@ -30,7 +30,7 @@ func span(n, first, last int) (from, to int) {
 	return first - 1, last
 }
 
-func (v *vm) strByte(L *lua.LState) int {
+func strByte(v *vm, L *lua.LState) int {
 	s := str(L, 1)
 	first := wholeOr(L, 2, 1)
 	from, to := span(len(s), first, wholeOr(L, 3, first))
@@ -44,7 +44,7 @@ func (v *vm) strByte(L *lua.LState) int {
 	return to - from
 }
 
-func strChar(L *lua.LState) int {
+func strChar(_ *vm, L *lua.LState) int {
 	out := make([]byte, L.GetTop())
 	for i := range out {
 		c := whole(L, i+1)
@@ -57,14 +57,14 @@ func strChar(L *lua.LState) int {
 	return 1
 }
 
-func strLen(L *lua.LState) int {
+func strLen(_ *vm, L *lua.LState) int {
 	L.Push(lua.LNumber(len(str(L, 1))))
 	return 1
 }
 
 // mapped makes a function of one that returns as many bytes.
-func (v *vm) mapped(f func(string) string) lua.LGFunction {
-	return func(L *lua.LState) int {
+func mapped(f func(string) string) function {
+	return func(v *vm, L *lua.LState) int {
 		s := str(L, 1)
 		v.grow(L, len(s))
 		L.Push(lua.LString(f(s)))
@@ -80,7 +80,7 @@ func reversed(s string) string {
 	return string(out)
 }
 
-func (v *vm) rep(L *lua.LState) int {
+func repeatString(v *vm, L *lua.LState) int {
 	s, n := str(L, 1), whole(L, 2)
 	if n <= 0 || s == "" {
 		L.Push(lua.LString(""))
@@ -94,7 +94,7 @@ func (v *vm) rep(L *lua.LState) int {
 	return 1
 }
 
-func (v *vm) sub(L *lua.LState) int {
+func subString(v *vm, L *lua.LState) int {
 	s := str(L, 1)
 	from, to := span(len(s), whole(L, 2), wholeOr(L, 3, -1))
 	v.grow(L, to-from)
@@ -164,8 +164,8 @@ func (m *match) pushCaptures(L *lua.LState, from, to int, whole bool) int {
 	return n
 }
 
-func (v *vm) find(L *lua.LState) int  { return v.search(L, true) }
-func (v *vm) match(L *lua.LState) int { return v.search(L, false) }
+func findString(v *vm, L *lua.LState) int  { return v.search(L, true) }
+func matchString(v *vm, L *lua.LState) int { return v.search(L, false) }
 
 func (v *vm) search(L *lua.LState, find bool) int {
 	s, p := str(L, 1), str(L, 2)
@@ -214,7 +214,7 @@ func (v *vm) search(L *lua.LState, find bool) int {
 	return 1
 }
 
-func (v *vm) gmatch(L *lua.LState) int {
+func gmatch(v *vm, L *lua.LState) int {
 	s, p := str(L, 1), str(L, 2)
 	from := 0
 	L.Push(L.NewFunction(func(L *lua.LState) int {
@@ -238,7 +238,7 @@ func (v *vm) gmatch(L *lua.LState) int {
 	return 1
 }
 
-func (v *vm) gsub(L *lua.LState) int {
+func gsub(v *vm, L *lua.LState) int {
 	s, p := str(L, 1), str(L, 2)
 	repl := L.Get(3)
 	switch repl.Type() {
@@ -258,7 +258,7 @@ func (v *vm) gsub(L *lua.LState) int {
 		end := m.attempt(L, from, at)
 		if end >= 0 {
 			n++
-			with := v.replacement(L, m, repl, from, end)
+			with := replacement(v, L, m, repl, from, end)
 			if len(out)+len(with) > StringMax {
 				v.grow(L, StringMax+1)
 			}
@@ -288,7 +288,7 @@ func (v *vm) gsub(L *lua.LState) int {
 }
 
 // replacement returns what stands for a match.
-func (v *vm) replacement(L *lua.LState, m *match, repl lua.LValue, from, end int) string {
+func replacement(v *vm, L *lua.LState, m *match, repl lua.LValue, from, end int) string {
 	var val lua.LValue
 	switch r := repl.(type) {
 	case *lua.LTable:
@@ -302,7 +302,7 @@ func (v *vm) replacement(L *lua.LState, m *match, repl lua.LValue, from, end int
 		val = L.Get(-1)
 		L.Pop(1)
 	default:
-		return v.expanded(L, m, text(repl), from, end)
+		return expanded(v, L, m, text(repl), from, end)
 	}
 	switch {
 	case !lua.LVAsBool(val):
@@ -314,7 +314,7 @@ func (v *vm) replacement(L *lua.LState, m *match, repl lua.LValue, from, end int
 }
 
 // expanded puts captures into a replacement.
-func (v *vm) expanded(L *lua.LState, m *match, repl string, from, end int) string {
+func expanded(v *vm, L *lua.LState, m *match, repl string, from, end int) string {
 	if strings.IndexByte(repl, '%') < 0 {
 		return repl
 	}

@@ -11,8 +11,8 @@ import (
 
 // The library struct: values as bytes, by a format.
 
-func (v *vm) structs() map[string]lua.LGFunction {
-	return map[string]lua.LGFunction{"pack": v.structPack, "unpack": v.structUnpack, "size": structSize}
+func structFunctions() map[string]function {
+	return map[string]function{"pack": structPack, "unpack": structUnpack, "size": structSize}
 }
 
 // layout is the format being read.
@@ -108,7 +108,7 @@ func (x *layout) padding(c byte, size int) int {
 	return (a - x.at&(a-1)) & (a - 1)
 }
 
-func (v *vm) structPack(L *lua.LState) int {
+func structPack(v *vm, L *lua.LState) int {
 	x := newLayout(L, str(L, 1))
 	var out []byte
 	for arg := 2; ; {
@@ -176,7 +176,7 @@ func (x *layout) integer(out []byte, n uint64, size int) []byte {
 	return out
 }
 
-func (v *vm) structUnpack(L *lua.LState) int {
+func structUnpack(v *vm, L *lua.LState) int {
 	x, s := newLayout(L, str(L, 1)), []byte(str(L, 2))
 	v.grow(L, len(s))
 	x.at = wholeOr(L, 3, 1) - 1
@@ -255,7 +255,7 @@ func (x *layout) value(c byte, data []byte) float64 {
 	return float64(n)
 }
 
-func structSize(L *lua.LState) int {
+func structSize(_ *vm, L *lua.LState) int {
 	x := newLayout(L, str(L, 1))
 	for {
 		c, size, done := x.next()

@@ -8,19 +8,19 @@ import (
 
 // The library table.
 
-func (v *vm) tables() map[string]lua.LGFunction {
-	return map[string]lua.LGFunction{
-		"concat": v.tableConcat, "insert": v.tableInsert, "remove": v.tableRemove, "sort": v.tableSort,
-		"maxn": v.maxN, "getn": v.getN, "foreach": v.forEach, "foreachi": v.forEachI,
+func tableFunctions() map[string]function {
+	return map[string]function{
+		"concat": tableConcat, "insert": tableInsert, "remove": tableRemove, "sort": tableSort,
+		"maxn": maxN, "getn": getN, "foreach": forEach, "foreachi": forEachI,
 	}
 }
 
-func (v *vm) getN(L *lua.LState) int {
+func getN(v *vm, L *lua.LState) int {
 	L.Push(lua.LNumber(v.behind(L.CheckTable(1)).Len()))
 	return 1
 }
 
-func (v *vm) maxN(L *lua.LState) int {
+func maxN(v *vm, L *lua.LState) int {
 	most := 0.0
 	t := v.behind(L.CheckTable(1))
 	n := 0
@@ -35,7 +35,7 @@ func (v *vm) maxN(L *lua.LState) int {
 	return 1
 }
 
-func (v *vm) tableConcat(L *lua.LState) int {
+func tableConcat(v *vm, L *lua.LState) int {
 	t := v.behind(L.CheckTable(1))
 	sep := ""
 	if L.Get(2) != lua.LNil {
@@ -72,7 +72,7 @@ func (v *vm) tableConcat(L *lua.LState) int {
 	return 1
 }
 
-func (v *vm) tableInsert(L *lua.LState) int {
+func tableInsert(v *vm, L *lua.LState) int {
 	t := v.writable(L, 1)
 	n := t.Len()
 	switch L.GetTop() {
@@ -95,7 +95,7 @@ func (v *vm) tableInsert(L *lua.LState) int {
 	return 0
 }
 
-func (v *vm) tableRemove(L *lua.LState) int {
+func tableRemove(v *vm, L *lua.LState) int {
 	t := v.writable(L, 1)
 	n := t.Len()
 	at := wholeOr(L, 2, n)
@@ -144,7 +144,7 @@ func (s *sorting) Less(i, j int) bool {
 	return is
 }
 
-func (v *vm) tableSort(L *lua.LState) int {
+func tableSort(v *vm, L *lua.LState) int {
 	s := &sorting{v: v, L: L, t: v.writable(L, 1)}
 	if L.Get(2) != lua.LNil {
 		s.less = L.CheckFunction(2)
@@ -154,20 +154,20 @@ func (v *vm) tableSort(L *lua.LState) int {
 	return 0
 }
 
-func (v *vm) forEach(L *lua.LState) int {
+func forEach(v *vm, L *lua.LState) int {
 	t, f := v.behind(L.CheckTable(1)), L.CheckFunction(2)
 	for key, val := t.Next(lua.LNil); key != lua.LNil; key, val = t.Next(key) {
-		if n := v.visit(L, f, key, val); n > 0 {
+		if n := visit(v, L, f, key, val); n > 0 {
 			return n
 		}
 	}
 	return 0
 }
 
-func (v *vm) forEachI(L *lua.LState) int {
+func forEachI(v *vm, L *lua.LState) int {
 	t, f := v.behind(L.CheckTable(1)), L.CheckFunction(2)
 	for i, n := 1, t.Len(); i <= n; i++ {
-		if n := v.visit(L, f, lua.LNumber(i), t.RawGetInt(i)); n > 0 {
+		if n := visit(v, L, f, lua.LNumber(i), t.RawGetInt(i)); n > 0 {
 			return n
 		}
 	}
@@ -175,7 +175,7 @@ func (v *vm) forEachI(L *lua.LState) int {
 }
 
 // visit calls f, and leaves what it returns if that is not nil.
-func (v *vm) visit(L *lua.LState, f *lua.LFunction, key, val lua.LValue) int {
+func visit(v *vm, L *lua.LState, f *lua.LFunction, key, val lua.LValue) int {
 	v.meter.count(4, 0)
 	v.check(L)
 	L.Push(f)

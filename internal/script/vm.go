@@ -28,18 +28,18 @@ func newVM() *vm {
 	for _, name := range globalsRemoved {
 		globals.RawSetString(name, lua.LNil)
 	}
-	v.register(globals, v.base())
-	globals.RawSetString(nameConcat, L.NewFunction(v.concat))
-	globals.RawSetString(nameTable, L.NewFunction(v.counted))
+	v.register(globals, baseFunctions())
+	globals.RawSetString(nameConcat, v.function(concatAll))
+	globals.RawSetString(nameTable, v.function(countedTable))
 	refuse := L.NewFunction(refuseWrite)
-	str := v.library(v.strings())
+	str := v.library(stringFunctions())
 	stringMeta := L.NewTable()
 	stringMeta.RawSetString("__index", str)
 	L.SetMetatable(lua.LString(""), stringMeta)
 	for name, lib := range map[string]*lua.LTable{
-		"string": str, "table": v.library(v.tables()), "math": v.mathLibrary(), "os": v.library(v.clock()),
-		"redis": v.redisLibrary(), "bit": v.library(v.bits()), "cjson": v.jsonLibrary(), "cmsgpack": v.packLibrary(), "struct": v.library(v.structs()),
-		"coroutine": v.library(v.coroutines()),
+		"string": str, "table": v.library(tableFunctions()), "math": mathLibrary(v), "os": v.library(osFunctions()),
+		"redis": redisLibrary(v), "bit": v.library(bitFunctions()), "cjson": jsonLibrary(v), "cmsgpack": packLibrary(v), "struct": v.library(structFunctions()),
+		"coroutine": v.library(coroutineFunctions(v)),
 	} {
 		globals.RawSetString(name, v.freeze(lib, refuse))
 	}
@@ -57,14 +57,22 @@ func newVM() *vm {
 	return v
 }
 
+// function is a function of a library.
+type function = func(v *vm, L *lua.LState) int
+
+// function makes a function a value.
+func (v *vm) function(f function) *lua.LFunction {
+	return v.L.NewFunction(func(L *lua.LState) int { return f(v, L) })
+}
+
 // register adds functions to a table.
-func (v *vm) register(t *lua.LTable, functions map[string]lua.LGFunction) {
+func (v *vm) register(t *lua.LTable, functions map[string]function) {
 	for name, f := range functions {
-		t.RawSetString(name, v.L.NewFunction(f))
+		t.RawSetString(name, v.function(f))
 	}
 }
 
-func (v *vm) library(functions map[string]lua.LGFunction) *lua.LTable {
+func (v *vm) library(functions map[string]function) *lua.LTable {
 	t := v.L.NewTable()
 	v.register(t, functions)
 	return t
@@ -109,7 +117,7 @@ func refuseGlobal(L *lua.LState) int {
 }
 
 // counted puts all that a call returned into a table, and counts it.
-func (v *vm) counted(L *lua.LState) int {
+func countedTable(v *vm, L *lua.LState) int {
 	t, first := L.CheckTable(1), whole(L, 2)
 	v.grow(L, (L.GetTop()-2)*entryBytes)
 	for i := 3; i <= L.GetTop(); i++ {
@@ -122,8 +130,8 @@ func (v *vm) counted(L *lua.LState) int {
 }
 
 // clock is the library os: how long the script has worked, by what it has done.
-func (v *vm) clock() map[string]lua.LGFunction {
-	return map[string]lua.LGFunction{"clock": func(L *lua.LState) int {
+func osFunctions() map[string]function {
+	return map[string]function{"clock": func(v *vm, L *lua.LState) int {
 		L.Push(lua.LNumber(float64(v.meter.told) * 250e-9))
 		return 1
 	}}

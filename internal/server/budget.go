@@ -2,7 +2,6 @@ package server
 
 import (
 	"sync/atomic"
-
 )
 
 // What all clients together make the node hold in memory: commands that have not come

@@ -62,7 +62,7 @@ func (l *lane) scripting() command.Scripting {
 
 // onShards has every shard evaluate a command, and hands its replies to f until that
 // returns false. It answers the error if a shard has none.
-func (r *request) onShards(f func(id cluster.ShardID, reply []byte) bool, args ...string) bool {
+func onShards(r *request, f func(id cluster.ShardID, reply []byte) bool, args ...string) bool {
 	for _, shard := range r.s.cfg.Router.Shards() {
 		result := r.c.lanes.send(shard.ID, &group.Group{Proto: 2}, internal(args))
 		switch {
@@ -90,7 +90,7 @@ func scriptLoad(r *request, args [][]byte) {
 		r.Error("ERR " + err.Error())
 		return
 	}
-	if r.onShards(anyReply, "TUTTI.SCRIPT", "LOAD", string(args[2])) {
+	if onShards(r, anyReply, "TUTTI.SCRIPT", "LOAD", string(args[2])) {
 		r.BulkString(sha)
 	}
 }
@@ -101,7 +101,7 @@ func scriptFlush(r *request, args [][]byte) {
 		return
 	}
 	r.s.cfg.Table.ForgetScripts()
-	if r.onShards(anyReply, "TUTTI.SCRIPT", "FLUSH") {
+	if onShards(r, anyReply, "TUTTI.SCRIPT", "FLUSH") {
 		r.OK()
 	}
 }
@@ -113,7 +113,7 @@ func scriptExists(r *request, args [][]byte) {
 		words = append(words, string(a))
 	}
 	missing := make([]bool, len(args)-2)
-	ok := r.onShards(func(_ cluster.ShardID, reply []byte) bool {
+	ok := onShards(r, func(_ cluster.ShardID, reply []byte) bool {
 		for i, line := range bytes.Split(reply, []byte("\r\n"))[1:] {
 			if i < len(missing) && string(line) != ":1" {
 				missing[i] = true
