@@ -54,6 +54,7 @@ type Waiting struct {
 	tries    int  // how often that came too late
 	strayed  bool // it came to a key of another shard, which its sender could not know
 	tasks    tasksBudget
+	script   scriptBudget
 }
 
 // Config is what the evaluation of a shard's groups depends on beside its state
@@ -203,6 +204,9 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 				groups[n].tasks++
 				return c.Evaluate(in, groups)
 			}
+			if groups[n].rescript(c.cfg.Table) {
+				return c.Evaluate(in, groups)
+			}
 			c.waiting.begin()
 			return nil, n, keyspace.ErrHeavy
 		}
@@ -274,7 +278,11 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Rep
 		}
 	}
 	if g.tasks == tasksRefused {
-		refuseTasks(ctx, g.Group, &r)
+		refuse(ctx, g.Group, &r, errTasksHeavy)
+		return r
+	}
+	if g.script == scriptRefused {
+		refuse(ctx, g.Group, &r, errScriptLater)
 		return r
 	}
 	if g.Atomic && changesTasks(c.cfg.Table, g.Group) {

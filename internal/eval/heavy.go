@@ -57,6 +57,8 @@ func (g *Waiting) stepsMax() int {
 	switch {
 	case g.tasks == tasksWide:
 		return tasksStepsMax
+	case g.script == scriptInLoop && g.tries >= heavyTriesMax:
+		return tasksStepsMax
 	case g.tries >= heavyTriesMax, g.Wait != nil: // who waits is not looked for beside the loop
 		return 0
 	}
@@ -89,7 +91,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 	case errors.Is(err, keyspace.ErrStopped):
 		return nil, nil
 	case errors.Is(err, keyspace.ErrHeavy):
-		p.refuse(v, env)
+		p.refuse(v, env, c.tooHeavy(g))
 		return p, nil
 	case err != nil:
 		return nil, err
@@ -109,12 +111,12 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 }
 
 // refuse makes the outcome an error that depends on nothing.
-func (p *Prepared) refuse(v *store.View, env keyspace.Env) {
+func (p *Prepared) refuse(v *store.View, env keyspace.Env, text string) {
 	p.tx = keyspace.NewTx(v, env)
 	p.rows = nil
 	for i := range p.replies {
 		var c command.Ctx
-		c.Error(errTooHeavy)
+		c.Error(text)
 		p.replies[i] = c.Out
 	}
 }

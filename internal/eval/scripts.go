@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"fmt"
 	"strings"
 
 	"tutti/internal/acl"
@@ -14,6 +15,50 @@ import (
 
 func (c *Core) scripting() command.Scripting {
 	return command.Scripting{Table: c.cfg.Table, Row: store.ScriptRows(c.cfg.Shard)}
+}
+
+// scriptBudget is what a group that runs a script, and was too much for a batch, may do in
+// the loop. Other groups may do all they want there once nothing else has helped, but a
+// script need not come to an end.
+type scriptBudget uint8
+
+const (
+	noScript      scriptBudget = iota // or none that was too much
+	scriptInLoop                      // tasksStepsMax
+	scriptRefused                     // that was too much, too
+)
+
+var errScriptLong = fmt.Sprintf("ERR the script was ended, and all that it did taken back: it takes more than %d steps, a few seconds. Not applied.", heavyStepsMax)
+
+const errScriptLater = "TRYAGAIN the script takes long, and keys that it reads have changed meanwhile each time. Not applied, safe to retry."
+
+// rescript takes note of a group that was too much, and reports whether it is to be
+// evaluated again at once, with another outcome.
+func (g *Waiting) rescript(table *command.Table) bool {
+	if g.script == noScript && runsScript(table, g.Group) {
+		g.script = scriptInLoop
+	}
+	if g.script == scriptInLoop && g.tries >= heavyTriesMax {
+		g.script = scriptRefused
+	}
+	return g.script == scriptRefused
+}
+
+func runsScript(table *command.Table, g *group.Group) bool {
+	for _, cmd := range g.Cmds {
+		if row, _ := table.Lookup(cmd.Args); row != nil && row.RunsScript() {
+			return true
+		}
+	}
+	return false
+}
+
+// tooHeavy is the error for a group that was too much beside the loop, too.
+func (c *Core) tooHeavy(g *group.Group) string {
+	if runsScript(c.cfg.Table, g) {
+		return errScriptLong
+	}
+	return errTooHeavy
 }
 
 // refuses says why a command can't be executed with so little room, or "".

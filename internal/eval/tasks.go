@@ -37,14 +37,14 @@ func changesTasks(table *command.Table, g *group.Group) bool {
 	return false
 }
 
-// refuseTasks answers a group that is too much.
-func refuseTasks(ctx *command.Ctx, g *group.Group, r *group.Reply) {
+// refuse answers a group that is too much with an error.
+func refuse(ctx *command.Ctx, g *group.Group, r *group.Reply, text string) {
 	n := len(g.Cmds)
 	if g.Atomic {
 		r.Status, n = group.Undone, 1
 	}
 	at := len(ctx.Out)
-	ctx.Error(errTasksHeavy)
+	ctx.Error(text)
 	for range n {
 		r.Replies = append(r.Replies, ctx.Out[at:len(ctx.Out):len(ctx.Out)])
 	}

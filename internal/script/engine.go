@@ -39,11 +39,12 @@ type Engine struct {
 	recent   *list.List // of *Program, the one used last first
 	bytes    int
 	idle     []*vm
+	memory   int // that a run may have
 }
 
 // NewEngine returns an engine that knows no scripts.
 func NewEngine() *Engine {
-	return &Engine{programs: make(map[string]*list.Element), recent: list.New()}
+	return &Engine{programs: make(map[string]*list.Element), recent: list.New(), memory: MemoryMax}
 }
 
 // Find returns the program of a hash in lower case, or nil.

@@ -32,7 +32,7 @@ func (v *vm) live() int {
 	}
 	w.add(v.L) // and the threads that it has values of
 	w.add(v.env)
-	for len(w.todo) > 0 && w.bytes <= MemoryMax {
+	for len(w.todo) > 0 && w.bytes <= v.meter.most {
 		last := len(w.todo) - 1
 		x := w.todo[last]
 		w.todo = w.todo[:last]

@@ -37,13 +37,14 @@ type meter struct {
 	alive func() int // bytes that the script can reach, at least
 	over  error      // why the script is ended
 	bytes int        // memory, estimated from above
+	most  int        // that it may be
 	work  int        // in instructions, not told yet
 	told  int        // steps
 	ended chan struct{}
 }
 
 func newMeter() *meter {
-	m := &meter{Context: context.Background(), ended: make(chan struct{})}
+	m := &meter{Context: context.Background(), ended: make(chan struct{}), most: MemoryMax}
 	close(m.ended)
 	return m
 }
@@ -94,10 +95,10 @@ func (m *meter) count(work, bytes int) {
 			return
 		}
 	}
-	if m.bytes += bytes; m.bytes > MemoryMax {
+	if m.bytes += bytes; m.bytes > m.most {
 		m.bytes = m.alive() + bytes
 		m.work += m.bytes / 64 // what it took to find out
-		if m.bytes > MemoryMax {
+		if m.bytes > m.most {
 			m.end(ErrMemory)
 		}
 	}

@@ -109,6 +109,7 @@ type answerer struct {
 	v     *vm
 	out   *resp.Writer
 	depth int
+	begin int // of the answer
 }
 
 // answer answers with the value on top of the stack.
@@ -119,13 +120,16 @@ func (v *vm) answer(out *resp.Writer) error {
 			return &Error{oneLine(string(text))}
 		}
 	}
-	a := answerer{v: v, out: out}
+	a := answerer{v: v, out: out, begin: len(out.Out)}
 	a.any(x)
 	return v.meter.over
 }
 
 func (a *answerer) any(x lua.LValue) {
 	a.v.meter.count(2, 0)
+	if len(a.out.Out)-a.begin > StringMax {
+		a.v.meter.end(ErrMemory)
+	}
 	if a.v.meter.over != nil {
 		return
 	}

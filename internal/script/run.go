@@ -37,6 +37,7 @@ func (e *Error) Error() string { return e.Text }
 // then.
 func (e *Engine) Run(p *Program, r *Run, out *resp.Writer) error {
 	v := e.take()
+	v.meter.most = e.memory
 	v.begin(r, p.proto)
 	err := v.call(p.SHA)
 	if err == nil {
