@@ -126,7 +126,7 @@ func executeScript(c *Ctx, p *script.Program, keys, args [][]byte, readOnly bool
 		return
 	}
 	x := &calls{outer: c, inner: Ctx{Tx: c.Tx, DB: c.DB, Users: c.Users, Office: c.Office}, readOnly: readOnly || p.Header.NoWrites}
-	run := &script.Run{Keys: keys, Args: args, Version: ScriptVersion, Do: x.do, Permitted: x.permitted,
+	run := &script.Run{Keys: keys, Args: args, Version: ScriptVersion, Seed: seedOf(c), Do: x.do, Permitted: x.permitted,
 		Spend: func(steps int) error { c.Tx.Spend(steps); return c.Tx.Err() }}
 	err := c.Scripts.Table.scripts.Run(p, run, &c.Writer)
 	var failed *script.Error
@@ -139,6 +139,14 @@ func executeScript(c *Ctx, p *script.Program, keys, args [][]byte, readOnly bool
 	case c.Tx.Err() == nil:
 		c.Error(errScriptEnded + err.Error() + ". Not applied.")
 	}
+}
+
+// seedOf is where the random numbers of a script begin.
+func seedOf(c *Ctx) int32 {
+	if c.Tx.Rand == nil {
+		return 0
+	}
+	return int32(c.Tx.Rand(1 << 31))
 }
 
 // calls executes what a script calls.

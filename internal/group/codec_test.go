@@ -147,6 +147,8 @@ func TestGolden(t *testing.T) {
 		Cmds:    []Command{{DB: 1, Args: [][]byte{[]byte("SET"), []byte("key"), []byte("value")}}, {Args: [][]byte{[]byte("DBSIZE")}}}}
 	waits := &Group{Shard: 3, Session: SessionID(1, 2), Seq: 8, Attempt: 1, Term: 5, Floor: 6, Proto: 2, Wait: &Wait{Seq: 4, Order: 5<<32 | 1, Round: 2}, Got: []uint64{3},
 		Claim: Claim{cluster.AllSlots, 4, 9}, Cmds: []Command{{Args: [][]byte{[]byte("BLPOP"), []byte("key"), []byte("0")}}}}
+	user := &Group{Shard: 3, Session: SessionID(1, 2), Seq: 9, Attempt: 1, Term: 5, Floor: 6, Proto: 2, Claim: Claim{cluster.AllSlots, 4, 9},
+		Cmds: []Command{{Args: [][]byte{[]byte("EVAL"), []byte("return 1"), []byte("0")}}}, User: &User{Name: "bob", Rules: []string{"on", "~app:*", "+eval"}}}
 	late := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 4, Late: true, Term: 5, Index: 78, Time: 1_700_000_000_000, Order: 5<<32 | 1, Replies: [][]byte{[]byte("*0\r\n")}}
 	reply := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 7, Attempt: 2, Status: OK, Leader: 4, Term: 5, Index: 78, Time: 1_700_000_000_000,
 		Replies: [][]byte{[]byte("+OK\r\n"), []byte(":1\r\n")}}
@@ -163,7 +165,7 @@ func TestGolden(t *testing.T) {
 		}
 		return b
 	}
-	for name, g := range map[string]*Group{"group-4.hex": g, "group-waits-4.hex": waits} {
+	for name, g := range map[string]*Group{"group-4.hex": g, "group-waits-4.hex": waits, "group-user-4.hex": user} {
 		enc := golden(name, g.Append(nil))
 		if got, err := Decode(enc); err != nil || got.size != len(enc) {
 			t.Errorf("decoded %+v, %v", got, err)

@@ -18,7 +18,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
-	"tutti/internal/command"
 	"tutti/internal/keyspace"
 	"tutti/internal/peer"
 	"tutti/internal/pubsub"
@@ -416,7 +415,7 @@ func (n *Node) openShards() (err error) {
 		AskMap: n.keeper.ask})
 	n.host, err = shard.Open(shard.Config{
 		Node: n.self.Node, Incarnation: n.count.Incarnation, Generation: n.count.Generation, Map: n.maps,
-		Log: n.log, State: n.state, Links: n.links, Table: command.NewTable(),
+		Log: n.log, State: n.state, Links: n.links, Table: n.users.table,
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
 		Space: n.space, ScrubEvery: n.cfg.ScrubEvery,
@@ -469,7 +468,7 @@ func (n *Node) leadChanged(shard cluster.ShardID, l shard.Lead) {
 func newServer(n *Node) *server.Server {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
 	info.Map, info.Client, info.Rows, info.Runners = n.maps, n.self.Client, n.state.Rows, n.runners.list
-	s := server.New(server.Config{Table: command.NewTable(), Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
+	s := server.New(server.Config{Table: n.users.table, Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy, ClientBytesMax: clientBytes(),
 		Telling: server.Telling{Messages: n.hub, Tracked: n.reads}})

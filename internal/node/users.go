@@ -41,7 +41,7 @@ const (
 // meta answers.
 type userKeeper struct {
 	holder  *acl.Holder
-	catalog *acl.Catalog
+	table   *command.Table // the node's; users go by its catalog
 	save    func(record []byte) error
 	links   *peer.Links
 	maps    *cluster.Holder
@@ -85,12 +85,12 @@ func writeUsers(fs vfs.FS, dir string, record []byte) error {
 // openUsers returns a keeper of the users, beginning with those that the node knew
 // last.
 func openUsers(cfg Config, self Self, maps *cluster.Holder, fatal func(error)) (*userKeeper, error) {
-	catalog := command.NewTable().Catalog()
-	set, err := readUsers(cfg.FS, cfg.Dir, catalog, store.MendTwice)
+	table := command.NewTable()
+	set, err := readUsers(cfg.FS, cfg.Dir, table.Catalog(), store.MendTwice)
 	if err != nil {
 		return nil, err
 	}
-	return &userKeeper{holder: acl.NewHolder(set), catalog: catalog, maps: maps, self: self.Node, log: cfg.Logger, fatal: fatal,
+	return &userKeeper{holder: acl.NewHolder(set), table: table, maps: maps, self: self.Node, log: cfg.Logger, fatal: fatal,
 		save:    func(record []byte) error { return writeUsers(cfg.FS, cfg.Dir, record) },
 		fetched: make(chan struct{}), wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}, nil
 }
@@ -225,7 +225,7 @@ func (k *userKeeper) ask() (*acl.Set, error) {
 		if v.IsError() {
 			return nil, errors.New(string(v.Str))
 		}
-		return meta.DecodeUsers(k.catalog, v.Str)
+		return meta.DecodeUsers(k.table.Catalog(), v.Str)
 	case <-k.quit:
 		return nil, context.Canceled
 	}

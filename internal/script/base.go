@@ -1,8 +1,10 @@
 package script
 
 import (
+	"errors"
 	"math"
 	"strconv"
+	"strings"
 
 	lua "github.com/yuin/gopher-lua"
 )
@@ -13,7 +15,7 @@ func baseFunctions() map[string]function {
 	return map[string]function{
 		"assert": assert, "pcall": pcall, "tostring": toString, "getmetatable": getMetatable, "setmetatable": setMetatable,
 		"rawget": rawGet, "rawset": rawSet, "next": nextEntry, "pairs": allPairs, "unpack": unpackTable,
-		"collectgarbage": noGarbage, "gcinfo": noGarbage,
+		"collectgarbage": garbage, "gcinfo": garbage, "tonumber": toNumber, "loadstring": loadString, "load": loadString,
 	}
 }
 
@@ -100,6 +102,19 @@ func assert(_ *vm, L *lua.LState) int {
 	return 0
 }
 
+// plain is what pcall shows of an error: of one as commands have it, only its text.
+func plain(x lua.LValue) lua.LValue {
+	switch x := x.(type) {
+	case *lua.LTable:
+		if s, ok := x.RawGetString("err").(lua.LString); ok {
+			return s
+		}
+	case lua.LString:
+		return lua.LString(inWordsOfLua(string(x)))
+	}
+	return x
+}
+
 // pcall hands a handler on that hands the error on: without one the interpreter spells
 // out where the error came from each time, however deep that is.
 func pcall(v *vm, L *lua.LState) int {
@@ -114,7 +129,7 @@ func pcall(v *vm, L *lua.LState) int {
 	L.SetTop(0)
 	L.Push(lua.LFalse)
 	if a, ok := err.(*lua.ApiError); ok { //nolint:errorlint // it is never wrapped
-		L.Push(a.Object)
+		L.Push(plain(a.Object))
 	} else {
 		L.Push(lua.LString(err.Error()))
 	}
@@ -136,7 +151,7 @@ func toString(_ *vm, L *lua.LState) int {
 // getMetatable shows nothing of the metatables by which things are frozen.
 func getMetatable(v *vm, L *lua.LState) int {
 	x := L.CheckAny(1)
-	if t, ok := x.(*lua.LTable); x.Type() == lua.LTString || ok && (t == v.env || v.frozen[t] != nil) {
+	if t, ok := x.(*lua.LTable); x.Type() == lua.LTString || ok && v.frozen[t] != nil {
 		L.Push(v.blank)
 		return 1
 	}
@@ -163,12 +178,7 @@ func setMetatable(v *vm, L *lua.LState) int {
 }
 
 func rawGet(v *vm, L *lua.LState) int {
-	t := L.CheckTable(1)
-	val := v.behind(t).RawGet(L.CheckAny(2))
-	if val == lua.LNil && t == v.env {
-		val = L.G.Global.RawGet(L.Get(2))
-	}
-	L.Push(val)
+	L.Push(v.behind(L.CheckTable(1)).RawGet(L.CheckAny(2)))
 	return 1
 }
 
@@ -239,9 +249,93 @@ func unpackTable(v *vm, L *lua.LState) int {
 	}
 }
 
-func noGarbage(_ *vm, L *lua.LState) int {
-	L.Push(lua.LNumber(0))
+// each calls f with the entries of a table, in the order in which they came in. The
+// interpreter's own way goes by Go's, which differs from run to run.
+func each(t *lua.LTable, f func(key, val lua.LValue)) {
+	for key, val := t.Next(lua.LNil); key != lua.LNil; key, val = t.Next(key) {
+		f(key, val)
+	}
+}
+
+// garbage says how much memory the script takes, in KiB; there is nothing to collect.
+func garbage(v *vm, L *lua.LState) int {
+	L.Push(lua.LNumber(v.meter.bytes>>10 + 1))
 	return 1
+}
+
+// toNumber is tonumber.
+func toNumber(_ *vm, L *lua.LState) int {
+	x := L.CheckAny(1)
+	base := wholeOr(L, 2, 10)
+	if base < 2 || base > 36 {
+		L.ArgError(2, "base out of range")
+	}
+	val := lua.LValue(lua.LNil)
+	switch {
+	case x.Type() == lua.LTNumber && base == 10:
+		val = x
+	case isText(x):
+		if f, ok := parseNumber(strings.Trim(text(x), " \t\n\v\f\r"), base); ok {
+			val = lua.LNumber(f)
+		}
+	}
+	L.Push(val)
+	return 1
+}
+
+// parseNumber reads a number as C does.
+func parseNumber(s string, base int) (float64, bool) {
+	if base != 10 {
+		if base == 16 {
+			s = strings.TrimPrefix(strings.TrimPrefix(s, "0x"), "0X")
+		}
+		n, err := strconv.ParseUint(s, base, 64)
+		return float64(n), err == nil
+	}
+	if strings.Contains(s, "_") || s == "" {
+		return 0, false
+	}
+	hex := strings.HasPrefix(strings.ToLower(strings.TrimLeft(s, "+-")), "0x")
+	if hex && !strings.ContainsAny(s, "pP") {
+		s += "p0" // Go wants an exponent
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+// loadString is loadstring, and load of what is no function: what it returns is guarded
+// as the script is.
+func loadString(v *vm, L *lua.LState) int {
+	s := str(L, 1)
+	name := "[string \"" + firstLine(s) + "\"]"
+	if L.Get(2).Type() == lua.LTString {
+		name = strings.TrimLeft(str(L, 2), "@=")
+	}
+	v.pay(L, 16*len(s))
+	v.grow(L, 16*len(s))
+	if strings.HasPrefix(s, "\x1b") {
+		L.Push(lua.LNil)
+		L.Push(lua.LString("bytecode is not loaded"))
+		return 2
+	}
+	proto, err := compile(s, name)
+	if err != nil {
+		L.Push(lua.LNil)
+		L.Push(lua.LString(err.Error()))
+		return 2
+	}
+	fn := L.NewFunctionFromProto(proto)
+	fn.Env = v.env
+	L.Push(fn)
+	return 1
+}
+
+func firstLine(s string) string {
+	line, _, more := strings.Cut(s, "\n")
+	if len(line) > 60 || more {
+		return line[:min(len(line), 60)] + "..."
+	}
+	return line
 }
 
 // concat is the operator "..", of all its operands at once.

@@ -63,7 +63,7 @@ func syntaxError(err error, name string) error {
 	if e.Pos.Line == parse.EOF || near == "" {
 		near = "<eof>"
 	}
-	return fmt.Errorf("%s:%d: %s near '%s'", name, max(e.Pos.Line, 1), strings.TrimSpace(e.Message), near)
+	return fmt.Errorf("%s:%d: %s near '%s'", name, max(e.Pos.Line, 1), syntaxWords(e.Message), near)
 }
 
 // guard goes through a script and puts calls in the place of what must be counted.

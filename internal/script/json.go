@@ -121,7 +121,7 @@ func (w *jsonWriter) any(x lua.LValue, depth int) {
 		w.out = append(w.out, "null"...)
 	case *lua.LTable:
 		if depth++; depth > w.v.json.encodeDepth {
-			w.L.RaiseError("Cannot serialise, excessive depth (%d)", depth)
+			w.L.RaiseError("Cannot serialise, excessive nesting (%d)", depth)
 		}
 		w.table(w.v.behind(x), depth)
 	default:
@@ -149,7 +149,7 @@ func (w *jsonWriter) number(f float64) {
 func (w *jsonWriter) arrayLen(t *lua.LTable) int {
 	most, n := 0, 0
 	array := true
-	t.ForEach(func(key, _ lua.LValue) {
+	each(t, func(key, _ lua.LValue) {
 		f, ok := key.(lua.LNumber)
 		i := int(f)
 		if !ok || float64(i) != float64(f) || i < 1 {
@@ -188,7 +188,7 @@ func (w *jsonWriter) table(t *lua.LTable, depth int) {
 	}
 	w.out = append(w.out, '{')
 	first := true
-	t.ForEach(func(key, val lua.LValue) {
+	each(t, func(key, val lua.LValue) {
 		if !first {
 			w.out = append(w.out, ',')
 		}
@@ -201,7 +201,7 @@ func (w *jsonWriter) table(t *lua.LTable, depth int) {
 		case lua.LString:
 			w.text(string(k))
 		default:
-			w.L.RaiseError("Cannot serialise table: table key must be a number or string")
+			w.L.RaiseError("Cannot serialise %s: table key must be a number or string", key.Type().String())
 		}
 		w.out = append(w.out, ':')
 		w.any(val, depth)
@@ -291,6 +291,10 @@ func (r *jsonReader) expected(what string) {
 		token = "T_COMMA"
 	case r.s[r.at] == ':':
 		token = "T_COLON"
+	case r.s[r.at] == '"':
+		token = "T_STRING"
+	case isDigit(r.s[r.at]) || r.s[r.at] == '-':
+		token = "T_NUMBER"
 	}
 	r.L.RaiseError("Expected %s but found %s at character %d", what, token, r.at+1)
 }

@@ -60,7 +60,7 @@ func (w *walk) look(x lua.LValue) {
 	case *lua.LTable:
 		w.bytes += sizeOf(x)
 		w.add(x.Metatable)
-		x.ForEach(func(key, val lua.LValue) {
+		each(x, func(key, val lua.LValue) {
 			w.add(key)
 			w.add(val)
 		})

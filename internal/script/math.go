@@ -7,20 +7,14 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-// random is the generator of math.random: the 48-bit one of drand48, which begins anew
-// with every script, as Redis has it, so that a script does the same wherever it runs.
-type random struct {
-	seeded bool
-	x      uint64
-}
+// random is the generator of math.random: the 48-bit one of drand48. It begins anew with
+// every script.
+type random struct{ x uint64 }
 
-func (r *random) seed(s int32) { r.seeded, r.x = true, uint64(uint32(s))<<16|0x330e }
+func (r *random) seed(s int32) { r.x = uint64(uint32(s))<<16 | 0x330e }
 
 // next returns a number of 31 bits.
 func (r *random) next() int32 {
-	if !r.seeded {
-		r.seed(0)
-	}
 	r.x = (r.x*0x5deece66d + 0xb) & (1<<48 - 1)
 	return int32(r.x >> 17)
 }

@@ -100,7 +100,7 @@ func packedNumber(b []byte, f float64) []byte {
 func packedTable(v *vm, L *lua.LState, b []byte, t *lua.LTable, depth int) []byte {
 	n, most := 0, 0
 	array := true
-	t.ForEach(func(key, _ lua.LValue) {
+	each(t, func(key, _ lua.LValue) {
 		n++
 		f, ok := key.(lua.LNumber)
 		i := int(f)
@@ -116,7 +116,7 @@ func packedTable(v *vm, L *lua.LState, b []byte, t *lua.LTable, depth int) []byt
 		return b
 	}
 	b = packedHead(b, n, 0x80, 0xde)
-	t.ForEach(func(key, val lua.LValue) {
+	each(t, func(key, val lua.LValue) {
 		b = packed(v, L, b, key, depth)
 		b = packed(v, L, b, val, depth)
 	})

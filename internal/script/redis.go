@@ -112,7 +112,7 @@ func (v *vm) command(L *lua.LState, raise bool) int {
 func (v *vm) commandArgs(L *lua.LState) (args [][]byte, bad string) {
 	n := L.GetTop()
 	if n == 0 {
-		return nil, "ERR Please specify at least one argument for this redis.call() call"
+		return nil, "ERR Please specify at least one argument for this redis lib call"
 	}
 	args = make([][]byte, n)
 	for i := range n {
@@ -144,7 +144,7 @@ func appendNumber(b []byte, f float64) []byte {
 func mayCall(v *vm, L *lua.LState) int {
 	args, bad := v.commandArgs(L)
 	if bad != "" {
-		return fail(L, true, "ERR Please specify at least one argument for this redis.acl_check_cmd() call")
+		return fail(L, true, bad)
 	}
 	may, ok := v.run.Permitted(args)
 	if !ok {
@@ -163,7 +163,7 @@ func logText(v *vm, L *lua.LState) int {
 		return fail(L, true, "ERR First argument must be a number (log level).")
 	}
 	if level < logDebug || level > logWarning {
-		return fail(L, true, "ERR Invalid log level.")
+		return fail(L, true, "ERR Invalid debug level.")
 	}
 	var parts []string
 	for i := 2; i <= L.GetTop(); i++ {
@@ -231,10 +231,10 @@ func setResp(v *vm, L *lua.LState) int {
 
 func setRepl(_ *vm, L *lua.LState) int {
 	if L.GetTop() != 1 {
-		return fail(L, true, "ERR redis.set_repl() requires one argument.")
+		return fail(L, true, "ERR redis.set_repl() requires two arguments.")
 	}
 	if n := whole(L, 1); n&^replAll != 0 {
-		return fail(L, true, "ERR Invalid replication flags. Please use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
+		return fail(L, true, "ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
 	}
 	return 0
 }

@@ -195,12 +195,12 @@ func (a *answerer) table(t *lua.LTable) {
 	}
 	if m, ok := t.RawGetString("map").(*lua.LTable); ok {
 		a.out.Map(entries(m))
-		m.ForEach(func(key, val lua.LValue) { a.any(key); a.any(val) })
+		each(m, func(key, val lua.LValue) { a.any(key); a.any(val) })
 		return
 	}
 	if m, ok := t.RawGetString("set").(*lua.LTable); ok {
 		a.out.Set(entries(m))
-		m.ForEach(func(key, _ lua.LValue) { a.any(key) })
+		each(m, func(key, _ lua.LValue) { a.any(key) })
 		return
 	}
 	if s, ok := t.RawGetString("big_number").(lua.LString); ok {
@@ -238,6 +238,6 @@ func digitsOnly(r rune) rune {
 }
 
 func entries(t *lua.LTable) (n int) {
-	t.ForEach(func(_, _ lua.LValue) { n++ })
+	each(t, func(_, _ lua.LValue) { n++ })
 	return n
 }

@@ -2,7 +2,6 @@ package script
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -23,6 +22,8 @@ type Run struct {
 	Permitted func(args [][]byte) (may, ok bool)
 	// Log takes what the script wants logged. Nil: it is dropped.
 	Log func(level int, text string)
+	// Seed is where math.random begins.
+	Seed int32
 	// Version is the version of Redis that scripts are told.
 	Version string
 }
@@ -61,13 +62,12 @@ type vm struct {
 	L      *lua.LState
 	meter  *meter
 	run    *Run
-	proto  int // version of the protocol that the script has chosen
-	env    *lua.LTable
+	proto  int         // version of the protocol that the script has chosen
+	env    *lua.LTable // the globals, frozen
 	rand   random
 	json   jsonSettings
 	null   *lua.LUserData              // cjson.null
 	frozen map[*lua.LTable]*lua.LTable // what a script may not change -> what it stands for
-	shared *lua.LTable                 // metatable of every env
 	blank  *lua.LTable                 // stands for the metatables of what is frozen
 	caught *lua.LFunction              // see catch
 	same   *lua.LFunction              // hands an error on
@@ -77,12 +77,10 @@ type vm struct {
 func (v *vm) begin(r *Run, proto *lua.FunctionProto) {
 	v.run, v.proto = r, 2
 	v.rand, v.json = random{}, newJSONSettings()
+	v.rand.seed(r.Seed)
 	v.meter.begin(r.Spend)
-	v.env = v.L.NewTable()
-	v.env.RawSetString("KEYS", v.list(r.Keys))
-	v.env.RawSetString("ARGV", v.list(r.Args))
-	v.env.RawSetString("_G", v.env)
-	v.env.Metatable = v.shared
+	v.L.G.Global.RawSetString("KEYS", v.list(r.Keys))
+	v.L.G.Global.RawSetString("ARGV", v.list(r.Args))
 	fn := v.L.NewFunctionFromProto(proto)
 	fn.Env = v.env
 	v.L.Push(fn)
@@ -109,8 +107,15 @@ func (v *vm) call(name string) error {
 		return &Error{"ERR " + err.Error()}
 	}
 	t, ok := a.Object.(*lua.LTable)
-	if !ok {
-		return &Error{fmt.Sprintf("ERR Error running script %s, %.100s", name, strings.TrimSpace(lua.LVAsString(a.Object)))}
+	if !ok { // there was no room to catch it
+		text := inWordsOfLua(text(a.Object))
+		t = v.L.NewTable()
+		t.RawSetString("err", lua.LString("ERR "+text))
+		if _, rest, found := strings.Cut(text, "user_script:"); found {
+			line, _, _ := strings.Cut(rest, ":")
+			t.RawSetString("source", lua.LString("@user_script"))
+			t.RawSetString("line", lua.LString(line))
+		}
 	}
 	text := field(t, "err")
 	if text == "" {
@@ -148,7 +153,7 @@ func (v *vm) catch(L *lua.LState) int {
 	t, ok := L.Get(1).(*lua.LTable)
 	if !ok {
 		t = L.NewTable()
-		t.RawSetString("err", lua.LString("ERR "+text(L.Get(1))))
+		t.RawSetString("err", lua.LString("ERR "+inWordsOfLua(text(L.Get(1)))))
 	}
 	for level := 1; ; level++ {
 		frame, ok := L.GetStack(level)
@@ -168,6 +173,8 @@ func (v *vm) catch(L *lua.LState) int {
 // finish lets go of a run, and reports whether the interpreter may be used again.
 func (v *vm) finish() bool {
 	v.L.SetTop(0)
-	v.run, v.env = nil, nil
+	v.run = nil
+	v.L.G.Global.RawSetString("KEYS", lua.LNil)
+	v.L.G.Global.RawSetString("ARGV", lua.LNil)
 	return v.meter.bytes < vmBytesMax
 }

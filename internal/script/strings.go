@@ -175,10 +175,7 @@ func (v *vm) search(L *lua.LState, find bool) int {
 	} else {
 		from = max(from-1, 0)
 	}
-	if from > len(s) {
-		L.Push(lua.LNil)
-		return 1
-	}
+	from = min(from, len(s))
 	v.pay(L, 1)
 	if find && (lua.LVAsBool(L.Get(4)) || !strings.ContainsAny(p, "^$*+?.([%-")) {
 		v.pay(L, len(s)-from)

@@ -43,7 +43,7 @@ func (x *layout) next() (option byte, size int, done bool) {
 		case ' ':
 		case '!':
 			if x.align = x.number(8); x.align == 0 || x.align&(x.align-1) != 0 {
-				x.L.RaiseError("alignment is not a power of 2")
+				x.L.RaiseError("alignment %d is not a power of 2", x.align)
 			}
 		default:
 			return c, x.size(c), false
@@ -265,9 +265,9 @@ func structSize(_ *vm, L *lua.LState) int {
 		x.at += x.padding(c, size)
 		switch {
 		case c == 's':
-			L.ArgError(1, "variable-size format in 'size'")
+			L.ArgError(1, "option 's' has no fixed size")
 		case c == 'c' && size == 0:
-			L.ArgError(1, "variable-length format in 'size'")
+			L.ArgError(1, "option 'c0' has no fixed size")
 		}
 		x.at += size
 	}

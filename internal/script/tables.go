@@ -24,7 +24,7 @@ func maxN(v *vm, L *lua.LState) int {
 	most := 0.0
 	t := v.behind(L.CheckTable(1))
 	n := 0
-	t.ForEach(func(key, _ lua.LValue) {
+	each(t, func(key, _ lua.LValue) {
 		n++
 		if f, ok := key.(lua.LNumber); ok {
 			most = max(most, float64(f))
@@ -51,7 +51,7 @@ func tableConcat(v *vm, L *lua.LState) int {
 	for i := first; i <= last; i++ {
 		x := t.RawGetInt(i)
 		if !isText(x) {
-			L.RaiseError("bad argument #1 to 'concat' (invalid value (%s) at index %d in table for 'concat')", x.Type().String(), i)
+			L.RaiseError("invalid value (%s) at index %d in table for 'concat'", x.Type().String(), i)
 		}
 		s := text(x)
 		if size += len(s) + len(sep); size > StringMax {

@@ -12,8 +12,8 @@ const (
 )
 
 // globalsRemoved are functions of the interpreter's base library that scripts do not
-// have: they load code, reach files, or change what outlives a run.
-var globalsRemoved = []string{"dofile", "load", "loadfile", "loadstring", "print", "_printregs", "getfenv", "setfenv", "module", "require", "newproxy", "_GOPHER_LUA_VERSION", "_G"}
+// have: they read files, print, or change what outlives a run.
+var globalsRemoved = []string{"dofile", "loadfile", "print", "_printregs", "getfenv", "setfenv", "module", "require", "newproxy", "_GOPHER_LUA_VERSION", "_G"}
 
 // newVM returns an interpreter with frozen libraries.
 func newVM() *vm {
@@ -47,12 +47,9 @@ func newVM() *vm {
 	missing := L.NewTable()
 	missing.RawSetString("__index", L.NewFunction(refuseGlobal))
 	globals.Metatable = missing
-	v.shared = L.NewTable()
-	v.shared.RawSetString("__index", globals)
-	v.shared.RawSetString("__newindex", refuse)
-	for _, t := range []*lua.LTable{globals, missing, v.shared} {
-		v.frozen[t] = t
-	}
+	v.env = v.freeze(globals, refuse)
+	globals.RawSetString("_G", v.env)
+	v.frozen[missing] = missing
 	L.SetContext(v.meter)
 	return v
 }
@@ -100,7 +97,7 @@ func (v *vm) behind(t *lua.LTable) *lua.LTable {
 // writable returns argument n, a table that the script may change.
 func (v *vm) writable(L *lua.LState, n int) *lua.LTable {
 	t := L.CheckTable(n)
-	if v.frozen[t] != nil || t == v.env {
+	if v.frozen[t] != nil {
 		refuseWrite(L)
 	}
 	return t
