@@ -270,7 +270,7 @@ func toNumber(_ *vm, L *lua.LState) int {
 	if base < 2 || base > 36 {
 		L.ArgError(2, "base out of range")
 	}
-	val := lua.LValue(lua.LNil)
+	val := lua.LNil
 	switch {
 	case x.Type() == lua.LTNumber && base == 10:
 		val = x

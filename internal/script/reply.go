@@ -75,8 +75,9 @@ func (v *vm) value(b []byte) (lua.LValue, []byte) {
 func (v *vm) pairsOf(n int, kind byte, rest []byte) (lua.LValue, []byte) {
 	t := v.L.NewTable()
 	for range n {
-		var key, val lua.LValue = lua.LNil, lua.LTrue
-		key, rest = v.value(rest)
+		key, after := v.value(rest)
+		rest = after
+		val := lua.LValue(lua.LTrue)
 		if kind == '%' {
 			val, rest = v.value(rest)
 		}
