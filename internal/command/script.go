@@ -170,6 +170,9 @@ func (x *calls) do(args [][]byte, proto int) ([]byte, error) {
 	if text != "" {
 		return resp.AppendError(c.Out, text), nil
 	}
+	if cmd.Flags&WholeShard != 0 && c.Tx.Owns != nil {
+		return nil, errScriptForeign // it is about the keys of all shards
+	}
 	c.Tx.Spend(1)
 	if own := ofScripts[cmd.Name]; own != nil {
 		own(c)
@@ -195,7 +198,7 @@ func (x *calls) find(args [][]byte) (cmd *Command, text string) {
 		return nil, errScriptUnknown
 	case cmd.Flags&(NoScript|Internal|Tasks|MayWrite) != 0 || cmd.Where != OnShard && ofScripts[cmd.Name] == nil:
 		return nil, errScriptRefuses
-	case x.readOnly && cmd.Flags&Write != 0:
+	case x.readOnly && (cmd.Flags&Write != 0 || strings.HasSuffix(cmd.Name, "publish")):
 		return nil, errScriptReadOnly
 	}
 	return cmd, ""
@@ -236,10 +239,19 @@ func (x *calls) permitted(args [][]byte) (may, ok bool) {
 
 // ofScripts are commands that elsewhere a node or a connection answers by itself.
 var ofScripts = map[string]func(c *Ctx){
-	"echo":   func(c *Ctx) { c.Bulk(c.Args[1]) },
-	"ping":   scriptPing,
-	"select": scriptSelect,
-	"time":   scriptTime,
+	"echo":     func(c *Ctx) { c.Bulk(c.Args[1]) },
+	"publish":  func(c *Ctx) { scriptPublish(c, keyspace.Published) },
+	"spublish": func(c *Ctx) { scriptPublish(c, keyspace.PublishedToShard) },
+	"ping":     scriptPing,
+	"select":   scriptSelect,
+	"time":     scriptTime,
+}
+
+// scriptPublish publishes a message once what the script has done is applied. Nobody can
+// say before who hears it, so the answer is 0.
+func scriptPublish(c *Ctx, how keyspace.Message) {
+	keyspace.Publish(c.Tx, how, c.Args[1], c.Args[2])
+	c.Int(0)
 }
 
 func scriptPing(c *Ctx) {
@@ -321,6 +333,14 @@ func tuttiScriptExists(c *Ctx) {
 		c.Bool(known)
 	}
 }
+
+// tuttiScriptKill ends the scripts that are evaluated beside a loop of this node, and
+// answers how many there were.
+func tuttiScriptKill(c *Ctx) { c.Int(int64(c.Scripts.Table.scripts.Kill(killSteps))) }
+
+// killSteps is how much a script has done that is killed: those in a loop end by
+// themselves before anybody could.
+const killSteps = 50_000
 
 func tuttiScriptFlush(c *Ctx) {
 	var rows [][]byte

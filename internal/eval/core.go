@@ -313,7 +313,7 @@ func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 	if c.cfg.Found != nil {
 		c.cfg.Found(tx.Finds())
 	}
-	if tx.Empty() && !tx.UsedNow() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {
+	if tx.Empty() && !tx.Eventful() && !tx.UsedNow() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {
 		return
 	}
 	c.seal(b, tx, in.Databases, wrote)

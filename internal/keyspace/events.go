@@ -29,11 +29,22 @@ const (
 	EventsDefault = EventGeneric | EventString | EventList | EventSet | EventHash | EventZSet | EventExpired | EventEvicted | EventStream | EventModule
 )
 
-// Event is what was done to a key.
+// Event is what was done to a key, or a message that a script publishes.
 type Event struct {
 	DB        uint8
 	Name, Key string
+	Message   Message // not NoMessage: Name is the channel, and Key what it is told
 }
+
+// Message says in which way something is published.
+type Message uint8
+
+// The ways.
+const (
+	NoMessage Message = iota
+	Published
+	PublishedToShard
+)
 
 // What says what became of a key.
 type What uint8
@@ -81,9 +92,18 @@ func (n *notes) TakeChanges() []KeyChange {
 // Notify notes an event if somebody wants those of its class.
 func (n *notes) Notify(class Classes, name string, db uint8, key []byte) {
 	if n.wanted&class != 0 {
-		n.events = append(n.events, Event{db, name, string(key)})
+		n.events = append(n.events, Event{DB: db, Name: name, Key: string(key)})
 	}
 }
+
+// Publish notes a message, whoever wants it.
+func Publish(t *Tx, how Message, channel, payload []byte) {
+	t.events = append(t.events, Event{Name: string(channel), Key: string(payload), Message: how})
+	t.size += len(channel) + len(payload)
+}
+
+// Eventful reports whether there are events to be taken.
+func (n *notes) Eventful() bool { return len(n.events) > 0 }
 
 // TakeEvents returns the events, which are the caller's.
 func (n *notes) TakeEvents() []Event {

@@ -31,10 +31,18 @@ func newMessages(n *Node) *pubsub.Hub {
 }
 
 // notify tells those who want to know what became of keys, once by the key and once by
-// what was done to it.
+// what was done to it, and brings the messages of scripts.
 func notify(hub *pubsub.Hub, events []keyspace.Event) {
 	wanted := keyspace.Classes(hub.Events())
 	for _, e := range events {
+		if e.Message != keyspace.NoMessage {
+			kind := pubsub.Channel
+			if e.Message == keyspace.PublishedToShard {
+				kind = pubsub.ShardChannel
+			}
+			hub.PublishLater(kind, []byte(e.Name), []byte(e.Key))
+			continue
+		}
 		db := "@" + strconv.Itoa(int(e.DB)) + "__:"
 		if wanted&keyspace.ByKey != 0 {
 			hub.PublishLater(pubsub.Channel, []byte("__keyspace"+db+e.Key), []byte(e.Name))

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"crypto/sha1" //nolint:gosec // scripts are known by it, as in Redis
 	"encoding/hex"
+	"errors"
 	"sync"
 
 	lua "github.com/yuin/gopher-lua"
@@ -39,12 +40,13 @@ type Engine struct {
 	recent   *list.List // of *Program, the one used last first
 	bytes    int
 	idle     []*vm
+	running  map[*vm]struct{}
 	memory   int // that a run may have
 }
 
 // NewEngine returns an engine that knows no scripts.
 func NewEngine() *Engine {
-	return &Engine{programs: make(map[string]*list.Element), recent: list.New(), memory: MemoryMax}
+	return &Engine{programs: make(map[string]*list.Element), running: make(map[*vm]struct{}), recent: list.New(), memory: MemoryMax}
 }
 
 // Find returns the program of a hash in lower case, or nil.
@@ -121,19 +123,40 @@ func (e *Engine) Forget() {
 func (e *Engine) take() *vm {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	v := (*vm)(nil)
 	if n := len(e.idle); n > 0 {
-		v := e.idle[n-1]
+		v = e.idle[n-1]
 		e.idle = e.idle[:n-1]
-		return v
+	} else {
+		v = newVM()
 	}
-	return newVM()
+	v.meter.killed.Store(false)
+	e.running[v] = struct{}{}
+	return v
 }
 
-// give takes an interpreter back.
-func (e *Engine) give(v *vm) {
+// ErrKilled ends a script that somebody did not want to wait for.
+var ErrKilled = errors.New("it was killed by SCRIPT KILL")
+
+// Kill ends the scripts that have taken more than so many steps, and returns how many.
+func (e *Engine) Kill(steps int64) (n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.idle) < idleMax {
+	for v := range e.running {
+		if v.meter.told.Load() > steps {
+			v.meter.killed.Store(true)
+			n++
+		}
+	}
+	return n
+}
+
+// give takes an interpreter back, whole or spent.
+func (e *Engine) give(v *vm, again bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.running, v)
+	if again && len(e.idle) < idleMax {
 		e.idle = append(e.idle, v)
 	}
 }

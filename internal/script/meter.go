@@ -3,6 +3,7 @@ package script
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	lua "github.com/yuin/gopher-lua"
 )
@@ -32,15 +33,16 @@ var ErrMemory = errors.New("the script holds more than 64 MiB of memory")
 // Done before each instruction: one that is closed ends the script.
 type meter struct {
 	context.Context
-	left  int // instructions until the next look
-	spend func(steps int) error
-	alive func() int // bytes that the script can reach, at least
-	over  error      // why the script is ended
-	bytes int        // memory, estimated from above
-	most  int        // that it may be
-	work  int        // in instructions, not told yet
-	told  int        // steps
-	ended chan struct{}
+	left   int // instructions until the next look
+	spend  func(steps int) error
+	alive  func() int   // bytes that the script can reach, at least
+	over   error        // why the script is ended
+	bytes  int          // memory, estimated from above
+	most   int          // that it may be
+	work   int          // in instructions, not told yet
+	told   atomic.Int64 // steps
+	killed atomic.Bool  // somebody wants it to end
+	ended  chan struct{}
 }
 
 func newMeter() *meter {
@@ -51,7 +53,8 @@ func newMeter() *meter {
 
 // begin makes the meter that of a new run.
 func (m *meter) begin(spend func(steps int) error) {
-	m.left, m.spend, m.over, m.bytes, m.work, m.told = lookEvery, spend, nil, 0, 0, 0
+	m.left, m.spend, m.over, m.bytes, m.work = lookEvery, spend, nil, 0, 0
+	m.told.Store(0)
 }
 
 // Done is asked before each instruction.
@@ -89,7 +92,11 @@ func (m *meter) count(work, bytes int) {
 	m.work += work + bytes/bytesPerStep*instructionsPerStep
 	if steps := m.work / instructionsPerStep; steps > 0 {
 		m.work -= steps * instructionsPerStep
-		m.told += steps
+		m.told.Add(int64(steps))
+		if m.killed.Load() {
+			m.end(ErrKilled)
+			return
+		}
 		if err := m.spend(steps); err != nil {
 			m.end(err)
 			return

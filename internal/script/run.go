@@ -44,12 +44,16 @@ func (e *Engine) Run(p *Program, r *Run, out *resp.Writer) error {
 	if err == nil {
 		err = v.answer(out)
 	}
+	return e.done(v, err)
+}
+
+// done gives an interpreter back after a run that ended with an error, or none.
+func (e *Engine) done(v *vm, err error) error {
 	if v.meter.over != nil {
-		return v.meter.over // v may hold much, so it is dropped
+		e.give(v, false) // it may hold much
+		return v.meter.over
 	}
-	if v.finish() {
-		e.give(v)
-	}
+	e.give(v, v.finish())
 	return err
 }
 

@@ -129,7 +129,7 @@ func countedTable(v *vm, L *lua.LState) int {
 // clock is the library os: how long the script has worked, by what it has done.
 func osFunctions() map[string]function {
 	return map[string]function{"clock": func(v *vm, L *lua.LState) int {
-		L.Push(lua.LNumber(float64(v.meter.told) * 250e-9))
+		L.Push(lua.LNumber(float64(v.meter.told.Load()) * 250e-9))
 		return 1
 	}}
 }

@@ -28,6 +28,8 @@ func scriptHandlers() map[string]handler {
 		"script|flush":   scriptFlush,
 		"script|load":    scriptLoad,
 		"script|help":    help,
+		"script|kill":    scriptKill,
+		"script|debug":   scriptDebug,
 	}
 }
 
@@ -92,6 +94,33 @@ func scriptLoad(r *request, args [][]byte) {
 	}
 	if onShards(r, anyReply, "TUTTI.SCRIPT", "LOAD", string(args[2])) {
 		r.BulkString(sha)
+	}
+}
+
+// scriptKill ends the scripts that take long, wherever they run.
+func scriptKill(r *request, _ [][]byte) {
+	killed := false
+	ok := onShards(r, func(_ cluster.ShardID, reply []byte) bool {
+		killed = killed || string(reply) != ":0\r\n"
+		return true
+	}, "TUTTI.SCRIPT", "KILL")
+	switch {
+	case !ok:
+	case killed:
+		r.OK()
+	default:
+		r.Error("NOTBUSY No scripts in execution right now.")
+	}
+}
+
+func scriptDebug(r *request, args [][]byte) {
+	switch {
+	case resp.IsWord(args[2], "NO"):
+		r.OK()
+	case resp.IsWord(args[2], "YES"), resp.IsWord(args[2], "SYNC"):
+		r.Error("ERR scripts can't be debugged here: they run in the loop of a shard. Debug them on a Redis of your own.")
+	default:
+		r.Error("ERR Use SCRIPT DEBUG YES/SYNC/NO")
 	}
 }
 
