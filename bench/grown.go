@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,6 +26,7 @@ import (
 type grown struct {
 	binary, dir string
 	secure      bool
+	env         []string // of the nodes, beyond this process's
 	login       []string // of the admin: user and password
 	trust       *tls.Config
 	nodes       []*grownNode
@@ -45,9 +47,9 @@ const (
 	growPatience = 5 * time.Minute
 )
 
-// newGrown makes a cluster of n storage nodes and waits until all copies are in
-// their places.
-func newGrown(ctx context.Context, l *lab, n int, secure bool) (*grown, error) {
+// newGrown makes a cluster of n storage nodes, with env in their environment, and
+// waits until all copies are in their places.
+func newGrown(ctx context.Context, l *lab, n int, secure bool, env ...string) (*grown, error) {
 	dir, err := l.clusterDir("grown")
 	if err != nil {
 		return nil, err
@@ -56,7 +58,7 @@ func newGrown(ctx context.Context, l *lab, n int, secure bool) (*grown, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &grown{binary: l.binary["tutti"], dir: dir, secure: secure}
+	g := &grown{binary: l.binary["tutti"], dir: dir, secure: secure, env: env}
 	for i := range grownMost {
 		g.nodes = append(g.nodes, &grownNode{name: fmt.Sprintf("m%d", i+1), addr: loopback(base + i), peer: loopback(base + grownMost + i)})
 	}
@@ -78,7 +80,8 @@ func newGrown(ctx context.Context, l *lab, n int, secure bool) (*grown, error) {
 // run starts a process of node i.
 func (g *grown) run(i int, command string, args ...string) (err error) {
 	n := g.nodes[i]
-	args = append([]string{"XDG_CONFIG_HOME=" + g.dir, g.binary, command, "--dir", filepath.Join(g.dir, n.name), "--log", "warn"}, args...)
+	own := append(slices.Clone(g.env), "XDG_CONFIG_HOME="+g.dir, g.binary, command, "--dir", filepath.Join(g.dir, n.name), "--log", "warn")
+	args = append(own, args...)
 	n.proc, err = spawn(g.dir, n.name, "env", args...) // which the program takes the place of
 	return err
 }

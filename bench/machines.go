@@ -128,7 +128,7 @@ func machinesMain(ctx context.Context, args []string) error {
 	flags.IntVar(&m.data, "data-mb", 1024, "`MiB` that a joining node copies, in joins and moves")
 	flags.IntVar(&m.rounds, "rounds", 3, "how often each cluster is measured, in turn")
 	flags.IntVar(&m.joins, "joins", 5, "how many nodes join, empty cluster and full")
-	flags.IntVar(&m.clients, "clients", 24, "clients of each node in scaling")
+	flags.IntVar(&m.clients, "clients", 96, "clients of each node in scaling")
 	if err := flags.Parse(args); err != nil {
 		return errors.Join(errUsage, err)
 	}
@@ -137,8 +137,8 @@ func machinesMain(ctx context.Context, args []string) error {
 			return fmt.Errorf("%w: --only knows %s, not %q", errUsage, strings.Join(machinesParts, ", "), part)
 		}
 	}
-	if flags.NArg() > 0 || m.share < shareMin || m.seconds <= 0 || min(m.keys, m.data, m.rounds, m.joins, m.clients) < 1 || m.joins > joinsMax {
-		return fmt.Errorf("%w: a flag is out of its range (--share from %.1f, --joins to %d), or there are arguments", errUsage, shareMin, joinsMax)
+	if flags.NArg() > 0 || m.share < shareMin || m.share > shareMost || m.seconds <= 0 || min(m.keys, m.data, m.rounds, m.joins, m.clients) < 1 || m.joins > joinsMax {
+		return fmt.Errorf("%w: a flag is out of its range (--share from %.2f to %d, --joins to %d), or there are arguments", errUsage, shareMin, shareMost, joinsMax)
 	}
 	o.peers = []string{"tutti"}
 	l, missing, err := prepare(ctx, o)
@@ -207,7 +207,8 @@ func scaled(ctx context.Context, l *lab, o machinesOptions, n int) (f scaleFigur
 	if err != nil {
 		return f, err
 	}
-	g, err := newGrown(ctx, l, n, false)
+	// As on a machine with one core, which is more than they get.
+	g, err := newGrown(ctx, l, n, false, "GOMAXPROCS=1")
 	if err != nil {
 		return f, err
 	}

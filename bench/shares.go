@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 )
@@ -18,6 +19,7 @@ import (
 type cpuShares struct {
 	groups []string
 	own    string // this process's group; empty: it has none of its own
+	pinned int    // processes
 }
 
 const (
@@ -26,18 +28,22 @@ const (
 	cpuQuota   = "cpu.cfs_quota_us"
 	cpuWeight  = "cpu.shares"
 	groupProcs = "cgroup.procs"
+	setGroups  = "/sys/fs/cgroup/cpuset"
+	setCores   = "cpuset.cpus"
+	setMemory  = "cpuset.mems"
 	// sharePeriod is short, so that who has to wait for the next one does not wait
 	// long: latencies would tell of nothing else.
 	sharePeriod = 10 * time.Millisecond
-	// shareMin is the least that the kernel takes, of a period.
-	shareMin = 0.1
+	// shareMin and shareMost are what a group can be held to, of a core: the kernel
+	// takes no quota below 1 ms.
+	shareMin, shareMost = 0.1, 1
 	// shareWeight is how much a group weighs, while it has quota left, beside one
 	// that has nothing said of it, which weighs 1,024.
 	shareWeight = 100 * 1024
 )
 
 // shareMethod says in the result how processes are held.
-const shareMethod = "cpu.cfs_quota_us of cgroup version 1, periods of 10 ms, before all other processes"
+const shareMethod = "cpu.cfs_quota_us of cgroup version 1, periods of 10 ms, each on one of the cores, before all other processes"
 
 // newCPUShares fails with the reason if this machine can't have them.
 func newCPUShares() (*cpuShares, error) {
@@ -75,17 +81,37 @@ func (s *cpuShares) ahead() (err error) {
 	return write(s.own, groupProcs, int64(os.Getpid()))
 }
 
-// hold gives process pid, with all its threads, so much of a core.
+// hold gives process pid, with all its threads, so much of a core, always of the same
+// one: what a group has left of its quota for one core is lost when its threads wake up
+// on another.
 func (s *cpuShares) hold(pid int, cores float64) error {
 	group, err := s.group(strconv.Itoa(pid))
 	if err != nil {
 		return err
+	}
+	if err := s.pin(pid); err != nil {
+		return fmt.Errorf("keep process %d on a core: %w", pid, err)
 	}
 	period := sharePeriod.Microseconds()
 	if err := errors.Join(write(group, cpuPeriod, period), write(group, cpuQuota, int64(float64(period)*cores)), write(group, groupProcs, int64(pid))); err != nil {
 		return fmt.Errorf("hold process %d to %.2f cores: %w", pid, cores, err)
 	}
 	return nil
+}
+
+// pin keeps a process on one core, each on the next.
+func (s *cpuShares) pin(pid int) error {
+	group := filepath.Join(setGroups, fmt.Sprintf("tutti-bench-%d-%d", os.Getpid(), pid))
+	if err := os.Mkdir(group, 0o755); err != nil {
+		return err
+	}
+	s.groups = append(s.groups, group)
+	memory, err := os.ReadFile(filepath.Join(setGroups, setMemory))
+	if err != nil {
+		return err
+	}
+	s.pinned++
+	return errors.Join(write(group, setCores, int64(s.pinned%runtime.NumCPU())), os.WriteFile(filepath.Join(group, setMemory), memory, 0o644), write(group, groupProcs, int64(pid)))
 }
 
 func write(group, file string, value int64) error {

@@ -7,6 +7,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"tutti/internal/cluster"
 	"tutti/internal/peer"
 )
 
@@ -14,10 +15,15 @@ import (
 type outbox struct {
 	r    *Replica
 	held []*pb.Message // until the end of the cycle, one per replica
+	// beats are the ticks at which learners got their last heartbeats.
+	beats map[uint64]uint64
 }
 
 func (o *outbox) send(m *pb.Message) {
 	class := peer.Bulk
+	if m.GetType() == pb.MsgHeartbeat && o.spares(m) {
+		return
+	}
 	switch m.GetType() {
 	case pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgPreVote, pb.MsgPreVoteResp,
 		pb.MsgTimeoutNow, pb.MsgReadIndex, pb.MsgReadIndexResp:
@@ -35,6 +41,24 @@ func (o *outbox) send(m *pb.Message) {
 		}
 	}
 	o.transmit(m, class)
+}
+
+// spares reports whether a heartbeat need not be sent. raft asks everybody in each
+// round of reads; what learners answer to that counts for nothing, and one heartbeat a
+// tick is enough for the rest.
+func (o *outbox) spares(m *pb.Message) bool {
+	to := m.GetTo()
+	if len(m.GetContext()) == 0 || !slices.Contains(o.r.members.conf.GetLearners(), to) {
+		return false
+	}
+	if last, ok := o.beats[to]; ok && last == o.r.ticks {
+		return true
+	}
+	if o.beats == nil || len(o.beats) > cluster.ReplicasMax {
+		o.beats = make(map[uint64]uint64)
+	}
+	o.beats[to] = o.r.ticks
+	return false
 }
 
 func (o *outbox) flush() {

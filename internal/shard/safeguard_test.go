@@ -257,6 +257,37 @@ func TestLogIsBoundedInBytes(t *testing.T) {
 	})
 }
 
+// TestLearnersAreSpared has raft ask everybody in rounds of reads: voters are asked in
+// each, learners hear one heartbeat a tick, and those that ask nothing always.
+func TestLearnersAreSpared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		beat := func(to uint64, context string) *pb.Message {
+			return &pb.Message{Type: pb.MsgHeartbeat.Enum(), To: &to, Context: []byte(context)}
+		}
+		n.call(func(r *Replica) {
+			r.members.conf = &pb.ConfState{Voters: []uint64{1, 2}, Learners: []uint64{3}}
+			for range 3 {
+				sent := 0
+				for range 4 {
+					if !r.outbox.spares(beat(3, "round")) {
+						sent++
+					}
+					if r.outbox.spares(beat(2, "round")) || r.outbox.spares(beat(3, "")) {
+						t.Error("a heartbeat is spared that is needed")
+					}
+				}
+				if sent != 1 {
+					t.Errorf("a learner got %d heartbeats within a tick", sent)
+				}
+				r.ticks++
+			}
+		})
+		n.stop()
+	})
+}
+
 // TestLostRecordAnswersNothing repeats a group whose recorded reply can't be
 // found: the node stops, and says neither that it was applied nor applies it
 // again.

@@ -60,6 +60,11 @@ func copies() []Mutant {
 			readMaxTicks = 165`, `
 			readMaxTicks = 300`,
 		}}},
+		{"starve-learners", "a learner hears no heartbeat while rounds of reads are under way", shard("TestLearnersAreSpared"), []Edit{{
+			"internal/shard/outbox.go", `
+			if last, ok := o.beats[to]; ok && last == o.r.ticks {`, `
+			if last, ok := o.beats[to]; ok || last == 0 {`,
+		}}},
 		{"admit-before-durable", "a machine is let in before the entry is durable that makes it a member", sim("TestNobodyIsInBeforeAMajorityKnows"), []Edit{{
 			"internal/shard/leadership.go", `
 			l.inflight = inflight{batch: b, progress: progress{since: l.r.host.cfg.Clock.Mono()}}`, `
