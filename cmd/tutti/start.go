@@ -185,7 +185,7 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 	if err != nil {
 		return err
 	}
-	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTP: node.HTTP{Listen: o.httpListen}, Service: o.service, Runners: o.runners.n, Clock: o.clock(), Via: via,
+	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTP: node.HTTP{Listen: o.httpListen}, Service: o.service, Runners: o.runners.n, Clock: o.clock(), Via: via, FreeMemory: debug.FreeOSMemory,
 		Failed: func(err error) {
 			if errors.Is(err, node.ErrRemoved) {
 				end(err) // in order: others have all that it held

@@ -29,7 +29,7 @@ var objectCommands = []Command{
 			{Name: "memory|stats", Arity: 2, Where: OnNode, Group: "server", Since: "4.0.0",
 				Doc: "Tells how the memory of this node is used."},
 			{Name: "memory|purge", Arity: 2, Where: OnNode, Group: "server", Since: "4.0.0",
-				Doc: "Gives memory that this node does not use back to the system."},
+				Doc: "Gives memory and disk that this node does not need back to the system. It does so by itself when it is quiet."},
 			{Name: "memory|malloc-stats", Arity: 2, Where: OnNode, Group: "server", Since: "4.0.0",
 				Doc: "Tells in which classes this node has memory of the system."},
 			{Name: "memory|doctor", Arity: 2, Flags: ReadOnly, Group: "server", Since: "4.0.0",

@@ -64,6 +64,9 @@ type Config struct {
 	// none, RunnersAuto one for each core. Nil: as before, at first none.
 	Runners *int
 	Pace
+	// FreeMemory gives back to the system what the process does not need now. Nil:
+	// that is left to the runtime.
+	FreeMemory func()
 	// Failed is called once when the node can't go on; the process should end
 	// at once. Nil: panic.
 	Failed func(err error)
@@ -76,6 +79,7 @@ type Pace struct {
 	MemtableBytes int64         // see store.Config
 	ScrubEvery    time.Duration // see shard.Config
 	RunLease      time.Duration // see runner.Config
+	QuietAfter    time.Duration // see quiet
 }
 
 // HTTP is where a node answers HTTP, see package web.
@@ -132,6 +136,7 @@ type disk struct {
 	space  *store.Space
 	starts *store.Starts // of the peers
 	start  store.Start   // this one of this node
+	quiet  *quiet
 }
 
 func (c *Config) fill() {
@@ -442,9 +447,11 @@ func (n *Node) openShards() (err error) {
 	}
 	n.keeper.open(n.links, n.router)
 	n.users.open(n.links, n.router)
+	n.quiet = newQuiet(n)
 	n.server = newServer(n)
 	n.host.Start()
 	n.reads.Run()
+	n.quiet.run()
 	n.links.Start()
 	n.keeper.run()
 	n.users.run()
@@ -468,6 +475,7 @@ func (n *Node) leadChanged(shard cluster.ShardID, l shard.Lead) {
 func newServer(n *Node) *server.Server {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
 	info.Map, info.Client, info.Rows, info.Runners = n.maps, n.self.Client, n.state.Rows, n.runners.list
+	info.Rest = n.quiet.ask
 	s := server.New(server.Config{Table: n.users.table, Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy, ClientBytesMax: clientBytes(),
@@ -566,6 +574,9 @@ func (n *Node) Close() error {
 	if n.server != nil {
 		n.server.Stop()
 	}
+	if n.quiet != nil {
+		n.quiet.cancel()
+	}
 	if n.links != nil {
 		n.links.Close()
 	}
@@ -580,6 +591,9 @@ func (n *Node) Close() error {
 	}
 	if n.host != nil {
 		n.host.Close() // answers the reads that connections wait for
+	}
+	if n.quiet != nil {
+		n.quiet.close() // it may have waited for room, and uses the stores
 	}
 	if n.server != nil {
 		n.server.Close()

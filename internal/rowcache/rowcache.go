@@ -56,6 +56,13 @@ func (c *Cache) Close() {
 	c.mem = nil
 }
 
+// Rest gives memory back where most of what is known is of rows that are gone.
+func (c *Cache) Rest() {
+	for i := range c.stripes {
+		c.stripes[i].rest()
+	}
+}
+
 // Usage is what a cache holds and what it was good for.
 type Usage struct {
 	// Size is the memory of the cache, Bytes what rows take of it.

@@ -144,6 +144,9 @@ func TestHitIsWhatTheSnapshotSays(t *testing.T) {
 				rows := []int{5, 50, 2000}[rng.IntN(3)]
 				shards := []*model{newModel(c), newModel(c)} // of the same rows
 				for range 4000 {
+					if rng.IntN(50) == 0 {
+						c.Rest()
+					}
 					if rng.IntN(500) == 0 {
 						shards[1] = newModel(c) // its state was replaced
 					}
@@ -445,6 +448,38 @@ func TestAbsentRowsAreGivenBack(t *testing.T) {
 	}
 	for i := range n { // and what was given back is used again
 		r.Fill(9, row(n+i), row(i), true)
+	}
+	checkStripes(t, c)
+}
+
+// Memory of rows that are gone is given back, that of rows that are there is not.
+func TestRest(t *testing.T) {
+	c := New(1<<20, all)
+	defer c.Close()
+	r := c.Open()
+	const n = 3000
+	for i := range n {
+		r.Fill(1, fmt.Appendf(nil, "row %d", i), []byte("value"), true)
+	}
+	before := c.Usage()
+	if c.Rest(); c.Usage() != before {
+		t.Errorf("rows that are there were forgotten: %+v, before %+v", c.Usage(), before)
+	}
+	for i := range n {
+		r.Delete(2, fmt.Appendf(nil, "row %d", i))
+	}
+	c.Rest()
+	checkStripes(t, c)
+	if u := c.Usage(); u.Rows != 0 || u.Bytes != 0 || u.Absent != 0 {
+		t.Errorf("%+v", u)
+	}
+	r.Fill(1, []byte("row 1"), []byte("old"), true) // by a reader from before the removal
+	if _, _, known := r.Get(2, []byte("row 1"), nil); known {
+		t.Error("a row that was removed came back")
+	}
+	r.Fill(2, []byte("row 1"), nil, false)
+	if _, ok, known := r.Get(2, []byte("row 1"), nil); ok || !known {
+		t.Error("what is looked up afterwards is not kept")
 	}
 	checkStripes(t, c)
 }

@@ -238,6 +238,32 @@ func (s *stripe) dropAbsent(r *Rows, since uint64) {
 	}
 }
 
+// rest forgets all rows, and gives the memory back, if few of them are there.
+func (s *stripe) rest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.head == s.tail || len(s.ring) == 0 {
+		return
+	}
+	there := uint64(0)
+	for at := s.tail; at < s.head; {
+		rec := s.at(int(at % uint64(len(s.ring))))
+		at += uint64(rec.cap())
+		if !rec.has(flagDead) && !rec.has(flagAbsent) {
+			there += uint64(rec.cap())
+		}
+	}
+	if there > (s.head-s.tail)/restShare {
+		return
+	}
+	clear(s.table)
+	s.head, s.tail, s.bytes, s.rows, s.absent = 0, 0, 0, 0, 0
+	discard(s.ring)
+}
+
+// restShare is the part of the records that must be of rows that are there.
+const restShare = 4
+
 // room makes room for a record at the head and returns its place.
 func (s *stripe) room(need int) int {
 	for spare := sparedMax; ; {

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	gc "runtime/debug" // debug is a handler here
 	"runtime/metrics"
 	"strings"
+	"time"
 
 	"tutti/internal/cluster"
 )
@@ -14,9 +16,26 @@ import (
 func memoryHandlers() map[string]handler {
 	return map[string]handler{
 		"memory|stats":        memoryStats,
-		"memory|purge":        func(r *request, _ [][]byte) { gc.FreeOSMemory(); r.OK() },
+		"memory|purge":        memoryPurge,
 		"memory|malloc-stats": func(r *request, _ [][]byte) { r.Verbatim(mallocStats()) },
 	}
+}
+
+// purgeMax is how long MEMORY PURGE may take.
+const purgeMax = 30 * time.Second
+
+// memoryPurge gives back what the node does not need now.
+func memoryPurge(r *request, _ [][]byte) {
+	if rest := r.s.cfg.Node.Rest; rest != nil {
+		ctx, cancel := context.WithTimeout(r.s.ctx, purgeMax)
+		defer cancel()
+		if err := rest(ctx); err != nil {
+			r.Error("ERR not all was given back: " + err.Error())
+			return
+		}
+	}
+	gc.FreeOSMemory()
+	r.OK()
 }
 
 // memoryStats answers with Redis's fields. Data lives on disk and caches of it are

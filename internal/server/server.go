@@ -90,6 +90,9 @@ type NodeInfo struct {
 	Runners func() []Runner
 	// Rows describes the rows that are kept in memory. Nil: there are none.
 	Rows func() rowcache.Usage
+	// Rest gives back the memory and the disk that the node does not need now. Nil:
+	// only Go's heap is.
+	Rest func(ctx context.Context) error
 }
 
 // gate is who may come in.

@@ -107,6 +107,23 @@ func (ap *appends) installed(at store.Applied) {
 	ap.lastIndex = max(ap.lastIndex, at.Index)
 }
 
+// rest cuts the log as far as the state holds it durably, but for so many bytes.
+func (ap *appends) rest(keep uint64) error {
+	first, _ := ap.log.FirstIndex()
+	cut := ap.log.Beyond(keep)
+	if l := ap.r.leader; l != nil {
+		cut = min(cut, l.copying.behind())
+	}
+	durable, err := ap.r.host.cfg.State.DurablyApplied(ap.r.id)
+	if err != nil {
+		return err
+	}
+	if cut = min(cut, durable.Index); cut < first {
+		return nil
+	}
+	return ap.log.Truncate(cut)
+}
+
 // truncate drops what the state store holds durably, and makes it flush when
 // the log has grown.
 func (ap *appends) truncate() {

@@ -23,9 +23,9 @@ import (
 // shares the next one.
 type Log struct {
 	cfg    Config
-	db     *pebble.DB
 	stalls *stalls
 	vow    *vow
+	opened
 
 	mu      sync.Mutex // guards queue, closing
 	queue   []*Append
@@ -62,6 +62,7 @@ type Append struct {
 	// dropping it is about to go, with dropped it is gone with all its rows.
 	replica                   cluster.ReplicaID
 	create, dropping, dropped bool
+	rest                      bool // nothing of a shard: see Log.Rest
 }
 
 type position struct{ index, term uint64 }
@@ -89,14 +90,10 @@ func entryRow(dst []byte, shard cluster.ShardID, index uint64) []byte {
 // OpenLog opens or creates the log store below cfg.Dir and starts its writer.
 func OpenLog(cfg Config) (*Log, error) {
 	cfg.fill()
-	dir := cfg.FS.PathJoin(cfg.Dir, "log")
-	opts := cfg.options("log", cfg.profile().logMemtable, nil)
-	opts.CacheSize = 8 << 20
 	stalled := new(stalls)
-	stalled.watch(opts)
-	db, err := openPebble(dir, opts)
+	db, err := openLog(cfg, stalled)
 	if err != nil {
-		return nil, fmt.Errorf("open log store %s: %w", dir, err)
+		return nil, err
 	}
 	if err := durable.SyncDir(cfg.FS, cfg.Dir); err != nil {
 		db.Close()
@@ -107,10 +104,22 @@ func OpenLog(cfg Config) (*Log, error) {
 		db.Close()
 		return nil, err
 	}
-	l := &Log{cfg: cfg, db: db, stalls: stalled, vow: v, wake: make(chan struct{}, 1), done: make(chan struct{}),
+	l := &Log{cfg: cfg, opened: opened{db: db}, stalls: stalled, vow: v, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		last: make(map[cluster.ShardID]uint64), hard: make(map[cluster.ShardID]*pb.HardState)}
 	go l.run()
 	return l, nil
+}
+
+func openLog(cfg Config, stalled *stalls) (*pebble.DB, error) {
+	dir := cfg.FS.PathJoin(cfg.Dir, "log")
+	opts := cfg.options("log", cfg.profile().logMemtable, nil)
+	opts.CacheSize = 8 << 20
+	stalled.watch(opts)
+	db, err := openPebble(dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("open log store %s: %w", dir, err)
+	}
+	return db, nil
 }
 
 // MakeDir makes a folder and those above it, durably.
@@ -249,6 +258,9 @@ func (l *Log) write(work []*Append, closing bool) error {
 		l.unsynced = !sync
 	}
 	l.shed(work)
+	if err := l.reopen(work); err != nil {
+		return err
+	}
 	if err := l.raiseVow(work); err != nil {
 		return err
 	}
@@ -367,8 +379,8 @@ func (l *Log) raiseVow(work []*Append) error {
 	urgent := false
 	l.vow.mu.Lock()
 	for _, a := range work {
-		if a.dropping || a.dropped {
-			continue // forgotten by itself, in time
+		if a.dropping || a.dropped || a.rest {
+			continue // forgotten by itself, in time, or nobody's
 		}
 		p := l.vow.promise(a.Shard)
 		if n := len(a.Entries); n > 0 {
@@ -456,7 +468,9 @@ func (l *Log) readPosition(shard cluster.ShardID, kind byte) (position, bool, er
 }
 
 func (l *Log) read(row []byte, size int) ([]byte, error) {
-	v, closer, err := l.db.Get(row)
+	db, done := l.use()
+	defer done()
+	v, closer, err := db.Get(row)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}

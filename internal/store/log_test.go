@@ -339,6 +339,10 @@ func TestStorageContract(t *testing.T) {
 				}
 				l.shard.StartInstall(at, term)
 				l.shard.Installed(at, term, &pb.HardState{Term: new(term), Vote: new(uint64(0)), Commit: new(at)})
+			case op == 17:
+				if err := l.log.Rest(t.Context()); err != nil {
+					t.Fatal(err)
+				}
 			case op == 16:
 				if err := l.log.Close(); err != nil {
 					t.Fatal(err)

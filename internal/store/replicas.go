@@ -51,7 +51,9 @@ func (l *Log) Gone(shard cluster.ShardID) (cluster.ReplicaID, error) {
 // when the node ended are in dropping: Drop is to be called for them again.
 func (l *Log) Replicas() (here, dropping map[cluster.ShardID]cluster.ReplicaID, err error) {
 	here, dropping = make(map[cluster.ShardID]cluster.ReplicaID), make(map[cluster.ShardID]cluster.ReplicaID)
-	it, err := l.db.NewIter(nil)
+	db, done := l.use()
+	defer done()
+	it, err := db.NewIter(nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -90,7 +90,9 @@ func (l *Log) verify(shard cluster.ShardID) (*ShardLog, error) {
 // scan reads all entries into place. It stops at the first that is missing or
 // wrong; what stands behind it is deleted if the vow allows that.
 func (s *ShardLog) scan() error {
-	it, err := s.log.db.NewIter(&pebble.IterOptions{
+	db, done := s.log.use()
+	defer done()
+	it, err := db.NewIter(&pebble.IterOptions{
 		LowerBound: entryRow(nil, s.shard, 0), UpperBound: entryRow(nil, s.shard, math.MaxUint64)})
 	if err != nil {
 		return err
@@ -121,7 +123,7 @@ func (s *ShardLog) scan() error {
 	if s.log.vow.index(s.shard) > s.last {
 		return fmt.Errorf("%w (vow: %d): %w", ErrDamaged, s.log.vow.index(s.shard), bad)
 	}
-	return s.log.db.DeleteRange(entryRow(nil, s.shard, s.last+1), entryRow(nil, s.shard, math.MaxUint64), pebble.Sync)
+	return db.DeleteRange(entryRow(nil, s.shard, s.last+1), entryRow(nil, s.shard, math.MaxUint64), pebble.Sync)
 }
 
 // checkVow compares the log with what was promised about it and takes over a
@@ -263,7 +265,9 @@ func (s *ShardLog) Term(i uint64) (uint64, error) {
 }
 
 func (s *ShardLog) entry(i uint64) (*pb.Entry, error) {
-	v, closer, err := s.log.db.Get(entryRow(nil, s.shard, i))
+	db, done := s.log.use()
+	defer done()
+	v, closer, err := db.Get(entryRow(nil, s.shard, i))
 	if err != nil {
 		return nil, fmt.Errorf("read entry %d of shard %d: %w", i, s.shard, err)
 	}
@@ -338,7 +342,9 @@ func (l *Log) FinishInstall(shard cluster.ShardID, applied, appliedTerm uint64) 
 		return err
 	}
 	if p.index == 0 || applied < p.index {
-		return l.db.Delete(logRow(nil, shard, rowInstall), pebble.Sync)
+		db, done := l.use()
+		defer done()
+		return db.Delete(logRow(nil, shard, rowInstall), pebble.Sync)
 	}
 	// The log to be dropped must be whole: a marker that has been cleared comes
 	// back, too, if the disk loses the newest part of the log.

@@ -28,6 +28,7 @@ type State struct {
 	// applied bytes since the last forced flush, for FlushIfLarge.
 	unflushed atomic.Int64
 	reclaimer reclaimer
+	stir      stir
 	stalls    *stalls
 	commits   commits
 	hot       hotRows
@@ -77,7 +78,7 @@ func OpenState(cfg Config) (*State, error) {
 		cache.Unref()
 		return nil, err
 	}
-	s := &State{cfg: cfg, db: db, cache: cache, stalls: stalled, commits: newCommits(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)}}
+	s := &State{cfg: cfg, db: db, cache: cache, stir: newStir(p.logMemtable), stalls: stalled, commits: newCommits(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)}}
 	if cfg.RowBytes > 0 {
 		s.hot.cache = rowcache.New(cfg.RowBytes, keyspace.IsObject)
 	}
@@ -515,6 +516,7 @@ func (b *Batch) Bytes() int { return b.b.Len() }
 // Commit applies the batch; it is visible on return and durable some time later.
 func (b *Batch) Commit() error {
 	b.s.unflushed.Add(int64(b.n))
+	b.s.stir.add(int64(b.n))
 	if b.deletes && !b.s.reclaimer.deleted.Load() {
 		b.s.reclaimer.deleted.Store(true)
 	}

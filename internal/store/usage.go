@@ -50,8 +50,13 @@ func usage(db *pebble.DB, stalled *stalls) Usage {
 	return u
 }
 
-// Usage describes the log store. It must not be closed.
-func (l *Log) Usage() Usage { return usage(l.db, l.stalls) }
+// Usage describes the log store, since it was opened or has rested last. It must not
+// be closed.
+func (l *Log) Usage() Usage {
+	db, done := l.use()
+	defer done()
+	return usage(db, l.stalls)
+}
 
 // Rows describes the rows that are kept in memory. The state must not be closed.
 func (s *State) Rows() rowcache.Usage {

@@ -16,16 +16,19 @@ import (
 // disk long ago. pause is called after some bytes were read and may wait; if it
 // says false the rest is left out. The error is ErrDamaged if one differs.
 func (s *State) VerifyTables(pause func(bytes int) bool) error {
-	return verifyTables(s.cfg.FS, s.cfg.FS.PathJoin(s.cfg.Dir, "state"), s.db, pause)
+	levels, err := s.db.SSTables()
+	return verifyTables(s.cfg.FS, s.cfg.FS.PathJoin(s.cfg.Dir, "state"), levels, err, pause)
 }
 
 // VerifyTables is that of State for the tables of the log.
 func (l *Log) VerifyTables(pause func(bytes int) bool) error {
-	return verifyTables(l.cfg.FS, l.cfg.FS.PathJoin(l.cfg.Dir, "log"), l.db, pause)
+	db, done := l.use()
+	levels, err := db.SSTables()
+	done() // reading them takes its time
+	return verifyTables(l.cfg.FS, l.cfg.FS.PathJoin(l.cfg.Dir, "log"), levels, err, pause)
 }
 
-func verifyTables(fs vfs.FS, dir string, db *pebble.DB, pause func(bytes int) bool) error {
-	levels, err := db.SSTables()
+func verifyTables(fs vfs.FS, dir string, levels [][]pebble.SSTableInfo, err error, pause func(bytes int) bool) error {
 	if err != nil {
 		return fmt.Errorf("list tables of %s: %w", dir, err)
 	}

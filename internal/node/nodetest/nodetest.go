@@ -219,6 +219,22 @@ func (c *Cluster) File(i int, name string) []byte {
 	return text
 }
 
+// Disk is how many bytes the files in a folder of node i have.
+func (c *Cluster) Disk(i int, folder string) (size int64) {
+	c.t.Helper()
+	dir := c.fs.PathJoin(fmt.Sprintf("node%d", c.form.Members[i].ID), folder)
+	names, err := c.fs.List(dir)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, name := range names {
+		if info, err := c.fs.Stat(c.fs.PathJoin(dir, name)); err == nil { // else it was removed meanwhile
+			size += info.Size()
+		}
+	}
+	return size
+}
+
 // Addr is where node i serves clients.
 func (c *Cluster) Addr(i int) string { return c.form.Members[i].Client }
 

@@ -1,0 +1,67 @@
+package node_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"tutti/internal/node"
+	"tutti/internal/node/nodetest"
+)
+
+// flood writes 24 MiB and removes all of it.
+func flood(c *nodetest.Client) {
+	value := strings.Repeat("v", 1<<20)
+	for range 24 {
+		c.Do("SET", "k", value)
+	}
+	c.Do("FLUSHALL")
+}
+
+// A node on which much was written gives memory and disk back by itself once nobody
+// writes any more.
+func TestQuietNodeGivesBack(t *testing.T) {
+	freed := make(chan struct{}, 100)
+	c := nodetest.Start(t, nodetest.Options{Configure: func(_ int, cfg *node.Config) {
+		cfg.MemtableBytes, cfg.QuietAfter = 1<<20, 100*time.Millisecond
+		cfg.FreeMemory = func() {
+			select {
+			case freed <- struct{}{}:
+			default:
+			}
+		}
+	}})
+	client := c.Dial(0)
+	flood(client)
+	select {
+	case <-freed:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the node has given nothing back")
+	}
+	if got := client.Text("SET", "k", "again") + client.Text("GET", "k"); got != `OK"again"` {
+		t.Errorf("afterwards: %s", got)
+	}
+}
+
+// MEMORY PURGE does so at once: of a log that was cut nothing is left on the disk.
+func TestPurgeGivesBack(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Configure: func(_ int, cfg *node.Config) {
+		cfg.MemtableBytes, cfg.QuietAfter = 1<<20, time.Hour
+	}})
+	client := c.Dial(0)
+	flood(client)
+	if got := client.Text("MEMORY", "PURGE"); got != "OK" {
+		t.Fatal(got)
+	}
+	if n := c.Disk(0, "log"); n > 16<<20 {
+		t.Errorf("the log takes %d bytes of the disk", n)
+	}
+	if got := client.Text("SET", "k", "again") + client.Text("GET", "k"); got != `OK"again"` {
+		t.Errorf("afterwards: %s", got)
+	}
+	c.Stop(0)
+	c.Restart(0)
+	if got := c.Dial(0).Text("GET", "k"); got != `"again"` {
+		t.Errorf("after a restart: %s", got)
+	}
+}

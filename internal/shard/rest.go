@@ -1,0 +1,36 @@
+package shard
+
+import "context"
+
+// restKeepMin is how much of its log a node that rests keeps at least, all shards
+// together.
+const restKeepMin = 8 << 20
+
+// Rest gives back what a flood of writes has left on this node: the state is
+// flushed, the logs are cut, and the log store begins anew. Appends wait for some of
+// it, so it is for when there are few.
+//
+// The logs keep no more than the state has: with less to send, a snapshot brings
+// whoever is behind up sooner.
+func (h *Host) Rest(ctx context.Context) error {
+	if err := h.cfg.State.Rest(ctx); err != nil {
+		return err
+	}
+	replicas := *h.replicas.Load()
+	keep := min(max(h.cfg.State.Disk(), restKeepMin), keepBytes) / uint64(max(len(replicas), 1))
+	for id := range replicas {
+		var failed error
+		if err := h.call(ctx, id, func(r *Replica) {
+			if !r.gone {
+				failed = r.appends.rest(keep)
+			}
+		}); err != nil && ctx.Err() != nil {
+			return err
+		}
+		if failed != nil {
+			h.fatal(failed)
+			return failed
+		}
+	}
+	return h.cfg.Log.Rest(ctx)
+}

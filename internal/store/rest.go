@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Giving back what a flood of writes has left in memory and on the disk: memtables
+// that have grown, log files that are kept to be used again, rows in memory of keys
+// that are gone. It costs those who write some waiting, so it is for when nobody
+// does.
+
+// stir is how much was written since the last rest. It is safe for concurrent use.
+type stir struct {
+	all, rested atomic.Int64 // bytes: since the start, and when it rested
+	enough      int64
+	signal      chan struct{} // capacity 1
+}
+
+func newStir(enough int64) stir { return stir{enough: enough, signal: make(chan struct{}, 1)} }
+
+func (s *stir) add(n int64) {
+	if s.all.Add(n)-s.rested.Load() < s.enough {
+		return
+	}
+	select {
+	case s.signal <- struct{}{}:
+	default:
+	}
+}
+
+// Stirred has something when so much was written since the last Rest that another
+// one is worth it.
+func (s *State) Stirred() <-chan struct{} { return s.stir.signal }
+
+// Written returns how many bytes of entries were applied since the state was opened.
+func (s *State) Written() int64 { return s.stir.all.Load() }
+
+// Rest flushes the state, so that the log can be cut, and forgets rows in memory
+// that are mostly of keys which are gone.
+func (s *State) Rest(ctx context.Context) error {
+	s.stir.rested.Store(s.stir.all.Load())
+	select {
+	case <-s.stir.signal:
+	default:
+	}
+	if s.hot.cache != nil {
+		s.hot.cache.Rest()
+	}
+	if s.cfg.Space.Full() {
+		return nil // a flush would wait for room
+	}
+	var flushed <-chan struct{}
+	if err := s.commits.exclusive(func() (err error) {
+		s.unflushed.Store(0)
+		flushed, err = s.db.AsyncFlush()
+		return err
+	}); err != nil {
+		return fmt.Errorf("flush state store: %w", damage(err))
+	}
+	return wait(ctx, flushed)
+}
+
+// opened is the store that a Log writes to. All but its writer reach it by use.
+type opened struct {
+	swap sync.RWMutex // guards db, which nobody but the writer changes
+	db   *pebble.DB
+}
+
+// use returns the store, which stays open until done is called.
+func (o *opened) use() (db *pebble.DB, done func()) {
+	o.swap.RLock()
+	return o.db, o.swap.RUnlock
+}
+
+// Rest flushes the log store and opens it again: that is how Pebble gives back its
+// memtables, which begin small, and the files of its own log that it keeps to use
+// them again. Appends wait meanwhile.
+func (l *Log) Rest(ctx context.Context) error {
+	if l.cfg.Space.Full() {
+		return nil
+	}
+	db, done := l.use()
+	flushed, err := db.AsyncFlush() // here, for appends to wait the less
+	done()
+	if err != nil {
+		return fmt.Errorf("flush log store: %w", damage(err))
+	}
+	if err := wait(ctx, flushed); err != nil {
+		return err
+	}
+	l.do(&Append{rest: true})
+	return nil
+}
+
+// reopen opens the store again if one of the appends asks for it.
+func (l *Log) reopen(work []*Append) (err error) {
+	for _, a := range work {
+		if !a.rest || l.cfg.Space.Full() {
+			continue
+		}
+		l.swap.Lock()
+		defer l.swap.Unlock()
+		if err = l.db.Close(); err != nil {
+			return fmt.Errorf("close log store: %w", damage(err))
+		}
+		l.db, err = openLog(l.cfg, l.stalls)
+		return err
+	}
+	return nil
+}
+
+func wait(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
