@@ -46,14 +46,13 @@ func parseHalt(text string) (h halt, err error) {
 
 // tally counts how the commands of a run have ended.
 type tally struct {
-	halt        halt
-	all         int
-	done, bad   int
-	halted      bool
-	code        int // the exit code, if halted
-	lastCode    int // of the command that ended last
-	lastNumber  int
-	interrupted int // commands that were not run to their end, since it halted
+	halt       halt
+	all        int
+	done, bad  int
+	halted     bool
+	code       int // the exit code, if halted
+	lastCode   int // of the command that ended last
+	lastNumber int
 }
 
 // add counts a command that has ended. It reports whether the run is to be halted now.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -111,7 +112,7 @@ func TestHalt(t *testing.T) {
 			}
 		}
 		code := 0
-		if e, ok := c.verdict("run-x").(*exitError); ok {
+		if e, ok := errors.AsType[*exitError](c.verdict("run-x")); ok {
 			code = e.code
 		}
 		if ended != tt.ended || code != tt.code {
