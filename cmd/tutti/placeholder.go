@@ -109,7 +109,7 @@ func placeholderAt(word string, args []string, number int) (texts []string, rest
 		if err != nil || n == 0 {
 			return nil, "", false
 		}
-		args = []string{argument(args, n)}
+		args = argument(args, n)
 	}
 	texts = make([]string, len(args))
 	for i, arg := range args {
@@ -118,16 +118,16 @@ func placeholderAt(word string, args []string, number int) (texts []string, rest
 	return texts, rest, true
 }
 
-// argument is the argument of a number, from the end if that is negative; one that is not
-// there is empty.
-func argument(args []string, n int) string {
+// argument is the one of a number, from the end if that is negative; none if there is
+// none.
+func argument(args []string, n int) []string {
 	if n < 0 {
 		n += len(args) + 1
 	}
 	if n < 1 || n > len(args) {
-		return ""
+		return nil
 	}
-	return args[n-1]
+	return args[n-1 : n]
 }
 
 // partOf is what a placeholder takes of an argument; kind is how it ends.

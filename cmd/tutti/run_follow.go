@@ -112,7 +112,8 @@ func (f *follower) take(out commandEnd) error {
 			return stillThere(err, f.queue)
 		}
 	}
-	halts := f.tally.add(out.number, out.failed(), out.result.Exit, out.result.Signal)
+	r := out.result
+	halts := f.tally.add(out.number, out.failed(), r.Exit, r.Signal, time.UnixMilli(r.BeganMS+r.TookMS))
 	if err := f.log.add(out.line()); err != nil {
 		return failed(err, "tutti job attach "+f.queue)
 	}

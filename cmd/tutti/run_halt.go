@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // halt is what ends a run before all of its commands have ended: --halt. The zero
@@ -46,33 +47,44 @@ func parseHalt(text string) (h halt, err error) {
 
 // tally counts how the commands of a run have ended.
 type tally struct {
-	halt       halt
-	all        int
-	done, bad  int
-	halted     bool
-	code       int // the exit code, if halted
-	lastCode   int // of the command that ended last
-	lastNumber int
+	halt      halt
+	all       int
+	done, bad int
+	halted    bool
+	atHalt    int      // of the commands, how many had failed when it halted
+	last      countEnd // the one that ended last
+	first     countEnd // of those that are counted; what ends together is told in any order
+}
+
+// countEnd is a command that has ended.
+type countEnd struct {
+	number int
+	code   int
+	at     time.Time
 }
 
 // add counts a command that has ended. It reports whether the run is to be halted now.
-func (t *tally) add(number int, failed bool, exit, signal int) bool {
-	t.lastNumber, t.lastCode = number, 0
+func (t *tally) add(number int, failed bool, exit, signal int, at time.Time) bool {
+	t.last = countEnd{number, 0, at}
+	counts := t.halt.what == haltDone
 	if failed {
 		t.bad++
-		if t.lastCode = exit; signal != 0 {
-			t.lastCode = 128 + signal
+		if t.last.code = exit; signal != 0 {
+			t.last.code = 128 + signal
 		}
-		if t.lastCode == 0 {
-			t.lastCode = 1 // it was killed, and exited in peace
-		}
+		t.last.code = max(1, t.last.code) // it was killed, and exited in peace
+		counts = counts || t.halt.what == haltFail
 	} else {
 		t.done++
+		counts = counts || t.halt.what == haltSuccess
+	}
+	if f := t.first; counts && (f.number == 0 || at.Before(f.at) || at.Equal(f.at) && number < f.number) {
+		t.first = t.last
 	}
 	if t.halted || !t.reached() {
 		return false
 	}
-	t.halted, t.code = true, t.haltCode()
+	t.halted, t.atHalt = true, t.bad
 	return true
 }
 
@@ -98,15 +110,15 @@ func (t *tally) reached() bool {
 }
 
 // haltCode is the exit code as GNU parallel has it: that of the one command that was
-// waited for, or how many have failed, or how many of a hundred.
+// waited for, or how many had failed, or how many of a hundred.
 func (t *tally) haltCode() int {
 	switch {
 	case t.halt.percent:
-		return t.bad * 100 / t.all
+		return t.atHalt * 100 / t.all
 	case t.halt.count == 1:
-		return t.lastCode
+		return t.first.code
 	}
-	return min(t.bad, runFailedMax)
+	return min(t.atHalt, runFailedMax)
 }
 
 // verdict is the exit code of a run that has ended.
@@ -114,10 +126,10 @@ func (t *tally) verdict(queue string) error {
 	if !t.halted {
 		return verdictOf(queue, t.bad, t.all)
 	}
-	if t.code == 0 {
-		return nil
+	if code := t.haltCode(); code != 0 {
+		return &exitError{code: code}
 	}
-	return &exitError{code: t.code}
+	return nil
 }
 
 // says tells of a run that is halted.
@@ -126,5 +138,5 @@ func (t *tally) says(queue string) string {
 	if t.halt.now {
 		then = "the others are killed"
 	}
-	return fmt.Sprintf("command %d ended with %d: %s: tutti job show %s\n", t.lastNumber, t.lastCode, then, queue)
+	return fmt.Sprintf("command %d ended with %d: %s: tutti job show %s\n", t.last.number, t.last.code, then, queue)
 }

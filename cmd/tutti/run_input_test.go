@@ -25,7 +25,7 @@ func TestArguments(t *testing.T) {
 		want  string // a line for each command
 	}{
 		{inputOptions{each: 2}, "", "echo ::: a b c", "a b\nc\n"},
-		{inputOptions{each: 2}, "", "echo {2} {1} ::: a b c", "b a\n c\n"},
+		{inputOptions{each: 2}, "", "echo {2} {1} ::: a b c", "b a\nc\n"},
 		{inputOptions{each: 2}, "", "echo x{}y {.} ::: a.b c.d e", "xa.b c.dy a c\nxey e\n"},
 		{inputOptions{}, "", "echo {1}-{2} ::: a b ::: 1 2", "a-1\na-2\nb-1\nb-2\n"},
 		{inputOptions{}, "", "echo {} x ::: a b ::: 1 2", "a 1 x\na 2 x\nb 1 x\nb 2 x\n"},
@@ -33,7 +33,7 @@ func TestArguments(t *testing.T) {
 		{inputOptions{}, "", "echo ::: a b c :::+ 1 2", "a 1\nb 2\n"},
 		{inputOptions{colsep: ","}, "a,b\nc,d\n", "echo {2} {1} {}", "b a a b\nd c c d\n"},
 		{inputOptions{colsep: ","}, "a,b\nc,d\n", "echo", "a b\nc d\n"},
-		{inputOptions{colsep: ",", each: 2}, "a,b\nc,d\ne,f\n", "echo {1} {2} {3} {4}", "a b c d\ne f  \n"},
+		{inputOptions{colsep: ",", each: 2}, "a,b\nc,d\ne,f\n", "echo {1} {2} {3} {4}", "a b c d\ne f\n"},
 		{inputOptions{}, "", "echo {-1} {1.} {2/} ::: a.b ::: c/d.e", "c/d.e a d.e\n"},
 		{inputOptions{}, "", "echo {1}{3}. ::: a", "a.\n"},
 		{inputOptions{}, "a\n\nb\n", "echo l{}", "la\nl\nlb\n"},
@@ -107,7 +107,7 @@ func TestHalt(t *testing.T) {
 		c, ended := tally{halt: h, all: len(tt.exits)}, 0
 		for i, exit := range tt.exits {
 			ended++
-			if c.add(i+1, exit != 0, exit%256, exit/256*(exit-256)) {
+			if c.add(i+1, exit != 0, exit%256, exit/256*(exit-256), time.UnixMilli(int64(i))) {
 				break
 			}
 		}
@@ -118,6 +118,11 @@ func TestHalt(t *testing.T) {
 		if ended != tt.ended || code != tt.code {
 			t.Errorf("%s of %v: after %d with %d, want after %d with %d", tt.rule, tt.exits, ended, code, tt.ended, tt.code)
 		}
+	}
+	// Whatever ends together is told in any order.
+	c := tally{halt: halt{what: haltFail, count: 1}, all: 3}
+	if !c.add(3, true, 5, 0, time.UnixMilli(7)) || c.add(2, true, 3, 0, time.UnixMilli(7)) || c.add(1, false, 0, 0, time.UnixMilli(6)) || c.haltCode() != 3 {
+		t.Errorf("the exit code is not that of the first one that failed: %+v", c)
 	}
 	for _, bad := range []string{"now", "later,fail=1", "now,fail", "now,fail=0", "now,fail=-1", "now,fail=x", "now,fail=101%", "now,fail=0%", "3", "now,odd=1"} {
 		if _, err := parseHalt(bad); err == nil {

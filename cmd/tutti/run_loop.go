@@ -315,7 +315,7 @@ func (r *hereRunner) print(out ending) error {
 	if err := errors.Join(r.log.add(line), r.order.add(out.number, output)); err != nil {
 		return err
 	}
-	if r.tally.add(out.number, out.why != "", out.exit, int(out.signal)) {
+	if r.tally.add(out.number, out.why != "", out.exit, int(out.signal), out.began.Add(out.took)) {
 		return r.halt()
 	}
 	r.progress.show(r.final, r.tally.bad)
