@@ -114,7 +114,7 @@ func bringFile(s *session, queue, name string) (key string, err error) {
 	}
 	sum := sha256.Sum256(text)
 	key = runner.FileKey(queue, hex.EncodeToString(sum[:16]))
-	_, err = s.ask("SET", key, string(text), "PX", runFileKeep)
+	_, err = insist(s, "SET", key, string(text), "PX", runFileKeep)
 	return key, err
 }
 
@@ -124,7 +124,7 @@ func fetchFiles(s *session, out commandEnd) error {
 		if !filepath.IsLocal(f.Name) {
 			return failed(fmt.Errorf("node %s calls a file of command %d %q: not written", out.result.Node, out.number, f.Name), "")
 		}
-		v, err := s.ask("GET", f.Key)
+		v, err := insist(s, "GET", f.Key)
 		switch {
 		case err != nil:
 			return err
@@ -189,7 +189,7 @@ func (r *runFiles) remove(s *session, succeeded bool) error {
 	args := []string{"UNLINK"}
 	for key := range keys {
 		if args = append(args, key); len(args) > runAddsMax {
-			if _, err := s.ask(args...); err != nil {
+			if _, err := insist(s, args...); err != nil {
 				return err
 			}
 			args = args[:1]
@@ -198,6 +198,6 @@ func (r *runFiles) remove(s *session, succeeded bool) error {
 	if len(args) == 1 {
 		return nil
 	}
-	_, err := s.ask(args...)
+	_, err := insist(s, args...)
 	return err
 }

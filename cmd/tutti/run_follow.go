@@ -19,10 +19,12 @@ const (
 	// order in which they were added, so those that end next are among the first ones
 	// that have not.
 	watchersMax = 32
+	// watchersMore wait for what is to be run again, before others, and not yet.
+	watchersMore = 4
 	// watchWait is how long one answer is waited for.
 	watchWait = 20 * time.Second
-	// lookMax is how many commands are looked at when one has ended: those that end
-	// together are recorded together. What they have written is to be small.
+	// lookMax is how many commands are looked at, at most, when one has ended: those
+	// that end together are recorded together. What they have written is to be small.
 	lookMax    = 16
 	lookOutput = 4 << 10
 )
@@ -80,7 +82,7 @@ func follow(ctx context.Context, s *session, o outputOptions, c crew, queue stri
 // run takes each command's end.
 func (f *follower) run(ctx context.Context, c crew, ids []string) error {
 	unseen, outcomes := newUnseen(ids), make(chan commandEnd, watchersMax)
-	for range min(watchersMax, len(ids)) { // they end with this process, if not before
+	for range min(watchersMax, 2*c.runners+watchersMore, len(ids)) { // they end with this process, if not before
 		go watcher{f.s.target, c.addrs}.watch(unseen, outcomes)
 	}
 	for ended := range ids {
@@ -175,11 +177,11 @@ func (u *unseen) next() (int, bool) {
 	return first, true
 }
 
-// look takes those behind to look at; putBack must follow.
-func (u *unseen) look() []int {
+// look takes up to n of those behind to look at; putBack must follow.
+func (u *unseen) look(n int) []int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	list := slices.Clone(u.numbers[:min(lookMax, len(u.numbers))])
+	list := slices.Clone(u.numbers[:min(n, len(u.numbers))])
 	u.numbers = u.numbers[len(list):]
 	u.looked += len(list)
 	return list
@@ -205,7 +207,7 @@ type watcher struct {
 func (w watcher) watch(u *unseen, outcomes chan<- commandEnd) {
 	s := newSession(w.target, true)
 	defer s.close()
-	for {
+	for n := 1; ; {
 		i, ok := u.next()
 		if !ok {
 			return
@@ -217,19 +219,20 @@ func (w watcher) watch(u *unseen, outcomes chan<- commandEnd) {
 			return
 		}
 		if len(out.result.Stdout)+len(out.result.Stderr) <= lookOutput {
-			look(s, u, outcomes)
+			n = look(s, u, n, outcomes)
 		}
 	}
 }
 
-// look tells of commands that have ended together with one that was waited for.
-func look(s *session, u *unseen, outcomes chan<- commandEnd) {
-	list := u.look()
+// look tells of commands that have ended together with one that was waited for, of n
+// behind it. It returns how many to look at next time: more while all have ended.
+func look(s *session, u *unseen, n int, outcomes chan<- commandEnd) int {
+	list := u.look(n)
 	var left []int
 	defer func() { u.putBack(len(list), left) }()
 	if len(list) == 0 || s.conn == nil {
 		left = list
-		return
+		return n
 	}
 	commands := make([][]string, len(list))
 	for k, i := range list {
@@ -239,7 +242,7 @@ func look(s *session, u *unseen, outcomes chan<- commandEnd) {
 	if err != nil {
 		s.close()
 		left = list
-		return
+		return n
 	}
 	for k, v := range replies {
 		switch string(fieldOf(v, "state").Str) {
@@ -249,6 +252,10 @@ func look(s *session, u *unseen, outcomes chan<- commandEnd) {
 			left = append(left, list[k])
 		}
 	}
+	if len(left) == 0 {
+		return min(2*n, lookMax)
+	}
+	return max(1, len(list)-len(left))
 }
 
 // await returns a task once it has ended. It looks for another node while its own

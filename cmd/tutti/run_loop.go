@@ -171,8 +171,8 @@ func (r *hereRunner) claimAll(want <-chan int, got chan<- claims) {
 	}
 }
 
-// insist asks again while the cluster does not answer: claims, beats and finishes may
-// be said twice.
+// insist asks again while the cluster does not answer: claims, beats, finishes and files
+// may be said twice.
 func insist(s *session, args ...string) (resp.Value, error) {
 	end := time.Now().Add(runPatience)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {

@@ -161,7 +161,7 @@ func TestFilesTravel(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("in/a", 8<<20, 0o600)
+	write("in/a", 1<<20, 0o600)
 	write("in/b", 3, 0o600)
 	write("tool", 0, 0o700)
 	if err := os.WriteFile("tool", []byte("#!/bin/sh\nmkdir -p out && wc -c <$1 >out/$(basename $1).n && chmod 640 out/*\n"), 0o700); err != nil {
@@ -169,7 +169,7 @@ func TestFilesTravel(t *testing.T) {
 	}
 	r := c.onNodes(t, "", "--in", "{}", "--in", "tool", "--out", "out/{/}.n", "--", "./tool", "{}", ":::", "in/a", "in/b")
 	r.wants(t, 0)
-	for name, want := range map[string]string{"out/a.n": "8388608\n", "out/b.n": "3\n"} {
+	for name, want := range map[string]string{"out/a.n": "1048576\n", "out/b.n": "3\n"} {
 		text, err := os.ReadFile(name)
 		info, _ := os.Stat(name)
 		if err != nil || string(text) != want || info.Mode() != 0o640 {

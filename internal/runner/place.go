@@ -14,7 +14,7 @@ import (
 // before them. If one of them takes longer than patience, those behind it are given
 // back: others may run them meanwhile.
 const (
-	batchTime = 50 * time.Millisecond
+	batchTime = 100 * time.Millisecond
 	batchMax  = 100
 	patience  = 4 * batchTime
 	// recordBytes is how much of results is recorded at once, and recordTime how long
@@ -331,20 +331,30 @@ func (p *place) record() error {
 func (p *place) recordFailed() (done []string, err error) {
 	list := p.done
 	p.done, p.bytes = nil, 0
+	var failed [][]string
 	for _, f := range list {
-		var err error
 		switch {
 		case f.back:
-			_, err = p.insist("TASK.FAIL", f.id, f.token, f.why, "AGAIN")
+			failed = append(failed, []string{"TASK.FAIL", f.id, f.token, f.why, "AGAIN"})
 		case f.why != "":
-			_, err = p.insist("TASK.FAIL", f.id, f.token, f.why, "RESULT", string(f.result))
+			failed = append(failed, []string{"TASK.FAIL", f.id, f.token, f.why, "RESULT", string(f.result)})
 		default:
 			if done == nil {
 				done = []string{"TASK.DONE"}
 			}
 			done = append(done, f.id, f.token, string(f.result))
 		}
-		if err != nil {
+	}
+	if len(failed) == 0 {
+		return done, nil
+	}
+	replies, err := p.link.doAll(failed...)
+	for i, args := range failed {
+		if err == nil && errorOf(replies[i]) == nil {
+			p.heard = time.Now()
+			continue
+		}
+		if _, err := p.insist(args...); err != nil {
 			return nil, err
 		}
 	}
