@@ -39,7 +39,8 @@ type tuttiStatus struct {
 	} `json:"shards"`
 }
 
-func startTutti(ctx context.Context, l *lab) (*tuttiCluster, error) {
+// startTutti starts a cluster; flags are more of those of tutti dev.
+func startTutti(ctx context.Context, l *lab, flags ...string) (*tuttiCluster, error) {
 	dir, err := l.clusterDir("tutti")
 	if err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func startTutti(ctx context.Context, l *lab) (*tuttiCluster, error) {
 	for i := range 3 {
 		c.addrs = append(c.addrs, loopback(base+i))
 	}
-	c.dev, err = spawn(dir, "dev", c.binary, "dev", "--nodes", "3", "--dir", c.dir, "--listen", loopback(base))
+	c.dev, err = spawn(dir, "dev", c.binary, append([]string{"dev", "--nodes", "3", "--dir", c.dir, "--listen", loopback(base)}, flags...)...)
 	if err != nil {
 		return nil, err
 	}
