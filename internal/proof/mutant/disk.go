@@ -60,7 +60,11 @@ func disk() []Mutant {
 		}}},
 		{"truncate-undurable", "the log drops what the state store has applied but not made durable", shard("TestTruncateKeepsUndurable"), []Edit{{
 			"internal/shard/appends.go", `
+			ap.r.host.cfg.State.FlushIfLarge(bytes)
+			}
 			durable, err := ap.r.host.cfg.State.DurablyApplied(ap.r.id)`, `
+			ap.r.host.cfg.State.FlushIfLarge(bytes)
+			}
 			durable, err := ap.r.machine.applied, error(nil)`,
 		}}},
 	}

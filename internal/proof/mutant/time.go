@@ -31,8 +31,8 @@ func times() []Mutant {
 		}}},
 		{"leave-out-time", "a batch that found a key expired and wrote nothing leaves no record of the time", eval("TestExpiredWithoutEffect"), []Edit{{
 			"internal/eval/core.go", `
-			if tx.Empty() && !tx.UsedNow() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {`, `
-			if tx.Empty() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {`,
+			if tx.Empty() && !tx.Eventful() && !tx.UsedNow() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {`, `
+			if tx.Empty() && !tx.Eventful() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {`,
 		}}},
 		{"read-unrecorded-expiry", "a read that found a key expired is answered before the time is recorded", sim("TestReadOfExpiryWaitsForItsRecord"), []Edit{{
 			"internal/eval/read.go", `
