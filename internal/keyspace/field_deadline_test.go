@@ -56,7 +56,7 @@ func TestEventsOfFieldDeadlines(t *testing.T) {
 		for _, c := range []struct {
 			now  int64
 			want string
-		}{{99, "[]"}, {100, "[{0 hexpired h}]"}, {200, "[{0 hexpired h} {0 del h}]"}} {
+		}{{99, "[]"}, {100, "[{0 hexpired h 0}]"}, {200, "[{0 hexpired h 0} {0 del h 0}]"}} {
 			s.at(c.now, func(tx *Tx) {
 				tx.wanted = EventHash | EventGeneric
 				if remove(tx); fmt.Sprint(tx.TakeEvents()) != c.want {
