@@ -6,6 +6,8 @@ import "os"
 // that is empty. A folder in which nothing was ever made is another command's next. File
 // systems that do not give out the number of a file again at once make it dear to make
 // and remove one for each command: ext4 took a sixth of all the time of a short one.
+// The commands are of one run, so of one user: what a process that has left its group
+// may still write there, it could have written elsewhere.
 // It belongs to one goroutine at a time.
 type desk struct {
 	folder string
