@@ -39,6 +39,8 @@ type Space struct {
 	full  atomic.Bool
 	spent atomic.Int64 // written since it was last asked
 
+	ballast ballast
+
 	sparing sync.Mutex // held to make and to take the spare
 	spare   atomic.Bool
 
@@ -53,20 +55,17 @@ type Space struct {
 }
 
 const (
-	spaceEvery       = time.Second
-	unknownBytes     = 1 << 62 // the room of a disk that does not tell
-	ballastFile      = "ballast"
-	spareFile        = "spare"
-	reserveBytes     = 1 << 30
-	reserveSmall     = 64 << 20
-	ballastChunk     = 1 << 20
-	spaceHysteresis  = 2
-	ballastOfReserve = 2 // the ballast is one part in this of the reserve
-	tablesOfReserve  = 2
-	tightOfReserve   = 4
-	lastOfReserve    = 8
-	flushOfReserve   = 16
-	aheadOfReserve   = 16
+	spaceEvery      = time.Second
+	unknownBytes    = 1 << 62 // the room of a disk that does not tell
+	spareFile       = "spare"
+	reserveBytes    = 1 << 30
+	reserveSmall    = 64 << 20
+	spaceHysteresis = 2
+	tablesOfReserve = 2
+	tightOfReserve  = 4
+	lastOfReserve   = 8
+	flushOfReserve  = 16
+	aheadOfReserve  = 16
 	// lookOfReserve is the part of the reserve after whose writing the disk is
 	// asked again.
 	lookOfReserve = 16
@@ -80,6 +79,8 @@ func WatchSpace(cfg Config) *Space {
 	if cfg.Small {
 		s.reserve = reserveSmall
 	}
+	s.ballast.s = s
+	s.ballast.removeHalf()
 	s.look()
 	// What is left of the last run may have become a log, so far as the disk knows.
 	for _, name := range []string{s.sparePath(), s.trialPath()} {
@@ -113,10 +114,14 @@ func (s *Space) run() {
 	defer close(s.done)
 	t := time.NewTicker(spaceEvery)
 	defer t.Stop()
+	defer s.ballast.abandon()
 	for {
 		select {
 		case <-s.quit:
 			return
+		case <-s.ballast.due:
+			s.ballast.grow()
+			continue
 		case <-s.wake:
 		case <-t.C:
 		}
@@ -124,7 +129,7 @@ func (s *Space) run() {
 		s.try()
 		s.look()
 		s.keepSpare()
-		s.keepBallast()
+		s.ballast.keep()
 	}
 }
 
@@ -170,14 +175,12 @@ func (s *Space) setFull() (released bool) {
 		return false
 	}
 	s.cfg.Logger.Error("the disk is full: writes are refused, the ballast is released", slog.Int64("available_bytes", s.left.Load()))
-	if err := s.cfg.FS.Remove(s.ballast()); err != nil {
+	if err := s.cfg.FS.Remove(s.ballast.path()); err != nil {
 		s.cfg.Logger.Debug("release ballast", slog.Any("error", err))
 		return false
 	}
-	return true
+	return !s.ballast.half.Load()
 }
-
-func (s *Space) ballast() string { return s.cfg.FS.PathJoin(s.cfg.Dir, ballastFile) }
 
 // spend counts what has been written, and asks again when it is much.
 func (s *Space) spend(n int) {
@@ -215,52 +218,6 @@ func (s *Space) pause() bool {
 	case <-s.quit:
 		return false
 	}
-}
-
-// keepBallast makes the ballast when there is plenty of room.
-func (s *Space) keepBallast() {
-	s.looking.Lock()
-	told := s.told
-	s.looking.Unlock()
-	if told == unknownBytes || s.full.Load() || s.left.Load() < spaceHysteresis*s.reserve {
-		return
-	}
-	_, err := s.makeBallast()
-	switch {
-	case isFull(err):
-		s.refused()
-	case err != nil:
-		s.cfg.Logger.Warn("make ballast", slog.Any("error", err))
-	}
-}
-
-// makeBallast writes the file, unless it is there, rather than preallocating it:
-// some file systems give preallocated space away. If it can't, nothing of the
-// file is left; written is how far it came.
-func (s *Space) makeBallast() (written int64, err error) {
-	name, size := s.ballast(), s.reserve/ballastOfReserve
-	if _, err := s.cfg.FS.Stat(name); err == nil {
-		return size, nil
-	}
-	if written, err = s.fill(name, size); err != nil {
-		err = errors.Join(err, s.cfg.FS.Remove(name))
-	}
-	return written, err
-}
-
-// fill writes a file that holds nothing.
-func (s *Space) fill(name string, size int64) (written int64, err error) {
-	f, err := s.cfg.FS.Create(name, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return 0, fmt.Errorf("create %s: %w", name, err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	for chunk := make([]byte, ballastChunk); written < size; written += ballastChunk {
-		if _, err := f.Write(chunk); err != nil {
-			return written, fmt.Errorf("write %s: %w", name, err)
-		}
-	}
-	return written, nil
 }
 
 // ahead is how much room the raft log takes before it needs it.

@@ -83,7 +83,8 @@ func (s *Space) try() {
 // systems reserving does nothing. It returns how far it came, and whether that
 // was all.
 func (s *Space) prove(told int64) (written int64, all bool) {
-	written, err := s.makeBallast()
+	s.ballast.abandon()
+	written, err := s.ballast.make()
 	if err == nil {
 		var more int64
 		more, err = s.fill(s.trialPath(), s.reserve)
@@ -93,7 +94,7 @@ func (s *Space) prove(told int64) (written int64, all bool) {
 	if all = err == nil; all && told != unknownBytes { // else no ballast is kept
 		return told, true
 	}
-	if rerr := s.cfg.FS.Remove(s.ballast()); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+	if rerr := s.cfg.FS.Remove(s.ballast.path()); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 		err = errors.Join(err, rerr)
 	}
 	if err != nil && !isFull(err) {

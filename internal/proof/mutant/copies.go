@@ -26,6 +26,16 @@ func copies() []Mutant {
 			for left := len(chunk); left > 0; left -= copyBurst {`, `
 			for left := len(chunk); false; left -= copyBurst {`,
 		}}},
+		{"ballast-at-once", "a node that begins takes the disk for as long as its ballast takes", store("TestBallastIsMadeSlowly"), []Edit{{
+			"internal/store/ballast.go", `
+			ballastEvery     = 25 * time.Millisecond // for one chunk: 40 MiB a second`, `
+			ballastEvery     = 0 * time.Millisecond`,
+		}}},
+		{"count-half-a-ballast", "half a ballast of an earlier run is taken for a whole one", store("TestBallastIsMadeSlowly"), []Edit{{
+			"internal/store/ballast.go", `
+			if err == nil && info.Size() < b.size() {`, `
+			if err == nil && info.Size() < 0 {`,
+		}}},
 		{"cut-what-copies-need", "the log behind a copy is cut while it is on its way", sim("TestOneSnapshotIsEnoughUnderWrites"), []Edit{{
 			"internal/shard/appends.go", `
 			needed = l.copying.behind() // also where nothing is to be truncated: who has caught up is forgotten`, `
