@@ -43,6 +43,8 @@ const (
 	grownMost = 16
 	// tokenUses is for how many of them a token is good.
 	tokenUses = "100"
+	// placedEvery is how often it is looked whether it has: clients are measured beside it.
+	placedEvery = 50 * time.Millisecond
 	// growPatience bounds the wait for a cluster to have placed its copies.
 	growPatience = 5 * time.Minute
 )
@@ -149,7 +151,7 @@ func (g *grown) placed(ctx context.Context, n int) error {
 		if time.Now().After(end) {
 			return fmt.Errorf("not placed after %v: %w", growPatience, err)
 		}
-		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+		if err := sleep(ctx, placedEvery); err != nil {
 			return err
 		}
 	}

@@ -29,13 +29,22 @@ type ballast struct {
 const (
 	ballastFile      = "ballast"
 	ballastChunk     = 1 << 20
-	ballastEvery     = 25 * time.Millisecond // for one chunk: 40 MiB a second
-	ballastOfReserve = 2                     // the ballast is one part in this of the reserve
+	ballastEvery     = 125 * time.Millisecond // for one chunk: 8 MiB a second, beside copies that come in
+	ballastEverySoon = 25 * time.Millisecond  // of a small one, which is whole within a second
+	ballastOfReserve = 2                      // the ballast is one part in this of the reserve
 )
 
 func (b *ballast) path() string { return b.s.cfg.FS.PathJoin(b.s.cfg.Dir, ballastFile) }
 
 func (b *ballast) size() int64 { return b.s.reserve / ballastOfReserve }
+
+// next is when the next chunk is due.
+func (b *ballast) next() <-chan time.Time {
+	if b.s.cfg.Small {
+		return time.After(ballastEverySoon)
+	}
+	return time.After(ballastEvery)
+}
 
 // removeHalf removes what the last run had not finished.
 func (b *ballast) removeHalf() {
@@ -72,7 +81,7 @@ func (b *ballast) begin() error {
 	}
 	// What is written goes to the disk bit by bit, too.
 	b.file = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: tableBytesPerSync})
-	b.chunk, b.due = make([]byte, ballastChunk), time.After(ballastEvery)
+	b.chunk, b.due = make([]byte, ballastChunk), b.next()
 	return nil
 }
 
@@ -80,7 +89,7 @@ func (b *ballast) begin() error {
 func (b *ballast) grow() {
 	_, err := b.file.Write(b.chunk)
 	b.written += ballastChunk
-	b.due = time.After(ballastEvery)
+	b.due = b.next()
 	switch {
 	case b.s.full.Load(): // it was released meanwhile
 		b.abandon()

@@ -34,7 +34,7 @@ func TestBallastIsMadeSlowly(t *testing.T) {
 			}
 			return int(info.Size())
 		}
-		const begun, half, done = ballastEvery, 400 * time.Millisecond, 3 * spaceEvery
+		const begun, half, done = ballastEverySoon, 400 * time.Millisecond, 3 * spaceEvery
 		start()
 		time.Sleep(begun)
 		if got := size(); got > ballastChunk {

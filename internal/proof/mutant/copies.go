@@ -28,8 +28,8 @@ func copies() []Mutant {
 		}}},
 		{"ballast-at-once", "a node that begins takes the disk for as long as its ballast takes", store("TestBallastIsMadeSlowly"), []Edit{{
 			"internal/store/ballast.go", `
-			ballastEvery     = 25 * time.Millisecond // for one chunk: 40 MiB a second`, `
-			ballastEvery     = 0 * time.Millisecond`,
+			return time.After(ballastEverySoon)`, `
+			return time.After(0)`,
 		}}},
 		{"count-half-a-ballast", "half a ballast of an earlier run is taken for a whole one", store("TestBallastIsMadeSlowly"), []Edit{{
 			"internal/store/ballast.go", `
