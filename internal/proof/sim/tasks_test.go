@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,13 +24,20 @@ type shop struct {
 	wg   sync.WaitGroup
 
 	mu     sync.Mutex        // guards what follows
-	added  map[string]string // id -> payload, of tasks that were acknowledged
+	added  map[string]errand // by id, of tasks that were acknowledged
 	fenced int
 	told   map[string]string // id -> the result that was acknowledged
 }
 
+// errand is what was asked for with a task.
+type errand struct {
+	payload, key string
+	delay        int // ms
+	after        []string
+}
+
 func openShop(t *testing.T, c *Cluster) *shop {
-	s := &shop{t: t, c: c, quit: make(chan struct{}), home: make(chan struct{}), added: make(map[string]string), told: make(map[string]string)}
+	s := &shop{t: t, c: c, quit: make(chan struct{}), home: make(chan struct{}), added: make(map[string]errand), told: make(map[string]string)}
 	for i := range 2 {
 		k := c.Client("").At(i + 1)
 		r := rand.New(rand.NewPCG(c.Rand.Uint64(), 1))
@@ -48,27 +56,34 @@ func elsewhere(k *Client) { k.At(k.at%k.c.Nodes() + 1) }
 
 func (s *shop) produce(k *Client, id int, r *rand.Rand) {
 	defer k.Close()
+	var own []string
 	for n := 0; ; n++ {
 		select {
 		case <-s.quit:
 			return
 		case <-time.After(time.Duration(5+r.IntN(20)) * time.Millisecond):
 		}
-		payload := fmt.Sprintf("%d-%d", id, n)
-		add := []string{"TASK.ADD", "work", payload, "RETRY", "100", "BACKOFF", "10", "100"}
-		switch r.IntN(6) {
-		case 0:
-			add = append(add, "KEY", fmt.Sprint("k", r.IntN(3)))
-		case 1:
-			add = append(add, "IN", fmt.Sprint(r.IntN(1000)))
+		o := errand{payload: fmt.Sprintf("%d-%d", id, n)}
+		add := []string{"TASK.ADD", "work", o.payload, "RETRY", "100", "BACKOFF", "10", "100"}
+		switch kind := r.IntN(7); {
+		case kind == 0:
+			o.key = fmt.Sprint("k", r.IntN(3))
+			add = append(add, "KEY", o.key)
+		case kind == 1:
+			o.delay = r.IntN(1000)
+			add = append(add, "IN", fmt.Sprint(o.delay))
+		case kind == 2 && len(own) >= 2:
+			o.after = slices.Clone(own[len(own)-2:])
+			add = append(append(add, "AFTER", "2"), o.after...)
 		}
 		v, err := k.Pipe([]string{"MULTI"}, []string{"INCR", "{work}added"}, add, []string{"EXEC"})
 		if err != nil || len(v[3].Elems) != 2 || v[3].Elems[1].IsError() {
 			elsewhere(k)
 			continue
 		}
+		own = append(own, Text(v[3].Elems[1]))
 		s.mu.Lock()
-		s.added[Text(v[3].Elems[1])] = payload
+		s.added[own[len(own)-1]] = o
 		s.mu.Unlock()
 	}
 }
@@ -153,16 +168,22 @@ func (s *shop) close(atLeast int) {
 		s.t.Errorf("%d tasks were done, %d finishes fenced", len(s.told), s.fenced)
 	}
 	effects := pairs(k.Must("HGETALL", "{work}effects"))
-	for id, payload := range s.added {
-		f := pairs(k.Must("TASK.GET", id))
+	records := make(map[string]map[string]string)
+	for id := range s.added {
+		records[id] = pairs(k.Must("TASK.GET", id))
+	}
+	for id, o := range s.added {
+		f, payload := records[id], o.payload
+		orphan := slices.ContainsFunc(o.after, func(parent string) bool { return records[parent]["state"] == "dead" })
 		told, wasTold := s.told[id]
 		switch {
 		case f["state"] == "done" && effects[payload] == "1" && (!wasTold || f["result"] == told):
-		case f["state"] == "dead" && f["crashes"] == "3" && effects[payload] == "" && !wasTold:
+		case f["state"] == "dead" && (f["crashes"] == "3" || orphan) && effects[payload] == "" && !wasTold:
 		default:
 			s.t.Errorf("task %s (%s) is %s with result %q and %s effects, %q was told; %s crashes", id, payload, f["state"], f["result"], effects[payload], told, f["crashes"])
 		}
 	}
+	s.checkOrder(records)
 	for payload, n := range effects {
 		if n != "1" {
 			s.t.Errorf("the effects of %s were applied %s times", payload, n)
@@ -174,6 +195,39 @@ func (s *shop) close(atLeast int) {
 	}
 	if q["total-done"] != fmt.Sprint(len(effects)) {
 		s.t.Errorf("%s tasks are done, and %d had effects", q["total-done"], len(effects))
+	}
+}
+
+// checkOrder looks whether tasks ran when they might, by what is recorded of them: not
+// before their time, not before the end of those they come after, and one of a KEY at
+// a time.
+func (s *shop) checkOrder(records map[string]map[string]string) {
+	s.t.Helper()
+	byKey := make(map[string][]string)
+	at := func(id, field string) int { return number(s.t, records[id][field]) }
+	for id, o := range s.added {
+		if records[id]["state"] != "done" {
+			continue
+		}
+		if early := at(id, "added") + o.delay - at(id, "started"); early > 0 {
+			s.t.Errorf("task %s ran %d ms before its time", id, early)
+		}
+		for _, parent := range o.after {
+			if records[parent]["state"] != "done" || at(id, "started") < at(parent, "ended") {
+				s.t.Errorf("task %s ran at %d, and comes after %s, which ended %s at %d", id, at(id, "started"), parent, records[parent]["state"], at(parent, "ended"))
+			}
+		}
+		if o.key != "" {
+			byKey[o.key] = append(byKey[o.key], id)
+		}
+	}
+	for key, ids := range byKey {
+		slices.SortFunc(ids, func(a, b string) int { return at(a, "ended") - at(b, "ended") })
+		for i, id := range ids[1:] {
+			if at(id, "started") < at(ids[i], "ended") {
+				s.t.Errorf("tasks %s and %s of key %s ran at once", ids[i], id, key)
+			}
+		}
 	}
 }
 
