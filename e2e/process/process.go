@@ -52,6 +52,12 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Signal sends it a signal; one that has ended gets none.
+func (p *Process) Signal(sig os.Signal) { _ = p.cmd.Process.Signal(sig) }
+
+// Done is closed when it has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
 // Ended reports whether it has ended.
 func (p *Process) Ended() bool {
 	select {

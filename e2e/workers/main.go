@@ -3,6 +3,9 @@
 // must end done, with the one result that its payload has.
 //
 //	cd e2e/workers && go run .
+//
+// With -faults it goes on for a while in which workers stand still for longer than
+// their lease, and workers, leaders and nodes are killed.
 package main
 
 import (
@@ -32,11 +35,16 @@ const (
 
 func main() {
 	binary := flag.String("tutti", "", "the program to try (default: it is built)")
+	faults := flag.Duration("faults", 0, "for how long there are faults; 0: one killed worker is all")
+	seed := flag.Uint64("seed", rand.Uint64(), "what the faults are drawn from")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	verdict, err := try(ctx, *binary)
+	verdict, err := try(ctx, *binary, *faults, *seed)
 	if err != nil {
+		if *faults > 0 {
+			err = fmt.Errorf("seed %d: %w", *seed, err)
+		}
 		fmt.Fprintln(os.Stderr, "FAILED:", err)
 		os.Exit(1)
 	}
@@ -44,7 +52,7 @@ func main() {
 }
 
 // try runs all in a folder of its own, which is kept if something failed.
-func try(ctx context.Context, binary string) (verdict string, err error) {
+func try(ctx context.Context, binary string, faults time.Duration, seed uint64) (verdict string, err error) {
 	dir, err := os.MkdirTemp("", "tutti-workers-")
 	if err != nil {
 		return "", err
@@ -70,6 +78,14 @@ func try(ctx context.Context, binary string) (verdict string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, node.Stop()) }()
+	if faults > 0 {
+		r, err := newRound(binary, dir, addr, languages)
+		if err != nil {
+			return "", err
+		}
+		defer r.close()
+		return r.run(ctx, faults, seed)
+	}
 	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, ReadTimeout: 2 * endTimeout})
 	defer client.Close()
 	t := &trial{client: client, dir: dir, addr: addr, languages: languages}
