@@ -38,6 +38,7 @@ func echo(r *request, args [][]byte) { r.Bulk(args[1]) }
 func quit(r *request, _ [][]byte) {
 	r.OK()
 	r.c.closed = true
+	r.c.face.quits.Store(true)
 }
 
 func selectDB(r *request, args [][]byte) {

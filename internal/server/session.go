@@ -66,6 +66,7 @@ type face struct {
 	waiting               atomic.Pointer[blocking]
 	user                  atomic.Pointer[acl.User]
 	changing              atomic.Bool                       // it executes a change of users
+	quits                 atomic.Bool                       // it has said QUIT: nobody listens any more
 	sub                   atomic.Pointer[pubsub.Subscriber] // nil: it has never subscribed
 	tracked               atomic.Pointer[tracked]           // nil: CLIENT TRACKING is off
 }

@@ -328,7 +328,7 @@ func invalidate(c *conn, m *tracking.Invalidation) {
 	}
 	to := c
 	if t.options.redirect != 0 {
-		if to = c.s.client(t.options.redirect); to == nil || isGone(to) {
+		if to = c.s.client(t.options.redirect); to == nil || to.face.quits.Load() || isGone(to) {
 			select {
 			case t.broken <- struct{}{}:
 			default:
