@@ -42,8 +42,7 @@ What is generally different:
   milliseconds. PRIO is 5 if not given, 9 goes first; RETRY is how often a failed attempt is repeated, 10 times if not given, after
   BACKOFF 1000 3600000; KEEP is 3600000 and KEEPFAILED 604800000. A lease lasts LEASE 30000 if not given.
 - Settings that would promise what is not done here (maxmemory, eviction policies, passwords, min-replicas-to-write,
-  notify-keyspace-events, protected-mode no, latency tracking) are refused by CONFIG SET, with the reason; tuning settings of
-  Redis are accepted without effect.
+  protected-mode no) are refused by CONFIG SET, with the reason; tuning settings of Redis are accepted without effect.
 `
 
 // Markdown documents the commands.

@@ -116,13 +116,17 @@ var configCommands = []*Command{
 }
 
 var latencyCommands = []*Command{
-	{Name: "latency|doctor", Arity: 2, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Doc: "Says that events are not sampled."},
-	{Name: "latency|graph", Arity: 3, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Syntax: "event", Doc: "Says that there are no samples."},
+	{Name: "latency|doctor", Arity: 2, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Doc: "Sums up the spikes of this node in words."},
+	{Name: "latency|graph", Arity: 3, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Syntax: "event",
+		Doc: "Draws the spikes of an event of this node, a line for each."},
 	{Name: "latency|help", Arity: 2, Where: OnNode, Flags: helpFlags, Group: "server", Since: "2.8.13", Doc: helpDoc},
-	{Name: "latency|histogram", Arity: -2, Where: OnNode, Flags: adminFlags, Group: "server", Since: "7.0.0", Syntax: "[command [command ...]]", Doc: "Returns nothing: no histograms are kept yet."},
-	{Name: "latency|history", Arity: 3, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Syntax: "event", Doc: "Returns nothing: events are not sampled."},
-	{Name: "latency|latest", Arity: 2, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Doc: "Returns nothing: events are not sampled."},
-	{Name: "latency|reset", Arity: -2, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Syntax: "[event [event ...]]", Doc: "Returns 0: events are not sampled."},
+	{Name: "latency|histogram", Arity: -2, Where: OnNode, Flags: adminFlags, Group: "server", Since: "7.0.0", Syntax: "[command [command ...]]",
+		Doc: "Returns how many calls of commands took how long on this node, in buckets from 64 microseconds on."},
+	{Name: "latency|history", Arity: 3, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Syntax: "event",
+		Doc: "Returns the seconds in which commands took as long as latency-monitor-threshold says, and how long."},
+	{Name: "latency|latest", Arity: 2, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Doc: "Returns the newest and the worst spike of each event: command, fast-command."},
+	{Name: "latency|reset", Arity: -2, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Syntax: "[event [event ...]]",
+		Doc: "Forgets spikes and returns of how many events there were any."},
 }
 
 var moduleCommands = []*Command{

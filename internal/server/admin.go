@@ -43,14 +43,6 @@ func adminHandlers() map[string]handler {
 		"tutti.cert|renew": renewCerts,
 		"module|list":      func(r *request, _ [][]byte) { r.Array(0) },
 		"module|help":      help,
-
-		"latency|doctor":    latencyDoctor,
-		"latency|graph":     latencyGraph,
-		"latency|histogram": func(r *request, _ [][]byte) { r.Map(0) },
-		"latency|history":   func(r *request, _ [][]byte) { r.Array(0) },
-		"latency|latest":    func(r *request, _ [][]byte) { r.Array(0) },
-		"latency|reset":     func(r *request, _ [][]byte) { r.Int(0) },
-		"latency|help":      help,
 	}
 	for text, names := range map[string][]string{
 		errReplication: {"replicaof", "slaveof", "sync", "psync", "replconf"},
@@ -130,14 +122,6 @@ func waitaof(r *request, args [][]byte) {
 	r.Array(2)
 	r.Int(1)
 	r.Int(r.s.sureReplicas())
-}
-
-func latencyDoctor(r *request, _ [][]byte) {
-	r.Verbatim("Latency events are not sampled here. SLOWLOG GET lists the commands that took longest, INFO commandstats the time of each command.\n")
-}
-
-func latencyGraph(r *request, args [][]byte) {
-	r.Error("ERR No samples available for event '" + string(args[2]) + "'")
 }
 
 // lolwut plays what the name says: all together.

@@ -112,6 +112,11 @@ func (c *conn) answered(list []pending, began time.Time) {
 	for class := range classes {
 		c.s.stats.took(class, took, n[class])
 	}
+	if spikes := &c.s.logs.slow.spikes; spikes.threshold.Load() > 0 {
+		for i := range list {
+			spikes.note(list[i].cmd, took, c.s.cfg.Wall)
+		}
+	}
 	if c.s.logs.slow.slow(took, len(list)) {
 		for i := range list[:min(len(list), slowTogetherMax)] {
 			c.s.logs.slow.add(c, list[i].cmd, list[i].args, took)

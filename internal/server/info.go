@@ -35,7 +35,7 @@ var sections = []section{
 	{"modules", true, func(*Server, *infoWriter) {}},
 	{"commandstats", false, infoCommandstats},
 	{"errorstats", true, infoErrorstats},
-	{"latencystats", false, func(*Server, *infoWriter) {}},
+	{"latencystats", false, infoLatencystats},
 	{"cluster", true, infoCluster},
 	{"keyspace", true, infoKeyspace},
 	{"tutti", true, infoTutti},

@@ -38,7 +38,7 @@ func handlers(table *command.Table) map[*command.Command]handler {
 	byName := make(map[string]handler)
 	for _, family := range []map[string]handler{
 		connectionHandlers(), multiHandlers(), clientHandlers(), commandHandlers(), configHandlers(), clusterHandlers(), adminHandlers(),
-		slowlogHandlers(), memoryHandlers(), aclHandlers(), scriptHandlers(), sentinelHandlers(), pubsubHandlers(),
+		slowlogHandlers(), latencyHandlers(), memoryHandlers(), aclHandlers(), scriptHandlers(), sentinelHandlers(), pubsubHandlers(),
 	} {
 		maps.Copy(byName, family)
 	}
@@ -75,6 +75,7 @@ func (r *request) handle(cmd *command.Command, args [][]byte) {
 	r.s.handlers[cmd](r, args)
 	took := time.Since(began)
 	r.s.stats.took(r.s.stats.called(cmd, r.Out[min(at, len(r.Out)):], took), took, 1)
+	r.s.logs.slow.spikes.note(cmd, took, r.s.cfg.Wall)
 	if cmd.Name != "exec" && r.s.logs.slow.slow(took, 1) { // what EXEC executed is logged by itself
 		r.s.logs.slow.add(r.c, cmd, args, took)
 	}

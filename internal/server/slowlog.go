@@ -16,6 +16,7 @@ import (
 type slowlog struct {
 	threshold atomic.Int64 // microseconds; negative: nothing is logged
 	met       atomic.Int64 // slow commands since the start, also those that were not logged
+	spikes    spikes
 
 	mu      sync.Mutex // guards all below
 	entries []slowEntry

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tutti/internal/command"
+	"tutti/internal/histogram"
 	"tutti/internal/keyspace"
 )
 
@@ -54,6 +55,7 @@ var rejectionNames = [rejections]string{"maxclients", "strangers", "exposed"}
 type callStats struct {
 	class                         class // immutable
 	calls, usec, failed, rejected atomic.Int64
+	took                          histogram.Histogram
 }
 
 // errorCodesMax bounds INFO errorstats, as in Redis.
@@ -90,6 +92,7 @@ func (s *stats) reset(found keyspace.Finds) {
 		for _, n := range []*atomic.Int64{&call.calls, &call.usec, &call.failed, &call.rejected} {
 			n.Store(0)
 		}
+		call.took.Reset()
 	}
 	for i := range s.durations {
 		s.durations[i].Reset()
@@ -106,6 +109,7 @@ func (s *stats) called(cmd *command.Command, reply []byte, took time.Duration) c
 	call := s.calls[cmd]
 	call.calls.Add(1)
 	call.usec.Add(int64(took / time.Microsecond))
+	call.took.Add(took, 1)
 	if len(reply) > 0 && reply[0] == '-' {
 		call.failed.Add(1)
 		s.failed(string(reply[1:]))
