@@ -321,7 +321,8 @@ func (r *round) lateFinish(ctx context.Context, w *keptWorker) error {
 	if err != nil {
 		return err
 	}
-	return process.Eventually(endTimeout, "a worker that stood still has tasks in hand and is refused", func() error {
+	return process.Eventually(2*endTimeout, "a worker that stood still has tasks in hand and is refused", func() error {
+		pause(ctx, faultPause) // it must have begun to work, or have caught up
 		p := w.now.Load()
 		if p == nil {
 			return errors.New("no worker yet")
