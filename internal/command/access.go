@@ -30,7 +30,7 @@ var access = []struct{ commands, first, rest string }{
 	{"append hsetnx linsert lpush lpushx pfadd rpush rpushx sadd", "RW insert", "RW insert"},
 	{"hdel lrem ltrim srem zrem zremrangebylex zremrangebyrank zremrangebyscore", "RW delete", "RW delete"},
 	{"getdel lmpop lpop rpop spop zmpop zpopmax zpopmin blpop brpop blmpop bzmpop bzpopmax bzpopmin", "RW access delete", "RW access delete"},
-	{"eval evalsha", "RW access update", "RW access update"},
+	{"eval evalsha fcall", "RW access update", "RW access update"},
 	{"bitfield decr decrby getex getset hincrby hincrbyfloat incr incrby incrbyfloat move setbit zincrby", "RW access update", "RW access update"},
 	{"exists hexists hlen hstrlen llen memory|usage object|encoding object|freq object|idletime object|refcount scard sismember strlen touch type watch zcard",
 		"RO", "RO"},

@@ -25,6 +25,8 @@ type Scripting struct {
 	Table *Table
 	// Row begins the rows of the scripts that the shard was told to keep.
 	Row []byte
+	// Libraries begins the rows of the libraries of functions.
+	Libraries []byte
 	// User is by whose rights they call commands; nil: everything is allowed.
 	User *acl.User
 	// Refuse says why a command can't be executed now, "" if it can. Nil: all can.
@@ -125,10 +127,20 @@ func executeScript(c *Ctx, p *script.Program, keys, args [][]byte, readOnly bool
 		c.Error("ERR Can not execute a script with write flag using *_ro command.")
 		return
 	}
-	x := &calls{outer: c, inner: Ctx{Tx: c.Tx, DB: c.DB, Users: c.Users, Office: c.Office}, readOnly: readOnly || p.Header.NoWrites}
-	run := &script.Run{Keys: keys, Args: args, Version: ScriptVersion, Seed: seedOf(c), Do: x.do, Permitted: x.permitted,
+	x, run := newCalls(c, keys, args, readOnly || p.Header.NoWrites)
+	x.ended(c.Scripts.Table.scripts.Run(p, run, &c.Writer))
+}
+
+// newCalls returns what executes the commands of a script, and the run of it.
+func newCalls(c *Ctx, keys, args [][]byte, readOnly bool) (*calls, *script.Run) {
+	x := &calls{outer: c, inner: Ctx{Tx: c.Tx, DB: c.DB, Users: c.Users, Office: c.Office}, readOnly: readOnly}
+	return x, &script.Run{Keys: keys, Args: args, Version: ScriptVersion, Seed: seedOf(c), Do: x.do, Permitted: x.permitted,
 		Spend: func(steps int) error { c.Tx.Spend(steps); return c.Tx.Err() }}
-	err := c.Scripts.Table.scripts.Run(p, run, &c.Writer)
+}
+
+// ended answers for a script that has ended with an error, or none.
+func (x *calls) ended(err error) {
+	c := x.outer
 	var failed *script.Error
 	switch {
 	case err == nil:

@@ -13,17 +13,12 @@ var scriptingCommands = []Command{
 		Syntax: "sha1 numkeys [key [key ...]] [arg [arg ...]]", Doc: "Runs a Lua script that is known by its hash.", Run: evalSHA},
 	{Name: "evalsha_ro", Arity: -3, Flags: scriptFlags | ReadOnly, Keys: scriptKeys, Group: "scripting", Since: "7.0.0",
 		Syntax: "sha1 numkeys [key [key ...]] [arg [arg ...]]", Doc: "Runs a Lua script that only reads and is known by its hash.", Run: evalSHARO},
-	{Name: "function", Arity: -2, Group: "scripting", Since: "7.0.0", Syntax: "subcommand", Doc: "A container for commands about functions.",
-		Subs: []*Command{
-			{Name: "function|dump", Arity: 2, Where: OnNode, Flags: NoScript, Group: "scripting", Since: "7.0.0",
-				Doc: "Returns the serialized libraries: none."},
-			{Name: "function|flush", Arity: -2, Where: OnNode, Flags: Write | NoScript, Group: "scripting", Since: "7.0.0",
-				Syntax: "[ASYNC | SYNC]", Doc: "Deletes all libraries; there are none."},
-			{Name: "function|list", Arity: -2, Where: OnNode, Flags: NoScript, Group: "scripting", Since: "7.0.0",
-				Syntax: "[LIBRARYNAME library-name-pattern] [WITHCODE]", Doc: "Returns nothing: there are no libraries."},
-			{Name: "function|stats", Arity: 2, Where: OnNode, Flags: NoScript, Group: "scripting", Since: "7.0.0",
-				Doc: "Tells that no function runs."},
-		}},
+	{Name: "fcall", Arity: -3, Flags: scriptFlags | MayWrite, Keys: scriptKeys, Group: "scripting", Since: "7.0.0",
+		Syntax: "function numkeys [key [key ...]] [arg [arg ...]]", Doc: "Calls a function of a library, as one atomic step.", Run: fcall},
+	{Name: "fcall_ro", Arity: -3, Flags: scriptFlags | ReadOnly, Keys: scriptKeys, Group: "scripting", Since: "7.0.0",
+		Syntax: "function numkeys [key [key ...]] [arg [arg ...]]", Doc: "Calls a function that only reads.", Run: fcallRO},
+	{Name: "function", Arity: -2, Group: "scripting", Since: "7.0.0", Syntax: "subcommand", Doc: "A container for commands about functions.", Subs: functionCommands},
+	{Name: "tutti.function", Arity: -2, Group: "scripting", Since: "7.2.0", Syntax: "subcommand", Doc: "A container for what nodes say of functions.", Subs: functionInternals},
 	{Name: "script", Arity: -2, Group: "scripting", Since: "2.6.0", Syntax: "subcommand", Doc: "A container for commands about scripts.",
 		Subs: []*Command{
 			{Name: "script|exists", Arity: -3, Where: OnNode, Flags: NoScript, Group: "scripting", Since: "2.6.0",
@@ -35,7 +30,7 @@ var scriptingCommands = []Command{
 			{Name: "script|kill", Arity: 2, Where: OnNode, Flags: NoScript, Group: "scripting", Since: "2.6.0",
 				Doc: "Ends the scripts that take long. What they did is taken back."},
 			{Name: "script|debug", Arity: 3, Where: OnNode, Flags: NoScript, Group: "scripting", Since: "3.2.0",
-				Syntax: "<YES | SYNC | NO>", Doc: "Is refused, but for NO: there is no debugger."},
+				Syntax: "<YES | SYNC | NO>", Doc: "Refused: scripts are not debugged here."},
 			{Name: "script|help", Arity: 2, Where: OnNode, Flags: NoScript | Loading | Stale, Group: "scripting", Since: "5.0.0",
 				Doc: "Prints the subcommands."},
 		}},
@@ -50,4 +45,40 @@ var scriptingCommands = []Command{
 			{Name: "tutti.script|load", Arity: 3, Flags: internalFlags, Group: "scripting", Since: "7.2.0",
 				Syntax: "script", Doc: "Has the shard keep a script. Nodes send it.", Run: tuttiScriptLoad},
 		}},
+}
+
+var functionCommands = []*Command{
+	{Name: "function|delete", Arity: 3, Where: OnNode, Flags: Write | NoScript, Group: "scripting", Since: "7.0.0",
+		Syntax: "library-name", Doc: "Deletes a library and its functions."},
+	{Name: "function|dump", Arity: 2, Where: OnNode, Flags: NoScript, Group: "scripting", Since: "7.0.0",
+		Doc: "Returns the serialized libraries."},
+	{Name: "function|flush", Arity: -2, Where: OnNode, Flags: Write | NoScript, Group: "scripting", Since: "7.0.0",
+		Syntax: "[ASYNC | SYNC]", Doc: "Deletes all libraries."},
+	{Name: "function|help", Arity: 2, Where: OnNode, Flags: NoScript | Loading | Stale, Group: "scripting", Since: "7.0.0",
+		Doc: "Prints the subcommands."},
+	{Name: "function|kill", Arity: 2, Where: OnNode, Flags: NoScript, Group: "scripting", Since: "7.0.0",
+		Doc: "Ends the functions that take long. What they did is taken back."},
+	{Name: "function|list", Arity: -2, Where: OnNode, Flags: NoScript, Group: "scripting", Since: "7.0.0",
+		Syntax: "[LIBRARYNAME library-name-pattern] [WITHCODE]", Doc: "Lists the libraries and their functions."},
+	{Name: "function|load", Arity: -3, Where: OnNode, Flags: Write | DenyOOM | NoScript, Group: "scripting", Since: "7.0.0",
+		Syntax: "[REPLACE] function-code", Doc: "Loads a library: every shard knows it before the answer."},
+	{Name: "function|restore", Arity: -3, Where: OnNode, Flags: Write | DenyOOM | NoScript, Group: "scripting", Since: "7.0.0",
+		Syntax: "serialized-value [FLUSH | APPEND | REPLACE]", Doc: "Loads the libraries of a dump, all or none."},
+	{Name: "function|stats", Arity: 2, Where: OnNode, Flags: NoScript, Group: "scripting", Since: "7.0.0",
+		Doc: "Tells how many libraries and functions there are."},
+}
+
+// functionInternals are what nodes say to shards for these. The changes and what they are
+// answered go to one shard, the others keep what came of it.
+var functionInternals = []*Command{
+	{Name: "tutti.function|delete", Arity: 3, Flags: internalFlags, Group: "scripting", Since: "7.2.0", Syntax: "library-name", Doc: "Is FUNCTION DELETE. Nodes send it.", Run: tuttiFunctionDelete},
+	{Name: "tutti.function|dump", Arity: 2, Flags: internalFlags, Group: "scripting", Since: "7.2.0", Doc: "Is FUNCTION DUMP. Nodes send it.", Run: tuttiFunctionDump},
+	{Name: "tutti.function|flush", Arity: 2, Flags: internalFlags, Group: "scripting", Since: "7.2.0", Doc: "Is FUNCTION FLUSH. Nodes send it.", Run: tuttiFunctionFlush},
+	{Name: "tutti.function|keep", Arity: -4, Flags: internalFlags, Group: "scripting", Since: "7.2.0", Syntax: "epoch id [library-name code ...]",
+		Doc: "Has the shard keep the libraries of an epoch, unless it knows a later one. Nodes send it.", Run: tuttiFunctionKeep},
+	{Name: "tutti.function|list", Arity: -2, Flags: internalFlags, Group: "scripting", Since: "7.2.0", Syntax: "[LIBRARYNAME pattern] [WITHCODE]", Doc: "Is FUNCTION LIST. Nodes send it.", Run: tuttiFunctionList},
+	{Name: "tutti.function|load", Arity: -3, Flags: internalFlags, Group: "scripting", Since: "7.2.0", Syntax: "[REPLACE] function-code", Doc: "Is FUNCTION LOAD. Nodes send it.", Run: tuttiFunctionLoad},
+	{Name: "tutti.function|record", Arity: 2, Flags: internalFlags, Group: "scripting", Since: "7.2.0", Doc: "Returns the epoch and the id of the libraries, and their names and texts. Nodes send it.", Run: tuttiFunctionRecord},
+	{Name: "tutti.function|restore", Arity: -3, Flags: internalFlags, Group: "scripting", Since: "7.2.0", Syntax: "serialized-value [policy]", Doc: "Is FUNCTION RESTORE. Nodes send it.", Run: tuttiFunctionRestore},
+	{Name: "tutti.function|stats", Arity: 2, Flags: internalFlags, Group: "scripting", Since: "7.2.0", Doc: "Is FUNCTION STATS. Nodes send it.", Run: tuttiFunctionStats},
 }

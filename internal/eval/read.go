@@ -58,7 +58,7 @@ func Over(v *store.View, claim group.Claim, w World, f func(r Reads)) (again boo
 	}
 	tx := keyspace.NewReadTx(v, keyspace.Env{Now: w.Now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: w.Rand,
 		Unreadable: w.Unreadable, Owns: owner(v.Owned.Slots)})
-	w.Scripts.Row = store.ScriptRows(v.Owned.ID)
+	w.Scripts.Row, w.Scripts.Libraries = store.ScriptRows(v.Owned.ID), store.LibraryRows(v.Owned.ID)
 	r := &reading{ctx: command.Ctx{Tx: tx, Office: command.Office{Scripts: w.Scripts}}}
 	f(Reads{Tx: tx, owned: v.Owned.Slots, reading: r})
 	foreign := tx.TakeForeign() || r.foreign

@@ -14,7 +14,7 @@ import (
 // evaluation is to be the same whatever this node knows of the users by now.
 
 func (c *Core) scripting() command.Scripting {
-	return command.Scripting{Table: c.cfg.Table, Row: store.ScriptRows(c.cfg.Shard)}
+	return command.Scripting{Table: c.cfg.Table, Row: store.ScriptRows(c.cfg.Shard), Libraries: store.LibraryRows(c.cfg.Shard)}
 }
 
 // scriptBudget is what a group that runs a script, and was too much for a batch, may do in

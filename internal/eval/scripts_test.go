@@ -141,3 +141,41 @@ func TestScriptTime(t *testing.T) {
 		t.Error("the time that a script has told is not recorded")
 	}
 }
+
+// What one batch has made of the libraries and is lost with its leader must not be known
+// to the next one, which may make something else of them in the same epoch.
+func TestLibrariesOfALostBatch(t *testing.T) {
+	c := newTestCore(t)
+	load := func(result string) *group.Group {
+		g := c.write("TUTTI.FUNCTION LOAD x")
+		g.Cmds[0].Args[2] = []byte("#!lua name=a\nredis.register_function('f', function() return '" + result + "' end)")
+		return g
+	}
+	c.evaluate(c.input(), load("lost"), c.write("FCALL f 0")) // and never applied
+	core := c.core
+	c.reign()
+	c.core.cfg.Table = core.cfg.Table // of the same node
+	c.want(c.run(load("kept"), c.write("FCALL f 0")), "$1 a ", "$4 kept ")
+}
+
+func TestLibrariesAreKeptByEpoch(t *testing.T) {
+	c := newTestCore(t)
+	keep := func(epoch, id, result string) *group.Group {
+		g := c.write("TUTTI.FUNCTION KEEP " + epoch + " " + id + " a x")
+		g.Cmds[0].Args[5] = []byte("#!lua name=a\nredis.register_function{function_name='f', callback=function(k, a) return '" + result + "' .. a[1] end, flags={'no-writes'}}")
+		return g
+	}
+	c.want(c.run(keep("2", "7", "new"), keep("1", "6", "old"), c.write("FCALL f 0 x"), c.write("FCALL_RO f 0 y")), "+OK ", "+OK ", "$4 newx ", "$4 newy ")
+	v := c.view()
+	defer v.Release()
+	_, err := Over(v, group.Claim{}, World{Now: c.now, Scripts: c.core.scripting()}, func(r Reads) {
+		args := [][]byte{[]byte("FCALL_RO"), []byte("f"), []byte("0"), []byte("z")}
+		row, _ := c.core.cfg.Table.Lookup(args)
+		if got := string(r.Run(row, 0, 2, args)); got != "$4\r\nnewz\r\n" {
+			t.Errorf("over a view: %q", got)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -35,13 +35,14 @@ func SHA1(source []byte) string {
 
 // Engine keeps compiled scripts, and runs them. It is safe for concurrent use.
 type Engine struct {
-	mu       sync.Mutex // guards what follows
-	programs map[string]*list.Element
-	recent   *list.List // of *Program, the one used last first
-	bytes    int
-	idle     []*vm
-	running  map[*vm]struct{}
-	memory   int // that a run may have
+	mu        sync.Mutex // guards what follows
+	programs  map[string]*list.Element
+	recent    *list.List // of *Program, the one used last first
+	bytes     int
+	idle      []*vm
+	running   map[*vm]struct{}
+	functions Functions // of the state asked for last
+	memory    int       // that a run may have
 }
 
 // NewEngine returns an engine that knows no scripts.
@@ -108,6 +109,27 @@ func (e *Engine) keep(p *Program) {
 		delete(e.programs, last.SHA)
 		e.bytes -= len(last.Source)
 	}
+}
+
+// Functions is the libraries there are in some state of them.
+type Functions struct {
+	ID        uint64 // of the state; 0: there are none
+	Libraries []*Library
+	ByName    map[string]*Function
+}
+
+// Functions returns those of a state, if the engine has them.
+func (e *Engine) Functions(id uint64) (f Functions, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.functions, e.functions.ID == id && id != 0
+}
+
+// SetFunctions keeps the functions of a state.
+func (e *Engine) SetFunctions(f Functions) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.functions = f
 }
 
 // Forget forgets all programs.

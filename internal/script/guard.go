@@ -36,7 +36,7 @@ func compile(source, name string) (*lua.FunctionProto, error) {
 	}
 	chunk, err := parse.Parse(strings.NewReader(source), name)
 	if err != nil {
-		return nil, syntaxError(err, name)
+		return nil, syntaxError(err, name, 1+strings.Count(source, "\n"))
 	}
 	g := &guard{}
 	g.block(chunk)
@@ -53,17 +53,21 @@ func compile(source, name string) (*lua.FunctionProto, error) {
 	return proto, nil
 }
 
-// syntaxError puts an error of the parser into the words of Lua.
-func syntaxError(err error, name string) error {
+// syntaxError puts an error of the parser into the words of Lua. lines is how many the
+// text has.
+func syntaxError(err error, name string, lines int) error {
 	e, ok := errors.AsType[*parse.Error](err)
 	if !ok {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	near := e.Token
-	if e.Pos.Line == parse.EOF || near == "" {
+	near, line := e.Token, e.Pos.Line
+	if line == parse.EOF || near == "" {
 		near = "<eof>"
 	}
-	return fmt.Errorf("%s:%d: %s near '%s'", name, max(e.Pos.Line, 1), syntaxWords(e.Message), near)
+	if line < 1 {
+		line = lines
+	}
+	return fmt.Errorf("%s:%d: %s near '%s'", name, line, syntaxWords(e.Message), near)
 }
 
 // guard goes through a script and puts calls in the place of what must be counted.

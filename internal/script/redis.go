@@ -26,15 +26,16 @@ const (
 
 func redisLibrary(v *vm) *lua.LTable {
 	t := v.library(map[string]function{
-		"call":          func(v *vm, L *lua.LState) int { return v.command(L, true) },
-		"pcall":         func(v *vm, L *lua.LState) int { return v.command(L, false) },
-		"log":           logText,
-		"sha1hex":       sha1hex,
-		"error_reply":   errorReply,
-		"status_reply":  statusReply,
-		"setresp":       setResp,
-		"set_repl":      setRepl,
-		"acl_check_cmd": mayCall,
+		"call":              func(v *vm, L *lua.LState) int { return v.command(L, true) },
+		"pcall":             func(v *vm, L *lua.LState) int { return v.command(L, false) },
+		"log":               logText,
+		"sha1hex":           sha1hex,
+		"register_function": registerFunction,
+		"error_reply":       errorReply,
+		"status_reply":      statusReply,
+		"setresp":           setResp,
+		"set_repl":          setRepl,
+		"acl_check_cmd":     mayCall,
 		// Effects are replicated, whatever a script says.
 		"replicate_commands": func(_ *vm, L *lua.LState) int { L.Push(lua.LTrue); return 1 },
 		"breakpoint":         func(_ *vm, L *lua.LState) int { L.Push(lua.LFalse); return 1 },
@@ -90,6 +91,9 @@ func fail(L *lua.LState, raise bool, text string) int {
 
 // command is redis.call and redis.pcall.
 func (v *vm) command(L *lua.LState, raise bool) int {
+	if v.loading {
+		return fail(L, true, "ERR redis.call can't be used while a library is loaded")
+	}
 	args, bad := v.commandArgs(L)
 	if bad != "" {
 		return fail(L, raise, bad)
@@ -143,6 +147,9 @@ func appendNumber(b []byte, f float64) []byte {
 // mayCall is redis.acl_check_cmd.
 func mayCall(v *vm, L *lua.LState) int {
 	args, bad := v.commandArgs(L)
+	if bad == "" && v.loading {
+		bad = "ERR redis.acl_check_cmd can't be used while a library is loaded"
+	}
 	if bad != "" {
 		return fail(L, true, bad)
 	}

@@ -118,7 +118,7 @@ func (v *vm) answer(out *resp.Writer) error {
 	x := v.L.Get(-1)
 	if t, ok := x.(*lua.LTable); ok {
 		if text, is := t.RawGetString("err").(lua.LString); is {
-			return &Error{oneLine(string(text))}
+			return &Error{Text: oneLine(string(text))}
 		}
 	}
 	a := answerer{v: v, out: out, begin: len(out.Out)}

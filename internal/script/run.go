@@ -29,7 +29,10 @@ type Run struct {
 }
 
 // Error is how a script failed. What it has written stays, as in Redis.
-type Error struct{ Text string }
+type Error struct {
+	Text   string // with the place where it failed, if that is known
+	reason string // without
+}
 
 func (e *Error) Error() string { return e.Text }
 
@@ -40,7 +43,7 @@ func (e *Engine) Run(p *Program, r *Run, out *resp.Writer) error {
 	v := e.take()
 	v.meter.most = e.memory
 	v.begin(r, p.proto)
-	err := v.call(p.SHA)
+	err := v.call(p.SHA, 0)
 	if err == nil {
 		err = v.answer(out)
 	}
@@ -63,18 +66,20 @@ const vmBytesMax = 4 << 20
 
 // vm is an interpreter.
 type vm struct {
-	L      *lua.LState
-	meter  *meter
-	run    *Run
-	proto  int         // version of the protocol that the script has chosen
-	env    *lua.LTable // the globals, frozen
-	rand   random
-	json   jsonSettings
-	null   *lua.LUserData              // cjson.null
-	frozen map[*lua.LTable]*lua.LTable // what a script may not change -> what it stands for
-	blank  *lua.LTable                 // stands for the metatables of what is frozen
-	caught *lua.LFunction              // see catch
-	same   *lua.LFunction              // hands an error on
+	L          *lua.LState
+	meter      *meter
+	run        *Run
+	proto      int         // version of the protocol that the script has chosen
+	env        *lua.LTable // the globals, frozen
+	rand       random
+	json       jsonSettings
+	null       *lua.LUserData              // cjson.null
+	frozen     map[*lua.LTable]*lua.LTable // what a script may not change -> what it stands for
+	loading    bool                        // a library registers its functions
+	registered []registered
+	blank      *lua.LTable    // stands for the metatables of what is frozen
+	caught     *lua.LFunction // see catch
+	same       *lua.LFunction // hands an error on
 }
 
 // begin makes the interpreter ready for a run of a program.
@@ -99,16 +104,16 @@ func (v *vm) list(args [][]byte) *lua.LTable {
 	return t
 }
 
-// call runs what begin has pushed, and leaves its value on the stack. name is what the
-// script is called in errors.
-func (v *vm) call(name string) error {
-	err := v.L.PCall(0, 1, v.caught)
+// call runs what was pushed, with so many arguments, and leaves its value on the stack.
+// name is what the script is called in errors.
+func (v *vm) call(name string, args int) error {
+	err := v.L.PCall(args, 1, v.caught)
 	if err == nil || v.meter.over != nil {
 		return nil
 	}
 	a, ok := errors.AsType[*lua.ApiError](err)
 	if !ok {
-		return &Error{"ERR " + err.Error()}
+		return &Error{Text: "ERR " + err.Error()}
 	}
 	t, ok := a.Object.(*lua.LTable)
 	if !ok { // there was no room to catch it
@@ -125,10 +130,11 @@ func (v *vm) call(name string) error {
 	if text == "" {
 		text = "ERR unknown error"
 	}
+	reason := text
 	if line, source := field(t, "line"), field(t, "source"); line != "" && source != "" {
 		text += " script: " + name + ", on " + source + ":" + line + "."
 	}
-	return &Error{oneLine(text)}
+	return &Error{Text: oneLine(text), reason: oneLine(reason)}
 }
 
 // field returns a field of an error, "" if it has none.
@@ -177,7 +183,7 @@ func (v *vm) catch(L *lua.LState) int {
 // finish lets go of a run, and reports whether the interpreter may be used again.
 func (v *vm) finish() bool {
 	v.L.SetTop(0)
-	v.run = nil
+	v.run, v.registered = nil, nil
 	v.L.G.Global.RawSetString("KEYS", lua.LNil)
 	v.L.G.Global.RawSetString("ARGV", lua.LNil)
 	return v.meter.bytes < vmBytesMax

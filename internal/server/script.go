@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"fmt"
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
@@ -14,22 +13,23 @@ import (
 // are known there once the client has its answer. The scripts of EVAL are known where
 // they ran.
 
-// emptyFunctions is what FUNCTION DUMP answers without libraries: the version
-// of the format and its checksum.
-const emptyFunctions = "\t\x00\x8di\r\x8c[\xf9\xc1k"
-
 func scriptHandlers() map[string]handler {
 	return map[string]handler{
-		"function|dump":  func(r *request, _ [][]byte) { r.BulkString(emptyFunctions) },
-		"function|flush": functionFlush,
-		"function|list":  functionList,
-		"function|stats": functionStats,
-		"script|exists":  scriptExists,
-		"script|flush":   scriptFlush,
-		"script|load":    scriptLoad,
-		"script|help":    help,
-		"script|kill":    scriptKill,
-		"script|debug":   scriptDebug,
+		"function|delete":  functionChange,
+		"function|dump":    functionLook,
+		"function|flush":   functionFlush,
+		"function|help":    help,
+		"function|kill":    scriptKill,
+		"function|list":    functionLook,
+		"function|load":    functionChange,
+		"function|restore": functionChange,
+		"function|stats":   functionLook,
+		"script|exists":    scriptExists,
+		"script|flush":     scriptFlush,
+		"script|load":      scriptLoad,
+		"script|help":      help,
+		"script|kill":      scriptKill,
+		"script|debug":     scriptDebug,
 	}
 }
 
@@ -157,37 +157,4 @@ func scriptExists(r *request, args [][]byte) {
 	for _, m := range missing {
 		r.Bool(!m)
 	}
-}
-
-func functionFlush(r *request, args [][]byte) {
-	if len(args) > 3 || len(args) == 3 && !resp.IsWord(args[2], "SYNC") && !resp.IsWord(args[2], "ASYNC") {
-		r.Error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")
-		return
-	}
-	r.OK()
-}
-
-func functionList(r *request, args [][]byte) {
-	for i := 2; i < len(args); i++ {
-		switch {
-		case resp.IsWord(args[i], "WITHCODE"):
-		case resp.IsWord(args[i], "LIBRARYNAME") && i+1 < len(args):
-			i++
-		case resp.IsWord(args[i], "LIBRARYNAME"):
-			r.Error("ERR library name argument was not given")
-			return
-		default:
-			r.Error(fmt.Sprintf("ERR Unknown argument %s", args[i]))
-			return
-		}
-	}
-	r.Array(0)
-}
-
-func functionStats(r *request, _ [][]byte) {
-	r.Map(2)
-	r.BulkString("running_script")
-	r.Null()
-	r.BulkString("engines")
-	r.Map(0)
 }

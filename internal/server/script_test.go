@@ -100,7 +100,8 @@ func matches(t *testing.T, want, got string) bool {
 	return re.MatchString(got)
 }
 
-// words cuts a line at blanks; ” is an empty word, ␣ stands for a blank.
+// words cuts a line at blanks; ” is an empty word, ␣ stands for a blank, ⏎ for the end
+// of a line.
 func words(t *testing.T, line string) []string {
 	t.Helper()
 	list := strings.Fields(line)
@@ -108,7 +109,7 @@ func words(t *testing.T, line string) []string {
 		if w == "''" {
 			w = ""
 		}
-		list[i] = strings.ReplaceAll(w, "␣", " ")
+		list[i] = strings.NewReplacer("␣", " ", "⏎", "\n").Replace(w)
 	}
 	return list
 }

@@ -42,20 +42,21 @@ type Applied struct {
 }
 
 const (
-	localPrefix  = 0x00
-	localApplied = 'a'
-	localConf    = 'c'
-	localShard   = 'd'
-	localDBs     = 'b'
-	localCount   = 'k'
-	localNode    = 'n'
-	localSession = 's'
-	localReplies = 'r'
-	localWaiter  = 'w'
-	localScrub   = 'x'
-	localSlots   = 'o'
-	localUsers   = 'u'
-	localScripts = 'l'
+	localPrefix    = 0x00
+	localApplied   = 'a'
+	localConf      = 'c'
+	localShard     = 'd'
+	localDBs       = 'b'
+	localCount     = 'k'
+	localNode      = 'n'
+	localSession   = 's'
+	localReplies   = 'r'
+	localWaiter    = 'w'
+	localScrub     = 'x'
+	localSlots     = 'o'
+	localUsers     = 'u'
+	localScripts   = 'l'
+	localLibraries = 'f'
 )
 
 // OpenState opens or creates the state store below cfg.Dir.
@@ -164,6 +165,9 @@ func decodeSlots(b []byte) (cluster.SlotRange, error) {
 
 // ScriptRows begins the rows of the scripts that a shard keeps; their hashes follow.
 func ScriptRows(shard cluster.ShardID) []byte { return localRow(shard, localScripts) }
+
+// LibraryRows begins the rows of the libraries of functions that a shard keeps.
+func LibraryRows(shard cluster.ShardID) []byte { return localRow(shard, localLibraries) }
 
 // UsersRow is the row with the epoch of the users by which whoever sends commands
 // must at least have let them in.
