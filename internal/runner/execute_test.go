@@ -14,20 +14,22 @@ import (
 )
 
 // sh is a command that a shell executes.
-func sh(script string) process {
-	return process{Command: Command{Number: 7, Argv: []string{"/bin/sh", "-c", script}}, run: "run-x", task: "{0}run-x:1", node: "ada", desk: new(desk)}
+func sh(t *testing.T, script string) process {
+	d := new(desk)
+	t.Cleanup(d.close)
+	return process{Command: Command{Number: 7, Argv: []string{"/bin/sh", "-c", script}}, run: "run-x", task: "{0}run-x:1", node: "ada", desk: d}
 }
 
 func TestProcess(t *testing.T) {
 	t.Parallel()
-	r := sh(`echo out; echo err >&2; exit 3`).start(t.Context())
+	r := sh(t, `echo out; echo err >&2; exit 3`).start(t.Context())
 	if string(r.Stdout) != "out\n" || string(r.Stderr) != "err\n" || r.Exit != 3 || !r.Failed() || r.String() != "exit status 3" || r.Node != "ada" || r.Number != 7 {
 		t.Errorf("%+v", r)
 	}
-	if r = sh(`kill -TERM $$`).start(t.Context()); r.Signal != int(syscall.SIGTERM) || !r.Failed() {
+	if r = sh(t, `kill -TERM $$`).start(t.Context()); r.Signal != int(syscall.SIGTERM) || !r.Failed() {
 		t.Errorf("%+v", r)
 	}
-	p := sh("")
+	p := sh(t, "")
 	p.Argv = []string{"echo", "$HOME", "*", "; id", ""}
 	if r = p.start(t.Context()); string(r.Stdout) != "$HOME * ; id \n" || r.Failed() {
 		t.Errorf("no shell looks into the words: %+v", r)
@@ -46,7 +48,7 @@ func TestProcess(t *testing.T) {
 // a folder of its own that is gone afterwards, and has limits.
 func TestProcessIsAlone(t *testing.T) {
 	t.Setenv("SECRET", "treasure")
-	p := sh(`pwd; ls -A | wc -l; ulimit -c; ulimit -n; ulimit -v; env | sort`)
+	p := sh(t, `pwd; ls -A | wc -l; ulimit -c; ulimit -n; ulimit -v; env | sort`)
 	r := p.start(t.Context())
 	lines := strings.Split(strings.TrimSpace(string(r.Stdout)), "\n")
 	if r.Failed() || len(lines) < 6 {
@@ -80,7 +82,7 @@ func TestFolderIsEmpty(t *testing.T) {
 		script string
 		same   bool // as the one before
 	}{{"true", false}, {"echo x >x", true}, {"echo y >y", false}, {"chmod 777 .", false}, {"ls; mkdir z", false}, {`cd ..; rm -r "$HOME"`, false}, {"ls", false}, {"ls", true}} {
-		p := sh(`pwd; ` + step.script)
+		p := sh(t, `pwd; `+step.script)
 		p.desk = d
 		r := p.start(t.Context())
 		if folder := string(r.Stdout); r.Failed() || strings.Count(folder, "\n") != 1 || (folder == last) != step.same {
@@ -102,7 +104,7 @@ func TestScriptWithoutFirstLine(t *testing.T) {
 	if err := os.WriteFile(name, []byte("echo $1; ulimit -n\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p := sh("")
+	p := sh(t, "")
 	p.Argv = []string{name, "a b"}
 	if r := p.start(t.Context()); r.Failed() || string(r.Stdout) != "a b\n1024\n" {
 		t.Errorf("%+v", r)
@@ -112,7 +114,7 @@ func TestScriptWithoutFirstLine(t *testing.T) {
 // A command that writes without end takes no more memory than what is kept.
 func TestOutputIsBounded(t *testing.T) {
 	t.Parallel()
-	r := sh(fmt.Sprintf("head -c %d /dev/zero; head -c %d /dev/zero >&2", StdoutMax+1000, StderrMax+1)).start(t.Context())
+	r := sh(t, fmt.Sprintf("head -c %d /dev/zero; head -c %d /dev/zero >&2", StdoutMax+1000, StderrMax+1)).start(t.Context())
 	if r.Failed() || len(r.Stdout) != StdoutMax || r.CutOut != 1000 || len(r.Stderr) != StderrMax || r.CutErr != 1 {
 		t.Errorf("%d + %d, %d + %d: %v", len(r.Stdout), r.CutOut, len(r.Stderr), r.CutErr, r)
 	}
@@ -131,7 +133,7 @@ func TestProcessIsKilledWithItsGroup(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan Result, 1)
-	go func() { ended <- sh(`exec 5>` + name + `; sleep 1000 & echo begun >&5; wait`).start(ctx) }()
+	go func() { ended <- sh(t, `exec 5>`+name+`; sleep 1000 & echo begun >&5; wait`).start(ctx) }()
 	pipe, err := os.Open(name) // waits until it is written to
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +149,7 @@ func TestProcessIsKilledWithItsGroup(t *testing.T) {
 	if rest, err := io.ReadAll(pipe); err != nil || len(rest) > 0 { // ends when nobody has it open any more
 		t.Errorf("%q, %v", rest, err)
 	}
-	p := sh("sleep 1000")
+	p := sh(t, "sleep 1000")
 	p.TimeoutMS = 1
 	if r := p.start(t.Context()); r.Why != "killed after 1ms" {
 		t.Errorf("at its deadline: %+v", r)

@@ -41,6 +41,7 @@ func TestLostWorkerIsSilent(t *testing.T) {
 	defer kill()
 	r := &Runner{cfg: Config{Node: "ada", Lease: 3 * time.Millisecond}, killing: killing, stopping: make(chan struct{})}
 	p := &place{Place: Place{Run: "run-x"}, r: r, worker: "w", link: &link{dial: func() net.Conn { return ours }}, heard: time.Now()}
+	defer p.desk.close()
 	slow := Command{Number: 1, Argv: []string{"/bin/sleep", "60"}}.Encode()
 	_, err := p.runOne(task{id: "{0}run-x:1", token: "1", payload: slow}, []task{{id: "{0}run-x:2", token: "2"}})
 	if err == nil {
