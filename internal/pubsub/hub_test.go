@@ -324,7 +324,13 @@ func TestWhatIsWorthWaitingFor(t *testing.T) {
 		if more, _ := h.Unheard(); more != nil {
 			t.Fatal("it waits, and knows all")
 		}
+		// The other one may not have noticed yet that this is another start, and then
+		// breaks the link again.
 		n.link(1, 2, false)
+		if more, until := h.Unheard(); more == nil || time.Until(until) != arrivalMax {
+			t.Fatal("a new node does not wait for a link that was lost at once")
+		}
+		time.Sleep(arrivalMax)
 		if more, _ := h.Unheard(); more != nil {
 			t.Fatal("it waits for a node that can't be reached")
 		}

@@ -26,7 +26,6 @@ const (
 // peerState is what is known of a peer.
 type peerState struct {
 	linked bool      // this node can send to it
-	ever   bool      // it could
 	due    time.Time // until when the table is waited for once it is linked
 
 	known bool   // the table is whole
@@ -138,7 +137,7 @@ func (h *Hub) LinkChanged(node cluster.NodeID, up bool) {
 		h.others.wake()
 		return
 	}
-	p.ever, p.due = true, time.Now().Add(tableMax)
+	p.due = time.Now().Add(tableMax)
 	p.acked, p.late = 0, 0 // it may be another start of the peer
 	h.others.sendTable(node, p)
 	if !p.known {
@@ -306,9 +305,9 @@ func (x *exchange) wake() {
 func (x *exchange) unheard(node cluster.NodeID) (until time.Time) {
 	p := x.peers[node]
 	switch {
-	case p == nil || !p.ever:
+	case p == nil || !p.linked: // for now: the first link of a node that starts may be lost at once
 		return x.born.Add(arrivalMax)
-	case p.linked && !p.known:
+	case !p.known:
 		return p.due
 	}
 	return time.Time{}
