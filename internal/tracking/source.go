@@ -11,7 +11,8 @@ import (
 
 const (
 	// tickEvery is how often sources are asked to show that they are up to date, and
-	// staleMax how long one counts that does not. Clients keep old values for no longer.
+	// staleMax how long one counts that does not. Clients keep old values for no longer,
+	// but for those with a command under way: they are told when that is given up.
 	tickEvery = 500 * time.Millisecond
 	staleMax  = 3 * time.Second
 )
