@@ -34,7 +34,7 @@ type Library struct {
 }
 
 // ErrNotFound says that there is no such function.
-var ErrNotFound = errors.New("Function not found") //nolint:staticcheck // Redis's words
+var ErrNotFound = errors.New("Function not found")
 
 var libraryName = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
 
@@ -52,7 +52,7 @@ func (e *Engine) Load(code string, spend func(steps int) error) (*Library, error
 	}
 	proto, err := compile(body, "user_function")
 	if err != nil {
-		return nil, fmt.Errorf("Error compiling function: %w", err) //nolint:staticcheck // Redis's words
+		return nil, fmt.Errorf("Error compiling function: %w", err)
 	}
 	lib := &Library{Name: name, Code: code, proto: proto}
 	v := e.take()
@@ -66,7 +66,7 @@ func (e *Engine) Load(code string, spend func(steps int) error) (*Library, error
 	}
 	if err = e.done(v, err); err != nil {
 		if failed, ok := errors.AsType[*Error](err); ok {
-			return nil, fmt.Errorf("Error registering functions: %s", cmp.Or(failed.reason, failed.Text)) //nolint:staticcheck // Redis's words
+			return nil, fmt.Errorf("Error registering functions: %s", cmp.Or(failed.reason, failed.Text))
 		}
 		return nil, err
 	}
