@@ -19,7 +19,7 @@ import (
 // allUnits are the units whose commands tutti implements.
 var allUnits = []string{
 	"type/string", "type/incr", "type/hash", "type/list", "type/list-3", "type/set", "type/zset", "type/stream", "type/stream-cgroups",
-	"expire", "keyspace", "scan", "multi", "protocol", "quit", "hyperloglog", "geo",
+	"expire", "keyspace", "scan", "multi", "protocol", "quit", "hyperloglog", "geo", "bitops", "latency-monitor",
 }
 
 const usage = `usage: conformance/run [flags] [UNIT...]
