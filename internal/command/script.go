@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -135,7 +136,23 @@ func executeScript(c *Ctx, p *script.Program, keys, args [][]byte, readOnly bool
 func newCalls(c *Ctx, keys, args [][]byte, readOnly bool) (*calls, *script.Run) {
 	x := &calls{outer: c, inner: Ctx{Tx: c.Tx, DB: c.DB, Users: c.Users, Office: c.Office}, readOnly: readOnly}
 	return x, &script.Run{Keys: keys, Args: args, Version: ScriptVersion, Seed: seedOf(c), Do: x.do, Permitted: x.permitted,
-		Spend: func(steps int) error { c.Tx.Spend(steps); return c.Tx.Err() }}
+		Spend: x.spend}
+}
+
+// readStepsMax bounds a script that is evaluated over a view, where nothing else does: to
+// a few seconds.
+const readStepsMax = 10_000_000
+
+var errReadLong = fmt.Errorf("it takes more than %d steps, a few seconds", readStepsMax)
+
+// spend counts work.
+func (x *calls) spend(steps int) error {
+	tx := x.inner.Tx
+	if x.steps += steps; x.steps > readStepsMax && !tx.Writable() {
+		return errReadLong
+	}
+	tx.Spend(steps)
+	return tx.Err()
 }
 
 // ended answers for a script that has ended with an error, or none.
@@ -166,6 +183,7 @@ type calls struct {
 	outer    *Ctx
 	inner    Ctx
 	readOnly bool
+	steps    int // of the script itself
 }
 
 // do executes one command. Its reply is valid until the next one.
@@ -383,6 +401,9 @@ func (t *Table) CompileScript(source []byte) (sha string, err error) {
 	}
 	return p.SHA, nil
 }
+
+// KillScripts ends the scripts that take long on this node, and returns how many.
+func (t *Table) KillScripts() int { return t.scripts.Kill(killSteps) }
 
 // ForgetScripts forgets the scripts that this node has run.
 func (t *Table) ForgetScripts() { t.scripts.Forget() }

@@ -179,3 +179,20 @@ func TestLibrariesAreKeptByEpoch(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Nothing else ends a script over a view: the client waits for it, and no loop does.
+func TestScriptOverAViewEnds(t *testing.T) {
+	c := newTestCore(t)
+	v := c.view()
+	defer v.Release()
+	_, err := Over(v, group.Claim{}, World{Now: c.now, Scripts: c.core.scripting()}, func(r Reads) {
+		args := [][]byte{[]byte("EVAL_RO"), []byte("while true do pcall(function() while true do end end) end"), []byte("0")}
+		row, _ := c.core.cfg.Table.Lookup(args)
+		if got := string(r.Run(row, 0, 2, args)); !strings.HasPrefix(got, "-ERR the script was ended") {
+			t.Errorf("answered %q", got)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

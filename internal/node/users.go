@@ -40,15 +40,15 @@ const (
 // two copies, version 1: the record of package meta, is what the node goes by until
 // meta answers.
 type userKeeper struct {
-	holder  *acl.Holder
-	table   *command.Table // the node's; users go by its catalog
-	save    func(record []byte) error
-	links   *peer.Links
-	maps    *cluster.Holder
-	self    cluster.NodeID
-	router  *router.Router
-	log     *slog.Logger
-	fatal   func(error)
+	holder *acl.Holder
+	table  *command.Table // the node's; users go by its catalog
+	save   func(record []byte) error
+	links  *peer.Links
+	maps   *cluster.Holder
+	self   cluster.NodeID
+	router *router.Router
+	log    *slog.Logger
+	fatal  func(error)
 
 	mu      sync.Mutex    // guards what follows
 	wanted  uint64        // the newest epoch that was heard of

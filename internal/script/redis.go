@@ -1,6 +1,7 @@
 package script
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 	"strings"
@@ -199,7 +200,7 @@ func sha1hex(v *vm, L *lua.LState) int {
 func errorReply(_ *vm, L *lua.LState) int {
 	s, ok := onlyString(L)
 	if ok {
-		L.Push(failure(L, strings.TrimRight(strings.TrimPrefix(s, "-"), "\r\n")))
+		L.Push(failure(L, cmp.Or(strings.TrimRight(strings.TrimPrefix(s, "-"), "\r\n"), "ERR ")))
 	}
 	return 1
 }

@@ -99,7 +99,7 @@ func scriptLoad(r *request, args [][]byte) {
 
 // scriptKill ends the scripts that take long, wherever they run.
 func scriptKill(r *request, _ [][]byte) {
-	killed := false
+	killed := r.s.cfg.Table.KillScripts() > 0 // those over views run where their clients are
 	ok := onShards(r, func(_ cluster.ShardID, reply []byte) bool {
 		killed = killed || string(reply) != ":0\r\n"
 		return true
