@@ -38,6 +38,9 @@ var families = []family{
 	{"tutti_txn_conflicts_total", nil, "EXEC that did nothing since a watched key had changed."},
 
 	{"tutti_client_bytes_total", []string{"direction"}, "Bytes of RESP from and to clients."},
+	{"tutti_subscriptions", []string{"kind"}, "Names that clients of this node have subscribed to: channels, patterns, shard channels."},
+	{"tutti_messages_published_total", nil, "Messages that clients of this node have published."},
+	{"tutti_messages_dropped_total", []string{"reason"}, "Messages that were lost: a node that wants them could not be reached or took less than was to be sent (link), too many had come from other nodes (inbox)."},
 	{"tutti_client_output_buffer_bytes", nil, "Pushed messages that wait to be sent to clients."},
 	{"tutti_clients_paused", nil, "Clients that CLIENT PAUSE holds."},
 

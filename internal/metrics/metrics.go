@@ -96,6 +96,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.led(s)
 	c.storage(s)
 	c.network(s)
+	c.messages(s)
 }
 
 // sink takes the samples of one scrape.
@@ -321,6 +322,17 @@ func (c *collector) storage(s sink) {
 	if keys, ok := c.node.Server.LedKeys(); ok {
 		s.gauge("tutti_keys", float64(keys))
 	}
+}
+
+// messages tells of what clients publish and hear.
+func (c *collector) messages(s sink) {
+	counts := server.Messages(c.node.Server)
+	for i, kind := range []string{"channel", "pattern", "shard_channel"} {
+		s.gauge("tutti_subscriptions", float64(counts.Here[i]), kind)
+	}
+	s.count("tutti_messages_published_total", uint64(counts.Published))
+	s.count("tutti_messages_dropped_total", uint64(counts.LostOnLink), "link")
+	s.count("tutti_messages_dropped_total", uint64(counts.LostInInbox), "inbox")
 }
 
 func (c *collector) network(s sink) {

@@ -283,3 +283,6 @@ func countSubscribers(r *request, kind pubsub.Kind, args [][]byte) {
 		r.Int(int64(r.s.cfg.Messages.Subscribers(kind, string(name))))
 	}
 }
+
+// Messages returns what was counted of messages since the node has started.
+func Messages(s *Server) pubsub.Counts { return s.cfg.Messages.Counts() }

@@ -172,7 +172,7 @@ func (t *tracks) evaluated(g *group.Group, list []pending, index uint64) {
 		if list[i].kept {
 			t.client.Saw(g.Shard, max(index, 1)-1) // others may have written in the same entry
 		}
-		if t.client.NoLoop() && list[i].cmd.Flags&command.Write != 0 {
+		if t.client.NoLoop() && list[i].cmd.Flags&(command.Write|command.MayWrite) != 0 {
 			t.each(list[i].cmd, list[i].args, func(key []byte) { keys = append(keys, key) })
 		}
 	}

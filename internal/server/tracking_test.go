@@ -323,3 +323,24 @@ func TestTrackingRefusesWhatRedisRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What a script reads of the keys that it names counts as read.
+func TestTrackingOfScripts(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
+	w := c.Dial(0)
+	for node := range 3 {
+		r := reader(c, node)
+		r.Do("EVAL", "return redis.call('get', KEYS[1])", "1", "k")
+		w.Do("SET", "k", "1")
+		pushed(t, r, gone("k"))
+		r.Do("EVAL_RO", "return redis.call('get', KEYS[1])", "1", "k")
+		w.Do("SET", "k", "2")
+		pushed(t, r, gone("k"))
+	}
+	// With NOLOOP what it writes is the client's own.
+	r := reader(c, 0, "NOLOOP")
+	r.Do("MGET", "k", "l")
+	r.Do("EVAL", "return redis.call('set', KEYS[1], 'mine')", "1", "k")
+	w.Do("SET", "l", "1")
+	pushed(t, r, gone("l"))
+}
