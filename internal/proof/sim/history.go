@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 
@@ -68,6 +69,31 @@ func (h *History) Multi(client int, k *Client, watched []check.Cmd, cmds ...[]st
 		return false
 	}
 	return h.Executed(op, check.FromRESP(values[len(values)-1]))
+}
+
+// transaction is a script that executes commands and returns their replies, as EXEC does.
+const transaction = `local replies = {}
+for i, args in ipairs(cjson.decode(ARGV[1])) do replies[i] = redis.pcall(unpack(args)) end
+return replies`
+
+// Script executes commands as one script, which finds their keys while it runs: what it
+// must be is a transaction.
+func (h *History) Script(client int, k *Client, cmds ...[]string) (ok bool) {
+	all := make([]check.Cmd, len(cmds))
+	for i, args := range cmds {
+		all[i] = check.Command(args...)
+	}
+	list, err := json.Marshal(cmds)
+	if err != nil {
+		panic(err) // strings can be written
+	}
+	op := h.Call(client, k.at, all...)
+	v, err := k.Do("EVAL", transaction, "1", cmds[0][1], string(list))
+	if err != nil {
+		h.lost(op, err)
+		return false
+	}
+	return h.Executed(op, check.FromRESP(v))
 }
 
 // Swap sets key to value if nobody has changed it since it was read, by WATCH.

@@ -229,7 +229,8 @@ func (w worker) openBank(keys []string) bool {
 	return ok
 }
 
-// bank moves money between accounts, and reads all of them.
+// bank moves money between accounts, by transactions and by scripts, and reads all of
+// them.
 func (w worker) bank(keys []string, _ int) (int, bool) {
 	if w.r.IntN(3) == 0 {
 		if w.r.IntN(2) == 0 {
@@ -241,11 +242,15 @@ func (w worker) bank(keys []string, _ int) (int, bool) {
 		}
 		return w.multi(cmds...)
 	}
-	from, to, amount := w.r.IntN(len(keys)), w.r.IntN(len(keys)-1), fmt.Sprint(1+w.r.IntN(20))
+	from, to, amount := w.r.IntN(len(keys)), w.r.IntN(len(keys)-1), 1+w.r.IntN(20)
 	if to >= from {
 		to++
 	}
-	return w.multi([]string{"DECRBY", keys[from], amount}, []string{"INCRBY", keys[to], amount})
+	cmds := [][]string{{"DECRBY", keys[from], fmt.Sprint(amount)}, {"INCRBY", keys[to], fmt.Sprint(amount)}}
+	if amount%2 == 0 {
+		return 1, w.Script(w.id, w.k, cmds...)
+	}
+	return w.multi(cmds...)
 }
 
 func (w worker) adds(keys []string, value int) (int, bool) {
