@@ -1,9 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 
@@ -48,32 +45,4 @@ func install(work string) ([]language, error) {
 		{"python", []string{python, "-B", "worker.py"}},
 		{"node", []string{"node", "worker.mjs"}},
 	}, nil
-}
-
-// freeRow returns an address from which on the six ports are free that tutti dev
-// takes: one for clients of each node, and one for peers 1000 above it.
-func freeRow() (string, error) {
-	for range 100 {
-		if addr, ok := tryRow(); ok {
-			return addr, nil
-		}
-	}
-	return "", errors.New("found no free ports for tutti dev")
-}
-
-func tryRow() (addr string, ok bool) {
-	first, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", false
-	}
-	defer first.Close()
-	port := first.Addr().(*net.TCPAddr).Port
-	for _, n := range []int{port + 1, port + 2, port + 1000, port + 1001, port + 1002} {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", n))
-		if err != nil {
-			return "", false
-		}
-		defer l.Close() // not before all are tried
-	}
-	return first.Addr().String(), true
 }

@@ -219,7 +219,7 @@ func (t *trial) count(ctx context.Context, queue, name string) (int64, error) {
 
 // startDev starts a cluster of three nodes, and waits until it serves.
 func startDev(ctx context.Context, binary, dir string) (*process.Process, string, error) {
-	addr, err := freeRow()
+	addr, err := process.FreeRow()
 	if err != nil {
 		return nil, "", err
 	}

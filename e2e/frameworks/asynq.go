@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	masterName = "tutti"   // any name will do
+	effects    = "effects" // the set of the jobs that were executed
+	jobType    = "job"     // of all
+	failEvery  = 5         // one job in so many fails at first
+	delayEvery = 7         // and one has a delay
+	delay      = 3 * time.Second
+)
+
+// queues are the queues of asynq, with their priorities.
+var queues = map[string]int{"critical": 6, "default": 3, "low": 1}
+
+var queueNames = []string{"critical", "default", "low"}
+
+// option is how asynq finds the cluster: each node tells, as a Sentinel does, who leads.
+func option(nodes []string) asynq.RedisFailoverClientOpt {
+	return asynq.RedisFailoverClientOpt{MasterName: masterName, SentinelAddrs: nodes}
+}
+
+func failover(nodes []string) *redis.Client {
+	return redis.NewFailoverClient(&redis.FailoverOptions{MasterName: masterName, SentinelAddrs: nodes})
+}
+
+// work is a worker. args are the file that it writes to what it has executed, and the
+// nodes.
+func work(args []string) int {
+	redis.SetLogger(quiet{})
+	nodes := args[1:]
+	journal, err := os.OpenFile(args[0], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer journal.Close()
+	client := failover(nodes)
+	defer client.Close()
+	server := asynq.NewServer(option(nodes), asynq.Config{Concurrency: 8, Queues: queues, LogLevel: asynq.ErrorLevel,
+		RetryDelayFunc:    func(int, error, *asynq.Task) time.Duration { return time.Second },
+		TaskCheckInterval: 200 * time.Millisecond})
+	mux := asynq.NewServeMux()
+	mux.HandleFunc(jobType, func(ctx context.Context, t *asynq.Task) error {
+		tried, _ := asynq.GetRetryCount(ctx)
+		id := string(t.Payload())
+		if number(id)%failEvery == 0 && tried == 0 {
+			return errors.New("it fails at first")
+		}
+		if err := client.SAdd(ctx, effects, id).Err(); err != nil {
+			return err // it is tried again
+		}
+		_, err := fmt.Fprintln(journal, id)
+		return err
+	})
+	if err := server.Start(mux); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGTERM, os.Interrupt)
+	<-ended
+	server.Shutdown()
+	return 0
+}
+
+// add adds the jobs, each until asynq says that it is there.
+func (t *trial) add(ctx context.Context) error {
+	client := asynq.NewClient(option(t.nodes))
+	defer client.Close()
+	for i := range t.jobs {
+		id := fmt.Sprint(i)
+		options := []asynq.Option{asynq.TaskID(id), asynq.Queue(queueNames[i%len(queueNames)]), asynq.MaxRetry(1000), asynq.Retention(time.Hour)}
+		if i%delayEvery == 0 {
+			options = append(options, asynq.ProcessIn(delay))
+		}
+		for {
+			_, err := client.EnqueueContext(ctx, asynq.NewTask(jobType, []byte(id)), options...)
+			if err == nil || errors.Is(err, asynq.ErrTaskIDConflict) {
+				break
+			}
+			t.refused++
+			if !pause(ctx, 50*time.Millisecond) {
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// left says what asynq has still to do, or has given up.
+func (t *trial) left() (open, given, completed int, err error) {
+	inspector := asynq.NewInspector(option(t.nodes))
+	defer inspector.Close()
+	for _, q := range queueNames {
+		info, err := inspector.GetQueueInfo(q)
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		open += info.Pending + info.Active + info.Scheduled + info.Retry
+		given += info.Archived
+		completed += info.Completed
+	}
+	return open, given, completed, nil
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"tutti/e2e/process"
+)
+
+const (
+	workers     = 3
+	nodeEvery   = 4 * time.Second // a node is killed
+	workerEvery = 7 * time.Second // and a worker
+	// endTimeout is how long the jobs may take when nothing is killed any more. Asynq
+	// looks once a minute for those whose worker was lost.
+	endTimeout = 4 * time.Minute
+)
+
+// trial is one framework, with its jobs, on one cluster.
+type trial struct {
+	dir    string
+	nodes  []string // their addresses
+	jobs   int
+	calm   bool          // nothing is killed
+	client *redis.Client // of whoever leads
+
+	refused                    int // times that a job could not be added at once
+	killedNodes, killedWorkers atomic.Int64
+}
+
+func newTrial(dir string, nodes []string, jobs int, calm bool) *trial {
+	redis.SetLogger(quiet{})
+	return &trial{dir: dir, nodes: nodes, jobs: jobs, calm: calm, client: failover(nodes)}
+}
+
+func (t *trial) close() { _ = t.client.Close() }
+
+// quiet takes what the client library says of nodes that are down.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+// pause waits, and reports false if ctx was done before.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func number(id string) int {
+	n, _ := strconv.Atoi(id)
+	return n
+}
+
+func (t *trial) run(ctx context.Context) (verdict string, err error) {
+	began := time.Now()
+	working, stop := context.WithCancel(ctx)
+	killing, endKilling := context.WithCancel(ctx)
+	if t.calm {
+		endKilling()
+	}
+	var kept, killer sync.WaitGroup
+	errs := make(chan error, workers)
+	for i := range workers {
+		kept.Go(func() { errs <- t.keep(working, killing, i) })
+	}
+	killer.Go(func() { t.killNodes(killing) })
+	defer func() {
+		endKilling()
+		stop()
+		kept.Wait()
+		killer.Wait()
+		close(errs)
+		for e := range errs {
+			err = errors.Join(err, e)
+		}
+	}()
+	if err := t.add(ctx); err != nil {
+		return "", err
+	}
+	pause(killing, 2*nodeEvery) // it goes on while they are executed
+	endKilling()
+	killer.Wait()
+	if err := t.await(ctx); err != nil {
+		return "", err
+	}
+	return t.judge(time.Since(began))
+}
+
+// keep keeps a worker until working is done. While killing is not it is killed, and
+// started again.
+func (t *trial) keep(working, killing context.Context, i int) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for working.Err() == nil {
+		p, err := process.Spawn(t.dir, fmt.Sprintf("worker-%d", i), nil, self, append([]string{workerWord, t.journal(i)}, t.nodes...)...)
+		if err != nil {
+			return err
+		}
+		life, end := context.WithTimeout(killing, workerEvery*workers/2+rand.N(workerEvery*workers))
+		select {
+		case <-p.Done():
+		case <-life.Done():
+		}
+		end()
+		if errors.Is(life.Err(), context.DeadlineExceeded) {
+			p.Kill()
+			t.killedWorkers.Add(1)
+			continue
+		}
+		select {
+		case <-p.Done(): // it could not reach anybody when it started
+			pause(working, time.Second)
+		case <-working.Done():
+			return p.Stop()
+		}
+	}
+	return nil
+}
+
+func (t *trial) journal(i int) string { return filepath.Join(t.dir, fmt.Sprintf("journal-%d", i)) }
+
+// killNodes kills one node after the other, which tutti dev starts again.
+func (t *trial) killNodes(ctx context.Context) {
+	for n := 0; pause(ctx, nodeEvery); n++ {
+		node := redis.NewClient(&redis.Options{Addr: t.nodes[n%len(t.nodes)]})
+		info, err := node.Info(ctx, "server").Result()
+		_ = node.Close()
+		if err != nil {
+			continue // it is not back yet
+		}
+		_, rest, _ := strings.Cut(info, "process_id:")
+		if pid := number(strings.TrimSpace(strings.SplitN(rest, "\r\n", 2)[0])); pid > 0 {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // that it has ended is as well
+			t.killedNodes.Add(1)
+		}
+	}
+}
+
+// await waits until the framework has nothing to do any more.
+func (t *trial) await(ctx context.Context) error {
+	return process.Eventually(endTimeout, "the jobs end", func() error {
+		if err := ctx.Err(); err != nil {
+			return nil
+		}
+		pause(ctx, 500*time.Millisecond)
+		done, err := t.client.SCard(ctx, effects).Result()
+		if err != nil {
+			return err
+		}
+		open, given, completed, err := t.left()
+		switch {
+		case err != nil:
+			return err
+		case given > 0 || open == 0 && completed == t.jobs:
+			return nil
+		}
+		return fmt.Errorf("%d of %d jobs have had their effect; %d are open, %d completed", done, t.jobs, open, completed)
+	})
+}
+
+// judge looks at what has become of every job.
+func (t *trial) judge(took time.Duration) (string, error) {
+	ctx := context.Background()
+	has, err := t.client.SMembers(ctx, effects).Result()
+	if err != nil {
+		return "", err
+	}
+	recorded := make(map[string]bool, len(has))
+	for _, id := range has {
+		recorded[id] = true
+	}
+	var lost []string
+	for i := range t.jobs {
+		if id := fmt.Sprint(i); !recorded[id] {
+			lost = append(lost, id)
+		}
+	}
+	ran, err := t.ran()
+	if err != nil {
+		return "", err
+	}
+	twice := 0
+	for id, n := range ran {
+		if !recorded[id] {
+			lost = append(lost, id+" (executed)")
+		}
+		if n > 1 {
+			twice++
+		}
+	}
+	_, given, _, err := t.left()
+	switch {
+	case err != nil:
+		return "", err
+	case len(lost) > 0:
+		return "", fmt.Errorf("%d jobs have left no effect: %.300s", len(lost), strings.Join(lost, " "))
+	case given > 0:
+		return "", fmt.Errorf("%d jobs were given up", given)
+	case t.calm && twice > 0:
+		return "", fmt.Errorf("%d jobs ran twice although nothing was killed", twice)
+	}
+	return fmt.Sprintf("HELD: asynq: %d jobs over %d queues in %v, %d nodes and %d workers killed: every effect is recorded, none lost; %d ran more than once; %d times one could not be added at once",
+		t.jobs, len(queueNames), took.Round(time.Second), t.killedNodes.Load(), t.killedWorkers.Load(), twice, t.refused), nil
+}
+
+// ran counts how often each job was executed to its end.
+func (t *trial) ran() (map[string]int, error) {
+	count := make(map[string]int)
+	for i := range workers {
+		f, err := os.Open(t.journal(i))
+		if err != nil {
+			return nil, err
+		}
+		lines := bufio.NewScanner(f)
+		for lines.Scan() {
+			count[lines.Text()]++
+		}
+		if err := errors.Join(lines.Err(), f.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return count, nil
+}
