@@ -13,20 +13,20 @@ import (
 // to lies in the entry.
 type Written struct {
 	Keys [][]byte // whose objects were put or deleted
-	// Databases is which there are, if the entry says so. Nil: it does not.
-	Databases *keyspace.Databases
+	// Renamed says that logical databases are others than before.
+	Renamed bool
 	// Session and Seq are those of the group that alone has made the entry. Zero: there
 	// are several, or nobody has that waits for an answer.
 	Session, Seq uint64
 }
 
-// ReadWritten finds out what an entry has done. Rows of the databases in trash, which
-// nobody reads any more, do not count.
-func ReadWritten(data []byte, trash []uint32) (w Written, err error) {
+// ReadWritten finds out what an entry has done. dbs are the databases before. Rows of
+// those that were flushed, which nobody reads any more, do not count.
+func ReadWritten(data []byte, dbs *keyspace.Databases) (w Written, err error) {
 	authors := 0
 	note := func(row []byte) (is bool) {
 		key, pdb, is := keyspace.ObjectKey(row)
-		if is && !slices.Contains(trash, pdb) {
+		if is && !slices.Contains(dbs.Trash(), pdb) {
 			w.Keys = append(w.Keys, key)
 		}
 		return is
@@ -40,7 +40,8 @@ func ReadWritten(data []byte, trash []uint32) (w Written, err error) {
 			switch {
 			case !local:
 			case kind == 'b':
-				w.Databases, err = keyspace.DecodeDatabases(val)
+				now, err := keyspace.DecodeDatabases(val)
+				w.Renamed = err == nil && !now.SameAs(dbs)
 				return err
 			case kind == 'w':
 				authors += 2 // who was served has changed something too

@@ -37,6 +37,9 @@ func (d *Databases) Logical(pdb uint32) (db uint8, ok bool) {
 	return uint8(max(at, 0)), at >= 0
 }
 
+// SameAs reports whether all logical databases are those of e.
+func (d *Databases) SameAs(e *Databases) bool { return d.physical == e.physical }
+
 // Trash lists flushed physical databases, oldest first. Not to be changed.
 func (d *Databases) Trash() []uint32 { return d.trash }
 

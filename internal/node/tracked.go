@@ -33,5 +33,5 @@ func newTracked(n *Node) *tracking.Table {
 
 // applied takes what an entry has changed that is applied here.
 func (n *Node) applied(id cluster.ShardID, index uint64, w eval.Written) {
-	n.reads.Applied(id, tracking.Change{Index: index, Keys: w.Keys, Databases: w.Databases, Author: tracking.Author{Session: w.Session, Group: w.Seq}})
+	n.reads.Applied(id, tracking.Change{Index: index, Keys: w.Keys, Renamed: w.Renamed, Author: tracking.Author{Session: w.Session, Group: w.Seq}})
 }

@@ -13,7 +13,7 @@ func (mc *machine) tell(index uint64, data []byte) error {
 	if events.Followed == nil || !events.Followed() {
 		return nil
 	}
-	w, err := eval.ReadWritten(data, mc.dbs.Trash())
+	w, err := eval.ReadWritten(data, mc.dbs)
 	if err == nil {
 		events.Applied(mc.r.id, index, w)
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
-	"tutti/internal/keyspace"
 )
 
 const (
@@ -25,18 +24,6 @@ type source struct {
 	probe uint64    // number of the last probe whose answer counts; 0: none is asked
 	asked uint64
 	feed  feed
-	names *[keyspace.LogicalDatabases]uint32 // physical databases; nil: unknown
-}
-
-// renamed reports whether logical databases are others than before.
-func (s *source) renamed(d *keyspace.Databases) bool {
-	var names [keyspace.LogicalDatabases]uint32
-	for db := range names {
-		names[db] = d.Physical(uint8(db))
-	}
-	was := s.names
-	s.names = &names
-	return was == nil || *was != names
 }
 
 // hears reports whether changes of the keys in a slot are heard of.
@@ -146,7 +133,7 @@ func (t *Table) freshen(s *source, at time.Time) {
 
 // lose notes that changes of a shard may not be heard of, or were not.
 func (t *Table) lose(s *source, shard cluster.ShardID, why string) {
-	s.probe, s.names, s.feed = 0, nil, feed{failed: s.feed.from}
+	s.probe, s.feed = 0, feed{failed: s.feed.from}
 	if s.live {
 		s.live = false
 		t.cfg.Logger.Info("changes of a shard may be missed: clients that cache are told to forget everything",

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
-	"tutti/internal/keyspace"
 	"tutti/internal/peer"
 )
 
@@ -51,8 +50,8 @@ type Change struct {
 	Index  uint64 // of the entry
 	Keys   [][]byte
 	Author Author
-	// Databases is set if the entry has written which databases there are.
-	Databases *keyspace.Databases
+	// Renamed says that since the entry logical databases are others than before.
+	Renamed bool
 }
 
 // Table is what the clients of a node have read, and who is told when that changes. It
@@ -144,7 +143,7 @@ func (t *Table) Applied(shard cluster.ShardID, change Change) {
 	if s == nil || s.away {
 		return // nobody has read anything of it, or it is heard of elsewhere
 	}
-	if change.Databases != nil && s.renamed(change.Databases) {
+	if change.Renamed {
 		t.flush()
 		t.feedAll(shard, fed{flags: flagAll})
 	}
