@@ -162,7 +162,7 @@ func addLibraries(c *Ctx, list []*script.Library, replace bool) error {
 	taken, names, size := make(map[string]bool), make(map[string]bool), 0
 	for _, lib := range list {
 		if names[lib.Name] {
-			return errors.New("Library '" + lib.Name + "' already exists") //nolint:staticcheck // Redis's words
+			return errors.New("Library '" + lib.Name + "' already exists")
 		}
 		names[lib.Name] = true
 		size += len(lib.Code)
@@ -171,7 +171,7 @@ func addLibraries(c *Ctx, list []*script.Library, replace bool) error {
 	for _, lib := range old.Libraries {
 		switch {
 		case names[lib.Name] && !replace:
-			return errors.New("Library '" + lib.Name + "' already exists") //nolint:staticcheck // Redis's words
+			return errors.New("Library '" + lib.Name + "' already exists")
 		case names[lib.Name]:
 			continue
 		}
@@ -187,7 +187,7 @@ func addLibraries(c *Ctx, list []*script.Library, replace bool) error {
 	for _, lib := range list {
 		for _, f := range lib.Functions {
 			if taken[f.Name] {
-				return errors.New("Function " + f.Name + " already exists") //nolint:staticcheck // Redis's words
+				return errors.New("Function " + f.Name + " already exists")
 			}
 			taken[f.Name] = true
 		}

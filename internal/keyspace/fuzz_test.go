@@ -155,16 +155,23 @@ func FuzzDecodeDatabases(f *testing.F) {
 	})
 }
 
-// FuzzRowKeys reads any row key as an entry of the expiry index and as the mark
-// of garbage.
+// FuzzRowKeys reads any row key as an entry of an expiry index, of keys or of hashes
+// with fields that expire, and as the mark of garbage.
 func FuzzRowKeys(f *testing.F) {
 	f.Add(expiryRow(nil, 3, 99, 1, []byte("key")))
 	f.Add(expiryRow(nil, 3, -99, 1, nil))
+	f.Add(timedRow(nil, 3, 99, 1, []byte("key")))
 	f.Add(trashRow(nil, 16383, 1<<50))
 	f.Add(goneRow(nil, 1))
 	f.Fuzz(func(t *testing.T, row []byte) {
-		if slot, deadline, ok := Deadline(row); ok && !bytes.Equal(expiryRow(nil, slot, deadline, be.Uint32(row[12:]), row[16:]), row) {
-			t.Errorf("%x is read as slot %d, deadline %d", row, slot, deadline)
+		if slot, deadline, ok := Deadline(row); ok {
+			write := expiryRow
+			if row[3] == kindTimed {
+				write = timedRow
+			}
+			if !bytes.Equal(write(nil, slot, deadline, be.Uint32(row[12:]), row[16:]), row) {
+				t.Errorf("%x is read as slot %d, deadline %d", row, slot, deadline)
+			}
 		}
 		if slot, id, ok := Trash(row); ok && !bytes.Equal(trashRow(nil, slot, id), row) {
 			t.Errorf("%x is read as slot %d, id %d", row, slot, id)

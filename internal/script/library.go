@@ -90,7 +90,7 @@ func libraryHeader(code string) (name, body string, err error) {
 	}
 	words := strings.Fields(line[2:])
 	if len(words) == 0 || !strings.EqualFold(words[0], "lua") {
-		return "", "", fmt.Errorf("Engine '%s' not found", strings.Join(words[:min(len(words), 1)], "")) //nolint:staticcheck // Redis's words
+		return "", "", fmt.Errorf("Engine '%s' not found", strings.Join(words[:min(len(words), 1)], ""))
 	}
 	for _, w := range words[1:] {
 		key, value, _ := strings.Cut(w, "=")
@@ -104,7 +104,7 @@ func libraryHeader(code string) (name, body string, err error) {
 	}
 	switch {
 	case name == "" && len(words) == 1:
-		return "", "", errors.New("Library name was not given") //nolint:staticcheck // Redis's words
+		return "", "", errors.New("Library name was not given")
 	case !libraryName.MatchString(name):
 		return "", "", errors.New(badLibraryName)
 	}
