@@ -84,9 +84,8 @@ func (s *stream) push(g segment) {
 // pump delivers what is due and arranges for the rest; mu is held. While the
 // direction is cut it does nothing: stir calls it again.
 func (s *stream) pump() {
-	n := 0
-	for n < len(s.wait) && s.net.passable(s.from, s.to.local) {
-		g := s.wait[n]
+	for len(s.wait) > 0 && s.net.passable(s.from, s.to.local) {
+		g := s.wait[0]
 		if m := s.net.path(s.from, s.to.local).BytesMax; m > 0 && len(g.data) > m {
 			break
 		}
@@ -94,10 +93,11 @@ func (s *stream) pump() {
 			s.arm(d)
 			break
 		}
-		n++
+		// Before it arrives: where both ends are gone each answers the other, and comes
+		// back here.
+		s.wait = s.wait[1:]
 		s.arrive(g)
 	}
-	s.wait = s.wait[n:]
 }
 
 func (s *stream) arm(d time.Duration) {

@@ -73,7 +73,7 @@ func (h *History) Multi(client int, k *Client, watched []check.Cmd, cmds ...[]st
 
 // transaction is a script that executes commands and returns their replies, as EXEC does.
 const transaction = `local replies = {}
-for i, args in ipairs(cjson.decode(ARGV[1])) do replies[i] = redis.pcall(unpack(args)) end
+for i, args in ipairs(cjson.decode(ARGV[1])) do replies[i] = redis.call(unpack(args)) end
 return replies`
 
 // Script executes commands as one script, which finds their keys while it runs: what it
