@@ -97,7 +97,7 @@ func (t *trial) run(ctx context.Context) (verdict string, err error) {
 	pause(killing, 2*nodeEvery) // it goes on while they are executed
 	endKilling()
 	killer.Wait()
-	if err := t.await(ctx); err != nil {
+	if err := errors.Join(t.await(ctx), ctx.Err()); err != nil {
 		return "", err
 	}
 	return t.judge(time.Since(began))
@@ -158,8 +158,8 @@ func (t *trial) killNodes(ctx context.Context) {
 // await waits until the framework has nothing to do any more.
 func (t *trial) await(ctx context.Context) error {
 	return process.Eventually(endTimeout, "the jobs end", func() error {
-		if err := ctx.Err(); err != nil {
-			return nil
+		if ctx.Err() != nil {
+			return nil // whoever waits looks at that
 		}
 		pause(ctx, 500*time.Millisecond)
 		done, err := t.client.SCard(ctx, effects).Result()
