@@ -11,6 +11,8 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+
+	"tutti/e2e/process"
 )
 
 const (
@@ -92,7 +94,7 @@ func (t *trial) add(ctx context.Context) error {
 				break
 			}
 			t.refused++
-			if !pause(ctx, 50*time.Millisecond) {
+			if !process.Pause(ctx, 50*time.Millisecond) {
 				return ctx.Err()
 			}
 		}

@@ -43,7 +43,9 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	verdict, err := try(ctx, *binary, *jobs, *calm)
+	verdict, err := process.InFolder("tutti-frameworks-", func(dir string) (string, error) {
+		return try(ctx, dir, *binary, *jobs, *calm)
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "FAILED: asynq:", err)
 		os.Exit(1)
@@ -51,19 +53,8 @@ func main() {
 	fmt.Println(verdict)
 }
 
-// try runs all in a folder of its own, which is kept if something failed.
-func try(ctx context.Context, binary string, jobs int, calm bool) (verdict string, err error) {
-	dir, err := os.MkdirTemp("", "tutti-frameworks-")
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		if err == nil {
-			err = os.RemoveAll(dir)
-		} else {
-			err = fmt.Errorf("%w (output: %s)", err, dir)
-		}
-	}()
+// try runs all in a folder.
+func try(ctx context.Context, dir, binary string, jobs int, calm bool) (verdict string, err error) {
 	if binary == "" {
 		if binary, err = process.Build(dir); err != nil {
 			return "", err

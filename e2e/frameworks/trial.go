@@ -53,16 +53,6 @@ type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-// pause waits, and reports false if ctx was done before.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 func number(id string) int {
 	n, _ := strconv.Atoi(id)
 	return n
@@ -94,7 +84,7 @@ func (t *trial) run(ctx context.Context) (verdict string, err error) {
 	if err := t.add(ctx); err != nil {
 		return "", err
 	}
-	pause(killing, 2*nodeEvery) // it goes on while they are executed
+	process.Pause(killing, 2*nodeEvery) // it goes on while they are executed
 	endKilling()
 	killer.Wait()
 	if err := errors.Join(t.await(ctx), ctx.Err()); err != nil {
@@ -128,7 +118,7 @@ func (t *trial) keep(working, killing context.Context, i int) error {
 		}
 		select {
 		case <-p.Done(): // it could not reach anybody when it started
-			pause(working, time.Second)
+			process.Pause(working, time.Second)
 		case <-working.Done():
 			return p.Stop()
 		}
@@ -140,7 +130,7 @@ func (t *trial) journal(i int) string { return filepath.Join(t.dir, fmt.Sprintf(
 
 // killNodes kills one node after the other, which tutti dev starts again.
 func (t *trial) killNodes(ctx context.Context) {
-	for n := 0; pause(ctx, nodeEvery); n++ {
+	for n := 0; process.Pause(ctx, nodeEvery); n++ {
 		node := redis.NewClient(&redis.Options{Addr: t.nodes[n%len(t.nodes)]})
 		info, err := node.Info(ctx, "server").Result()
 		_ = node.Close()
@@ -161,7 +151,7 @@ func (t *trial) await(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil // whoever waits looks at that
 		}
-		pause(ctx, 500*time.Millisecond)
+		process.Pause(ctx, 500*time.Millisecond)
 		done, err := t.client.SCard(ctx, effects).Result()
 		if err != nil {
 			return err

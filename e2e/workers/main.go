@@ -40,7 +40,9 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	verdict, err := try(ctx, *binary, *faults, *seed)
+	verdict, err := process.InFolder("tutti-workers-", func(dir string) (string, error) {
+		return try(ctx, dir, *binary, *faults, *seed)
+	})
 	if err != nil {
 		if *faults > 0 {
 			err = fmt.Errorf("seed %d: %w", *seed, err)
@@ -51,19 +53,8 @@ func main() {
 	fmt.Println(verdict)
 }
 
-// try runs all in a folder of its own, which is kept if something failed.
-func try(ctx context.Context, binary string, faults time.Duration, seed uint64) (verdict string, err error) {
-	dir, err := os.MkdirTemp("", "tutti-workers-")
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		if err == nil {
-			err = os.RemoveAll(dir)
-		} else {
-			err = fmt.Errorf("%w (output: %s)", err, dir)
-		}
-	}()
+// try runs all in a folder.
+func try(ctx context.Context, dir, binary string, faults time.Duration, seed uint64) (verdict string, err error) {
 	if binary == "" {
 		if binary, err = process.Build(dir); err != nil {
 			return "", err

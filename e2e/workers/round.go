@@ -83,19 +83,9 @@ func (w *keptWorker) keep(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 		p.Kill()
-		pause(ctx, 200*time.Millisecond)
+		process.Pause(ctx, 200*time.Millisecond)
 	}
 	return nil
-}
-
-// pause waits, and reports false if ctx was done before.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // quiet takes what the client library says of nodes that are down.
@@ -184,7 +174,7 @@ func (r *round) run(ctx context.Context, duration time.Duration, seed uint64) (v
 
 // add adds tasks through all nodes, as many as the ledger has room for.
 func (r *round) add(ctx context.Context, q *ledger) {
-	for n := 0; pause(ctx, addEvery); {
+	for n := 0; process.Pause(ctx, addEvery); {
 		args := []any{"TASK.ADD", q.queue, "COUNT", addedAtOnce}
 		var payloads []string
 		for range addedAtOnce {
@@ -306,7 +296,7 @@ func (r *round) faults(ctx context.Context, duration time.Duration, rng *rand.Ra
 		if err := kinds[kind](ctx, rng); err != nil {
 			return err
 		}
-		if !pause(ctx, faultPause) {
+		if !process.Pause(ctx, faultPause) {
 			return ctx.Err()
 		}
 	}
@@ -322,13 +312,13 @@ func (r *round) lateFinish(ctx context.Context, w *keptWorker) error {
 		return err
 	}
 	return process.Eventually(2*endTimeout, "a worker that stood still has tasks in hand and is refused", func() error {
-		pause(ctx, faultPause) // it must have begun to work, or have caught up
+		process.Pause(ctx, faultPause) // it must have begun to work, or have caught up
 		p := w.now.Load()
 		if p == nil {
 			return errors.New("no worker yet")
 		}
 		p.Signal(syscall.SIGSTOP)
-		ok := pause(ctx, standstill)
+		ok := process.Pause(ctx, standstill)
 		lost, err := r.counts(ctx, w.of.name)
 		p.Signal(syscall.SIGCONT)
 		switch {
@@ -354,7 +344,7 @@ func (r *round) stopWorker(ctx context.Context, rng *rand.Rand) error {
 	r.log = append(r.log, w.of.name+" worker stopped")
 	if p := w.now.Load(); p != nil {
 		p.Signal(syscall.SIGSTOP)
-		pause(ctx, standstill)
+		process.Pause(ctx, standstill)
 		p.Signal(syscall.SIGCONT)
 	}
 	return nil
@@ -387,7 +377,7 @@ func (r *round) stopLeader(ctx context.Context, _ *rand.Rand) error {
 	if err := syscall.Kill(pids[leader], syscall.SIGSTOP); err != nil {
 		return err
 	}
-	pause(ctx, faultPause)
+	process.Pause(ctx, faultPause)
 	return syscall.Kill(pids[leader], syscall.SIGCONT)
 }
 

@@ -305,7 +305,7 @@ func (x *exchange) wake() {
 func (x *exchange) unheard(node cluster.NodeID) (until time.Time) {
 	p := x.peers[node]
 	switch {
-	case p == nil || !p.linked: // for now: the first link of a node that starts may be lost at once
+	case p == nil || !p.linked: // the first link of a node that starts may be lost at once
 		return x.born.Add(arrivalMax)
 	case !p.known:
 		return p.due
