@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
 	"tutti/internal/store"
 )
@@ -196,7 +197,31 @@ func (c *Cluster) Rebuilding(i int) bool {
 	}
 	m := c.machine(i)
 	aside, err := store.ListAside(m.disk.mem, m.dir)
-	return err != nil || len(aside) > 0
+	return err != nil || len(aside) > 0 || c.votesLost(i)
+}
+
+// votesLost reports whether a shard still counts a replica that node i has lost, beside
+// the one in its place: where the cluster wants that to have no vote the node is what it
+// is to be before the lost vote is gone. The newest map that any node has tells.
+func (c *Cluster) votesLost(i int) bool {
+	var newest *cluster.Map
+	for _, m := range c.machines {
+		if known, err := node.ReadMap(m.disk.mem, m.dir); err == nil && (newest == nil || known.Epoch > newest.Epoch) {
+			newest = known
+		}
+	}
+	if newest == nil {
+		return true
+	}
+	return slices.ContainsFunc(newest.Shards, func(s cluster.Shard) bool {
+		here := 0
+		for _, r := range s.Replicas {
+			if int(r.Node) == i {
+				here++
+			}
+		}
+		return here > 1
+	})
 }
 
 // rebuilding reports whether a status says of node i that its data is being made
