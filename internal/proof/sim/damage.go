@@ -197,15 +197,15 @@ func (c *Cluster) Rebuilding(i int) bool {
 	}
 	m := c.machine(i)
 	aside, err := store.ListAside(m.disk.mem, m.dir)
-	return err != nil || len(aside) > 0 || c.votesLost(i)
+	return err != nil || len(aside) > 0 || lostVotes(c.machines, i)
 }
 
-// votesLost reports whether a shard still counts a replica that node i has lost, beside
+// lostVotes reports whether a shard still counts a replica that node i has lost, beside
 // the one in its place: where the cluster wants that to have no vote the node is what it
-// is to be before the lost vote is gone. The newest map that any node has tells.
-func (c *Cluster) votesLost(i int) bool {
+// is to be before the lost vote is gone. The newest map that any of the machines has tells.
+func lostVotes(machines []*machine, i int) bool {
 	var newest *cluster.Map
-	for _, m := range c.machines {
+	for _, m := range machines {
 		if known, err := node.ReadMap(m.disk.mem, m.dir); err == nil && (newest == nil || known.Epoch > newest.Epoch) {
 			newest = known
 		}
