@@ -354,8 +354,12 @@ func (l *loop) settle(x *beside) error {
 	return l.committed(<-x.done, x.batch, x.list)
 }
 
-// settleAll leaves nothing applied by halves: a snapshot takes its place.
+// settleAll leaves nothing applied by halves: a snapshot takes its place, or its
+// replica ends. It is not for a cycle: what lies in the batch of that is not committed.
 func (l *loop) settleAll() error {
+	if len(l.applying) > 0 {
+		panic("shard: a batch is open")
+	}
 	for {
 		if err := l.settle(l.beside); err != nil || len(l.waiting) == 0 {
 			return err

@@ -268,6 +268,18 @@ func (sn *snapshots) install(m *pb.Message) error {
 		return fmt.Errorf("shard %d: raft restores snapshot %d, but none was received", sn.r.id, m.GetSnapshot().GetMetadata().GetIndex())
 	}
 	sn.installing, sn.incoming = sn.incoming, nil
+	sn.r.loop.post(inLoop{sn.r, func() {
+		if err := sn.makeWay(m); err != nil {
+			sn.r.host.fatal(err)
+		}
+	}})
+	return nil
+}
+
+// makeWay clears the place for the state of the snapshot. It comes after the cycle in which
+// install was called: the batch of a cycle holds entries of other replicas, which
+// must not be taken for applied before it is committed.
+func (sn *snapshots) makeWay(m *pb.Message) error {
 	if err := sn.r.loop.settleAll(); err != nil {
 		return err
 	}

@@ -135,3 +135,30 @@ func TestSnapshotGivenUp(t *testing.T) {
 		n.stop()
 	})
 }
+
+// TestSnapshotLeavesTheBatchAlone begins to install a snapshot while the cycle has
+// entries in its batch that is not committed yet, and others wait behind it, as
+// behind a scrub: they must not be taken for applied, their rows can't be seen.
+func TestSnapshotLeavesTheBatchAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1, 2)
+		src := newSource(t)
+		src.apply(src.write("INCR a"))
+		snap, in := n.receivedSnapshot(src)
+		n.call(func(r *Replica) {
+			at := r.machine.applied
+			entry := &pb.Entry{Index: new(at.Index + 1), Term: new(at.Term), Type: pb.EntryNormal.Enum()}
+			n.must(r.machine.apply(n.state.NewBatch(), &pb.Message{Entries: []*pb.Entry{entry}}))
+			r.loop.waiting = append(r.loop.waiting, applying{r: r, m: &pb.Message{}})
+			r.snapshots.incoming = in
+			n.must(r.snapshots.install(snap))
+			if r.machine.applied != at {
+				t.Errorf("applied is %d; the batch with what follows %d is not committed", r.machine.applied.Index, at.Index)
+			}
+			// Nothing comes of it: raft knows nothing of the entry.
+			r.loop.applying, r.loop.waiting, r.machine.next = nil, nil, at
+			r.gone = true
+		})
+		n.stop()
+	})
+}
