@@ -111,10 +111,14 @@ func (ch *changer) draw() {
 	}
 }
 
-// forget forgets where the replicas of shards were that are where they are to be.
+// forget forgets where the replicas of shards were that are where they are to be, and
+// go nowhere else on the way: an older order may wait for a leader for a long time.
 func (ch *changer) forget() {
 	m, ok := operator{ch.n.c}.now()
 	for s, past := range ch.past {
+		if ch.n.c.desk.orders.waits(func(x order) bool { return x.what == "place" && x.shard == s }) {
+			continue
+		}
 		last := past[len(past)-1]
 		if voters, others := m.on(s); ok && len(others) == 0 && slices.Equal(voters, slices.Sorted(slices.Values(last.on))) {
 			ch.past[s] = slices.DeleteFunc(past[:len(past)-1], func(p placing) bool { return time.Since(p.at) > lateMax })

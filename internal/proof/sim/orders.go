@@ -93,6 +93,13 @@ func (o *orders) open() (n int, last string) {
 	return len(o.queue), o.last
 }
 
+// waits reports whether an order that ok accepts is not carried out yet.
+func (o *orders) waits(ok func(x order) bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(o.queue, ok)
+}
+
 // isIn reports whether a node was taken in, and whether it was taken out since.
 func (o *orders) isIn(node int) (in, out bool) {
 	o.mu.Lock()

@@ -30,7 +30,8 @@ const votersLeast = 3
 // each shard go on to vote, even if a drain that was taken back is carried out
 // late.
 func (ch *changer) sure() int {
-	if time.Since(ch.drained) > lateMax {
+	drains := func(x order) bool { return x.what == "drain" || x.what == "remove" }
+	if time.Since(ch.drained) > lateMax && !ch.n.c.desk.orders.waits(drains) {
 		return votersLeast
 	}
 	return votersLeast + 1
