@@ -278,7 +278,7 @@ func (o *orders) clear(now mapText, x *cluster.Member) {
 	for _, s := range now.Shards {
 		on := o.placed(s.ID)
 		if on != nil && slices.ContainsFunc(s.Want, func(p cluster.Placement) bool { return p.Node == x.ID || o.isDead(int(p.Node)) }) {
-			if on = o.living(on); o.place(s.ID, on) {
+			if on = o.living(on, int(x.ID)); o.place(s.ID, on) {
 				o.replan(s.ID, on)
 			}
 			return
@@ -300,13 +300,14 @@ func (o *orders) isDead(node int) bool {
 	return o.dead[node]
 }
 
-// living returns a plan with others in the place of nodes that have died since: a
-// new replica on one of those begins never, and what it was to replace never goes.
-// As many of it may be lost as of the plan, where the dead ones count as lost.
-func (o *orders) living(on []int) []int {
+// living returns a plan with others in the place of nodes that have died since, and of
+// the one that goes, which an earlier such plan may have taken: a new replica on a
+// dead node begins never, and what it was to replace never goes. As many of it may be
+// lost as of the plan, where the dead ones count as lost.
+func (o *orders) living(on []int, goes int) []int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	next := slices.DeleteFunc(slices.Clone(on), func(i int) bool { return o.dead[i] })
+	next := slices.DeleteFunc(slices.Clone(on), func(i int) bool { return o.dead[i] || i == goes })
 	for _, i := range o.hosts {
 		leaves := slices.ContainsFunc(o.queue, func(x order) bool { return x.what == "remove" && x.node == i })
 		if len(next) < len(on) && o.in[i] && !o.out[i] && !o.dead[i] && !leaves && !slices.Contains(next, i) {
