@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"regexp"
@@ -11,22 +12,32 @@ import (
 // testCase is one shape of load; every system runs those it can.
 type testCase struct {
 	name     string
-	write    bool
+	work     workload
 	conns    int
 	pipeline int
 	random   bool
 }
 
-// testCases is SET and GET with 1, 50 and 500 clients, alone and in pipelines
-// of 16, through the leader and through a random node.
+// usualCases are those that run unless others are asked for.
+const usualCases = `^[sg]et-`
+
+// testCases is SET and GET with 1, 50 and 500 clients, alone and in pipelines of 16,
+// through the leader and through a random node; and what else clients do, through the
+// leader.
 func testCases() []testCase {
 	var cases []testCase
-	for _, write := range []bool{true, false} {
-		for _, random := range []bool{false, true} {
-			for _, shape := range [][2]int{{1, 1}, {50, 1}, {500, 1}, {50, 16}, {500, 16}} {
-				c := testCase{write: write, conns: shape[0], pipeline: shape[1], random: random}
-				c.name = fmt.Sprintf("%s-c%d-p%d-%s", pick(write, "set", "get"), c.conns, c.pipeline,
-					pick(random, "random", "leader"))
+	for _, w := range workloads() {
+		shapes, routes := [][2]int{{50, 1}, {50, 16}}, []bool{false}
+		switch {
+		case w.name == "set" || w.name == "get":
+			shapes, routes = [][2]int{{1, 1}, {50, 1}, {500, 1}, {50, 16}, {500, 16}}, []bool{false, true}
+		case w.size > 1<<10:
+			shapes = [][2]int{{16, 1}, {16, 4}}
+		}
+		for _, random := range routes {
+			for _, shape := range shapes {
+				c := testCase{work: w, conns: shape[0], pipeline: shape[1], random: random}
+				c.name = fmt.Sprintf("%s-c%d-p%d-%s", w.name, c.conns, c.pipeline, pick(random, "random", "leader"))
 				cases = append(cases, c)
 			}
 		}
@@ -44,10 +55,10 @@ func pick[T any](first bool, a, b T) T {
 // applies says whether a system has this case at all.
 func (c testCase) applies(system string) bool {
 	switch system {
-	case "redis":
-		return !c.write || !c.random // replicas refuse writes
+	case "redis", "valkey":
+		return !c.work.write || !c.random // replicas refuse writes
 	case "etcd", "etcd-tuned":
-		return c.pipeline == 1
+		return c.pipeline == 1 && (c.work.name == "set" || c.work.name == "get")
 	}
 	return true
 }
@@ -56,11 +67,18 @@ func compareMain(ctx context.Context, args []string) error {
 	flags, o, peers := newFlags("bench", "tutti,redis,etcd")
 	seconds := flags.Float64("seconds", 5, "measured `seconds` per case, after a warm-up of a fifth of it")
 	rounds := flags.Int("rounds", 3, "how often each system runs, in turn")
-	only := flags.String("cases", "", "`regexp` of the cases to run, such as 'set-c50' (names: set|get-cN-pN-leader|random)")
+	only := flags.String("cases", usualCases, "`regexp` of the cases to run, such as 'set-c50' or 'hset|zadd'; all: .")
+	drain := flags.Bool("drain", false, "count the CPU until the nodes are idle again after each case, and measure 12 s of each if --seconds is not given")
 	keys := flags.Int("keys", 1_000_000, "random keys; all are written before the first case")
 	quick := flags.Bool("quick", false, "a look in about two minutes: 1 round, 1 s per case, 100,000 keys")
 	if err := o.parse(flags, args, peers); err != nil {
 		return err
+	}
+	if given := false; *drain {
+		flags.Visit(func(f *flag.Flag) { given = given || f.Name == "seconds" })
+		if !given {
+			*seconds = sustainedSeconds
+		}
 	}
 	if *quick {
 		*rounds, *seconds, *keys = 1, 1, 100_000
@@ -84,7 +102,7 @@ func compareMain(ctx context.Context, args []string) error {
 		return err
 	}
 	defer l.close()
-	r := &report{Machine: l.machine, Rounds: *rounds, Keys: *keys, ValueBytes: valueLen}
+	r := &report{Machine: l.machine, Rounds: *rounds, Keys: *keys, ValueBytes: valueLen, Drained: *drain}
 	measure := time.Duration(*seconds * float64(time.Second))
 	for round := 1; round <= *rounds; round++ {
 		for i := range o.peers {
@@ -113,6 +131,10 @@ func compareMain(ctx context.Context, args []string) error {
 	return missingError(missing)
 }
 
+// sustainedSeconds is how long a case is measured where what it leaves behind counts too:
+// several flushes and compactions of the state lie in it.
+const sustainedSeconds = 12
+
 // runRound starts one system, runs its cases and stops it.
 func (r *report) runRound(ctx context.Context, l *lab, name string, round int, cases []testCase, keys int, measure time.Duration) error {
 	c, err := starters[name](ctx, l)
@@ -120,17 +142,26 @@ func (r *report) runRound(ctx context.Context, l *lab, name string, round int, c
 		return err
 	}
 	defer c.stop()
-	begin := time.Now()
-	if err := c.fill(ctx, keys); err != nil {
-		return fmt.Errorf("fill: %w", err)
-	}
-	fmt.Printf("round %d %-6s %d keys written in %.1f s\n", round, name, keys, time.Since(begin).Seconds())
+	filled := make(map[string]bool)
 	for _, tc := range cases {
 		if !tc.applies(name) {
 			continue
 		}
-		s, err := measureCase(ctx, c, job{
-			write: tc.write, conns: tc.conns, pipeline: tc.pipeline, random: tc.random,
+		if !filled[tc.work.kind] {
+			begin := time.Now()
+			if err := c.fill(ctx, tc.work, keys); err != nil {
+				return fmt.Errorf("fill: %w", err)
+			}
+			fmt.Printf("round %d %-6s %d keys of %s written in %.1f s\n", round, name, tc.work.keysOf(keys), tc.work.name, time.Since(begin).Seconds())
+			filled[tc.work.kind] = true
+			if r.Drained {
+				if _, err := idle(ctx, c.pids()); err != nil {
+					return err
+				}
+			}
+		}
+		s, err := measureCase(ctx, c, r.Drained, job{
+			work: tc.work, conns: tc.conns, pipeline: tc.pipeline, random: tc.random,
 			keys: keys, warmup: measure / 5, measure: measure,
 		})
 		if err != nil {

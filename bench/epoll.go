@@ -20,14 +20,15 @@ import (
 // in flight, each pipeline through one of the client's connections.
 type respLoad struct {
 	job       job
-	barrier   bool // end each pipeline with WAIT
-	next      func() int
+	barrier   bool       // end each pipeline with WAIT
+	next      func() int // the number of the next key
+	done      int        // operations sent so far
 	values    *values
 	conns     []*respConn // by client*nodes + node
 	nodes     int
 	byFD      map[int32]*respConn
 	epoll     int
-	out       []byte
+	out, key  []byte // of the pipeline that is being written
 	tally     tally
 	measuring bool
 	stopping  bool
@@ -40,19 +41,26 @@ type respConn struct {
 	fd     int
 	client int
 	in     []byte // received, not yet parsed
+	unsent []byte // of the pipeline that was sent
+	waits  bool   // for room in the socket
 	sent   time.Time
 	left   int // replies still to come; 0 means idle
 	bad    int // of this pipeline: operations not acknowledged
 }
 
 // runRESP runs a job against the given addresses and closes its connections.
-// next yields the number of the next key.
 func runRESP(ctx context.Context, addrs []string, j job, barrier bool, w window) (*tally, error) {
 	l := &respLoad{
-		job: j, barrier: barrier, values: newValues(uint64(j.conns)), nodes: len(addrs),
+		job: j, barrier: barrier, values: newValues(uint64(j.conns), j.work.size), nodes: len(addrs),
 		byFD: map[int32]*respConn{}, epoll: -1,
 	}
-	l.next = func() int { return l.values.rand.IntN(j.keys) }
+	l.values.keys = j.work.keysOf(j.keys)
+	l.next = func() int { return l.values.rand.IntN(l.values.keys) }
+	if j.work.fresh {
+		// No two cases of a cluster meet: each begins somewhere else.
+		key := rand.IntN(freshKeys)
+		l.next = func() int { key++; return key % freshKeys }
+	}
 	if err := l.open(addrs); err != nil {
 		l.close()
 		return nil, err
@@ -61,13 +69,22 @@ func runRESP(ctx context.Context, addrs []string, j job, barrier bool, w window)
 	return &l.tally, l.run(ctx, w)
 }
 
-// fillRESP writes every key once.
-func fillRESP(ctx context.Context, addr string, keys int, barrier bool) error {
-	const depth = 128
-	l := &respLoad{
-		job:     job{write: true, conns: 16, pipeline: depth, keys: keys, measure: time.Hour},
-		barrier: barrier, values: newValues(0), nodes: 1, byFD: map[int32]*respConn{}, epoll: -1,
+// freshKeys are the numbers of keys that are never there.
+const freshKeys = 1e12
+
+// fillRESP writes every key of a workload once.
+func fillRESP(ctx context.Context, addr string, w workload, keys int, barrier bool) error {
+	const conns, bytes = 16, 16 << 10
+	filling := w.filling()
+	if filling == nil {
+		return nil
 	}
+	keys = w.keysOf(keys)
+	l := &respLoad{
+		job:     job{work: *filling, conns: min(conns, keys), pipeline: max(1, min(128, bytes/(1+w.size))), keys: keys, measure: time.Hour},
+		barrier: barrier, values: newValues(0, w.size), nodes: 1, byFD: map[int32]*respConn{}, epoll: -1,
+	}
+	l.values.keys = keys
 	key := 0
 	l.next = func() int {
 		key++
@@ -186,7 +203,13 @@ func (l *respLoad) run(ctx context.Context, w window) error {
 				l.inFlight, drainMax, l.tally.errors, orNone(l.tally.first))
 		}
 		for _, e := range events[:max(n, 0)] {
-			if err := l.receive(l.byFD[e.Fd], now); err != nil {
+			c := l.byFD[e.Fd]
+			if e.Events&syscall.EPOLLOUT != 0 {
+				if err := l.push(c); err != nil {
+					return err
+				}
+			}
+			if err := l.receive(c, now); err != nil {
 				return err
 			}
 		}
@@ -205,28 +228,42 @@ func (l *respLoad) send(client int) error {
 		c = l.conns[client*l.nodes+rand.IntN(l.nodes)]
 	}
 	l.out = l.out[:0]
+	work := &l.job.work
 	for range l.job.pipeline {
-		if l.job.write {
-			l.out = appendSet(l.out, l.next(), l.values.next())
-		} else {
-			l.out = appendGet(l.out, l.next())
-		}
+		l.key = appendKey(l.key[:0], work.kind, l.next())
+		l.out = work.send(l.out, string(l.key), &operation{n: l.done, values: l.values})
+		l.done++
 	}
 	c.left, c.bad = l.job.pipeline, 0
-	if l.barrier && l.job.write {
+	if l.barrier && work.write {
 		l.out = appendWait(l.out)
 		c.left++
 	}
 	c.sent = time.Now()
-	n, err := syscall.Write(c.fd, l.out)
-	if err != nil {
+	l.inFlight++
+	c.unsent = append(c.unsent[:0], l.out...)
+	return l.push(c)
+}
+
+// push hands the socket what it takes of a pipeline. Of values of a mebibyte it takes a
+// part; the rest goes when it says that there is room.
+func (l *respLoad) push(c *respConn) error {
+	n, err := syscall.Write(c.fd, c.unsent)
+	if err != nil && !errors.Is(err, syscall.EAGAIN) {
 		return fmt.Errorf("send: %w", err)
 	}
-	if n < len(l.out) {
-		// One pipeline is far below the socket's buffer, and nothing else is in it.
-		return fmt.Errorf("send: the socket took %d of %d bytes", n, len(l.out))
+	was := c.waits
+	c.unsent = c.unsent[max(n, 0):]
+	if c.waits = len(c.unsent) > 0; c.waits == was {
+		return nil
 	}
-	l.inFlight++
+	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(c.fd)}
+	if c.waits {
+		event.Events |= syscall.EPOLLOUT
+	}
+	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_MOD, c.fd, &event); err != nil {
+		return fmt.Errorf("epoll: %w", err)
+	}
 	return nil
 }
 
@@ -278,7 +315,7 @@ func (l *respLoad) receive(c *respConn, now time.Time) error {
 // check counts an operation as failed whose reply is not the acknowledgement
 // it should be. A barrier that did not reach a second copy fails its pipeline.
 func (l *respLoad) check(c *respConn, r reply) {
-	if l.barrier && l.job.write && c.left == 0 {
+	if l.barrier && l.job.work.write && c.left == 0 {
 		if r.kind != ':' || string(r.text) == "0" {
 			c.bad = l.job.pipeline
 			l.tally.fail(l.job.pipeline, fmt.Errorf("WAIT answered %q: no second copy within a second", r.text))
@@ -286,14 +323,13 @@ func (l *respLoad) check(c *respConn, r reply) {
 		return
 	}
 	switch {
-	case l.job.write && r.kind == '+':
-	case !l.job.write && r.kind == '$' && !r.null && len(r.text) == valueLen:
+	case l.job.work.good(r):
 	case r.kind == '-':
 		c.bad++
 		l.tally.fail(1, errors.New(string(r.text)))
 	case r.null:
 		c.bad++
-		l.tally.fail(1, errors.New("no value found under a key that was written"))
+		l.tally.fail(1, errors.New("nothing found under a key that was written"))
 	default:
 		c.bad++
 		l.tally.fail(1, fmt.Errorf("unexpected reply %c%.40q", r.kind, r.text))

@@ -137,7 +137,7 @@ func (c *etcdCluster) leader(ctx context.Context) (int, error) {
 	return leader, nil
 }
 
-func (c *etcdCluster) fill(ctx context.Context, keys int) error {
+func (c *etcdCluster) fill(ctx context.Context, _ workload, keys int) error {
 	// Debian's etcd takes 128 operations in a transaction.
 	const batch, writers = 128, 64
 	leader, err := c.leader(ctx)
@@ -153,11 +153,11 @@ func (c *etcdCluster) fill(ctx context.Context, keys int) error {
 	errs := make([]error, writers)
 	for w := range writers {
 		wg.Go(func() {
-			v := newValues(uint64(w))
+			v := newValues(uint64(w), valueLen)
 			for at := w * batch; at < keys && errs[w] == nil; at += writers * batch {
 				var puts []clientv3.Op
 				for k := at; k < min(at+batch, keys); k++ {
-					puts = append(puts, clientv3.OpPut(string(appendKey(nil, k)), string(v.next())))
+					puts = append(puts, clientv3.OpPut(string(appendKey(nil, keyKind, k)), string(v.next())))
 				}
 				_, errs[w] = client.Txn(ctx).Then(puts...).Commit()
 			}
@@ -212,7 +212,7 @@ func (c *etcdCluster) load(ctx context.Context, j job, w window) (*tally, error)
 	var wg sync.WaitGroup
 	for caller := range j.conns {
 		wg.Go(func() {
-			t, v := &tallies[caller], newValues(uint64(caller))
+			t, v := &tallies[caller], newValues(uint64(caller), valueLen)
 			for {
 				sent := time.Now()
 				if sent.After(end) || ctx.Err() != nil {
@@ -222,7 +222,7 @@ func (c *etcdCluster) load(ctx context.Context, j job, w window) (*tally, error)
 				if len(addrs) > 1 {
 					at += v.rand.IntN(len(addrs))
 				}
-				err := etcdOp(ctx, clients[at], j.write, string(appendKey(nil, v.rand.IntN(j.keys))), v)
+				err := etcdOp(ctx, clients[at], j.work.write, string(appendKey(nil, keyKind, v.rand.IntN(j.keys))), v)
 				now := time.Now()
 				switch {
 				case now.Before(begin) || now.After(end):

@@ -281,7 +281,7 @@ func (a *ackLog) next(ctx context.Context, _ time.Time) (time.Duration, error) {
 
 // writeUntil writes without pause until ctx ends.
 func writeUntil(ctx context.Context, client kvClient, nodes, writer int, acks *ackLog) {
-	v := newValues(uint64(writer))
+	v := newValues(uint64(writer), valueLen)
 	node := writer % nodes
 	for n := 0; ctx.Err() == nil; n++ {
 		key := fmt.Sprintf("w:%d:%d", writer, n%1000)

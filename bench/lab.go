@@ -61,10 +61,10 @@ func (l *lab) clusterDir(name string) (string, error) {
 }
 
 // debianPackage of the systems that are not ours.
-var debianPackage = map[string]string{"redis": "redis-server", "etcd": "etcd-server", "etcd-tuned": "etcd-server", "asynq": "redis-server"}
+var debianPackage = map[string]string{"redis": "redis-server", "valkey": "valkey-server", "etcd": "etcd-server", "etcd-tuned": "etcd-server", "asynq": "redis-server"}
 
 // serverCommand is what those packages install.
-var serverCommand = map[string]string{"redis": "redis-server", "etcd": "etcd", "etcd-tuned": "etcd", "asynq": "redis-server"}
+var serverCommand = map[string]string{"redis": "redis-server", "valkey": "valkey-server", "etcd": "etcd", "etcd-tuned": "etcd", "asynq": "redis-server"}
 
 // provide finds, installs or builds the server of one system.
 func (l *lab) provide(ctx context.Context, name, tuttiBin string) error {

@@ -9,11 +9,11 @@ import (
 
 // job is one case for one system: what to send, how much at once, how long.
 type job struct {
-	write    bool
+	work     workload
 	conns    int // clients, each with one pipeline in flight
 	pipeline int
 	random   bool // each pipeline through a random node, else through the leader
-	keys     int
+	keys     int  // the run's; see workload.keysOf
 	warmup   time.Duration
 	measure  time.Duration
 }
@@ -55,12 +55,43 @@ type sample struct {
 	Errors      int     `json:"errors"`
 	FirstError  string  `json:"first_error,omitempty"`
 	Seconds     float64 `json:"seconds"`
+	// DrainS is how long the system was busy afterwards, with --drain.
+	DrainS float64 `json:"drain_s,omitempty"`
+}
+
+const (
+	// A system is idle when its processes take less than idleShare of a core over
+	// idleSpan, twice; three nodes that tell each other that they live take 3 %.
+	idleShare = 0.08
+	idleSpan  = time.Second
+	// idlePatience bounds the wait for it.
+	idlePatience = time.Minute
+)
+
+// idle waits until a system has nothing more to do, and returns how long that took, the
+// two spans in which nothing happened left out.
+func idle(ctx context.Context, pids []int) (time.Duration, error) {
+	begin, quiet := time.Now(), 0
+	last, err := cpuTime(pids)
+	for err == nil && quiet < 2 && time.Since(begin) < idlePatience {
+		if err := sleep(ctx, idleSpan); err != nil {
+			return 0, err
+		}
+		var now time.Duration
+		if now, err = cpuTime(pids); now-last < time.Duration(idleShare*float64(idleSpan)) {
+			quiet++
+		} else {
+			quiet = 0
+		}
+		last = now
+	}
+	return max(0, time.Since(begin)-2*idleSpan), err
 }
 
 // contender is one running system of three nodes.
 type contender interface {
-	// fill writes all keys once, so that reads hit and writes replace.
-	fill(ctx context.Context, keys int) error
+	// fill writes all keys of a workload once, so that reads hit and writes replace.
+	fill(ctx context.Context, w workload, keys int) error
 	load(ctx context.Context, j job, w window) (*tally, error)
 	// pids are all server processes, supervisors included.
 	pids() []int
@@ -69,14 +100,18 @@ type contender interface {
 
 // starters by the names that --peers takes.
 var starters = map[string]func(ctx context.Context, l *lab) (contender, error){
-	"tutti":      func(ctx context.Context, l *lab) (contender, error) { return startTutti(ctx, l) },
-	"redis":      func(ctx context.Context, l *lab) (contender, error) { return startRedis(ctx, l) },
+	"tutti": func(ctx context.Context, l *lab) (contender, error) { return startTutti(ctx, l) },
+	"redis": func(ctx context.Context, l *lab) (contender, error) { return startRedis(ctx, l, "redis") },
+	"valkey": func(ctx context.Context, l *lab) (contender, error) {
+		return startRedis(ctx, l, "valkey", "--io-threads", "2")
+	},
 	"etcd":       func(ctx context.Context, l *lab) (contender, error) { return startEtcd(ctx, l, "etcd") },
 	"etcd-tuned": func(ctx context.Context, l *lab) (contender, error) { return startEtcd(ctx, l, "etcd-tuned") },
 }
 
-// measureCase runs one job and puts time, operations and CPU together.
-func measureCase(ctx context.Context, c contender, j job) (sample, error) {
+// measureCase runs one job and puts time, operations and CPU together. With drain the
+// CPU is that until the system is idle again: what a store merges later was caused now.
+func measureCase(ctx context.Context, c contender, drain bool, j job) (sample, error) {
 	pids := c.pids()
 	var server, client [2]time.Duration
 	var cpuErr error
@@ -96,6 +131,15 @@ func measureCase(ctx context.Context, c contender, j job) (sample, error) {
 	if cpuErr != nil {
 		return sample{}, cpuErr
 	}
+	var drained time.Duration
+	if drain {
+		if drained, err = idle(ctx, pids); err != nil {
+			return sample{}, err
+		}
+		if server[1], err = cpuTime(pids); err != nil {
+			return sample{}, err
+		}
+	}
 	if t.ops == 0 {
 		return sample{}, fmt.Errorf("no operation was acknowledged in %v; %d errors, the first: %w", t.elapsed, t.errors, orNone(t.first))
 	}
@@ -109,6 +153,7 @@ func measureCase(ctx context.Context, c contender, j job) (sample, error) {
 		Ops:         t.ops,
 		Errors:      t.errors,
 		Seconds:     t.elapsed.Seconds(),
+		DrainS:      drained.Seconds(),
 	}
 	if t.first != nil {
 		s.FirstError = t.first.Error()
@@ -123,21 +168,25 @@ func orNone(err error) error {
 	return err
 }
 
-// values hands out 100-byte values that no storage engine can compress: slices
-// of one random block, at random offsets.
+// values hands out values that no storage engine can compress: slices of one random
+// block, at random offsets.
 type values struct {
 	block []byte
 	rand  *rand.Rand
+	keys  int // of the workload
 }
 
-func newValues(seed uint64) *values {
+// newValues makes values of up to size bytes.
+func newValues(seed uint64, size int) *values {
 	source := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), 't'})
-	v := &values{block: make([]byte, 64<<10), rand: rand.New(source)}
+	v := &values{block: make([]byte, max(64<<10, 2*size)), rand: rand.New(source)}
 	_, _ = source.Read(v.block) // never fails
 	return v
 }
 
-func (v *values) next() []byte {
-	at := v.rand.IntN(len(v.block) - valueLen)
-	return v.block[at : at+valueLen]
+func (v *values) next() []byte { return v.take(valueLen) }
+
+func (v *values) take(size int) []byte {
+	at := v.rand.IntN(len(v.block) - size)
+	return v.block[at : at+size]
 }

@@ -216,7 +216,7 @@ func scaled(ctx context.Context, l *lab, o machinesOptions, n int) (f scaleFigur
 		g.stop()
 		err = errors.Join(err, shares.close())
 	}()
-	if err := fillRESP(ctx, g.nodes[0].addr, o.keys, false); err != nil {
+	if err := fillRESP(ctx, g.nodes[0].addr, workloadOf("set"), o.keys, false); err != nil {
 		return f, err
 	}
 	for _, pid := range g.pids(n) {
@@ -226,13 +226,13 @@ func scaled(ctx context.Context, l *lab, o machinesOptions, n int) (f scaleFigur
 	}
 	f.Nodes, f.Cores = n, o.share
 	j := job{conns: o.clients, pipeline: 1, keys: o.keys, warmup: o.measure() / 4, measure: o.measure()}
-	for _, j.write = range []bool{false, true} {
+	for _, j.work = range []workload{workloadOf("get"), workloadOf("set")} {
 		t, each, err := g.perNode(ctx, n, j)
 		if err != nil {
 			return f, err
 		}
 		ops, p99 := float64(t.ops)/t.elapsed.Seconds(), ms(t.latency.quantile(0.99))
-		if j.write {
+		if j.work.write {
 			f.WritesPerS, f.WriteP99Ms, f.Writing = ops, p99, each
 		} else {
 			f.ReadsPerS, f.ReadP99Ms, f.Reading = ops, p99, each
@@ -402,7 +402,7 @@ func (r *machinesReport) wire(ctx context.Context, l *lab, o machinesOptions, ro
 		return err
 	}
 	defer g.stop()
-	for _, j := range []job{{write: true, pipeline: 1}, {write: true, pipeline: 16}, {pipeline: 1}, {pipeline: 16}} {
+	for _, j := range []job{{work: workloadOf("set"), pipeline: 1}, {work: workloadOf("set"), pipeline: 16}, {work: workloadOf("get"), pipeline: 1}, {work: workloadOf("get"), pipeline: 16}} {
 		j.conns, j.keys, j.warmup, j.measure = wireConns, o.keys, o.measure()/4, o.measure()
 		before, err := cpuTime(g.pids(3))
 		if err != nil {
@@ -418,7 +418,7 @@ func (r *machinesReport) wire(ctx context.Context, l *lab, o machinesOptions, ro
 		}
 		// The CPU of the warm-up counts too, and so do its operations: at the same pace.
 		all := float64(t.ops) * (j.warmup + j.measure).Seconds() / j.measure.Seconds()
-		f := wireFigure{Case: fmt.Sprintf("%s-p%d", pick(j.write, "set", "get"), j.pipeline), TLS: secure, Round: round,
+		f := wireFigure{Case: fmt.Sprintf("%s-p%d", j.work.name, j.pipeline), TLS: secure, Round: round,
 			OpsPerS: float64(t.ops) / j.measure.Seconds(), P99Ms: ms(t.latency.quantile(0.99)), CPUUs: float64((after - before).Microseconds()) / all}
 		r.TLS = append(r.TLS, f)
 		fmt.Printf("round %d  %-7s %-5s %8.0f ops/s  p99 %6.1f ms  CPU %6.1f µs/op\n", round, f.Case, pick(secure, "TLS", "plain"), f.OpsPerS, f.P99Ms, f.CPUUs)

@@ -95,7 +95,7 @@ func (g *grown) startPaced(ctx context.Context, nodes int) (*paced, error) {
 		p.wg.Go(func() {
 			defer c.Close()
 			r := rand.New(rand.NewPCG(uint64(i), 7))
-			v := newValues(uint64(i))
+			v := newValues(uint64(i), valueLen)
 			next := time.Now().Add(time.Duration(r.Int64N(int64(pacedEvery))))
 			for n := 0; sleep(ctx, time.Until(next)) == nil; n++ {
 				key, write := fmt.Sprintf("paced:%d", r.IntN(pacedKeys)), n%2 == 0
@@ -249,16 +249,16 @@ func (g *grown) oneLoop(ctx context.Context, client, at int, j job, begin, end t
 		return t, err
 	}
 	defer c.Close()
-	v := newValues(uint64(client))
+	v := newValues(uint64(client), valueLen)
 	var out []byte
 	for now := time.Now(); now.Before(end) && ctx.Err() == nil; {
 		out = out[:0]
 		for range j.pipeline {
 			key := v.rand.IntN(j.keys)
-			if j.write {
-				out = appendSet(out, key, v.next())
+			if j.work.write {
+				out = appendSet(out, string(appendKey(nil, keyKind, key)), v.next())
 			} else {
-				out = appendGet(out, key)
+				out = appendGet(out, string(appendKey(nil, keyKind, key)))
 			}
 		}
 		if _, err := c.Write(out); err != nil {

@@ -15,8 +15,10 @@ type redisCluster struct {
 	addrs []string // the primary's first
 }
 
-func startRedis(ctx context.Context, l *lab) (*redisCluster, error) {
-	dir, err := l.clusterDir("redis")
+// startRedis starts a cluster of Redis, or of name, which speaks as it does, with flags
+// more than the usual.
+func startRedis(ctx context.Context, l *lab, name string, flags ...string) (*redisCluster, error) {
+	dir, err := l.clusterDir(name)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +45,7 @@ func startRedis(ctx context.Context, l *lab) (*redisCluster, error) {
 		} else {
 			args = append(args, "--repl-diskless-sync-delay", "0")
 		}
-		p, err := spawn(nodeDir, "redis", l.binary["redis"], args...)
+		p, err := spawn(nodeDir, name, l.binary[name], append(args, flags...)...)
 		if err != nil {
 			c.stop()
 			return nil, err
@@ -51,7 +53,7 @@ func startRedis(ctx context.Context, l *lab) (*redisCluster, error) {
 		c.procs = append(c.procs, p)
 		c.addrs = append(c.addrs, loopback(base+i))
 	}
-	err = waitReady(ctx, "redis", c.procs, func() error {
+	err = waitReady(ctx, name, c.procs, func() error {
 		r, err := respCall(c.addrs[0], "WAIT", "2", "200")
 		if err != nil {
 			return err
@@ -82,8 +84,8 @@ func (c *redisCluster) stop() {
 	}
 }
 
-func (c *redisCluster) fill(ctx context.Context, keys int) error {
-	if err := fillRESP(ctx, c.addrs[0], keys, true); err != nil {
+func (c *redisCluster) fill(ctx context.Context, w workload, keys int) error {
+	if err := fillRESP(ctx, c.addrs[0], w, keys, true); err != nil {
 		return err
 	}
 	// Reads of the random route go to both replicas.
@@ -97,7 +99,7 @@ func (c *redisCluster) fill(ctx context.Context, keys int) error {
 func (c *redisCluster) load(ctx context.Context, j job, w window) (*tally, error) {
 	addrs := c.addrs[:1]
 	if j.random {
-		if j.write {
+		if j.work.write {
 			return nil, fmt.Errorf("only the primary of Redis takes writes")
 		}
 		addrs = c.addrs

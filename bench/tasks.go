@@ -221,7 +221,7 @@ func (f *flow) handled(payload []byte) {
 
 // produce adds tasks until ctx is done.
 func (f *flow) produce(ctx context.Context, c taskCase, producer int) {
-	values := newValues(uint64(producer))
+	values := newValues(uint64(producer), valueLen)
 	for ctx.Err() == nil {
 		payloads := make([][]byte, c.batch)
 		for i := range payloads {

@@ -132,7 +132,7 @@ func (t *tuttiTasks) fill(ctx context.Context, queue string, until int) error {
 	var adding sync.WaitGroup
 	for i := range fillers {
 		adding.Go(func() {
-			values := newValues(uint64(1000 + i))
+			values := newValues(uint64(1000+i), valueLen)
 			for n := range batches {
 				args := []any{"TASK.ADD", queue, "COUNT", n}
 				for range n {

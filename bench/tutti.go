@@ -103,12 +103,12 @@ func (c *tuttiCluster) isOurs(pid int) bool {
 	return err == nil && exe == c.binary
 }
 
-func (c *tuttiCluster) fill(ctx context.Context, keys int) error {
+func (c *tuttiCluster) fill(ctx context.Context, w workload, keys int) error {
 	leader, err := c.leader(ctx)
 	if err != nil {
 		return err
 	}
-	return fillRESP(ctx, c.addrs[leader], keys, false)
+	return fillRESP(ctx, c.addrs[leader], w, keys, false)
 }
 
 func (c *tuttiCluster) load(ctx context.Context, j job, w window) (*tally, error) {
