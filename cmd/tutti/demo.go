@@ -40,9 +40,9 @@ func demoCommand() *cobra.Command {
 		Long: `Makes a cluster of three nodes with init and join, as processes of this machine
 whose links run through a switch, one of them with a clock that is an hour ahead;
 its clients speak TLS and log in. While a ledger writes without pause it loads
-real files, kills nodes, cuts them off, has them count together, lets machines
-join and leave, and checks every acknowledgement. Exit code 0: every claim held.
-Leaves nothing behind.`,
+real files, kills nodes, cuts them off, has them count together, passes messages,
+lets machines join and leave, and checks every acknowledgement. Exit code 0: every
+claim held. Leaves nothing behind.`,
 		Example: "  tutti demo\n  tutti demo --input ~/Documents --keep\n  tutti demo --claims network,clock --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -63,7 +63,7 @@ Leaves nothing behind.`,
 }
 
 // claimNames are the claims, in the order in which they are tried.
-var claimNames = [...]string{"one-system", "failure", "network", "clock", "computation", "grow-shrink"}
+var claimNames = [...]string{"one-system", "failure", "network", "clock", "computation", "messages", "grow-shrink"}
 
 // check refuses claims that there are not.
 func (o *demoOptions) check() error {
@@ -130,7 +130,7 @@ func (d *demoRun) run(ctx context.Context, dir string, only []string) (held bool
 	defer func() { d.ledger.stop() }()
 	d.view.line("   All clients speak TLS, trust the authority that init made, and log in as its user.")
 	d.view.line("   A ledger now writes through random nodes without pause and keeps every receipt.")
-	claims := [...]func(context.Context) (bool, error){d.oneSystem, d.failure, d.network, d.clock, d.computation, d.growShrink}
+	claims := [...]func(context.Context) (bool, error){d.oneSystem, d.failure, d.network, d.clock, d.computation, d.messages, d.growShrink}
 	held = true
 	for i, claim := range claims {
 		if len(only) > 0 && !slices.Contains(only, claimNames[i]) {

@@ -29,7 +29,7 @@ const readTime = time.Second
 // one address only, a gateway's, works without pause.
 func (d *demoRun) growShrink(ctx context.Context) (bool, error) {
 	began := time.Now()
-	d.view.line("\n6  GROW AND SHRINK")
+	d.view.line("\n7  GROW AND SHRINK")
 	record := growClaim{Claim: "grow-shrink", Cores: runtime.NumCPU()}
 	if err := d.join(ctx, demoGateway, "gateway"); err != nil {
 		return false, err

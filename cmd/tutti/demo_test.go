@@ -61,6 +61,7 @@ func TestDemo(t *testing.T) {
 		{"claim": "network", "held": true, "refused": 2.0},
 		{"claim": "clock", "held": true, "ahead_seconds": 3600.0, "keys": 60.0, "early": 0.0, "late": 0.0, "reads": 300.0, "stale": 0.0},
 		{"claim": "computation", "held": true, "tasks": 31.0},
+		{"claim": "messages", "held": true, "published": 1000.0, "received": 1000.0, "entries": 10000.0, "processed": 10000.0, "pops": 8.0, "seen_apart": 0.0},
 		{"claim": "grow-shrink", "held": true, "failed": 0.0},
 		{"claim": "all", "held": true, "lost": 0.0, "doubled": 0.0},
 	}
