@@ -19,7 +19,7 @@ const (
 	messageTimeout  = 10 * time.Second // for one of them
 	popsPerNode     = 4
 	popTimeout      = 20 * time.Second // longer than writes need to go on
-	messagesTimeout = 30 * time.Second // of what goes on while the leader dies
+	messagesTimeout = time.Minute      // of what goes on while the leader dies
 )
 
 type messagesClaim struct {

@@ -15,7 +15,7 @@ import (
 // The stream of the messages claim.
 const (
 	streamEntries   = 10_000
-	streamBatch     = 100
+	streamBatch     = 250
 	streamKey       = "demo:stream"
 	streamProcessed = "demo:stream:processed"
 	streamGroup     = "workers"
