@@ -73,7 +73,7 @@ type failoverReport struct {
 }
 
 func failoverMain(ctx context.Context, args []string) error {
-	flags, o, peers := newFlags("bench failover", "tutti,etcd,etcd-tuned")
+	flags, o, peers := newFlags("bench failover", "tutti-dev,etcd,etcd-tuned")
 	kills := flags.Int("kills", 100, "`number` of leader kills per system")
 	how := flags.String("how", "kill", "how the leader fails: kill (kill -9: its connections break) or stop (SIGSTOP: it falls silent)")
 	if err := o.parse(flags, args, peers); err != nil {
@@ -347,7 +347,7 @@ func printFailover(how string, results []*failoverResult) {
 	}
 	_ = t.Flush()
 	for _, r := range results {
-		if r.System == "tutti" && r.Kills > 0 && how == "kill" {
+		if r.System == "tutti-dev" && r.Kills > 0 && how == "kill" {
 			fmt.Printf("%-7s tutti p50 %.0f ms (goal ≤ 300), p99 %.0f ms (goal ≤ 500)\n",
 				pick(r.P50Ms <= 300 && r.P99Ms <= 500, "met", "not met"), r.P50Ms, r.P99Ms)
 		}

@@ -69,7 +69,7 @@ var serverCommand = map[string]string{"redis": "redis-server", "valkey": "valkey
 // provide finds, installs or builds the server of one system.
 func (l *lab) provide(ctx context.Context, name, tuttiBin string) error {
 	switch name {
-	case "tutti":
+	case "tutti", "tutti-dev":
 		return l.provideTutti(ctx, tuttiBin)
 	case "nats":
 		return l.provideNATS()

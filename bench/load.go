@@ -100,8 +100,9 @@ type contender interface {
 
 // starters by the names that --peers takes.
 var starters = map[string]func(ctx context.Context, l *lab) (contender, error){
-	"tutti": func(ctx context.Context, l *lab) (contender, error) { return startTutti(ctx, l) },
-	"redis": func(ctx context.Context, l *lab) (contender, error) { return startRedis(ctx, l, "redis") },
+	"tutti":     startFormed,
+	"tutti-dev": func(ctx context.Context, l *lab) (contender, error) { return startTutti(ctx, l) },
+	"redis":     func(ctx context.Context, l *lab) (contender, error) { return startRedis(ctx, l, "redis") },
 	"valkey": func(ctx context.Context, l *lab) (contender, error) {
 		return startRedis(ctx, l, "valkey", "--io-threads", "2")
 	},

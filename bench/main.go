@@ -98,7 +98,7 @@ func commonFlags(name string) (*flag.FlagSet, *options) {
 
 // parse fills what the flags imply and refuses what they cannot mean.
 func (o *options) parse(flags *flag.FlagSet, args []string, peers *string) error {
-	return o.parseKnown(flags, args, peers, func(name string) bool { return starters[name] != nil }, "tutti, redis, valkey, etcd, etcd-tuned")
+	return o.parseKnown(flags, args, peers, func(name string) bool { return starters[name] != nil }, "tutti, tutti-dev, redis, valkey, etcd, etcd-tuned")
 }
 
 // parseKnown is parse for other systems.
