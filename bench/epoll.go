@@ -301,10 +301,11 @@ func (l *respLoad) receive(c *respConn, now time.Time) error {
 		return nil
 	}
 	l.inFlight--
-	if l.measuring {
-		good := l.job.pipeline - min(c.bad, l.job.pipeline)
+	if good := l.job.pipeline - min(c.bad, l.job.pipeline); l.measuring {
 		l.tally.ops += good
 		l.tally.latency.addN(now.Sub(c.sent), good)
+	} else {
+		l.tally.others += good
 	}
 	if l.stopping {
 		return nil

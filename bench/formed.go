@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"net/http"
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // formed is a cluster of three nodes as machines of their own form one, by init and
@@ -14,9 +18,21 @@ type formed struct{ *grown }
 
 func startFormed(ctx context.Context, l *lab) (contender, error) {
 	// Three nodes share the cores here, and are told so, as by tutti dev.
-	g, err := newGrown(ctx, l, 3, false, fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.NumCPU()/3)))
-	return formed{g}, err
+	g, err := newSeed(l, false, fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.NumCPU()/formedNodes)))
+	if err != nil {
+		return nil, err
+	}
+	base, err := freePorts(formedNodes)
+	if err != nil {
+		return nil, err
+	}
+	for i := range formedNodes {
+		g.nodes[i].http = loopback(base + i)
+	}
+	return formed{g}, g.grow(ctx, formedNodes)
 }
+
+const formedNodes = 3
 
 func (c formed) fill(ctx context.Context, w workload, keys int) error {
 	leader, err := c.leader(ctx)
@@ -38,7 +54,33 @@ func (c formed) load(ctx context.Context, j job, w window) (*tally, error) {
 	return runRESP(ctx, addrs, j, false, w)
 }
 
-func (c formed) pids() []int { return c.grown.pids(3) }
+func (c formed) pids() []int { return c.grown.pids(formedNodes) }
+
+// serial is how long the loops of the leader have worked: what one core has to do, however
+// many there are. It is time and not CPU, so it is true where cores are free.
+func (c formed) serial(ctx context.Context) (time.Duration, error) {
+	leader, err := c.leader(ctx)
+	if err != nil {
+		return 0, err
+	}
+	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.nodes[leader].http+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := http.DefaultClient.Do(ask)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	const name = "tutti_raft_cycle_duration_seconds_sum "
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), name); ok {
+			seconds, err := strconv.ParseFloat(text, 64)
+			return time.Duration(seconds * float64(time.Second)), err
+		}
+	}
+	return 0, fmt.Errorf("%s has no %s", ask.URL, name)
+}
 
 // leader returns the node that leads the first shard: the first that CLUSTER SLOTS has.
 func (c formed) leader(ctx context.Context) (int, error) {

@@ -35,6 +35,7 @@ type grown struct {
 type grownNode struct {
 	name       string
 	addr, peer string
+	http       string   // where it answers /metrics; empty: nowhere
 	proc       *process // nil: it has left
 }
 
@@ -52,6 +53,15 @@ const (
 // newGrown makes a cluster of n storage nodes, with env in their environment, and
 // waits until all copies are in their places.
 func newGrown(ctx context.Context, l *lab, n int, secure bool, env ...string) (*grown, error) {
+	g, err := newSeed(l, secure, env...)
+	if err != nil {
+		return nil, err
+	}
+	return g, g.grow(ctx, n)
+}
+
+// newSeed is a cluster that has no node yet.
+func newSeed(l *lab, secure bool, env ...string) (*grown, error) {
 	dir, err := l.clusterDir("grown")
 	if err != nil {
 		return nil, err
@@ -64,19 +74,23 @@ func newGrown(ctx context.Context, l *lab, n int, secure bool, env ...string) (*
 	for i := range grownMost {
 		g.nodes = append(g.nodes, &grownNode{name: fmt.Sprintf("m%d", i+1), addr: loopback(base + i), peer: loopback(base + grownMost + i)})
 	}
-	if err = g.begin(ctx); err == nil {
-		for i := 1; i < n && err == nil; i++ {
-			err = g.join(ctx, i, "node")
-		}
+	return g, nil
+}
+
+// grow makes the first n nodes, and waits until all copies are in their places. With an
+// error it has stopped what it had started.
+func (g *grown) grow(ctx context.Context, n int) error {
+	err := g.begin(ctx)
+	for i := 1; i < n && err == nil; i++ {
+		err = g.join(ctx, i, "node")
 	}
 	if err == nil {
 		err = g.placed(ctx, n)
 	}
 	if err != nil {
 		g.stop()
-		return nil, err
 	}
-	return g, nil
+	return err
 }
 
 // run starts a process of node i.
@@ -90,7 +104,11 @@ func (g *grown) run(i int, command string, args ...string) (err error) {
 
 func (g *grown) place(i int) []string {
 	n := g.nodes[i]
-	return []string{"--node", n.name, "--listen", n.addr, "--peer-listen", n.peer, fmt.Sprintf("--tls=%t", g.secure)}
+	args := []string{"--node", n.name, "--listen", n.addr, "--peer-listen", n.peer, fmt.Sprintf("--tls=%t", g.secure)}
+	if n.http != "" {
+		args = append(args, "--http-listen", n.http)
+	}
+	return args
 }
 
 // begin makes the first node, and lets everybody in.

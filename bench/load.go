@@ -21,6 +21,7 @@ type job struct {
 // tally is what a load generator saw during the measured time.
 type tally struct {
 	ops     int // acknowledged operations
+	others  int // those before the measured time and after it
 	errors  int
 	first   error // the first error
 	elapsed time.Duration
@@ -57,6 +58,9 @@ type sample struct {
 	Seconds     float64 `json:"seconds"`
 	// DrainS is how long the system was busy afterwards, with --drain.
 	DrainS float64 `json:"drain_s,omitempty"`
+	// SerialUs is how long the leader's loop worked for an operation, those of the
+	// warm-up counted: the most that a shard can do on any machine follows from it.
+	SerialUs float64 `json:"serial_us_per_op,omitempty"`
 }
 
 const (
@@ -110,6 +114,20 @@ var starters = map[string]func(ctx context.Context, l *lab) (contender, error){
 	"etcd-tuned": func(ctx context.Context, l *lab) (contender, error) { return startEtcd(ctx, l, "etcd-tuned") },
 }
 
+// serialized is a system that can say how long that part of it has worked that only one
+// core can do.
+type serialized interface {
+	serial(ctx context.Context) (time.Duration, error)
+}
+
+// serialOf is that of a system, 0 of one that can't say.
+func serialOf(ctx context.Context, c contender) (time.Duration, error) {
+	if s, ok := c.(serialized); ok {
+		return s.serial(ctx)
+	}
+	return 0, nil
+}
+
 // measureCase runs one job and puts time, operations and CPU together. With drain the
 // CPU is that until the system is idle again: what a store merges later was caused now.
 func measureCase(ctx context.Context, c contender, drain bool, j job) (sample, error) {
@@ -125,7 +143,15 @@ func measureCase(ctx context.Context, c contender, drain bool, j job) (sample, e
 			client[i] = ownCPU()
 		}
 	}
+	serial, err := serialOf(ctx, c)
+	if err != nil {
+		return sample{}, err
+	}
 	t, err := c.load(ctx, j, window{begin: take(0), end: take(1)})
+	if err != nil {
+		return sample{}, err
+	}
+	worked, err := serialOf(ctx, c)
 	if err != nil {
 		return sample{}, err
 	}
@@ -155,6 +181,7 @@ func measureCase(ctx context.Context, c contender, drain bool, j job) (sample, e
 		Errors:      t.errors,
 		Seconds:     t.elapsed.Seconds(),
 		DrainS:      drained.Seconds(),
+		SerialUs:    float64((worked - serial).Microseconds()) / (float64(t.others) + ops),
 	}
 	if t.first != nil {
 		s.FirstError = t.first.Error()

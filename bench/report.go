@@ -114,13 +114,13 @@ func (r *report) find(system, name string) (sample, bool) {
 // medianOf takes the median of each figure by itself.
 func (r *report) medianOf(system, name string) (sample, bool) {
 	m := sample{System: system, Case: name}
-	var ops, p50, p99, server, client []float64
+	var ops, p50, p99, server, client, serial []float64
 	for _, s := range r.Samples {
 		if s.System != system || s.Case != name {
 			continue
 		}
 		ops, p50, p99 = append(ops, s.OpsPerSec), append(p50, s.P50Ms), append(p99, s.P99Ms)
-		server, client = append(server, s.ServerCPUUs), append(client, s.ClientCPUUs)
+		server, client, serial = append(server, s.ServerCPUUs), append(client, s.ClientCPUUs), append(serial, s.SerialUs)
 		m.Ops += s.Ops
 		m.Errors += s.Errors
 		m.Seconds += s.Seconds
@@ -129,7 +129,7 @@ func (r *report) medianOf(system, name string) (sample, bool) {
 		}
 	}
 	m.OpsPerSec, m.P50Ms, m.P99Ms = median(ops), median(p50), median(p99)
-	m.ServerCPUUs, m.ClientCPUUs = median(server), median(client)
+	m.ServerCPUUs, m.ClientCPUUs, m.SerialUs = median(server), median(client), median(serial)
 	return m, len(ops) > 0
 }
 
@@ -169,6 +169,11 @@ func (r *report) print(w io.Writer, cases []testCase, systems []string) {
 		fmt.Fprintln(t)
 	}
 	_ = t.Flush()
+	for _, m := range r.Medians {
+		if m.SerialUs > 0 {
+			fmt.Fprintf(w, "%s %s: the leader's loop works %.2f µs for an operation: at most %.0f/s in one shard\n", m.System, m.Case, m.SerialUs, 1e6/m.SerialUs)
+		}
+	}
 	if len(r.Goals) > 0 {
 		fmt.Fprintln(w, "\nGoals")
 	}
