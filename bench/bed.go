@@ -283,7 +283,8 @@ func socketInode(addr *net.TCPAddr) (string, error) {
 	ip := addr.IP.To4()
 	local := fmt.Sprintf("%02X%02X%02X%02X:%04X", ip[3], ip[2], ip[1], ip[0], addr.Port)
 	for lines := bufio.NewScanner(file); lines.Scan(); {
-		if f := strings.Fields(lines.Text()); len(f) > 9 && f[1] == local {
+		// An earlier connection from the same port is closed and belongs to nobody.
+		if f := strings.Fields(lines.Text()); len(f) > 9 && f[1] == local && f[9] != "0" {
 			return f[9], nil
 		}
 	}
