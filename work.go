@@ -251,6 +251,9 @@ func (w *worker) round(ctx context.Context) error {
 }
 
 // take takes a slot, and more of those that are free, its round's share; 0: ctx is done.
+// A round that claims ahead waits a moment for those that are about to be free: just after an
+// answer its tasks still have their slots, and a claim of the few others would be under
+// way, with next to nothing to bring, when more is added.
 func (w *worker) take(ctx context.Context) (n int) {
 	if ctx.Err() != nil {
 		return 0
@@ -261,10 +264,20 @@ func (w *worker) take(ctx context.Context) (n int) {
 		return 0
 	}
 	most := min(addedMax, (cap(w.slots)+w.rounds()-1)/w.rounds())
+	over := time.NewTimer(batchWait)
+	defer over.Stop()
 	for n = 1; n < most; n++ {
 		select {
 		case w.slots <- struct{}{}:
+			continue
 		default:
+		}
+		if w.rounds() == 1 || w.handling.Load() == 0 {
+			return n
+		}
+		select { // those that an answer has just brought may end at once
+		case w.slots <- struct{}{}:
+		case <-over.C:
 			return n
 		}
 	}
