@@ -21,6 +21,8 @@ var forms = map[string][]string{
 		"HSET k # text", "DEL k"},
 	"set":        {"SADD k # # #", "SREM k # #", "SMEMBERS k", "SISMEMBER k #", "SCARD k", "DEL k"},
 	"sorted set": {"ZADD k # #", "ZADD k -# #", "ZINCRBY k # #", "ZREM k #", "ZPOPMIN k", "ZSCORE k #", "ZRANK k #", "ZCARD k", "ZRANGE k 0 -1", "ZRANGE k # -#", "DEL k"},
+	"stream": {"XADD k 7-* v %", "XADD k 7-* v %", "XADD k 7-* v %", "XGROUP CREATE k g 0 MKSTREAM", "XREADGROUP GROUP g c# COUNT # STREAMS k >", "XREADGROUP GROUP g c# COUNT # STREAMS k >",
+		"XREADGROUP GROUP g c# COUNT # STREAMS k 0", "XACK k g 7-#", "XACK k g 7-#", "XACK k g 7-1#", "XAUTOCLAIM k g c# 0 0 COUNT #", "XPENDING k g", "XLEN k", "XRANGE k - +"},
 	"expiry": {"SET k %", "SET k % PX 1#000", "SET k % NX GET PX 1#000", "SET k % XX PX 1", "GET k", "PTTL k", "PEXPIRE k 1#000", "PEXPIRE k #",
 		"DEL k", "GET k", "PTTL k"},
 }
@@ -36,13 +38,14 @@ func TestModelsAgreeWithTheProduct(t *testing.T) {
 			record := check.NewRecorder(suite, 0)
 			r := rand.New(rand.NewPCG(1, 2))
 			for n := range 600 {
-				args := draw(r, commands, fmt.Sprint(model, n/100), n)
+				key := fmt.Sprint(model, n/100)
+				args := draw(r, commands, key, n)
 				if n%5 > 0 {
 					op := record.Call(1, 1, check.Command(args...))
 					record.Answered(op, check.FromRESP(conn.Do(args...)))
 					continue
 				}
-				more := draw(r, commands, args[1], n+1000)
+				more := draw(r, commands, key, n+1000)
 				op := record.Call(1, 1, check.Command(args...), check.Command(more...))
 				conn.Do("MULTI")
 				conn.Do(args...)
@@ -68,7 +71,7 @@ func draw(r *rand.Rand, commands []string, key string, n int) []string {
 	args := strings.Fields(commands[r.IntN(len(commands))])
 	for i := range args {
 		switch {
-		case i == 1:
+		case args[i] == "k":
 			args[i] = key
 		case i > 1:
 			args[i] = strings.ReplaceAll(args[i], "%", fmt.Sprint(n*100+i))

@@ -75,9 +75,13 @@ func Watched(reply Reply, args ...string) Cmd {
 
 // keys returns the keys of a command.
 func (c Cmd) keys() []string {
-	switch {
-	case len(c.Args) < 2:
+	if len(c.Args) < 2 {
 		return nil
+	}
+	if key, ok := streamKey(c.Args); ok {
+		return []string{key}
+	}
+	switch {
 	case several[c.Args[0]]:
 		return c.Args[1:]
 	case c.Args[0] == "MSET":
@@ -96,7 +100,7 @@ var (
 	several = set("MGET", "DEL", "EXISTS")
 	reads   = set("GET", "MGET", "EXISTS", "PTTL", "STRLEN",
 		"LRANGE", "LLEN", "LINDEX", "HGET", "HGETALL", "HLEN", "HEXISTS",
-		"SMEMBERS", "SISMEMBER", "SCARD", "ZSCORE", "ZCARD", "ZRANGE", "ZRANK")
+		"SMEMBERS", "SISMEMBER", "SCARD", "ZSCORE", "ZCARD", "ZRANGE", "ZRANK", "XLEN", "XRANGE", "XPENDING")
 )
 
 func set(names ...string) map[string]bool {

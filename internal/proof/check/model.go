@@ -70,7 +70,7 @@ func (m spec[S]) run(s S, args []string) (S, Reply) {
 func ordered(args []string, r Reply) Reply {
 	n := unordered[args[0]]
 	if n == 0 || r.Kind != KindArray || len(r.Elems)%n != 0 {
-		return r
+		return nameless(r)
 	}
 	groups := slices.Collect(slices.Chunk(slices.Clone(r.Elems), n))
 	slices.SortFunc(groups, func(a, b []Reply) int { return bytes.Compare([]byte(a[0].Str), []byte(b[0].Str)) })

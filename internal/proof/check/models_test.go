@@ -141,6 +141,40 @@ func TestModels(t *testing.T) {
 			1-2 1: ZADD k 5 a -> (1)
 			3-4 1: ZADD k 3 b -> (1)
 			5-6 1: ZRANGE k 0 -1 -> [a b]`},
+		{"stream", "serial", "", `
+			1-2 1: XREADGROUP GROUP g a COUNT 2 STREAMS k > -> -NOGROUP No such key 'k' or consumer group 'g' in XREADGROUP with GROUP option
+			3-4 1: XGROUP CREATE k g 0 MKSTREAM -> OK
+			5-6 1: XGROUP CREATE k g 0 MKSTREAM -> -BUSYGROUP Consumer Group name already exists
+			7-8 1: XREADGROUP GROUP g a COUNT 2 STREAMS k > -> nil
+			9-10 1: XADD k 7-* v x -> 7-0
+			11-12 1: XADD k 7-* v y -> 7-1
+			13-14 1: XREADGROUP GROUP g a COUNT 2 STREAMS k > -> [[k [[7-0 [v x]] [7-1 [v y]]]]]
+			15-16 1: XREADGROUP GROUP g b COUNT 2 STREAMS k 0 -> [[k []]]
+			17-18 1: XACK k g 7-0 -> (1)
+			19-20 1: XACK k g 7-0 -> (0)
+			21-22 1: XAUTOCLAIM k g b 0 0 COUNT 5 -> [0-0 [[7-1 [v y]]] []]
+			23-24 1: XPENDING k g -> [(1) 7-1 7-1 [[b 1]]]
+			25-26 1: XRANGE k - + -> [[7-0 [v x]] [7-1 [v y]]]`},
+		{"stream", "delivered to two", bad, `
+			1-2 1: XGROUP CREATE k g 0 MKSTREAM -> OK
+			3-4 1: XADD k 7-* v x -> 7-0
+			5-6 1: XREADGROUP GROUP g a COUNT 1 STREAMS k > -> [[k [[7-0 [v x]]]]]
+			7-8 2: XREADGROUP GROUP g b COUNT 1 STREAMS k > -> [[k [[7-0 [v x]]]]]`},
+		{"stream", "acknowledged by two", bad, `
+			1-2 1: XGROUP CREATE k g 0 MKSTREAM -> OK
+			3-4 1: XADD k 7-* v x -> 7-0
+			5-6 1: XREADGROUP GROUP g a COUNT 1 STREAMS k > -> [[k [[7-0 [v x]]]]]
+			7-10 1: XACK k g 7-0 -> (1)
+			8-9 2: XACK k g 7-0 -> (1)`},
+		{"stream", "delivered and forgotten", bad, `
+			1-2 1: XGROUP CREATE k g 0 MKSTREAM -> OK
+			3-4 1: XADD k 7-* v x -> 7-0
+			5-? 1: XREADGROUP GROUP g a COUNT 1 STREAMS k >
+			6-7 2: XREADGROUP GROUP g b COUNT 1 STREAMS k > -> nil
+			8-9 2: XPENDING k g -> [(0) nil nil nil]`},
+		{"stream", "id given twice", bad, `
+			1-4 1: XADD k 7-* v x -> 7-0
+			2-3 2: XADD k 7-* v y -> 7-0`},
 		// Places are milliseconds; the bound on the error of time is 10.
 		{"expiry", "serial", "", `
 			1-2 1: SET k v PX 100 -> OK

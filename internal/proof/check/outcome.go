@@ -27,7 +27,7 @@ func Classify(r Reply) Meaning {
 		return Perhaps
 	case strings.Contains(r.Str, "Not applied"), strings.Contains(r.Str, "Nothing was read"), refusals[code]:
 		return NotApplied
-	case results[r.Str], code == "WRONGTYPE":
+	case results[r.Str], code == "WRONGTYPE", code == "NOGROUP":
 		return Answered
 	}
 	return Unexplained
@@ -37,7 +37,7 @@ func Classify(r Reply) Meaning {
 var refusals = set("EXECABORT", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "READONLY", "MISCONF", "OOM", "NOREPLICAS", "TRYAGAIN", "BUSY")
 
 // results are errors that a command may end in.
-var results = set(errNotInteger, errHashNotInteger, errOverflow)
+var results = set(errNotInteger, errHashNotInteger, errOverflow, errBusyGroup)
 
 const (
 	errNotInteger     = "ERR value is not an integer or out of range"

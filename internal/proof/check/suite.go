@@ -26,7 +26,7 @@ type Suite struct {
 type Rule struct {
 	Prefix string
 	// Check is the name of a model ("register", "list", "hash", "set",
-	// "sorted set", "expiry", "lock"), or "append", "bank", "counter", "adds".
+	// "sorted set", "stream", "expiry", "lock"), or "append", "bank", "counter", "adds".
 	Check string
 	// Total is the sum of all accounts of a bank; Negative allows balances below
 	// zero.
@@ -183,6 +183,8 @@ func (s *Suite) model(name string) (m Model, ok bool) {
 		return Set(), true
 	case "sorted set":
 		return SortedSet(), true
+	case "stream":
+		return Stream(), true
 	case "expiry":
 		return Expiry(s.TimeError), true
 	case "lock":

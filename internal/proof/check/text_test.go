@@ -121,12 +121,26 @@ func parseReply(t *testing.T, text string) Reply {
 		return integer(int64(number(t, strings.Trim(text, "()"))))
 	case strings.HasPrefix(text, "["):
 		r := Reply{Kind: KindArray}
-		for _, e := range strings.Fields(strings.Trim(text, "[]")) {
+		for _, e := range elements(text[1 : len(text)-1]) {
 			r.Elems = append(r.Elems, parseReply(t, e))
 		}
 		return r
 	}
 	return str(text)
+}
+
+// elements cuts the inside of an array at the blanks that stand in no array within.
+func elements(text string) (list []string) {
+	depth := 0
+	for _, word := range strings.Fields(text) {
+		if depth > 0 {
+			list[len(list)-1] += " " + word
+		} else {
+			list = append(list, word)
+		}
+		depth += strings.Count(word, "[") - strings.Count(word, "]")
+	}
+	return list
 }
 
 // wantNames checks that a history shows exactly these anomalies.

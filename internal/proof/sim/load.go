@@ -272,7 +272,11 @@ func (l *Load) readAll(node int) (ok bool) {
 	defer k.Close()
 	for _, s := range l.all {
 		for _, key := range s.keys {
-			if _, ok := l.H.Do(check.FinalReader, k, s.kind.read(key)...); ok {
+			_, ok := l.H.Do(check.FinalReader, k, s.kind.read(key)...)
+			if ok && s.kind.rest != nil {
+				_, ok = l.H.Do(check.FinalReader, k, s.kind.rest(key)...)
+			}
+			if ok {
 				continue
 			}
 			if l.c.restart(); l.c.machine(node).rotten == "" && !l.c.machine(node).drained() {

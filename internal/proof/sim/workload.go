@@ -20,6 +20,8 @@ type workload struct {
 	// answered.
 	do   func(w worker, keys []string, value int) (n int, ok bool)
 	read func(key string) []string // all of a key
+	// rest reads what read does not show. Nil: it shows all.
+	rest func(key string) []string
 	// timed says that the clocks must be right.
 	timed bool
 }
@@ -33,6 +35,7 @@ var workloads = []workload{
 	{name: "append", prefix: "a:", keys: 3, do: worker.append, read: lrange},
 	{name: "bank", prefix: "b:", keys: 5, setup: worker.openBank, do: worker.bank, read: get},
 	{name: "adds", prefix: "u:", do: worker.adds, read: smembers},
+	{name: "stream", prefix: "x:", do: worker.stream, read: xrange, rest: xpending},
 	{name: "expiry", prefix: "e:", do: worker.expiry, read: get, timed: true},
 	{name: "lock", prefix: "k:", do: worker.lock, read: get, timed: true},
 }
@@ -64,6 +67,8 @@ func suite() check.Suite {
 
 func get(key string) []string      { return []string{"GET", key} }
 func lrange(key string) []string   { return []string{"LRANGE", key, "0", "-1"} }
+func xrange(key string) []string   { return []string{"XRANGE", key, "-", "+"} }
+func xpending(key string) []string { return []string{"XPENDING", key, streamGroup} }
 func smembers(key string) []string { return []string{"SMEMBERS", key} }
 
 // one executes one command.
