@@ -30,10 +30,23 @@ func streams() []Mutant {
 	t.Delete(t.buf)`, `
 	t.buf = g.ownedRow(t.buf[:0], c, p.ID)`,
 		}}},
-		{"group-stands-still", "what a group has delivered is not written down with what it delivered", Killer{"internal/proof/sim", "TestGroupsOfStreamsUnderFaults"}, []Edit{{
+		{"group-stands-still", "what a group has delivered is not written down with what it delivered", model, []Edit{{
 			"internal/keyspace/stream_group.go", `
 	g.Last, g.Read, g.changed = last, read, true`, `
 	g.Last, g.Read = last, read`,
+		}}},
+		{"group-cursor-not-in-the-entry", "how far a group has delivered is in no entry, so what was delivered is new again", Killer{"internal/proof/sim", "TestGroupsOfStreamsUnderFaults"}, []Edit{{
+			"internal/keyspace/stream_group.go", `
+	g.Last, g.Read, g.changed = last, read, true`, `
+	g.changed = true`,
+		}}},
+		{"acknowledged-is-told-again", "who acknowledges what was acknowledged is told that it was the first", Killer{"internal/proof/sim", "TestGroupsOfStreamsUnderFaults"}, []Edit{{
+			"internal/keyspace/stream_pending.go", `
+	if !ok || !g.take(p) {`, `
+	if !ok {
+		return true
+	}
+	if !g.take(p) {`,
 		}}},
 		{"trimmed-is-read", "entries that were trimmed and not yet removed are read", model, []Edit{{
 			"internal/keyspace/stream_trim.go", `
