@@ -16,11 +16,8 @@ import (
 )
 
 const (
-	masterName = "tutti"   // any name will do
-	effects    = "effects" // the set of the jobs that were executed
-	jobType    = "job"     // of all
-	failEvery  = 5         // one job in so many fails at first
-	delayEvery = 7         // and one has a delay
+	masterName = "tutti" // any name will do
+	jobType    = "job"   // of all
 	delay      = 3 * time.Second
 )
 
@@ -28,6 +25,15 @@ const (
 var queues = map[string]int{"critical": 6, "default": 3, "low": 1}
 
 var queueNames = []string{"critical", "default", "low"}
+
+// asynqJobs is asynq, whose workers are this program.
+type asynqJobs struct{}
+
+func (asynqJobs) install(string) error { return nil }
+
+func (asynqJobs) worker(t *trial, journal string) []string {
+	return append([]string{t.self, workerWord, journal}, t.nodes...)
+}
 
 // option is how asynq finds the cluster: each node tells, as a Sentinel does, who leads.
 func option(nodes []string) asynq.RedisFailoverClientOpt {
@@ -78,8 +84,7 @@ func work(args []string) int {
 	return 0
 }
 
-// add adds the jobs, each until asynq says that it is there.
-func (t *trial) add(ctx context.Context) error {
+func (asynqJobs) add(ctx context.Context, t *trial) (refused int, err error) {
 	client := asynq.NewClient(option(t.nodes))
 	defer client.Close()
 	for i := range t.jobs {
@@ -93,27 +98,26 @@ func (t *trial) add(ctx context.Context) error {
 			if err == nil || errors.Is(err, asynq.ErrTaskIDConflict) {
 				break
 			}
-			t.refused++
+			refused++
 			if !process.Pause(ctx, 50*time.Millisecond) {
-				return ctx.Err()
+				return refused, ctx.Err()
 			}
 		}
 	}
-	return nil
+	return refused, nil
 }
 
-// left says what asynq has still to do, or has given up.
-func (t *trial) left() (open, given, completed int, err error) {
+func (asynqJobs) left(_ context.Context, t *trial) (has remains, err error) {
 	inspector := asynq.NewInspector(option(t.nodes))
 	defer inspector.Close()
 	for _, q := range queueNames {
 		info, err := inspector.GetQueueInfo(q)
 		if err != nil {
-			return 0, 0, 0, err
+			return remains{}, err
 		}
-		open += info.Pending + info.Active + info.Scheduled + info.Retry
-		given += info.Archived
-		completed += info.Completed
+		has.Open += info.Pending + info.Active + info.Scheduled + info.Retry
+		has.Given += info.Archived
+		has.Completed += info.Completed
 	}
-	return open, given, completed, nil
+	return has, nil
 }

@@ -1,13 +1,16 @@
 // Frameworks tries job frameworks that stand on Redis against a cluster whose nodes and
 // workers are killed. Nothing of a framework is changed; only the address differs.
 //
-//	go run . [-jobs 10000] [-calm] [asynq]
+//	go run . [-jobs 10000] [-calm] [-redis] asynq|rq …
 //
-// Three nodes run under tutti dev. While jobs are added to several queues, some of them
-// with a delay and some that fail at first, a node is killed every few seconds, and a
-// worker at random. What each job does is recorded in the cluster, and what the workers
-// did in a file of each. It ends with a line: every job that was added has had its
-// effect, and a job ran twice only if a worker was killed. Exit code 0: that held.
+// Three nodes run under tutti dev, and a gateway beside them. While jobs are added to
+// several queues, some of them with a delay and some that fail at first, a node is killed
+// every few seconds, and a worker at random. What each job does is recorded in the
+// cluster, and what the workers did in a file of each. It ends with a line: every job that
+// was added has had its effect, and a job ran twice only if a worker was killed; where a
+// framework loses a job of a worker that is killed, that is said. Exit code 0: that held.
+// With -redis the same is tried on one redis-server, where only workers are killed: what
+// happens there as well is the framework's own.
 package main
 
 import (
@@ -15,13 +18,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
+	"maps"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strconv"
+	"slices"
+	"strings"
 	"syscall"
-	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"tutti/e2e/process"
 )
@@ -36,61 +40,52 @@ func main() {
 	binary := flag.String("tutti", "", "the program to try (default: it is built)")
 	jobs := flag.Int("jobs", 1000, "how many jobs are added")
 	calm := flag.Bool("calm", false, "kill nothing")
+	plain := flag.Bool("redis", false, "try one redis-server instead, and kill workers only")
 	flag.Parse()
-	if framework := flag.Arg(0); framework != "" && framework != "asynq" {
-		fmt.Fprintf(os.Stderr, "no framework %s is known here; there is: asynq\n", framework)
-		os.Exit(2)
+	names := flag.Args()
+	for _, name := range names {
+		if frameworks()[name] == nil {
+			fmt.Fprintf(os.Stderr, "no framework %s is known here; there are: %s\n", name, strings.Join(slices.Sorted(maps.Keys(frameworks())), ", "))
+			os.Exit(2)
+		}
+	}
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(frameworks()))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	verdict, err := process.InFolder("tutti-frameworks-", func(dir string) (string, error) {
-		return try(ctx, dir, *binary, *jobs, *calm)
-	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAILED: asynq:", err)
-		os.Exit(1)
-	}
-	fmt.Println(verdict)
-}
-
-// try runs all in a folder.
-func try(ctx context.Context, dir, binary string, jobs int, calm bool) (verdict string, err error) {
-	if binary == "" {
-		if binary, err = process.Build(dir); err != nil {
-			return "", err
+	redis.SetLogger(quiet{})
+	code := 0
+	for _, name := range names {
+		verdict, err := process.InFolder("tutti-frameworks-", func(dir string) (string, error) {
+			t := &trial{framework: frameworks()[name], name: name, dir: dir, jobs: *jobs, calm: *calm, spare: *plain}
+			return t.try(ctx, *binary)
+		})
+		if err != nil {
+			verdict, code = fmt.Sprintf("FAILED: %s: %v", name, err), 1
 		}
+		fmt.Println(verdict)
 	}
-	nodes, err := row()
-	if err != nil {
-		return "", err
-	}
-	dev, err := process.Spawn(dir, "dev", nil, binary, "dev", "--dir", filepath.Join(dir, "data"), "--listen", nodes[0])
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, dev.Stop()) }()
-	t := newTrial(dir, nodes, jobs, calm)
-	defer t.close()
-	if err := process.Eventually(startTimeout, "tutti dev serves", func() error { return t.client.Ping(ctx).Err() }); err != nil {
-		return "", err
-	}
-	return t.run(ctx)
+	os.Exit(code)
 }
 
-const startTimeout = 30 * time.Second
-
-// row returns addresses for three nodes of tutti dev.
-func row() (nodes []string, err error) {
-	first, err := process.FreeRow()
+// try runs all in the trial's folder.
+func (t *trial) try(ctx context.Context, binary string) (verdict string, err error) {
+	if t.self, err = os.Executable(); err != nil {
+		return "", err
+	}
+	if err := t.install(t.dir); err != nil {
+		return "", err
+	}
+	start := func() (*system, error) { return startTutti(ctx, t.dir, binary) }
+	if t.spare {
+		start = func() (*system, error) { return startRedis(ctx, t.dir) }
+	}
+	s, err := start()
+	defer func() { err = errors.Join(err, s.stop()) }()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	host, port, err := net.SplitHostPort(first)
-	if err != nil {
-		return nil, err
-	}
-	for i := range 3 {
-		nodes = append(nodes, net.JoinHostPort(host, strconv.Itoa(number(port)+i)))
-	}
-	return nodes, nil
+	t.nodes, t.gateway, t.client = s.nodes, s.gateway, s.client
+	return t.run(ctx)
 }

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,40 +22,35 @@ import (
 const (
 	workers     = 3
 	nodeEvery   = 4 * time.Second // a node is killed
-	workerEvery = 7 * time.Second // and a worker
+	workerEvery = 5 * time.Second // and a worker, which lives as long at least as lifeLeast
+	lifeLeast   = 2 * time.Second
+	lookEvery   = 200 * time.Millisecond
 	// endTimeout is how long the jobs may take when nothing is killed any more. Asynq
-	// looks once a minute for those whose worker was lost.
-	endTimeout = 4 * time.Minute
+	// looks once a minute for those whose worker was lost, RQ gives one up after 90 s.
+	endTimeout = 5 * time.Minute
 )
 
 // trial is one framework, with its jobs, on one cluster.
 type trial struct {
-	dir    string
-	nodes  []string // their addresses
-	jobs   int
-	calm   bool          // nothing is killed
-	client *redis.Client // of whoever leads
+	framework
+	name    string
+	dir     string
+	self    string   // this program
+	nodes   []string // their addresses
+	gateway string   // one address that stays
+	jobs    int
+	calm    bool          // nothing is killed
+	spare   bool          // no node is killed
+	client  *redis.Client // of the gateway
 
 	refused                    int // times that a job could not be added at once
 	killedNodes, killedWorkers atomic.Int64
 }
 
-func newTrial(dir string, nodes []string, jobs int, calm bool) *trial {
-	redis.SetLogger(quiet{})
-	return &trial{dir: dir, nodes: nodes, jobs: jobs, calm: calm, client: failover(nodes)}
-}
-
-func (t *trial) close() { _ = t.client.Close() }
-
 // quiet takes what the client library says of nodes that are down.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
-
-func number(id string) int {
-	n, _ := strconv.Atoi(id)
-	return n
-}
 
 func (t *trial) run(ctx context.Context) (verdict string, err error) {
 	began := time.Now()
@@ -70,7 +64,9 @@ func (t *trial) run(ctx context.Context) (verdict string, err error) {
 	for i := range workers {
 		kept.Go(func() { errs <- t.keep(working, killing, i) })
 	}
-	killer.Go(func() { t.killNodes(killing) })
+	if !t.spare {
+		killer.Go(func() { t.killNodes(killing) })
+	}
 	defer func() {
 		endKilling()
 		stop()
@@ -81,10 +77,11 @@ func (t *trial) run(ctx context.Context) (verdict string, err error) {
 			err = errors.Join(err, e)
 		}
 	}()
-	if err := t.add(ctx); err != nil {
+	if t.refused, err = t.add(ctx, t); err != nil {
 		return "", err
 	}
-	process.Pause(killing, 2*nodeEvery) // it goes on while they are executed
+	for t.most(killing) && process.Pause(killing, lookEvery) { // it goes on while they are executed
+	}
 	endKilling()
 	killer.Wait()
 	if err := errors.Join(t.await(ctx), ctx.Err()); err != nil {
@@ -93,19 +90,22 @@ func (t *trial) run(ctx context.Context) (verdict string, err error) {
 	return t.judge(time.Since(began))
 }
 
+// most reports whether most jobs still have to have their effect.
+func (t *trial) most(ctx context.Context) bool {
+	done, err := t.client.SCard(ctx, effects).Result()
+	return err != nil || int(done) < t.jobs*3/4
+}
+
 // keep keeps a worker until working is done. While killing is not it is killed, and
 // started again.
 func (t *trial) keep(working, killing context.Context, i int) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
+	command := t.worker(t, t.journal(i))
 	for working.Err() == nil {
-		p, err := process.Spawn(t.dir, fmt.Sprintf("worker-%d", i), nil, self, append([]string{workerWord, t.journal(i)}, t.nodes...)...)
+		p, err := process.Spawn(t.dir, fmt.Sprintf("worker-%d", i), nil, command[0], command[1:]...)
 		if err != nil {
 			return err
 		}
-		life, end := context.WithTimeout(killing, workerEvery*workers/2+rand.N(workerEvery*workers))
+		life, end := context.WithTimeout(killing, lifeLeast+rand.N(2*(workerEvery*workers-lifeLeast)))
 		select {
 		case <-p.Done():
 		case <-life.Done():
@@ -156,14 +156,14 @@ func (t *trial) await(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		open, given, completed, err := t.left()
+		has, err := t.left(ctx, t)
 		switch {
 		case err != nil:
 			return err
-		case given > 0 || open == 0 && completed == t.jobs:
+		case has.Given > 0 || has.Open == 0 && has.Completed+has.Stranded == t.jobs:
 			return nil
 		}
-		return fmt.Errorf("%d of %d jobs have had their effect; %d are open, %d completed", done, t.jobs, open, completed)
+		return fmt.Errorf("%d of %d jobs have had their effect; %+v", done, t.jobs, has)
 	})
 }
 
@@ -197,19 +197,28 @@ func (t *trial) judge(took time.Duration) (string, error) {
 			twice++
 		}
 	}
-	_, given, _, err := t.left()
+	what, err := t.left(ctx, t)
+	killed := t.killedWorkers.Load()
 	switch {
 	case err != nil:
 		return "", err
-	case len(lost) > 0:
-		return "", fmt.Errorf("%d jobs have left no effect: %.300s", len(lost), strings.Join(lost, " "))
-	case given > 0:
-		return "", fmt.Errorf("%d jobs were given up", given)
-	case t.killedWorkers.Load() == 0 && twice > 0:
+	case len(lost) > what.Stranded:
+		return "", fmt.Errorf("%d jobs have left no effect, the framework has lost %d: %.300s", len(lost), what.Stranded, strings.Join(lost, " "))
+	case int64(what.Stranded) > killed:
+		return "", fmt.Errorf("%d jobs were taken by nobody who was killed", what.Stranded)
+	case what.Given > 0:
+		return "", fmt.Errorf("%d jobs were given up", what.Given)
+	case killed == 0 && twice > 0:
 		return "", fmt.Errorf("%d jobs ran twice although no worker was killed", twice)
+	case !t.calm && (killed == 0 || !t.spare && t.killedNodes.Load() == 0):
+		return "", fmt.Errorf("%d nodes and %d workers were killed: too little for a verdict; add more jobs", t.killedNodes.Load(), killed)
 	}
-	return fmt.Sprintf("HELD: asynq: %d jobs over %d queues in %v, %d nodes and %d workers killed: every effect is recorded, none lost; %d ran more than once; %d times one could not be added at once",
-		t.jobs, len(queueNames), took.Round(time.Second), t.killedNodes.Load(), t.killedWorkers.Load(), twice, t.refused), nil
+	verdict := fmt.Sprintf("HELD: %s: %d jobs over %d queues in %v, %d nodes and %d workers killed: every effect is recorded, none lost; %d ran more than once; %d times one could not be added at once",
+		t.name, t.jobs, len(queueNames), took.Round(time.Second), t.killedNodes.Load(), killed, twice, t.refused)
+	if what.Stranded > 0 {
+		verdict = fmt.Sprintf("%s; %d were lost by the framework, which had taken them for a worker that was killed", strings.Replace(verdict, ", none lost", "", 1), what.Stranded)
+	}
+	return verdict, nil
 }
 
 // ran counts how often each job was executed to its end.
