@@ -75,6 +75,9 @@ func workloads() []workload {
 		{name: "eval", write: true, kind: "scr:", most: setsOf, size: valueLen, good: isValueOf(valueLen), send: func(dst []byte, key string, o *operation) []byte {
 			return appendCommand(dst, "EVAL", scriptText, "3", key, key+":h", key+":z", o.value(valueLen), member(o.n%membersOf))
 		}},
+		{name: "xadd", write: true, kind: "str:", most: setsOf, size: valueLen, fill: makeGroup, good: func(r reply) bool { return r.kind == '$' }, send: addEntry},
+		{name: "xgroup", write: true, kind: "str:", most: setsOf, size: valueLen, fill: makeGroup, send: addOrTakeEntry,
+			good: func(r reply) bool { return r.kind == '$' || r.kind == '*' }},
 		setOf("set1k", "1k::", 1<<10, 100_000), getOf("get1k", "1k::", 1<<10, 100_000),
 		setOf("set64k", "64k:", 64<<10, 2_000), getOf("get64k", "64k:", 64<<10, 2_000),
 		setOf("set1m", "1m::", 1<<20, 100), getOf("get1m", "1m::", 1<<20, 100),
@@ -107,6 +110,25 @@ func pushOrPop(dst []byte, key string, o *operation) []byte {
 		return appendCommand(dst, "LPUSH", key, o.value(valueLen))
 	}
 	return appendCommand(dst, "RPOP", key)
+}
+
+// makeGroup makes the group of a key, which may be there: filling begins anew at its end.
+func makeGroup(dst []byte, key string, _ *operation) []byte {
+	return appendCommand(dst, "EVAL", "redis.pcall('XGROUP', 'CREATE', KEYS[1], 'group', '0', 'MKSTREAM') return 1", "1", key)
+}
+
+// addEntry adds to a stream that keeps about as many as there are members of a set.
+func addEntry(dst []byte, key string, o *operation) []byte {
+	return appendCommand(dst, "XADD", key, "MAXLEN", "~", strconv.Itoa(membersOf), "*", "v", o.value(valueLen))
+}
+
+// addOrTakeEntry adds an entry and, the next time, has the group deliver one and count it
+// as acknowledged.
+func addOrTakeEntry(dst []byte, key string, o *operation) []byte {
+	if o.n%2 == 0 {
+		return addEntry(dst, key, o)
+	}
+	return appendCommand(dst, "XREADGROUP", "GROUP", "group", "consumer", "COUNT", "1", "NOACK", "STREAMS", key, ">")
 }
 
 func mget(dst []byte, key string, o *operation) []byte {
