@@ -342,7 +342,7 @@ func numKeys(at int, before ...int) Keys {
 
 func families() [][]Command {
 	return [][]Command{
-		stringCommands, genericCommands, hashCommands, hashExpireCommands, setCommands, listCommands, zsetCommands, streamCommands, hyperloglogCommands, geoCommands,
+		stringCommands, genericCommands, hashCommands, hashExpireCommands, lockCommands, setCommands, listCommands, zsetCommands, streamCommands, hyperloglogCommands, geoCommands,
 		connectionCommands, serverCommands, metaCommands, userCommands, clusterCommands, sentinelCommands, pubsubCommands, scriptingCommands,
 		transactionCommands, taskCommands, whyCommands,
 	}

@@ -26,7 +26,7 @@ func TestMovesUnderFaults(t *testing.T) {
 				wg.Go(func() { q.move(t, k, r, stop) })
 			}
 		}
-		inTurn(c, 2*time.Second)
+		inTurn(c, 2*time.Second, true)
 		operator{c}.Settle()
 		time.Sleep(time.Second)
 		close(stop)
