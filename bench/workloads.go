@@ -75,7 +75,10 @@ func workloads() []workload {
 		{name: "eval", write: true, kind: "scr:", most: setsOf, size: valueLen, good: isValueOf(valueLen), send: func(dst []byte, key string, o *operation) []byte {
 			return appendCommand(dst, "EVAL", scriptText, "3", key, key+":h", key+":z", o.value(valueLen), member(o.n%membersOf))
 		}},
-		{name: "xadd", write: true, kind: "str:", most: setsOf, size: valueLen, fill: makeGroup, good: func(r reply) bool { return r.kind == '$' }, send: addEntry},
+		{name: "xadd", write: true, kind: "str:", most: setsOf, size: valueLen, fill: makeGroup, good: func(r reply) bool { return r.kind == '$' },
+			send: func(dst []byte, key string, o *operation) []byte {
+				return appendCommand(dst, "XADD", key, "*", "v", o.value(valueLen))
+			}},
 		{name: "xgroup", write: true, kind: "str:", most: setsOf, size: valueLen, fill: makeGroup, send: addOrTakeEntry,
 			good: func(r reply) bool { return r.kind == '$' || r.kind == '*' }},
 		setOf("set1k", "1k::", 1<<10, 100_000), getOf("get1k", "1k::", 1<<10, 100_000),

@@ -12,6 +12,7 @@ var lightNames = [...]string{
 	"lpush", "rpush", "lpushx", "rpushx", "lpop", "rpop", "llen",
 	"sadd", "srem", "sismember", "smismember", "scard",
 	"zadd", "zincrby", "zrem", "zcard", "zscore", "zmscore", "zpopmin", "zpopmax",
+	"xadd", "xack", "xlen",
 }
 
 // Limits of a light command: it has no more arguments, nor bytes of them.
@@ -25,11 +26,19 @@ func (c *Command) Light(args [][]byte) bool {
 	if !c.light || len(args) > lightArgsMax || c.counted && len(args) > 2 {
 		return false
 	}
+	if c.trims && (len(args) < 3 || !startsID(args[2])) {
+		return false
+	}
 	size := 0
 	for _, a := range args {
 		size += len(a)
 	}
 	return size <= lightBytesMax
+}
+
+// startsID reports whether an argument of XADD is the id, and not an option.
+func startsID(arg []byte) bool {
+	return len(arg) > 0 && (arg[0] == '*' || '0' <= arg[0] && arg[0] <= '9')
 }
 
 // weigh marks the light commands.
@@ -44,4 +53,5 @@ func (t *Table) weigh() {
 	for _, name := range []string{"lpop", "rpop", "zpopmin", "zpopmax"} {
 		t.byName[name].counted = true // with a count they take as many as it says
 	}
+	t.byName["xadd"].trims = true // with an option before the id it removes what is too much
 }

@@ -25,6 +25,11 @@ func TestLightCommandsAreLight(t *testing.T) {
 			"HSET goneh"+fields.String(), "PEXPIRE goneh 1000000", "SADD gones"+members.String(), "PEXPIRE gones 1000000")
 	}
 	b.batch("SET string 1", "HSET hash f1 1 f2 2", "SADD set m1 m2", "ZADD zset 1 m1 2 m2", "RPUSH list a b", "SET gone 1", "PEXPIRE gone 1000000")
+	for i := range 40 {
+		b.batch(fmt.Sprintf("XADD bigstream 7-%d"+strings.Repeat(" f v", 100), i))
+	}
+	b.batch("XADD stream 7-1 f v", "XADD stream 8-1 f v", "XGROUP CREATE stream group 0", "XREADGROUP GROUP group c STREAMS stream >",
+		"XGROUP CREATE bigstream group 0", "XREADGROUP GROUP group c COUNT 30 STREAMS bigstream >")
 	b.now += 2_000_000
 	keys := []string{"bighash", "bigset", "bigzset", "biglist", "string", "hash", "set", "zset", "list", "gone", "goneh", "gones", "absent"}
 	fill := func(word string, n int) string {
@@ -36,11 +41,16 @@ func TestLightCommandsAreLight(t *testing.T) {
 	}
 	most := 0.0
 	for _, name := range lightNames {
+		keys := keys
+		if name[0] == 'x' {
+			keys = []string{"stream", "bigstream", "string", "absent"}
+		}
 		for i, key := range keys {
 			several := strings.Join(append(append([]string{}, keys[i:]...), keys[:i]...), " ")
 			for _, line := range []string{
 				name + " " + key, name + " " + key + " f1", name + " " + key + " 1", name + " " + key + " f1 1", name + " " + key + " 1 f1",
 				name + " " + key + " 1000 v", name + " " + key + fill("m%d", 30), name + " " + key + fill("f%d v", 15), name + " " + key + fill("7 m%d", 15),
+				name + " " + key + " * f 1", name + " " + key + " *" + fill(" f%d v", 14), name + " " + key + " group 7-1", name + " " + key + " group" + fill("7-%d", 28),
 				name + " " + several, name + " " + strings.ReplaceAll(several, " ", " v ") + " v", name + " " + key + fill("new%d", 30), name + " " + key + fill("7 new%d", 15),
 			} {
 				args := splitLine(t, line)
@@ -71,6 +81,8 @@ func TestLight(t *testing.T) {
 	for line, want := range map[string]bool{
 		"GET k": true, "SET k v": true, "SET k v EX 10": true, "INCR k": true, "LPOP k": true, "ZPOPMIN k": true, "DEL a b c": true,
 		"LPOP k 100000": false, "ZPOPMAX k 9": false, "LRANGE k 0 -1": false, "SORT k": false, "KEYS *": false, "SUNIONSTORE a b c": false,
+		"XADD k * f v": true, "XADD k 7-1 f v": true, "XLEN k": true, "XACK k g 7-1": true,
+		"XADD k MAXLEN ~ 9 * f v": false, "XADD k NOMKSTREAM * f v": false, "XTRIM k MAXLEN 9": false, "XRANGE k - +": false,
 		"SPOP k": false, "APPEND k v": false, "FLUSHALL": false, "PING": false, "GET": false,
 		"MGET" + strings.Repeat(" k", lightArgsMax-1):   true,
 		"MGET" + strings.Repeat(" k", lightArgsMax):     false,

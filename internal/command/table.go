@@ -138,7 +138,7 @@ type Command struct {
 	finds bool // looking for its keys counts as hits and misses
 	demands
 
-	light, counted bool // see Light
+	light, counted, trims bool // see Light
 }
 
 // demands is what a user needs to execute a command.
