@@ -76,6 +76,7 @@ type Office struct {
 type progress struct {
 	Waited   bool // it waits already: an element of another type is not what it waits for
 	failed   bool
+	trimmed  bool   // what was added to a stream has pushed others out
 	tooLarge string // the error where it writes too much
 	foreign  bool
 	atomic   bool     // all commands of the group are applied, or none
@@ -89,7 +90,7 @@ func (c *progress) Atomic(yes bool) { c.atomic = yes }
 // c.Out. If the command fails, what it wrote is taken back. It may be one that
 // another command calls: what that wrote before stays.
 func (c *Ctx) Run(cmd *Command) {
-	c.failed, c.foreign, c.topics = false, false, nil
+	c.failed, c.trimmed, c.foreign, c.topics = false, false, false, nil
 	if c.tooLarge = errWriteSet + splitIt; cmd.Large != "" {
 		c.tooLarge = errWriteSet + cmd.Large
 	}

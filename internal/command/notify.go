@@ -102,6 +102,9 @@ func notify(c *Ctx, cmd *Command) {
 			}
 		case keyspace.Changed:
 			c.Tx.Notify(e.class, e.name, x.DB, x.Key)
+			if c.trimmed {
+				c.Tx.Notify(keyspace.EventStream, "xtrim", x.DB, x.Key)
+			}
 			if setsDeadline(c, cmd) {
 				c.Tx.Notify(keyspace.EventGeneric, "expire", x.DB, x.Key)
 			}

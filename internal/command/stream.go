@@ -67,7 +67,7 @@ func xadd(c *Ctx) {
 	}
 	s.Append(id, fields)
 	if a.trims {
-		s.Trim(a.trim)
+		c.trimmed = s.Trim(a.trim) > 0
 	}
 	s.Save()
 	writeID(c, id)

@@ -26,7 +26,7 @@ func readGroup(c *Ctx, r *reading, x *streamSource, found *readings) {
 	}
 	consumer := g.Consumer(r.consumer)
 	if consumer == nil {
-		consumer = g.CreateConsumer(r.consumer, now)
+		consumer = newConsumer(c, g, x.key, r.consumer)
 	}
 	if x.fresh {
 		n, entries := deliver(c, r, x, consumer)
@@ -38,6 +38,13 @@ func readGroup(c *Ctx, r *reading, x *streamSource, found *readings) {
 		found.add(x.key, n, entries, true)
 	}
 	x.s.Save()
+}
+
+// newConsumer makes a consumer who was not asked for, which those who watch the stream
+// are told all the same.
+func newConsumer(c *Ctx, g *keyspace.Group, key, name []byte) *keyspace.Consumer {
+	c.Tx.Notify(keyspace.EventStream, "xgroup-createconsumer", c.DB, key)
+	return g.CreateConsumer(name, c.Tx.Now)
 }
 
 // again opens a stream once more that may have been written since, when one key is

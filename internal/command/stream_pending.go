@@ -187,7 +187,7 @@ func (x *claim) minIdle(c *Ctx, command string) (ok bool) {
 func claimant(c *Ctx, g *keyspace.Group) *keyspace.Consumer {
 	x := g.Consumer(c.Args[3])
 	if x == nil {
-		x = g.CreateConsumer(c.Args[3], c.Tx.Now)
+		x = newConsumer(c, g, c.Args[1], c.Args[3])
 	}
 	x.Saw(c.Tx.Now, false)
 	return x
