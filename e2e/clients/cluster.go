@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,7 +50,7 @@ type cluster struct {
 // is told otherwise; else neither.
 func form(binary, dir string, secure bool) (*cluster, error) {
 	c := &cluster{binary: binary, dir: dir, tls: secure}
-	addrs, err := freeAddrs(2 * nodes)
+	addrs, err := process.FreeAddrs(2 * nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -203,18 +202,4 @@ func (c *cluster) close() (err error) {
 		}
 	}
 	return err
-}
-
-// freeAddrs returns addresses of this machine on which nobody listens: the kernel
-// chooses the ports.
-func freeAddrs(n int) (addrs []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // not before all are chosen
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }

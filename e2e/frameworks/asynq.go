@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	masterName = "tutti" // any name will do
-	jobType    = "job"   // of all
-	delay      = 3 * time.Second
+	jobType = "job" // of all
+	delay   = 3 * time.Second
 )
 
 // queues are the queues of asynq, with their priorities.
@@ -32,32 +31,22 @@ type asynqJobs struct{}
 func (asynqJobs) install(string) error { return nil }
 
 func (asynqJobs) worker(t *trial, journal string) []string {
-	return append([]string{t.self, workerWord, journal}, t.nodes...)
-}
-
-// option is how asynq finds the cluster: each node tells, as a Sentinel does, who leads.
-func option(nodes []string) asynq.RedisFailoverClientOpt {
-	return asynq.RedisFailoverClientOpt{MasterName: masterName, SentinelAddrs: nodes}
-}
-
-func failover(nodes []string) *redis.Client {
-	return redis.NewFailoverClient(&redis.FailoverOptions{MasterName: masterName, SentinelAddrs: nodes})
+	return []string{t.self, workerWord, journal, t.gateway}
 }
 
 // work is a worker. args are the file that it writes to what it has executed, and the
-// nodes.
+// address of the gateway.
 func work(args []string) int {
 	redis.SetLogger(quiet{})
-	nodes := args[1:]
 	journal, err := os.OpenFile(args[0], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer journal.Close()
-	client := failover(nodes)
+	client := redis.NewClient(&redis.Options{Addr: args[1]})
 	defer client.Close()
-	server := asynq.NewServer(option(nodes), asynq.Config{Concurrency: 8, Queues: queues, LogLevel: asynq.ErrorLevel,
+	server := asynq.NewServer(asynq.RedisClientOpt{Addr: args[1]}, asynq.Config{Concurrency: 8, Queues: queues, LogLevel: asynq.ErrorLevel,
 		RetryDelayFunc:    func(int, error, *asynq.Task) time.Duration { return time.Second },
 		TaskCheckInterval: 200 * time.Millisecond})
 	mux := asynq.NewServeMux()
@@ -85,7 +74,7 @@ func work(args []string) int {
 }
 
 func (asynqJobs) add(ctx context.Context, t *trial) (refused int, err error) {
-	client := asynq.NewClient(option(t.nodes))
+	client := asynq.NewClient(asynq.RedisClientOpt{Addr: t.gateway})
 	defer client.Close()
 	for i := range t.jobs {
 		id := fmt.Sprint(i)
@@ -108,7 +97,7 @@ func (asynqJobs) add(ctx context.Context, t *trial) (refused int, err error) {
 }
 
 func (asynqJobs) left(_ context.Context, t *trial) (has remains, err error) {
-	inspector := asynq.NewInspector(option(t.nodes))
+	inspector := asynq.NewInspector(asynq.RedisClientOpt{Addr: t.gateway})
 	defer inspector.Close()
 	for _, q := range queueNames {
 		info, err := inspector.GetQueueInfo(q)

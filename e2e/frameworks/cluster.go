@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,67 +20,123 @@ const startTimeout = 30 * time.Second
 
 // system is what a framework is tried on.
 type system struct {
-	nodes   []string // addresses of the nodes
-	gateway string   // one that stays
+	nodes   []*node
+	gateway string // an address that stays
 	client  *redis.Client
-	procs   []*process.Process
+	procs   []*process.Process // beside the nodes
 }
 
-// startTutti starts three nodes under tutti dev, which starts again what is killed, and a
-// gateway, as it stands beside an application.
+// node is one that may be killed, and started again.
+type node struct {
+	addr, peer string
+	proc       *process.Process
+	again      func() (*process.Process, error)
+}
+
+const (
+	clusterName = "jobs"
+	members     = 3
+)
+
+// startTutti forms a cluster of three nodes by init and join, in which everybody may do
+// everything, and a gateway, as it stands beside an application.
 func startTutti(ctx context.Context, dir, binary string) (s *system, err error) {
 	if binary == "" {
 		if binary, err = process.Build(dir); err != nil {
 			return nil, err
 		}
 	}
-	s = &system{}
-	if s.nodes, err = row(3); err != nil {
+	at, err := process.FreeAddrs(2 * (members + 1))
+	if err != nil {
 		return nil, err
 	}
-	if err := s.start(dir, "dev", binary, "dev", "--dir", filepath.Join(dir, "data"), "--listen", s.nodes[0]); err != nil {
-		return s, err
-	}
-	node := redis.NewClient(&redis.Options{Addr: s.nodes[0]})
-	defer node.Close()
-	var token, peer string
-	if err := process.Eventually(startTimeout, "tutti dev serves", func() (err error) {
-		if token, err = node.Do(ctx, "TUTTI.TOKEN", "CREATE", "ROLE", "gateway").Text(); err == nil {
-			peer, err = firstPeer(ctx, node)
+	f := former{dir: dir, binary: binary, at: at}
+	s = &system{}
+	for i := range members + 1 {
+		n, err := f.form(ctx, i)
+		switch {
+		case err != nil:
+			return s, err
+		case i == members:
+			s.procs = append(s.procs, n.proc)
+			return s, s.reach(ctx, n.addr)
 		}
-		return err
-	}); err != nil {
-		return s, err
+		s.nodes = append(s.nodes, n)
+		if i == 0 {
+			if err := f.open(ctx, n); err != nil {
+				return s, err
+			}
+			defer f.admin.Close()
+		}
 	}
-	at, err := row(2)
-	if err != nil {
-		return s, err
-	}
-	if err := s.start(dir, "gateway", binary, "join", peer, "--token", token, "--role", "gateway", "--node", "gate",
-		"--dir", filepath.Join(dir, "gate"), "--listen", at[0], "--peer-listen", at[1], "--tls=false"); err != nil {
-		return s, err
-	}
-	return s, s.reach(ctx, at[0])
+	return s, nil
 }
 
-// firstPeer is where a node listens for other nodes.
-func firstPeer(ctx context.Context, node *redis.Client) (string, error) {
-	text, err := node.Do(ctx, "TUTTI.MAP").Text()
+// former makes the nodes of a cluster.
+type former struct {
+	dir, binary string
+	at          []string // addresses, for clients and for nodes in turn
+	admin       *redis.Client
+}
+
+// form makes node i: the first one by init, the others by join; the last is a gateway.
+func (f *former) form(ctx context.Context, i int) (*node, error) {
+	n := &node{addr: f.at[2*i], peer: f.at[2*i+1]}
+	name := fmt.Sprintf("node-%d", i+1)
+	folder := filepath.Join(f.dir, name)
+	run := func(command string, args ...string) (*process.Process, error) {
+		env := append(os.Environ(), "XDG_CONFIG_HOME="+f.dir) // where init puts the login
+		return process.Spawn(f.dir, name, env, f.binary, append([]string{command, "--dir", folder, "--log", "warn"}, args...)...)
+	}
+	n.again = func() (*process.Process, error) { return run("start") }
+	place := []string{"--node", name, "--listen", n.addr, "--peer-listen", n.peer, "--tls=false"}
+	var err error
+	if i == 0 {
+		n.proc, err = run("init", append(place, "--name", clusterName)...)
+		return n, err
+	}
+	role := "node"
+	if i == members {
+		role = "gateway"
+	}
+	token, err := f.admin.Do(ctx, "TUTTI.TOKEN", "CREATE", "ROLE", role).Text()
 	if err != nil {
-		return "", err
+		return n, err
 	}
-	var known struct {
-		Members []struct {
-			Peer string `json:"peer"`
-		} `json:"members"`
+	if n.proc, err = run("join", append(place, f.at[1], "--token", token, "--role", role)...); err != nil {
+		return n, err
 	}
-	if err := json.Unmarshal([]byte(text), &known); err != nil {
-		return "", err
-	}
-	if len(known.Members) == 0 || known.Members[0].Peer == "" {
-		return "", fmt.Errorf("no member has an address for nodes in %s", text)
-	}
-	return known.Members[0].Peer, nil
+	return n, n.serves(ctx)
+}
+
+// open lets everybody in, as the admin that init has made.
+func (f *former) open(ctx context.Context, first *node) error {
+	return process.Eventually(startTimeout, "the first node serves", func() error {
+		text, err := os.ReadFile(filepath.Join(f.dir, "tutti", clusterName+".secret"))
+		if err != nil {
+			return err
+		}
+		login := strings.Fields(string(text))
+		if len(login) != 2 {
+			return errors.New("the login is not there")
+		}
+		if f.admin == nil {
+			f.admin = redis.NewClient(&redis.Options{Addr: first.addr, Username: login[0], Password: login[1]})
+		}
+		return f.admin.Do(ctx, "ACL", "SETUSER", "default", "on", "nopass", "~*", "&*", "+@all").Err()
+	})
+}
+
+// serves waits until a node answers.
+func (n *node) serves(ctx context.Context) error {
+	client := redis.NewClient(&redis.Options{Addr: n.addr})
+	defer client.Close()
+	return process.Eventually(startTimeout, n.addr+" serves", func() error {
+		if ctx.Err() != nil {
+			return nil // whoever waits looks at that
+		}
+		return client.Exists(ctx, "ready").Err()
+	})
 }
 
 // startRedis starts one redis-server, on which nothing is killed but workers.
@@ -87,7 +144,7 @@ func startRedis(ctx context.Context, dir string) (*system, error) {
 	if err := process.Bring("redis-server", "redis-server"); err != nil {
 		return nil, err
 	}
-	at, err := row(1)
+	at, err := process.FreeAddrs(1)
 	if err != nil {
 		return nil, err
 	}
@@ -95,19 +152,12 @@ func startRedis(ctx context.Context, dir string) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &system{nodes: at}
-	if err := s.start(dir, "redis", "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--appendonly", "yes"); err != nil {
-		return s, err
+	p, err := process.Spawn(dir, "redis", nil, "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--appendonly", "yes")
+	if err != nil {
+		return nil, err
 	}
+	s := &system{procs: []*process.Process{p}}
 	return s, s.reach(ctx, at[0])
-}
-
-func (s *system) start(dir, name, program string, args ...string) error {
-	p, err := process.Spawn(dir, name, nil, program, args...)
-	if err == nil {
-		s.procs = append(s.procs, p)
-	}
-	return err
 }
 
 // reach waits until the address that stays answers.
@@ -123,26 +173,13 @@ func (s *system) stop() (err error) {
 	if s.client != nil {
 		_ = s.client.Close()
 	}
-	for i := len(s.procs) - 1; i >= 0; i-- {
-		err = errors.Join(err, s.procs[i].Stop())
+	for _, p := range s.procs {
+		err = errors.Join(err, p.Stop())
+	}
+	for _, n := range s.nodes {
+		err = errors.Join(err, n.proc.Stop())
 	}
 	return err
-}
-
-// row returns addresses of n ports side by side.
-func row(n int) (addrs []string, err error) {
-	first, err := process.FreeRow()
-	if err != nil {
-		return nil, err
-	}
-	host, port, err := net.SplitHostPort(first)
-	if err != nil {
-		return nil, err
-	}
-	for i := range n {
-		addrs = append(addrs, net.JoinHostPort(host, fmt.Sprint(number(port)+i)))
-	}
-	return addrs, nil
 }
 
 func number(text string) int {

@@ -1,9 +1,9 @@
 // Frameworks tries job frameworks that stand on Redis against a cluster whose nodes and
 // workers are killed. Nothing of a framework is changed; only the address differs.
 //
-//	go run . [-jobs 10000] [-calm] [-redis] asynq|rq …
+//	go run . [-jobs 10000] [-kill nodes,workers] [-redis] asynq|celery|rq …
 //
-// Three nodes run under tutti dev, and a gateway beside them. While jobs are added to
+// Three nodes are formed by init and join, and a gateway beside them. While jobs are added to
 // several queues, some of them with a delay and some that fail at first, a node is killed
 // every few seconds, and a worker at random. What each job does is recorded in the
 // cluster, and what the workers did in a file of each. It ends with a line: every job that
@@ -39,8 +39,8 @@ func main() {
 	}
 	binary := flag.String("tutti", "", "the program to try (default: it is built)")
 	jobs := flag.Int("jobs", 1000, "how many jobs are added")
-	calm := flag.Bool("calm", false, "kill nothing")
-	plain := flag.Bool("redis", false, "try one redis-server instead, and kill workers only")
+	kill := flag.String("kill", "nodes,workers", "what is killed: nodes, workers, both, or none")
+	plain := flag.Bool("redis", false, "try one redis-server instead, which is not killed")
 	flag.Parse()
 	names := flag.Args()
 	for _, name := range names {
@@ -58,7 +58,8 @@ func main() {
 	code := 0
 	for _, name := range names {
 		verdict, err := process.InFolder("tutti-frameworks-", func(dir string) (string, error) {
-			t := &trial{framework: frameworks()[name], name: name, dir: dir, jobs: *jobs, calm: *calm, spare: *plain}
+			t := &trial{framework: frameworks()[name], name: name, dir: dir, jobs: *jobs, redis: *plain}
+			t.nodesDie, t.workersDie = strings.Contains(*kill, "nodes") && !*plain, strings.Contains(*kill, "workers")
 			return t.try(ctx, *binary)
 		})
 		if err != nil {
@@ -78,7 +79,7 @@ func (t *trial) try(ctx context.Context, binary string) (verdict string, err err
 		return "", err
 	}
 	start := func() (*system, error) { return startTutti(ctx, t.dir, binary) }
-	if t.spare {
+	if t.redis {
 		start = func() (*system, error) { return startRedis(ctx, t.dir) }
 	}
 	s, err := start()

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,6 +24,7 @@ const (
 	workerEvery = 5 * time.Second // and a worker, which lives as long at least as lifeLeast
 	lifeLeast   = 2 * time.Second
 	lookEvery   = 200 * time.Millisecond
+	downFor     = 500 * time.Millisecond // a node that is killed
 	// endTimeout is how long the jobs may take when nothing is killed any more. Asynq
 	// looks once a minute for those whose worker was lost, RQ gives one up after 90 s.
 	endTimeout = 5 * time.Minute
@@ -35,13 +35,14 @@ type trial struct {
 	framework
 	name    string
 	dir     string
-	self    string   // this program
-	nodes   []string // their addresses
-	gateway string   // one address that stays
+	self    string // this program
+	nodes   []*node
+	gateway string // one address that stays
 	jobs    int
-	calm    bool          // nothing is killed
-	spare   bool          // no node is killed
+	redis   bool          // on one redis-server
 	client  *redis.Client // of the gateway
+
+	nodesDie, workersDie bool
 
 	refused                    int // times that a job could not be added at once
 	killedNodes, killedWorkers atomic.Int64
@@ -56,16 +57,13 @@ func (t *trial) run(ctx context.Context) (verdict string, err error) {
 	began := time.Now()
 	working, stop := context.WithCancel(ctx)
 	killing, endKilling := context.WithCancel(ctx)
-	if t.calm {
-		endKilling()
-	}
 	var kept, killer sync.WaitGroup
-	errs := make(chan error, workers)
+	errs := make(chan error, workers+1)
 	for i := range workers {
 		kept.Go(func() { errs <- t.keep(working, killing, i) })
 	}
-	if !t.spare {
-		killer.Go(func() { t.killNodes(killing) })
+	if t.nodesDie {
+		killer.Go(func() { errs <- t.killNodes(killing) })
 	}
 	defer func() {
 		endKilling()
@@ -80,7 +78,7 @@ func (t *trial) run(ctx context.Context) (verdict string, err error) {
 	if t.refused, err = t.add(ctx, t); err != nil {
 		return "", err
 	}
-	for t.most(killing) && process.Pause(killing, lookEvery) { // it goes on while they are executed
+	for (t.most(killing) || t.spared()) && process.Pause(killing, lookEvery) { // it goes on while they are executed
 	}
 	endKilling()
 	killer.Wait()
@@ -94,6 +92,11 @@ func (t *trial) run(ctx context.Context) (verdict string, err error) {
 func (t *trial) most(ctx context.Context) bool {
 	done, err := t.client.SCard(ctx, effects).Result()
 	return err != nil || int(done) < t.jobs*3/4
+}
+
+// spared reports whether nothing was killed yet of what is to be.
+func (t *trial) spared() bool {
+	return t.nodesDie && t.killedNodes.Load() == 0 || t.workersDie && t.killedWorkers.Load() == 0
 }
 
 // keep keeps a worker until working is done. While killing is not it is killed, and
@@ -111,7 +114,7 @@ func (t *trial) keep(working, killing context.Context, i int) error {
 		case <-life.Done():
 		}
 		end()
-		if errors.Is(life.Err(), context.DeadlineExceeded) {
+		if t.workersDie && errors.Is(life.Err(), context.DeadlineExceeded) {
 			p.Kill()
 			t.killedWorkers.Add(1)
 			continue
@@ -128,21 +131,22 @@ func (t *trial) keep(working, killing context.Context, i int) error {
 
 func (t *trial) journal(i int) string { return filepath.Join(t.dir, fmt.Sprintf("journal-%d", i)) }
 
-// killNodes kills one node after the other, which tutti dev starts again.
-func (t *trial) killNodes(ctx context.Context) {
-	for n := 0; process.Pause(ctx, nodeEvery); n++ {
-		node := redis.NewClient(&redis.Options{Addr: t.nodes[n%len(t.nodes)]})
-		info, err := node.Info(ctx, "server").Result()
-		_ = node.Close()
-		if err != nil {
-			continue // it is not back yet
+// killNodes kills one node after the other, when the one before is back.
+func (t *trial) killNodes(ctx context.Context) error {
+	for i := 0; process.Pause(ctx, nodeEvery); i++ {
+		n := t.nodes[i%len(t.nodes)]
+		n.proc.Kill()
+		t.killedNodes.Add(1)
+		process.Pause(ctx, downFor)
+		var err error
+		if n.proc, err = n.again(); err != nil {
+			return err
 		}
-		_, rest, _ := strings.Cut(info, "process_id:")
-		if pid := number(strings.TrimSpace(strings.SplitN(rest, "\r\n", 2)[0])); pid > 0 {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // that it has ended is as well
-			t.killedNodes.Add(1)
+		if err := n.serves(ctx); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // await waits until the framework has nothing to do any more.
@@ -210,8 +214,8 @@ func (t *trial) judge(took time.Duration) (string, error) {
 		return "", fmt.Errorf("%d jobs were given up", what.Given)
 	case killed == 0 && twice > 0:
 		return "", fmt.Errorf("%d jobs ran twice although no worker was killed", twice)
-	case !t.calm && (killed == 0 || !t.spare && t.killedNodes.Load() == 0):
-		return "", fmt.Errorf("%d nodes and %d workers were killed: too little for a verdict; add more jobs", t.killedNodes.Load(), killed)
+	case t.spared():
+		return "", fmt.Errorf("%d nodes and %d workers were killed: too little for a verdict", t.killedNodes.Load(), killed)
 	}
 	verdict := fmt.Sprintf("HELD: %s: %d jobs over %d queues in %v, %d nodes and %d workers killed: every effect is recorded, none lost; %d ran more than once; %d times one could not be added at once",
 		t.name, t.jobs, len(queueNames), took.Round(time.Second), t.killedNodes.Load(), killed, twice, t.refused)

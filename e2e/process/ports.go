@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 )
 
@@ -17,8 +18,30 @@ func FreeRow() (string, error) {
 	return "", errors.New("found no free ports for tutti dev")
 }
 
+// Ports that are chosen lie below those that the kernel gives to connections: one of
+// those may be gone before it is used.
+const (
+	firstPort = 10_000
+	lastPort  = 30_000
+)
+
+// FreeAddrs returns n addresses that nobody uses.
+func FreeAddrs(n int) (addrs []string, err error) {
+	for range 100 * n {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort)))
+		if err != nil {
+			continue
+		}
+		defer l.Close() // not before all are chosen
+		if addrs = append(addrs, l.Addr().String()); len(addrs) == n {
+			return addrs, nil
+		}
+	}
+	return nil, fmt.Errorf("found no %d free ports", n)
+}
+
 func tryRow() (addr string, ok bool) {
-	first, err := net.Listen("tcp", "127.0.0.1:0")
+	first, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort)))
 	if err != nil {
 		return "", false
 	}
