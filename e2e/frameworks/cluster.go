@@ -85,7 +85,7 @@ func (f *former) form(ctx context.Context, i int) (*node, error) {
 	name := fmt.Sprintf("node-%d", i+1)
 	folder := filepath.Join(f.dir, name)
 	run := func(command string, args ...string) (*process.Process, error) {
-		env := append(os.Environ(), "XDG_CONFIG_HOME="+f.dir) // where init puts the login
+		env := append(os.Environ(), "XDG_CONFIG_HOME="+f.config()) // where init puts the login
 		return process.Spawn(f.dir, name, env, f.binary, append([]string{command, "--dir", folder, "--log", "warn"}, args...)...)
 	}
 	n.again = func() (*process.Process, error) { return run("start") }
@@ -109,10 +109,12 @@ func (f *former) form(ctx context.Context, i int) (*node, error) {
 	return n, n.serves(ctx)
 }
 
+func (f *former) config() string { return filepath.Join(f.dir, "config") }
+
 // open lets everybody in, as the admin that init has made.
 func (f *former) open(ctx context.Context, first *node) error {
 	return process.Eventually(startTimeout, "the first node serves", func() error {
-		text, err := os.ReadFile(filepath.Join(f.dir, "tutti", clusterName+".secret"))
+		text, err := os.ReadFile(filepath.Join(f.config(), "tutti", clusterName+".secret"))
 		if err != nil {
 			return err
 		}
