@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
+
+	"tutti/internal/cluster"
 )
 
 const (
@@ -17,9 +20,11 @@ const (
 	// node writes by itself.
 	quietBytes = 2 << 20
 	stillBytes = 64 << 10
-	// restlessMax is how often, after a first rest, memory alone is given back while
+	// restlessMax is how often, after a first cut, memory alone is given back while
 	// more than that is written.
 	restlessMax = 12
+	// quietTurns is how many nodes take turns in giving back, within quietAfter.
+	quietTurns = 3
 )
 
 // quiet has the node give back memory and disk when much was written and nobody
@@ -52,12 +57,12 @@ func (q *quiet) run() {
 	})
 }
 
-// settle rests when it is quiet, and once more when it is still: then what was left of
-// the removal of keys is gone, too.
+// settle cuts when it is quiet, and rests when it is still: then what was left of
+// the removal of keys is gone, and hardly anybody has to wait for the log.
 func (q *quiet) settle() {
-	t := time.NewTimer(q.after())
+	t := time.NewTimer(turn(q.n.maps.Map().Members, q.n.self.Node, q.after()) + q.after())
 	defer t.Stop()
-	rested, restless := false, 0
+	var had given
 	for wrote := q.n.state.Written(); ; t.Reset(q.after()) {
 		select {
 		case <-q.ctx.Done():
@@ -67,28 +72,70 @@ func (q *quiet) settle() {
 			return
 		case <-t.C:
 		}
-		now := q.n.state.Written()
-		switch more := now - wrote; {
-		case more <= stillBytes, restless == restlessMax:
+		now, moves := q.n.state.Written(), q.n.host.Moves()
+		switch had.next(now-wrote, moves.Sending+moves.Receiving > 0) {
+		case giveAll:
 			_ = q.rest()
 			return
-		case more > quietBytes:
-		case !rested:
-			_ = q.rest()
-			rested = true
-		default:
+		case giveCut:
+			_ = q.gaveBack(q.n.host.Cut(q.ctx))
+		case giveMemory:
 			q.freeMemory()
-			restless++
+		case giveNothing:
 		}
 		wrote = now
 	}
 }
 
+// given is what was given back since much was written.
+type given struct {
+	cut      bool
+	restless int // how often memory alone
+}
+
+// giving is what is given back at a time.
+type giving int
+
+const (
+	giveNothing giving = iota
+	giveMemory
+	giveCut
+	giveAll
+)
+
+// next says what to give back after a span in which so much was written. While a replica
+// is copied to or from here it is nothing: that takes the disk already, and needs the log.
+func (g *given) next(wrote int64, copying bool) giving {
+	switch {
+	case copying:
+		return giveNothing
+	case wrote <= stillBytes, g.restless == restlessMax:
+		return giveAll
+	case wrote > quietBytes:
+		return giveNothing
+	case !g.cut:
+		g.cut = true
+		return giveCut
+	}
+	g.restless++
+	return giveMemory
+}
+
 func (q *quiet) after() time.Duration { return cmp.Or(q.n.cfg.QuietAfter, quietAfter) }
 
-// rest gives back what it can, and logs what it could not.
-func (q *quiet) rest() error {
-	err := q.n.host.Rest(q.ctx)
+// turn is how much later than others a node looks. All nodes apply the same, so they
+// would all give back at the same moment, and clients would wait for the disks of all:
+// of three in a row one does at a time, and the other two go on.
+func turn(members []cluster.Member, self cluster.NodeID, after time.Duration) time.Duration {
+	at := slices.IndexFunc(members, func(m cluster.Member) bool { return m.ID == self })
+	return after * time.Duration(max(at, 0)%quietTurns) / quietTurns
+}
+
+// rest gives back what it can.
+func (q *quiet) rest() error { return q.gaveBack(q.n.host.Rest(q.ctx)) }
+
+// gaveBack gives memory back, too, and logs what could not be given back.
+func (q *quiet) gaveBack(err error) error {
 	if err != nil && q.ctx.Err() == nil {
 		q.n.cfg.Logger.Warn("give back memory and disk", slog.Any("error", err))
 	}

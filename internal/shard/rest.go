@@ -6,13 +6,19 @@ import "context"
 // together.
 const restKeepMin = 8 << 20
 
-// Rest gives back what a flood of writes has left on this node: the state is
-// flushed, the logs are cut, and the log store begins anew. Appends wait for some of
-// it, so it is for when there are few.
-//
-// The logs keep no more than the state has: with less to send, a snapshot brings
-// whoever is behind up sooner.
+// Rest gives back what a flood of writes has left on this node: Cut, and the log
+// store begins anew. Appends wait for that, on a slow disk for seconds, so it is for
+// when there are hardly any.
 func (h *Host) Rest(ctx context.Context) error {
+	if err := h.Cut(ctx); err != nil {
+		return err
+	}
+	return h.cfg.Log.Rest(ctx)
+}
+
+// Cut flushes the state, and cuts the logs. They keep no more than the state has:
+// with less to send, a snapshot brings whoever is behind up sooner.
+func (h *Host) Cut(ctx context.Context) error {
 	if err := h.cfg.State.Rest(ctx); err != nil {
 		return err
 	}
@@ -32,5 +38,5 @@ func (h *Host) Rest(ctx context.Context) error {
 			return failed
 		}
 	}
-	return h.cfg.Log.Rest(ctx)
+	return nil
 }
