@@ -60,7 +60,7 @@ func putStream(c *Ctx, key []byte, v *rdb.StreamValue, expire int64) {
 
 func putGroup(s *keyspace.Stream, v *rdb.Group) {
 	g := s.CreateGroup(v.Name, keyspace.StreamID(v.Last), v.Read)
-	if v.Read < 0 {
+	if v.Read == rdb.NotCounted {
 		g.Read = distance(s, g.Last)
 	}
 	consumers := make([]*keyspace.Consumer, len(v.Consumers))

@@ -28,11 +28,15 @@ type Consumer struct {
 	Active int64 // negative: never
 }
 
+// NotCounted is how many entries a group has read, in the form of a Redis before 7.0,
+// which did not count them.
+const NotCounted = -2
+
 // Group is a group of a stream. Every pending entry has its consumer.
 type Group struct {
 	Name      []byte
 	Last      ID
-	Read      int64 // negative: not known
+	Read      int64 // -1: nobody knows; NotCounted
 	Pending   []Pending
 	Consumers []Consumer
 }
@@ -216,8 +220,9 @@ func (p *elements) fields(flags int64, master [][]byte) [][]byte {
 }
 
 func (r *reader) group(typ byte) (g Group) {
-	g.Name, g.Last, g.Read = r.string(), r.id(), -1
+	g.Name, g.Last, g.Read = r.string(), r.id(), NotCounted
 	if typ >= typeStream2 {
+		g.Read = -1
 		if n := r.number(); n <= math.MaxInt64 {
 			g.Read = int64(n)
 		} else if n != math.MaxUint64 {
