@@ -28,6 +28,9 @@ const (
 	librariesMax      = 1000
 	librariesBytesMax = 4 << 20
 
+	// loadStepsMax bounds what a library does while it is loaded, to half a second.
+	loadStepsMax = 2_000_000
+
 	errNoFunction    = "ERR Function not found"
 	errNoLibrary     = "ERR Library not found"
 	errFunctionWrite = "ERR Can not execute a script with write flag using *_ro command."
@@ -76,7 +79,7 @@ func functions(c *Ctx) (script.Functions, error) {
 		}
 		f.Libraries = append(f.Libraries, lib)
 		for _, fn := range lib.Functions {
-			f.ByName[fn.Name] = fn
+			f.ByName[strings.ToLower(fn.Name)] = fn
 		}
 	}
 	if c.Tx.Err() == nil {
@@ -85,12 +88,21 @@ func functions(c *Ctx) (script.Functions, error) {
 	return f, c.Tx.Err()
 }
 
+var errLoadLong = errors.New("FUNCTION LOAD timeout")
+
 // loadLibrary compiles and runs a library. The work counts.
 func loadLibrary(c *Ctx, code string) (*script.Library, error) {
 	if c.Tx.Spend(script.CompileSteps([]byte(code))); c.Tx.Err() != nil {
 		return nil, c.Tx.Err()
 	}
-	return c.Scripts.Table.scripts.Load(code, func(steps int) error { c.Tx.Spend(steps); return c.Tx.Err() })
+	sum := 0
+	return c.Scripts.Table.scripts.Load(code, func(steps int) error {
+		if sum += steps; sum > loadStepsMax {
+			return errLoadLong
+		}
+		c.Tx.Spend(steps)
+		return c.Tx.Err()
+	})
 }
 
 // libraryError answers with an error, unless the transaction has ended.
@@ -109,7 +121,7 @@ func callFunction(c *Ctx, readOnly bool) {
 		libraryError(c, err)
 		return
 	}
-	f := all.ByName[string(c.Args[1])]
+	f := all.ByName[strings.ToLower(string(c.Args[1]))]
 	if f == nil {
 		c.Error(errNoFunction)
 		return
@@ -152,6 +164,11 @@ func tuttiFunctionLoad(c *Ctx) {
 	c.BulkString(lib.Name)
 }
 
+// libraryTaken says that there is a library of that name.
+type libraryTaken string
+
+func (name libraryTaken) Error() string { return "Library '" + string(name) + "' already exists" }
+
 // addLibraries adds libraries to those there are, in the place of one of the same name if
 // replace says so.
 func addLibraries(c *Ctx, list []*script.Library, replace bool) error {
@@ -162,7 +179,7 @@ func addLibraries(c *Ctx, list []*script.Library, replace bool) error {
 	taken, names, size := make(map[string]bool), make(map[string]bool), 0
 	for _, lib := range list {
 		if names[lib.Name] {
-			return errors.New("Library '" + lib.Name + "' already exists")
+			return libraryTaken(lib.Name)
 		}
 		names[lib.Name] = true
 		size += len(lib.Code)
@@ -171,14 +188,14 @@ func addLibraries(c *Ctx, list []*script.Library, replace bool) error {
 	for _, lib := range old.Libraries {
 		switch {
 		case names[lib.Name] && !replace:
-			return errors.New("Library '" + lib.Name + "' already exists")
+			return libraryTaken(lib.Name)
 		case names[lib.Name]:
 			continue
 		}
 		n++
 		size += len(lib.Code)
 		for _, f := range lib.Functions {
-			taken[f.Name] = true
+			taken[strings.ToLower(f.Name)] = true
 		}
 	}
 	if n > librariesMax || size > librariesBytesMax {
@@ -186,10 +203,10 @@ func addLibraries(c *Ctx, list []*script.Library, replace bool) error {
 	}
 	for _, lib := range list {
 		for _, f := range lib.Functions {
-			if taken[f.Name] {
+			if taken[strings.ToLower(f.Name)] {
 				return errors.New("Function " + f.Name + " already exists")
 			}
-			taken[f.Name] = true
+			taken[strings.ToLower(f.Name)] = true
 		}
 	}
 	for _, lib := range list {
@@ -271,7 +288,12 @@ func tuttiFunctionRestore(c *Ctx) {
 		}
 		list = append(list, lib)
 	}
-	if err := addLibraries(c, list, policy == "REPLACE"); err != nil {
+	err = addLibraries(c, list, policy == "REPLACE")
+	if taken, is := errors.AsType[libraryTaken](err); is {
+		c.Error("ERR Library " + string(taken) + " already exists")
+		return
+	}
+	if err != nil {
 		libraryError(c, err)
 		return
 	}
@@ -370,7 +392,7 @@ func tuttiFunctionList(c *Ctx) {
 	}
 	var list []*script.Library
 	for _, lib := range all.Libraries {
-		if pattern == nil || glob.Match(pattern, []byte(lib.Name)) {
+		if pattern == nil || glob.Match(bytes.ToLower(pattern), []byte(strings.ToLower(lib.Name))) {
 			list = append(list, lib)
 		}
 	}

@@ -407,3 +407,15 @@ func (t *Table) KillScripts() int { return t.scripts.Kill(killSteps) }
 
 // ForgetScripts forgets the scripts that this node has run.
 func (t *Table) ForgetScripts() { t.scripts.Forget() }
+
+// Scripted is what a node knows of scripts and functions.
+type Scripted struct {
+	Scripts, Bytes       int // compiled, and their texts
+	Libraries, Functions int
+}
+
+// Scripted returns what this node knows of scripts and functions, as of when it needed them last.
+func (t *Table) Scripted() Scripted {
+	scripts, bytes, functions := t.scripts.Known()
+	return Scripted{scripts, bytes, len(functions.Libraries), len(functions.ByName)}
+}

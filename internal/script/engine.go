@@ -132,6 +132,14 @@ func (e *Engine) SetFunctions(f Functions) {
 	e.functions = f
 }
 
+// Known returns how many programs are kept, the bytes of their texts, and the functions
+// that were kept last.
+func (e *Engine) Known() (programs, bytes int, functions Functions) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.programs), e.bytes, e.functions
+}
+
 // Forget forgets all programs.
 func (e *Engine) Forget() {
 	e.mu.Lock()

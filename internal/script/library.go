@@ -88,9 +88,16 @@ func libraryHeader(code string) (name, body string, err error) {
 	if !found {
 		return "", "", errors.New("Invalid library metadata") //nolint:staticcheck // Redis's words
 	}
-	words := strings.Fields(line[2:])
-	if len(words) == 0 || !strings.EqualFold(words[0], "lua") {
-		return "", "", fmt.Errorf("Engine '%s' not found", strings.Join(words[:min(len(words), 1)], ""))
+	words, ok := words(line[2:])
+	if !ok || len(words) == 0 {
+		return "", "", errors.New("Invalid library metadata") //nolint:staticcheck // Redis's words
+	}
+	engine := words[0]
+	if strings.HasPrefix(line, "#! ") { // there is no word right behind it
+		engine, words = "", append([]string{""}, words...)
+	}
+	if !strings.EqualFold(engine, "lua") {
+		return "", "", fmt.Errorf("Engine '%s' not found", engine)
 	}
 	for _, w := range words[1:] {
 		key, value, _ := strings.Cut(w, "=")
@@ -111,6 +118,31 @@ func libraryHeader(code string) (name, body string, err error) {
 	return name, "\n" + rest, nil
 }
 
+// words cuts a line into words. In quotes, which may stand anywhere in a word, a word has
+// spaces. It reports false if a quote does not end, or more follows right behind it.
+func words(line string) (list []string, ok bool) {
+	for {
+		line = strings.TrimLeft(line, " \t\r\v\f")
+		if line == "" {
+			return list, true
+		}
+		word := ""
+		for line != "" && !strings.ContainsAny(line[:1], " \t\r\v\f") {
+			quote := line[0]
+			if quote != '"' && quote != '\'' {
+				word, line = word+line[:1], line[1:]
+				continue
+			}
+			text, rest, closed := strings.Cut(line[1:], string(quote))
+			if !closed || rest != "" && !strings.ContainsAny(rest[:1], " \t\r\v\f") {
+				return nil, false
+			}
+			word, line = word+text, rest
+		}
+		list = append(list, word)
+	}
+}
+
 // registered is a function with what it runs.
 type registered struct {
 	*Function
@@ -123,8 +155,10 @@ func (v *vm) load(lib *Library, r *Run) error {
 	v.L.G.Global.RawSetString("KEYS", lua.LNil)
 	v.L.G.Global.RawSetString("ARGV", lua.LNil)
 	v.loading, v.registered = true, nil
+	v.shows(v.loadGlobals)
 	err := v.call(lib.Name, 0)
 	v.loading = false
+	v.shows(v.globals)
 	return err
 }
 
@@ -159,7 +193,7 @@ func registerFunction(v *vm, L *lua.LState) int {
 	case bad != "":
 	case !libraryName.MatchString(f.Name):
 		bad = "ERR " + badLibraryName
-	case slices.ContainsFunc(v.registered, func(x registered) bool { return x.Name == f.Name }):
+	case slices.ContainsFunc(v.registered, func(x registered) bool { return strings.EqualFold(x.Name, f.Name) }):
 		bad = "ERR Function already exists in the library"
 	case len(v.registered) >= functionsMax:
 		bad = "ERR a library has at most 1000 functions"

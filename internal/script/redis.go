@@ -27,50 +27,74 @@ const (
 
 func redisLibrary(v *vm) *lua.LTable {
 	t := v.library(map[string]function{
-		"call":              func(v *vm, L *lua.LState) int { return v.command(L, true) },
-		"pcall":             func(v *vm, L *lua.LState) int { return v.command(L, false) },
-		"log":               logText,
-		"sha1hex":           sha1hex,
-		"register_function": registerFunction,
-		"error_reply":       errorReply,
-		"status_reply":      statusReply,
-		"setresp":           setResp,
-		"set_repl":          setRepl,
-		"acl_check_cmd":     mayCall,
+		"call":          func(v *vm, L *lua.LState) int { return v.command(L, true) },
+		"pcall":         func(v *vm, L *lua.LState) int { return v.command(L, false) },
+		"log":           logText,
+		"sha1hex":       sha1hex,
+		"error_reply":   errorReply,
+		"status_reply":  statusReply,
+		"setresp":       setResp,
+		"set_repl":      setRepl,
+		"acl_check_cmd": mayCall,
 		// Effects are replicated, whatever a script says.
 		"replicate_commands": func(_ *vm, L *lua.LState) int { L.Push(lua.LTrue); return 1 },
 		"breakpoint":         func(_ *vm, L *lua.LState) int { L.Push(lua.LFalse); return 1 },
 		"debug":              func(*vm, *lua.LState) int { return 0 },
 	})
+	logLevels(t)
 	for name, n := range map[string]int{
-		"LOG_DEBUG": logDebug, "LOG_VERBOSE": logVerbose, "LOG_NOTICE": logNotice, "LOG_WARNING": logWarning,
 		"REPL_NONE": replNone, "REPL_SLAVE": replSlave, "REPL_REPLICA": replSlave, "REPL_AOF": replAOF, "REPL_ALL": replAll,
 	} {
 		t.RawSetString(name, lua.LNumber(n))
 	}
 	// They are the version's that the first run tells, and every run tells the same.
 	meta := v.L.NewTable()
-	meta.RawSetString("__index", v.function(redisVersion))
+	meta.RawSetString("__index", v.function(func(v *vm, L *lua.LState) int {
+		L.Push(v.version(L.Get(2)))
+		return 1
+	}))
 	t.Metatable = meta
 	return t
 }
 
-// version answers for the fields that tell the version.
-func redisVersion(v *vm, L *lua.LState) int {
-	switch L.Get(2) {
+// registrar is the library redis of a library of functions while that is loaded: there
+// is nothing in it to call but what registers them.
+func registrar(v *vm) *lua.LTable {
+	t := v.library(map[string]function{"register_function": registerFunction, "log": logText})
+	logLevels(t)
+	meta := v.L.NewTable()
+	meta.RawSetString("__index", v.function(func(v *vm, L *lua.LState) int {
+		x := v.version(L.Get(2))
+		if x == lua.LNil {
+			return refuseGlobal(L)
+		}
+		L.Push(x)
+		return 1
+	}))
+	t.Metatable = meta
+	return t
+}
+
+func logLevels(t *lua.LTable) {
+	for name, n := range map[string]int{"LOG_DEBUG": logDebug, "LOG_VERBOSE": logVerbose, "LOG_NOTICE": logNotice, "LOG_WARNING": logWarning} {
+		t.RawSetString(name, lua.LNumber(n))
+	}
+}
+
+// version is the value of a field that tells the version, or nil.
+func (v *vm) version(field lua.LValue) lua.LValue {
+	switch field {
 	case lua.LString("REDIS_VERSION"):
-		L.Push(lua.LString(v.run.Version))
+		return lua.LString(v.run.Version)
 	case lua.LString("REDIS_VERSION_NUM"):
 		n := 0
 		for i, part := range strings.SplitN(v.run.Version, ".", 3) {
 			x, _ := strconv.Atoi(part)
 			n |= x << (16 - 8*i)
 		}
-		L.Push(lua.LNumber(n))
-	default:
-		L.Push(lua.LNil)
+		return lua.LNumber(n)
 	}
-	return 1
+	return lua.LNil
 }
 
 // failure is an error as commands have it.
@@ -92,9 +116,6 @@ func fail(L *lua.LState, raise bool, text string) int {
 
 // command is redis.call and redis.pcall.
 func (v *vm) command(L *lua.LState, raise bool) int {
-	if v.loading {
-		return fail(L, true, "ERR redis.call can't be used while a library is loaded")
-	}
 	args, bad := v.commandArgs(L)
 	if bad != "" {
 		return fail(L, raise, bad)
@@ -148,9 +169,6 @@ func appendNumber(b []byte, f float64) []byte {
 // mayCall is redis.acl_check_cmd.
 func mayCall(v *vm, L *lua.LState) int {
 	args, bad := v.commandArgs(L)
-	if bad == "" && v.loading {
-		bad = "ERR redis.acl_check_cmd can't be used while a library is loaded"
-	}
 	if bad != "" {
 		return fail(L, true, bad)
 	}

@@ -71,6 +71,8 @@ type vm struct {
 	run        *Run
 	proto      int         // version of the protocol that the script has chosen
 	env        *lua.LTable // the globals, frozen
+	// What env shows: to a run, and to a library that is loaded.
+	globals, loadGlobals *lua.LTable
 	rand       random
 	json       jsonSettings
 	null       *lua.LUserData              // cjson.null

@@ -49,7 +49,15 @@ func newVM() *vm {
 	globals.Metatable = missing
 	v.env = v.freeze(globals, refuse)
 	globals.RawSetString("_G", v.env)
-	v.frozen[missing] = missing
+	loading := L.NewTable()
+	for _, name := range []string{nameConcat, nameTable} {
+		loading.RawSetString(name, globals.RawGetString(name))
+	}
+	loading.RawSetString("redis", v.freeze(registrar(v), refuse))
+	loading.RawSetString("_G", v.env)
+	loading.Metatable = missing
+	v.frozen[missing], v.frozen[loading] = missing, loading
+	v.globals, v.loadGlobals = globals, loading
 	L.SetContext(v.meter)
 	return v
 }
@@ -84,6 +92,13 @@ func (v *vm) freeze(t *lua.LTable, refuse *lua.LFunction) *lua.LTable {
 	face.Metatable = meta
 	v.frozen[face], v.frozen[meta], v.frozen[t] = t, meta, t
 	return face
+}
+
+// shows has the globals be those of a run, or those of a library that is loaded. They
+// are one table for both: a function that a library registers is the run's later.
+func (v *vm) shows(globals *lua.LTable) {
+	v.env.Metatable.(*lua.LTable).RawSetString("__index", globals)
+	v.frozen[v.env] = globals
 }
 
 // behind returns the table whose entries a script sees in t.

@@ -58,11 +58,23 @@ func functionLook(r *request, args [][]byte) {
 }
 
 func functionFlush(r *request, args [][]byte) {
-	if len(args) > 3 || len(args) == 3 && !resp.IsWord(args[2], "SYNC") && !resp.IsWord(args[2], "ASYNC") {
+	if len(args) > 3 {
+		unknownSubcommand(r, args)
+		return
+	}
+	if len(args) == 3 && !resp.IsWord(args[2], "SYNC") && !resp.IsWord(args[2], "ASYNC") {
 		r.Error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")
 		return
 	}
 	functionChange(r, args[:2])
+}
+
+func functionRestore(r *request, args [][]byte) {
+	if len(args) > 4 {
+		unknownSubcommand(r, args)
+		return
+	}
+	functionChange(r, args)
 }
 
 // functionChange changes the libraries, and has every shard know them.

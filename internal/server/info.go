@@ -155,11 +155,12 @@ func infoMemory(s *Server, w *infoWriter) {
 	w.field("used_memory_dataset", 0)
 	w.field("used_memory_dataset_perc", "0.00%")
 	w.bytes("total_system_memory", systemBytes())
+	scripted := s.cfg.Table.Scripted()
 	w.bytes("used_memory_lua", 0)
-	w.field("used_memory_scripts", 0)
-	w.field("number_of_cached_scripts", 0)
-	w.field("number_of_functions", 0)
-	w.field("number_of_libraries", 0)
+	w.bytes("used_memory_scripts", int64(scripted.Bytes))
+	w.field("number_of_cached_scripts", scripted.Scripts)
+	w.field("number_of_functions", scripted.Functions)
+	w.field("number_of_libraries", scripted.Libraries)
 	w.bytes("maxmemory", 0)
 	w.field("maxmemory_policy", s.config.value("maxmemory-policy"))
 	w.field("mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(rss)/float64(max(used, 1))))
@@ -243,7 +244,7 @@ func infoStats(s *Server, w *infoWriter) {
 	w.field("keyspace_hits", found.Hits)
 	w.field("keyspace_misses", found.Misses)
 	for _, name := range []string{"sync_full", "sync_partial_ok", "sync_partial_err", "evicted_keys", "evicted_clients",
-		"latest_fork_usec", "total_forks"} {
+		"latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys", "unexpected_error_replies"} {
 		w.field(name, 0)
 	}
 	messages := s.cfg.Messages.Counts()

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"tutti/internal/acl"
@@ -264,15 +263,11 @@ func listNames(r *request, kind pubsub.Kind, args [][]byte) {
 	case 3:
 		pattern = args[2]
 	default:
-		unknownPubsub(r, args)
+		unknownSubcommand(r, args)
 		return
 	}
 	awaitTables(r)
 	r.BulkStrings(r.s.cfg.Messages.Names(kind, pattern))
-}
-
-func unknownPubsub(r *request, args [][]byte) {
-	r.Error(fmt.Sprintf("ERR unknown subcommand or wrong number of arguments for '%.128s'. Try %s HELP.", args[1], strings.ToUpper(string(args[0]))))
 }
 
 func countSubscribers(r *request, kind pubsub.Kind, args [][]byte) {

@@ -116,6 +116,11 @@ func (r *request) view(slot uint16, f func(tx eval.Reads)) (ok bool) {
 // lets pass.
 func (r *request) wrongArity(name string) { r.Error(command.TextArity(name)) }
 
+// unknownSubcommand answers the error for arguments that no subcommand takes.
+func unknownSubcommand(r *request, args [][]byte) {
+	r.Error(fmt.Sprintf("ERR unknown subcommand or wrong number of arguments for '%.128s'. Try %s HELP.", args[1], strings.ToUpper(string(args[0]))))
+}
+
 // help answers the HELP subcommand of a container, from the table.
 func help(r *request, args [][]byte) {
 	container := r.s.cfg.Table.Find(args[0])

@@ -22,7 +22,7 @@ func scriptHandlers() map[string]handler {
 		"function|kill":    scriptKill,
 		"function|list":    functionLook,
 		"function|load":    functionChange,
-		"function|restore": functionChange,
+		"function|restore": functionRestore,
 		"function|stats":   functionLook,
 		"script|exists":    scriptExists,
 		"script|flush":     scriptFlush,
