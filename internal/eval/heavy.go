@@ -47,6 +47,18 @@ type Prepared struct {
 	rows    *rows               // its effects; nil: they are not encoded yet
 }
 
+// Ending ends an evaluation beside the loop. It is safe for concurrent use.
+type Ending struct{ stop, late atomic.Bool }
+
+// Drop has it end without a result: nobody waits for one any more.
+func (e *Ending) Drop() { e.stop.Store(true) }
+
+// Late has it end, and its group be told that it has taken too long.
+func (e *Ending) Late() {
+	e.late.Store(true)
+	e.stop.Store(true)
+}
+
 // obvious reports whether a group is heavy without a trial.
 func (g *Waiting) obvious() bool {
 	return g.tries < heavyTriesMax && slices.ContainsFunc(g.Cmds, func(c group.Command) bool { return len(c.Args) > heavyArgs })
@@ -69,12 +81,12 @@ func (g *Waiting) stepsMax() int {
 // the core only what never changes. With an error nothing came of it; a group
 // whose watched keys have changed has no result either, which the loop finds
 // out by itself, as it does of one whose slots are not the shard's.
-func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bool) (*Prepared, error) {
+func (c *Core) Prepare(v *store.View, now int64, g *group.Group, end *Ending) (*Prepared, error) {
 	env := keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases, Keys: v.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand,
 		// The index of the entry is not known yet. Versions are only compared for
 		// being equal, and an object id equals no index: ids begin at 1<<48.
 		Index:   c.cfg.NewID(),
-		Touched: make(map[keyspace.Touched]struct{}), Stop: stop, Unreadable: c.cfg.Unreadable, Owns: owner(v.Owned.Slots), Events: c.cfg.events(), Format: c.cfg.format()}
+		Touched: make(map[keyspace.Touched]struct{}), Stop: &end.stop, Unreadable: c.cfg.Unreadable, Owns: owner(v.Owned.Slots), Events: c.cfg.events(), Format: c.cfg.format()}
 	p := &Prepared{dbs: v.Databases, index: v.Index, until: math.MaxInt64, tx: keyspace.NewTx(v, env)}
 	look := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases})
 	if !v.Owned.Slots.Covers(g.Claim.Slots) || !allUnchanged(v.Owned.Slots, look, g.Watches) {
@@ -88,6 +100,9 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, stop *atomic.Bo
 	switch err := p.tx.Err(); {
 	case strayed:
 		return nil, nil
+	case errors.Is(err, keyspace.ErrStopped) && end.late.Load():
+		p.refuse(v, env, errScriptTime)
+		return p, nil
 	case errors.Is(err, keyspace.ErrStopped):
 		return nil, nil
 	case errors.Is(err, keyspace.ErrHeavy):

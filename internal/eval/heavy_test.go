@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"tutti/internal/group"
@@ -48,7 +47,7 @@ func (c *testCore) prepare(g *group.Group) []Waiting {
 	v := c.view()
 	defer v.Release()
 	c.core.Changes.Follow(v.Index)
-	p, err := c.core.Prepare(v, c.now, g, new(atomic.Bool))
+	p, err := c.core.Prepare(v, c.now, g, new(Ending))
 	if err != nil || p == nil {
 		c.t.Fatalf("prepared %v, %v", p, err)
 	}
@@ -113,8 +112,8 @@ func TestHeavyStopped(t *testing.T) {
 	c.bigSets()
 	v := c.view()
 	defer v.Release()
-	stop := new(atomic.Bool)
-	stop.Store(true)
+	stop := new(Ending)
+	stop.Drop()
 	if p, err := c.core.Prepare(v, c.now, c.write("SUNIONSTORE u a b"), stop); p != nil || err != nil {
 		t.Errorf("stopped: %v, %v", p, err)
 	}

@@ -143,7 +143,7 @@ func TestHeavyMoved(t *testing.T) {
 	q := c.prepare(g)
 	c.ownsOnly("a")
 	c.want(c.runAll(q), wantMoved)
-	if p, err := c.core.Prepare(c.view(), c.now, g, nil); p != nil || err != nil {
+	if p, err := c.core.Prepare(c.view(), c.now, g, new(Ending)); p != nil || err != nil {
 		t.Errorf("prepared %v, %v", p, err)
 	}
 }

@@ -3,6 +3,7 @@ package eval
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"tutti/internal/acl"
 	"tutti/internal/command"
@@ -30,6 +31,12 @@ const (
 
 var errScriptLong = fmt.Sprintf("ERR the script was ended, and all that it did taken back: it takes more than %d steps, a few seconds. Not applied.", heavyStepsMax)
 
+// ScriptTimeMax bounds a script beside the loop, however fast the machine is: less than
+// clients are let wait, so that they hear what became of it.
+const ScriptTimeMax = 4 * time.Second
+
+var errScriptTime = fmt.Sprintf("ERR the script was ended, and all that it did taken back: it takes more than %v. Not applied.", ScriptTimeMax)
+
 const errScriptLater = "TRYAGAIN the script takes long, and keys that it reads have changed meanwhile each time. Not applied, safe to retry."
 
 // rescript takes note of a group that was too much, and reports whether it is to be
@@ -43,6 +50,9 @@ func (g *Waiting) rescript(table *command.Table) bool {
 	}
 	return g.script == scriptRefused
 }
+
+// RunsScript reports whether a group runs a script, which has ScriptTimeMax.
+func (c *Core) RunsScript(g *group.Group) bool { return runsScript(c.cfg.Table, g) }
 
 func runsScript(table *command.Table, g *group.Group) bool {
 	for _, cmd := range g.Cmds {

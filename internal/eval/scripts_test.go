@@ -3,7 +3,6 @@ package eval
 import (
 	"errors"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"tutti/internal/cluster"
@@ -79,10 +78,15 @@ func TestHeavyScript(t *testing.T) {
 
 	v := c.view()
 	defer v.Release()
-	stop := new(atomic.Bool)
-	stop.Store(true)
-	if p, err := c.core.Prepare(v, c.now, forever, stop); p != nil || err != nil {
+	end := new(Ending)
+	end.Drop()
+	if p, err := c.core.Prepare(v, c.now, forever, end); p != nil || err != nil {
 		t.Errorf("stopped: %v, %v", p, err)
+	}
+	// One that takes too long is told so, and leaves nothing.
+	end.Late()
+	if p, err := c.core.Prepare(v, c.now, forever, end); err != nil || p == nil || string(p.replies[0]) != "-"+errScriptTime+"\r\n" || !p.tx.Empty() {
+		t.Errorf("late: %v, %v", p, err)
 	}
 }
 

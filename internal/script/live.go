@@ -22,10 +22,12 @@ type walk struct {
 	seen  map[any]struct{}
 	todo  []lua.LValue
 	bytes int
+	met   int // values, also those that it has come to before
 }
 
-// live counts what is reachable from the frames of a thread and from its globals.
-func (v *vm) live() int {
+// live counts what is reachable from the frames of a thread and from its globals: about
+// how many bytes, and how many values it has looked at for that.
+func (v *vm) live() (bytes, values int) {
 	w := &walk{seen: make(map[any]struct{})}
 	for frozen := range v.frozen { // what every run has is nobody's
 		w.seen[frozen] = struct{}{}
@@ -38,12 +40,13 @@ func (v *vm) live() int {
 		w.todo = w.todo[:last]
 		w.look(x)
 	}
-	return w.bytes
+	return w.bytes, w.met
 }
 
 // add takes in a value. Strings count wherever they are: two may share their bytes,
 // which only makes the count too large.
 func (w *walk) add(x lua.LValue) {
+	w.met++
 	switch x := x.(type) {
 	case lua.LString:
 		w.bytes += len(x)

@@ -24,6 +24,9 @@ const (
 	instructionBytes = 128
 	// bytesPerStep is how many bytes of strings are another step.
 	bytesPerStep = 4 << 10
+	// valuesPerStep is how many values it is a step to look at, for finding out what a
+	// script holds.
+	valuesPerStep = 3
 )
 
 // ErrMemory ends a script that holds on to too much.
@@ -35,10 +38,11 @@ type meter struct {
 	context.Context
 	left   int // instructions until the next look
 	spend  func(steps int) error
-	alive  func() int   // bytes that the script can reach, at least
-	over   error        // why the script is ended
-	bytes  int          // memory, estimated from above
-	most   int          // that it may be
+	alive  func() (bytes, values int) // see live
+	over   error                      // why the script is ended
+	bytes  int                        // memory, estimated from above
+	most   int                        // that it may be
+	look   int                        // at how many bytes it is found out what they really are
 	work   int          // in instructions, not told yet
 	told   atomic.Int64 // steps
 	killed atomic.Bool  // somebody wants it to end
@@ -53,7 +57,7 @@ func newMeter() *meter {
 
 // begin makes the meter that of a new run.
 func (m *meter) begin(spend func(steps int) error) {
-	m.left, m.spend, m.over, m.bytes, m.work = lookEvery, spend, nil, 0, 0
+	m.left, m.spend, m.over, m.bytes, m.work, m.look = lookEvery, spend, nil, 0, 0, m.most
 	m.told.Store(0)
 }
 
@@ -102,9 +106,12 @@ func (m *meter) count(work, bytes int) {
 			return
 		}
 	}
-	if m.bytes += bytes; m.bytes > m.most {
-		m.bytes = m.alive() + bytes
-		m.work += m.bytes / 64 // what it took to find out
+	if m.bytes += bytes; m.bytes > m.look {
+		alive, values := m.alive()
+		m.bytes = alive + bytes
+		m.work += values / valuesPerStep * instructionsPerStep
+		// Who holds nearly all that he may would have it found out all the time.
+		m.look = max(m.most, m.bytes+m.most/2)
 		if m.bytes > m.most {
 			m.end(ErrMemory)
 		}

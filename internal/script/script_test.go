@@ -159,3 +159,48 @@ func TestLimits(t *testing.T) {
 		}
 	}
 }
+
+// What a script holds is not found out so often that it takes longer than what it does.
+func TestMemoryIsNotLookedForAllTheTime(t *testing.T) {
+	x := newTester()
+	x.engine.memory = 1 << 20
+	looks := 0
+	v := x.engine.take()
+	alive := v.meter.alive
+	v.meter.alive = func() (bytes, values int) {
+		looks++
+		return alive()
+	}
+	x.engine.give(v, true)
+	got := x.outcome("local t = {} for i = 1, 7000 do t[i] = {} end for i = 1, 100000 do local u = {} end return #t")
+	if got != ":7000" {
+		t.Error(got)
+	}
+	if looks == 0 || looks > 70 {
+		t.Errorf("looked %d times", looks)
+	}
+}
+
+// A script is killed by whoever runs beside it, once it takes long.
+func TestKill(t *testing.T) {
+	x := newTester()
+	p, err := x.engine.Compile([]byte("while true do pcall(function() while true do end end) end"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, killed := 0, 0
+	err = x.engine.Run(p, &Run{Do: echo, Spend: func(n int) error {
+		if steps += n; steps > 2000 {
+			killed += x.engine.Kill(1000)
+		} else if x.engine.Kill(2000) != 0 {
+			t.Error("killed early")
+		}
+		return nil
+	}}, &resp.Writer{Proto: 2})
+	if !errors.Is(err, ErrKilled) || killed == 0 {
+		t.Errorf("%v, killed %d", err, killed)
+	}
+	if n := x.engine.Kill(0); n != 0 {
+		t.Errorf("%d scripts were killed that do not run", n)
+	}
+}

@@ -3,7 +3,7 @@ package shard
 import (
 	"fmt"
 	"slices"
-	"sync/atomic"
+	"time"
 
 	"tutti/internal/eval"
 )
@@ -11,7 +11,7 @@ import (
 // heavy is the heavy groups of a leader: one is evaluated at a time.
 type heavy struct {
 	l    *leadership
-	stop *atomic.Bool   // of the evaluation under way; nil: there is none
+	end  *eval.Ending   // of the evaluation under way; nil: there is none
 	next []eval.Waiting // oldest first
 }
 
@@ -35,19 +35,22 @@ func (h *heavy) setAside(n int) {
 // start starts the next evaluation unless one is under way.
 func (h *heavy) start() {
 	r := h.l.r
-	if h.stop != nil || len(h.next) == 0 {
+	if h.end != nil || len(h.next) == 0 {
 		return
 	}
-	g, stop := h.next[0], new(atomic.Bool)
+	g, end := h.next[0], new(eval.Ending)
 	h.next = slices.Delete(h.next, 0, 1)
-	h.stop = stop
+	h.end = end
 	now, _ := h.l.clock.now() // known, or nothing would have been evaluated before
 	now = max(now, r.machine.applied.Time)
 	core, v := h.l.core, r.machine.view.Acquire()
 	core.Changes.Follow(v.Index)
 	r.loop.wg.Go(func() {
 		defer v.Release()
-		p, err := core.Prepare(v, now, g.Group, stop)
+		if core.RunsScript(g.Group) {
+			defer time.AfterFunc(eval.ScriptTimeMax, end.Late).Stop()
+		}
+		p, err := core.Prepare(v, now, g.Group, end)
 		r.loop.post(evaluated{h.l, g, p, err})
 	})
 }
@@ -55,7 +58,7 @@ func (h *heavy) start() {
 // evaluated takes the result of an evaluation.
 func (h *heavy) evaluated(e evaluated) {
 	r := h.l.r
-	h.stop = nil
+	h.end = nil
 	if e.err != nil {
 		r.host.fatal(fmt.Errorf("evaluate a group of shard %d: %w", r.id, e.err))
 		return
@@ -70,8 +73,8 @@ func (h *heavy) evaluated(e evaluated) {
 
 // drop forgets all heavy groups; what waits for them has been answered.
 func (h *heavy) drop() {
-	if h.stop != nil {
-		h.stop.Store(true)
+	if h.end != nil {
+		h.end.Drop()
 	}
-	h.stop, h.next = nil, nil
+	h.end, h.next = nil, nil
 }
