@@ -393,6 +393,20 @@ func eachKept(c *Ctx, f func(row []byte)) {
 	_ = it.Close() // its error is the transaction's
 }
 
+// ScriptOnlyReads reports whether a script that EVAL has, or EVALSHA names and this node
+// knows, says that it only reads.
+func (t *Table) ScriptOnlyReads(cmd *Command, args [][]byte) bool {
+	switch {
+	case cmd.Name == "evalsha":
+		p := t.scripts.Find(strings.ToLower(string(args[1])))
+		return p != nil && p.Header.NoWrites
+	case cmd.Name == "eval" && bytes.HasPrefix(args[1], []byte("#!")):
+		p, err := t.scripts.Compile(args[1])
+		return err != nil || p.Header.NoWrites // one that is none is answered with its error
+	}
+	return false
+}
+
 // CompileScript returns the hash of a script, or the error of a text that is none.
 func (t *Table) CompileScript(source []byte) (sha string, err error) {
 	p, err := t.scripts.Compile(source)

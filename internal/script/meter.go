@@ -43,9 +43,9 @@ type meter struct {
 	bytes  int                        // memory, estimated from above
 	most   int                        // that it may be
 	look   int                        // at how many bytes it is found out what they really are
-	work   int          // in instructions, not told yet
-	told   atomic.Int64 // steps
-	killed atomic.Bool  // somebody wants it to end
+	work   int                        // in instructions, not told yet
+	told   atomic.Int64               // steps
+	killed atomic.Bool                // somebody wants it to end
 	ended  chan struct{}
 }
 

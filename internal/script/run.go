@@ -66,22 +66,22 @@ const vmBytesMax = 4 << 20
 
 // vm is an interpreter.
 type vm struct {
-	L          *lua.LState
-	meter      *meter
-	run        *Run
-	proto      int         // version of the protocol that the script has chosen
-	env        *lua.LTable // the globals, frozen
+	L     *lua.LState
+	meter *meter
+	run   *Run
+	proto int         // version of the protocol that the script has chosen
+	env   *lua.LTable // the globals, frozen
 	// What env shows: to a run, and to a library that is loaded.
 	globals, loadGlobals *lua.LTable
-	rand       random
-	json       jsonSettings
-	null       *lua.LUserData              // cjson.null
-	frozen     map[*lua.LTable]*lua.LTable // what a script may not change -> what it stands for
-	loading    bool                        // a library registers its functions
-	registered []registered
-	blank      *lua.LTable    // stands for the metatables of what is frozen
-	caught     *lua.LFunction // see catch
-	same       *lua.LFunction // hands an error on
+	rand                 random
+	json                 jsonSettings
+	null                 *lua.LUserData              // cjson.null
+	frozen               map[*lua.LTable]*lua.LTable // what a script may not change -> what it stands for
+	loading              bool                        // a library registers its functions
+	registered           []registered
+	blank                *lua.LTable    // stands for the metatables of what is frozen
+	caught               *lua.LFunction // see catch
+	same                 *lua.LFunction // hands an error on
 }
 
 // begin makes the interpreter ready for a run of a program.

@@ -80,6 +80,9 @@ func (c *conn) block(cmd *command.Command, args [][]byte, patience time.Duration
 		return
 	}
 	c.s.stats.took(c.s.stats.called(cmd, p[0].reply, 0), 0, 1)
+	if slow := &c.s.logs.slow; slow.slow(0, 1) { // waiting is not working
+		slow.add(c, cmd, own, 0)
+	}
 	at := len(c.out.replies)
 	c.out.replies = c.session.hush(append(c.out.replies, p[0].reply...), at)
 	if c.session.tracks.keeps(cmd) {

@@ -163,6 +163,43 @@ func TestClientPause(t *testing.T) {
 	b.Send("SET", "k", "9") // closing the server must not wait for it either
 }
 
+// Scripts that say that they only read go on while writes are paused, wherever they are
+// known from.
+func TestPausedScripts(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
+	admin, a, b := c.Dial(0), c.Dial(0), c.Dial(0)
+	const reads, writes = "#!lua flags=no-writes\nreturn 1", "#!lua\nreturn 2"
+	admin.Do("FUNCTION", "LOAD", "#!lua name=l\nredis.register_function{function_name='look',callback=function() return 3 end,flags={'no-writes'}} redis.register_function('put',function() return 4 end)")
+	sha := string(c.Dial(1).Do("SCRIPT", "LOAD", reads).Str)
+	for i := range 3 { // one of them leads
+		admin, a := c.Dial(i), c.Dial(i)
+		admin.Do("CLIENT", "PAUSE", "60000", "WRITE")
+		a.Do("MULTI")
+		a.Do("EVAL", reads, "0")
+		for _, x := range []struct{ want, got string }{
+			{"1) (integer) 1", a.Text("EXEC")},
+			{"(integer) 1", a.Text("EVAL", reads, "0")},
+			{"(integer) 1", a.Text("EVALSHA", sha, "0")},
+			{"(integer) 3", a.Text("FCALL", "Look", "0")},
+		} {
+			if x.got != x.want {
+				t.Errorf("node %d: %s, want %s", i, x.got, x.want)
+			}
+		}
+		admin.Do("CLIENT", "UNPAUSE")
+	}
+	admin.Do("CLIENT", "PAUSE", "60000", "WRITE")
+	a.Send("EVAL", writes, "0")
+	b.Send("FCALL", "put", "0")
+	if !silent(t, a) || !silent(t, b) {
+		t.Error("a script that may write was answered during the pause")
+	}
+	admin.Do("CLIENT", "UNPAUSE")
+	if got := receive(t, a, 1) + receive(t, b, 1); got != "(integer) 2(integer) 4" {
+		t.Errorf("after the pause: %s", got)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	c := nodetest.Start(t, nodetest.Options{})
 	admin, a := c.Dial(0), c.Dial(0)
@@ -238,5 +275,18 @@ func TestClientReplyOffHushesErrors(t *testing.T) {
 	pipeline(t, a, "CLIENT REPLY OFF", "MSET a 1 b 2 c 3 d 4 e 5", "CLIENT REPLY ON", "PING")
 	if got := receive(t, a, 2); got != "OK PONG" {
 		t.Errorf("after a command over several shards: %s", got)
+	}
+}
+
+// What has waited stands in the slow log when it is answered.
+func TestWhatHasWaitedIsLogged(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{})
+	a, b := c.Dial(0), c.Dial(0)
+	a.Do("CONFIG", "SET", "slowlog-log-slower-than", "0")
+	b.Send("BLPOP", "l", "0")
+	a.Do("RPUSH", "l", "x")
+	receive(t, b, 1)
+	if got := a.Text("SLOWLOG", "GET"); !strings.Contains(got, `"BLPOP"`) {
+		t.Error(got)
 	}
 }

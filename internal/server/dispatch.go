@@ -27,7 +27,7 @@ func (c *conn) dispatch(args [][]byte) {
 	if c.surplus(cmd) || !c.permitted(cmd, args) || outOfPlace(c, cmd, args) || c.misplaced(cmd) {
 		return
 	}
-	if c.hold(cmd); c.closed {
+	if c.hold(cmd, args); c.closed {
 		return
 	}
 	switch {

@@ -1,6 +1,10 @@
 package server
 
 import (
+	"bufio"
+	"bytes"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,21 +64,20 @@ func (p *pause) state(writes bool) (wait time.Duration, ended chan struct{}) {
 	return time.Until(p.until), p.ended
 }
 
-// hold makes the connection wait while the server is paused for cmd. What came
+// hold makes the connection wait while the server is paused for a command. What came
 // before in the pipeline is answered first.
-func (c *conn) hold(cmd *command.Command) {
+func (c *conn) hold(cmd *command.Command, args [][]byte) {
 	p := &c.s.pause
 	if !p.active.Load() || cmd.Name == "client|unpause" {
 		return
 	}
-	m := c.session.multi
-	writes := changes(cmd) || cmd.Name == "exec" && m != nil && m.writes()
+	if c.flush(); c.closed {
+		return
+	}
+	writes := heldBack(c, cmd, args)
 	for {
 		wait, ended := p.state(writes)
-		if wait <= 0 {
-			return
-		}
-		if c.flush(); !c.write() {
+		if wait <= 0 || !c.write() {
 			return
 		}
 		c.face.blocked.Store(true)
@@ -90,10 +93,48 @@ func (c *conn) hold(cmd *command.Command) {
 	}
 }
 
-// changes reports whether a pause of writes holds a command back: as in Redis messages
-// are among them.
-func changes(cmd *command.Command) bool {
-	return cmd.Changes() || cmd.Name == "publish" || cmd.Name == "spublish"
+// heldBack reports whether a pause of writes holds a command back: as in Redis messages
+// are among them, and scripts that do not say that they only read.
+func heldBack(c *conn, cmd *command.Command, args [][]byte) bool {
+	m := c.session.multi
+	switch {
+	case cmd.Name == "exec" && m != nil:
+		return slices.ContainsFunc(m.queue, func(p pending) bool { return heldBack(c, p.cmd, p.args) })
+	case cmd.Name == "publish", cmd.Name == "spublish":
+		return true
+	case cmd.Name == "fcall":
+		return !onlyReads(c, string(args[1]))
+	case cmd.RunsScript():
+		return cmd.Changes() && !c.s.cfg.Table.ScriptOnlyReads(cmd, args)
+	}
+	return cmd.Changes()
+}
+
+// onlyReads reports whether there is a function of that name that says that it only reads.
+func onlyReads(c *conn, function string) bool {
+	r := request{s: c.s, c: c}
+	libraries, err := resp.ReadValue(bufio.NewReader(bytes.NewReader(askFirst(&r, 3, "TUTTI.FUNCTION", "LIST"))))
+	if err != nil {
+		return false // the shard that has them does not answer
+	}
+	for _, library := range libraries.Elems {
+		for _, f := range field(library, "functions").Elems {
+			if strings.EqualFold(string(field(f, "name").Str), function) {
+				return slices.ContainsFunc(field(f, "flags").Elems, func(v resp.Value) bool { return string(v.Str) == "no-writes" })
+			}
+		}
+	}
+	return false
+}
+
+// field returns the value of a field of a map.
+func field(m resp.Value, name string) (v resp.Value) {
+	for i := 0; i+1 < len(m.Elems); i += 2 {
+		if string(m.Elems[i].Str) == name {
+			return m.Elems[i+1]
+		}
+	}
+	return v
 }
 
 // sleep waits until d has passed or ended is closed, or the client is gone.
@@ -103,15 +144,6 @@ func (c *conn) sleep(d time.Duration, ended <-chan struct{}) {
 	if _, how := receive(&c.wait, ended, t.C); how == abandoned {
 		c.closed = true
 	}
-}
-
-func (m *multi) writes() bool {
-	for i := range m.queue {
-		if changes(m.queue[i].cmd) {
-			return true
-		}
-	}
-	return false
 }
 
 func clientPause(r *request, args [][]byte) {
