@@ -68,3 +68,37 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+// So must the one of locks and limiters.
+func TestJudgePatterns(t *testing.T) {
+	held := func() *patterns {
+		return &patterns{Counted: 20, Counter: 20, Asked: 9, Granted: []int64{30, 0, 10, 40}, Limit: 2, WindowUS: 30, Paused: paused{OtherKept: true}}
+	}
+	for _, x := range []struct {
+		name  string
+		spoil func(p *patterns)
+		mode  mode
+		holds bool
+	}{
+		{"all is as promised", func(p *patterns) {}, modeGateway, true},
+		{"an increment is gone", func(p *patterns) { p.Counter-- }, modeNode, false},
+		{"an increment too many", func(p *patterns) { p.Counter++ }, modeNode, false},
+		{"one that failed is there", func(p *patterns) { p.Counter, p.CountsFailed = 21, 1 }, modeNode, true},
+		{"one fails through a gateway", func(p *patterns) { p.Counter, p.CountsFailed = 21, 1 }, modeGateway, false},
+		{"the lock may have ended", func(p *patterns) { p.Slow = 1 }, modeNode, false},
+		{"too many are granted", func(p *patterns) { p.Granted[0] = 29 }, modeNode, false},
+		{"all are granted", func(p *patterns) { p.Asked = len(p.Granted) }, modeNode, false},
+		{"the holder extends", func(p *patterns) { p.Paused.HolderExtended = true }, modeNode, false},
+		{"the holder releases", func(p *patterns) { p.Paused.HolderReleased = true }, modeNode, false},
+		{"the holder writes", func(p *patterns) { p.Paused.HolderWrote = true }, modeNode, false},
+		{"the other has lost it", func(p *patterns) { p.Paused.OtherKept = false }, modeNode, false},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			p := held()
+			x.spoil(p)
+			if err := p.judge(x.mode); (err == nil) != x.holds {
+				t.Errorf("judged: %v", err)
+			}
+		})
+	}
+}

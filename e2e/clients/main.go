@@ -9,6 +9,9 @@
 // and reads it, again and again. It prints "ready" when it has begun. When its stdin
 // ends it finishes what it has begun and prints "report" and, as JSON on the same
 // line, what each worker was told. What it was told is then compared with what is there.
+//
+// With -patterns a program of redis-py does what applications do beside plain commands,
+// in all modes while the nodes are killed: see redispy/patterns.py.
 package main
 
 import (
@@ -26,6 +29,7 @@ import (
 type options struct {
 	only, fault, security *regexp.Regexp
 	keep                  bool
+	patterns              bool
 }
 
 func main() {
@@ -34,9 +38,10 @@ func main() {
 	security := flag.String("security", "", "regular expression: of \"plain\" and \"tls\", what clients speak")
 	keep := flag.Bool("keep", false, "keep folders and logs")
 	update := flag.Bool("update", false, "write the results, which must be of everything, and docs/CLIENTS.md")
+	more := flag.Bool("patterns", false, "try a lock and a rate limiter of redis-py instead, while nodes are killed")
 	page := flag.Bool("page", false, "try nothing, write docs/CLIENTS.md by the results that are kept")
 	flag.Parse()
-	if err := do(options{regexp.MustCompile(*only), regexp.MustCompile(*fault), regexp.MustCompile(*security), *keep}, *update, *page); err != nil {
+	if err := do(options{regexp.MustCompile(*only), regexp.MustCompile(*fault), regexp.MustCompile(*security), *keep, *more}, *update, *page); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -77,6 +82,9 @@ func run(o options) (results []result, err error) {
 	binary, err := process.Build(work)
 	if err != nil {
 		return nil, err
+	}
+	if o.patterns {
+		return nil, tryPatterns(o, binary, filepath.Join(work, "patterns"))
 	}
 	subjects, err := choose(o, work)
 	if err != nil {

@@ -134,16 +134,16 @@ func (l *load) line(within time.Duration) (string, error) {
 	}
 }
 
-// end has the program end and returns what it reports.
-func (l *load) end() (list []report, err error) {
+// end has the program end and puts what it reports into what report points to.
+func (l *load) end(report any) error {
 	l.in.Close()
 	line, err := l.line(endWithin)
 	if err == nil {
-		if err = json.Unmarshal([]byte(line[len(reportBegin):]), &list); err != nil {
+		if err = json.Unmarshal([]byte(line[len(reportBegin):]), report); err != nil {
 			err = fmt.Errorf("report of %v: %w: %q", l.subject, err, line)
 		}
 	}
-	return list, errors.Join(err, l.kill())
+	return errors.Join(err, l.kill())
 }
 
 // kill ends the program: with its report it has nothing more to do.
@@ -241,8 +241,8 @@ func round(c *cluster, subjects []subject, f fault, say func(format string, args
 		return nil, err
 	}
 	for _, l := range loads {
-		reports, err := l.end()
-		if err != nil {
+		var reports []report
+		if err := l.end(&reports); err != nil {
 			return nil, err
 		}
 		r := result{Client: l.subject.lib.name, Version: l.subject.version, Mode: l.subject.mode, TLS: c.tls, Fault: f.name}
