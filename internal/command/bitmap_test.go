@@ -141,6 +141,8 @@ func TestTooLargeSaysWhatToDo(t *testing.T) {
 	for i := range 20 {
 		val := strings.Repeat("x", 1<<20)
 		b.do(fmt.Sprintf("HSET {a}hash f%d %s", i, val))
+		b.do(fmt.Sprintf("SADD {a}set %d%s", i, val))
+		b.do(fmt.Sprintf("ZADD {a}zset 1 %d%s", i, val))
 		b.do(fmt.Sprintf("RPUSH list %d%s", i, val))
 		b.do(fmt.Sprintf("LPUSH list %d%s", i, val))
 	}
@@ -148,6 +150,13 @@ func TestTooLargeSaysWhatToDo(t *testing.T) {
 	for _, c := range []struct{ line, want string }{
 		{"SETBIT bits 4294967295 1", refused + severalKeys},
 		{"COPY {a}hash {a}other", refused + inParts},
+		{"SUNIONSTORE {a}other {a}set", refused + storeParts},
+		{"SINTERSTORE {a}other {a}set", refused + storeParts},
+		{"SDIFFSTORE {a}other {a}set", refused + storeParts},
+		{"ZUNIONSTORE {a}other 1 {a}zset", refused + storeParts},
+		{"ZINTERSTORE {a}other 1 {a}zset", refused + storeParts},
+		{"ZDIFFSTORE {a}other 1 {a}zset", refused + storeParts},
+		{"ZRANGESTORE {a}other {a}zset 0 -1", refused + storeParts},
 		{"RENAME {a}hash {b}hash", refused + oneSlot},
 		{"RENAMENX {a}hash {b}hash", refused + oneSlot},
 		{"RENAME {a}hash {a}other", "OK"},

@@ -32,7 +32,8 @@ const (
 	splitIt     = "Split it into smaller ones."
 	severalKeys = "A string has at most 16 MiB here: spread it over several keys."
 	oneSlot     = "A collection of more than 16 MiB moves only between names of one hash slot: give both the same {hash tag}, or read it in parts and write it under the new name."
-	inParts     = "Read it in parts (HSCAN, SSCAN, ZSCAN, LRANGE) and write those under the new name."
+	inParts     = "A collection of more than 16 MiB is not copied: read it in parts (HSCAN, SSCAN, ZSCAN, LRANGE, XRANGE) and write those under the new name."
+	storeParts  = "A result of more than 16 MiB is not stored: read the sources in parts (SSCAN, ZSCAN) and write the result in parts."
 	fromTheEnds = "In the middle of a list the elements of the shorter side move, here more than 16 MiB of them: use several lists, or a sorted set."
 )
 

@@ -34,15 +34,18 @@ var setCommands = []Command{
 	{Name: "sintercard", Arity: -3, Flags: ReadOnly | MovableKeys, Keys: numKeys(1), Group: "set", Since: "7.0.0",
 		Syntax: "numkeys key [key ...] [LIMIT limit]", Doc: "Returns the size of the intersection of sets.", Run: sintercard},
 	{Name: "sinterstore", Arity: -3, Flags: Write | DenyOOM, Keys: allKeys, Group: "set", Since: "1.0.0",
-		Syntax: "destination key [key ...]", Doc: "Stores the intersection of sets in a key.", Run: sinterstore},
+		Syntax: "destination key [key ...]", Doc: "Stores the intersection of sets in a key.", Run: sinterstore,
+		Large: storeParts},
 	{Name: "sunion", Arity: -2, Flags: ReadOnly, Keys: allKeys, Group: "set", Since: "1.0.0",
 		Syntax: "key [key ...]", Doc: "Returns the union of sets.", Run: sunion},
 	{Name: "sunionstore", Arity: -3, Flags: Write | DenyOOM, Keys: allKeys, Group: "set", Since: "1.0.0",
-		Syntax: "destination key [key ...]", Doc: "Stores the union of sets in a key.", Run: sunionstore},
+		Syntax: "destination key [key ...]", Doc: "Stores the union of sets in a key.", Run: sunionstore,
+		Large: storeParts},
 	{Name: "sdiff", Arity: -2, Flags: ReadOnly, Keys: allKeys, Group: "set", Since: "1.0.0",
 		Syntax: "key [key ...]", Doc: "Returns the members of the first set that no other set has.", Run: sdiff},
 	{Name: "sdiffstore", Arity: -3, Flags: Write | DenyOOM, Keys: allKeys, Group: "set", Since: "1.0.0",
-		Syntax: "destination key [key ...]", Doc: "Stores the members of the first set that no other set has in a key.", Run: sdiffstore},
+		Syntax: "destination key [key ...]", Doc: "Stores the members of the first set that no other set has in a key.", Run: sdiffstore,
+		Large: storeParts},
 }
 
 func sadd(c *Ctx) {
