@@ -54,14 +54,17 @@ func startTutti(ctx context.Context, dir, binary string) (s *system, err error) 
 	s = &system{}
 	for i := range members + 1 {
 		n, err := f.form(ctx, i)
+		if n.proc != nil && i < members {
+			s.nodes = append(s.nodes, n)
+		} else if n.proc != nil {
+			s.procs = append(s.procs, n.proc)
+		}
 		switch {
 		case err != nil:
-			return s, err
+			return s, err // with what is to be stopped
 		case i == members:
-			s.procs = append(s.procs, n.proc)
 			return s, s.reach(ctx, n.addr)
 		}
-		s.nodes = append(s.nodes, n)
 		if i == 0 {
 			if err := f.open(ctx, n); err != nil {
 				return s, err
