@@ -294,6 +294,16 @@ func ownName() string {
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
+// conclude ends a claim: its record is written, and evidence kept if it did not hold.
+func conclude(d *demoRun, held bool, evidence string, problems []string, record any) (bool, error) {
+	if !held {
+		if err := d.writeEvidence(evidence, problems); err != nil {
+			return false, err
+		}
+	}
+	return held, d.view.claim(record)
+}
+
 // writeEvidence keeps what a claim was judged by.
 func (d *demoRun) writeEvidence(name string, lines []string) error {
 	folder := filepath.Join(d.cluster.dir, "evidence")

@@ -88,12 +88,7 @@ func (d *demoRun) clock(ctx context.Context) (bool, error) {
 	problems := append(append(early, late...), stale...)
 	d.show(problems)
 	record.Held, record.Seconds = far && len(problems) == 0, seconds(time.Since(began))
-	if !record.Held {
-		if err := d.writeEvidence("clock.txt", problems); err != nil {
-			return false, err
-		}
-	}
-	return record.Held, d.view.claim(record)
+	return conclude(d, record.Held, "clock.txt", problems, record)
 }
 
 // clocksApart returns how far the wall clock of the node that is ahead is from

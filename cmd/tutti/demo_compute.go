@@ -72,12 +72,7 @@ func (d *demoRun) computation(ctx context.Context) (bool, error) {
 	d.view.result(len(problems) == 0, "each time the answer is that of the files themselves, %s words, and each task has one recorded result", grouped(int(want.Words)))
 	d.show(problems)
 	record.Held, record.Seconds = len(problems) == 0, seconds(time.Since(began))
-	if !record.Held {
-		if err := d.writeEvidence("computation.txt", problems); err != nil {
-			return false, err
-		}
-	}
-	return record.Held, d.view.claim(record)
+	return conclude(d, record.Held, "computation.txt", problems, record)
 }
 
 // countAtHome counts the words without the cluster: of the files as they were when it

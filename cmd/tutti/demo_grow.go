@@ -47,12 +47,7 @@ func (d *demoRun) growShrink(ctx context.Context) (bool, error) {
 	d.view.line("   reads per second: %s from 3 nodes, %s from 5; they share this machine's %d cores", grouped(record.ReadsBefore), grouped(record.ReadsAfter), record.Cores)
 	problems = append(problems, u.failures...)
 	record.Held, record.Seconds = len(problems) == 0 && u.ops > 0, seconds(time.Since(began))
-	if !record.Held {
-		if err := d.writeEvidence("grow-shrink.txt", problems); err != nil {
-			return false, err
-		}
-	}
-	return record.Held, d.view.claim(record)
+	return conclude(d, record.Held, "grow-shrink.txt", problems, record)
 }
 
 func (d *demoRun) growAndShrink(ctx context.Context, record *growClaim) (problems []string, err error) {

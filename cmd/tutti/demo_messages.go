@@ -55,12 +55,7 @@ func (d *demoRun) messages(ctx context.Context) (bool, error) {
 	problems = append(problems, more...)
 	d.show(problems)
 	record.Held, record.Seconds = len(problems) == 0, seconds(time.Since(began))
-	if !record.Held {
-		if err := d.writeEvidence("messages.txt", problems); err != nil {
-			return false, err
-		}
-	}
-	return record.Held, d.view.claim(record)
+	return conclude(d, record.Held, "messages.txt", problems, record)
 }
 
 // publish publishes on the first node what clients of the others have subscribed to.

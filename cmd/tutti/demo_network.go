@@ -77,12 +77,7 @@ func (d *demoRun) network(ctx context.Context) (bool, error) {
 	d.view.result(len(problems) == 0, "every acknowledged write is there once; after the one-way cut writes went on within %d ms", record.OneWayMs)
 	d.show(problems)
 	record.Held, record.Seconds = len(problems) == 0, seconds(time.Since(began))
-	if !record.Held {
-		if err := d.writeEvidence("network.txt", problems); err != nil {
-			return false, err
-		}
-	}
-	return record.Held, d.view.claim(record)
+	return conclude(d, record.Held, "network.txt", problems, record)
 }
 
 // cutOff disturbs the way from node i to each other one while a probe writes
