@@ -1,27 +1,17 @@
-"""A program that uses Celery: it adds jobs, works, and says what is left of them.
-
-    celery_jobs.py add  HOST PORT QUEUES JOBS DELAY-EVERY
-    celery_jobs.py work HOST PORT QUEUES JOURNAL
-    celery_jobs.py left HOST PORT QUEUES JOBS
-"""
+"""A program that uses Celery; see jobs.py."""
 
 import json
 import os
-import sys
-import time
 
-import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-FAIL_EVERY = 5
+import jobs
+
 # After so many seconds a message is handed out again that was not acknowledged.
 VISIBILITY = 15
 
-what, host, port, names = sys.argv[1:5]
-queues = names.split(",")
-url = f"redis://{host}:{port}/0"
-client = redis.Redis(host=host, port=int(port))
+url = f"redis://{jobs.host}:{jobs.port}/0"
 app = Celery("celery_jobs", broker=url, backend=url)
 app.conf.update(
     task_acks_late=True,  # a job of a worker that dies is not lost
@@ -34,59 +24,32 @@ app.conf.update(
 
 @app.task(bind=True, name="job", max_retries=1000, default_retry_delay=1)
 def job(self, number):
-    if number % FAIL_EVERY == 0 and self.request.retries == 0:
-        raise self.retry(exc=RuntimeError("it fails at first"))
-    client.sadd("effects", number)
-    with open(os.environ["JOURNAL"], "a") as journal:
-        journal.write(f"{number}\n")
-    return number
+    try:
+        jobs.fails(number, self.request.retries == 0)
+    except RuntimeError as e:
+        raise self.retry(exc=e)
+    return jobs.record(number)
 
 
-def add(jobs, delay_every):
-    refused = 0
-    for number in range(jobs):
-        delay = 3 if number % delay_every == 0 else None
-        while True:
-            try:
-                job.apply_async((number,), task_id=f"job-{number}", queue=queues[number % len(queues)], countdown=delay)
-                break
-            except OperationalError:
-                refused += 1
-                time.sleep(0.05)
-    print(refused)
+def add(number, queue, later):
+    job.apply_async((number,), task_id=f"job-{number}", queue=queue, countdown=3 if later else None)
 
 
-def work(journal):
-    os.environ["JOURNAL"] = journal
-    app.worker_main(["worker", "--concurrency=2", "--loglevel=WARNING", f"--queues={','.join(queues)}",
+def work():
+    app.worker_main(["worker", "--concurrency=2", "--loglevel=WARNING", f"--queues={jobs.names}",
                      f"--hostname={os.getpid()}@%h"])
 
 
-def count(jobs):
-    states = {}
-    for number in range(jobs):
-        raw = client.get(f"celery-task-meta-job-{number}")
-        states[number] = json.loads(raw)["status"] if raw else "PENDING"
-    waiting = sum(client.llen(name) for name in queues) + client.hlen("unacked")
-    return states, waiting
-
-
-def left(jobs):
-    states, waiting = count(jobs)
-    if not waiting:
-        # A message that was just taken is nowhere for a moment.
-        time.sleep(3)
-        states, waiting = count(jobs)
-    done = sum(1 for s in states.values() if s == "SUCCESS")
-    given = sum(1 for s in states.values() if s == "FAILURE")
-    open_ = jobs - done - given
-    print(json.dumps(dict(Open=open_ if waiting else 0, Given=given, Completed=done, Stranded=0 if waiting else open_)))
+def count(total):
+    states = []
+    for number in range(total):
+        raw = jobs.client.get(f"celery-task-meta-job-{number}")
+        states.append(json.loads(raw)["status"] if raw else "PENDING")
+    waiting = sum(jobs.client.llen(name) for name in jobs.queues) + jobs.client.hlen("unacked")
+    done, given = states.count("SUCCESS"), states.count("FAILURE")
+    rest = total - done - given
+    return dict(Open=rest if waiting else 0, Given=given, Completed=done, Stranded=0 if waiting else rest)
 
 
 if __name__ == "__main__":
-    if what == "add":
-        add(int(sys.argv[5]), int(sys.argv[6]))
-    elif what == "work":
-        work(sys.argv[5])
-    else:
-        left(int(sys.argv[5]))
+    jobs.main(add, OperationalError, work, count)

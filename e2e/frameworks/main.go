@@ -39,9 +39,13 @@ func main() {
 	}
 	binary := flag.String("tutti", "", "the program to try (default: it is built)")
 	jobs := flag.Int("jobs", 1000, "how many jobs are added")
-	kill := flag.String("kill", "nodes,workers", "what is killed: nodes, workers, both, or none")
+	kill := flag.String("kill", "nodes,workers", "what is killed: nodes, workers, nodes,workers, or none")
 	plain := flag.Bool("redis", false, "try one redis-server instead, which is not killed")
 	flag.Parse()
+	if !slices.Contains([]string{"nodes", "workers", "nodes,workers", "none"}, *kill) {
+		fmt.Fprintf(os.Stderr, "-kill %s: choose nodes, workers, nodes,workers, or none\n", *kill)
+		os.Exit(2)
+	}
 	names := flag.Args()
 	for _, name := range names {
 		if frameworks()[name] == nil {

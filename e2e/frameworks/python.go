@@ -32,14 +32,10 @@ type python struct {
 }
 
 func (f *python) install(dir string) error {
-	text, err := programs.ReadFile(f.program)
-	if err != nil {
+	if err := os.CopyFS(dir, programs); err != nil {
 		return err
 	}
 	f.at = filepath.Join(dir, f.program)
-	if err := os.WriteFile(f.at, text, 0o600); err != nil {
-		return err
-	}
 	if _, err := process.Output(dir, interpreter, "-c", "import redis, "+f.module); err == nil {
 		return nil
 	}

@@ -1,14 +1,5 @@
-"""A program that uses RQ: it adds jobs, works, and says what is left of them.
+"""A program that uses RQ; see jobs.py."""
 
-    rq_jobs.py add  HOST PORT QUEUES JOBS DELAY-EVERY
-    rq_jobs.py work HOST PORT QUEUES JOURNAL
-    rq_jobs.py left HOST PORT QUEUES JOBS
-"""
-
-import json
-import os
-import sys
-import time
 from datetime import timedelta
 
 import redis
@@ -17,53 +8,38 @@ from rq.job import Job
 from rq.registry import (FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry,
                          StartedJobRegistry, clean_registries)
 
-ATTEMPTS = 1000
-FAIL_EVERY = 5
+import jobs
 
-what, host, port, names = sys.argv[1:5]
-client = redis.Redis(host=host, port=int(port))
-queues = [Queue(name, connection=client) for name in names.split(",")]
+ATTEMPTS = 1000
+
+queues = {name: Queue(name, connection=jobs.client) for name in jobs.queues}
 
 
 def job(number):
-    if number % FAIL_EVERY == 0 and get_current_job().retries_left == ATTEMPTS:
-        raise RuntimeError("it fails at first")
-    client.sadd("effects", number)
-    with open(os.environ["JOURNAL"], "a") as journal:
-        journal.write(f"{number}\n")
-    return number
+    jobs.fails(number, get_current_job().retries_left == ATTEMPTS)
+    return jobs.record(number)
 
 
-def add(jobs, delay_every):
-    refused = 0
-    for number in range(jobs):
-        options = dict(job_id=f"job-{number}", job_timeout=30, result_ttl=3600,
-                       retry=Retry(max=ATTEMPTS, interval=1))
-        queue = queues[number % len(queues)]
-        while True:
-            try:
-                # Told again what it has, RQ would have the job twice.
-                if not Job.exists(f"job-{number}", connection=client):
-                    if number % delay_every == 0:
-                        queue.enqueue_in(timedelta(seconds=3), "rq_jobs.job", number, **options)
-                    else:
-                        queue.enqueue("rq_jobs.job", number, **options)
-                break
-            except redis.RedisError:
-                refused += 1
-                time.sleep(0.05)
-    print(refused)
+def add(number, queue, later):
+    name = f"job-{number}"
+    # Told again what it has, RQ would have the job twice.
+    if Job.exists(name, connection=jobs.client):
+        return
+    options = dict(job_id=name, job_timeout=30, result_ttl=3600, retry=Retry(max=ATTEMPTS, interval=1))
+    if later:
+        queues[queue].enqueue_in(timedelta(seconds=3), "rq_jobs.job", number, **options)
+    else:
+        queues[queue].enqueue("rq_jobs.job", number, **options)
 
 
-def work(journal):
-    os.environ["JOURNAL"] = journal
-    Worker(queues, connection=client).work(with_scheduler=True, logging_level="WARNING")
+def work():
+    Worker(list(queues.values()), connection=jobs.client).work(with_scheduler=True, logging_level="WARNING")
 
 
-def count(jobs):
+def count(total):
     has = dict(Open=0, Given=0, Completed=0, Stranded=0)
     known = set()
-    for queue in queues:
+    for queue in queues.values():
         clean_registries(queue)
         waiting = queue.get_job_ids()
         for registry in (StartedJobRegistry, ScheduledJobRegistry):
@@ -74,23 +50,9 @@ def count(jobs):
         has["Given"] += len(failed)
         has["Completed"] += len(done)
         known.update(waiting, failed, done)
-    has["Stranded"] = sum(1 for number in range(jobs) if f"job-{number}" not in known)
+    has["Stranded"] = sum(1 for number in range(total) if f"job-{number}" not in known)
     return has
 
 
-def left(jobs):
-    has = count(jobs)
-    if has["Stranded"] and not has["Open"]:
-        # A job that was just taken is nowhere for a moment.
-        time.sleep(3)
-        has = count(jobs)
-    print(json.dumps(has))
-
-
 if __name__ == "__main__":
-    if what == "add":
-        add(int(sys.argv[5]), int(sys.argv[6]))
-    elif what == "work":
-        work(sys.argv[5])
-    else:
-        left(int(sys.argv[5]))
+    jobs.main(add, redis.RedisError, work, count)

@@ -173,56 +173,57 @@ func (t *trial) await(ctx context.Context) error {
 
 // judge looks at what has become of every job.
 func (t *trial) judge(took time.Duration) (string, error) {
-	ctx := context.Background()
-	has, err := t.client.SMembers(ctx, effects).Result()
+	lost, twice, err := t.effects()
 	if err != nil {
 		return "", err
+	}
+	left, err := t.left(context.Background(), t)
+	nodes, killed := t.killedNodes.Load(), t.killedWorkers.Load()
+	switch {
+	case err != nil:
+		return "", err
+	case len(lost) > left.Stranded:
+		return "", fmt.Errorf("%d jobs have left no effect, the framework has lost %d: %.300s", len(lost), left.Stranded, strings.Join(lost, " "))
+	case int64(left.Stranded) > killed:
+		return "", fmt.Errorf("%d jobs were taken by nobody who was killed", left.Stranded)
+	case left.Given > 0:
+		return "", fmt.Errorf("%d jobs were given up", left.Given)
+	case killed == 0 && twice > 0:
+		return "", fmt.Errorf("%d jobs ran twice although no worker was killed", twice)
+	case t.spared():
+		return "", fmt.Errorf("%d nodes and %d workers were killed: too little for a verdict", nodes, killed)
+	}
+	fate := "none lost"
+	if left.Stranded > 0 {
+		fate = fmt.Sprintf("but for %d taken for a worker that was killed, and not noted yet as its", left.Stranded)
+	}
+	return fmt.Sprintf("HELD: %s: %d jobs over %d queues in %v, %d nodes and %d workers killed: every effect is recorded, %s; %d ran more than once; %d times one could not be added at once",
+		t.name, t.jobs, len(queueNames), took.Round(time.Second), nodes, killed, fate, twice, t.refused), nil
+}
+
+// effects lists the jobs that have left none, and counts those that were executed more
+// than once.
+func (t *trial) effects() (lost []string, twice int, err error) {
+	has, err := t.client.SMembers(context.Background(), effects).Result()
+	if err != nil {
+		return nil, 0, err
 	}
 	recorded := make(map[string]bool, len(has))
 	for _, id := range has {
 		recorded[id] = true
 	}
-	var lost []string
 	for i := range t.jobs {
 		if id := fmt.Sprint(i); !recorded[id] {
 			lost = append(lost, id)
 		}
 	}
 	ran, err := t.ran()
-	if err != nil {
-		return "", err
-	}
-	twice := 0
-	for id, n := range ran {
-		if !recorded[id] {
-			lost = append(lost, id+" (executed)")
-		}
+	for _, n := range ran {
 		if n > 1 {
 			twice++
 		}
 	}
-	what, err := t.left(ctx, t)
-	killed := t.killedWorkers.Load()
-	switch {
-	case err != nil:
-		return "", err
-	case len(lost) > what.Stranded:
-		return "", fmt.Errorf("%d jobs have left no effect, the framework has lost %d: %.300s", len(lost), what.Stranded, strings.Join(lost, " "))
-	case int64(what.Stranded) > killed:
-		return "", fmt.Errorf("%d jobs were taken by nobody who was killed", what.Stranded)
-	case what.Given > 0:
-		return "", fmt.Errorf("%d jobs were given up", what.Given)
-	case killed == 0 && twice > 0:
-		return "", fmt.Errorf("%d jobs ran twice although no worker was killed", twice)
-	case t.spared():
-		return "", fmt.Errorf("%d nodes and %d workers were killed: too little for a verdict", t.killedNodes.Load(), killed)
-	}
-	verdict := fmt.Sprintf("HELD: %s: %d jobs over %d queues in %v, %d nodes and %d workers killed: every effect is recorded, none lost; %d ran more than once; %d times one could not be added at once",
-		t.name, t.jobs, len(queueNames), took.Round(time.Second), t.killedNodes.Load(), killed, twice, t.refused)
-	if what.Stranded > 0 {
-		verdict = fmt.Sprintf("%s; %d were lost by the framework, which had taken them for a worker that was killed", strings.Replace(verdict, ", none lost", "", 1), what.Stranded)
-	}
-	return verdict, nil
+	return lost, twice, err
 }
 
 // ran counts how often each job was executed to its end.
