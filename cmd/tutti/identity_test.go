@@ -103,6 +103,7 @@ func TestStoppedSaysWhatHelps(t *testing.T) {
 	}{
 		{&node.OldCopyError{By: 2, Count: 3, Known: 9}, "nothing was deleted", "delete this copy of its folder; else put the newest copy back"},
 		{fmt.Errorf("table 7: %w", node.ErrDamaged), "nothing was deleted", "start it again"},
+		{fmt.Errorf("%w: shard 1", node.ErrOverruled), "may have what the others have lost", "this data is kept"},
 		{fmt.Errorf("/n: %w", node.ErrGone), "", "bring the folder back"},
 	} {
 		text := stopped(c.err).text()

@@ -240,6 +240,9 @@ func stopped(err error) *exitError {
 	switch _, old := errors.AsType[*node.OldCopyError](err); {
 	case errors.Is(err, node.ErrGone):
 		e.do = "bring the folder back as it was, or replace the node by a new one"
+	case errors.Is(err, node.ErrOverruled):
+		e.safe = "nothing was deleted: this node may have what the others have lost"
+		e.do = "start it again: this data is kept, in a folder of its own, and the node is made anew from the others; see docs/OPERATIONS.md, When something is wrong"
 	case old:
 		e.safe = "nothing was deleted, and nothing that it has forgotten is lost: the others have it"
 		e.do = "if the node itself is elsewhere, delete this copy of its folder; else put the newest copy back, or start it again: its data is made anew from the other nodes"

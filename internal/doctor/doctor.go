@@ -45,8 +45,10 @@ type Facts struct {
 	// Certificate says until when the node's certificate is valid, and Now what time
 	// it is. Zero: not known.
 	Certificate, Now time.Time
-	// Damage is why data of the node was set aside; empty: none was.
+	// Damage is why data of the node was set aside; empty: none was. Kept is where its
+	// data lies that the other nodes went on without.
 	Damage     string
+	Kept       string
 	Unreadable uint64 // commands that met a row which can't be read
 }
 
@@ -268,6 +270,10 @@ func (f *Facts) data() Check {
 		c.State, c.What = Warn, "it was damaged and is being made anew: "+f.Damage
 		c.Why = "until that is done this node does not count for a majority"
 		c.Do = "wait, and keep the others running; if it comes again, replace the disk"
+	case f.Kept != "":
+		c.State, c.What = Warn, "the other nodes went on without what had been committed here: "+f.Kept
+		c.Why = "that folder may hold acknowledged writes that are nowhere else"
+		c.Do = "docs/OPERATIONS.md, When something is wrong; remove the folder when nothing in it is needed"
 	case f.Unreadable > 0:
 		c.State, c.What = Fail, fmt.Sprintf("%d commands met a row that can't be read", f.Unreadable)
 		c.Why = "commands on such a key fail"

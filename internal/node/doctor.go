@@ -18,7 +18,7 @@ func (w *telling) examine(context.Context) ([]byte, error) {
 	n.mu.Lock()
 	aside := slices.Clone(n.aside)
 	n.mu.Unlock()
-	f := doctor.Facts{Dir: n.cfg.Dir, Damage: asideText(aside), Unreadable: n.host.Unreadable()}
+	f := doctor.Facts{Dir: n.cfg.Dir, Damage: asideText(aside, false), Kept: asideText(aside, true), Unreadable: n.host.Unreadable()}
 	if room, ok := n.space.Room(); ok {
 		f.Disk = doctor.Disk{Known: true, Total: room.Total, Left: room.Left, Full: room.Full}
 	}

@@ -6,12 +6,16 @@ import (
 	"log/slog"
 
 	"tutti/internal/cluster"
+	"tutti/internal/shard"
 	"tutti/internal/store"
 )
 
 // ErrDamaged says that the data of a node is damaged. A node that finds this
 // while it runs must be opened again, and is rebuilt then.
 var ErrDamaged = store.ErrDamaged
+
+// ErrOverruled says that the others went on without what is committed on this node.
+var ErrOverruled = shard.ErrOverruled
 
 // ErrGone says that the folder of a node went away while it ran.
 var ErrGone = store.ErrGone
@@ -43,7 +47,7 @@ func (n *Node) rebuild() error {
 		return err
 	}
 	if n.voters() < rebuildMin {
-		return fmt.Errorf("%s: %w: %s. Shards of %d replicas can't rebuild one from the others", dir, store.ErrDamaged, mark.Why, n.voters())
+		return fmt.Errorf("%s: %w: %s. Shards of %d replicas can't rebuild one from the others", dir, unusable(mark), mark.Why, n.voters())
 	}
 	if err := n.count.RaiseGeneration(mark.Generation); err != nil {
 		return err
@@ -58,8 +62,16 @@ func (n *Node) rebuild() error {
 	if err := store.Unmark(fs, dir); err != nil {
 		return err
 	}
-	n.cfg.Logger.Warn("the data of this node is made anew from the other nodes", slog.Uint64("generation", mark.Generation), slog.String("damage", mark.Why))
+	n.cfg.Logger.Warn("the data of this node is made anew from the other nodes", slog.Uint64("generation", mark.Generation), slog.String("why", mark.Why), slog.Bool("kept", mark.Keep))
 	return nil
+}
+
+// unusable is why the data under a mark is not used.
+func unusable(m store.Mark) error {
+	if m.Keep {
+		return ErrOverruled
+	}
+	return ErrDamaged
 }
 
 // openCounters counts this start. If the counters are lost they are replaced by
@@ -155,6 +167,9 @@ func (n *Node) markDamaged(err error) error {
 	if old, ok := errors.AsType[*OldCopyError](err); ok && n.count != nil {
 		return errors.Join(err, giveUp(n, old))
 	}
+	if errors.Is(err, ErrOverruled) && n.count != nil {
+		return errors.Join(err, n.count.MarkKept(err))
+	}
 	if !errors.Is(err, store.ErrDamaged) || n.count == nil || n.voters() < rebuildMin {
 		return err
 	}
@@ -166,11 +181,18 @@ func (n *Node) markDamaged(err error) error {
 }
 
 // settled removes damaged data that was set aside: the node's new replicas are
-// voters, so a majority holds everything.
+// voters, so a majority holds everything. What is kept may be nowhere else, and stays.
 func (n *Node) settled() {
 	n.mu.Lock()
-	list := n.aside
-	n.aside = nil
+	var list, stay []store.Aside
+	for _, a := range n.aside {
+		if a.Kept {
+			stay = append(stay, a)
+		} else {
+			list = append(list, a)
+		}
+	}
+	n.aside = stay
 	n.mu.Unlock()
 	if len(list) == 0 {
 		return

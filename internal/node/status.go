@@ -30,6 +30,9 @@ type Status struct {
 	// Damage is why data of this node was set aside, and where it lies, as long
 	// as it does.
 	Damage string `json:"damage,omitempty"`
+	// Kept is where data of this node lies that the other nodes went on without, and
+	// why, until somebody removes it.
+	Kept string `json:"kept,omitempty"`
 	// UnreadableRows counts commands that met a row here which can't be read.
 	UnreadableRows uint64 `json:"unreadable_rows,omitempty"`
 	// Verdict is whether it is safe now, in a sentence or two, and Safety what it
@@ -61,7 +64,7 @@ func (n *Node) status(ctx context.Context, alone bool) ([]byte, error) {
 	aside := slices.Clone(n.aside)
 	n.mu.Unlock()
 	s := Status{Cluster: n.self.Cluster, Node: n.self.Node, Version: Version,
-		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: asideText(aside), UnreadableRows: n.host.Unreadable()}
+		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: asideText(aside, false), Kept: asideText(aside, true), UnreadableRows: n.host.Unreadable()}
 	f := n.survey.alone(ctx)
 	if !alone {
 		f = n.survey.get(ctx, 0)
@@ -168,11 +171,13 @@ func (n *Node) shardInfo(ctx context.Context, s cluster.Shard) (shard.Info, erro
 	return info, nil
 }
 
-// asideText says of what was set aside where it lies and why.
-func asideText(aside []store.Aside) string {
+// asideText says of what was set aside, as damaged or to be kept, where it lies and why.
+func asideText(aside []store.Aside, kept bool) string {
 	var list []string
 	for _, a := range aside {
-		list = append(list, fmt.Sprintf("%s: %s", a.Dir, a.Why))
+		if a.Kept == kept {
+			list = append(list, fmt.Sprintf("%s: %s", a.Dir, a.Why))
+		}
 	}
 	return strings.Join(list, "; ")
 }

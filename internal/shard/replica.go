@@ -146,6 +146,10 @@ func (r *Replica) step(m *pb.Message) {
 			store.ErrDamaged, r.id, m.GetCommit(), r.appends.lastIndex))
 		return
 	}
+	if err := r.overruled(m); err != nil {
+		r.host.fatal(err)
+		return
+	}
 	if r.leader != nil {
 		r.leader.heardAck(m)
 	}

@@ -57,22 +57,29 @@ func openPebble(dir string, opts *pebble.Options) (*pebble.DB, error) {
 // file "damaged" is written (Mark), the node's generation is raised, the stores
 // are set aside in the folder damaged-N (SetAside), empty ones are made, and
 // the file is removed (Unmark). As long as the file is there nothing of the
-// node's data is used.
+// node's data is used. Data that is good, but that the other nodes went on
+// without, takes the same way into the folder kept-N, which nobody removes but
+// a person.
 
-// Mark is the content of the file "damaged": JSON, in two copies (see twice.go),
-// version 1.
+// Mark is the content of the file "damaged": JSON, in two copies (see twice.go), of
+// version 1, or of version 2 where Keep is true: a tutti that knows no Keep would remove
+// what was set aside.
 type Mark struct {
 	// Generation is what the node's generation must be raised to; the data
 	// belongs to the one before.
 	Generation uint64 `json:"generation"`
 	Why        string `json:"why"`
+	// Keep says that the data may hold what is nowhere else.
+	Keep bool `json:"keep,omitempty"`
 }
 
 const (
 	markFile    = "damaged"
 	markVersion = 1
+	keepVersion = 2
 	whyFile     = "why"
 	aside       = "damaged-"
+	kept        = "kept-"
 )
 
 // data is what is set aside.
@@ -86,6 +93,12 @@ func (c *Counters) Mark(why error) error {
 		return err
 	}
 	return Mark{Generation: c.Generation + 1, Why: why.Error()}.write(c.fs, c.dir)
+}
+
+// MarkKept makes durable that the other nodes went on without what this node's data
+// holds: it is made anew from theirs, and this data is kept until a person removes it.
+func (c *Counters) MarkKept(why error) error {
+	return Mark{Generation: c.Generation + 1, Why: why.Error(), Keep: true}.write(c.fs, c.dir)
 }
 
 // Marked is ReadMark for the owner of the folder. A mark that can't be read is
@@ -107,12 +120,16 @@ func (m Mark) write(fs vfs.FS, dir string) error {
 	if err != nil {
 		return err
 	}
-	return WriteTwice(fs, dir, markFile, markVersion, append(b, '\n'))
+	version := uint32(markVersion)
+	if m.Keep {
+		version = keepVersion
+	}
+	return WriteTwice(fs, dir, markFile, version, append(b, '\n'))
 }
 
 // ReadMark reads the mark of the node in dir; ok is false if there is none.
 func ReadMark(fs vfs.FS, dir string) (m Mark, ok bool, err error) {
-	t, err := ReadTwice(fs, dir, markFile, markVersion)
+	t, err := ReadTwice(fs, dir, markFile, keepVersion)
 	if errors.Is(err, os.ErrNotExist) {
 		return m, false, nil
 	}
@@ -128,10 +145,14 @@ func ReadMark(fs vfs.FS, dir string) (m Mark, ok bool, err error) {
 	return m, true, nil
 }
 
-// SetAside moves the damaged data into a folder of its own. What it finds in
+// SetAside moves the data that is marked into a folder of its own. What it finds in
 // both places is new, made after an earlier call and never used.
 func SetAside(fs vfs.FS, dir string, m Mark) error {
-	to := fs.PathJoin(dir, fmt.Sprint(aside, m.Generation-1))
+	prefix := aside
+	if m.Keep {
+		prefix = kept
+	}
+	to := fs.PathJoin(dir, fmt.Sprint(prefix, m.Generation-1))
 	if err := MakeDir(fs, to); err != nil {
 		return err
 	}
@@ -162,11 +183,13 @@ func Unmark(fs vfs.FS, dir string) error {
 	return nil
 }
 
-// Aside is damaged data that was set aside.
+// Aside is data that was set aside.
 type Aside struct {
 	Dir        string
 	Why        string
 	Generation uint64 // of the data
+	// Kept says that it is not damaged and that only a person may remove it.
+	Kept bool
 }
 
 // ListAside lists what was set aside in dir.
@@ -177,11 +200,13 @@ func ListAside(fs vfs.FS, dir string) ([]Aside, error) {
 	}
 	var list []Aside
 	for _, name := range names {
-		if !strings.HasPrefix(name, aside) {
+		number, damaged := strings.CutPrefix(name, aside)
+		number, isKept := strings.CutPrefix(number, kept)
+		if !damaged && !isKept {
 			continue
 		}
-		a := Aside{Dir: fs.PathJoin(dir, name)}
-		if a.Generation, err = strconv.ParseUint(name[len(aside):], 10, 64); err != nil {
+		a := Aside{Dir: fs.PathJoin(dir, name), Kept: isKept}
+		if a.Generation, err = strconv.ParseUint(number, 10, 64); err != nil {
 			continue // somebody else's
 		}
 		// The reason is for people; a rebuild goes on without it.

@@ -42,7 +42,11 @@ func TestDamageOrNot(t *testing.T) {
 // goes on. What was damaged is then kept as it was, beside what is new, whatever
 // part of the unsynced data the cut has left.
 func TestSetAsideAnywhere(t *testing.T) {
-	mark := Mark{Generation: 1, Why: "it rotted"}
+	t.Run("damaged", func(t *testing.T) { setAsideAnywhere(t, Mark{Generation: 1, Why: "it rotted"}, "damaged-0") })
+	t.Run("kept", func(t *testing.T) { setAsideAnywhere(t, Mark{Generation: 1, Why: "it rotted", Keep: true}, "kept-0") })
+}
+
+func setAsideAnywhere(t *testing.T, mark Mark, folder string) {
 	prepare := func() *vfs.MemFS {
 		fs := vfs.NewCrashableMem()
 		if err := errors.Join(MakeDir(fs, "node/log"), MakeDir(fs, "node/state"), durable.Replace(fs, "node/log/f", []byte("old log"), 0),
@@ -98,7 +102,7 @@ func TestSetAsideAnywhere(t *testing.T) {
 		}
 		for name, want := range map[string]string{
 			"log/f": "new log", "state/f": "new state", "vow": "new vow",
-			"damaged-0/log/f": "old log", "damaged-0/state/f": "old state", "damaged-0/vow": "old vow", "damaged-0/why": "it rotted\n",
+			folder + "/log/f": "old log", folder + "/state/f": "old state", folder + "/vow": "old vow", folder + "/why": "it rotted\n",
 		} {
 			if b, err := readFile(fs, "node/"+name); err != nil || string(b) != want {
 				t.Errorf("cut before operation %d: %s holds %q, %v", at, name, b, err)
@@ -141,6 +145,15 @@ func TestMark(t *testing.T) {
 		}
 		if c, err = OpenCounters(testConfig(fs), 5, false); err != nil {
 			t.Fatal(err)
+		}
+		if want == 2 { // what must be kept is known to be, and stays so
+			if err := errors.Join(c.MarkKept(errors.New("third")), c.Mark(errors.New("fourth"))); err != nil {
+				t.Fatal(err)
+			}
+			m, ok, err = ReadMark(fs.CrashClone(vfs.CrashCloneCfg{}), testDir)
+			if !ok || err != nil || m != (Mark{Generation: want + 1, Why: "third", Keep: true}) {
+				t.Errorf("mark %+v, %v %v", m, ok, err)
+			}
 		}
 		if err := errors.Join(c.RaiseGeneration(m.Generation), c.RaiseGeneration(m.Generation-1), Unmark(fs, testDir)); err != nil {
 			t.Fatal(err)

@@ -178,7 +178,7 @@ func TestGoldenFiles(t *testing.T) {
 	if err := errors.Join(c.save(), c.Mark(errors.New("a reason")), s.save(map[cluster.NodeID]Start{2: {1, 2}, 9: {3, 4}})); err != nil {
 		t.Fatal(err)
 	}
-	for name, version := range map[string]int{CountersFile: countersVersion, markFile: markVersion, startsFile: startsVersion} {
+	compare := func(name string, version int) {
 		golden := filepath.Join("testdata", fmt.Sprintf("%s.v%d", name, version))
 		for _, copied := range []string{name, name + secondCopy} {
 			got, err := readFile(fs, "/"+copied)
@@ -196,6 +196,13 @@ func TestGoldenFiles(t *testing.T) {
 			}
 		}
 	}
+	compare(CountersFile, countersVersion)
+	compare(markFile, markVersion)
+	compare(startsFile, startsVersion)
+	if err := c.MarkKept(errors.New("a reason")); err != nil {
+		t.Fatal(err)
+	}
+	compare(markFile, keepVersion)
 }
 
 // FuzzDecodeTwice reads any bytes as a copy of a small file: as the one that

@@ -197,7 +197,8 @@ func (c *Cluster) Rebuilding(i int) bool {
 	}
 	m := c.machine(i)
 	aside, err := store.ListAside(m.disk.mem, m.dir)
-	return err != nil || len(aside) > 0 || lostVotes(c.machines, i)
+	damaged := func(a store.Aside) bool { return !a.Kept }
+	return err != nil || slices.ContainsFunc(aside, damaged) || lostVotes(c.machines, i)
 }
 
 // lostVotes reports whether a shard still counts a replica that node i has lost, beside
