@@ -12,10 +12,10 @@ import (
 )
 
 // ballast is a file that holds nothing and is released when the disk is full, see
-// Space. It is written rather than preallocated: some file systems give preallocated
-// space away. And it is written slowly: at full speed half a gigabyte of it would hold
-// up every fsync of the disk for as long as the disk takes, this node's and those of
-// whoever shares the disk. All but half belongs to the watcher's goroutine.
+// Space. Its blocks are reserved where the file system keeps them for it (reserve), and
+// written elsewhere. It is written slowly: at full speed half a gigabyte would hold up
+// every fsync of the disk for as long as the disk takes, this node's and those of whoever
+// shares the disk. All but half belongs to the watcher's goroutine.
 type ballast struct {
 	s    *Space
 	half atomic.Bool // the file is not whole yet
@@ -79,6 +79,14 @@ func (b *ballast) begin() error {
 		b.half.Store(false)
 		return fmt.Errorf("create %s: %w", b.path(), err)
 	}
+	whole, err := reserve(f, b.size())
+	if whole || err != nil {
+		if err = errors.Join(err, f.Close()); err != nil {
+			b.remove()
+		}
+		b.half.Store(false)
+		return err
+	}
 	// What is written goes to the disk bit by bit, too.
 	b.file = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: tableBytesPerSync})
 	b.chunk, b.due = make([]byte, ballastChunk), b.next()
@@ -136,7 +144,7 @@ func (b *ballast) remove() {
 	}
 }
 
-// make writes the file at once, unless it is there: there is nobody to hold up. If it
+// make makes the file at once, unless it is there: there is nobody to hold up. If it
 // can't, nothing of the file is left; written is how far it came.
 func (b *ballast) make() (written int64, err error) {
 	name, size := b.path(), b.size()
@@ -149,13 +157,16 @@ func (b *ballast) make() (written int64, err error) {
 	return written, err
 }
 
-// fill writes a file that holds nothing.
+// fill makes a file that holds nothing.
 func (s *Space) fill(name string, size int64) (written int64, err error) {
 	f, err := s.cfg.FS.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return 0, fmt.Errorf("create %s: %w", name, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	if whole, err := reserve(f, size); whole || err != nil {
+		return size, err
+	}
 	for chunk := make([]byte, ballastChunk); written < size; written += ballastChunk {
 		if _, err := f.Write(chunk); err != nil {
 			return written, fmt.Errorf("write %s: %w", name, err)
