@@ -16,8 +16,10 @@ const errGroupKey = "ERR The XGROUP subcommand requires the key to exist. " +
 // else what the consumer has not acknowledged. The consumer exists from then on,
 // unless it waits already: who waits for long does not write all the time.
 func readGroup(c *Ctx, r *reading, x *streamSource, found *readings) {
-	if x.s = again(c, x, r); x.g == nil {
-		return
+	if x.again {
+		if x.s = again(c, x, r); x.g == nil {
+			return
+		}
 	}
 	g, now := x.g, c.Tx.Now
 	nothing := x.fresh && g.Last.Compare(x.s.Last) >= 0
@@ -47,8 +49,7 @@ func newConsumer(c *Ctx, g *keyspace.Group, key, name []byte) *keyspace.Consumer
 	return g.CreateConsumer(name, c.Tx.Now)
 }
 
-// again opens a stream once more that may have been written since, when one key is
-// named twice.
+// again opens a stream once more that was read before, where one key is named twice.
 func again(c *Ctx, x *streamSource, r *reading) *keyspace.Stream {
 	o := c.Tx.Open(c.DB, x.key)
 	if o == nil || o.Type != keyspace.TypeStream {

@@ -1,7 +1,9 @@
 package command
 
 import (
+	"bytes"
 	"math"
+	"slices"
 	"time"
 
 	"tutti/internal/keyspace"
@@ -115,6 +117,7 @@ type streamSource struct {
 	g     *keyspace.Group  // of XREADGROUP
 	after keyspace.StreamID
 	fresh bool // ">": what the group has not had
+	again bool // the key was named before
 }
 
 func xread(c *Ctx) {
@@ -168,6 +171,7 @@ func (r *reading) open(c *Ctx, i int, x *streamSource) (ok bool) {
 		x.s = keyspace.StreamOf(o)
 	}
 	if r.grouped {
+		x.again = slices.ContainsFunc(c.Args[r.at:r.at+i], func(k []byte) bool { return bytes.Equal(k, x.key) })
 		if x.s != nil {
 			x.g = x.s.Group(r.group)
 		}

@@ -13,6 +13,8 @@ import "hash/maphash"
 // in all of those bits would be taken for one another; nobody can construct
 // them, and by chance it happens about once in 2^59 look-ups.
 //
+// It remembers the ends of streams as well, see streamEnds.
+//
 // It describes the applied state of one leader's term; a new term starts with
 // an empty one.
 type Known struct {
@@ -21,6 +23,7 @@ type Known struct {
 	max     int   // sets
 	evicted int   // entries given up since the table has had this size
 	turn    uint8 // which way of a full set is given up next
+	ends    streamEnds
 }
 
 type knownSet [8]uint64
@@ -48,11 +51,14 @@ const (
 // shards.
 func NewKnown(shards int) *Known {
 	limit := max(1, knownSets/shards)
-	return &Known{seed: maphash.MakeSeed(), table: make([]knownSet, min(knownBegin, limit)), max: limit}
+	return &Known{seed: maphash.MakeSeed(), table: make([]knownSet, min(knownBegin, limit)), max: limit, ends: newStreamEnds(shards)}
 }
 
 // Forget makes the table know nothing again.
-func (k *Known) Forget() { clear(k.table) }
+func (k *Known) Forget() {
+	clear(k.table)
+	k.ends.forget()
+}
 
 // at returns the set where an entry with this hash belongs.
 func (k *Known) at(h uint64) *knownSet { return &k.table[(h>>2)%uint64(len(k.table))] }
@@ -123,14 +129,19 @@ func (k *Known) set(row []byte, s keyState) {
 func (k *Known) Put(row, val []byte) {
 	if len(row) > 4 && row[0] == rowPrefix && row[3] == kindObject {
 		k.set(row, stateOf(val))
+		k.ends.putObject(val)
+		return
 	}
+	k.ends.put(row)
 }
 
 // Delete learns from the removal of a row that has been applied.
 func (k *Known) Delete(row []byte) {
 	if len(row) > 4 && row[0] == rowPrefix && row[3] == kindObject {
 		k.set(row, absent)
+		return
 	}
+	k.ends.delete(row)
 }
 
 func stateOf(val []byte) keyState {

@@ -219,8 +219,9 @@ func (s *Stream) findFirst() {
 // not change entries.
 func (s *Stream) Each(from, to StreamID, reverse bool, f func(id StreamID, fields [][]byte) bool) {
 	var fields [][]byte
-	s.eachRow(from, to, reverse, func(id StreamID, val []byte) bool {
+	s.eachRow(from, to, reverse, func(id StreamID, row Iterator) bool {
 		var ok bool
+		val := row.Value()
 		if fields, ok = decodeEntry(fields[:0], val); !ok {
 			return s.o.damaged("entry of a stream of %d bytes", len(val))
 		}
@@ -228,8 +229,8 @@ func (s *Stream) Each(from, to StreamID, reverse bool, f func(id StreamID, field
 	})
 }
 
-// eachRow is Each for whole rows.
-func (s *Stream) eachRow(from, to StreamID, reverse bool, f func(id StreamID, val []byte) bool) {
+// eachRow is Each for whole rows: whoever does not ask for values spares looking for them.
+func (s *Stream) eachRow(from, to StreamID, reverse bool, f func(id StreamID, row Iterator) bool) {
 	all := from.Compare(s.First) <= 0 && to.Compare(s.Last) >= 0
 	if from.Compare(s.First) < 0 {
 		from = s.First
@@ -240,31 +241,55 @@ func (s *Stream) eachRow(from, to StreamID, reverse bool, f func(id StreamID, va
 	if s.o.count == 0 || from.Compare(to) > 0 {
 		return
 	}
-	n := eachID(s.o.tx, subPrefix(nil, s.o.slot, s.o.id), from, to, reverse, s.o, f)
+	n := eachID(entryRows(s, from, to), s.o, reverse, f)
 	if all && n >= 0 && uint64(n) != s.o.count {
 		s.o.damaged("stream of %d entries, where %d are due", n, s.o.count)
 	}
 }
 
-// eachID calls f for the rows prefix id with from <= id <= to, and returns how many
-// there are, negative if f did not want to see all.
-func eachID(t *Tx, prefix []byte, from, to StreamID, reverse bool, o *Object, f func(id StreamID, val []byte) bool) (n int) {
-	lower := appendRowID(slices.Clip(prefix), from)
-	upper := append(appendRowID(slices.Clip(prefix), to), 0)
-	it := t.Iter(lower, upper)
+// entryRows returns the entries of s with from <= id <= to.
+func entryRows(s *Stream, from, to StreamID) rowsByID {
+	prefix := subPrefix(nil, s.o.slot, s.o.id)
+	lower, upper := idRange(prefix, from, to)
+	if ends, known := followed(s, prefix, from, to); known && s.o.tx.err == nil {
+		return rowsByID{overlay(s.o.tx, ends, lower, upper), len(prefix)}
+	}
+	return rowsByID{s.o.tx.Iter(lower, upper), len(prefix)}
+}
+
+// rowsByID walks over rows whose keys are a prefix and an id.
+type rowsByID struct {
+	Iterator
+	prefixLen int
+}
+
+// rowsOfIDs returns the rows prefix id with from <= id <= to.
+func rowsOfIDs(t *Tx, prefix []byte, from, to StreamID) rowsByID {
+	lower, upper := idRange(prefix, from, to)
+	return rowsByID{t.Iter(lower, upper), len(prefix)}
+}
+
+func idRange(prefix []byte, from, to StreamID) (lower, upper []byte) {
+	prefix = slices.Clip(prefix)
+	return appendRowID(prefix, from), append(appendRowID(prefix, to), 0)
+}
+
+// eachID calls f for rows of o, and returns how many there are, negative if f did not
+// want to see all.
+func eachID(it rowsByID, o *Object, reverse bool, f func(id StreamID, row Iterator) bool) (n int) {
 	defer it.Close()
 	for ok := firstRow(it, reverse); ok; ok = nextRow(it, reverse) {
 		n++
-		k := it.Key()[len(prefix):]
+		k := it.Key()[it.prefixLen:]
 		if len(k) != rowIDLen {
 			o.damaged("row of a stream with an id of %d bytes", len(k))
 			return -1
 		}
-		if !f(rowID(k), it.Value()) {
+		if !f(rowID(k), it) {
 			return -1
 		}
 	}
-	if t.err != nil {
+	if o.tx.err != nil {
 		return -1
 	}
 	return n
@@ -306,7 +331,7 @@ func dropStream(o *Object) {
 		return
 	}
 	var rows [][]byte
-	s.eachRow(s.First, s.Last, false, func(id StreamID, _ []byte) bool {
+	s.eachRow(s.First, s.Last, false, func(id StreamID, _ Iterator) bool {
 		rows = append(rows, s.entryRow(nil, id))
 		return true
 	})
@@ -320,8 +345,8 @@ func copyStream(s *Stream, c *Object) {
 	c.id = c.tx.NewID()
 	to := &Stream{o: c}
 	var ops []op
-	s.eachRow(s.First, s.Last, false, func(id StreamID, val []byte) bool {
-		ops = append(ops, op{to.entryRow(nil, id), slices.Clone(val)})
+	s.eachRow(s.First, s.Last, false, func(id StreamID, row Iterator) bool {
+		ops = append(ops, op{to.entryRow(nil, id), slices.Clone(row.Value())})
 		return len(ops)%shiftChunk != 0 || c.tx.err == nil
 	})
 	for _, o := range ops {

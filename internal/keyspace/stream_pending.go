@@ -101,8 +101,8 @@ func (g *Group) EachPending(from, to StreamID, reverse bool, f func(p PendingEnt
 	if g.pending == 0 || from.Compare(to) > 0 {
 		return
 	}
-	n := eachID(g.s.o.tx, subPrefix(nil, g.s.o.slot, g.id), from, to, reverse, g.s.o, func(id StreamID, val []byte) bool {
-		p, ok := g.decodePending(id, val)
+	n := eachID(rowsOfIDs(g.s.o.tx, subPrefix(nil, g.s.o.slot, g.id), from, to), g.s.o, reverse, func(id StreamID, row Iterator) bool {
+		p, ok := g.decodePending(id, row.Value())
 		return ok && f(p)
 	})
 	if n >= 0 && from == (StreamID{}) && to == StreamIDMax() && uint64(n) != g.pending {
@@ -115,7 +115,7 @@ func (g *Group) EachPendingOf(c *Consumer, from, to StreamID, f func(id StreamID
 	if c.pending == 0 || from.Compare(to) > 0 {
 		return
 	}
-	n := eachID(g.s.o.tx, g.ownedPrefix(nil, c), from, to, false, g.s.o, func(id StreamID, _ []byte) bool { return f(id) })
+	n := eachID(rowsOfIDs(g.s.o.tx, g.ownedPrefix(nil, c), from, to), g.s.o, false, func(id StreamID, _ Iterator) bool { return f(id) })
 	if n >= 0 && from == (StreamID{}) && to == StreamIDMax() && uint64(n) != c.pending {
 		g.s.o.damaged("consumer with %d delivered entries, where %d are due", n, c.pending)
 	}

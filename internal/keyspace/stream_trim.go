@@ -61,7 +61,7 @@ func (s *Stream) countBefore(how StreamTrim) (n uint64) {
 	if end.Compare(s.Last) >= 0 {
 		return s.o.count
 	}
-	s.eachRow(s.First, end, false, func(StreamID, []byte) bool {
+	s.eachRow(s.First, end, false, func(StreamID, Iterator) bool {
 		n++
 		return !how.Roughly || how.Limit == 0 || n < how.Limit
 	})
@@ -93,7 +93,7 @@ func (s *Stream) trimFirst(n uint64) {
 
 func (s *Stream) trimFew(n uint64) {
 	ids := make([]StreamID, 0, n+1)
-	s.eachRow(s.First, s.Last, false, func(id StreamID, _ []byte) bool {
+	s.eachRow(s.First, s.Last, false, func(id StreamID, _ Iterator) bool {
 		ids = append(ids, id)
 		return uint64(len(ids)) <= n
 	})
@@ -114,7 +114,7 @@ func (s *Stream) trimFew(n uint64) {
 // cutFromStart returns the ids of entry n, counted from 1, and of the one behind it.
 func (s *Stream) cutFromStart(n uint64) (last, next StreamID) {
 	i := uint64(0)
-	s.eachRow(s.First, s.Last, false, func(id StreamID, _ []byte) bool {
+	s.eachRow(s.First, s.Last, false, func(id StreamID, _ Iterator) bool {
 		last, next = next, id
 		i++
 		return i <= n
@@ -128,7 +128,7 @@ func (s *Stream) cutFromStart(n uint64) (last, next StreamID) {
 // cutFromEnd is cutFromStart for the entry before the last n.
 func (s *Stream) cutFromEnd(n uint64) (last, next StreamID) {
 	i := uint64(0)
-	s.eachRow(s.First, s.Last, true, func(id StreamID, _ []byte) bool {
+	s.eachRow(s.First, s.Last, true, func(id StreamID, _ Iterator) bool {
 		last, next = id, last
 		i++
 		return i <= n

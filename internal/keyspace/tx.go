@@ -278,6 +278,11 @@ func (t *Tx) Iter(lower, upper []byte) Iterator {
 		t.fail(err)
 		return &emptyIter{}
 	}
+	return overlay(t, base, lower, upper)
+}
+
+// overlay lays the transaction's own writes in [lower, upper) over those of base.
+func overlay(t *Tx, base Iterator, lower, upper []byte) Iterator {
 	if len(t.ops) == 0 {
 		return &baseIter{base, t}
 	}
