@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -213,17 +214,34 @@ func (s *stream) said(reply group.Reply) {
 	}
 }
 
-// resend tries all calls again whose last attempt was meant for an older term.
+// resend tries all calls again whose last attempt was meant for an older term, and
+// registers anew all that wait.
 func (s *stream) resend(l shard.Lead) {
-	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.registerAll(func(c *call) bool { return c.parked || c.g.Term < l.Term })
+}
+
+// some returns the open calls of which is is true, those about commands that wait in the
+// order in which these came: of whom the shard hears first may be served before it hears
+// of the next. s.mu is held.
+func (s *stream) some(is func(c *call) bool) []*call {
+	var list []*call
 	for _, c := range s.open {
-		if c.parked || c.g.Term < l.Term {
-			s.send(c, now)
+		if is(c) {
+			list = append(list, c)
 		}
 	}
-	s.registerAll()
+	slices.SortFunc(list, func(a, b *call) int { return cmp.Compare(a.place(), b.place()) })
+	return list
+}
+
+// place is the sequence of a call, or that of the command that waits which it is about.
+func (c *call) place() uint64 {
+	if c.w != nil {
+		return c.w.seq
+	}
+	return c.g.Seq
 }
 
 // reply takes the answer to an attempt; only the latest attempt's counts.
@@ -316,10 +334,8 @@ func (s *stream) again(c *call) {
 func (s *stream) sessionOpened(ok bool) {
 	s.opened = ok
 	now := time.Now()
-	for _, c := range s.open {
-		if c.parked {
-			s.send(c, now)
-		}
+	for _, c := range s.some(func(c *call) bool { return c.parked }) {
+		s.send(c, now)
 	}
 }
 
@@ -360,20 +376,21 @@ func (s *stream) tick() {
 	s.mu.Lock()
 	s.armed = false
 	for seq, c := range s.open {
-		switch {
-		case !c.end.IsZero() && now.After(c.end):
-			over = append(over, outcome{c, s.gaveUp(c, now)})
-			s.finish(seq)
-			if c.w != nil && !c.g.Wait.Cancel {
-				c.w.cancelling = true // it may have been registered
-				s.cancel(c.w)
-			}
-		case c.parked:
-			s.send(c, now)
-		case now.Sub(c.sent) > resendAfter:
-			s.miss(s.hint.Node)
-			s.send(c, now)
+		if c.end.IsZero() || !now.After(c.end) {
+			continue
 		}
+		over = append(over, outcome{c, s.gaveUp(c, now)})
+		s.finish(seq)
+		if c.w != nil && !c.g.Wait.Cancel {
+			c.w.cancelling = true // it may have been registered
+			s.cancel(c.w)
+		}
+	}
+	for _, c := range s.some(func(c *call) bool { return c.parked || now.Sub(c.sent) > resendAfter }) {
+		if !c.parked {
+			s.miss(s.hint.Node)
+		}
+		s.send(c, now)
 	}
 	s.ack(now)
 	if len(s.open) > 0 {

@@ -70,7 +70,7 @@ func newTestRouter(t *testing.T, start bool) *testRouter {
 	var ids atomic.Uint64
 	r.host, err = shard.Open(shard.Config{Node: 1, Incarnation: 1, Map: maps, Log: log, State: state, Links: r.links, Table: command.NewTable(),
 		Clock: clock, NewID: func() uint64 { return ids.Add(1) }, Rand: func(uint64) uint64 { return 0 },
-		Events: shard.Events{LeadChanged: r.router.LeadChanged, Fatal: func(err error) { panic(err) }}})
+		Events: shard.Events{Reply: r.router.Reply, LeadChanged: r.router.LeadChanged, Fatal: func(err error) { panic(err) }}})
 	must(err)
 	r.router.Start(r.host)
 	r.stream = r.router.stream(testShard)

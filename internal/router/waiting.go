@@ -1,6 +1,8 @@
 package router
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -65,27 +67,31 @@ func (r *Router) LinkChanged(node cluster.NodeID, _ bool) {
 	for _, s := range *r.streams.Load() {
 		if s.leader().Node == node {
 			s.mu.Lock()
-			s.registerAll()
+			s.registerAll(func(c *call) bool { return c.w != nil })
 			s.mu.Unlock()
 		}
 	}
 }
 
-// registerAll registers all that wait anew. s.mu is held.
-func (s *stream) registerAll() {
+// registerAll registers anew all that wait, and tries some calls again, all in the order
+// in which they came. s.mu is held.
+func (s *stream) registerAll(again func(c *call) bool) {
 	s.waits.round++
 	if s.closed {
 		return
 	}
-	parked := make([]*Waiting, 0, len(s.waits.bySeq))
-	for _, w := range s.waits.bySeq {
-		if w.parked && !w.cancelling {
-			parked = append(parked, w)
+	calls, now := s.some(again), time.Now()
+	parked := slices.Collect(maps.Values(s.waits.bySeq))
+	parked = slices.DeleteFunc(parked, func(w *Waiting) bool { return !w.parked || w.cancelling })
+	slices.SortFunc(parked, func(a, b *Waiting) int { return cmp.Compare(a.seq, b.seq) })
+	for len(calls)+len(parked) > 0 {
+		if len(parked) == 0 || len(calls) > 0 && calls[0].place() < parked[0].seq {
+			s.send(calls[0], now)
+			calls = calls[1:]
+		} else {
+			s.register(parked[0])
+			parked = parked[1:]
 		}
-	}
-	slices.SortFunc(parked, func(a, b *Waiting) int { return int(a.seq) - int(b.seq) })
-	for _, w := range parked {
-		s.register(w)
 	}
 }
 

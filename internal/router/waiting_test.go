@@ -1,6 +1,7 @@
 package router
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,6 +110,68 @@ func TestRegisteredAnew(t *testing.T) {
 		}
 		r.router.Close()
 		want(t, done, "UNCERTAIN")
+		r.close()
+	})
+}
+
+// TestLineIsKept: commands that wait reach a new leader in the order in which they came,
+// whether they have been registered before or not, or the first could miss what the
+// next one gets.
+func TestLineIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, false)
+		defer r.close()
+		const n = 20
+		var all []chan Result
+		for range n {
+			done := make(chan Result, 1)
+			g := &group.Group{Proto: 2, Cmds: []group.Command{{Args: [][]byte{[]byte("BLPOP"), []byte("q"), []byte("0")}}}}
+			r.router.Wait(testShard, g, func(res Result) { done <- res })
+			all = append(all, done)
+		}
+		r.host.Start()
+		for i, done := range all {
+			want(t, r.write(fmt.Sprintf("RPUSH q %02d", i)), `[":1\r\n"]`)
+			select {
+			case res := <-done:
+				done <- res
+			case <-time.After(time.Minute):
+				t.Fatalf("the one who came as number %d waits still", i)
+			}
+			want(t, done, fmt.Sprintf(`["*2\r\n$1\r\nq\r\n$2\r\n%02d\r\n"]`, i))
+		}
+	})
+}
+
+// TestOrderOfRegistering: those that wait and those whose registration is under way go
+// to a new leader in one order.
+func TestOrderOfRegistering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		r.leaderGone()
+		const n = 30
+		_, _ = r.block()
+		for range n - 1 {
+			g := &group.Group{Proto: 2, Cmds: []group.Command{{Args: [][]byte{[]byte("BLPOP"), []byte("q"), []byte("0")}}}}
+			r.router.Wait(testShard, g, func(Result) {})
+		}
+		for seq := uint64(1); seq <= n; seq += 2 {
+			r.router.Reply(2, group.Reply{Shard: testShard, Session: r.stream.session, Seq: seq, Attempt: 1, Status: group.Parked, Order: 100 + seq})
+		}
+		lead := r.host.Lead(testShard)
+		lead.Term++
+		before := r.stream.last
+		r.router.LeadChanged(testShard, lead)
+		r.stream.mu.Lock()
+		for i, c := range r.stream.some(func(c *call) bool { return c.w != nil }) {
+			if c.w.seq != uint64(i+1) || c.g.Wait.Round != r.stream.waits.round {
+				t.Errorf("%d in line is %d, of round %d", i, c.w.seq, c.g.Wait.Round)
+			}
+			if i%2 == 0 && c.g.Seq != before+1+uint64(i/2) {
+				t.Errorf("%d has been registered again as %d", c.w.seq, c.g.Seq)
+			}
+		}
+		r.stream.mu.Unlock()
 		r.close()
 	})
 }
