@@ -36,16 +36,50 @@ const (
 type blocking struct {
 	stop  chan ending // capacity 1: the first reason counts
 	why   ending
+	given bool // why has been taken, and the shard is asked to forget the command
 	ended bool // nothing came
+
+	args   [][]byte        // as the client sent them
+	list   [1]pending      // the command
+	timer  *time.Timer     // ends the waiting; nil: nothing does
+	sent   *cluster.Map    // by which the command went to its shard
+	waits  *router.Waiting // its waiting there; nil: it does not wait now
+	asleep bool            // the loop is to watch the client meanwhile, see asleep.go
+	sleeper
 }
 
 // end ends the waiting, from any goroutine; first says that nobody else has.
 func (b *blocking) end(why ending) (first bool) {
 	select {
 	case b.stop <- why:
+		b.stir()
 		return true
 	default:
 		return false
+	}
+}
+
+// newBlocking is a command that waits, with arguments of its own.
+func newBlocking(c *conn, cmd *command.Command, args [][]byte) *blocking {
+	b := &blocking{stop: make(chan ending, 1), args: ownArgs(args)}
+	b.list[0] = pending{cmd: cmd, args: b.args, db: c.session.db, block: b}
+	return b
+}
+
+func ownArgs(args [][]byte) [][]byte {
+	arena := make([]byte, 0, argsBytes(args))
+	own := make([][]byte, len(args))
+	for i, a := range args {
+		arena = append(arena, a...)
+		own[i] = arena[len(arena)-len(a) : len(arena) : len(arena)]
+	}
+	return own
+}
+
+// expires ends the waiting after so long; 0: never.
+func (b *blocking) expires(patience time.Duration) {
+	if patience > 0 {
+		b.timer = time.AfterFunc(patience, func() { b.end(timedOut) })
 	}
 }
 
@@ -61,32 +95,40 @@ func (c *conn) block(cmd *command.Command, args [][]byte, patience time.Duration
 	if len(c.out.replies) > 0 && !c.write() { // those before it must not wait with it
 		return
 	}
-	b := &blocking{stop: make(chan ending, 1)}
-	if patience > 0 {
-		timer := time.AfterFunc(patience, func() { b.end(timedOut) })
-		defer timer.Stop()
-	}
-	own := make([][]byte, len(args))
-	for i, a := range args {
-		own[i] = append([]byte{}, a...)
-	}
-	p := []pending{{cmd: cmd, args: own, db: c.session.db, block: b}}
+	b := newBlocking(c, cmd, args)
+	b.expires(patience)
 	c.in.rest(c.lanes.anyUnsure())
-	c.settle(&p[0]) // before anybody sees that it waits: what he does then comes behind that
+	c.settle(&b.list[0]) // before anybody sees that it waits: what he does then comes behind that
 	c.begins(b)
-	c.lanes.waitAnywhere(p)
-	c.ends()
-	if c.left() {
+	drowse(c, b)
+	await(c, b)
+}
+
+// await waits with a command until it is answered, or has waited for so long that the
+// loop of its client is to watch that: then it goes on with await when it is woken.
+func await(c *conn, b *blocking) {
+	c.lanes.waitAnywhere(b)
+	if b.asleep {
+		c.seat.waits = b
 		return
 	}
-	c.s.stats.took(c.s.stats.called(cmd, p[0].reply, 0), 0, 1)
+	c.ends(b)
+	if !c.left() {
+		waited(c, b)
+	}
+}
+
+// waited takes the reply to a command that has waited.
+func waited(c *conn, b *blocking) {
+	p := &b.list[0]
+	c.s.stats.took(c.s.stats.called(p.cmd, p.reply, 0), 0, 1)
 	if slow := &c.s.logs.slow; slow.slow(0, 1) { // waiting is not working
-		slow.add(c, cmd, own, 0)
+		slow.add(c, p.cmd, b.args, 0)
 	}
 	at := len(c.out.replies)
-	c.out.replies = c.session.hush(append(c.out.replies, p[0].reply...), at)
-	if c.session.tracks.keeps(cmd) {
-		c.session.tracks.unheard(cmd, own)
+	c.out.replies = c.session.hush(append(c.out.replies, p.reply...), at)
+	if c.session.tracks.keeps(p.cmd) {
+		c.session.tracks.unheard(p.cmd, b.args)
 	}
 }
 
@@ -121,7 +163,10 @@ func (c *conn) begins(b *blocking) {
 	}
 }
 
-func (c *conn) ends() {
+func (c *conn) ends(b *blocking) {
+	if b.timer != nil {
+		b.timer.Stop()
+	}
 	c.out.hold()
 	c.s.stats.blocked.Add(-1)
 	c.face.blocked.Store(false)
@@ -130,33 +175,41 @@ func (c *conn) ends() {
 
 // waitAnywhere executes a command that waits where it belongs, by newer maps if that
 // has moved meanwhile.
-func (x *lanes) waitAnywhere(list []pending) {
+func (x *lanes) waitAnywhere(b *blocking) {
+	list := b.list[:]
 	p := &list[0]
 	d := x.detour()
 	defer d.end()
 	for !p.done && !x.left() {
-		if x.c.renew() {
-			recheckAll(x.c, list)
-		}
-		if x.c.closed || p.done {
-			return
-		}
-		m := d.begin()
-		place(m, list)
-		if p.done {
-			return
+		if b.waits == nil {
+			if x.c.renew() {
+				recheckAll(x.c, list)
+			}
+			if x.c.closed || p.done {
+				return
+			}
+			b.sent = d.begin()
+			place(b.sent, list)
+			if p.done {
+				return
+			}
 		}
 		refused, all := x.execute(list)
 		switch {
-		case all && p.block.ended:
+		case b.asleep:
+			return
+		case all && b.ended:
 			x.nothingCame(list)
 		case !all:
 			d.end() // it may have waited for long: this is another attempt
 			d.begin()
-			if !d.again(m, refused...) {
+			if !d.again(b.sent, refused...) {
 				answerAll(list, errMoving)
 			}
 		}
+	}
+	if b.waits != nil { // the client has gone while its loop watched
+		x.abandon(b)
 	}
 }
 
@@ -164,36 +217,71 @@ func (x *lanes) waitAnywhere(list []pending) {
 func (x *lanes) nothingCame(list []pending) {
 	p := &list[0]
 	switch {
-	case p.block.why == unblocked:
-		p.answer(errorReply(errUnblocked))
 	case p.block.why == nodeStops:
 		p.answer(errorReply(errNodeStops))
 		x.c.closed = true
-	case p.cmd.Waits.Late:
+	case p.cmd.Waits.Late && p.block.why == timedOut:
 		p.block = nil
 		x.executeAll(list)
 	default:
-		w := resp.Writer{Proto: x.session.proto}
-		command.NoElement(&w)
-		p.answer(w.Out)
+		p.answer(p.block.nothing(x.session.proto))
 	}
 }
 
-// await sends a command that may wait, and waits with it.
+// nothing is the answer to a command whose time is over, or whom CLIENT UNBLOCK has
+// ended.
+func (b *blocking) nothing(proto int) []byte {
+	if b.why == unblocked {
+		return errorReply(errUnblocked)
+	}
+	w := resp.Writer{Proto: proto}
+	command.NoElement(&w)
+	return w.Out
+}
+
+// await sends a command that may wait, unless it waits already, and waits with it.
 func (l *lane) await(id cluster.ShardID, g *group.Group, b *blocking) router.Result {
-	w := l.router.Wait(id, g, l.onResult)
-	why, result, how := receiveOr(l.wait, l.results, b.stop)
+	if b.waits == nil {
+		l.register(id, g, b)
+	}
+	why, result, how := receiveOr(l.wait, l.results, b)
 	switch how {
 	case arrived:
+		b.waits = nil
 		return result
+	case sleeps:
+		b.asleep = true
+		return router.Result{}
 	case expired:
-		w.Cancel()
-		b.why = why
+		b.giveUp(why)
 		if result, how = receive(l.wait, l.results, nil); how == arrived {
+			b.waits = nil
 			return result
 		}
 	}
-	w.Cancel()
-	l.unsure = true
+	l.abandon(b)
 	return router.Result{Err: textGone}
+}
+
+// register lets a command wait at its shard. Its answer goes to results.
+func (l *lane) register(id cluster.ShardID, g *group.Group, b *blocking) {
+	b.waits = l.router.Wait(id, g, func(r router.Result) {
+		l.onResult(r)
+		b.stir()
+	})
+}
+
+// giveUp asks the shard to forget the command. It may have been served: the answer says.
+func (b *blocking) giveUp(why ending) {
+	if !b.given {
+		b.why, b.given = why, true
+	}
+	b.waits.Cancel()
+}
+
+// abandon gives up a command that waits, since nobody is there to take its answer.
+func (l *lane) abandon(b *blocking) {
+	b.waits.Cancel()
+	b.waits = nil
+	l.unsure = true
 }

@@ -109,16 +109,20 @@ func (l *lane) vanished(id cluster.ShardID, text string) bool {
 // shard refuses them.
 func (l *lane) answer(id cluster.ShardID, proto int, list []pending) (router.Result, *group.Refusal) {
 	result := l.group(id, &group.Group{Proto: uint8(proto), Claim: claimOf(list)}, list)
+	if b := list[0].block; b != nil && b.asleep {
+		return result, nil
+	}
 	if result.Err != "" {
 		answerAll(list, result.Err)
 		return result, nil
 	}
-	if ref := result.Reply.Refusal(); ref != nil {
-		return result, ref
-	}
-	if result.Cancelled {
-		list[0].block.ended = true
+	ref := result.Reply.Refusal()
+	if b := list[0].block; b != nil && (result.Cancelled || ref != nil && b.given) {
+		b.ended = true // also where it was refused meanwhile: nobody is to send it again
 		return result, nil
+	}
+	if ref != nil {
+		return result, ref
 	}
 	for i := range list {
 		list[i].answer(result.Reply.Replies[i])

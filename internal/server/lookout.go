@@ -23,6 +23,7 @@ const patrolEvery = 40 * time.Millisecond
 // patrol knows the clients whose commands wait.
 type patrol struct {
 	round atomic.Uint64 // the number of the next one
+	awake atomic.Int64  // how many goroutines wait with commands that may fall asleep
 
 	mu      sync.Mutex // guards all below
 	timer   *time.Timer

@@ -150,9 +150,16 @@ func (l *loop) take(x any) {
 	case seated:
 		l.seat(x.c)
 	case ended:
-		if x.c.seat.here {
+		switch t := &x.c.seat; {
+		case !t.here:
+		case t.waits != nil:
+			endAsleep(x.c)
+			l.drop(x.c)
+		default:
 			l.drop(x.c)
 		}
+	case stirred:
+		x.look(l)
 	case overdue:
 		l.missed(x)
 	case readAhead:
@@ -180,6 +187,10 @@ func (l *loop) take(x any) {
 func (l *loop) seat(c *conn) {
 	t := &c.seat
 	t.here, t.readable, t.hungUp = true, false, false
+	if t.waits != nil {
+		watchAsleep(l, c)
+		return
+	}
 	c.in.rd.Draw(&l.spare.read)
 	l.rest(c)
 	l.clients[c.id] = c
@@ -191,6 +202,10 @@ func (l *loop) seat(c *conn) {
 // told takes what the poller tells of a client.
 func (l *loop) told(c *conn, e epoll.Event) {
 	t := &c.seat
+	if t.waits != nil {
+		toldAsleep(c, e)
+		return
+	}
 	t.readable = true
 	if e.HungUp && !t.hungUp {
 		t.hungUp = true
@@ -275,6 +290,7 @@ func (l *loop) end() {
 	for _, c := range l.clients {
 		c.nc.Close()
 		l.unseat(c)
+		endAsleep(c)
 		l.s.forget(c)
 	}
 }

@@ -61,9 +61,9 @@ func (b bare) do(t *testing.T, line string) {
 // for those whose commands wait.
 func TestMemoryOfClientsThatRest(t *testing.T) {
 	const (
-		clients    = 500
+		clients    = 2000
 		idleMax    = 5 << 10
-		waitingMax = 20 << 10 // with the stack of a goroutine
+		waitingMax = 8 << 10 // without a goroutine
 	)
 	c := nodetest.Start(t, nodetest.Options{})
 	admin := c.Dial(0)
@@ -88,6 +88,7 @@ func TestMemoryOfClientsThatRest(t *testing.T) {
 			t.Fatal("not all clients wait")
 		}
 	}
+	allAsleep(t)
 	waiting := held()
 	t.Logf("%d bytes for a client that rests, %d for one that waits", (idle-before)/clients, (waiting-before)/clients)
 	if each := (idle - before) / clients; each > idleMax {

@@ -22,11 +22,12 @@ type seat struct {
 	sock socket
 	here bool // the loop serves it now
 
-	readable bool // there may be something to read
-	hungUp   bool // the other side sends no more
-	taken    int  // bytes read in this turn
-	busy     bool // its commands are on their way
-	trips    int  // how often they have been
+	readable bool      // there may be something to read
+	hungUp   bool      // the other side sends no more
+	taken    int       // bytes read in this turn
+	busy     bool      // its commands are on their way
+	trips    int       // how often they have been
+	waits    *blocking // its command that waits while it is asleep; nil: it is awake
 
 	// What comes behind the commands that have gathered: one that is for a
 	// goroutine, or how reading ended.
@@ -115,7 +116,10 @@ func (t *seat) sits() bool {
 // stays is told what a goroutine executes, and keeps the client with it if that is
 // not for a loop.
 func (t *seat) stays(cmd *command.Command, args [][]byte) {
-	if t.loop != nil && !cmd.Light(args) && !brief(cmd) {
+	if t.loop == nil || cmd.Light(args) || brief(cmd) {
+		return
+	}
+	if _, asleep := waitsAsleep(cmd, args); !asleep {
 		t.stay = stayRounds
 	}
 }
@@ -172,9 +176,15 @@ func (t *seat) settle() {
 
 // resume goes on, on a goroutine, with what the loop has left.
 func (t *seat) resume() {
-	next, err := t.next, t.err
-	t.next, t.err = nil, nil
-	if t.execute(next, err) && t.attend() {
+	goesOn := false
+	if t.waits != nil {
+		goesOn = t.goOn()
+	} else {
+		next, err := t.next, t.err
+		t.next, t.err = nil, nil
+		goesOn = t.execute(next, err)
+	}
+	if goesOn && t.attend() {
 		return
 	}
 	t.c.s.forget(t.c)
@@ -185,6 +195,15 @@ func (t *seat) resume() {
 func (t *seat) attend() (taken bool) {
 	c := t.c
 	for !c.closed {
+		if t.waits != nil {
+			if t.sleeps() {
+				return true
+			}
+			if !t.goOn() {
+				break
+			}
+			continue
+		}
 		c.out.release()
 		if t.sits() {
 			return true
@@ -210,6 +229,9 @@ func (t *seat) execute(args [][]byte, err error) bool {
 	t.stay = max(t.stay-1, 0)
 	for err == nil && args != nil {
 		c.dispatch(args)
+		if t.waits != nil {
+			return true // what comes behind is for when it wakes
+		}
 		if c.closed {
 			break
 		}

@@ -38,6 +38,7 @@ func (l *loop) turn(c *conn) {
 		l.gathered = append(l.gathered, c)
 	case errors.Is(t.err, io.EOF) && len(c.out.replies) == 0:
 		l.drop(c)
+	case t.next != nil && fallsAsleep(l, c):
 	case t.next != nil || t.err != nil:
 		l.handOver(c)
 	case !l.flush(c):

@@ -22,6 +22,9 @@ type patience struct {
 	// state counts the beginnings and the ends of waits, so that it is odd while a
 	// command waits, and has the bit looking while the client is looked at.
 	state atomic.Uint64
+	// nap is who is told, instead of the lookout, when it is time to look: the wait may
+	// be left to a loop. nil: nobody.
+	nap atomic.Pointer[chan struct{}]
 }
 
 const looking = 1 << 63
@@ -33,6 +36,7 @@ const (
 	arrived   outcome = iota
 	expired           // the time was over
 	abandoned         // the client is gone: the connection has ended
+	sleeps            // the client is to fall asleep, and waits on
 )
 
 // receive waits for a value, until expire has something, which may be nil, or the
@@ -53,19 +57,30 @@ func receive[T any](w *patience, from <-chan T, expire <-chan time.Time) (value 
 	}
 }
 
-// receiveOr is receive where what ends the waiting has a reason.
-func receiveOr[T, E any](w *patience, from <-chan T, stop <-chan E) (why E, value T, how outcome) {
+// receiveOr is receive for a command that may wait for long, whose end has a reason.
+func receiveOr[T any](w *patience, from <-chan T, b *blocking) (why ending, value T, how outcome) {
 	if w.patrol != nil && *w.quiet != replyOff {
+		awake := w.patrol.awake.Add(1)
+		defer w.patrol.awake.Add(-1)
+		if nap := b.nap; nap != nil {
+			w.nap.Store(&nap)
+			defer w.nap.Store(nil)
+			if awake > awakeMax {
+				w.look(w.state.Load())
+			}
+		}
 		w.begin()
 		defer w.end()
 	}
 	select {
 	case value = <-from:
 		return why, value, arrived
-	case why = <-stop:
+	case why = <-b.stop:
 		return why, value, expired
 	case <-w.gone:
 		return why, value, abandoned
+	case <-b.nap:
+		return why, value, sleeps
 	}
 }
 
@@ -83,6 +98,13 @@ func (w *patience) end() {
 
 // look begins to look for the client if it still is in the wait that state says.
 func (w *patience) look(state uint64) {
+	if nap := w.nap.Load(); nap != nil {
+		select {
+		case *nap <- struct{}{}:
+		default: // it has been told
+		}
+		return
+	}
 	w.client.mu.Lock()
 	defer w.client.mu.Unlock()
 	if w.state.CompareAndSwap(state, state|looking) {

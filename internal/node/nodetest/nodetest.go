@@ -129,6 +129,15 @@ func (c *Cluster) Stop(i int) {
 	c.nodes[i] = nil
 }
 
+// Leave stops a node in order: it hands over what it leads, and sees its clients off.
+func (c *Cluster) Leave(i int) {
+	c.t.Helper()
+	if err := c.nodes[i].Stop(context.Background()); err != nil {
+		c.t.Errorf("stop node %d: %v", i+1, err)
+	}
+	c.nodes[i] = nil
+}
+
 func (c *Cluster) close() {
 	for i := range c.nodes {
 		c.Stop(i)

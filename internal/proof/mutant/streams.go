@@ -61,7 +61,7 @@ func streams() []Mutant {
 		}}},
 		{"readers-from-anew", "who waits for what comes behind the end of a stream waits behind each new end", Killer{"internal/server", "TestReadersFromTheEnd"}, []Edit{{
 			"internal/server/block.go", `
-	c.settle(&p[0]) // before anybody sees that it waits: what he does then comes behind that`, ``,
+	c.settle(&b.list[0]) // before anybody sees that it waits: what he does then comes behind that`, ``,
 		}}},
 		{"line-from-its-head", "who finds nothing for himself is looked at again and again before those behind him", Killer{"internal/eval", "TestManyReadersWhoFindNothing"}, []Edit{{
 			"internal/eval/waiting.go", `
