@@ -55,20 +55,6 @@ type joinFigure struct {
 	PlacedMs float64 `json:"placed_ms"` // until it has all copies
 }
 
-// moveFigure compares clients while nothing moves with the same clients while a new
-// node copies everything.
-type moveFigure struct {
-	DataMiB     int       `json:"data_mib"`
-	Runs        int       `json:"runs"`
-	CopyMs      []float64 `json:"copy_ms"`
-	ReadCalmMs  float64   `json:"read_p99_calm_ms"`
-	ReadMoveMs  float64   `json:"read_p99_moving_ms"`
-	WriteCalmMs float64   `json:"write_p99_calm_ms"`
-	WriteMoveMs float64   `json:"write_p99_moving_ms"`
-	Failed      int       `json:"failed"`
-	FirstError  string    `json:"first_error,omitempty"`
-}
-
 // rollFigure is a restart of all storage nodes, one after the other.
 type rollFigure struct {
 	How        string  `json:"how"` // SIGTERM or kill -9
@@ -288,57 +274,6 @@ func (g *grown) measureJoin(ctx context.Context, i int) (f joinFigure, err error
 	}
 	f.PlacedMs = ms(time.Since(began))
 	return f, nil
-}
-
-// moving measures clients of three nodes while nothing moves, and while a fourth
-// copies everything, in turn.
-func (r *machinesReport) moving(ctx context.Context, l *lab, o machinesOptions) error {
-	g, err := newGrown(ctx, l, 3, false)
-	if err != nil {
-		return err
-	}
-	defer g.stop()
-	if err := g.fillBulk(ctx, o.data); err != nil {
-		return err
-	}
-	p, err := g.startPaced(ctx, 3)
-	if err != nil {
-		return err
-	}
-	defer p.end()
-	f := &moveFigure{DataMiB: o.data}
-	var calm, moving latencies
-	for i := 3; i < 3+min(o.rounds, joinsMax); i++ {
-		if err := sleep(ctx, settle); err != nil {
-			return err
-		}
-		p.take()
-		if err := sleep(ctx, o.measure()); err != nil {
-			return err
-		}
-		calm.merge(p.take())
-		j, err := g.measureJoin(ctx, i)
-		if err != nil {
-			return err
-		}
-		now := p.take()
-		moving.merge(now)
-		f.Runs++
-		f.CopyMs = append(f.CopyMs, j.PlacedMs)
-		fmt.Printf("move %d: %d MiB in %.0f ms; so far p99 of reads %.1f ms calm, %.1f moving, of writes %.1f and %.1f\n", f.Runs, o.data, j.PlacedMs,
-			ms(calm.reads.quantile(0.99)), ms(moving.reads.quantile(0.99)), ms(calm.writes.quantile(0.99)), ms(moving.writes.quantile(0.99)))
-		if err := g.leave(ctx, i); err != nil {
-			return err
-		}
-	}
-	f.ReadCalmMs, f.ReadMoveMs = ms(calm.reads.quantile(0.99)), ms(moving.reads.quantile(0.99))
-	f.WriteCalmMs, f.WriteMoveMs = ms(calm.writes.quantile(0.99)), ms(moving.writes.quantile(0.99))
-	calm.merge(&moving)
-	if f.Failed = calm.failed; calm.first != nil {
-		f.FirstError = calm.first.Error()
-	}
-	r.Moves = f
-	return nil
 }
 
 // rolling restarts three nodes one after the other while clients work through a

@@ -22,7 +22,7 @@ func (r *machinesReport) judge() {
 	if serves, _ := r.joinsOf(0); len(serves) > 0 {
 		goal("join of an empty node until it serves, median in s", median(serves)/1000, 2, false)
 	}
-	if f := r.Moves; f != nil && f.ReadCalmMs > 0 && f.WriteCalmMs > 0 {
+	if f := r.Moves; f != nil && len(f.Rounds) > 0 {
 		goal("p99 of reads while a copy moves over that without", f.ReadMoveMs/f.ReadCalmMs, 2, false)
 		goal("p99 of writes while a copy moves over that without", f.WriteMoveMs/f.WriteCalmMs, 2, false)
 		goal("commands that failed meanwhile", float64(f.Failed), 0, false)
@@ -94,10 +94,7 @@ func (r *machinesReport) print(w io.Writer) {
 				f.DataMiB, median(serves), median(placed), len(serves), slices.Max(serves), slices.Max(placed))
 		}
 	}
-	if f := r.Moves; f != nil {
-		fmt.Fprintf(w, "\nWhile a fourth node copies %d MiB (%d times, median %.0f ms), %d clients of the others, %.0f commands a second: p99 of reads %.1f ms, without %.1f; of writes %.1f ms, without %.1f; %d failed %s\n",
-			f.DataMiB, f.Runs, median(f.CopyMs), pacedClients, pacedClients/pacedEvery.Seconds(), f.ReadMoveMs, f.ReadCalmMs, f.WriteMoveMs, f.WriteCalmMs, f.Failed, f.FirstError)
-	}
+	r.Moves.print(w, t)
 	for _, f := range r.Rolling {
 		fmt.Fprintf(w, "\nAll three nodes restarted, %s: of %d commands through a gateway %d failed %s, the longest took %.0f ms\n", f.How, f.Commands, f.Failed, f.FirstError, f.LongestMs)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"syscall"
@@ -185,7 +186,7 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 	if err != nil {
 		return err
 	}
-	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTP: node.HTTP{Listen: o.httpListen}, Service: o.service, Runners: o.runners.n, Clock: o.clock(), Via: via, FreeMemory: debug.FreeOSMemory,
+	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTP: node.HTTP{Listen: o.httpListen}, Service: o.service, Runners: o.runners.n, Clock: o.clock(), Via: via, FreeMemory: freeMemory,
 		Failed: func(err error) {
 			if errors.Is(err, node.ErrRemoved) {
 				end(err) // in order: others have all that it held
@@ -265,6 +266,19 @@ func startAgain() {
 		err = syscall.Exec(self, os.Args, os.Environ())
 	}
 	fmt.Fprintln(os.Stderr, "start again:", err)
+}
+
+// freeMemory gives back to the system what the process does not need now. At once is
+// what debug.FreeOSMemory does; a thread in it can't be stopped, so whatever wants to
+// stop the world, as each collection does, waits with all that runs. Bit by bit it is the
+// runtime's own, with a hundredth of the processors, once a collection has told it what
+// is not needed.
+func freeMemory(atOnce bool) {
+	if atOnce {
+		debug.FreeOSMemory()
+		return
+	}
+	runtime.GC()
 }
 
 // doRejoin is what helps a node that was removed: nobody speaks to it any more.

@@ -48,9 +48,10 @@ type Config struct {
 	// none, RunnersAuto one for each core. Nil: as before, at first none.
 	Runners *int
 	Pace
-	// FreeMemory gives back to the system what the process does not need now. Nil:
-	// that is left to the runtime.
-	FreeMemory func()
+	// FreeMemory gives back to the system what the process does not need now: at once,
+	// for which all it does may stand still for half a second, or bit by bit. Nil: that
+	// is left to the runtime.
+	FreeMemory func(atOnce bool)
 	// Failed is called once when the node can't go on; the process should end
 	// at once. Nil: panic.
 	Failed func(err error)

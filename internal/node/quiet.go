@@ -20,9 +20,9 @@ const (
 	// node writes by itself.
 	quietBytes = 2 << 20
 	stillBytes = 64 << 10
-	// restlessMax is how often, after a first cut, memory alone is given back while
-	// more than that is written.
-	restlessMax = 12
+	// restlessMax is how often, after a first cut, memory is given back bit by bit while
+	// more than that is written: for as long as the removal of many keys may take.
+	restlessMax = 3
 	// quietTurns is how many nodes take turns in giving back, within quietAfter.
 	quietTurns = 3
 )
@@ -58,7 +58,8 @@ func (q *quiet) run() {
 }
 
 // settle cuts when it is quiet, and rests when it is still: then what was left of
-// the removal of keys is gone, and hardly anybody has to wait for the log.
+// the removal of keys is gone, and hardly anybody has to wait for the log. What is
+// left of memory is given back last.
 func (q *quiet) settle() {
 	t := time.NewTimer(turn(q.n.maps.Map().Members, q.n.self.Node, q.after()) + q.after())
 	defer t.Stop()
@@ -74,13 +75,15 @@ func (q *quiet) settle() {
 		}
 		now, moves := q.n.state.Written(), q.n.host.Moves()
 		switch had.next(now-wrote, moves.Sending+moves.Receiving > 0) {
-		case giveAll:
-			_ = q.rest()
+		case giveRest:
+			q.freeMemory(true)
 			return
+		case giveAll:
+			_ = q.gaveBack(q.n.host.Rest(q.ctx), false)
 		case giveCut:
-			_ = q.gaveBack(q.n.host.Cut(q.ctx))
+			_ = q.gaveBack(q.n.host.Cut(q.ctx), false)
 		case giveMemory:
-			q.freeMemory()
+			q.freeMemory(false)
 		case giveNothing:
 		}
 		wrote = now
@@ -89,7 +92,7 @@ func (q *quiet) settle() {
 
 // given is what was given back since much was written.
 type given struct {
-	cut      bool
+	cut, all bool
 	restless int // how often memory alone
 }
 
@@ -101,24 +104,34 @@ const (
 	giveMemory
 	giveCut
 	giveAll
+	giveRest // of memory, which was given back bit by bit since
 )
 
 // next says what to give back after a span in which so much was written. While a replica
 // is copied to or from here it is nothing: that takes the disk already, and needs the log.
+// While somebody writes it is nothing that he would have to wait for, however long that
+// goes on: the log is opened anew, which takes some 200 ms on a good disk, and the last
+// memory is given back at once, when hardly anybody is left to notice.
 func (g *given) next(wrote int64, copying bool) giving {
 	switch {
 	case copying:
 		return giveNothing
-	case wrote <= stillBytes, g.restless == restlessMax:
-		return giveAll
 	case wrote > quietBytes:
+		*g = given{}
 		return giveNothing
+	case wrote <= stillBytes && g.all:
+		return giveRest
+	case wrote <= stillBytes:
+		g.cut, g.all = true, true
+		return giveAll
 	case !g.cut:
 		g.cut = true
 		return giveCut
+	case g.restless < restlessMax:
+		g.restless++
+		return giveMemory
 	}
-	g.restless++
-	return giveMemory
+	return giveNothing
 }
 
 func (q *quiet) after() time.Duration { return cmp.Or(q.n.cfg.QuietAfter, quietAfter) }
@@ -131,21 +144,21 @@ func turn(members []cluster.Member, self cluster.NodeID, after time.Duration) ti
 	return after * time.Duration(max(at, 0)%quietTurns) / quietTurns
 }
 
-// rest gives back what it can.
-func (q *quiet) rest() error { return q.gaveBack(q.n.host.Rest(q.ctx)) }
+// rest gives back what it can, at once.
+func (q *quiet) rest() error { return q.gaveBack(q.n.host.Rest(q.ctx), true) }
 
 // gaveBack gives memory back, too, and logs what could not be given back.
-func (q *quiet) gaveBack(err error) error {
+func (q *quiet) gaveBack(err error, atOnce bool) error {
 	if err != nil && q.ctx.Err() == nil {
 		q.n.cfg.Logger.Warn("give back memory and disk", slog.Any("error", err))
 	}
-	q.freeMemory()
+	q.freeMemory(atOnce)
 	return err
 }
 
-func (q *quiet) freeMemory() {
+func (q *quiet) freeMemory(atOnce bool) {
 	if q.n.cfg.FreeMemory != nil {
-		q.n.cfg.FreeMemory()
+		q.n.cfg.FreeMemory(atOnce)
 	}
 }
 

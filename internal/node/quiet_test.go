@@ -24,7 +24,10 @@ func TestQuietNodeGivesBack(t *testing.T) {
 	freed := make(chan struct{}, 100)
 	c := nodetest.Start(t, nodetest.Options{Configure: func(_ int, cfg *node.Config) {
 		cfg.MemtableBytes, cfg.QuietAfter = 1<<20, 100*time.Millisecond
-		cfg.FreeMemory = func() {
+		cfg.FreeMemory = func(atOnce bool) {
+			if !atOnce {
+				return
+			}
 			select {
 			case freed <- struct{}{}:
 			default:

@@ -7,8 +7,9 @@ import (
 	"tutti/internal/cluster"
 )
 
-// While somebody writes a little, the log is not opened anew, for which that client
-// would have to wait; while a replica is copied nothing is touched.
+// While somebody writes a little, nothing is done for which he would have to wait,
+// however long that goes on: the log is not opened anew, and memory is given back bit by
+// bit. While a replica is copied nothing is touched.
 func TestGivingBackKeepsNobodyWaiting(t *testing.T) {
 	var g given
 	const trickle = quietBytes / 2
@@ -25,6 +26,9 @@ func TestGivingBackKeepsNobodyWaiting(t *testing.T) {
 		{trickle, true, giveNothing},
 		{trickle, false, giveMemory},
 		{stillBytes, false, giveAll},
+		{trickle, false, giveMemory},
+		{trickle, false, giveNothing},
+		{stillBytes, false, giveRest},
 	} {
 		if got := g.next(step.wrote, step.copying); got != step.want {
 			t.Errorf("step %d: %d instead of %d", i, got, step.want)
@@ -32,16 +36,19 @@ func TestGivingBackKeepsNobodyWaiting(t *testing.T) {
 	}
 }
 
-// Who is never still gives all back in the end.
-func TestRestlessGivesBackInTheEnd(t *testing.T) {
+// Who is never still keeps what it needs to write, and gives it back when it is.
+func TestRestlessNeverWaits(t *testing.T) {
 	var g given
-	for range restlessMax + 1 {
-		if got := g.next(quietBytes, false); got == giveAll || got == giveNothing {
-			t.Fatalf("gives back %d", got)
+	for range 1000 {
+		if got := g.next(quietBytes, false); got == giveAll || got == giveRest {
+			t.Fatalf("gives back %d while somebody writes", got)
 		}
 	}
-	if got := g.next(quietBytes, false); got != giveAll {
-		t.Errorf("at last it is %d", got)
+	if got := g.next(0, false); got != giveAll {
+		t.Errorf("when it is still it is %d", got)
+	}
+	if g.next(quietBytes+1, false); g != (given{}) {
+		t.Errorf("after the next flood it has given back %+v", g)
 	}
 }
 
