@@ -26,7 +26,7 @@ var serverCommands = []Command{
 	{Name: "module", Arity: -2, Group: "server", Since: "4.0.0", Syntax: "subcommand", Doc: "A container for commands about modules.",
 		Subs: moduleCommands},
 	{Name: "monitor", Arity: 1, Where: OnNode, Flags: adminFlags, Group: "server", Since: "1.0.0",
-		Doc: "Refused: it would show the data of all clients to one. SLOWLOG and CLIENT LIST tell what runs."},
+		Doc: "Shows each command that a client of this node has had executed, before it has the reply, without passwords; of very long ones the beginning. Who does not take the lines is cut off, by client-output-buffer-limit pubsub."},
 	{Name: "psync", Arity: -3, Where: OnNode, Flags: Admin | NoScript | NoMulti, Group: "server", Since: "2.8.0",
 		Syntax: "replicationid offset", Doc: "Refused: nodes replicate by Raft, over links of their own."},
 	{Name: "replconf", Arity: -1, Where: OnNode, Flags: adminFlags, Group: "server", Since: "3.0.0",

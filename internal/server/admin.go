@@ -19,7 +19,6 @@ const (
 	errReplication = "ERR replication is not set up by commands: the cluster places its replicas by itself, and they follow each other by themselves. Nothing was changed."
 	errFailover    = "ERR FAILOVER is not supported: the nodes elect leaders by themselves, and a stopped node hands over first. Nothing was changed."
 	errShutdown    = "ERR SHUTDOWN is not supported: stop the node on its own machine, with SIGTERM. Nothing was changed."
-	errMonitor     = "ERR MONITOR is not supported: it would show the data of all clients to this one. See SLOWLOG, CLIENT LIST and INFO commandstats."
 	errModules     = "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
 )
 
@@ -35,6 +34,7 @@ func adminHandlers() map[string]handler {
 		"wait":             wait,
 		"waitaof":          waitaof,
 		"lolwut":           lolwut,
+		"monitor":          monitor,
 		"debug":            debug,
 		"tutti.doctor":     doctor,
 		"tutti.status":     status,
@@ -48,7 +48,6 @@ func adminHandlers() map[string]handler {
 		errReplication: {"replicaof", "slaveof", "sync", "psync", "replconf"},
 		errFailover:    {"failover"},
 		errShutdown:    {"shutdown"},
-		errMonitor:     {"monitor"},
 		errModules:     {"module|load", "module|loadex", "module|unload"},
 	} {
 		for _, name := range names {

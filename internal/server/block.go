@@ -125,6 +125,7 @@ func waited(c *conn, b *blocking) {
 	if slow := &c.s.logs.slow; slow.slow(0, 1) { // waiting is not working
 		slow.add(c, p.cmd, b.args, 0)
 	}
+	show(c, p.cmd, p.db, b.args)
 	at := len(c.out.replies)
 	c.out.replies = c.session.hush(append(c.out.replies, p.reply...), at)
 	if c.session.tracks.keeps(p.cmd) {

@@ -141,6 +141,9 @@ func (c *conn) line(args [][]byte) string {
 	if c.face.listens() {
 		flags += "P"
 	}
+	if c.face.monitors.Load() {
+		flags += "O"
+	}
 	if c.face.blocked.Load() {
 		flags += "b"
 	}

@@ -88,6 +88,7 @@ func (c *conn) close() {
 	c.goOnce.Do(func() { close(c.gone) })
 	c.session.endMulti()
 	c.listening.end(c.s.cfg.Messages)
+	c.s.logs.monitors.leave(c)
 	c.session.tracks.end(&c.face)
 	c.in.held.release()
 	c.unsent.release()

@@ -89,6 +89,7 @@ func (r *request) describeServer() {
 // told of its client library.
 func reset(r *request, _ [][]byte) {
 	r.c.listening.end(r.s.cfg.Messages)
+	r.s.logs.monitors.leave(r.c)
 	r.Out = r.c.out.speak(2, r.Out)
 	r.c.session.reset(r.s.cfg.Users.Set())
 	r.Proto = r.c.session.proto

@@ -53,7 +53,7 @@ func (l *loop) dropIdle() {
 	var first time.Time
 	for _, c := range l.clients {
 		switch at := c.seat.began.Add(limit); {
-		case c.seat.busy || c.face.listens():
+		case c.seat.busy || c.face.hears():
 		case !at.After(l.now):
 			over = append(over, c)
 		case first.IsZero() || at.Before(first):

@@ -293,6 +293,7 @@ func (r *request) answerExec(m *multi, evaluated []pending) {
 		}
 		if p.cmd.Where.Evaluated() {
 			r.Out = append(r.Out, evaluated[0].reply...)
+			show(r.c, p.cmd, evaluated[0].db, p.args)
 			evaluated = evaluated[1:]
 			continue
 		}

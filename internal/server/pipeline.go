@@ -98,6 +98,7 @@ func (c *conn) flush() {
 		}
 		if n > 0 {
 			c.answered(rest[:n], began)
+			showAll(c, rest[:n])
 			d.end() // the others have their time before them
 		}
 		for i := range n {

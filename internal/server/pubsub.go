@@ -64,6 +64,10 @@ func (f *face) listens() bool {
 	return sub != nil && sub.Count(pubsub.Channel)+sub.Count(pubsub.Pattern)+sub.Count(pubsub.ShardChannel) > 0
 }
 
+// hears reports whether a client that sends nothing is one that waits for what it is sent
+// unasked.
+func (f *face) hears() bool { return f.listens() || f.monitors.Load() }
+
 // subscriptions returns how many a client has of each kind.
 func (f *face) subscriptions() (channels, patterns, shardChannels int) {
 	sub := f.sub.Load()

@@ -137,7 +137,7 @@ func (r *reader) deadline() (at time.Time) {
 			r.since = time.Now()
 		}
 		at = r.since.Add(frameTimeout + time.Duration(r.rd.Buffered()/frameStep)*time.Second)
-	} else if limit := r.s.config.idleTimeout(); limit > 0 && !r.face.listens() {
+	} else if limit := r.s.config.idleTimeout(); limit > 0 && !r.face.hears() {
 		at = time.Now().Add(limit)
 	}
 	if !r.until.IsZero() && (at.IsZero() || r.until.Before(at)) {

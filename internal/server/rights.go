@@ -313,7 +313,7 @@ func (r *request) login(command []byte, name string, password []byte) (text stri
 
 // dropUsers ends the connections of users that are no more, but for one that is
 // changing users: it ends itself when it has its answer; and of those that have
-// subscribed to what their user may not hear any more.
+// subscribed to what their user may not hear any more, or may not monitor any more.
 func (s *Server) dropUsers() {
 	users := s.cfg.Users.Set()
 	for _, c := range s.clients() {
@@ -322,6 +322,8 @@ func (s *Server) dropUsers() {
 			c.end(errUserGone)
 		case c.face.overhears(users.User(was.Name)):
 			c.end(errChannelsGone)
+		case spies(c, users.User(was.Name)):
+			c.end(errMonitorGone)
 		}
 	}
 }

@@ -164,6 +164,7 @@ func (t *seat) settle() {
 	}
 	if n > 0 {
 		c.answered(p.pending[:n], t.began)
+		showAll(c, p.pending[:n])
 	}
 	for i := range n {
 		c.out.replies = append(c.out.replies, c.unsent.affordable(&p.pending[i], len(c.out.replies))...)

@@ -143,8 +143,9 @@ type birth struct {
 
 // logs are of commands that are worth a look.
 type logs struct {
-	slow   slowlog
-	denied denials
+	slow     slowlog
+	denied   denials
+	monitors monitors
 }
 
 // New returns a server that serves nothing yet.

@@ -67,6 +67,7 @@ type face struct {
 	user                  atomic.Pointer[acl.User]
 	changing              atomic.Bool                       // it executes a change of users
 	quits                 atomic.Bool                       // it has said QUIT: nobody listens any more
+	monitors              atomic.Bool                       // it is told of the commands of all
 	sub                   atomic.Pointer[pubsub.Subscriber] // nil: it has never subscribed
 	tracked               atomic.Pointer[tracked]           // nil: CLIENT TRACKING is off
 }

@@ -39,6 +39,7 @@ func split(c *conn, cmd *command.Command, args [][]byte) bool {
 		return true
 	}
 	c.answered([]pending{whole}, began)
+	show(c, cmd, whole.db, args)
 	at := len(c.out.replies)
 	c.out.replies = c.session.hush(append(c.out.replies, whole.reply...), at)
 	return true
