@@ -22,6 +22,7 @@ import (
 	"tutti/internal/router"
 	"tutti/internal/server"
 	"tutti/internal/shard"
+	"tutti/internal/spike"
 	"tutti/internal/store"
 	"tutti/internal/tracking"
 )
@@ -49,6 +50,7 @@ type Node struct {
 	runners runners
 
 	telling telling
+	spikes  *spike.Log
 	fate
 }
 
@@ -95,7 +97,7 @@ func Open(cfg Config) (*Node, error) {
 }
 
 func open(cfg Config) (_ *Node, err error) {
-	n := &Node{cfg: cfg}
+	n := &Node{cfg: cfg, spikes: spike.New(cfg.Clock.Wall)}
 	n.telling.n = n
 	if n.self, err = ReadSelf(cfg.FS, cfg.Dir); err != nil {
 		return nil, err // and nothing is made in a folder that holds no node
@@ -190,7 +192,7 @@ func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 
 func (n *Node) openStores() (err error) {
 	cfg := n.cfg.stores(n.self.Small)
-	cfg.Fatal = n.fatal
+	cfg.Fatal, cfg.Spikes = n.fatal, n.spikes
 	if err := n.self.gone(n.cfg.Dir, store.HasTwice(n.cfg.FS, n.cfg.Dir, store.CountersFile), store.CountersFile); err != nil {
 		return err
 	}
@@ -329,7 +331,7 @@ func (n *Node) openShards() (err error) {
 		Log: n.log, State: n.state, Links: n.links, Table: n.users.table,
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
-		Space: n.space, ScrubEvery: n.cfg.ScrubEvery,
+		Space: n.space, ScrubEvery: n.cfg.ScrubEvery, Spikes: n.spikes,
 		Events: shard.Events{
 			Wanted:   func() keyspace.Classes { return keyspace.Classes(n.hub.Events()) },
 			Noted:    func(events []keyspace.Event) { notify(n.hub, events) },
@@ -381,7 +383,7 @@ func (n *Node) leadChanged(shard cluster.ShardID, l shard.Lead) {
 func newServer(n *Node) *server.Server {
 	info := server.NodeInfo{ID: n.self.Node, Cluster: n.self.Cluster, Version: Version, Dir: n.cfg.Dir}
 	info.Map, info.Client, info.Rows, info.Runners = n.maps, n.self.Client, n.state.Rows, n.runners.list
-	info.Rest = n.quiet.ask
+	info.Rest, info.Spikes = n.quiet.ask, n.spikes
 	s := server.New(server.Config{Table: n.users.table, Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
 		Users: n.users.holder, NewerUsers: n.users.want, Entropy: n.cfg.Entropy, ClientBytesMax: clientBytes(),

@@ -76,7 +76,7 @@ func (c *config) apply(log *slowlog) {
 	c.outBounds.Store(&bounds)
 	log.threshold.Store(c.number("slowlog-log-slower-than"))
 	log.setLenMax(int(c.number("slowlog-max-len")))
-	log.spikes.threshold.Store(c.number("latency-monitor-threshold"))
+	log.spikes.Keep(c.number("latency-monitor-threshold"))
 	events, _ := parseEvents(c.values["notify-keyspace-events"])
 	if events&(keyspace.ByKey|keyspace.ByEvent) == 0 {
 		events = 0

@@ -112,9 +112,9 @@ func (c *conn) answered(list []pending, began time.Time) {
 	for class := range classes {
 		c.s.stats.took(class, took, n[class])
 	}
-	if spikes := &c.s.logs.slow.spikes; spikes.threshold.Load() > 0 {
+	if spikes := c.s.logs.slow.spikes; spikes.Threshold() > 0 {
 		for i := range list {
-			spikes.note(list[i].cmd, took, c.s.cfg.Wall)
+			spikes.Note(spiked(list[i].cmd), took)
 		}
 	}
 	if c.s.logs.slow.slow(took, len(list)) {

@@ -6,95 +6,21 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"tutti/internal/command"
 	"tutti/internal/histogram"
+	"tutti/internal/spike"
 )
 
-// How long commands take, for LATENCY and INFO: spikes, and a histogram of each command.
+// For LATENCY and INFO: what took long, and how long commands take, by a histogram of each.
 
-// Events of spikes, as Redis calls them.
-const (
-	spikeCommand = "command"
-	spikeFast    = "fast-command"
-
-	spikesMax = 160 // samples of an event, of a second each
-)
-
-// spikes keeps, of the seconds in which a command took as long as a setting says, the
-// longest time: the newest seconds of each event.
-type spikes struct {
-	threshold atomic.Int64 // milliseconds; 0: nothing is kept
-
-	mu     sync.Mutex // guards all below
-	events map[string]*spikeEvent
-}
-
-type spikeEvent struct {
-	samples []spike // oldest first
-	worst   int64   // milliseconds, since the last reset
-}
-
-type spike struct{ at, took int64 } // unix seconds, milliseconds
-
-// note keeps what a command took, if it was long.
-func (s *spikes) note(cmd *command.Command, took time.Duration, wall func() int64) {
-	limit := s.threshold.Load()
-	ms := int64(took / time.Millisecond)
-	if limit <= 0 || ms < limit {
-		return
-	}
-	event, at := spikeCommand, wall()/1000
+// spiked is the event that a command is.
+func spiked(cmd *command.Command) spike.Event {
 	if cmd.Flags&command.Fast != 0 {
-		event = spikeFast
+		return spike.Fast
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.events == nil {
-		s.events = make(map[string]*spikeEvent)
-	}
-	e := s.events[event]
-	if e == nil {
-		e = &spikeEvent{}
-		s.events[event] = e
-	}
-	e.worst = max(e.worst, ms)
-	if n := len(e.samples); n > 0 && e.samples[n-1].at == at {
-		e.samples[n-1].took = max(e.samples[n-1].took, ms)
-		return
-	}
-	if len(e.samples) == spikesMax {
-		e.samples = slices.Delete(e.samples, 0, 1)
-	}
-	e.samples = append(e.samples, spike{at, ms})
-}
-
-// all returns copies of the events by name; samples are oldest first.
-func (s *spikes) all() map[string]spikeEvent {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := make(map[string]spikeEvent, len(s.events))
-	for name, e := range s.events {
-		list[name] = spikeEvent{slices.Clone(e.samples), e.worst}
-	}
-	return list
-}
-
-// reset forgets events, all if none is named, and returns how many there were.
-func (s *spikes) reset(names [][]byte) (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before := len(s.events)
-	if len(names) == 0 {
-		clear(s.events)
-	}
-	for _, name := range names {
-		maps.DeleteFunc(s.events, func(event string, _ *spikeEvent) bool { return strings.EqualFold(event, string(name)) })
-	}
-	return before - len(s.events)
+	return spike.Command
 }
 
 func latencyHandlers() map[string]handler {
@@ -104,80 +30,118 @@ func latencyHandlers() map[string]handler {
 		"latency|histogram": latencyHistogram,
 		"latency|history":   latencyHistory,
 		"latency|latest":    latencyLatest,
-		"latency|reset":     func(r *request, args [][]byte) { r.Int(int64(r.s.logs.slow.spikes.reset(args[2:]))) },
+		"latency|reset":     latencyReset,
 		"latency|help":      help,
 	}
 }
 
+func latencyReset(r *request, args [][]byte) {
+	var names []string
+	for _, a := range args[2:] {
+		names = append(names, string(a))
+	}
+	r.Int(int64(r.s.logs.slow.spikes.Reset(names...)))
+}
+
 func latencyLatest(r *request, _ [][]byte) {
-	events := r.s.logs.slow.spikes.all()
+	events := r.s.logs.slow.spikes.All()
 	r.Array(len(events))
 	for _, name := range slices.Sorted(maps.Keys(events)) {
 		e := events[name]
-		last := e.samples[len(e.samples)-1]
+		last := e.Samples[len(e.Samples)-1]
 		r.Array(4)
-		r.BulkString(name)
-		r.Int(last.at)
-		r.Int(last.took)
-		r.Int(e.worst)
+		r.BulkString(string(name))
+		r.Int(last.At)
+		r.Int(last.Took)
+		r.Int(e.Worst)
 	}
 }
 
 func latencyHistory(r *request, args [][]byte) {
-	e := r.s.logs.slow.spikes.all()[string(args[2])]
-	r.Array(len(e.samples))
-	for _, s := range e.samples {
+	e := r.s.logs.slow.spikes.All()[spike.Event(args[2])]
+	r.Array(len(e.Samples))
+	for _, s := range e.Samples {
 		r.Array(2)
-		r.Int(s.at)
-		r.Int(s.took)
+		r.Int(s.At)
+		r.Int(s.Took)
 	}
 }
 
 // latencyGraph draws a line for each sample, the newest last.
 func latencyGraph(r *request, args [][]byte) {
-	e := r.s.logs.slow.spikes.all()[string(args[2])]
-	if len(e.samples) == 0 {
+	e := r.s.logs.slow.spikes.All()[spike.Event(args[2])]
+	if len(e.Samples) == 0 {
 		r.Error(fmt.Sprintf("ERR No samples available for event '%.128s'", args[2]))
 		return
 	}
-	low, high := e.samples[0].took, int64(1)
-	for _, s := range e.samples {
-		low, high = min(low, s.took), max(high, s.took)
+	low, high := e.Samples[0].Took, int64(1)
+	for _, s := range e.Samples {
+		low, high = min(low, s.Took), max(high, s.Took)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s - high %d ms, low %d ms (all time high %d ms)\n", args[2], high, low, e.worst)
+	fmt.Fprintf(&b, "%s - high %d ms, low %d ms (all time high %d ms)\n", args[2], high, low, e.Worst)
 	now := r.s.cfg.Wall() / 1000
-	for _, s := range e.samples {
+	for _, s := range e.Samples {
 		const width = 60
-		fmt.Fprintf(&b, "%6ds ago %8d ms %s\n", now-s.at, s.took, strings.Repeat("#", int(max(1, s.took*width/high))))
+		fmt.Fprintf(&b, "%6ds ago %8d ms %s\n", now-s.At, s.Took, strings.Repeat("#", int(max(1, s.Took*width/high))))
 	}
 	r.Verbatim(b.String())
 }
 
+// advice says what an event is, and where to look.
+func advice(e spike.Event) string {
+	switch e {
+	case spike.Command:
+		return "command: from being handed over to being answered, replication included. SLOWLOG GET says which took longest.\n"
+	case spike.Fast:
+		return "fast-command: as command, of those that take few steps: they waited for the cluster, the disk or the processor.\n"
+	case spike.Fsync:
+		return "fsync: this node wrote its raft log. The disk is slow, or others use it; commands wait if those of a majority are.\n"
+	case spike.Commit:
+		return "commit: a batch led here was on its way to the disks of a majority. See fsync here and on the other nodes, and the links between them.\n"
+	case spike.Apply:
+		return "apply: a batch that was committed was not visible yet. Large batches and a busy processor do that; see loop and write-stall.\n"
+	case spike.Election:
+		return "election: a shard had no leader that this node knew. Leaders change when a node stops, is cut off or does not get its turn.\n"
+	case spike.Loop:
+		return "loop: an event loop of shards did one thing for so long; none of its shards went on meanwhile. Large commands or a busy processor do that.\n"
+	case spike.Expire:
+		return "expire-cycle: keys that had expired, or the rest of large ones, were removed within a batch.\n"
+	case spike.Compaction:
+		return "compaction: tables on the disk were merged. Nobody waits for that unless there is write-stall too.\n"
+	case spike.Stall:
+		return "write-stall: writes to the store waited for tables to be written or merged: the disk does not keep up.\n"
+	}
+	panic("server: no advice for " + string(e))
+}
+
 func latencyDoctor(r *request, _ [][]byte) {
-	log := &r.s.logs.slow.spikes
-	limit := log.threshold.Load()
+	log := r.s.logs.slow.spikes
+	limit := log.Threshold()
 	if limit <= 0 {
 		r.Verbatim("No spikes are kept. CONFIG SET latency-monitor-threshold <milliseconds> has this node keep what takes that long; TUTTI.DOCTOR looks at the node and its machine.\n")
 		return
 	}
-	events := log.all()
+	events := log.All()
 	if len(events) == 0 {
-		r.Verbatim(fmt.Sprintf("No command has taken %d ms or more. TUTTI.DOCTOR looks at the node and its machine.\n", limit))
+		r.Verbatim(fmt.Sprintf("Nothing has taken %d ms or more. TUTTI.DOCTOR looks at the node and its machine.\n", limit))
 		return
 	}
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(events)) {
 		e := events[name]
 		sum := int64(0)
-		for _, s := range e.samples {
-			sum += s.took
+		for _, s := range e.Samples {
+			sum += s.Took
 		}
-		first, last := e.samples[0], e.samples[len(e.samples)-1]
+		first, last := e.Samples[0], e.Samples[len(e.Samples)-1]
 		fmt.Fprintf(&b, "%s: %d seconds with spikes of %d ms or more within %d seconds, on average %d ms, the worst %d ms, the last %d seconds ago.\n",
-			name, len(e.samples), limit, max(last.at-first.at, 1), sum/int64(len(e.samples)), e.worst, r.s.cfg.Wall()/1000-last.at)
+			name, len(e.Samples), limit, max(last.At-first.At, 1), sum/int64(len(e.Samples)), e.Worst, r.s.cfg.Wall()/1000-last.At)
 	}
-	b.WriteString("Times go from being handed over to being answered, replication included. SLOWLOG GET says which commands took longest; TUTTI.DOCTOR looks at disks, links and clocks.\n")
+	for _, name := range slices.Sorted(maps.Keys(events)) {
+		b.WriteString(advice(name))
+	}
+	b.WriteString("TUTTI.DOCTOR looks at disks, links and clocks.\n")
 	r.Verbatim(b.String())
 }
 

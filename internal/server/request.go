@@ -75,7 +75,7 @@ func (r *request) handle(cmd *command.Command, args [][]byte) {
 	r.s.handlers[cmd](r, args)
 	took := time.Since(began)
 	r.s.stats.took(r.s.stats.called(cmd, r.Out[min(at, len(r.Out)):], took), took, 1)
-	r.s.logs.slow.spikes.note(cmd, took, r.s.cfg.Wall)
+	r.s.logs.slow.spikes.Note(spiked(cmd), took)
 	show(r.c, cmd, r.c.session.db, args)
 	if cmd.Name != "exec" && r.s.logs.slow.slow(took, 1) { // what EXEC executed is logged by itself
 		r.s.logs.slow.add(r.c, cmd, args, took)

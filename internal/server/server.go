@@ -20,6 +20,7 @@ import (
 	"tutti/internal/resp"
 	"tutti/internal/router"
 	"tutti/internal/rowcache"
+	"tutti/internal/spike"
 	"tutti/internal/tracking"
 )
 
@@ -90,6 +91,8 @@ type NodeInfo struct {
 	Runners func() []Runner
 	// Rows describes the rows that are kept in memory. Nil: there are none.
 	Rows func() rowcache.Usage
+	// Spikes is what took long on the node. Nil: of it only commands are known.
+	Spikes *spike.Log
 	// Rest gives back the memory and the disk that the node does not need now. Nil:
 	// only Go's heap is.
 	Rest func(ctx context.Context) error
@@ -168,11 +171,15 @@ func New(cfg Config) *Server {
 	if cfg.Tracked == nil {
 		cfg.Tracked = tracking.New(tracking.Config{})
 	}
+	if cfg.Node.Spikes == nil {
+		cfg.Node.Spikes = spike.New(cfg.Wall)
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{cfg: cfg, born: birth{at: time.Now()}, conns: make(map[uint64]*conn), ctx: ctx, cancel: cancel}
+	s.logs.slow.spikes = cfg.Node.Spikes
 	s.config = newConfig(cfg, &s.logs.slow, &s.logs.denied)
 	s.passwords = acl.NewPasswords(func(b []byte) {
 		if _, err := io.ReadFull(cfg.Entropy, b); err != nil {

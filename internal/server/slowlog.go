@@ -9,6 +9,7 @@ import (
 
 	"tutti/internal/command"
 	"tutti/internal/resp"
+	"tutti/internal/spike"
 )
 
 // slowlog keeps the commands that took longest to be answered by this node,
@@ -16,7 +17,7 @@ import (
 type slowlog struct {
 	threshold atomic.Int64 // microseconds; negative: nothing is logged
 	met       atomic.Int64 // slow commands since the start, also those that were not logged
-	spikes    spikes
+	spikes    *spike.Log   // of the node
 
 	mu      sync.Mutex // guards all below
 	entries []slowEntry

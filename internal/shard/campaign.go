@@ -9,6 +9,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/peer"
+	"tutti/internal/spike"
 )
 
 // Who leads next. raft elects when a leader has been silent; here is what makes
@@ -21,6 +22,20 @@ type elections struct {
 	handed    uint64 // term whose leader has told this replica to follow it
 	// successor is closed when another node leads; nil: nobody waits for that.
 	successor chan struct{}
+	// since is when the leader was missed, by the monotonic clock; 0: one is known.
+	since time.Duration
+}
+
+// knows is told whether a leader is known, and notes how long none was.
+func (e *elections) knows(leader bool) {
+	now := e.r.host.cfg.Clock.Mono()
+	switch {
+	case !leader && e.since == 0:
+		e.since = now
+	case leader && e.since != 0:
+		e.r.host.cfg.Spikes.Note(spike.Election, now-e.since)
+		e.since = 0
+	}
 }
 
 // stepDown tells the others that this node has given up leading: it hears no

@@ -17,6 +17,7 @@ import (
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
 	"tutti/internal/peer"
+	"tutti/internal/spike"
 	"tutti/internal/store"
 )
 
@@ -47,6 +48,8 @@ type Config struct {
 	// ScrubEvery is how often a comparison of all rows of a shard begins, and one
 	// of all files with their checksums. Zero: ScrubEveryDefault.
 	ScrubEvery time.Duration
+	// Spikes is told of what takes long. Nil: nobody wants to know.
+	Spikes *spike.Log
 	// Space watches the disk. Nil: it is never full.
 	Space *store.Space
 	Events

@@ -19,6 +19,7 @@ import (
 	"tutti/internal/eval"
 	"tutti/internal/group"
 	"tutti/internal/peer"
+	"tutti/internal/spike"
 	"tutti/internal/store"
 )
 
@@ -45,6 +46,8 @@ type testNode struct {
 	scrub   time.Duration // see Config.ScrubEvery
 	data    uint64        // its generation
 	fatal   func(err error)
+	chance  func() // called before each draw
+	spikes  *spike.Log
 }
 
 // testDescriptor is that of a shard with all slots, replica n on node n.
@@ -78,7 +81,8 @@ func testStores(fs vfs.FS) store.Config {
 // newTestNode forms and starts a node whose shard has these voters.
 func newTestNode(t *testing.T, voters ...uint64) *testNode {
 	t.Helper()
-	n := &testNode{t: t, fs: vfs.NewCrashableMem(), clock: SystemClock(), session: testSession, ids: new(atomic.Uint64), fatal: func(err error) { panic(err) }}
+	n := &testNode{t: t, fs: vfs.NewCrashableMem(), clock: SystemClock(), session: testSession, ids: new(atomic.Uint64), fatal: func(err error) { panic(err) },
+		chance: func() {}, spikes: spike.New(SystemClock().Wall)}
 	n.must(n.fs.MkdirAll("node", 0o755))
 	root, err := n.fs.OpenDir("/")
 	n.must(errors.Join(err, root.Sync(), root.Close()))
@@ -111,7 +115,7 @@ func (n *testNode) start(incarnation uint64) {
 	var err error
 	n.host, err = Open(Config{Node: 1, Incarnation: incarnation, Generation: n.data, Map: testMap(n.t, testDescriptor(1)), Log: n.log, State: n.state,
 		Links: n.links, Table: command.NewTable(), Clock: n.clock, NewID: func() uint64 { return n.ids.Add(1) },
-		Rand: func(uint64) uint64 { return 0 }, Events: Events{Fatal: func(err error) { n.fatal(err) }}, ScrubEvery: n.scrub})
+		Rand: func(uint64) uint64 { n.chance(); return 0 }, Spikes: n.spikes, Events: Events{Fatal: func(err error) { n.fatal(err) }}, ScrubEvery: n.scrub})
 	n.must(err)
 	n.host.Start()
 }

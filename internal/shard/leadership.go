@@ -213,7 +213,7 @@ func (l *leadership) applied(index uint64, entries []*pb.Entry) *eval.Batch {
 		l.r.host.meter.lost.Add(1)
 		return nil // another leader's entry stands there
 	}
-	way.ended(&l.r.host.meter, l.r.host.cfg.Clock.Mono())
+	way.ended(l.r.host)
 	l.core.Applied(b)
 	return b
 }

@@ -11,6 +11,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/group"
+	"tutti/internal/spike"
 	"tutti/internal/store"
 )
 
@@ -157,6 +158,7 @@ func (l *loop) run() {
 		}
 		took := l.host.cfg.Clock.Mono() - began
 		l.host.meter.cycle.Add(took, 1)
+		l.host.cfg.Spikes.Note(spike.Loop, took)
 		if took > cycleSlow {
 			l.host.cfg.Logger.Warn("slow cycle of the event loop", slog.Duration("took", took), slog.Int("inbox", len(work)))
 		}

@@ -251,6 +251,7 @@ func (r *Replica) setLead(l Lead) {
 		return
 	}
 	r.lead.Store(&l)
+	r.elections.knows(l.Node != 0)
 	if l.Node != 0 && l.Node != r.host.cfg.Node {
 		r.elections.succeeded()
 	}

@@ -6,6 +6,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/histogram"
+	"tutti/internal/spike"
 )
 
 // stages is where the time of a batch goes at its leader. All is measured once for a
@@ -38,15 +39,18 @@ func (l *leadership) committedTo(index uint64) {
 	if f := &l.inflight; f.batch != nil && f.committed == 0 && index >= f.batch.Index {
 		f.committed = l.r.host.cfg.Clock.Mono()
 		l.r.host.meter.replicate.Add(f.committed-f.since, 1)
+		l.r.host.cfg.Spikes.Note(spike.Commit, f.committed-f.since)
 	}
 }
 
 // ended counts a batch that is applied.
-func (p progress) ended(m *meter, now time.Duration) {
+func (p progress) ended(h *Host) {
+	m, now := &h.meter, h.cfg.Clock.Mono()
 	m.applied.Add(1)
 	m.commit.Add(now-p.since, 1)
 	if p.committed != 0 {
 		m.apply.Add(now-p.committed, 1)
+		h.cfg.Spikes.Note(spike.Apply, now-p.committed)
 	}
 }
 

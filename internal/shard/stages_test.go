@@ -34,7 +34,7 @@ func TestStagesAreCountedOnce(t *testing.T) {
 		l := staged(7)
 		m := &l.r.host.meter
 		ends(l)
-		l.inflight.ended(m, l.r.host.cfg.Clock.Mono())
+		l.inflight.ended(l.r.host)
 		c := m.Counts()
 		if c.Stages.Durable.Count != 1 || c.Stages.Replicate.Count != 1 || c.Stages.Apply.Count != 1 || c.Commit.Count != 1 || c.Applied != 1 {
 			t.Errorf("%s: %+v", name, c)
@@ -91,6 +91,6 @@ func BenchmarkStages(b *testing.B) {
 		l.inflight = inflight{batch: batch, progress: progress{since: clock.Mono()}}
 		l.durableTo(7)
 		l.committedTo(7)
-		l.inflight.ended(&l.r.host.meter, clock.Mono())
+		l.inflight.ended(l.r.host)
 	}
 }

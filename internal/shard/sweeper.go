@@ -5,6 +5,7 @@ import (
 
 	"tutti/internal/eval"
 	"tutti/internal/keyspace"
+	"tutti/internal/spike"
 )
 
 // sweeper paces the leader's background work on its shard, see eval.Sweep.
@@ -64,6 +65,7 @@ func (s *sweeper) step(now int64) func(tx *keyspace.Tx) {
 	return func(tx *keyspace.Tx) {
 		s.last = s.l.clock.mono()
 		s.work.Step(tx, now, s.l.r.members.desc.Slots, s.l.r.machine.dbs.Trash())
+		s.l.r.host.cfg.Spikes.Note(spike.Expire, s.l.clock.mono()-s.last)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -14,6 +15,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/durable"
+	"tutti/internal/spike"
 )
 
 // Log is the log store of a node: raft entries and hard states of all shards.
@@ -114,7 +116,7 @@ func openLog(cfg Config, stalled *stalls) (*pebble.DB, error) {
 	dir := cfg.FS.PathJoin(cfg.Dir, "log")
 	opts := cfg.options("log", cfg.profile().logMemtable, nil)
 	opts.CacheSize = 8 << 20
-	stalled.watch(opts)
+	stalled.watch(opts, cfg.Spikes)
 	db, err := openPebble(dir, opts)
 	if err != nil {
 		return nil, fmt.Errorf("open log store %s: %w", dir, err)
@@ -252,10 +254,13 @@ func (l *Log) write(work []*Append, closing bool) error {
 		if sync {
 			opt = pebble.Sync
 		}
+		began := time.Now()
 		if err := b.Commit(opt); err != nil {
 			return err
 		}
-		l.unsynced = !sync
+		if l.unsynced = !sync; sync {
+			l.cfg.Spikes.Note(spike.Fsync, time.Since(began))
+		}
 	}
 	l.shed(work)
 	if err := l.reopen(work); err != nil {

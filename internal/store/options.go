@@ -10,6 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"tutti/internal/spike"
 )
 
 // Config says where and how a node stores.
@@ -28,6 +30,8 @@ type Config struct {
 	RowBytes int64
 	// Space watches the disk of Dir; see WatchSpace. Nil: nobody does.
 	Space *Space
+	// Spikes is told of what takes long. Nil: nobody wants to know.
+	Spikes *spike.Log
 	// Fatal is called once when the disk failed in a way that makes going on
 	// unsafe: a failed fsync is never repeated on the same data, because the
 	// kernel may have dropped the dirty pages (the "fsyncgate" of PostgreSQL,

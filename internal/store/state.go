@@ -68,7 +68,7 @@ func OpenState(cfg Config) (*State, error) {
 	opts := cfg.options("state", p.stateMemtable, cache)
 	opts.DisableWAL = true
 	stalled := new(stalls)
-	stalled.watch(opts)
+	stalled.watch(opts, cfg.Spikes)
 	db, err := openPebble(dir, opts)
 	if err != nil {
 		cache.Unref()

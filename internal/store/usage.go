@@ -9,6 +9,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"tutti/internal/rowcache"
+	"tutti/internal/spike"
 )
 
 // Usage is what a store takes of the disk and what it has done since it was
@@ -35,9 +36,12 @@ type stalls struct {
 	now atomic.Bool // one waits
 }
 
-func (s *stalls) watch(o *pebble.Options) {
-	o.EventListener.WriteStallBegin = func(pebble.WriteStallBeginInfo) { s.n.Add(1); s.now.Store(true) }
-	o.EventListener.WriteStallEnd = func() { s.now.Store(false) }
+// watch has Pebble tell of what takes its time.
+func (s *stalls) watch(o *pebble.Options, spikes *spike.Log) {
+	var began time.Time // of the one that waits: Pebble calls both with its mutex held
+	o.EventListener.WriteStallBegin = func(pebble.WriteStallBeginInfo) { s.n.Add(1); s.now.Store(true); began = time.Now() }
+	o.EventListener.WriteStallEnd = func() { s.now.Store(false); spikes.Note(spike.Stall, time.Since(began)) }
+	o.EventListener.CompactionEnd = func(info pebble.CompactionInfo) { spikes.Note(spike.Compaction, info.TotalDuration) }
 }
 
 func usage(db *pebble.DB, stalled *stalls) Usage {
