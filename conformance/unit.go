@@ -134,8 +134,9 @@ func (s *suite) runUnit(ctx context.Context, unit string, target opener, skips m
 	}
 	args := []string{
 		"--host", host, "--port", port, "--single", "unit/" + unit,
-		// Two runs on one machine must not take each other's ports.
-		"--baseport", strconv.Itoa(22000 + os.Getpid()%400*64), "--ignore-encoding", "--ignore-digest",
+		// Two runs on one machine must not take each other's ports, nor those that
+		// connections come from.
+		"--baseport", strconv.Itoa(10000 + os.Getpid()%350*64), "--ignore-encoding", "--ignore-digest",
 		"--durable", "--timeout", "120", "--tags", deniedTags,
 	}
 	if len(skips) > 0 {
