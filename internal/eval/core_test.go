@@ -183,8 +183,8 @@ func (c *testCore) rows(kinds string) []string {
 	view := c.state.View(testShard, c.at, c.dbs, func() {})
 	defer view.Release()
 	var out []string
-	if err := view.LocalRows(func(kind byte, key, val []byte) error {
-		if strings.ContainsRune(kinds, rune(kind)) {
+	if err := view.Rows(cluster.SlotRange{}, func(row, val []byte) error {
+		if kind, key, is := store.LocalKey(row); is && strings.ContainsRune(kinds, rune(kind)) {
 			out = append(out, fmt.Sprintf("%c %x %x", kind, key, val))
 		}
 		return nil

@@ -73,7 +73,7 @@ func loadSessions(shard cluster.ShardID, r *store.View, waiters func(key, val []
 		}
 		return t.load(kind, key, val)
 	}
-	if err := r.LocalRows(load); err != nil {
+	if err := r.SessionRows(load); err != nil {
 		return nil, fmt.Errorf("load sessions of shard %d: %w", shard, err)
 	}
 	for id := range t.byID {

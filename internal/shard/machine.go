@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -195,7 +196,7 @@ func (mc *machine) installed(at store.Applied) error {
 	mc.replaced()
 	mc.r.members.set(conf, desc)
 	mc.r.host.checkSettled()
-	if err := mc.loadLocal(); err != nil {
+	if err := errors.Join(mc.loadLocal(), mc.r.host.cfg.State.LookForReplies(mc.r.id)); err != nil {
 		return err
 	}
 	mc.publish()

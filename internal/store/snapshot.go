@@ -262,10 +262,3 @@ func cut(b []byte) (head, rest []byte, err error) {
 	n := int(be.Uint32(b))
 	return b[4 : 4+n], b[4+n:], nil
 }
-
-// LocalRows calls f with the shard-local rows of the view: their kind, what
-// follows it in the key, and the value.
-func (v *View) LocalRows(f func(kind byte, key, val []byte) error) error {
-	lower, upper := localBounds(v.Shard)
-	return v.rows(lower, upper, func(row, val []byte) error { return f(row[9], row[10:], val) })
-}

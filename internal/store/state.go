@@ -32,6 +32,7 @@ type State struct {
 	stalls    *stalls
 	commits   commits
 	hot       hotRows
+	replies   knownReplies
 }
 
 // Applied is how far a shard has come.
@@ -79,7 +80,8 @@ func OpenState(cfg Config) (*State, error) {
 		cache.Unref()
 		return nil, err
 	}
-	s := &State{cfg: cfg, db: db, cache: cache, stir: newStir(p.logMemtable), stalls: stalled, commits: newCommits(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)}}
+	s := &State{cfg: cfg, db: db, cache: cache, stir: newStir(p.logMemtable), stalls: stalled, commits: newCommits(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)},
+		replies: knownReplies{shard: make(map[cluster.ShardID]replyRows)}}
 	if cfg.RowBytes > 0 {
 		s.hot.cache = rowcache.New(cfg.RowBytes, keyspace.IsObject)
 	}
@@ -411,6 +413,7 @@ func (s *State) Rewrite(put []Row, drop [][]byte) error {
 // would change what it shows.
 func (s *State) Drop(shard cluster.ShardID, slots cluster.SlotRange) error {
 	s.hot.forget(shard)
+	s.replies.set(shard, nil)
 	lower, upper := localBounds(shard)
 	spans := []pebble.KeyRange{{Start: lower, End: upper}}
 	if !slots.Empty() {
@@ -458,7 +461,7 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 	at.Index, at.Term = index, term
 	b.Scrub, b.Slots = false, nil
 	if len(data) > 0 {
-		w := WriteSet(data)
+		w, replies := WriteSet(data), b.s.replies.of(shard)
 		if err := w.Each(
 			func(row, val []byte) error {
 				if len(row) == localRowLen && row[0] == localPrefix {
@@ -474,11 +477,13 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 					}
 				}
 				b.Meta = b.Meta || keyspace.IsMetaRow(row)
+				replies.put(row)
 				return b.b.Set(row, val, nil)
 			},
 			func(row []byte) error {
 				b.deletes = true
 				b.Meta = b.Meta || keyspace.IsMetaRow(row)
+				replies.removed(row)
 				return b.b.Delete(row, nil)
 			},
 		); err != nil {

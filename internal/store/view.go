@@ -23,17 +23,18 @@ type View struct {
 	// Owned is what the shard owns in this state.
 	Owned cluster.Descriptor
 
-	snap   *pebble.Snapshot
-	hot    *rowcache.Rows
-	closed func()
-	refs   atomic.Int64
+	snap    *pebble.Snapshot
+	hot     *rowcache.Rows
+	replies replyRows // see SessionRows
+	closed  func()
+	refs    atomic.Int64
 }
 
 // View opens the newest state. Called by the shard's loop, which passes what it
 // knows of that state; the caller holds one reference. closed is called when
 // the last one is released.
 func (s *State) View(shard cluster.ShardID, at Applied, dbs *keyspace.Databases, closed func()) *View {
-	v := &View{Applied: at, Shard: shard, Databases: dbs, snap: s.db.NewSnapshot(), hot: s.hot.of(shard), closed: closed}
+	v := &View{Applied: at, Shard: shard, Databases: dbs, snap: s.db.NewSnapshot(), hot: s.hot.of(shard), replies: s.replies.of(shard), closed: closed}
 	v.refs.Store(1)
 	return v
 }
