@@ -129,10 +129,9 @@ func (k *Known) set(row []byte, s keyState) {
 func (k *Known) Put(row, val []byte) {
 	if len(row) > 4 && row[0] == rowPrefix && row[3] == kindObject {
 		k.set(row, stateOf(val))
-		k.ends.putObject(val)
 		return
 	}
-	k.ends.put(row)
+	k.ends.put(row, val)
 }
 
 // Delete learns from the removal of a row that has been applied.

@@ -218,6 +218,9 @@ func (s *Stream) findFirst() {
 // them on, until it returns false. The slices are valid during the call only; f must
 // not change entries.
 func (s *Stream) Each(from, to StreamID, reverse bool, f func(id StreamID, fields [][]byte) bool) {
+	if !reverse && to.Compare(s.Last) >= 0 && from.Compare(s.Last) <= 0 && s.o.count > 0 {
+		readAhead(s, laterID(from, s.First))
+	}
 	var fields [][]byte
 	s.eachRow(from, to, reverse, func(id StreamID, row Iterator) bool {
 		var ok bool
@@ -232,29 +235,28 @@ func (s *Stream) Each(from, to StreamID, reverse bool, f func(id StreamID, field
 // eachRow is Each for whole rows: whoever does not ask for values spares looking for them.
 func (s *Stream) eachRow(from, to StreamID, reverse bool, f func(id StreamID, row Iterator) bool) {
 	all := from.Compare(s.First) <= 0 && to.Compare(s.Last) >= 0
-	if from.Compare(s.First) < 0 {
-		from = s.First
-	}
+	from = laterID(from, s.First)
 	if to.Compare(s.Last) > 0 {
 		to = s.Last
 	}
 	if s.o.count == 0 || from.Compare(to) > 0 {
 		return
 	}
-	n := eachID(entryRows(s, from, to), s.o, reverse, f)
+	n := eachID(entryRows(s, from, to, reverse), s.o, reverse, f)
 	if all && n >= 0 && uint64(n) != s.o.count {
 		s.o.damaged("stream of %d entries, where %d are due", n, s.o.count)
 	}
 }
 
-// entryRows returns the entries of s with from <= id <= to.
-func entryRows(s *Stream, from, to StreamID) rowsByID {
+// entryRows returns the entries with from <= id <= to, for a walk in one direction.
+func entryRows(s *Stream, from, to StreamID, reverse bool) rowsByID {
 	prefix := subPrefix(nil, s.o.slot, s.o.id)
-	lower, upper := idRange(prefix, from, to)
-	if ends, known := followed(s, prefix, from, to); known && s.o.tx.err == nil {
-		return rowsByID{overlay(s.o.tx, ends, lower, upper), len(prefix)}
+	if !reverse {
+		if it, known := remembered(s, prefix, from, to); known {
+			return rowsByID{overlay(s.o.tx, it, it.lower, it.upper), len(prefix)}
+		}
 	}
-	return rowsByID{s.o.tx.Iter(lower, upper), len(prefix)}
+	return rowsOfIDs(s.o.tx, prefix, from, to)
 }
 
 // rowsByID walks over rows whose keys are a prefix and an id.

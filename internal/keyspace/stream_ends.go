@@ -1,221 +1,334 @@
 package keyspace
 
 import (
-	"bytes"
+	"errors"
 	"slices"
 )
 
-// streamEnds remembers the newest ids of the streams that are read on a leader. Who
-// reads what a group has not had, or what has come since, looks for the row behind an
-// id: a seek in the store, which was measured to be a third of the work of XADD and
-// XREADGROUP by turns. Here the ids are known, and rows of known ids are looked up as
-// any other, in memory.
+// streamEnds remembers entries of the streams that are read on a leader: those that a
+// reader gets next. Who reads what a group has not had, or what has come since, looks
+// for the row behind an id: a seek in the store, which was measured to be a third of the
+// work of XADD and XREADGROUP by turns. What a reader of the end wants next is mostly
+// what was added last; who is further behind has some entries read ahead for him.
 //
 // It describes the applied state of one leader's term, as Known does, which it is a
-// part of: told of each row that is applied, and of nothing else; empty in a new term.
+// part of: told of each row that is applied; empty in a new term.
 type streamEnds struct {
-	streams map[uint64]*streamEnd // by object id
-	unset   int                   // of them, those that are not followed yet
-	ids     int                   // of all of them
-	idsMax  int
+	streams  map[uint64]*streamEnd // by object id
+	bytes    int                   // of all of them
+	bytesMax int
 }
 
-// streamEnd is the end of a stream that somebody has read.
+// streamEnd is a part of a stream.
 //
-// Invariant: once it is set, ids are those of all entries above floor in the applied
-// state, in order.
+// Invariant: entries are those above floor in the applied state, in order: all of them,
+// or with more those up to the last of these.
 type streamEnd struct {
-	set   bool // the row of the stream has been applied since, which tells floor
-	floor StreamID
-	ids   []StreamID
+	floor   StreamID
+	entries []endEntry
+	more    bool
+	ahead   int // how many were read ahead the last time
+}
+
+// endEntry is an entry. A value that is too long is not kept.
+type endEntry struct {
+	id   StreamID
+	val  []byte
+	read bool
 }
 
 const (
-	// endIDsMax is how many ids are known of one stream: who is further behind takes
-	// many at a time.
-	endIDsMax = 512
-	// endsIDsMax bounds the ids known of all streams of a node, 2 MiB; a stream counts
-	// for endCost beside its own. What goes beyond begins anew.
-	endsIDsMax = 1 << 17
-	endCost    = 8
+	// endsBytesMax bounds what is remembered of all streams of a node.
+	endsBytesMax = 4 << 20
+	// endCost and endEntryCost are about what a stream and an entry take, without values.
+	endCost, endEntryCost = 128, 56
+	// endMax is how many entries of one stream are remembered.
+	endMax = 512
+	// endValueMax bounds the values: what is longer costs more to copy than to look for.
+	endValueMax = 2 << 10
+	// aheadMin and aheadMax are how many entries are read ahead: more each time that all
+	// were wanted, and few again for one who comes from elsewhere.
+	aheadMin, aheadMax = 4, 64
 )
 
 // entryRowLen is the length of the row of an entry.
 const entryRowLen = 4 + 8 + rowIDLen
 
 func newStreamEnds(shards int) streamEnds {
-	return streamEnds{idsMax: max(2*endIDsMax, endsIDsMax/shards)}
+	return streamEnds{bytesMax: max(endsBytesMax/shards, 64<<10)}
 }
 
-func (e *streamEnds) forget() { e.streams, e.unset, e.ids = nil, 0, 0 }
+func (e *streamEnds) forget() { e.streams, e.bytes = nil, 0 }
 
-// follow has the ids be known that a stream gets from its next change on.
-func (e *streamEnds) follow(id uint64) {
-	if e.streams[id] != nil {
-		return
+func (x *endEntry) cost() int { return endEntryCost + len(x.val) }
+
+// take counts what is added, and makes room for it.
+func (e *streamEnds) take(bytes int) {
+	if e.bytes += bytes; e.bytes > e.bytesMax {
+		e.shrink()
 	}
-	if e.ids+endCost > e.idsMax {
+}
+
+// shrink forgets what has been read, and if that was little everything.
+func (e *streamEnds) shrink() {
+	for _, s := range e.streams {
+		n := slices.IndexFunc(s.entries, func(x endEntry) bool { return !x.read })
+		if n < 0 {
+			n = len(s.entries)
+		}
+		e.cut(s, n)
+	}
+	if e.bytes > e.bytesMax/2 {
 		e.forget()
 	}
-	if e.streams == nil {
-		e.streams = make(map[uint64]*streamEnd)
-	}
-	e.streams[id] = &streamEnd{}
-	e.unset++
-	e.ids += endCost
 }
 
-// from returns the ids from an id on, if they are known.
-func (e *streamEnds) from(stream uint64, id StreamID) (ids []StreamID, known bool) {
-	s := e.streams[stream]
-	if s == nil || !s.set || id.Compare(s.floor) <= 0 {
-		return nil, false
+// cut forgets the first n entries of a stream, of which it keeps the last if there may
+// be more: that is how far it knows.
+func (e *streamEnds) cut(s *streamEnd, n int) {
+	if s.more {
+		n = min(n, len(s.entries)-1)
 	}
-	at, _ := slices.BinarySearchFunc(s.ids, id, StreamID.Compare)
-	return s.ids[at:], true
+	if n <= 0 {
+		return
+	}
+	for i := range n {
+		e.bytes -= s.entries[i].cost()
+	}
+	s.floor = s.entries[n-1].id
+	s.entries = slices.Clone(s.entries[n:]) // somebody may walk over what it had
+}
+
+// drop forgets a stream.
+func (e *streamEnds) drop(id uint64, s *streamEnd) {
+	delete(e.streams, id)
+	e.bytes -= s.cost()
+}
+
+func (s *streamEnd) cost() int {
+	n := endCost
+	for i := range s.entries {
+		n += s.entries[i].cost()
+	}
+	return n
+}
+
+// from returns the entries from an id on, if they are known: all that there are, or with
+// more at least one.
+func (s *streamEnd) from(id StreamID) (entries []endEntry, more, known bool) {
+	if s == nil || id.Compare(s.floor) <= 0 {
+		return nil, false, false
+	}
+	at := s.place(id)
+	return s.entries[at:], s.more, !s.more || at < len(s.entries)
+}
+
+// place returns which is the first entry from an id on.
+func (s *streamEnd) place(id StreamID) int {
+	at, _ := slices.BinarySearchFunc(s.entries, id, func(x endEntry, id StreamID) int { return x.id.Compare(id) })
+	return at
 }
 
 // put learns from the row of an entry that has been applied.
-func (e *streamEnds) put(row []byte) {
+func (e *streamEnds) put(row, val []byte) {
+	of, s := e.of(row)
+	if s == nil {
+		return
+	}
+	id, n := rowID(row[entryRowLen-rowIDLen:]), len(s.entries)
+	switch {
+	case id.Compare(s.floor) <= 0:
+	case n > 0 && id.Compare(s.entries[n-1].id) <= 0: // ids have begun again below the last, as XSETID can have it
+		e.drop(of, s)
+	case s.more:
+	case n == endMax && !s.entries[n/2].read: // whoever reads is as far behind
+		s.more = true
+	default:
+		if n == endMax {
+			e.cut(s, n/2)
+		}
+		e.add(s, id, val)
+	}
+}
+
+func (e *streamEnds) add(s *streamEnd, id StreamID, val []byte) {
+	x := newEndEntry(id, val)
+	s.entries = append(s.entries, x)
+	e.take(x.cost())
+}
+
+func newEndEntry(id StreamID, val []byte) endEntry {
+	if len(val) > endValueMax {
+		return endEntry{id: id}
+	}
+	return endEntry{id: id, val: slices.Clone(val)}
+}
+
+// delete learns from the removal of the row of an entry that has been applied.
+func (e *streamEnds) delete(row []byte) {
 	of, s := e.of(row)
 	if s == nil {
 		return
 	}
 	id := rowID(row[entryRowLen-rowIDLen:])
-	switch n := len(s.ids); {
-	case id.Compare(s.floor) <= 0:
-		return
-	case n > 0 && id.Compare(s.ids[n-1]) <= 0: // ids have begun again below the last, as XSETID can have it
-		e.ids -= endCost + n
-		delete(e.streams, of)
-		return
-	case n == endIDsMax:
-		s.floor = s.ids[n/2-1]
-		s.ids = s.ids[:copy(s.ids, s.ids[n/2:])]
-		e.ids -= n / 2
-	}
-	if e.ids == e.idsMax {
-		e.forget()
+	at := s.place(id)
+	if at == len(s.entries) || s.entries[at].id != id {
 		return
 	}
-	s.ids = append(s.ids, id)
-	e.ids++
-}
-
-// delete learns from the removal of the row of an entry that has been applied.
-func (e *streamEnds) delete(row []byte) {
-	_, s := e.of(row)
-	if s == nil {
-		return
-	}
-	if at, found := slices.BinarySearchFunc(s.ids, rowID(row[entryRowLen-rowIDLen:]), StreamID.Compare); found {
-		s.ids = slices.Delete(s.ids, at, at+1)
-		e.ids--
+	e.bytes -= s.entries[at].cost()
+	if s.entries = slices.Delete(s.entries, at, at+1); len(s.entries) == 0 && s.more {
+		e.drop(of, s)
 	}
 }
 
-// of returns whose entry a row would be; nil if that is not followed.
+// of returns whose entry a row would be; nil if nothing of that is known.
 func (e *streamEnds) of(row []byte) (stream uint64, s *streamEnd) {
 	if len(e.streams) == 0 || len(row) != entryRowLen || row[3] != kindSub {
 		return 0, nil
 	}
 	stream = be.Uint64(row[4:])
-	if s = e.streams[stream]; s == nil || !s.set {
-		return 0, nil
-	}
-	return stream, s
+	return stream, e.streams[stream]
 }
 
-// putObject learns from the row of a key that has been applied: of a stream that is to
-// be followed, which ids there may be. The rows of its entries come behind it.
-func (e *streamEnds) putObject(val []byte) {
-	if e.unset == 0 || len(val) == 0 || Type(val[0]&typeMask) != TypeStream {
-		return
-	}
-	var o Object
-	if o.decode(val) != nil {
-		return
-	}
-	if s := e.streams[o.id]; s != nil && !s.set {
-		s.set, s.floor = true, StreamOf(&o).Last
-		e.unset--
-	}
-}
-
-// followed returns an iterator over the entries of a stream in the state that the
-// transaction reads, from one id to another, if they are known. If they are not, those
-// are from here on that come.
-func followed(s *Stream, prefix []byte, from, to StreamID) (it *endIter, known bool) {
+// readAhead has entries from an id on be known to whoever reads them next. Where the end
+// is known already it stays so: one reader who is far behind is no reason to forget it.
+func readAhead(s *Stream, from StreamID) {
 	t := s.o.tx
-	if t.Known == nil {
-		return nil, false
+	if t.Known == nil || t.err != nil {
+		return
 	}
-	ids, known := t.Known.ends.from(s.o.id, from)
-	if !known {
-		if to == s.Last {
-			t.Known.ends.follow(s.o.id)
+	e := &t.Known.ends
+	end := e.streams[s.o.id]
+	if _, _, known := end.from(from); known || end != nil && !end.more {
+		return
+	}
+	ahead := aheadMin
+	if end != nil {
+		if n := len(end.entries); from.Compare(end.entries[n-1].id) > 0 && end.entries[n-1].read {
+			ahead = min(2*end.ahead, aheadMax)
 		}
-		return nil, false
+		e.drop(s.o.id, end)
 	}
-	at, found := slices.BinarySearchFunc(ids, to, StreamID.Compare)
-	if found {
-		at++
+	if end = endFrom(s, from, ahead); end == nil {
+		return
 	}
-	return &endIter{t: t, prefix: prefix, ids: ids[:at], at: -1}, true
+	if e.streams == nil {
+		e.streams = make(map[uint64]*streamEnd)
+	}
+	e.streams[s.o.id] = end
+	e.take(end.cost())
 }
 
-// endIter walks over entries whose ids are known.
+// endFrom reads entries of a stream from an id on in the state that a transaction reads.
+// Nil: that failed.
+func endFrom(s *Stream, from StreamID, most int) *streamEnd {
+	t, end := s.o.tx, &streamEnd{ahead: most}
+	end.floor, _ = from.Prev()
+	prefix := subPrefix(nil, s.o.slot, s.o.id)
+	it, err := t.base.Iter(idRange(prefix, from, StreamIDMax()))
+	if err != nil {
+		t.fail(err)
+		return nil
+	}
+	for ok := it.First(); ok && !end.more; ok = it.Next() {
+		if end.more = len(end.entries) == most; !end.more {
+			end.entries = append(end.entries, newEndEntry(rowID(it.Key()[len(prefix):]), it.Value()))
+		}
+	}
+	if t.closeIter(it) != nil {
+		return nil
+	}
+	return end
+}
+
+// remembered returns an iterator over the entries of a stream in the state that the
+// transaction reads, from one id to another, if the first of them are known.
+func remembered(s *Stream, prefix []byte, from, to StreamID) (it *endIter, known bool) {
+	t := s.o.tx
+	if t.Known == nil || t.err != nil {
+		return nil, false
+	}
+	entries, more, known := t.Known.ends.streams[s.o.id].from(from)
+	if !known {
+		return nil, false
+	}
+	if n := len(entries); n > 0 && entries[n-1].id.Compare(to) >= 0 {
+		end := streamEnd{entries: entries}
+		at := end.place(to)
+		if at < n && entries[at].id == to {
+			at++
+		}
+		entries, more = entries[:at], false
+	}
+	it = &endIter{t: t, prefix: prefix, entries: entries, more: more, at: -1}
+	it.lower, it.upper = idRange(prefix, from, to)
+	return it, true
+}
+
+// endIter walks over entries that are remembered, and where these end over the store;
+// forwards only.
 type endIter struct {
-	t        *Tx
-	prefix   []byte
-	ids      []StreamID
-	at       int
-	row, val []byte
-	err      error
+	Iterator     // of the store; nil: it is not needed yet
+	t            *Tx
+	prefix       []byte
+	lower, upper []byte
+	entries      []endEntry
+	more         bool
+	at           int
+	row          []byte
+	err          error
 }
 
 func (i *endIter) First() bool { return i.to(0) }
-func (i *endIter) Last() bool  { return i.to(len(i.ids) - 1) }
-func (i *endIter) Next() bool  { return i.to(i.at + 1) }
-func (i *endIter) Prev() bool  { return i.to(i.at - 1) }
 
-func (i *endIter) SeekGE(row []byte) bool { return i.to(i.place(row)) }
-func (i *endIter) SeekLT(row []byte) bool { return i.to(i.place(row) - 1) }
-
-// place returns which is the first that is not before row.
-func (i *endIter) place(row []byte) int {
-	at, _ := slices.BinarySearchFunc(i.ids, row, func(id StreamID, row []byte) int {
-		i.row = appendRowID(append(i.row[:0], i.prefix...), id)
-		return bytes.Compare(i.row, row)
-	})
-	return at
+func (i *endIter) Next() bool {
+	if i.Iterator != nil {
+		return i.Iterator.Next()
+	}
+	return i.to(i.at + 1)
 }
 
 func (i *endIter) to(at int) bool {
-	i.at = min(max(at, -1), len(i.ids))
-	i.val = nil
-	if i.at < 0 || i.at == len(i.ids) {
+	i.at = at
+	if at < len(i.entries) {
+		i.row = appendRowID(append(i.row[:0], i.prefix...), i.entries[at].id)
+		return true
+	}
+	if !i.more || i.err != nil {
 		return false
 	}
-	i.row = appendRowID(append(i.row[:0], i.prefix...), i.ids[i.at])
-	return true
+	it, err := i.t.base.Iter(i.lower, i.upper)
+	if i.err = err; err != nil {
+		return false
+	}
+	i.Iterator = it
+	return it.SeekGE(append(i.row, 0))
 }
 
-func (i *endIter) Key() []byte { return i.row }
+func (i *endIter) Key() []byte {
+	if i.Iterator != nil {
+		return i.Iterator.Key()
+	}
+	return i.row
+}
 
-// Value looks the row up. One that is not there can't be read, as no entry is empty; the
-// next who asks looks for the stream in the store.
 func (i *endIter) Value() []byte {
-	if i.val != nil || i.err != nil {
-		return i.val
+	if i.Iterator != nil {
+		return i.Iterator.Value()
 	}
-	val, ok, err := i.t.base.Get(i.row, nil)
-	if i.err = err; !ok {
-		i.t.Known.ends.forget()
-		return nil
+	x := &i.entries[i.at]
+	x.read = true
+	if x.val != nil {
+		return x.val
 	}
-	i.val = val
+	val, _, err := i.t.base.Get(i.row, nil)
+	i.err = err
 	return val
 }
 
-func (i *endIter) Close() error { return i.err }
+func (i *endIter) Close() error {
+	if i.Iterator != nil {
+		return errors.Join(i.err, i.Iterator.Close())
+	}
+	return i.err
+}

@@ -18,6 +18,13 @@ func (a StreamID) Compare(b StreamID) int {
 	return cmp.Or(cmp.Compare(a.Ms, b.Ms), cmp.Compare(a.Seq, b.Seq))
 }
 
+func laterID(a, b StreamID) StreamID {
+	if a.Compare(b) < 0 {
+		return b
+	}
+	return a
+}
+
 // Next returns the id that follows; ok is false after the last.
 func (a StreamID) Next() (next StreamID, ok bool) {
 	switch {
