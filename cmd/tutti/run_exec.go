@@ -36,6 +36,9 @@ type ending struct {
 	why    string // it failed; empty: it did not
 }
 
+// ended is when it ended.
+func (e ending) ended() time.Time { return e.began.Add(e.took) }
+
 // output is the name of the file with what the command has written to stdout or stderr.
 func (e execution) output(stream string) string {
 	return filepath.Join(e.folder, strconv.Itoa(e.number)+"."+stream)

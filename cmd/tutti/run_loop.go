@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"tutti/internal/resp"
@@ -18,6 +19,12 @@ const (
 	runClaimWait = 2 * time.Second
 	runClaimMax  = 100      // tasks in one claim
 	runPatience  = runLease // with a cluster that does not answer
+
+	// Short commands are claimed ahead of their turn, as many as are run in runAhead, and
+	// what came of them is recorded together, after runGather at the latest: a journey to
+	// the cluster takes as long as several of them.
+	runAhead  = 100 * time.Millisecond
+	runGather = runAhead / 4
 )
 
 // claimedTask is a task that is this run's own to run.
@@ -30,7 +37,7 @@ type claims struct {
 }
 
 // hereRunner runs the commands of one run on this machine. Its fields belong to the goroutine of run; the
-// claimer and the commands' goroutines, of which run waits for each, send to channels.
+// claimer, the recorder and the commands' goroutines, of which run waits for each, send to channels.
 type hereRunner struct {
 	o       batchOptions
 	s       *session
@@ -42,8 +49,11 @@ type hereRunner struct {
 	folder  string         // of output
 	log     *joblog
 
+	waiting []claimedTask                 // claimed ahead
+	ahead   int                           // how many of them there may be
 	running map[string]context.CancelFunc // by id
 	ended   chan ending                   // as many as can run fit
+	over    []ending                      // to be recorded
 	order   outputOrder
 	final   int // commands that have ended for good, as this run has recorded
 
@@ -81,19 +91,18 @@ func (r *hereRunner) close() { _ = os.RemoveAll(r.folder) }
 // with it, the commands.
 func (r *hereRunner) run(ctx context.Context, stop func()) error {
 	kill, killAll := context.WithCancel(context.Background())
-	want, got := make(chan int), make(chan claims, 1)
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		r.claimAll(want, got)
-	}()
-	err := r.loop(ctx, stop, kill, want, got)
-	close(want)
+	c := clerks{want: make(chan int), got: make(chan claims, 1), record: make(chan []ending), recorded: make(chan record, 1)}
+	var gone sync.WaitGroup
+	gone.Go(func() { r.claimAll(c.want, c.got) })
+	gone.Go(func() { r.recordAll(c.record, c.recorded) })
+	err := r.loop(ctx, stop, kill, c)
+	close(c.want)
+	close(c.record)
 	killAll()
 	for range r.running {
 		<-r.ended
 	}
-	<-gone
+	gone.Wait()
 	r.progress.clear()
 	err = errors.Join(err, r.order.flush(), r.log.close())
 	e, ok := errors.AsType[*exitError](err)
@@ -112,19 +121,40 @@ func (r *hereRunner) run(ctx context.Context, stop func()) error {
 	return r.verdict()
 }
 
+// clerks have commands claimed and recorded what came of them, for the loop. Each
+// does one thing at a time.
+type clerks struct {
+	want     chan int
+	got      chan claims
+	record   chan []ending
+	recorded chan record
+}
+
 // loop is the life of the runner's goroutine.
-func (r *hereRunner) loop(ctx context.Context, stop func(), kill context.Context, want chan<- int, got <-chan claims) error {
+func (r *hereRunner) loop(ctx context.Context, stop func(), kill context.Context, c clerks) error {
 	beat := time.NewTicker(runBeat)
 	defer beat.Stop()
-	asked, more, interrupted := false, true, ctx.Done()
+	gathered := time.NewTimer(0)
+	defer gathered.Stop()
+	asked, more, interrupted, recording := false, true, ctx.Done(), 0
 	for {
-		free, left := r.o.runners-len(r.running), len(r.jobs)-r.final-len(r.running)
 		more = more && r.final < len(r.jobs) && !r.tally.halted
-		switch {
-		case more && !asked && free > 0 && left > 0:
-			want <- min(free, left, runClaimMax)
+		if !more {
+			if err := r.giveBack(); err != nil {
+				return err
+			}
+		}
+		r.begin(kill)
+		if n := r.wants(recording); more && !asked && n > 0 {
+			c.want <- n
 			asked = true
-		case !more && !asked && len(r.running) == 0:
+		}
+		if recording == 0 && r.due() {
+			recording = len(r.over)
+			c.record <- r.over
+			r.over = nil
+		}
+		if !more && !asked && recording == 0 && len(r.running)+len(r.over) == 0 {
 			return nil
 		}
 		select {
@@ -133,15 +163,22 @@ func (r *hereRunner) loop(ctx context.Context, stop func(), kill context.Context
 			stop()
 			r.progress.clear()
 			fmt.Fprintf(os.Stderr, "waits for %d commands that run; Ctrl-C again kills them\n", len(r.running))
-		case c := <-got:
+		case got := <-c.got:
 			asked = false
-			over, err := r.take(kill, c)
+			over, err := r.take(got, recording)
 			if err != nil {
 				return err
 			}
 			more = more && !over
 		case out := <-r.ended:
-			if err := r.finish(r.withOthers(out)); err != nil {
+			if len(r.over) == 0 {
+				gathered.Reset(runGather)
+			}
+			r.end(out)
+		case <-gathered.C:
+		case done := <-c.recorded:
+			recording = 0
+			if err := r.finish(done); err != nil {
 				return err
 			}
 		case <-beat.C:
@@ -150,6 +187,60 @@ func (r *hereRunner) loop(ctx context.Context, stop func(), kill context.Context
 			}
 		}
 	}
+}
+
+// wants is how many commands to claim now.
+func (r *hereRunner) wants(recording int) int {
+	if len(r.waiting) > r.ahead/2 {
+		return 0 // a few at a time cost as much
+	}
+	room := r.o.runners + r.ahead - len(r.running) - len(r.waiting)
+	left := len(r.jobs) - r.final - len(r.running) - len(r.waiting) - len(r.over) - recording
+	return min(room, left, runClaimMax)
+}
+
+// begin starts commands that were claimed.
+func (r *hereRunner) begin(kill context.Context) {
+	for len(r.waiting) > 0 && len(r.running) < r.o.runners {
+		t := r.waiting[0]
+		r.waiting = r.waiting[1:]
+		n := r.numbers[t.payload]
+		e := execution{number: n, claim: t, argv: r.jobs[n-1].Argv, timeout: r.o.timeout, folder: r.folder}
+		ctx, cancel := context.WithCancel(kill)
+		r.running[t.id] = cancel
+		go func() { r.ended <- e.run(ctx) }()
+	}
+}
+
+// end takes a command that has ended.
+func (r *hereRunner) end(out ending) {
+	r.running[out.claim.id]() // frees the context
+	delete(r.running, out.claim.id)
+	r.over = append(r.over, out)
+	if r.tally.halt.count == 0 { // else no more than is wanted is to begin after the last
+		r.ahead = min(2*r.ahead+1, r.o.runners*int(runAhead/max(out.took, time.Microsecond)), runClaimMax)
+	}
+}
+
+// due reports whether what has ended is to be recorded now.
+func (r *hereRunner) due() bool {
+	return len(r.over) > 0 && (len(r.over) >= runClaimMax || len(r.running) == 0 || r.tally.halt.count != 0 || time.Since(r.over[0].ended()) >= runGather)
+}
+
+// giveBack gives back what was claimed and is not to begin: if the run is halted it is
+// cancelled, as all that nobody had claimed.
+func (r *hereRunner) giveBack() error {
+	for _, t := range r.waiting {
+		args := []string{"TASK.FAIL", t.id, t.token, "the run was interrupted", "AGAIN"}
+		if r.tally.halted {
+			args = []string{"TASK.CANCEL", t.id}
+		}
+		if _, err := insist(r.s, args...); err != nil {
+			return err
+		}
+	}
+	r.waiting = nil
+	return nil
 }
 
 // claimAll answers each number on want with a claim of at most so many tasks.
@@ -185,33 +276,23 @@ func insist(s *session, args ...string) (resp.Value, error) {
 	}
 }
 
-// take starts what was claimed. It reports whether the run is over, because nothing of
+// take takes what was claimed. It reports whether the run is over, because nothing of
 // it is left that could be claimed.
-func (r *hereRunner) take(kill context.Context, c claims) (over bool, err error) {
+func (r *hereRunner) take(c claims, recording int) (over bool, err error) {
 	if c.err != nil {
 		return false, c.err
 	}
 	for _, t := range c.tasks {
-		if r.tally.halted { // since it was asked for
-			if _, err := insist(r.s, "TASK.CANCEL", t.id); err != nil {
-				return false, err
-			}
+		if r.numbers[t.payload] != 0 {
+			r.waiting = append(r.waiting, t)
 			continue
 		}
-		n := r.numbers[t.payload]
-		if n == 0 {
-			fmt.Fprintf(os.Stderr, "task %s is none of this run: not run\n", t.id)
-			if _, err := insist(r.s, "TASK.FAIL", t.id, t.token, "not a command of this run", "DEAD"); err != nil {
-				return false, err
-			}
-			continue
+		fmt.Fprintf(os.Stderr, "task %s is none of this run: not run\n", t.id)
+		if _, err := insist(r.s, "TASK.FAIL", t.id, t.token, "not a command of this run", "DEAD"); err != nil {
+			return false, err
 		}
-		e := execution{number: n, claim: t, argv: r.jobs[n-1].Argv, timeout: r.o.timeout, folder: r.folder}
-		ctx, cancel := context.WithCancel(kill)
-		r.running[t.id] = cancel
-		go func() { r.ended <- e.run(ctx) }()
 	}
-	if len(c.tasks) > 0 || len(r.running) > 0 {
+	if len(c.tasks)+len(r.waiting)+len(r.running)+len(r.over)+recording > 0 {
 		return false, nil
 	}
 	q, err := askQueue(r.s, r.queue)
@@ -229,77 +310,6 @@ func unended(queue resp.Value) (n int64) {
 	return n
 }
 
-// withOthers returns an ending with those that have come since.
-func (r *hereRunner) withOthers(first ending) []ending {
-	list := []ending{first}
-	for {
-		select {
-		case out := <-r.ended:
-			list = append(list, out)
-		default:
-			for _, out := range list {
-				r.running[out.claim.id]() // frees the context
-				delete(r.running, out.claim.id)
-			}
-			return list
-		}
-	}
-}
-
-// runResult is what is recorded of a command that succeeded.
-type runResult struct {
-	Version int   `json:"version"`
-	Exit    int   `json:"exit"`
-	Millis  int64 `json:"ms"`
-}
-
-// finish records outcomes, those that succeeded in one step, and prints what was
-// written by those that have ended for good.
-func (r *hereRunner) finish(list []ending) error {
-	done, args := []ending{}, []string{"TASK.DONE"}
-	for _, out := range list {
-		if out.why != "" {
-			if err := r.fail(out); err != nil {
-				return err
-			}
-			continue
-		}
-		text, err := json.Marshal(runResult{Version: 1, Millis: out.took.Milliseconds()})
-		if err != nil {
-			return err
-		}
-		done, args = append(done, out), append(args, out.claim.id, out.claim.token, string(text))
-	}
-	if len(done) == 0 {
-		return nil
-	}
-	v, err := insist(r.s, args...)
-	if err != nil {
-		return err
-	}
-	for i, out := range done {
-		recorded := v.Int
-		if len(done) > 1 && i < len(v.Elems) {
-			recorded = v.Elems[i].Int
-		}
-		if recorded != 0 { // else another runner has it, or it was cancelled
-			if err := r.print(out); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// fail records that an attempt failed.
-func (r *hereRunner) fail(out ending) error {
-	v, err := insist(r.s, "TASK.FAIL", out.claim.id, out.claim.token, out.why)
-	if err != nil || string(v.Str) != "dead" {
-		return err
-	}
-	return r.print(out)
-}
-
 // print takes the output of a command that has ended for good.
 func (r *hereRunner) print(out ending) error {
 	r.final++
@@ -315,7 +325,7 @@ func (r *hereRunner) print(out ending) error {
 	if err := errors.Join(r.log.add(line), r.order.add(out.number, output)); err != nil {
 		return err
 	}
-	if r.tally.add(out.number, out.why != "", out.exit, int(out.signal), out.began.Add(out.took)) {
+	if r.tally.add(out.number, out.why != "", out.exit, int(out.signal), out.ended()) {
 		return r.halt()
 	}
 	r.progress.show(r.final, r.tally.bad)
@@ -340,9 +350,11 @@ func (r *hereRunner) halt() error {
 func (r *hereRunner) beat() error {
 	v, err := insist(r.s, "TASK.BEAT", r.worker)
 	for _, e := range v.Elems {
-		if cancel := r.running[string(e.Str)]; cancel != nil {
+		id := string(e.Str)
+		if cancel := r.running[id]; cancel != nil {
 			cancel()
 		}
+		r.waiting = slices.DeleteFunc(r.waiting, func(t claimedTask) bool { return t.id == id })
 	}
 	return err
 }

@@ -92,6 +92,39 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Short commands are claimed several at a time, long ones when they begin, and with
+// --halt none before it is known how the last one ended.
+func TestRunHereClaimsAhead(t *testing.T) {
+	t.Parallel()
+	ended := func(r *hereRunner, n int, took time.Duration) {
+		for range n {
+			r.running["id"] = func() {}
+			r.end(ending{execution: execution{claim: claimedTask{id: "id"}}, took: took})
+		}
+	}
+	r := &hereRunner{o: batchOptions{runners: 2}, jobs: make([]job, 1000), running: map[string]context.CancelFunc{}}
+	if n := r.wants(0); n != 2 {
+		t.Errorf("%d at the beginning", n)
+	}
+	if ended(r, 10, time.Millisecond); r.wants(0) != runClaimMax {
+		t.Errorf("%d of short ones", r.wants(0))
+	}
+	if n := r.wants(len(r.jobs) - len(r.over) - 7); n != 7 {
+		t.Errorf("%d of the last 7", n)
+	}
+	if r.waiting = make([]claimedTask, r.ahead/2+1); r.wants(0) != 0 {
+		t.Errorf("%d beside as many", r.wants(0))
+	}
+	r.waiting = nil
+	if ended(r, 1, time.Second); r.wants(0) != 2 {
+		t.Errorf("%d after a long one", r.wants(0))
+	}
+	r.tally.halt.count = 1
+	if ended(r, 10, time.Millisecond); r.wants(0) != 2 || !r.due() {
+		t.Errorf("%d of those that may be the last", r.wants(0))
+	}
+}
+
 // A run ends early if that is wanted: at once, or when what runs has ended.
 func TestRunHalts(t *testing.T) {
 	t.Parallel()
