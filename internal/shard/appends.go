@@ -139,7 +139,7 @@ func (ap *appends) truncate() {
 	if l := ap.r.leader; l != nil && !ap.r.host.cfg.Space.Full() {
 		needed = l.copying.behind() // also where nothing is to be truncated: who has caught up is forgotten
 	}
-	beyond := ap.log.Beyond(keepBytes)
+	beyond := ap.log.Beyond(min(keepBytes, ap.r.host.cfg.Log.Keeps()))
 	if ap.r.machine.applied.Index < first+keep && beyond < first {
 		return
 	}
@@ -163,7 +163,8 @@ func (ap *appends) truncate() {
 const (
 	truncateTicks = 20
 	// keepEntries stay in the log for followers that are a little behind, but no more
-	// bytes of them than keepBytes: an entry may have 16 MiB.
+	// bytes of them than keepBytes, and than what the log store keeps cheaply: an entry
+	// may have 16 MiB.
 	keepEntries = 256
 	keepBytes   = 64 << 20
 	// On a full disk the log is cut sooner and shorter: such followers get a

@@ -124,6 +124,15 @@ func openLog(cfg Config, stalled *stalls) (*pebble.DB, error) {
 	return db, nil
 }
 
+// keepsLeast is what the log keeps of entries in any case.
+const keepsLeast = 8 << 20
+
+// Keeps is how many bytes of entries that the state holds durably may stay in the log
+// without most of it being written to tables: half of what is in memory.
+func (l *Log) Keeps() uint64 {
+	return uint64(max(l.cfg.profile().logMemtable/2, keepsLeast))
+}
+
 // MakeDir makes a folder and those above it, durably.
 func MakeDir(fs vfs.FS, dir string) error {
 	var parents []string // of those that are missing

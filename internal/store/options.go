@@ -92,11 +92,17 @@ func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebb
 		MaxOpenFiles:                1000,
 		Logger:                      pebbleLogger{c.Logger.With(slog.String("store", name)), c.Fatal},
 	}
-	if name == "state" {
+	switch name {
+	case "log":
+		// What is truncated goes with its whole tables, if they have not been merged
+		// before that: which rewrote most of the log once or twice.
+		o.L0CompactionThreshold, o.L0StopWritesThreshold, o.LBaseMaxBytes = 16, 48, 512<<20
+	case "state":
 		// Merged later, rows that are written again and again are merged less often. It
 		// is what is absent that would have to be looked for in every table: it is
 		// known in memory.
 		o.L0CompactionThreshold, o.L0StopWritesThreshold, o.LBaseMaxBytes = 8, 40, 128<<20
+		narrow(o, memtable)
 	}
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 16 << 10
@@ -130,6 +136,22 @@ func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebb
 		},
 	}
 	return o
+}
+
+// narrow has a flush make tables that each span few of the rows below them. Who uses the
+// state as a queue writes at the ends of long ranges: a table from one end to the other
+// has all that lies between written again when it is merged. For the same reason only
+// tables of hardly anything but tombstones are merged because of those: by Pebble's
+// default of a tenth such merges took a third of the processor time of tasks. Few who
+// read step over tombstones, see package keyspace.
+func narrow(o *pebble.Options, memtable int64) {
+	const tables, least = 32, 128 << 10
+	o.TargetFileSizes[0] = max(memtable/tables, least)
+	for i := 1; i < len(o.TargetFileSizes); i++ {
+		o.TargetFileSizes[i] = max(2*o.TargetFileSizes[i-1], 2<<20)
+	}
+	o.FlushSplitBytes = o.TargetFileSizes[0]
+	o.Experimental.TombstoneDenseCompactionThreshold = 0.9
 }
 
 // pebbleLogger passes on what Pebble must say and drops its chatter.

@@ -84,17 +84,29 @@ func (l *Log) Rest(ctx context.Context) error {
 	if l.cfg.Space.Full() {
 		return nil
 	}
+	if err := l.shrink(ctx); err != nil {
+		return err
+	}
+	l.do(&Append{rest: true})
+	return nil
+}
+
+// shrink writes what is in memory as tables, here, for appends to wait the less, and
+// takes what was truncated out of the tables.
+func (l *Log) shrink(ctx context.Context) error {
 	db, done := l.use()
-	flushed, err := db.AsyncFlush() // here, for appends to wait the less
-	done()
+	defer done()
+	flushed, err := db.AsyncFlush()
 	if err != nil {
 		return fmt.Errorf("flush log store: %w", damage(err))
 	}
 	if err := wait(ctx, flushed); err != nil {
 		return err
 	}
-	l.do(&Append{rest: true})
-	return nil
+	if err := db.Compact(ctx, []byte{0}, []byte{0xff}, false); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("compact log store: %w", damage(err))
+	}
+	return ctx.Err()
 }
 
 // reopen opens the store again if one of the appends asks for it.

@@ -53,7 +53,7 @@ func copies() []Mutant {
 		}}},
 		{"keep-entries-of-any-size", "the log keeps so many entries for those behind, however large they are", shard("TestLogIsBoundedInBytes"), []Edit{{
 			"internal/shard/appends.go", `
-			beyond := ap.log.Beyond(keepBytes)`, `
+			beyond := ap.log.Beyond(min(keepBytes, ap.r.host.cfg.Log.Keeps()))`, `
 			beyond := ap.log.Beyond(1 << 62)`,
 		}}},
 		{"refuse-without-a-word", "who is refused because he runs on an old copy is not told so", sim("TestOldCopyElsewhereIsToldWhy"), []Edit{{
