@@ -106,7 +106,8 @@ func fallsAsleep(l *loop, c *conn) bool {
 	if !ok {
 		return false
 	}
-	at := locate(l.s.cfg.Router.Map(), cmd, t.next)
+	places := l.s.cfg.Router.Map()
+	at := locate(places, cmd, t.next)
 	if at.way != toShard {
 		return false
 	}
@@ -116,7 +117,7 @@ func fallsAsleep(l *loop, c *conn) bool {
 	l.s.stats.commands.Add(1)
 	c.face.lastCmd.Store(&cmd.Name)
 	b := newBlocking(c, cmd, t.next)
-	b.list[0].address = at
+	b.list[0].address, b.sent = at, places
 	t.next, t.waits, t.busy = nil, b, true
 	t.trips++
 	c.in.rest(c.lanes.anyUnsure())

@@ -186,3 +186,33 @@ func leads(t *testing.T, admin *nodetest.Client) {
 		}
 	}
 }
+
+// Who is asleep while its slot goes to another shard waits there.
+func TestAsleepWhileTheSlotMoves(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Shards: 2, Debug: true})
+	admin := c.Dial(0)
+	var clients []*nodetest.Client
+	for range 3 {
+		client := c.Dial(0)
+		atALoop(t, client)
+		clients = append(clients, client)
+		client.Send("BLPOP", "b", "0") // slot 3300
+		blockedClients(t, admin, len(clients))
+	}
+	allAsleep(t)
+	for _, move := range [][]string{{"1", "0", "3000"}, {"2", "3000", "16384"}} {
+		if got := admin.Text(append([]string{"DEBUG", "SLOTS"}, move...)...); got != "OK" {
+			t.Fatal(got)
+		}
+	}
+	admin.Do("RPUSH", "b", "0", "1", "2")
+	got := map[string]bool{}
+	for _, client := range clients {
+		got[flat(t, client)] = true
+	}
+	for i := range clients {
+		if want := `1) "b" 2) "` + strconv.Itoa(i) + `"`; !got[want] {
+			t.Errorf("%s is missing in %v", want, got)
+		}
+	}
+}

@@ -63,7 +63,7 @@ func TestMemoryOfClientsThatRest(t *testing.T) {
 	const (
 		clients    = 2000
 		idleMax    = 5 << 10
-		waitingMax = 8 << 10 // without a goroutine
+		waitingMax = 7 << 10 // without a goroutine
 	)
 	c := nodetest.Start(t, nodetest.Options{})
 	admin := c.Dial(0)
