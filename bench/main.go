@@ -23,6 +23,7 @@ const usage = `usage: go run . [flags]            throughput, latency and CPU pe
        go run . machines [flags]   more nodes, joins, moves, restarts and TLS: what they bring and cost
        go run . tasks [flags]      tasks that do nothing, beside NATS JetStream and Asynq
        go run . messages [flags]   elements that are waited for, and PUBLISH to 1,000, beside Redis
+       go run . removal [flags]    first and random elements, and SCAN, after mass removal
        go run . run [flags]        commands that do nothing, beside xargs and GNU parallel
 
 `
@@ -56,6 +57,8 @@ func main() {
 			run, args = tasksMain, args[1:]
 		case "messages":
 			run, args = messagesMain, args[1:]
+		case "removal":
+			run, args = removalMain, args[1:]
 		case "run":
 			run, args = runsMain, args[1:]
 		case "nats-node": // what tasks starts

@@ -80,7 +80,7 @@ func OpenState(cfg Config) (*State, error) {
 		cache.Unref()
 		return nil, err
 	}
-	s := &State{cfg: cfg, db: db, cache: cache, stir: newStir(p.logMemtable), stalls: stalled, commits: newCommits(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)},
+	s := &State{cfg: cfg, db: db, cache: cache, stir: newStir(p.logMemtable), stalls: stalled, commits: newCommits(), reclaimer: newReclaimer(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)},
 		replies: knownReplies{shard: make(map[cluster.ShardID]replyRows)}}
 	if cfg.RowBytes > 0 {
 		s.hot.cache = rowcache.New(cfg.RowBytes, keyspace.IsObject)
@@ -88,9 +88,7 @@ func OpenState(cfg Config) (*State, error) {
 	if err := s.dropIncoming(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	if cfg.Space != nil {
-		s.reclaimer.start(s)
-	}
+	s.reclaimer.start(s)
 	return s, nil
 }
 
@@ -557,7 +555,9 @@ func (s *State) FlushIfLarge(max int64) {
 func (s *State) Get(row, dst []byte) ([]byte, bool, error) { return get(s.db, row, dst) }
 
 // Iter implements keyspace.Reader; see Get.
-func (s *State) Iter(lower, upper []byte) (keyspace.Iterator, error) { return iter(s.db, lower, upper) }
+func (s *State) Iter(lower, upper []byte) (keyspace.Iterator, error) {
+	return iter(s.db, &s.reclaimer, lower, upper)
+}
 
 func get(r pebble.Reader, row, dst []byte) ([]byte, bool, error) {
 	v, closer, err := r.Get(row)
@@ -572,14 +572,6 @@ func get(r pebble.Reader, row, dst []byte) ([]byte, bool, error) {
 	}
 	dst = append(dst, v...)
 	return dst, true, closer.Close()
-}
-
-func iter(r pebble.Reader, lower, upper []byte) (keyspace.Iterator, error) {
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		return nil, fmt.Errorf("read state: %w", err)
-	}
-	return it, nil
 }
 
 // Disk returns the bytes that log and state take on disk.

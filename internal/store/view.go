@@ -28,13 +28,15 @@ type View struct {
 	replies replyRows // see SessionRows
 	closed  func()
 	refs    atomic.Int64
+
+	reclaimer *reclaimer // is told where reading is slow
 }
 
 // View opens the newest state. Called by the shard's loop, which passes what it
 // knows of that state; the caller holds one reference. closed is called when
 // the last one is released.
 func (s *State) View(shard cluster.ShardID, at Applied, dbs *keyspace.Databases, closed func()) *View {
-	v := &View{Applied: at, Shard: shard, Databases: dbs, snap: s.db.NewSnapshot(), hot: s.hot.of(shard), replies: s.replies.of(shard), closed: closed}
+	v := &View{Applied: at, Shard: shard, Databases: dbs, snap: s.db.NewSnapshot(), hot: s.hot.of(shard), replies: s.replies.of(shard), closed: closed, reclaimer: &s.reclaimer}
 	v.refs.Store(1)
 	return v
 }
@@ -63,7 +65,7 @@ func (v *View) Get(row, dst []byte) ([]byte, bool, error) {
 
 // Iter implements keyspace.Reader.
 func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
-	return iter(v.snap, lower, upper)
+	return iter(v.snap, v.reclaimer, lower, upper)
 }
 
 // Keys returns the number of keys of a physical database.
