@@ -95,7 +95,7 @@ func (r *reclaimer) clear(ctx context.Context, at span) {
 	if r.state.cfg.Space.Full() || r.state.stalls.now.Load() {
 		return // it would wait for room, or with the commit that waits
 	}
-	err := r.state.flush(ctx)
+	err := flushNow(ctx, r.state)
 	if err == nil && !r.state.stalls.now.Load() {
 		err = r.state.db.Compact(ctx, at.lower, at.upper, false)
 	}

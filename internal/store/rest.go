@@ -54,11 +54,11 @@ func (s *State) Rest(ctx context.Context) error {
 	if s.cfg.Space.Full() {
 		return nil // a flush would wait for room
 	}
-	return s.flush(ctx)
+	return flushNow(ctx, s)
 }
 
-// flush writes what was committed as tables, and waits for it.
-func (s *State) flush(ctx context.Context) error {
+// flushNow writes what was committed as tables, and waits for it.
+func flushNow(ctx context.Context, s *State) error {
 	var flushed <-chan struct{}
 	if err := s.commits.exclusive(func() (err error) {
 		s.unflushed.Store(0)

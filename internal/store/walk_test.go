@@ -34,7 +34,7 @@ func thinned(t *testing.T, n int, keep func(i int) bool) *State {
 			t.Fatal(err)
 		}
 		if !remove {
-			if err := s.flush(t.Context()); err != nil {
+			if err := flushNow(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
 		}
