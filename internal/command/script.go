@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"tutti/internal/acl"
 	"tutti/internal/keyspace"
@@ -32,7 +33,14 @@ type Scripting struct {
 	User *acl.User
 	// Refuse says why a command can't be executed now, "" if it can. Nil: all can.
 	Refuse func(cmd *Command) string
+	// Clock bounds scripts over a view to ScriptTimeMax. Nil: whoever evaluates them ends
+	// them by itself.
+	Clock func() time.Time
 }
+
+// ScriptTimeMax bounds a script, however fast the machine is: less than clients are let
+// wait, so that they hear what became of it.
+const ScriptTimeMax = 4 * time.Second
 
 // Errors of scripts, as Redis words them.
 const (
@@ -135,6 +143,9 @@ func executeScript(c *Ctx, p *script.Program, keys, args [][]byte, readOnly bool
 // newCalls returns what executes the commands of a script, and the run of it.
 func newCalls(c *Ctx, keys, args [][]byte, readOnly bool) (*calls, *script.Run) {
 	x := &calls{outer: c, inner: Ctx{Tx: c.Tx, DB: c.DB, Users: c.Users, Office: c.Office}, readOnly: readOnly}
+	if c.Scripts.Clock != nil {
+		x.began = c.Scripts.Clock()
+	}
 	return x, &script.Run{Keys: keys, Args: args, Version: ScriptVersion, Seed: seedOf(c), Do: x.do, Permitted: x.permitted,
 		Spend: x.spend}
 }
@@ -143,13 +154,25 @@ func newCalls(c *Ctx, keys, args [][]byte, readOnly bool) (*calls, *script.Run) 
 // a few seconds.
 const readStepsMax = 10_000_000
 
-var errReadLong = fmt.Errorf("it takes more than %d steps, a few seconds", readStepsMax)
+var (
+	errReadLong = fmt.Errorf("it takes more than %d steps, a few seconds", readStepsMax)
+	errReadLate = fmt.Errorf("it takes more than %v", ScriptTimeMax)
+)
+
+// late reports whether the time of a script over a view is over.
+func (x *calls) late() bool {
+	clock := x.outer.Scripts.Clock
+	return clock != nil && clock().Sub(x.began) > ScriptTimeMax
+}
 
 // spend counts work.
 func (x *calls) spend(steps int) error {
 	tx := x.inner.Tx
 	if x.steps += steps; x.steps > readStepsMax && !tx.Writable() {
 		return errReadLong
+	}
+	if x.late() {
+		return errReadLate
 	}
 	tx.Spend(steps)
 	return tx.Err()
@@ -184,6 +207,7 @@ type calls struct {
 	inner    Ctx
 	readOnly bool
 	steps    int // of the script itself
+	began    time.Time
 }
 
 // do executes one command. Its reply is valid until the next one.
@@ -211,6 +235,9 @@ func (x *calls) do(args [][]byte, proto int) ([]byte, error) {
 	}
 	if c.foreign {
 		return nil, errScriptForeign
+	}
+	if x.late() { // what it calls may take more than its own steps
+		return nil, errReadLate
 	}
 	return c.Out, c.Tx.Err()
 }

@@ -3,7 +3,6 @@ package eval
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"tutti/internal/acl"
 	"tutti/internal/command"
@@ -31,11 +30,7 @@ const (
 
 var errScriptLong = fmt.Sprintf("ERR the script was ended, and all that it did taken back: it takes more than %d steps, a few seconds. Not applied.", heavyStepsMax)
 
-// ScriptTimeMax bounds a script beside the loop, however fast the machine is: less than
-// clients are let wait, so that they hear what became of it.
-const ScriptTimeMax = 4 * time.Second
-
-var errScriptTime = fmt.Sprintf("ERR the script was ended, and all that it did taken back: it takes more than %v. Not applied.", ScriptTimeMax)
+var errScriptTime = fmt.Sprintf("ERR the script was ended, and all that it did taken back: it takes more than %v. Not applied.", command.ScriptTimeMax)
 
 const errScriptLater = "TRYAGAIN the script takes long, and keys that it reads have changed meanwhile each time. Not applied, safe to retry."
 
@@ -51,7 +46,7 @@ func (g *Waiting) rescript(table *command.Table) bool {
 	return g.script == scriptRefused
 }
 
-// RunsScript reports whether a group runs a script, which has ScriptTimeMax.
+// RunsScript reports whether a group runs a script, which has command.ScriptTimeMax.
 func (c *Core) RunsScript(g *group.Group) bool { return runsScript(c.cfg.Table, g) }
 
 func runsScript(table *command.Table, g *group.Group) bool {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/command"
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
 )
@@ -198,5 +200,35 @@ func TestScriptOverAViewEnds(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// However slow the machine is, and whatever its calls take, it has its time.
+func TestScriptOverAViewEndsInTime(t *testing.T) {
+	c := newTestCore(t)
+	c.run(c.write("SET k v"))
+	v := c.view()
+	defer v.Release()
+	for script, each := range map[string]time.Duration{
+		"while true do end": 10 * time.Millisecond, // a look at the clock
+		"redis.call('GET', 'k') redis.call('GET', 'k') return 1": command.ScriptTimeMax / 2,
+	} {
+		scripts, now := c.core.scripting(), time.Time{}
+		scripts.Clock = func() time.Time { now = now.Add(each); return now }
+		_, err := Over(v, group.Claim{}, World{Now: c.now, Scripts: scripts}, func(r Reads) {
+			args := [][]byte{[]byte("EVAL_RO"), []byte(script), []byte("0")}
+			row, _ := c.core.cfg.Table.Lookup(args)
+			if got := string(r.Run(row, 0, 2, args)); got != "-ERR the script was ended, and all that it did taken back: it takes more than 4s. Not applied.\r\n" {
+				t.Errorf("%s: answered %q", script, got)
+			}
+			args = [][]byte{[]byte("GET"), []byte("k")}
+			row, _ = c.core.cfg.Table.Lookup(args)
+			if got := string(r.Run(row, 0, 2, args)); got != "$1\r\nv\r\n" {
+				t.Errorf("behind it: %q", got)
+			}
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"time"
 
 	"tutti/internal/cluster"
 	"tutti/internal/command"
@@ -59,7 +60,7 @@ func (who *identity) rights() *group.User {
 
 // scripting is what scripts that run here, over a view, depend on.
 func (l *lane) scripting() command.Scripting {
-	return command.Scripting{Table: l.server.cfg.Table, User: l.who.user}
+	return command.Scripting{Table: l.server.cfg.Table, User: l.who.user, Clock: time.Now}
 }
 
 // onShards has every shard evaluate a command, and hands its replies to f until that

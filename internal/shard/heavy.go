@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"tutti/internal/command"
 	"tutti/internal/eval"
 )
 
@@ -48,7 +49,7 @@ func (h *heavy) start() {
 	r.loop.wg.Go(func() {
 		defer v.Release()
 		if core.RunsScript(g.Group) {
-			defer time.AfterFunc(eval.ScriptTimeMax, end.Late).Stop()
+			defer time.AfterFunc(command.ScriptTimeMax, end.Late).Stop()
 		}
 		p, err := core.Prepare(v, now, g.Group, end)
 		r.loop.post(evaluated{h.l, g, p, err})

@@ -3,9 +3,12 @@ package shard
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"tutti/internal/command"
 	"tutti/internal/group"
 )
 
@@ -64,5 +67,36 @@ func TestHeavyHost(t *testing.T) {
 		if r := <-done; r.Status != group.Lost && r.Status != group.OK && r.Status != group.NotLeader {
 			t.Errorf("stopped: %s", text(r))
 		}
+	})
+}
+
+// A script that is evaluated beside the loop has its time, however fast the machine is,
+// and what it did until then is nothing.
+func TestScriptBesideTheLoopEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		n.want(n.run("SET k before"), "+OK ")
+		var draws atomic.Int32 // a seed for each attempt: the first is in the loop
+		n.chance = func() {
+			if draws.Add(1) > 1 {
+				time.Sleep(command.ScriptTimeMax + time.Millisecond)
+			}
+		}
+		n.seq++
+		g := newGroup(n.session, n.seq, "EVAL script 0")
+		g.Cmds[0].Args[1] = []byte("redis.call('SET', 'k', 'after') while true do end")
+		began := time.Now()
+		if got := text(n.do(g)); !strings.Contains(got, "it takes more than 4s. Not applied.") {
+			t.Errorf("answered %q", got)
+		}
+		if took := time.Since(began); took > command.ScriptTimeMax+time.Second {
+			t.Errorf("after %v", took)
+		}
+		if n := draws.Load(); n != 2 {
+			t.Errorf("%d attempts", n)
+		}
+		n.want(n.run("GET k"), "$6 before ")
+		n.stop()
 	})
 }
