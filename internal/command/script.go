@@ -51,9 +51,6 @@ const (
 	errScriptArity    = "ERR Wrong number of args calling Redis command from script"
 	errScriptRefuses  = "ERR This Redis command is not allowed from script"
 	errScriptReadOnly = "ERR Write commands are not allowed from read-only scripts."
-	errScriptUser     = "ERR The user executing the script can't run this command or subcommand"
-	errScriptKey      = "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments"
-	errScriptChannel  = "ERR The user executing the script can't publish to the channel mentioned in the command"
 	errScriptEnded    = "ERR the script was ended, and all that it did taken back: "
 )
 
@@ -259,30 +256,6 @@ func (x *calls) find(args [][]byte) (cmd *Command, text string) {
 		return nil, errScriptReadOnly
 	}
 	return cmd, ""
-}
-
-// denied says why the user may not execute a command.
-func (x *calls) denied(cmd *Command, args [][]byte) string {
-	u := x.inner.Scripts.User
-	if u == nil || u.Everything() {
-		return ""
-	}
-	var buf [8]acl.Key
-	keys := cmd.KeyRights(buf[:0], args)
-	names := cmd.Keys.KeyNames(args)
-	switch u.Check(cmd.ID(), cmd.Flags&NoAuth != 0, names, keys, cmd.ChannelRights(names)).Why {
-	case acl.DeniedCommand:
-		return errScriptUser
-	case acl.DeniedKey:
-		return errScriptKey
-	case acl.DeniedChannel:
-		return errScriptChannel
-	case acl.Allowed:
-	}
-	if cmd.Unguarded(u, args) != nil || cmd.ReadsElsewhere(args) != "" && !u.ReadsAll(cmd.ID(), names, keys) {
-		return errScriptUser
-	}
-	return ""
 }
 
 // permitted is what redis.acl_check_cmd asks.

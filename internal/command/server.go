@@ -124,7 +124,7 @@ var latencyCommands = []*Command{
 		Doc: "Returns how many calls of commands took how long on this node, in buckets from 64 microseconds on."},
 	{Name: "latency|history", Arity: 3, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Syntax: "event",
 		Doc: "Returns the seconds in which what is named took as long as latency-monitor-threshold says, and how long."},
-	{Name: "latency|latest", Arity: 2, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Doc: "Returns the newest and the worst spike of each event: command, fast-command."},
+	{Name: "latency|latest", Arity: 2, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Doc: "Returns the newest and the worst spike of each event."},
 	{Name: "latency|reset", Arity: -2, Where: OnNode, Flags: adminFlags, Group: "server", Since: "2.8.13", Syntax: "[event [event ...]]",
 		Doc: "Forgets spikes and returns of how many events there were any."},
 }

@@ -95,8 +95,8 @@ func TestHeavyScript(t *testing.T) {
 func TestScriptCallsByTheRightsOfItsUser(t *testing.T) {
 	c := newTestCore(t)
 	for _, x := range []struct{ call, want string }{
-		{"redis.call('set','app:1',1)", "-ERR The user executing the script can't run this command or subcommand script: "},
-		{"redis.call('get','other')", "-ERR The user executing the script can't access at least one of the keys mentioned in the command arguments script: "},
+		{"redis.call('set','app:1',1)", "-ERR ACL failure in script: User bob has no permissions to run the 'set' command script: "},
+		{"redis.call('get','other')", "-ERR ACL failure in script: User bob has no permissions to access the 'other' key script: "},
 		{"return redis.call('get','app:1')", "$-1 "},
 		{"return {redis.acl_check_cmd('get','app:1'), redis.acl_check_cmd('get','x'), redis.acl_check_cmd('set','app:1','x')}", "*3 :1 $-1 $-1 "},
 	} {
@@ -108,7 +108,7 @@ func TestScriptCallsByTheRightsOfItsUser(t *testing.T) {
 	}
 	g := c.script("return redis.call('get','app:1')")
 	g.User = &group.User{Name: "bob", Rules: []string{"+a rule of a later version"}}
-	if got := c.run(g); !strings.HasPrefix(got[0], "-ERR The user executing") {
+	if got := c.run(g); !strings.HasPrefix(got[0], "-ERR ACL failure in script: User bob") {
 		t.Error(got[0])
 	}
 }

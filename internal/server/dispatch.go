@@ -108,6 +108,9 @@ func (c *conn) answered(list []pending, began time.Time) {
 	var n [classes]int
 	for i := range list {
 		n[c.s.stats.called(list[i].cmd, list[i].reply, share)]++
+		if len(list[i].reply) > 0 && list[i].reply[0] == '-' && list[i].cmd.RunsScript() {
+			noteScript(c, list[i].reply)
+		}
 	}
 	for class := range classes {
 		c.s.stats.took(class, took, n[class])

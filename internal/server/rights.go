@@ -186,6 +186,14 @@ func note(c *conn, v verdict, context string) {
 	}
 }
 
+// noteScript logs what a script was denied. It may have run on another node: what is
+// known here is what the client is told.
+func noteScript(c *conn, reply []byte) {
+	if why, object, denied := command.ScriptDenied(reply); denied {
+		c.s.logs.denied.add(c, why, object, c.session.user.Name, "lua")
+	}
+}
+
 // confirmMax is how long somebody who is denied something waits for a shard to say
 // that the users have not changed.
 const confirmMax = 500 * time.Millisecond

@@ -9,7 +9,7 @@ func scripts() []Mutant {
 			c.Writer.Error(errScriptEnded + err.Error() + ". Not applied.")`,
 		}}},
 		{"script-by-all-rights", "what a script calls is not looked at by the rights of its user", eval("TestScriptCallsByTheRightsOfItsUser"), []Edit{{
-			"internal/command/script.go", `
+			"internal/command/script_rights.go", `
 			if u == nil || u.Everything() {
 				return ""
 			}`, `
