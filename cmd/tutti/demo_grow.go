@@ -19,7 +19,10 @@ type growClaim struct {
 	ReadsBefore int     `json:"reads_per_second_before"`
 	ReadsAfter  int     `json:"reads_per_second_after"`
 	Cores       int     `json:"cores"`
-	Seconds     float64 `json:"seconds"`
+	// BusyBefore and BusyAfter is how many of them worked meanwhile; 0: it can't be told.
+	BusyBefore float64 `json:"busy_cores_before"`
+	BusyAfter  float64 `json:"busy_cores_after"`
+	Seconds    float64 `json:"seconds"`
 }
 
 // readTime is how long reads are counted.
@@ -44,14 +47,36 @@ func (d *demoRun) growShrink(ctx context.Context) (bool, error) {
 	record.Operations, record.Failed = u.ops, len(u.failures)
 	d.view.result(record.Failed == 0 && u.ops > 0, "%s commands through the gateway meanwhile: %d failed", grouped(u.ops), record.Failed)
 	d.show(u.failures)
-	d.view.line("   reads per second: %s from 3 nodes, %s from 5; they share this machine's %d cores", grouped(record.ReadsBefore), grouped(record.ReadsAfter), record.Cores)
+	d.view.line("   reads per second: %s from 3 nodes, %s from 5; %s", grouped(record.ReadsBefore), grouped(record.ReadsAfter), record.limit())
 	problems = append(problems, u.failures...)
 	record.Held, record.Seconds = len(problems) == 0 && u.ops > 0, seconds(time.Since(began))
 	return conclude(d, record.Held, "grow-shrink.txt", problems, record)
 }
 
+// busyShare is the part of the cores from which on they are what limits.
+const busyShare = 0.8
+
+// limit says what keeps more nodes from answering more.
+func (c *growClaim) limit() string {
+	share := fmt.Sprintf("they share this machine's %d cores", c.Cores)
+	switch {
+	case c.BusyBefore == 0 || c.BusyAfter == 0:
+		return share
+	case min(c.BusyBefore, c.BusyAfter) < busyShare*float64(c.Cores):
+		return fmt.Sprintf("%s, of which %.1f and %.1f were busy", share, c.BusyBefore, c.BusyAfter)
+	}
+	return fmt.Sprintf("%s, which were busy (%.1f and %.1f) and so the limit: machines that are added bring cores of their own", share, c.BusyBefore, c.BusyAfter)
+}
+
+// countReads counts reads, and how many cores of this machine work meanwhile.
+func countReads(nodes []target) (perSecond int, busy float64, err error) {
+	began, before := time.Now(), busyTime()
+	perSecond, err = readsPerSecond(nodes, readTime)
+	return perSecond, (busyTime() - before).Seconds() / time.Since(began).Seconds(), err
+}
+
 func (d *demoRun) growAndShrink(ctx context.Context, record *growClaim) (problems []string, err error) {
-	if record.ReadsBefore, err = readsPerSecond(d.nodes, readTime); err != nil {
+	if record.ReadsBefore, record.BusyBefore, err = countReads(d.nodes); err != nil {
 		return nil, err
 	}
 	for _, i := range []int{demoFourth, demoFifth} {
@@ -72,7 +97,7 @@ func (d *demoRun) growAndShrink(ctx context.Context, record *growClaim) (problem
 		return nil, err
 	}
 	problems = append(problems, unlike...)
-	if record.ReadsAfter, err = readsPerSecond(d.nodes, readTime); err != nil {
+	if record.ReadsAfter, record.BusyAfter, err = countReads(d.nodes); err != nil {
 		return nil, err
 	}
 	more, err := d.shrink(ctx, record)

@@ -177,3 +177,19 @@ func TestDemoFailsWithANodeTheDemoDidNotKill(t *testing.T) {
 	}
 	nothingRunsIn(t, tmp)
 }
+
+// Whoever reads how many reads there were is told what kept them from being more.
+func TestGrowthIsLimitedByWhat(t *testing.T) {
+	for _, c := range []struct {
+		claim growClaim
+		want  string
+	}{
+		{growClaim{Cores: 2}, "they share this machine's 2 cores"},
+		{growClaim{Cores: 8, BusyBefore: 3, BusyAfter: 5}, "they share this machine's 8 cores, of which 3.0 and 5.0 were busy"},
+		{growClaim{Cores: 2, BusyBefore: 1.9, BusyAfter: 2}, "they share this machine's 2 cores, which were busy (1.9 and 2.0) and so the limit: machines that are added bring cores of their own"},
+	} {
+		if got := c.claim.limit(); got != c.want {
+			t.Errorf("%+v: %q", c.claim, got)
+		}
+	}
+}
