@@ -111,7 +111,7 @@ func scriptArgs(c *Ctx) (keys, args [][]byte, ok bool) {
 // compileScript returns the program of a text, or answers the error. The work counts.
 func compileScript(c *Ctx, source []byte) *script.Program {
 	engine := c.Scripts.Table.scripts
-	if p := engine.Find(script.SHA1(source)); p != nil {
+	if p := engine.FindText(source); p != nil {
 		return p
 	}
 	if c.Tx.Spend(script.CompileSteps(source)); c.Tx.Err() != nil {

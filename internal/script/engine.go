@@ -37,7 +37,8 @@ func SHA1(source []byte) string {
 type Engine struct {
 	mu        sync.Mutex // guards what follows
 	programs  map[string]*list.Element
-	recent    *list.List // of *Program, the one used last first
+	texts     map[string]*list.Element // the same by text
+	recent    *list.List               // of *Program, the one used last first
 	bytes     int
 	idle      []*vm
 	running   map[*vm]struct{}
@@ -47,14 +48,25 @@ type Engine struct {
 
 // NewEngine returns an engine that knows no scripts.
 func NewEngine() *Engine {
-	return &Engine{programs: make(map[string]*list.Element), running: make(map[*vm]struct{}), recent: list.New(), memory: MemoryMax}
+	return &Engine{programs: make(map[string]*list.Element), texts: make(map[string]*list.Element), running: make(map[*vm]struct{}), recent: list.New(), memory: MemoryMax}
 }
 
 // Find returns the program of a hash in lower case, or nil.
 func (e *Engine) Find(sha string) *Program {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	x := e.programs[sha]
+	return e.used(e.programs[sha])
+}
+
+// FindText returns the program of a text, or nil. It spares the hash of the text, which
+// takes as long as a command.
+func (e *Engine) FindText(source []byte) *Program {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.used(e.texts[string(source)])
+}
+
+func (e *Engine) used(x *list.Element) *Program {
 	if x == nil {
 		return nil
 	}
@@ -68,8 +80,7 @@ func CompileSteps(source []byte) int { return len(source)/16 + 20 }
 // Compile returns the program of a text, and keeps it for Find. The error is what
 // follows "Error compiling script", in the words of Redis.
 func (e *Engine) Compile(source []byte) (*Program, error) {
-	sha := SHA1(source)
-	if p := e.Find(sha); p != nil {
+	if p := e.FindText(source); p != nil {
 		return p, nil
 	}
 	header, body, err := cutHeader(string(source))
@@ -80,7 +91,7 @@ func (e *Engine) Compile(source []byte) (*Program, error) {
 	if err != nil {
 		return nil, &CompileError{err}
 	}
-	p := &Program{SHA: sha, Source: string(source), Header: header, proto: proto}
+	p := &Program{SHA: SHA1(source), Source: string(source), Header: header, proto: proto}
 	e.keep(p)
 	return p, nil
 }
@@ -102,11 +113,13 @@ func (e *Engine) keep(p *Program) {
 	if e.programs[p.SHA] != nil {
 		return
 	}
-	e.programs[p.SHA] = e.recent.PushFront(p)
+	x := e.recent.PushFront(p)
+	e.programs[p.SHA], e.texts[p.Source] = x, x
 	e.bytes += len(p.Source)
 	for len(e.programs) > programsMax || e.bytes > programBytesMax && len(e.programs) > 1 {
 		last := e.recent.Remove(e.recent.Back()).(*Program)
 		delete(e.programs, last.SHA)
+		delete(e.texts, last.Source)
 		e.bytes -= len(last.Source)
 	}
 }
@@ -145,6 +158,7 @@ func (e *Engine) Forget() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	clear(e.programs)
+	clear(e.texts)
 	e.recent.Init()
 	e.bytes = 0
 }

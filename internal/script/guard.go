@@ -50,6 +50,9 @@ func compile(source, name string) (*lua.FunctionProto, error) {
 		}
 		return nil, err
 	}
+	// What a script is given is in KEYS and ARGV: nobody can name the table of its
+	// arguments, which would be made for each run.
+	proto.IsVarArg &^= lua.VarArgNeedsArg
 	return proto, nil
 }
 

@@ -99,7 +99,7 @@ func (v *vm) version(field lua.LValue) lua.LValue {
 
 // failure is an error as commands have it.
 func failure(L *lua.LState, text string) *lua.LTable {
-	t := L.NewTable()
+	t := L.CreateTable(0, 1)
 	t.RawSetString("err", lua.LString(text))
 	return t
 }
@@ -140,20 +140,34 @@ func (v *vm) commandArgs(L *lua.LState) (args [][]byte, bad string) {
 	if n == 0 {
 		return nil, "ERR Please specify at least one argument for this redis lib call"
 	}
-	args = make([][]byte, n)
+	size := 0
 	for i := range n {
 		switch x := L.Get(i + 1).(type) {
 		case lua.LString:
 			v.meter.count(1, len(x))
-			args[i] = []byte(x)
+			size += len(x)
 		case lua.LNumber:
-			args[i] = appendNumber(nil, float64(x))
+			size += numberRoom
 		default:
 			return nil, "ERR Lua redis lib command arguments must be strings or integers"
 		}
 	}
+	args, all := make([][]byte, n), make([]byte, 0, size)
+	for i := range n {
+		at := len(all)
+		switch x := L.Get(i + 1).(type) {
+		case lua.LString:
+			all = append(all, x...)
+		case lua.LNumber:
+			all = appendNumber(all, float64(x))
+		}
+		args[i] = all[at:len(all):len(all)]
+	}
 	return args, ""
 }
+
+// numberRoom is what most numbers have room in.
+const numberRoom = 20
 
 // appendNumber spells a number for a command, so that it is read as the same.
 func appendNumber(b []byte, f float64) []byte {
@@ -226,7 +240,7 @@ func errorReply(_ *vm, L *lua.LState) int {
 func statusReply(_ *vm, L *lua.LState) int {
 	s, ok := onlyString(L)
 	if ok {
-		t := L.NewTable()
+		t := L.CreateTable(0, 1)
 		t.RawSetString("ok", lua.LString(s))
 		L.Push(t)
 	}

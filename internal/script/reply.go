@@ -19,26 +19,26 @@ func (v *vm) value(b []byte) (lua.LValue, []byte) {
 	if !found || len(line) == 0 {
 		return lua.LNil, nil
 	}
-	head := string(line[1:])
+	head := line[1:]
 	switch line[0] {
 	case '+':
 		return v.single("ok", lua.LString(head)), rest
 	case '-':
 		return v.single("err", lua.LString(head)), rest
 	case ':':
-		n, _ := strconv.ParseInt(head, 10, 64)
+		n, _ := strconv.ParseInt(string(head), 10, 64)
 		return lua.LNumber(n), rest
 	case '_':
 		return lua.LNil, rest
 	case '#':
-		return lua.LBool(head == "t"), rest
+		return lua.LBool(string(head) == "t"), rest
 	case ',':
-		f, _ := strconv.ParseFloat(head, 64)
+		f, _ := strconv.ParseFloat(string(head), 64)
 		return v.single("double", lua.LNumber(f)), rest
 	case '(':
 		return v.single("big_number", lua.LString(head)), rest
 	}
-	n, err := strconv.Atoi(head)
+	n, err := strconv.Atoi(string(head))
 	if err != nil || n < 0 {
 		return lua.LFalse, rest
 	}
@@ -92,9 +92,10 @@ func (v *vm) pairsOf(n int, kind byte, rest []byte) (lua.LValue, []byte) {
 	return v.single("set", t), rest
 }
 
-// single is a table of one field.
+// single is a table of one field. A table of NewTable has room for 32 of them, and as
+// many elements.
 func (v *vm) single(name string, val lua.LValue) *lua.LTable {
-	t := v.L.NewTable()
+	t := v.L.CreateTable(0, 1)
 	t.RawSetString(name, val)
 	return t
 }
