@@ -30,6 +30,8 @@ type asynqJobs struct{}
 
 func (asynqJobs) install(string) error { return nil }
 
+func (asynqJobs) taken() int { return 0 }
+
 func (asynqJobs) worker(t *trial, journal string) []string {
 	return []string{t.self, workerWord, journal, t.gateway}
 }

@@ -14,6 +14,11 @@ type framework interface {
 	add(ctx context.Context, t *trial) (refused int, err error)
 	// left says what has become of the jobs.
 	left(ctx context.Context, t *trial) (remains, error)
+	// taken is how many jobs the framework may lose when a worker is killed, and does so
+	// by design: it takes a job out of its queue and keeps it only in the worker. Workers
+	// of such a framework are asked to end instead, as it wants it; 0: it loses none, or
+	// only one that is being taken.
+	taken() int
 }
 
 // remains is what a framework has of the jobs that were added.
@@ -29,9 +34,11 @@ type remains struct {
 // frameworks by the names under which they are tried.
 func frameworks() map[string]framework {
 	return map[string]framework{
-		"asynq":  asynqJobs{},
-		"celery": &python{module: "celery", pkg: "python3-celery", program: "celery_jobs.py"},
-		"rq":     &python{module: "rq", pkg: "python3-rq", program: "rq_jobs.py"},
+		"asynq":   asynqJobs{},
+		"bullmq":  &program{interpreter: "node", file: "bullmq/jobs.js", bring: bringBullMQ},
+		"celery":  &program{interpreter: python, file: "celery_jobs.py", bring: debianPython("celery", "python3-celery")},
+		"rq":      &program{interpreter: python, file: "rq_jobs.py", bring: debianPython("rq", "python3-rq")},
+		"sidekiq": &program{interpreter: ruby, file: "sidekiq_jobs.rb", bring: bringSidekiq, loses: sidekiqThreads},
 	}
 }
 
@@ -40,4 +47,6 @@ const (
 	effects    = "effects" // the set of the jobs that were executed
 	failEvery  = 5         // one job in so many fails at first
 	delayEvery = 7         // and one is to run later
+
+	sidekiqThreads = 4 // of a worker
 )

@@ -1,14 +1,16 @@
 // Frameworks tries job frameworks that stand on Redis against a cluster whose nodes and
 // workers are killed. Nothing of a framework is changed; only the address differs.
 //
-//	go run . [-jobs 10000] [-kill nodes,workers] [-redis] asynq|celery|rq …
+//	go run . [-jobs 10000] [-kill nodes,workers] [-redis] [-hard] asynq|bullmq|celery|rq|sidekiq …
 //
 // Three nodes are formed by init and join, and a gateway beside them. While jobs are added to
 // several queues, some of them with a delay and some that fail at first, a node is killed
 // every few seconds, and a worker at random. What each job does is recorded in the
 // cluster, and what the workers did in a file of each. It ends with a line: every job that
 // was added has had its effect, and a job ran twice only if a worker was killed; where a
-// framework loses a job of a worker that is killed, that is said. Exit code 0: that held.
+// framework loses a job of a worker that is killed, that is said. One that loses by design
+// whatever a killed worker was executing (Sidekiq) has its workers asked to end by SIGTERM,
+// as it wants it; with -hard they are killed. Exit code 0: that held.
 // With -redis the same is tried on one redis-server, where only workers are killed: what
 // happens there as well is the framework's own.
 package main
@@ -41,6 +43,7 @@ func main() {
 	jobs := flag.Int("jobs", 1000, "how many jobs are added")
 	kill := flag.String("kill", "nodes,workers", "what is killed: nodes, workers, nodes,workers, or none")
 	plain := flag.Bool("redis", false, "try one redis-server instead, which is not killed")
+	hard := flag.Bool("hard", false, "kill workers also of a framework that loses their jobs by design")
 	flag.Parse()
 	if !slices.Contains([]string{"nodes", "workers", "nodes,workers", "none"}, *kill) {
 		fmt.Fprintf(os.Stderr, "-kill %s: choose nodes, workers, nodes,workers, or none\n", *kill)
@@ -62,7 +65,7 @@ func main() {
 	code := 0
 	for _, name := range names {
 		verdict, err := process.InFolder("tutti-frameworks-", func(dir string) (string, error) {
-			t := &trial{framework: frameworks()[name], name: name, dir: dir, jobs: *jobs, redis: *plain}
+			t := &trial{framework: frameworks()[name], name: name, dir: dir, jobs: *jobs, redis: *plain, hard: *hard}
 			t.nodesDie, t.workersDie = strings.Contains(*kill, "nodes") && !*plain, strings.Contains(*kill, "workers")
 			return t.try(ctx, *binary)
 		})

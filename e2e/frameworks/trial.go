@@ -43,6 +43,7 @@ type trial struct {
 	client  *redis.Client // of the gateway
 
 	nodesDie, workersDie bool
+	hard                 bool // workers are killed even if the framework loses their jobs
 
 	refused                    int // times that a job could not be added at once
 	killedNodes, killedWorkers atomic.Int64
@@ -115,8 +116,12 @@ func (t *trial) keep(working, killing context.Context, i int) error {
 		}
 		end()
 		if t.workersDie && errors.Is(life.Err(), context.DeadlineExceeded) {
-			p.Kill()
 			t.killedWorkers.Add(1)
+			if !t.asks() {
+				p.Kill()
+			} else if err := p.Stop(); err != nil {
+				return err
+			}
 			continue
 		}
 		select {
@@ -128,6 +133,9 @@ func (t *trial) keep(working, killing context.Context, i int) error {
 	}
 	return nil
 }
+
+// asks reports whether workers are asked to end, not killed.
+func (t *trial) asks() bool { return t.taken() > 0 && !t.hard }
 
 func (t *trial) journal(i int) string { return filepath.Join(t.dir, fmt.Sprintf("journal-%d", i)) }
 
@@ -184,7 +192,7 @@ func (t *trial) judge(took time.Duration) (string, error) {
 		return "", err
 	case len(lost) > left.Stranded:
 		return "", fmt.Errorf("%d jobs have left no effect, the framework has lost %d: %.300s", len(lost), left.Stranded, strings.Join(lost, " "))
-	case int64(left.Stranded) > killed:
+	case int64(left.Stranded) > t.mayStrand(killed):
 		return "", fmt.Errorf("%d jobs were taken by nobody who was killed", left.Stranded)
 	case left.Given > 0:
 		return "", fmt.Errorf("%d jobs were given up", left.Given)
@@ -194,11 +202,29 @@ func (t *trial) judge(took time.Duration) (string, error) {
 		return "", fmt.Errorf("%d nodes and %d workers were killed: too little for a verdict", nodes, killed)
 	}
 	fate := "none lost"
-	if left.Stranded > 0 {
+	switch {
+	case left.Stranded > 0 && t.hard && t.taken() > 0:
+		fate = fmt.Sprintf("but for %d that a killed worker was executing", left.Stranded)
+	case left.Stranded > 0:
 		fate = fmt.Sprintf("but for %d taken for a worker that was killed, and not noted yet as its", left.Stranded)
 	}
-	return fmt.Sprintf("HELD: %s: %d jobs over %d queues in %v, %d nodes and %d workers killed: every effect is recorded, %s; %d ran more than once; %d times one could not be added at once",
-		t.name, t.jobs, len(queueNames), took.Round(time.Second), nodes, killed, fate, twice, t.refused), nil
+	how := "killed"
+	if t.asks() {
+		how = "asked to end"
+	}
+	return fmt.Sprintf("HELD: %s: %d jobs over %d queues in %v, %d nodes killed and %d workers %s: every effect is recorded, %s; %d ran more than once; %d times one could not be added at once",
+		t.name, t.jobs, len(queueNames), took.Round(time.Second), nodes, killed, how, fate, twice, t.refused), nil
+}
+
+// mayStrand is how many jobs the framework may lose with so many workers that ended.
+func (t *trial) mayStrand(killed int64) int64 {
+	switch {
+	case t.asks():
+		return 0
+	case t.taken() > 0:
+		return killed * int64(t.taken())
+	}
+	return killed
 }
 
 // effects lists the jobs that have left none, and counts those that were executed more
