@@ -416,6 +416,30 @@ func (t *Table) CompileScript(source []byte) (sha string, err error) {
 	return p.SHA, nil
 }
 
+// MetScript takes note of a script that a client has sent to this node, to be executed
+// wherever its keys are.
+func (t *Table) MetScript(source []byte) {
+	p, err := t.scripts.Compile(source)
+	if err != nil {
+		return // whoever executes it says so
+	}
+	// A client that sends the text may know that the shards were told to forget it.
+	t.scripts.SetKept(p.SHA, false)
+}
+
+// UnkeptScript returns the text of a script that this node has met, and of which it does
+// not know that the shards keep it.
+func (t *Table) UnkeptScript(sha []byte) (source string, found bool) {
+	p := t.scripts.Unkept(strings.ToLower(string(sha)))
+	if p == nil {
+		return "", false
+	}
+	return p.Source, true
+}
+
+// KeptScript notes that every shard keeps a script.
+func (t *Table) KeptScript(sha []byte) { t.scripts.SetKept(strings.ToLower(string(sha)), true) }
+
 // KillScripts ends the scripts that take long on this node, and returns how many.
 func (t *Table) KillScripts() int { return t.scripts.Kill(killSteps) }
 

@@ -39,6 +39,7 @@ type Engine struct {
 	programs  map[string]*list.Element
 	texts     map[string]*list.Element // the same by text
 	recent    *list.List               // of *Program, the one used last first
+	kept      map[string]bool          // of the programs, those that every shard was told to keep
 	bytes     int
 	idle      []*vm
 	running   map[*vm]struct{}
@@ -48,7 +49,7 @@ type Engine struct {
 
 // NewEngine returns an engine that knows no scripts.
 func NewEngine() *Engine {
-	return &Engine{programs: make(map[string]*list.Element), texts: make(map[string]*list.Element), running: make(map[*vm]struct{}), recent: list.New(), memory: MemoryMax}
+	return &Engine{programs: make(map[string]*list.Element), texts: make(map[string]*list.Element), running: make(map[*vm]struct{}), kept: make(map[string]bool), recent: list.New(), memory: MemoryMax}
 }
 
 // Find returns the program of a hash in lower case, or nil.
@@ -72,6 +73,28 @@ func (e *Engine) used(x *list.Element) *Program {
 	}
 	e.recent.MoveToFront(x)
 	return x.Value.(*Program)
+}
+
+// Unkept returns the program of a hash in lower case if it is known, and SetKept has not
+// noted that every shard keeps it; else nil.
+func (e *Engine) Unkept(sha string) *Program {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if x := e.programs[sha]; x != nil && !e.kept[sha] {
+		return x.Value.(*Program)
+	}
+	return nil
+}
+
+// SetKept notes whether every shard has been told to keep a program, as far as known.
+func (e *Engine) SetKept(sha string, kept bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if kept && e.programs[sha] != nil {
+		e.kept[sha] = true
+	} else {
+		delete(e.kept, sha)
+	}
 }
 
 // CompileSteps is about what Compile takes for a text that is not known, in steps.
@@ -120,6 +143,7 @@ func (e *Engine) keep(p *Program) {
 		last := e.recent.Remove(e.recent.Back()).(*Program)
 		delete(e.programs, last.SHA)
 		delete(e.texts, last.Source)
+		delete(e.kept, last.SHA)
 		e.bytes -= len(last.Source)
 	}
 }
@@ -159,6 +183,7 @@ func (e *Engine) Forget() {
 	defer e.mu.Unlock()
 	clear(e.programs)
 	clear(e.texts)
+	clear(e.kept)
 	e.recent.Init()
 	e.bytes = 0
 }

@@ -3,7 +3,6 @@ package server_test
 import (
 	"net"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -124,8 +123,7 @@ func TestWhoGoesAsleepGivesItsTurnAway(t *testing.T) {
 // Who is asleep keeps its place when the leader changes.
 func TestAsleepWhileTheLeaderChanges(t *testing.T) {
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
-	port := c.Dial(0).Do("SENTINEL", "get-master-addr-by-name", "mymaster").Elems[1].Str
-	leader := slices.IndexFunc([]int{0, 1, 2}, func(i int) bool { return strings.HasSuffix(c.Addr(i), ":"+string(port)) })
+	leader := leaderOf(t, c, c.Dial(0))
 	at, other := (leader+1)%3, (leader+2)%3
 	var clients []*nodetest.Client
 	for range 4 {

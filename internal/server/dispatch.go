@@ -30,6 +30,9 @@ func (c *conn) dispatch(args [][]byte) {
 	if c.hold(cmd, args); c.closed {
 		return
 	}
+	if cmd.RunsScript() {
+		meetScript(c, cmd, args)
+	}
 	switch {
 	case c.session.multi != nil && cmd.Flags&command.AtOnce == 0:
 		c.enqueue(cmd, args)

@@ -12,7 +12,30 @@ import (
 
 // Scripts. Every shard keeps those of SCRIPT LOAD, so that wherever EVALSHA goes they
 // are known there once the client has its answer. The scripts of EVAL are known where
-// they ran.
+// they ran, and to the client's node. Clients take those for known as long as their
+// connection lasts, and here it outlasts the node that ran them. So once EVALSHA names
+// such a script it is kept by every shard, too; what is only ever sent by EVAL is not.
+
+// meetScript takes note of the script of EVAL, and has the shards keep the one of EVALSHA if
+// they might not know it. Should one of them not answer, EVALSHA finds out by itself.
+func meetScript(c *conn, cmd *command.Command, args [][]byte) {
+	table := c.s.cfg.Table
+	switch cmd.Name {
+	case "eval", "eval_ro":
+		table.MetScript(args[1])
+	case "evalsha", "evalsha_ro":
+		source, found := table.UnkeptScript(args[1])
+		if !found {
+			return
+		}
+		if c.flush(); c.closed {
+			return
+		}
+		if _, ok := everyShard(c, anyReply, "TUTTI.SCRIPT", "LOAD", source); ok {
+			table.KeptScript(args[1])
+		}
+	}
+}
 
 func scriptHandlers() map[string]handler {
 	return map[string]handler{
@@ -66,23 +89,28 @@ func (l *lane) scripting() command.Scripting {
 // onShards has every shard evaluate a command, and hands its replies to f until that
 // returns false. It answers the error if a shard has none.
 func onShards(r *request, f func(id cluster.ShardID, reply []byte) bool, args ...string) bool {
-	for _, shard := range r.s.cfg.Router.Shards() {
-		result := r.c.lanes.send(shard.ID, &group.Group{Proto: 2}, internal(args))
+	refusal, ok := everyShard(r.c, f, args...)
+	r.Out = append(r.Out, refusal...)
+	return ok
+}
+
+// everyShard is onShards for a connection that answers something else. Without ok it
+// returns the error of a shard, or nothing if f has ended it.
+func everyShard(c *conn, f func(id cluster.ShardID, reply []byte) bool, args ...string) (refusal []byte, ok bool) {
+	for _, shard := range c.s.cfg.Router.Shards() {
+		result := c.lanes.send(shard.ID, &group.Group{Proto: 2}, internal(args))
 		switch {
 		case result.Err != "":
-			r.Error(result.Err)
-			return false
+			return resp.AppendError(nil, result.Err), false
 		case len(result.Reply.Replies) != 1:
-			r.Error(errMoving)
-			return false
+			return resp.AppendError(nil, errMoving), false
 		case bytes.HasPrefix(result.Reply.Replies[0], []byte("-")):
-			r.Out = append(r.Out, result.Reply.Replies[0]...)
-			return false
+			return result.Reply.Replies[0], false
 		case !f(shard.ID, result.Reply.Replies[0]):
-			return false
+			return nil, false
 		}
 	}
-	return true
+	return nil, true
 }
 
 func anyReply(cluster.ShardID, []byte) bool { return true }
