@@ -49,7 +49,7 @@ var clusterCommands = []Command{
 			{Name: "cluster|saveconfig", Arity: 2, Where: OnNode, Flags: Admin | Stale, Group: "cluster", Since: "3.0.0", Doc: refusedDoc},
 			{Name: "cluster|set-config-epoch", Arity: 3, Where: OnNode, Flags: Admin | Stale, Group: "cluster", Since: "3.0.0", Syntax: "config-epoch", Doc: refusedDoc},
 			{Name: "cluster|setslot", Arity: -4, Where: OnNode, Flags: Admin | Stale, Group: "cluster", Since: "3.0.0",
-				Syntax: "slot IMPORTING node-id | MIGRATING node-id | NODE node-id | STABLE", Doc: refusedDoc},
+				Syntax: "slot <IMPORTING node-id | MIGRATING node-id | NODE node-id | STABLE>", Doc: refusedDoc},
 		}},
 }
 

@@ -18,7 +18,7 @@ var hyperloglogCommands = []Command{
 	{Name: "pfmerge", Arity: -2, Flags: Write | DenyOOM, Keys: allKeys, Group: "hyperloglog", Since: "2.8.9",
 		Syntax: "destkey [sourcekey [sourcekey ...]]", Doc: "Adds the elements of HyperLogLogs to the first.", Run: pfmerge},
 	{Name: "pfdebug", Arity: 3, Flags: Write | DenyOOM | Admin, Keys: subKey, Group: "hyperloglog", Since: "2.8.9",
-		Syntax: "GETREG | DECODE | ENCODING | TODENSE key", Doc: "Tells how a HyperLogLog is stored, or makes it dense.", Run: pfdebug},
+		Syntax: "<GETREG | DECODE | ENCODING | TODENSE> key", Doc: "Tells how a HyperLogLog is stored, or makes it dense.", Run: pfdebug},
 }
 
 const (

@@ -41,7 +41,7 @@ var metaCommands = []Command{
 		Syntax: "[PLACEMENT auto|manual] [DEAD-AFTER seconds]",
 		Doc:    "Says who decides where replicas are, and how long a node may be silent; returns both.", Run: tuttiPolicy},
 	{Name: "tutti.place", Arity: -2, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
-		Syntax: "shard [node | node:learner ...]",
+		Syntax: "shard [<node | node:learner> ...]",
 		Doc:    "Plans on which nodes the replicas of a shard should be; without nodes: where they are.", Run: tuttiPlace},
 	{Name: "tutti.report", Arity: 2, Where: OnMeta, Flags: Write | Admin | NoMulti | NoScript, Group: "server", Since: "7.2.0",
 		Syntax: "descriptor", Doc: "Tells the map what a shard says of itself; nodes send it.", Run: tuttiReport},

@@ -32,7 +32,7 @@ var serverCommands = []Command{
 	{Name: "replconf", Arity: -1, Where: OnNode, Flags: adminFlags, Group: "server", Since: "3.0.0",
 		Syntax: "[option value ...]", Doc: "Refused, as PSYNC."},
 	{Name: "replicaof", Arity: 3, Where: OnNode, Flags: Admin | NoScript | Stale, Group: "server", Since: "5.0.0",
-		Syntax: "host port | NO ONE", Doc: "Refused: the cluster places its replicas by itself."},
+		Syntax: "<host port | NO ONE>", Doc: "Refused: the cluster places its replicas by itself."},
 	{Name: "role", Arity: 1, Where: OnNode, Flags: ownFlags | Fast, Group: "server", Categories: []string{"admin", "dangerous"}, Since: "2.8.12",
 		Doc: "Answers master: every node takes writes."},
 	{Name: "save", Arity: 1, Where: OnNode, Flags: Admin | NoScript | NoMulti, Group: "server", Since: "1.0.0",
@@ -40,7 +40,7 @@ var serverCommands = []Command{
 	{Name: "shutdown", Arity: -1, Where: OnNode, Flags: adminFlags | NoMulti, Group: "server", Since: "1.0.0",
 		Syntax: "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", Doc: "Refused: a node is stopped on its own machine."},
 	{Name: "slaveof", Arity: 3, Where: OnNode, Flags: Admin | NoScript | Stale, Group: "server", Since: "1.0.0",
-		Syntax: "host port | NO ONE", Doc: "Refused, as REPLICAOF."},
+		Syntax: "<host port | NO ONE>", Doc: "Refused, as REPLICAOF."},
 	{Name: "slowlog", Arity: -2, Group: "server", Since: "2.2.12", Syntax: "subcommand", Doc: "A container for commands about the slow log.",
 		Subs: slowlogCommands},
 	{Name: "sync", Arity: 1, Where: OnNode, Flags: Admin | NoScript | NoMulti, Group: "server", Since: "1.0.0",
@@ -100,7 +100,7 @@ var commandCommands = []*Command{
 	{Name: "command|info", Arity: -2, Where: OnNode, Flags: helpFlags, Group: "server", Categories: []string{"connection"}, Since: "2.8.13",
 		Syntax: "[command-name [command-name ...]]", Doc: "Returns what programs want to know of commands."},
 	{Name: "command|list", Arity: -2, Where: OnNode, Flags: helpFlags, Group: "server", Categories: []string{"connection"}, Since: "7.0.0",
-		Syntax: "[FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern]", Doc: "Lists the names of commands."},
+		Syntax: "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]", Doc: "Lists the names of commands."},
 }
 
 var configCommands = []*Command{

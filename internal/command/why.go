@@ -10,9 +10,9 @@ import (
 
 var whyCommands = []Command{
 	{Name: "tutti.why", Arity: 2, Where: OnNode, Flags: ReadOnly | NoMulti | NoScript | Loading | Stale, Keys: Keys{First: 1, Last: 1, Step: 1, TaskIDs: allIDs}, Group: "server", Since: "7.2.0",
-		Syntax: "key | task-id", Doc: "Says as JSON where a key or a task lives, who leads its shard since when, what it waits for, and what would free it."},
+		Syntax: "<key | task-id>", Doc: "Says as JSON where a key or a task lives, who leads its shard since when, what it waits for, and what would free it."},
 	{Name: "tutti.inspect", Arity: 2, Flags: ReadOnly | Admin | NoMulti | Internal, Keys: Keys{First: 1, Last: 1, Step: 1, TaskIDs: allIDs}, Group: "server", Since: "7.2.0",
-		Syntax: "key | task-id", Doc: "Returns what the leader of a shard knows of a key or a task. Nodes send it.", Run: tuttiInspect},
+		Syntax: "<key | task-id>", Doc: "Returns what the leader of a shard knows of a key or a task. Nodes send it.", Run: tuttiInspect},
 }
 
 // Reason is one thing that something waits for.

@@ -140,55 +140,6 @@ func writeRangeSpec(w *resp.Writer, flags []string, first, last, step int) {
 	writeSpecPart(w, "range", "lastkey", last, "keystep", step, "limit", 0)
 }
 
-func commandDocs(r *request, args [][]byte) {
-	list := r.s.cfg.Table.All()
-	if len(args) > 2 {
-		list = nil
-		for _, name := range args[2:] {
-			if cmd := r.s.cfg.Table.Find(name); cmd != nil {
-				list = append(list, cmd)
-			}
-		}
-	}
-	writeDocs(&r.Writer, list)
-}
-
-func writeDocs(w *resp.Writer, list []*command.Command) {
-	w.Map(len(list))
-	for _, cmd := range list {
-		w.BulkString(cmd.Name)
-		writeDoc(w, cmd)
-	}
-}
-
-// writeDoc describes a command to people. The arguments come as one whose
-// text is the syntax, for the hints that redis-cli gives.
-func writeDoc(w *resp.Writer, cmd *command.Command) {
-	n := 3
-	if cmd.Syntax != "" && len(cmd.Subs) == 0 {
-		n++
-	}
-	if len(cmd.Subs) > 0 {
-		n++
-	}
-	w.Map(n)
-	for _, pair := range [][2]string{{"summary", cmd.Doc}, {"since", cmd.Since}, {"group", cmd.Group}} {
-		w.Pair(pair[0], pair[1])
-	}
-	if cmd.Syntax != "" && len(cmd.Subs) == 0 {
-		w.BulkString("arguments")
-		w.Array(1)
-		w.Map(3)
-		for _, pair := range [][2]string{{"name", "arguments"}, {"type", "string"}, {"display_text", cmd.Syntax}} {
-			w.Pair(pair[0], pair[1])
-		}
-	}
-	if len(cmd.Subs) > 0 {
-		w.BulkString("subcommands")
-		writeDocs(w, cmd.Subs)
-	}
-}
-
 func commandList(r *request, args [][]byte) {
 	wanted := func(*command.Command) bool { return true }
 	switch {
