@@ -36,6 +36,13 @@ func copies() []Mutant {
 			if err == nil && info.Size() < b.size() {`, `
 			if err == nil && info.Size() < 0 {`,
 		}}},
+		{"rest-while-somebody-writes", "the log is opened anew, and memory given back at once, while clients write", Killer{"internal/node", "TestRestlessNeverWaits"}, []Edit{{
+			"internal/node/quiet.go", `
+			case wrote <= stillBytes:
+				g.cut, g.all = true, true`, `
+			case g.restless == restlessMax:
+				g.cut, g.all = true, true`,
+		}}},
 		{"cut-what-copies-need", "the log behind a copy is cut while it is on its way", sim("TestOneSnapshotIsEnoughUnderWrites"), []Edit{{
 			"internal/shard/appends.go", `
 			needed = l.copying.behind() // also where nothing is to be truncated: who has caught up is forgotten`, `

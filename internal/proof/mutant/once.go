@@ -7,6 +7,11 @@ func once() []Mutant {
 			return t.session(id).addRow(be.Uint64(key[8:]), val)`, `
 			return nil`,
 		}}},
+		{"forget-new-replies", "where the replies are that entries record is not noted for the next leader", store("TestSessionRows"), []Edit{{
+			"internal/store/state.go", `
+			replies.put(row)`, `
+			_ = row`,
+		}}},
 		{"prune-unacknowledged", "a raised floor removes replies above it, too", eval("TestSessionPrune"), []Edit{{
 			"internal/eval/seal.go", `
 			if row.maxSeq <= floor {`, `
