@@ -15,7 +15,8 @@ import (
 
 // A library of functions is run before each call of one of them, with nothing but
 // redis.register_function to call: so its functions can't hand on anything from one call
-// to the next, which would be another thing on every node.
+// to the next, which would be another thing on every node. Only functions that could not
+// anyway are kept instead.
 
 // Function is a function of a library.
 type Function struct {
@@ -166,14 +167,14 @@ func (v *vm) load(lib *Library, r *Run) error {
 func (e *Engine) Call(f *Function, r *Run, out *resp.Writer) error {
 	v := e.take()
 	v.meter.most = e.memory
-	err := v.load(f.Library, r)
+	functions, err := functionsOf(v, f.Library, r)
 	if err == nil && v.meter.over == nil {
-		i := slices.IndexFunc(v.registered, func(x registered) bool { return x.Name == f.Name })
+		i := slices.IndexFunc(functions, func(x registered) bool { return x.Name == f.Name })
 		if i < 0 {
 			return e.done(v, &Error{Text: "ERR " + ErrNotFound.Error()})
 		}
 		v.L.SetTop(0)
-		v.L.Push(v.registered[i].fn)
+		v.L.Push(functions[i].fn)
 		v.L.Push(v.list(r.Keys))
 		v.L.Push(v.list(r.Args))
 		if err = v.call(f.Name, 2); err == nil {

@@ -79,17 +79,24 @@ type vm struct {
 	frozen               map[*lua.LTable]*lua.LTable // what a script may not change -> what it stands for
 	loading              bool                        // a library registers its functions
 	registered           []registered
-	blank                *lua.LTable    // stands for the metatables of what is frozen
-	caught               *lua.LFunction // see catch
-	same                 *lua.LFunction // hands an error on
+	blank                *lua.LTable               // stands for the metatables of what is frozen
+	caught               *lua.LFunction            // see catch
+	same                 *lua.LFunction            // hands an error on
+	own                  map[*lua.LFunction]bool   // those of frozen tables
+	kept                 map[*Library][]registered // see functionsOf
 }
 
-// begin makes the interpreter ready for a run of a program.
-func (v *vm) begin(r *Run, proto *lua.FunctionProto) {
+// prepare makes the interpreter ready for a run.
+func prepare(v *vm, r *Run) {
 	v.run, v.proto = r, 2
 	v.rand, v.json = random{}, newJSONSettings()
 	v.rand.seed(r.Seed)
 	v.meter.begin(r.Spend)
+}
+
+// begin makes the interpreter ready for a run of a program.
+func (v *vm) begin(r *Run, proto *lua.FunctionProto) {
+	prepare(v, r)
 	v.L.G.Global.RawSetString("KEYS", v.list(r.Keys))
 	v.L.G.Global.RawSetString("ARGV", v.list(r.Args))
 	fn := v.L.NewFunctionFromProto(proto)

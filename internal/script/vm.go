@@ -18,7 +18,7 @@ var globalsRemoved = []string{"dofile", "loadfile", "print", "_printregs", "getf
 // newVM returns an interpreter with frozen libraries.
 func newVM() *vm {
 	L := lua.NewState(lua.Options{SkipOpenLibs: true, CallStackSize: callsMax, RegistrySize: registersBegin, RegistryMaxSize: registersMax, RegistryGrowStep: registersGrowBy})
-	v := &vm{L: L, meter: newMeter(), frozen: make(map[*lua.LTable]*lua.LTable)}
+	v := &vm{L: L, meter: newMeter(), frozen: make(map[*lua.LTable]*lua.LTable), own: make(map[*lua.LFunction]bool)}
 	v.meter.alive = v.live
 	v.caught = L.NewFunction(v.catch)
 	v.same = L.NewFunction(func(L *lua.LState) int { L.SetTop(1); return 1 })
@@ -59,6 +59,13 @@ func newVM() *vm {
 	v.frozen[missing], v.frozen[loading] = missing, loading
 	v.globals, v.loadGlobals = globals, loading
 	L.SetContext(v.meter)
+	for frozen := range v.frozen {
+		each(frozen, func(_, val lua.LValue) {
+			if f, is := val.(*lua.LFunction); is {
+				v.own[f] = true
+			}
+		})
+	}
 	return v
 }
 
