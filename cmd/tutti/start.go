@@ -275,6 +275,7 @@ func startAgain() {
 // is not needed.
 func freeMemory(atOnce bool) {
 	if atOnce {
+		runtime.GC() // what pools keep goes with the second of two collections
 		debug.FreeOSMemory()
 		return
 	}

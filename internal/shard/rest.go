@@ -1,6 +1,10 @@
 package shard
 
-import "context"
+import (
+	"context"
+
+	"tutti/internal/store"
+)
 
 // restKeepMin is how much of its log a node that rests keeps at least, all shards
 // together.
@@ -10,7 +14,13 @@ const restKeepMin = 8 << 20
 // store begins anew. Appends wait for that, on a slow disk for seconds, so it is for
 // when there are hardly any.
 func (h *Host) Rest(ctx context.Context) error {
-	if err := h.Cut(ctx); err != nil {
+	if err := h.cfg.State.Rest(ctx); err != nil {
+		return err
+	}
+	if err := store.Shed(ctx, h.cfg.State); err != nil { // before the logs are cut to what the state has
+		return err
+	}
+	if err := cutLogs(ctx, h); err != nil {
 		return err
 	}
 	return h.cfg.Log.Rest(ctx)
@@ -22,6 +32,10 @@ func (h *Host) Cut(ctx context.Context) error {
 	if err := h.cfg.State.Rest(ctx); err != nil {
 		return err
 	}
+	return cutLogs(ctx, h)
+}
+
+func cutLogs(ctx context.Context, h *Host) error {
 	replicas := *h.replicas.Load()
 	keep := min(max(h.cfg.State.Disk(), restKeepMin), keepBytes) / uint64(max(len(replicas), 1))
 	for id := range replicas {
