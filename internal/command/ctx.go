@@ -34,6 +34,9 @@ const (
 	oneSlot     = "A collection of more than 16 MiB moves only between names of one hash slot: give both the same {hash tag}, or read it in parts and write it under the new name."
 	inParts     = "A collection of more than 16 MiB is not copied: read it in parts (HSCAN, SSCAN, ZSCAN, LRANGE, XRANGE) and write those under the new name."
 	storeParts  = "A result of more than 16 MiB is not stored: read the sources in parts (SSCAN, ZSCAN) and write the result in parts."
+	sortParts   = "A result of more than 16 MiB is not stored: sort in parts with LIMIT, without STORE, and push those."
+	geoParts    = "A result of more than 16 MiB is not stored: search smaller areas, without STORE, and add what is there with GEOADD."
+	restoreIn   = "A value of more than 16 MiB is not restored: where it comes from read it in parts (HSCAN, SSCAN, ZSCAN, LRANGE, XRANGE) and write those."
 	fromTheEnds = "In the middle of a list the elements of the shorter side move, here more than 16 MiB of them: use several lists, or a sorted set."
 )
 

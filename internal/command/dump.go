@@ -14,7 +14,8 @@ var dumpCommands = []Command{
 		Syntax: "key", Doc: "Returns the value of a key in Redis's serialized form.", Run: dump},
 	{Name: "restore", Arity: -4, Flags: Write | DenyOOM, Keys: oneKey, Group: "generic", Categories: []string{"dangerous"}, Since: "2.6.0",
 		Syntax: "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
-		Doc:    "Creates a key from what DUMP returned.", Run: restore},
+		Doc:    "Creates a key from what DUMP returned.", Run: restore,
+		Large: restoreIn},
 }
 
 func dump(c *Ctx) {
