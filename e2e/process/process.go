@@ -79,7 +79,12 @@ func (p *Process) Stop() error {
 		}
 		return nil
 	case <-time.After(stopTimeout):
-		p.Kill()
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // a Go program then says what it waits for
+		select {
+		case <-p.done:
+		case <-time.After(stopTimeout / 5):
+			p.Kill()
+		}
 		return fmt.Errorf("%s has not ended %v after SIGTERM; its output: %s", p.cmd.Path, stopTimeout, p.Log)
 	}
 }

@@ -31,7 +31,7 @@ func (c *conn) dispatch(args [][]byte) {
 		return
 	}
 	if cmd.RunsScript() {
-		meetScript(c, cmd, args)
+		rememberScript(c, cmd, args)
 	}
 	switch {
 	case c.session.multi != nil && cmd.Flags&command.AtOnce == 0:

@@ -16,9 +16,9 @@ import (
 // connection lasts, and here it outlasts the node that ran them. So once EVALSHA names
 // such a script it is kept by every shard, too; what is only ever sent by EVAL is not.
 
-// meetScript takes note of the script of EVAL, and has the shards keep the one of EVALSHA if
+// rememberScript takes note of the script of EVAL, and has the shards keep the one of EVALSHA if
 // they might not know it. Should one of them not answer, EVALSHA finds out by itself.
-func meetScript(c *conn, cmd *command.Command, args [][]byte) {
+func rememberScript(c *conn, cmd *command.Command, args [][]byte) {
 	table := c.s.cfg.Table
 	switch cmd.Name {
 	case "eval", "eval_ro":
