@@ -92,6 +92,11 @@ func loadTask(tx *keyspace.Tx, ref Ref, queue []byte) *Task {
 	if !ok {
 		return nil
 	}
+	return taskOf(tx, ref, val, queue)
+}
+
+// taskOf reads the row of a task.
+func taskOf(tx *keyspace.Tx, ref Ref, val, queue []byte) *Task {
 	t, err := DecodeTask(ref, val)
 	if err != nil {
 		tx.Refuse(err)

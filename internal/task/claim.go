@@ -28,7 +28,7 @@ func (c *Change) Claim(worker []byte, lease time.Duration, n int, queues [][]byt
 	size := 0
 	for _, name := range queues {
 		for len(claims) < n && size < claimBytesMax {
-			cl, ok := c.claim(name, worker, lease, claimBytesMax-size, len(claims) == 0)
+			cl, ok := c.claim(name, worker, lease, n-len(claims), claimBytesMax-size, len(claims) == 0)
 			if !ok {
 				break
 			}
@@ -41,8 +41,8 @@ func (c *Change) Claim(worker []byte, lease time.Duration, n int, queues [][]byt
 }
 
 // claim takes the next task of a queue, if it may be claimed now. It is not larger
-// than room, unless it is the first.
-func (c *Change) claim(queue, worker []byte, lease time.Duration, room int, first bool) (cl Claim, ok bool) {
+// than room, unless it is the first. Up to n are wanted.
+func (c *Change) claim(queue, worker []byte, lease time.Duration, n, room int, first bool) (cl Claim, ok bool) {
 	q := c.queue(queue)
 	if q == nil || q.Now[Ready] == 0 || q.Paused || q.Limit != 0 && q.Now[Running] >= q.Limit {
 		return Claim{}, false
@@ -50,6 +50,9 @@ func (c *Change) claim(queue, worker []byte, lease time.Duration, room int, firs
 	l := c.lead.lanes(queue)
 	if !c.lead.allowed(l, q) {
 		return Claim{}, false
+	}
+	if n >= fetchMin {
+		fetch(c, q, l, n, room)
 	}
 	t := c.next(l, q)
 	if t == nil || int(t.Size) > room && !first {
@@ -72,8 +75,7 @@ func (c *Change) claim(queue, worker []byte, lease time.Duration, room int, firs
 	c.row = numberRow(c.row[:0], kindClaim, t.Ref)
 	c.val = appendClaim(c.val[:0], lease, worker)
 	c.tx.Put(c.row, c.val)
-	payload, _ := loadPayload(c.tx, t.Ref)
-	return Claim{t, payload}, true
+	return Claim{t, loadClaimed(c, l, t.Ref)}, true
 }
 
 // next finds the first ready task of a queue.
@@ -87,7 +89,7 @@ func (c *Change) next(l *lanes, q *Queue) *Task {
 			if !ok {
 				break
 			}
-			t := loadTask(c.tx, e.ref, q.Name)
+			t := loadReady(c, l, e.ref, q.Name)
 			if t != nil && t.State == Ready && t.Order == e.order {
 				return t
 			}

@@ -7,6 +7,7 @@
 //	record.go   a task: its options and its state; queue.go: a queue
 //	change.go   a command's change of tasks: what leaving and entering a state implies
 //	add.go, claim.go, report.go, finish.go, turn.go: the changes that clients ask for
+//	fetch.go    the rows of tasks that are claimed together
 //	step.go     those that time asks for, in the background of batches
 //	read.go     what there is, for those who look
 //	lead.go     the leader's memory: ready lists (lane.go), leases (lease.go), timers

@@ -205,6 +205,10 @@ func loadPayload(tx *keyspace.Tx, ref Ref) ([]byte, bool) {
 	if !ok {
 		return nil, false
 	}
+	return payloadOf(tx, val)
+}
+
+func payloadOf(tx *keyspace.Tx, val []byte) ([]byte, bool) {
 	if err := checkVersion(val, "payload of a task"); err != nil {
 		tx.Refuse(err)
 		return nil, false

@@ -12,7 +12,8 @@ import (
 type lanes struct {
 	name    string
 	lane    [prioMax + 1]lane
-	touched bool // in this batch
+	touched bool            // in this batch
+	fetched map[Ref]fetched // for this batch
 
 	bucket float64       // claims that are allowed now, as of filled
 	filled time.Duration // at the start of a term it is empty
@@ -123,6 +124,7 @@ func (q *lanes) reset() {
 		q.lane[i].added = q.lane[i].added[:0]
 	}
 	q.touched, q.taken = false, 0
+	clear(q.fetched)
 }
 
 // refill lets the time that has passed allow more claims, at most those of a second
