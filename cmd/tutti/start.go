@@ -176,7 +176,7 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 		return err
 	}
 	defer sink.Close()
-	debug.SetGCPercent(200) // most of the heap is short-lived buffers of batches
+	tuneCollector()
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, end := context.WithCancelCause(signals)
