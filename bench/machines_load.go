@@ -57,15 +57,6 @@ type latencies struct {
 	first         error
 }
 
-func (l *latencies) merge(o *latencies) {
-	l.reads.merge(&o.reads)
-	l.writes.merge(&o.writes)
-	l.failed += o.failed
-	if l.first == nil {
-		l.first = o.first
-	}
-}
-
 // paced is clients that send at fixed times, whatever the answers take: what a
 // command had to wait for because the one before it was late counts too. They
 // speak with the first nodes in turn, half reads and half writes.
