@@ -3,6 +3,7 @@ package server_test
 import (
 	"net"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -173,6 +174,17 @@ func TestNodeStopsWhileClientsAreAsleep(t *testing.T) {
 			}
 		})
 	}
+}
+
+// leaderOf returns which node leads.
+func leaderOf(t *testing.T, c *nodetest.Cluster, admin *nodetest.Client) int {
+	t.Helper()
+	port := string(admin.Do("SENTINEL", "get-master-addr-by-name", "mymaster").Elems[1].Str)
+	i := slices.IndexFunc([]int{0, 1, 2}, func(i int) bool { return strings.HasSuffix(c.Addr(i), ":"+port) })
+	if i < 0 {
+		t.Fatalf("no node has port %s", port)
+	}
+	return i
 }
 
 // leads waits until there is a leader again.

@@ -228,15 +228,20 @@ func TestFault27OldImageRestored(t *testing.T) {
 	}
 }
 
-func oldImage(t *testing.T, c *Cluster, starts int) {
-	lead := c.WaitLeader(1)
-	m := c.machine(lead%3 + 1)
-	third := 6 - lead - m.id
-	k := c.Client("").At(lead)
-	defer k.Close()
+// imageOfFollower writes a key through the leader, and copies the disk of a follower.
+func imageOfFollower(c *Cluster) (lead int, m *machine, k *Client, image *vfs.MemFS) {
+	lead = c.WaitLeader(1)
+	m = c.machine(lead%3 + 1)
+	k = c.Client("").At(lead)
 	k.Must("SET", "k", "old")
 	time.Sleep(time.Second)
-	image := keepAll(m.disk)
+	return lead, m, k, keepAll(m.disk)
+}
+
+func oldImage(t *testing.T, c *Cluster, starts int) {
+	lead, m, k, image := imageOfFollower(c)
+	third := 6 - lead - m.id
+	defer k.Close()
 	for range starts {
 		c.Kill(m.id)
 		c.Start(m.id)

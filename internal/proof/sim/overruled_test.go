@@ -25,14 +25,9 @@ func TestOldImageThatMeetsNobodyWhoKnows(t *testing.T) {
 
 func imageMeetsNobodyWhoKnows(t *testing.T, seed uint64) {
 	bubble(t, Options{Seed: seed, Expect: "the others have forgotten what was committed"}, func(t *testing.T, c *Cluster) {
-		lead := c.WaitLeader(1)
-		m := c.machine(lead%3 + 1)
+		lead, m, k, image := imageOfFollower(c)
 		third := 6 - lead - m.id
-		k := c.Client("").At(lead)
 		defer k.Close()
-		k.Must("SET", "k", "old")
-		time.Sleep(time.Second)
-		image := keepAll(m.disk)
 		for _, o := range apart(c, third) {
 			c.Cut(c.Name(third), o)
 		}
