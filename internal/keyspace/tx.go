@@ -1,6 +1,9 @@
 package keyspace
 
-import "sync/atomic"
+import (
+	"bytes"
+	"sync/atomic"
+)
 
 // WriteSetMax bounds the effects of one command, in bytes of rows. It is what
 // one raft entry carries at most beside its batch.
@@ -230,6 +233,19 @@ func (t *Tx) Get(row, dst []byte) ([]byte, bool) {
 	}
 	t.Spend((len(v) - len(dst)) / stepBytes)
 	return v, ok
+}
+
+// GetOver is Get of a row whose value in the state that t began with the caller has read
+// already, from an iterator for instance. What it returns is valid as long as base is.
+func GetOver(t *Tx, row, base []byte) (val []byte, ok bool) {
+	if t.Spend(1 + len(base)/stepBytes); t.err != nil {
+		return nil, false
+	}
+	if i, _ := t.find(row); i >= 0 {
+		v := t.ops[i].val
+		return bytes.Clone(v), v != nil
+	}
+	return base, true
 }
 
 // getKept is Get into the arena.

@@ -117,7 +117,7 @@ func loadReady(c *Change, l *lanes, ref Ref, queue []byte) *Task {
 		return loadTask(c.tx, ref, queue)
 	}
 	c.row = numberRow(c.row[:0], kindState, ref)
-	val, ok := keyspace.GetKnown(c.tx, c.row, f.state)
+	val, ok := keyspace.GetOver(c.tx, c.row, f.state)
 	if !ok {
 		return nil
 	}
@@ -132,7 +132,7 @@ func loadClaimed(c *Change, l *lanes, ref Ref) []byte {
 		return payload
 	}
 	c.row = numberRow(c.row[:0], kindHead, ref)
-	val, ok := keyspace.GetKnown(c.tx, c.row, val)
+	val, ok := keyspace.GetOver(c.tx, c.row, val)
 	if !ok {
 		return nil
 	}
