@@ -164,8 +164,11 @@ func (s *Space) fill(name string, size int64) (written int64, err error) {
 		return 0, fmt.Errorf("create %s: %w", name, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if whole, err := reserve(f, size); whole || err != nil {
-		return size, err
+	switch whole, err := reserve(f, size); {
+	case err != nil:
+		return 0, fmt.Errorf("%s: %w", name, err)
+	case whole:
+		return size, nil
 	}
 	for chunk := make([]byte, ballastChunk); written < size; written += ballastChunk {
 		if _, err := f.Write(chunk); err != nil {

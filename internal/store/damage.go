@@ -201,9 +201,11 @@ func ListAside(fs vfs.FS, dir string) ([]Aside, error) {
 	var list []Aside
 	for _, name := range names {
 		number, damaged := strings.CutPrefix(name, aside)
-		number, isKept := strings.CutPrefix(number, kept)
-		if !damaged && !isKept {
-			continue
+		isKept := false
+		if !damaged {
+			if number, isKept = strings.CutPrefix(name, kept); !isKept {
+				continue
+			}
 		}
 		a := Aside{Dir: fs.PathJoin(dir, name), Kept: isKept}
 		if a.Generation, err = strconv.ParseUint(number, 10, 64); err != nil {
