@@ -92,6 +92,7 @@ func TestSnapshotWaitsForReaders(t *testing.T) {
 		before, _, err := n.view(&Read{MinIndex: 1})
 		n.must(err)
 		n.call(func(r *Replica) { offer(r, snap, in) })
+		synctest.Wait() // a read before the loop makes way is served as before
 		late := make(chan *store.View, 1)
 		n.host.Read(&Read{Shard: testShard, MinIndex: 1, Done: func(v *store.View, _ int64, _ error) { late <- v }})
 		n.call(func(r *Replica) { r.step(app) }) // the loop is there
