@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -69,6 +70,31 @@ func firstLine(path string) string {
 	}
 	line, _, _ := strings.Cut(string(data), "\n")
 	return line
+}
+
+// coreTime is how long all cores of the machine have been at work, and in all, in ticks.
+type coreTime struct{ busy, all float64 }
+
+// coresUsed reads the first line of /proc/stat (proc_stat(5)): user, nice, system, idle,
+// waiting for the disk, interrupts, and what other guests took.
+func coresUsed() coreTime {
+	var t coreTime
+	for i, f := range strings.Fields(firstLine("/proc/stat")) {
+		n, err := strconv.ParseFloat(f, 64)
+		if err != nil || i > 8 { // the name; guests, which count as users already
+			continue
+		}
+		if t.all += n; i != 4 && i != 5 {
+			t.busy += n
+		}
+	}
+	return t
+}
+
+// share returns which part of the cores was at work since t was taken; 0 if nobody knows.
+func (t coreTime) share() float64 {
+	now := coresUsed()
+	return (now.busy - t.busy) / max(now.all-t.all, 1)
 }
 
 func cpuModel() string {

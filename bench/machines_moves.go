@@ -41,6 +41,7 @@ type moveWindow struct {
 	ReadMs    float64 `json:"read_p99_ms"`
 	WriteMs   float64 `json:"write_p99_ms"`
 	LongestMs float64 `json:"longest_ms"`
+	Busy      float64 `json:"cores_busy"` // share of the machine's cores at work: near 1, they are the limit
 }
 
 // moveRest is how long nodes settle.
@@ -108,7 +109,7 @@ func (f *moveFigure) window(p *paced) moveWindow {
 	if f.Failed += l.failed; f.FirstError == "" && l.first != nil {
 		f.FirstError = l.first.Error()
 	}
-	return moveWindow{ReadMs: ms(l.reads.quantile(0.99)), WriteMs: ms(l.writes.quantile(0.99)), LongestMs: ms(max(l.reads.quantile(1), l.writes.quantile(1)))}
+	return moveWindow{ReadMs: ms(l.reads.quantile(0.99)), WriteMs: ms(l.writes.quantile(0.99)), LongestMs: ms(max(l.reads.quantile(1), l.writes.quantile(1))), Busy: l.cores.share()}
 }
 
 func (f *moveFigure) summarize() {
@@ -126,13 +127,13 @@ func (f *moveFigure) print(w io.Writer, t *tabwriter.Writer) {
 	}
 	fmt.Fprintf(w, "\nWhile a fourth node copies %d MiB (%d times, median %.0f ms), %d clients of the others, %.0f commands a second: p99 of reads %.1f ms, without %.1f; of writes %.1f ms, without %.1f; %d failed %s\n",
 		f.DataMiB, f.Runs, median(f.CopyMs), pacedClients, pacedClients/pacedEvery.Seconds(), f.ReadMoveMs, f.ReadCalmMs, f.WriteMoveMs, f.WriteCalmMs, f.Failed, f.FirstError)
-	fmt.Fprintln(t, "round\twindow\tp99 of reads, ms\tof writes, ms\tlongest, ms\t")
+	fmt.Fprintln(t, "round\twindow\tp99 of reads, ms\tof writes, ms\tlongest, ms\tcores busy\t")
 	for i, x := range f.Rounds {
 		for _, y := range []struct {
 			name string
 			moveWindow
 		}{{"settling", x.Settling}, {"before", x.Before}, {"moving", x.Moving}, {"after", x.After}} {
-			fmt.Fprintf(t, "%d\t%s\t%.1f\t%.1f\t%.1f\t\n", i+1, y.name, y.ReadMs, y.WriteMs, y.LongestMs)
+			fmt.Fprintf(t, "%d\t%s\t%.1f\t%.1f\t%.1f\t%.0f %%\t\n", i+1, y.name, y.ReadMs, y.WriteMs, y.LongestMs, 100*y.Busy)
 		}
 	}
 	_ = t.Flush()
