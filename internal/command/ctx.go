@@ -80,6 +80,7 @@ type Office struct {
 type progress struct {
 	Waited   bool // it waits already: an element of another type is not what it waits for
 	failed   bool
+	errorAt  int    // where in the output the error begins
 	trimmed  bool   // what was added to a stream has pushed others out
 	tooLarge string // the error where it writes too much
 	foreign  bool
@@ -108,6 +109,9 @@ func (c *Ctx) Run(cmd *Command) {
 		defer c.Tx.Release(mark)
 	}
 	cmd.Run(c)
+	if c.failed && c.errorAt > at { // what it had answered before was not to be
+		c.Out = append(c.Out[:at], c.Out[c.errorAt:]...)
+	}
 	bad := c.Tx.TakeRowError()
 	c.foreign = c.Tx.TakeForeign() || c.foreign
 	switch {
@@ -152,7 +156,7 @@ func (c *progress) Foreign() bool { return c.foreign }
 
 // Error answers with an error and takes back what the command wrote.
 func (c *Ctx) Error(text string) {
-	c.failed = true
+	c.failed, c.errorAt = true, len(c.Out)
 	c.Writer.Error(text)
 }
 

@@ -68,6 +68,29 @@ func TestTaskIsClaimedAndDone(t *testing.T) {
 
 // A task that is added in a batch is claimed in the same batch; one whose addition
 // is taken back is not.
+// A finish of many that is refused in the middle has the error for its only reply: with a
+// part of the others' before it, the client would take later replies for the rest.
+func TestTaskDoneOfManyIsRefusedAsAWhole(t *testing.T) {
+	b := newBench(t)
+	b.do("TASK.ADD q COUNT 3 a b c")
+	var words []string
+	for range 3 {
+		id, token := claimed(t, b.do("TASK.CLAIM w FROM q"))
+		words = append(words, id, token, "r")
+	}
+	for _, at := range []int{0, 3, 6} {
+		wrong := slices.Clone(words)
+		wrong[at] = "none"
+		b.want("TASK.DONE "+strings.Join(wrong, " "), `(error) ERR "none" is not the id of a task`)
+		wrong[at], wrong[at+1] = words[at], "x"
+		b.want("TASK.DONE "+strings.Join(wrong, " "), "(error) ERR the token must be the one that TASK.CLAIM gave")
+	}
+	if got := b.field(words[0], "state"); got != "running" {
+		t.Errorf("the first one is %s", got)
+	}
+	b.want("TASK.DONE "+strings.Join(words, " "), "1) (integer) 1\n2) (integer) 1\n3) (integer) 1")
+}
+
 func TestTaskIsClaimedInTheBatchOfItsAdd(t *testing.T) {
 	b := newBench(t)
 	b.index++

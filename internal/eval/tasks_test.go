@@ -39,6 +39,10 @@ func TestFencedFinishUndoesTransaction(t *testing.T) {
 	if r := b.Replies[0]; r.Status != group.Undone || len(r.Replies) != 1 || !strings.HasPrefix(string(r.Replies[0]), "-FENCED task "+id) {
 		t.Errorf("%v %s", r.Status, r.Replies)
 	}
+	many := c.atomic("TASK.DONE " + id + " " + token + " r " + id + " 7 r")
+	if r := c.evaluate(c.input(), many).Replies[0]; r.Status != group.Undone || len(r.Replies) != 1 || !strings.HasPrefix(string(r.Replies[0]), "-FENCED task "+id) {
+		t.Errorf("of many: %v %q", r.Status, r.Replies)
+	}
 	if got := text(b.Replies[1]); got != "$3 old " {
 		t.Errorf("k is %s", got)
 	}
