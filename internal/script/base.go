@@ -2,6 +2,7 @@ package script
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -13,7 +14,7 @@ import (
 
 func baseFunctions() map[string]function {
 	return map[string]function{
-		"assert": assert, "pcall": pcall, "tostring": toString, "getmetatable": getMetatable, "setmetatable": setMetatable,
+		"assert": assert, "error": raise, "pcall": pcall, "xpcall": xpcall, "tostring": toString, "getmetatable": getMetatable, "setmetatable": setMetatable,
 		"rawget": rawGet, "rawset": rawSet, "next": nextEntry, "pairs": allPairs, "unpack": unpackTable,
 		"collectgarbage": garbage, "gcinfo": garbage, "tonumber": toNumber, "loadstring": loadString, "load": loadString,
 	}
@@ -59,6 +60,20 @@ func str(L *lua.LState, n int) string {
 	return ""
 }
 
+// num returns argument n as a number; strings are read.
+func num(L *lua.LState, n int) lua.LNumber {
+	switch x := L.Get(n).(type) {
+	case lua.LNumber:
+		return x
+	case lua.LString:
+		if f, ok := parseNumber(strings.TrimSpace(string(x)), 10); ok {
+			return lua.LNumber(f)
+		}
+	}
+	wrongType(L, n, "number")
+	return 0
+}
+
 // wrongType raises the error for an argument of another type.
 func wrongType(L *lua.LState, n int, expected string) {
 	got := "no value"
@@ -70,7 +85,7 @@ func wrongType(L *lua.LState, n int, expected string) {
 
 // whole returns argument n as an integer, numbers that are too large as the nearest.
 func whole(L *lua.LState, n int) int {
-	f := float64(L.CheckNumber(n))
+	f := float64(num(L, n))
 	switch {
 	case f >= math.MaxInt64:
 		return math.MaxInt64
@@ -109,14 +124,71 @@ func plain(x lua.LValue) lua.LValue {
 		if s, ok := x.RawGetString("err").(lua.LString); ok {
 			return s
 		}
-	case lua.LString:
-		return lua.LString(inWordsOfLua(string(x)))
 	}
 	return x
 }
 
-// pcall hands a handler on that hands the error on: without one the interpreter spells
-// out where the error came from each time, however deep that is.
+// raise is error. Where it was called, or who called that, stands before a text.
+func raise(_ *vm, L *lua.LState) int {
+	x, level := L.Get(1), wholeOr(L, 2, 1)
+	if isText(x) && level > 0 {
+		x = lua.LString(where(L, level) + text(x))
+	}
+	L.SetTop(1)
+	L.Error(x, 0)
+	return 0
+}
+
+// where says which line runs at a level of the stack, as errors begin; "" if that is no
+// function of a script.
+func where(L *lua.LState, level int) string {
+	frame, ok := L.GetStack(level)
+	if !ok {
+		return ""
+	}
+	if _, err := L.GetInfo("Sl", frame, lua.LNil); err != nil || frame.CurrentLine <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d: ", frame.Source, frame.CurrentLine)
+}
+
+// xpcall tells the handler of an error in the words of Lua.
+func xpcall(v *vm, L *lua.LState) int {
+	f, handler := L.CheckAny(1), L.CheckFunction(2)
+	L.SetTop(0)
+	L.Push(f)
+	err := L.PCall(0, lua.MultRet, L.NewFunction(func(L *lua.LState) int {
+		sameInWords(v, L)
+		L.Insert(handler, 1)
+		L.Call(1, 1)
+		return 1
+	}))
+	if err == nil {
+		L.Insert(lua.LTrue, 1)
+		return L.GetTop()
+	}
+	v.check(L)
+	L.SetTop(0)
+	L.Push(lua.LFalse)
+	if a, ok := err.(*lua.ApiError); ok { //nolint:errorlint // it is never wrapped
+		L.Push(a.Object)
+	} else {
+		L.Push(lua.LString(err.Error()))
+	}
+	return 2
+}
+
+// sameInWords hands an error on, in the words of Lua.
+func sameInWords(v *vm, L *lua.LState) int {
+	L.SetTop(1)
+	if s, ok := L.Get(1).(lua.LString); ok {
+		L.Replace(1, lua.LString(inWordsOfLua(string(s), failed(v, L))))
+	}
+	return 1
+}
+
+// pcall has a handler hand the error on: without one the interpreter spells out where the
+// error came from each time, however deep that is.
 func pcall(v *vm, L *lua.LState) int {
 	L.CheckAny(1)
 	top := L.GetTop()
@@ -382,11 +454,15 @@ func (v *vm) concatPairs(L *lua.LState, n int) int {
 			f = L.GetMetaField(right, "__concat")
 		}
 		if f == lua.LNil {
-			bad := left
+			bad, at := left, i
 			if isText(left) {
-				bad = right
+				bad, at = right, i+1
 			}
-			L.RaiseError("attempt to concatenate a %s value", bad.Type().String())
+			name := failed(v, L)(at - 1)
+			if at == i+1 && at < n {
+				name = "" // what came of others
+			}
+			L.RaiseError("%s", attempt("concatenate", name, bad.Type().String()))
 		}
 		L.Push(f)
 		L.Push(left)

@@ -94,7 +94,7 @@ func formatNumber(L *lua.LState, spec string, letter byte, n int) string {
 	default:
 		L.RaiseError("invalid option '%%%c' to 'format'", letter)
 	}
-	f := float64(L.CheckNumber(n))
+	f := float64(num(L, n))
 	switch letter {
 	case 'c':
 		return padded(string([]byte{byte(int64(f))}), spec, strings.TrimLeft(spec, "-+ #0"))

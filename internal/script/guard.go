@@ -53,6 +53,7 @@ func compile(source, name string) (*lua.FunctionProto, error) {
 	// What a script is given is in KEYS and ARGV: nobody can name the table of its
 	// arguments, which would be made for each run.
 	proto.IsVarArg &^= lua.VarArgNeedsArg
+	nameVariables(proto)
 	return proto, nil
 }
 

@@ -29,12 +29,8 @@ func cutHeader(source string) (h Header, body string, err error) {
 		return h, "", errors.New("Invalid script shebang") //nolint:staticcheck // Redis's words
 	}
 	h.Declared = true
-	words := strings.Fields(strings.TrimPrefix(line, "#!"))
-	if len(words) == 0 || !strings.EqualFold(words[0], "lua") {
-		engine := ""
-		if len(words) > 0 {
-			engine = words[0]
-		}
+	words := strings.Fields(line)
+	if engine := words[0]; !strings.EqualFold(engine, "#!lua") {
 		return h, "", fmt.Errorf("Unexpected engine in script shebang: %s", engine) //nolint:staticcheck // Redis's words
 	}
 	for _, w := range words[1:] {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	lua "github.com/yuin/gopher-lua"
@@ -295,6 +296,9 @@ func (r *jsonReader) expected(what string) {
 		token = "T_STRING"
 	case isDigit(r.s[r.at]) || r.s[r.at] == '-':
 		token = "T_NUMBER"
+		if what == "value" { // it would have been one
+			token = "invalid number"
+		}
 	}
 	r.L.RaiseError("Expected %s but found %s at character %d", what, token, r.at+1)
 }
@@ -322,7 +326,9 @@ func (r *jsonReader) any(depth int) lua.LValue {
 	case 'f':
 		return r.word("false", lua.LFalse)
 	case 'n':
-		return r.word("null", r.v.null)
+		if r.at+1 < len(r.s) && r.s[r.at+1] == 'u' {
+			return r.word("null", r.v.null)
+		}
 	}
 	return r.number()
 }
@@ -440,24 +446,36 @@ func (r *jsonReader) escape(out []byte) []byte {
 	case 't':
 		return append(out, '\t')
 	case 'u':
-		n := r.hex4()
-		if 0xd800 <= n && n < 0xdc00 && r.at+1 < len(r.s) && r.s[r.at] == '\\' && r.s[r.at+1] == 'u' {
-			r.at += 2
-			return utf8.AppendRune(out, 0x10000+(n-0xd800)<<10+(r.hex4()-0xdc00))
-		}
-		return utf8.AppendRune(out, n)
+		return utf8.AppendRune(out, r.codePoint())
 	}
 	r.L.RaiseError("Expected value but found invalid escape code at character %d", r.at-1)
 	return nil
 }
 
-func (r *jsonReader) hex4() rune {
-	if r.at+4 <= len(r.s) {
-		if n, err := strconv.ParseUint(string(r.s[r.at:r.at+4]), 16, 32); err == nil {
-			r.at += 4
-			return rune(n)
+// codePoint reads what follows "\u": a code point, or the first half of one and the second.
+func (r *jsonReader) codePoint() rune {
+	escape := r.at - 2
+	n, ok := r.hex4()
+	if ok && utf16.IsSurrogate(n) {
+		second := rune(0)
+		if bytes.HasPrefix(r.s[r.at:], []byte(`\u`)) {
+			r.at += 2
+			second, ok = r.hex4()
 		}
+		n = utf16.DecodeRune(n, second)
+		ok = ok && n != utf8.RuneError
 	}
-	r.L.RaiseError("Expected value but found invalid unicode escape code at character %d", r.at+1)
-	return 0
+	if !ok {
+		r.L.RaiseError("Expected value but found invalid unicode escape code at character %d", escape+1)
+	}
+	return n
+}
+
+func (r *jsonReader) hex4() (n rune, ok bool) {
+	if r.at+4 > len(r.s) {
+		return 0, false
+	}
+	x, err := strconv.ParseUint(string(r.s[r.at:r.at+4]), 16, 32)
+	r.at += 4
+	return rune(x), err == nil
 }

@@ -27,7 +27,7 @@ func mathLibrary(v *vm) *lua.LTable {
 	v.L.Pop(1)
 	v.register(t, map[string]function{
 		"random":     mathRandom,
-		"randomseed": func(v *vm, L *lua.LState) int { v.rand.seed(int32(int64(L.CheckNumber(1)))); return 0 },
+		"randomseed": func(v *vm, L *lua.LState) int { v.rand.seed(int32(int64(num(L, 1)))); return 0 },
 	})
 	return t
 }
@@ -89,7 +89,7 @@ func bitFunctions() map[string]function {
 
 // bitArg returns argument n modulo 2^32.
 func bitArg(L *lua.LState, n int) uint32 {
-	f := math.RoundToEven(float64(L.CheckNumber(n)))
+	f := math.RoundToEven(float64(num(L, n)))
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return 0
 	}

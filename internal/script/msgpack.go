@@ -194,8 +194,10 @@ func (u *unpacker) tagged(c byte) lua.LValue {
 		return lua.LNumber(math.Float32frombits(uint32(u.number(4))))
 	case 0xcb:
 		return lua.LNumber(math.Float64frombits(u.number(8)))
-	case 0xcc, 0xcd, 0xce, 0xcf:
+	case 0xcc, 0xcd, 0xce:
 		return lua.LNumber(u.number(1 << (c - 0xcc)))
+	case 0xcf: // from 2^63 on it is taken for a negative one, as in Redis
+		return lua.LNumber(int64(u.number(8)))
 	case 0xd0:
 		return lua.LNumber(int8(u.number(1)))
 	case 0xd1:
@@ -264,8 +266,8 @@ func unpackLimit(v *vm, L *lua.LState) int { return v.unpackSome(L, whole(L, 2),
 // unpackSome unpacks at most limit values, and returns the place behind them first, -1
 // at the end.
 func (v *vm) unpackSome(L *lua.LState, limit, offset int) int {
-	if limit < 0 {
-		L.ArgError(2, "limit must not be negative")
+	if limit < 0 || offset < 0 {
+		L.RaiseError("Invalid request to unpack with offset of %d and limit of %d.", offset, len(str(L, 1)))
 	}
 	L.SetTop(1)
 	L.Push(lua.LNil)
@@ -281,7 +283,7 @@ func (v *vm) unpackSome(L *lua.LState, limit, offset int) int {
 // unpackFrom pushes the values from a place on; limit 0: all.
 func (v *vm) unpackFrom(L *lua.LState, offset, limit int) (n, left int) {
 	s := str(L, 1)
-	if offset < 0 || offset > len(s) {
+	if offset > len(s) {
 		L.RaiseError("Start offset %d greater than input length %d.", offset, len(s))
 	}
 	v.grow(L, len(s))

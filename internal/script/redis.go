@@ -1,7 +1,6 @@
 package script
 
 import (
-	"cmp"
 	"math"
 	"strconv"
 	"strings"
@@ -228,12 +227,17 @@ func sha1hex(v *vm, L *lua.LState) int {
 }
 
 // errorReply returns an error: "-CODE text", or a text that is taken for one with a
-// code as well.
+// code as well. One word is a text without a code.
 func errorReply(_ *vm, L *lua.LState) int {
 	s, ok := onlyString(L)
-	if ok {
-		L.Push(failure(L, cmp.Or(strings.TrimRight(strings.TrimPrefix(s, "-"), "\r\n"), "ERR ")))
+	if !ok {
+		return 1
 	}
+	s = strings.TrimRight(strings.TrimPrefix(s, "-"), "\r\n")
+	if !strings.Contains(s, " ") {
+		s = "ERR " + s
+	}
+	L.Push(failure(L, s))
 	return 1
 }
 
@@ -261,7 +265,7 @@ func setResp(v *vm, L *lua.LState) int {
 	if L.GetTop() != 1 {
 		return fail(L, true, "ERR redis.setresp() requires one argument.")
 	}
-	n := L.CheckNumber(1)
+	n := L.ToNumber(1)
 	if n != 2 && n != 3 {
 		return fail(L, true, "ERR RESP version must be 2 or 3.")
 	}

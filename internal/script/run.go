@@ -81,7 +81,7 @@ type vm struct {
 	registered           []registered
 	blank                *lua.LTable               // stands for the metatables of what is frozen
 	caught               *lua.LFunction            // see catch
-	same                 *lua.LFunction            // hands an error on
+	same                 *lua.LFunction            // hands an error on, in the words of Lua
 	own                  map[*lua.LFunction]bool   // those of frozen tables
 	kept                 map[*Library][]registered // see functionsOf
 }
@@ -126,7 +126,7 @@ func (v *vm) call(name string, args int) error {
 	}
 	t, ok := a.Object.(*lua.LTable)
 	if !ok { // there was no room to catch it
-		text := inWordsOfLua(text(a.Object))
+		text := inWordsOfLua(text(a.Object), noName)
 		t = v.L.NewTable()
 		t.RawSetString("err", lua.LString("ERR "+text))
 		if _, rest, found := strings.Cut(text, "user_script:"); found {
@@ -172,7 +172,7 @@ func (v *vm) catch(L *lua.LState) int {
 	t, ok := L.Get(1).(*lua.LTable)
 	if !ok {
 		t = L.NewTable()
-		t.RawSetString("err", lua.LString("ERR "+inWordsOfLua(text(L.Get(1)))))
+		t.RawSetString("err", lua.LString("ERR "+inWordsOfLua(text(L.Get(1)), failed(v, L))))
 	}
 	for level := 1; ; level++ {
 		frame, ok := L.GetStack(level)

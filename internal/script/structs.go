@@ -134,17 +134,17 @@ func structPack(v *vm, L *lua.LState) int {
 				size = len(s)
 			}
 			if len(s) < size {
-				L.ArgError(arg, "string too short")
+				L.ArgError(arg+1, "string too short") // as Redis counts here
 			}
 			out = append(out, s[:size]...)
 		case 's':
 			out = append(append(out, str(L, arg)...), 0)
 		case 'f':
-			out = x.integer(out, uint64(math.Float32bits(float32(L.CheckNumber(arg)))), 4)
+			out = x.integer(out, uint64(math.Float32bits(float32(num(L, arg)))), 4)
 		case 'd', 'n':
-			out = x.integer(out, math.Float64bits(float64(L.CheckNumber(arg))), 8)
+			out = x.integer(out, math.Float64bits(float64(num(L, arg))), 8)
 		default:
-			f := float64(L.CheckNumber(arg))
+			f := float64(num(L, arg))
 			n := uint64(int64(f))
 			if f >= 1<<63 {
 				n = uint64(f)
@@ -210,7 +210,7 @@ func structUnpack(v *vm, L *lua.LState) int {
 		case 's':
 			end := bytes.IndexByte(s[x.at:], 0)
 			if end < 0 {
-				L.ArgError(2, "unfinished string in data")
+				L.RaiseError("unfinished string in data")
 			}
 			L.Push(lua.LString(s[x.at : x.at+end]))
 			size = end + 1

@@ -21,7 +21,7 @@ func newVM() *vm {
 	v := &vm{L: L, meter: newMeter(), frozen: make(map[*lua.LTable]*lua.LTable), own: make(map[*lua.LFunction]bool)}
 	v.meter.alive = v.live
 	v.caught = L.NewFunction(v.catch)
-	v.same = L.NewFunction(func(L *lua.LState) int { L.SetTop(1); return 1 })
+	v.same = v.function(sameInWords)
 	L.Push(L.NewFunction(lua.OpenBase))
 	L.Call(0, 0)
 	globals := L.G.Global
@@ -120,13 +120,15 @@ func (v *vm) behind(t *lua.LTable) *lua.LTable {
 func (v *vm) writable(L *lua.LState, n int) *lua.LTable {
 	t := L.CheckTable(n)
 	if v.frozen[t] != nil {
-		refuseWrite(L)
+		L.Error(lua.LString(textReadonly), 0)
 	}
 	return t
 }
 
+const textReadonly = "Attempt to modify a readonly table"
+
 func refuseWrite(L *lua.LState) int {
-	L.RaiseError("Attempt to modify a readonly table")
+	L.RaiseError(textReadonly)
 	return 0
 }
 
