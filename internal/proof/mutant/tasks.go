@@ -61,6 +61,35 @@ func tasks() []Mutant {
 			ln.at++`, `
 			ln.page = ln.page[1:]`,
 		}}},
+		{"claimed-rows-of-before", "rows that were read for a claim of many tasks are used by the batches after it", sim("TestTasksClaimedTogetherEndOnce"), []Edit{{
+			"internal/task/lane.go", `
+			clear(q.fetched)`, `
+			_ = q.fetched`,
+		}}},
+		{"claimed-before-cancelled", "a claim of many tasks does not see what its own transaction has done with them", sim("TestTasksClaimedTogetherEndOnce"), []Edit{{
+			"internal/task/fetch.go", `
+			val, ok := keyspace.GetOver(c.tx, c.row, f.state)`, `
+			val, ok := f.state, true`,
+		}}},
+		{"claimed-payload-of-another", "tasks that are claimed together are told with the payload of the first", sim("TestTasksClaimedTogetherEndOnce"), []Edit{{
+			"internal/task/fetch.go", `
+			f.payload = payloads.row(e.ref)`, `
+			f.payload = payloads.row(next[0].ref)`,
+		}}},
+		{"claimed-not-recorded", "of tasks that are claimed together the last ones are told, but not recorded", sim("TestTasksClaimedTogetherEndOnce"), []Edit{{
+			"internal/task/claim.go", `
+			c.save(t)
+			c.row = numberRow(c.row[:0], kindClaim, t.Ref)`, `
+			if n != fetchMin-1 {
+			c.save(t)
+			}
+			c.row = numberRow(c.row[:0], kindClaim, t.Ref)`,
+		}}},
+		{"error-behind-half-a-reply", "a command that fails in its middle answers with what it had answered, and the error behind that", command("TestTaskDoneOfManyIsRefusedAsAWhole"), []Edit{{
+			"internal/command/ctx.go", `
+			if c.failed && c.errorAt > at { // what it had answered before was not to be`, `
+			if false {`,
+		}}},
 		{"claim-what-was-undone", "tasks whose claim was taken back within the batch are not found again in it", inTask("TestRandomTasks"), []Edit{{
 			"internal/task/lead.go", `
 			q.rewind()

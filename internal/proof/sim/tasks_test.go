@@ -156,9 +156,9 @@ func (s *shop) close(atLeast int) {
 	close(s.quit)
 	k := s.c.Client("").At(s.c.WaitLeader(1))
 	defer k.Close()
-	for start := time.Now(); s.open(k) > 0; time.Sleep(200 * time.Millisecond) {
+	for start := time.Now(); openTasks(s.t, k, "work") > 0; time.Sleep(200 * time.Millisecond) {
 		if time.Since(start) > 10*time.Minute {
-			s.t.Errorf("%s %d tasks do not end", stamp(), s.open(k))
+			s.t.Errorf("%s %d tasks do not end", stamp(), openTasks(s.t, k, "work"))
 			break
 		}
 	}
@@ -231,17 +231,17 @@ func (s *shop) checkOrder(records map[string]map[string]string) {
 	}
 }
 
-// open is how many tasks have not ended.
-func (s *shop) open(k *Client) (n int) {
-	s.t.Helper()
-	v, err := k.Do("TASK.QUEUE", "work")
+// openTasks is how many tasks of a queue have not ended; 1 if it does not answer.
+func openTasks(t *testing.T, k *Client, queue string) (n int) {
+	t.Helper()
+	v, err := k.Do("TASK.QUEUE", queue)
 	if err != nil || v.IsError() {
 		elsewhere(k)
 		return 1
 	}
 	f := pairs(v)
 	for _, state := range []string{"ready", "scheduled", "waiting", "running"} {
-		n += number(s.t, f[state])
+		n += number(t, f[state])
 	}
 	return n
 }
