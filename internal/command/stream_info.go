@@ -23,6 +23,10 @@ func streamInfo(c *Ctx) (s *keyspace.Stream, ok bool) {
 
 func xinfoStream(c *Ctx) {
 	full, count := len(c.Args) > 3, int64(infoCountDefault)
+	s, ok := streamInfo(c)
+	if !ok {
+		return
+	}
 	n := len(c.Args)
 	if full && (n != 4 && n != 6 || !c.is(3, "FULL") || n == 6 && !c.is(4, "COUNT")) {
 		badSubcommand(c, "XINFO")
@@ -36,10 +40,6 @@ func xinfoStream(c *Ctx) {
 		if count < 0 {
 			count = infoCountDefault
 		}
-	}
-	s, ok := streamInfo(c)
-	if !ok {
-		return
 	}
 	if full {
 		c.Map(9)

@@ -45,9 +45,10 @@ func (c *progress) Waits() [][]byte {
 	return c.topics
 }
 
-// textTimeout and textTimeoutNegative are the errors of time-outs in seconds.
+// What is wrong with time-outs in seconds.
 const (
 	textTimeout         = "ERR timeout is not a float or out of range"
+	textTimeoutLarge    = "ERR timeout is out of range"
 	textTimeoutNegative = "ERR timeout is negative"
 )
 
@@ -57,8 +58,10 @@ const timeoutMax = float64(1<<63-1) / 1000
 // timeout parses argument i as seconds, or answers the error.
 func timeout(c *Ctx, i int) bool {
 	switch f, ok := parseFloat(c.Args[i]); {
-	case !ok || f > timeoutMax:
+	case !ok:
 		c.Error(textTimeout)
+	case f > timeoutMax:
+		c.Error(textTimeoutLarge)
 	case f < 0:
 		c.Error(textTimeoutNegative)
 	default:

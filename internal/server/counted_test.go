@@ -120,6 +120,9 @@ func TestMemoryStats(t *testing.T) {
 			t.Errorf("%s is %v", name, values[name])
 		}
 	}
+	if last := stats.Elems[len(stats.Elems)-2:]; string(last[0].Str) != "db.0" || len(last[1].Elems) != 6 {
+		t.Errorf("the only database is %v", last)
+	}
 	if values["keys.count"] != 2 {
 		t.Errorf("%v keys of 2", values["keys.count"])
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	gc "runtime/debug" // debug is a handler here
 	"runtime/metrics"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,9 +48,12 @@ func memoryStats(r *request, _ [][]byte) {
 		rss = mapped
 	}
 	peak := r.s.stats.raisePeak(used)
+	keys := r.s.keyCounts(func(int, cluster.ShardID, error) {})
 	var total int64
-	for _, n := range r.s.keyCounts(func(int, cluster.ShardID, error) {}) {
+	databases := 0
+	for _, n := range keys {
 		total += n
+		databases += int(min(n, 1))
 	}
 	whole := []struct {
 		name string
@@ -68,7 +72,7 @@ func memoryStats(r *request, _ [][]byte) {
 		{"dataset.percentage", 0}, {"peak.percentage", 100 * share(used, peak)}, {"allocator-fragmentation.ratio", share(mapped, used)},
 		{"allocator-rss.ratio", share(rss, mapped)}, {"rss-overhead.ratio", 1}, {"fragmentation", share(rss, used)},
 	}
-	r.Map(len(whole) + len(parts))
+	r.Map(len(whole) + len(parts) + databases)
 	for _, f := range whole {
 		r.BulkString(f.name)
 		r.Int(f.n)
@@ -76,6 +80,16 @@ func memoryStats(r *request, _ [][]byte) {
 	for _, f := range parts {
 		r.BulkString(f.name)
 		r.Double(f.f)
+	}
+	for db, n := range keys {
+		if n > 0 { // there are no tables of keys in memory
+			r.BulkString("db." + strconv.Itoa(db))
+			r.Map(3)
+			for _, name := range []string{"overhead.hashtable.main", "overhead.hashtable.expires", "overhead.hashtable.slot-to-keys"} {
+				r.BulkString(name)
+				r.Int(0)
+			}
+		}
 	}
 }
 

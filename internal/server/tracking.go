@@ -21,7 +21,7 @@ const (
 	errTrackingPrefix      = "ERR PREFIX option requires BCAST mode to be enabled"
 	errTrackingSwitch      = "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode."
 	errTrackingBroadcast   = "ERR OPTIN and OPTOUT are not compatible with BCAST"
-	errTrackingBoth        = "ERR You can't use both OPTIN and OPTOUT"
+	errTrackingBoth        = "ERR You can't specify both OPTIN mode and OPTOUT mode"
 	errTrackingOpt         = "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode."
 	errCachingOff          = "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
 	errCachingYes          = "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode."

@@ -300,7 +300,7 @@ func TestTrackingRefusesWhatRedisRefuses(t *testing.T) {
 		{"CLIENT TRACKING ON REDIRECT 999", "(error) ERR The client ID you want redirect to does not exist"},
 		{"CLIENT TRACKING ON PREFIX a", "(error) ERR PREFIX option requires BCAST mode to be enabled"},
 		{"CLIENT TRACKING ON BCAST OPTIN", "(error) ERR OPTIN and OPTOUT are not compatible with BCAST"},
-		{"CLIENT TRACKING ON OPTOUT OPTIN", "(error) ERR You can't use both OPTIN and OPTOUT"},
+		{"CLIENT TRACKING ON OPTOUT OPTIN", "(error) ERR You can't specify both OPTIN mode and OPTOUT mode"},
 		{"CLIENT TRACKING ON BCAST PREFIX FOOBAR PREFIX FOO", "(error) ERR Prefix 'FOOBAR' overlaps with another provided prefix 'FOO'. Prefixes for a single client must not overlap."},
 		{"CLIENT TRACKINGINFO", `1) "flags" 2) 1) "off" 3) "redirect" 4) (integer) -1 5) "prefixes" 6) (empty array)`},
 		{"CLIENT TRACKING ON OPTIN", "OK"},
