@@ -55,6 +55,17 @@ func streams() []Mutant {
 		s.First = next
 	}`,
 		}}},
+		{"deleted-is-remembered", "an entry that was deleted is still among those that a leader remembers for readers", Killer{"internal/keyspace", "TestStreamEndsRemember"}, []Edit{{
+			"internal/keyspace/stream_ends.go", `
+	if s.entries = slices.Delete(s.entries, at, at+1); len(s.entries) == 0 && s.more {`, `
+	if len(s.entries) == 0 && s.more {`,
+		}}},
+		{"ends-of-a-lost-place", "entries that come behind a gap are remembered as the next", Killer{"internal/keyspace", "TestStreamEndsRemember"}, []Edit{{
+			"internal/keyspace/stream_ends.go", `
+	case s.more:
+	case n == endMax && !s.entries[n/2].read: // whoever reads is as far behind`, `
+	case n == endMax && !s.entries[n/2].read: // whoever reads is as far behind`,
+		}}},
 		{"new-ids-in-garbage", "a stream whose ids begin anew puts its entries where garbage is removed", Killer{"internal/command", "TestIDsBeginAnew"}, []Edit{{
 			"internal/keyspace/stream.go", `
 		s.renumber()`, ``,
