@@ -36,6 +36,16 @@ func (c devCluster) cli(t *testing.T, node int, args ...string) result {
 	return tutti(t, "", append([]string{"cli", "--addr", c.addr(node)}, args...)...)
 }
 
+func (c devCluster) wants(t *testing.T, node int, want string, args ...string) {
+	t.Helper()
+	k := newClients([]target{{addr: c.addr(node)}}, 20*time.Second)
+	defer k.close()
+	v, _, err := k.call(0, args)
+	if err != nil || !strings.HasPrefix(v[0].String(), want) {
+		t.Errorf("%v through node %d: %v %v, want %s", args, node+1, v, err, want)
+	}
+}
+
 func (c devCluster) status(t *testing.T) node.Status {
 	t.Helper()
 	s, r := c.ask(t)

@@ -195,16 +195,6 @@ func begins(t *testing.T, what string, n *atomic.Int64) {
 	})
 }
 
-func (c devCluster) wants(t *testing.T, node int, want string, args ...string) {
-	t.Helper()
-	k := newClients([]target{{addr: c.addr(node)}}, 20*time.Second)
-	defer k.close()
-	v, _, err := k.call(0, args)
-	if err != nil || !strings.HasPrefix(v[0].String(), want) {
-		t.Errorf("%v through node %d: %v %v, want %s", args, node+1, v, err, want)
-	}
-}
-
 // All nodes share one disk, and writers fill it; then somebody else takes what
 // is left, to the last byte, and whatever the nodes give back.
 func TestFullDiskOfAllNodes(t *testing.T) {
