@@ -24,6 +24,7 @@ const usage = `usage: go run . [flags]            throughput, latency and CPU pe
        go run . tasks [flags]      tasks that do nothing, beside NATS JetStream and Asynq
        go run . messages [flags]   elements that are waited for, and PUBLISH to 1,000, beside Redis
        go run . removal [flags]    first and random elements, and SCAN, after mass removal
+       go run . large [flags]      large commands of many clients at once, and small ones of others
        go run . run [flags]        commands that do nothing, beside xargs and GNU parallel
 
 `
@@ -59,6 +60,8 @@ func main() {
 			run, args = messagesMain, args[1:]
 		case "removal":
 			run, args = removalMain, args[1:]
+		case "large":
+			run, args = largeMain, args[1:]
 		case "run":
 			run, args = runsMain, args[1:]
 		case "nats-node": // what tasks starts

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"tutti/internal/proof/respclient"
+)
+
+// Large commands of many clients at once: what they are answered, and how long small
+// commands of others take meanwhile.
+
+const (
+	// largeBytes is a value with which a command is nearly as large as one may be.
+	largeBytes    = 16<<20 - 64<<10
+	largePatience = time.Minute
+	smallClients  = 6 // as many at each node
+	smallPause    = time.Millisecond
+)
+
+// largeSample is what one round of one count has shown.
+type largeSample struct {
+	Count    int            `json:"count"` // of large commands at once; 0: none
+	Round    int            `json:"round"`
+	Outcomes map[string]int `json:"outcomes"` // "OK", or the code of the error
+	AllMs    float64        `json:"all_ms"`   // until the last was answered
+	Small    int            `json:"small"`    // commands of others meanwhile
+	P50Ms    float64        `json:"p50_ms"`
+	P99Ms    float64        `json:"p99_ms"`
+	WorstMs  float64        `json:"worst_ms"`
+	Failed   int            `json:"failed"` // of others
+	PeakMiB  float64        `json:"peak_mib"`
+	texts    map[string]bool
+}
+
+func largeMain(ctx context.Context, args []string) error {
+	flags, o := commonFlags("large")
+	counts := flags.String("counts", "6,16", "how many large commands at once, comma separated")
+	rounds := flags.Int("rounds", 3, "`rounds` of each count, with one without large commands before each")
+	window := flags.Duration("window", 4*time.Second, "how long a round without large commands is")
+	limit := flags.String("limit", "", "GOMEMLIMIT of every node (default: none)")
+	peers := "tutti"
+	if err := o.parse(flags, args, &peers); err != nil {
+		return err
+	}
+	var list []int
+	for text := range strings.SplitSeq(*counts, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%w: --counts: %q is not a number of commands", errUsage, text)
+		}
+		list = append(list, n)
+	}
+	l, missing, err := prepare(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	var env []string
+	if *limit != "" {
+		env = append(env, "GOMEMLIMIT="+*limit)
+	}
+	samples, err := largeRun(ctx, l, list, *rounds, *window, env)
+	if err != nil {
+		return err
+	}
+	path, err := writeJSON(o.jsonPath, "large", l.machine.Date, samples)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nresults: %s\n", path)
+	return missingError(missing)
+}
+
+func largeRun(ctx context.Context, l *lab, counts []int, rounds int, window time.Duration, env []string) (samples []largeSample, err error) {
+	g, err := newGrown(ctx, l, 3, false, env...)
+	if err != nil {
+		return nil, err
+	}
+	defer g.stop()
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "large\tanswers\tlast ms\tsmall\tp50 ms\tp99 ms\tworst ms\tfailed\tpeak MiB\t")
+	for round := range rounds {
+		for _, n := range counts {
+			for _, count := range []int{0, n} {
+				s, err := largeRound(ctx, g, count, round, window)
+				if err != nil {
+					return nil, err
+				}
+				samples = append(samples, s)
+				fmt.Fprintf(out, "%d\t%v\t%.0f\t%d\t%.1f\t%.1f\t%.1f\t%d\t%.0f\t\n", count, s.Outcomes, s.AllMs, s.Small, s.P50Ms, s.P99Ms, s.WorstMs, s.Failed, s.PeakMiB)
+				for text := range s.texts {
+					defer fmt.Println("  ", text)
+				}
+				if err := sleep(ctx, 2*time.Second); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return samples, out.Flush()
+}
+
+// largeRound has small commands go on while count large ones are sent at once.
+func largeRound(ctx context.Context, g *grown, count, round int, window time.Duration) (largeSample, error) {
+	s := largeSample{Count: count, Round: round, Outcomes: map[string]int{}, texts: map[string]bool{}}
+	conns := make([]*respclient.Conn, count)
+	for i := range conns {
+		c, err := g.dial(ctx, i%3, time.Now().Add(largePatience))
+		if err != nil {
+			return s, err
+		}
+		defer c.Close()
+		conns[i] = c
+	}
+	small, stop := context.WithCancel(ctx)
+	defer stop()
+	var mu sync.Mutex // guards what the small clients have seen
+	var times histogram
+	var worst time.Duration
+	var others, wg sync.WaitGroup
+	for i := range smallClients {
+		others.Go(func() {
+			took, failed, err := smallSets(small, g, i)
+			mu.Lock()
+			defer mu.Unlock()
+			s.Failed += failed
+			if err != nil {
+				s.texts[err.Error()] = true
+			}
+			for _, d := range took {
+				times.add(d)
+				worst = max(worst, d)
+			}
+		})
+	}
+	value, began := strings.Repeat("x", largeBytes), time.Now()
+	for i, c := range conns {
+		wg.Go(func() {
+			what, text := "OK", ""
+			v, err := c.Do("SET", fmt.Sprintf("large:%d", i), value)
+			if err = errors.Join(err, respclient.Err(v)); err != nil {
+				text = fmt.Sprintf("%.300s", err)
+				what, _, _ = strings.Cut(text, " ")
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			s.Outcomes[what]++
+			if text != "" {
+				s.texts[text] = true
+			}
+		})
+	}
+	if count == 0 {
+		if err := sleep(ctx, window); err != nil {
+			return s, err
+		}
+	}
+	wg.Wait()
+	s.AllMs = inMs(time.Since(began))
+	stop()
+	others.Wait()
+	s.Small, s.P50Ms, s.P99Ms, s.WorstMs = int(times.made().TotalCount()), inMs(times.quantile(0.5)), inMs(times.quantile(0.99)), inMs(worst)
+	for _, pid := range g.pids(3) {
+		_, peak, err := resident(pid)
+		if err != nil {
+			return s, err
+		}
+		s.PeakMiB = max(s.PeakMiB, peak)
+	}
+	return s, nil
+}
+
+// smallSets sets small values, one after the other, until ctx ends.
+func smallSets(ctx context.Context, g *grown, client int) (took []time.Duration, failed int, last error) {
+	c, err := g.dial(context.WithoutCancel(ctx), client%3, time.Now().Add(2*largePatience))
+	if err != nil {
+		return nil, 1, err
+	}
+	defer c.Close()
+	value := strings.Repeat("v", valueLen)
+	for n := 0; ctx.Err() == nil; n++ {
+		began := time.Now()
+		v, err := c.Do("SET", fmt.Sprintf("small:%d:%d", client, n%1000), value)
+		took = append(took, time.Since(began))
+		if err != nil {
+			return took, failed + 1, err
+		}
+		if err := respclient.Err(v); err != nil {
+			failed, last = failed+1, err
+		}
+		_ = sleep(ctx, smallPause)
+	}
+	return took, failed, last
+}
