@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,6 +46,7 @@ func largeMain(ctx context.Context, args []string) error {
 	counts := flags.String("counts", "6,16", "how many large commands at once, comma separated")
 	rounds := flags.Int("rounds", 3, "`rounds` of each count, with one without large commands before each")
 	window := flags.Duration("window", 4*time.Second, "how long a round without large commands is")
+	idle := flags.Duration("idle", 0, "remove all keys at the end, and tell what the nodes hold when nobody has done anything for so `long`")
 	limit := flags.String("limit", "", "GOMEMLIMIT of every node (default: none)")
 	peers := "tutti"
 	if err := o.parse(flags, args, &peers); err != nil {
@@ -67,7 +69,15 @@ func largeMain(ctx context.Context, args []string) error {
 	if *limit != "" {
 		env = append(env, "GOMEMLIMIT="+*limit)
 	}
-	samples, err := largeRun(ctx, l, list, *rounds, *window, env)
+	g, err := newGrown(ctx, l, 3, false, env...)
+	if err != nil {
+		return err
+	}
+	defer g.stop()
+	samples, err := largeRun(ctx, g, list, *rounds, *window)
+	if err == nil && *idle > 0 {
+		err = emptied(ctx, g, *idle)
+	}
 	if err != nil {
 		return err
 	}
@@ -79,12 +89,35 @@ func largeMain(ctx context.Context, args []string) error {
 	return missingError(missing)
 }
 
-func largeRun(ctx context.Context, l *lab, counts []int, rounds int, window time.Duration, env []string) (samples []largeSample, err error) {
-	g, err := newGrown(ctx, l, 3, false, env...)
-	if err != nil {
-		return nil, err
+// emptied removes all keys and prints what each node holds some time later.
+func emptied(ctx context.Context, g *grown, idle time.Duration) error {
+	if _, err := g.do(ctx, 0, "FLUSHALL"); err != nil {
+		return err
 	}
-	defer g.stop()
+	if err := sleep(ctx, idle); err != nil {
+		return err
+	}
+	for i, pid := range g.pids(3) {
+		now, peak, err := resident(pid)
+		if err != nil {
+			return err
+		}
+		disk := int64(0)
+		err = filepath.WalkDir(filepath.Join(g.dir, g.nodes[i].name), func(path string, d os.DirEntry, err error) error {
+			if info, statErr := os.Stat(path); err == nil && statErr == nil && !d.IsDir() {
+				disk += info.Size() // a file may go while this is told
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s, emptied %v ago: %.0f MiB of memory, %.0f at most; %d MiB of files, the reserve among them\n", g.nodes[i].name, idle, now, peak, disk>>20)
+	}
+	return nil
+}
+
+func largeRun(ctx context.Context, g *grown, counts []int, rounds int, window time.Duration) (samples []largeSample, err error) {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "large\tanswers\tlast ms\tsmall\tp50 ms\tp99 ms\tworst ms\tfailed\tpeak MiB\t")
 	for round := range rounds {
