@@ -113,6 +113,10 @@ func (o *initOptions) there(err error) error {
 	if s.Node != 1 || o.named && o.cluster != s.Cluster {
 		return err
 	}
+	// Who was cut off before they were told where the login is are told now.
+	if file, ferr := secretFile(s.Cluster); ferr == nil && fileExists(file) {
+		o.secret = file
+	}
 	return nil
 }
 
@@ -134,7 +138,7 @@ func (o *initOptions) welcome(ctx context.Context, n *node.Node, made bool) erro
 	}
 	token, err := firstToken(ctx, n)
 	if err != nil {
-		return failed(err, "tutti token create, once the node serves")
+		return untold(ctx, err)
 	}
 	addrs := joinAddrs(self)
 	fmt.Printf("\nOn each other machine, within %v:\n", tokenTTL)
@@ -167,15 +171,47 @@ const (
 	// that make the cluster one that survives something.
 	tokenTTL  = time.Hour
 	firstUses = 8
+	// tokenPatience is how long init tries to make it, on a machine that is so busy
+	// that the node does not lead in time; tokenPause is between two attempts.
+	tokenPatience = time.Minute
+	tokenPause    = 200 * time.Millisecond
 )
 
-// firstToken makes a token, as soon as the node leads.
+// firstToken makes a token, as soon as the node leads. An attempt of which nobody knows
+// whether it made one is repeated too: nobody was told that one, and it expires.
 func firstToken(ctx context.Context, n *node.Node) (string, error) {
-	v, err := n.Meta(ctx, "TUTTI.TOKEN", "CREATE", "TTL", fmt.Sprint(int(tokenTTL.Seconds())), "USES", fmt.Sprint(firstUses))
-	if err == nil && v.IsError() {
-		err = errors.New(string(v.Str))
+	return makeToken(ctx, tokenPatience, func() (string, error) {
+		v, err := n.Meta(ctx, "TUTTI.TOKEN", "CREATE", "TTL", fmt.Sprint(int(tokenTTL.Seconds())), "USES", fmt.Sprint(firstUses))
+		if err == nil && v.IsError() {
+			err = errors.New(string(v.Str))
+		}
+		return string(v.Str), err
+	})
+}
+
+// makeToken calls attempt until it makes a token, or ctx or its patience ends.
+func makeToken(ctx context.Context, patience time.Duration, attempt func() (string, error)) (string, error) {
+	for end := time.Now().Add(patience); ; {
+		token, err := attempt()
+		if err == nil || !time.Now().Before(end) {
+			return token, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-time.After(tokenPause):
+		}
 	}
-	return string(v.Str), err
+}
+
+// untold says that there is no token yet. The node goes on: it is a cluster already,
+// and whoever joins it can be given one later.
+func untold(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	fmt.Printf("\nNo token to join with could be made: %s\n    tutti token create\nmakes one for each other machine.\n", plain(err))
+	return nil
 }
 
 // joinAddrs lists the addresses to join at, the one of the map first, as they

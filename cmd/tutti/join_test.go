@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -105,9 +107,35 @@ func TestInitAndJoin(t *testing.T) {
 	// It comes back by the command that made it.
 	c.procs[0] = launch(t, t.TempDir(), "init", "--dir", c.folder(0), "--listen", c.addr(0), "--log", "warn")
 	c.procs[0].line(t, "cluster red is here already; started on ada")
+	c.procs[0].line(t, "login     user admin, password in ") // who was cut off the first time has not read it
 	if got := c.ask(t, 0, "GET", "greeting"); got != "hello" {
 		t.Errorf("node 1 reads %q", got)
 	}
+}
+
+// TestFirstTokenIsTriedFor lets a node not lead for a while, and for ever.
+func TestFirstTokenIsTriedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		led := errors.New("CLUSTERDOWN node 1 does not lead yet. Not applied, safe to retry")
+		n := 0
+		token, err := makeToken(t.Context(), time.Minute, func() (string, error) {
+			if n++; n < 20 {
+				return "", led
+			}
+			return "tutti1.token", nil
+		})
+		if token != "tutti1.token" || err != nil {
+			t.Errorf("%q, %v", token, err)
+		}
+		began := time.Now()
+		_, err = makeToken(t.Context(), time.Minute, func() (string, error) { return "", led })
+		if !errors.Is(err, led) || time.Since(began) != time.Minute {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		if err := untold(t.Context(), err); err != nil {
+			t.Errorf("the node ends: %v", err)
+		}
+	})
 }
 
 // TestJoinSaysWhatIsWrong makes all mistakes that a person can make: each is one
