@@ -170,9 +170,14 @@ func (r *running) line(t *testing.T, word string) string {
 // ends waits for the end and returns the exit code.
 func (r *running) ends(t *testing.T) int {
 	t.Helper()
+	return r.endsWithin(t, patience)
+}
+
+func (r *running) endsWithin(t *testing.T, limit time.Duration) int {
+	t.Helper()
 	select {
 	case <-r.done:
-	case <-time.After(patience):
+	case <-time.After(limit):
 		t.Fatalf("it does not end:\n%s", r.text())
 	}
 	return r.cmd.ProcessState.ExitCode()
