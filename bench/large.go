@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -119,6 +121,7 @@ func emptied(ctx context.Context, g *grown, idle time.Duration) error {
 
 func largeRun(ctx context.Context, g *grown, counts []int, rounds int, window time.Duration) (samples []largeSample, err error) {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	texts := map[string]bool{} // what errors said
 	fmt.Fprintln(out, "large\tanswers\tlast ms\tsmall\tp50 ms\tp99 ms\tworst ms\tfailed\tpeak MiB\t")
 	for round := range rounds {
 		for _, n := range counts {
@@ -129,16 +132,18 @@ func largeRun(ctx context.Context, g *grown, counts []int, rounds int, window ti
 				}
 				samples = append(samples, s)
 				fmt.Fprintf(out, "%d\t%v\t%.0f\t%d\t%.1f\t%.1f\t%.1f\t%d\t%.0f\t\n", count, s.Outcomes, s.AllMs, s.Small, s.P50Ms, s.P99Ms, s.WorstMs, s.Failed, s.PeakMiB)
-				for text := range s.texts {
-					defer fmt.Println("  ", text)
-				}
+				maps.Copy(texts, s.texts)
 				if err := sleep(ctx, 2*time.Second); err != nil {
 					return nil, err
 				}
 			}
 		}
 	}
-	return samples, out.Flush()
+	err = out.Flush()
+	for _, text := range slices.Sorted(maps.Keys(texts)) {
+		fmt.Println("  ", text)
+	}
+	return samples, err
 }
 
 // largeRound has small commands go on while count large ones are sent at once.
@@ -157,7 +162,6 @@ func largeRound(ctx context.Context, g *grown, count, round int, window time.Dur
 	defer stop()
 	var mu sync.Mutex // guards what the small clients have seen
 	var times histogram
-	var worst time.Duration
 	var others, wg sync.WaitGroup
 	for i := range smallClients {
 		others.Go(func() {
@@ -170,7 +174,6 @@ func largeRound(ctx context.Context, g *grown, count, round int, window time.Dur
 			}
 			for _, d := range took {
 				times.add(d)
-				worst = max(worst, d)
 			}
 		})
 	}
@@ -197,10 +200,10 @@ func largeRound(ctx context.Context, g *grown, count, round int, window time.Dur
 		}
 	}
 	wg.Wait()
-	s.AllMs = inMs(time.Since(began))
+	s.AllMs = ms(time.Since(began))
 	stop()
 	others.Wait()
-	s.Small, s.P50Ms, s.P99Ms, s.WorstMs = int(times.made().TotalCount()), inMs(times.quantile(0.5)), inMs(times.quantile(0.99)), inMs(worst)
+	s.Small, s.P50Ms, s.P99Ms, s.WorstMs = int(times.made().TotalCount()), ms(times.quantile(0.5)), ms(times.quantile(0.99)), ms(times.quantile(1))
 	for _, pid := range g.pids(3) {
 		_, peak, err := resident(pid)
 		if err != nil {

@@ -136,14 +136,12 @@ func (r *messagesReport) round(ctx context.Context, l *lab, name string, round i
 			return err
 		}
 		s := sample{System: name, Case: mc.name, Round: round, Ops: m.count, Seconds: took, OpsPerSec: float64(m.count) / took,
-			P50Ms: inMs(m.times.quantile(0.5)), P99Ms: inMs(m.times.quantile(0.99)), ServerCPUUs: float64((after - m.cpu).Microseconds()) / float64(max(m.count, 1))}
+			P50Ms: ms(m.times.quantile(0.5)), P99Ms: ms(m.times.quantile(0.99)), ServerCPUUs: float64((after - m.cpu).Microseconds()) / float64(max(m.count, 1))}
 		r.Samples = append(r.Samples, s)
 		fmt.Printf("round %d %-6s %-8s %8.0f/s  p50 %7.2f  p99 %7.2f ms  CPU %8.1f µs each\n", round, name, mc.name, s.OpsPerSec, s.P50Ms, s.P99Ms, s.ServerCPUUs)
 	}
 	return nil
 }
-
-func inMs(d time.Duration) float64 { return d.Seconds() * 1000 }
 
 // clientsOf are the addresses of a system's nodes, that of the leader or primary first.
 func clientsOf(ctx context.Context, c contender) (addrs []string, barrier bool, err error) {

@@ -220,7 +220,7 @@ func readAfter(ctx context.Context, conn *respclient.Conn, c removalCase, window
 		}
 		for i, r := range c.reads {
 			s := removalSample{Case: c.name, Command: strings.Join(r, " "), Window: w, N: int(times[i].made().TotalCount()),
-				MedianMs: inMs(times[i].quantile(0.5)), P99Ms: inMs(times[i].quantile(0.99)), WorstMs: inMs(worst[i])}
+				MedianMs: ms(times[i].quantile(0.5)), P99Ms: ms(times[i].quantile(0.99)), WorstMs: ms(worst[i])}
 			samples = append(samples, s)
 			fmt.Fprintf(out, "%s\t%d-%d s\t%d\t%.2f\t%.2f\t%.2f\t\n", s.Command, 5*w, 5*w+5, s.N, s.MedianMs, s.P99Ms, s.WorstMs)
 		}

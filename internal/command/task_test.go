@@ -66,8 +66,6 @@ func TestTaskIsClaimedAndDone(t *testing.T) {
 	b.want("TASK.RETRY "+id, "(integer) 0")
 }
 
-// A task that is added in a batch is claimed in the same batch; one whose addition
-// is taken back is not.
 // A finish of many that is refused in the middle has the error for its only reply: with a
 // part of the others' before it, the client would take later replies for the rest.
 func TestTaskDoneOfManyIsRefusedAsAWhole(t *testing.T) {
@@ -91,6 +89,8 @@ func TestTaskDoneOfManyIsRefusedAsAWhole(t *testing.T) {
 	b.want("TASK.DONE "+strings.Join(words, " "), "1) (integer) 1\n2) (integer) 1\n3) (integer) 1")
 }
 
+// A task that is added in a batch is claimed in the same batch; one whose addition
+// is taken back is not.
 func TestTaskIsClaimedInTheBatchOfItsAdd(t *testing.T) {
 	b := newBench(t)
 	b.index++

@@ -119,9 +119,8 @@ func assert(_ *vm, L *lua.LState) int {
 
 // plain is what pcall shows of an error: of one as commands have it, only its text.
 func plain(x lua.LValue) lua.LValue {
-	switch x := x.(type) {
-	case *lua.LTable:
-		if s, ok := x.RawGetString("err").(lua.LString); ok {
+	if t, ok := x.(*lua.LTable); ok {
+		if s, ok := t.RawGetString("err").(lua.LString); ok {
 			return s
 		}
 	}
@@ -167,6 +166,12 @@ func xpcall(v *vm, L *lua.LState) int {
 		L.Insert(lua.LTrue, 1)
 		return L.GetTop()
 	}
+	return notDone(v, L, err)
+}
+
+// notDone returns what is returned in place of what a function that was called would
+// have returned.
+func notDone(v *vm, L *lua.LState, err error) int {
 	v.check(L)
 	L.SetTop(0)
 	L.Push(lua.LFalse)
@@ -197,15 +202,9 @@ func pcall(v *vm, L *lua.LState) int {
 		L.Insert(lua.LTrue, 1)
 		return L.GetTop()
 	}
-	v.check(L)
-	L.SetTop(0)
-	L.Push(lua.LFalse)
-	if a, ok := err.(*lua.ApiError); ok { //nolint:errorlint // it is never wrapped
-		L.Push(plain(a.Object))
-	} else {
-		L.Push(lua.LString(err.Error()))
-	}
-	return 2
+	n := notDone(v, L, err)
+	L.Replace(n, plain(L.Get(n)))
+	return n
 }
 
 func toString(_ *vm, L *lua.LState) int {

@@ -117,6 +117,7 @@ func TestScripts(t *testing.T) {
 		{"return {pcall(function() error(5) end)}", "*2 $-1 $16 user_script:1: 5"},
 		{"return {pcall(function() error() end)}", "*1 $-1"},
 		{"return {xpcall(function() nosuch() end, function(e) return 'H' .. e end)}", "*2 $-1 $79 Huser_script:1: Script attempted to access nonexistent global variable 'nosuch'"},
+		{"local ok, e = xpcall(function() nosuch() end, function(e) return {err = 'H'} end) return type(e)", "$5 table"},
 		{`return cjson.decode('"\\ud83d\\ude00"')`, "$4 😀"},
 		{`return cjson.decode('"\\ud83d"')`, "found invalid unicode escape code at character 2"},
 		{"return cjson.decode('-')", "found invalid number at character 1"},
