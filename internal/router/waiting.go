@@ -18,6 +18,7 @@ import (
 type Waiting struct {
 	s    *stream
 	g    *group.Group // as it was sent first
+	told func()       // that the shard has it wait; nil: nobody wants to know
 	done func(Result)
 
 	// Guarded by s.mu.
@@ -37,10 +38,11 @@ type waits struct {
 }
 
 // Wait is Write for a group with one command that waits if it finds nothing. done
-// is called once, with its answer, or that it was cancelled.
-func (r *Router) Wait(id cluster.ShardID, g *group.Group, done func(Result)) *Waiting {
+// is called once, with its answer, or that it was cancelled; before that waits is called,
+// unless it is nil, whenever the shard says that the command waits.
+func (r *Router) Wait(id cluster.ShardID, g *group.Group, waits func(), done func(Result)) *Waiting {
 	s := r.stream(id)
-	w := &Waiting{s: s, g: g, done: done}
+	w := &Waiting{s: s, g: g, told: waits, done: done}
 	g.Wait = &group.Wait{}
 	s.begin(g, &call{w: w})
 	return w
@@ -178,7 +180,7 @@ func (s *stream) settle(c *call, reply group.Reply, result Result) (tell func())
 		case c.g.Wait.Round != s.waits.round:
 			s.register(w)
 		}
-		return nil
+		return w.told
 	case c.g.Wait.Cancel && result.Err == "":
 		if len(reply.Replies) == 0 || reply.Status != group.OK {
 			return s.end(w, Result{Cancelled: true})

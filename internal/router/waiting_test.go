@@ -18,7 +18,7 @@ func (r *testRouter) late(seq uint64) {
 func (r *testRouter) block() (*Waiting, chan Result) {
 	done := make(chan Result, 2)
 	g := &group.Group{Proto: 2, Cmds: []group.Command{{Args: [][]byte{[]byte("BLPOP"), []byte("q"), []byte("0")}}}}
-	w := r.router.Wait(testShard, g, func(res Result) { done <- res })
+	w := r.router.Wait(testShard, g, nil, func(res Result) { done <- res })
 	r.answer(0, 1, group.OK)
 	return w, done
 }
@@ -126,7 +126,7 @@ func TestLineIsKept(t *testing.T) {
 		for range n {
 			done := make(chan Result, 1)
 			g := &group.Group{Proto: 2, Cmds: []group.Command{{Args: [][]byte{[]byte("BLPOP"), []byte("q"), []byte("0")}}}}
-			r.router.Wait(testShard, g, func(res Result) { done <- res })
+			r.router.Wait(testShard, g, nil, func(res Result) { done <- res })
 			all = append(all, done)
 		}
 		r.host.Start()
@@ -153,7 +153,7 @@ func TestOrderOfRegistering(t *testing.T) {
 		_, _ = r.block()
 		for range n - 1 {
 			g := &group.Group{Proto: 2, Cmds: []group.Command{{Args: [][]byte{[]byte("BLPOP"), []byte("q"), []byte("0")}}}}
-			r.router.Wait(testShard, g, func(Result) {})
+			r.router.Wait(testShard, g, nil, func(Result) {})
 		}
 		for seq := uint64(1); seq <= n; seq += 2 {
 			r.router.Reply(2, group.Reply{Shard: testShard, Session: r.stream.session, Seq: seq, Attempt: 1, Status: group.Parked, Order: 100 + seq})

@@ -149,11 +149,13 @@ func watchAsleep(l *loop, c *conn) {
 // toldAsleep takes what the poller tells of a client that is asleep. One that has
 // only closed its own direction is taken for gone, as a lookout does; of one that has
 // sent much, nobody knows what is behind that.
-func toldAsleep(c *conn, e epoll.Event) {
+func toldAsleep(l *loop, c *conn, e epoll.Event) {
 	t := &c.seat
 	t.readable, t.hungUp = true, t.hungUp || e.HungUp
 	if t.hungUp && t.sock.Unread() <= aheadMax {
 		c.end(errHungUp)
+		endAsleep(c) // at once: others may push what it was waiting for
+		l.drop(c)
 	}
 }
 

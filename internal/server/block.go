@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync/atomic"
 	"time"
 
 	"tutti/internal/cluster"
@@ -45,6 +46,7 @@ type blocking struct {
 	sent   *cluster.Map    // by which the command went to its shard
 	waits  *router.Waiting // its waiting there; nil: it does not wait now
 	asleep bool            // the loop is to watch the client meanwhile, see asleep.go
+	parked atomic.Bool     // the shard has it wait
 	sleeper
 }
 
@@ -264,9 +266,18 @@ func (l *lane) await(id cluster.ShardID, g *group.Group, b *blocking) router.Res
 	return router.Result{Err: textGone}
 }
 
-// register lets a command wait at its shard. Its answer goes to results.
+// register lets a command wait at its shard. Its answer goes to results. A client that is
+// not watched yet is from when the shard has it wait: what is pushed once it has gone would
+// be taken for nobody.
 func (l *lane) register(id cluster.ShardID, g *group.Group, b *blocking) {
-	b.waits = l.router.Wait(id, g, func(r router.Result) {
+	var waits func()
+	if w := l.wait; b.who.Load() == nil && w.patrol != nil {
+		waits = func() {
+			b.parked.Store(true)
+			w.watch()
+		}
+	}
+	b.waits = l.router.Wait(id, g, waits, func(r router.Result) {
 		l.onResult(r)
 		b.stir()
 	})

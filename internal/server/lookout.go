@@ -14,7 +14,9 @@ import (
 // the other side has closed. A goroutine for each connection that always reads
 // would cost a hand-over for each pipeline, and a timer for each wait nearly as
 // much. So one timer goes round all clients whose commands wait, and who has
-// waited for a whole round gets a lookout, which reads until the wait ends.
+// waited for a whole round gets a lookout, which reads until the wait ends. Only whose
+// command has found nothing, and waits at its shard, gets one at once: what it waits for
+// may come at any moment, and would be lost with a client that has gone.
 
 // patrolEvery is the time between two rounds: somebody looks for a client after
 // one or two of them.

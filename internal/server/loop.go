@@ -203,7 +203,7 @@ func (l *loop) seat(c *conn) {
 func (l *loop) told(c *conn, e epoll.Event) {
 	t := &c.seat
 	if t.waits != nil {
-		toldAsleep(c, e)
+		toldAsleep(l, c, e)
 		return
 	}
 	t.readable = true

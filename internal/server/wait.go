@@ -71,6 +71,9 @@ func receiveOr[T any](w *patience, from <-chan T, b *blocking) (why ending, valu
 		}
 		w.begin()
 		defer w.end()
+		if b.parked.Load() { // whoever was told of that may have come before the wait
+			w.watch()
+		}
 	}
 	select {
 	case value = <-from:
@@ -96,6 +99,14 @@ func (w *patience) end() {
 	}
 }
 
+// watch has the client looked at from now on if a command waits, without waiting for the
+// patrol. Any goroutine may call it.
+func (w *patience) watch() {
+	if state := w.state.Load(); state&1 != 0 {
+		w.look(state)
+	}
+}
+
 // look begins to look for the client if it still is in the wait that state says.
 func (w *patience) look(state uint64) {
 	if nap := w.nap.Load(); nap != nil {
@@ -105,7 +116,10 @@ func (w *patience) look(state uint64) {
 		}
 		return
 	}
-	w.client.mu.Lock()
+	// Whoever has the lock has begun to look, or ends the wait.
+	if state&looking != 0 || !w.client.mu.TryLock() {
+		return
+	}
 	defer w.client.mu.Unlock()
 	if w.state.CompareAndSwap(state, state|looking) {
 		w.client.begin()
