@@ -31,8 +31,13 @@ def job(self, number):
     return jobs.record(number)
 
 
+def told(number, queue, later=False):
+    """What a job is told beside its arguments."""
+    return dict(task_id=f"job-{number}", queue=queue, countdown=3 if later else None)
+
+
 def add(number, queue, later):
-    job.apply_async((number,), task_id=f"job-{number}", queue=queue, countdown=3 if later else None)
+    job.apply_async((number,), **told(number, queue, later))
 
 
 def work():
@@ -40,12 +45,22 @@ def work():
                      f"--hostname={os.getpid()}@%h"])
 
 
-def count(total):
+def ended(total):
+    """The state of each job."""
     states = []
     for number in range(total):
         raw = jobs.client.get(f"celery-task-meta-job-{number}")
         states.append(json.loads(raw)["status"] if raw else "PENDING")
-    waiting = sum(jobs.client.llen(name) for name in jobs.queues) + jobs.client.hlen("unacked")
+    return states
+
+
+def waits():
+    """How many jobs are in a queue, or with a worker."""
+    return sum(jobs.client.llen(name) for name in jobs.queues) + jobs.client.hlen("unacked")
+
+
+def count(total):
+    states, waiting = ended(total), waits()
     done, given = states.count("SUCCESS"), states.count("FAILURE")
     rest = total - done - given
     return dict(Open=rest if waiting else 0, Given=given, Completed=done, Stranded=0 if waiting else rest)

@@ -29,16 +29,19 @@ type remains struct {
 	// Stranded are jobs that nobody will run, as the framework has taken them out of its
 	// queue and not noted yet who runs them when the worker was killed.
 	Stranded int
+	// Held are jobs that will not run as they are to have the results of one of those.
+	Held int
 }
 
 // frameworks by the names under which they are tried.
 func frameworks() map[string]framework {
 	return map[string]framework{
-		"asynq":   asynqJobs{},
-		"bullmq":  &program{interpreter: "node", file: "bullmq/jobs.js", bring: bringBullMQ},
-		"celery":  &program{interpreter: python, file: "celery_jobs.py", bring: debianPython("celery", "python3-celery")},
-		"rq":      &program{interpreter: python, file: "rq_jobs.py", bring: debianPython("rq", "python3-rq")},
-		"sidekiq": &program{interpreter: ruby, file: "sidekiq_jobs.rb", bring: bringSidekiq, loses: sidekiqThreads},
+		"asynq":         asynqJobs{},
+		"bullmq":        &program{interpreter: "node", file: "bullmq/jobs.js", bring: bringBullMQ},
+		"celery":        &program{interpreter: python, file: "celery_jobs.py", bring: debianPython("celery", "python3-celery")},
+		"celery-chords": &program{interpreter: python, file: "celery_chords.py", bring: debianPython("celery", "python3-celery")},
+		"rq":            &program{interpreter: python, file: "rq_jobs.py", bring: debianPython("rq", "python3-rq")},
+		"sidekiq":       &program{interpreter: ruby, file: "sidekiq_jobs.rb", bring: bringSidekiq, loses: sidekiqThreads},
 	}
 }
 

@@ -1,7 +1,7 @@
 // Frameworks tries job frameworks that stand on Redis against a cluster whose nodes and
 // workers are killed. Nothing of a framework is changed; only the address differs.
 //
-//	go run . [-jobs 10000] [-kill nodes,workers] [-redis] [-hard] asynq|bullmq|celery|rq|sidekiq …
+//	go run . [-jobs 10000] [-kill nodes,workers] [-stand] [-seed 1] [-redis] [-hard] asynq|bullmq|celery|celery-chords|rq|sidekiq …
 //
 // Three nodes are formed by init and join, and a gateway beside them. While jobs are added to
 // several queues, some of them with a delay and some that fail at first, a node is killed
@@ -10,7 +10,8 @@
 // was added has had its effect, and a job ran twice only if a worker was killed; where a
 // framework loses a job of a worker that is killed, that is said. One that loses by design
 // whatever a killed worker was executing (Sidekiq) has its workers asked to end by SIGTERM,
-// as it wants it; with -hard they are killed. Exit code 0: that held.
+// as it wants it; with -hard they are killed. With -stand workers are also stopped for longer
+// than their framework waits for them, and go on. Exit code 0: that held.
 // With -redis the same is tried on one redis-server, where only workers are killed: what
 // happens there as well is the framework's own.
 package main
@@ -21,6 +22,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"slices"
@@ -44,7 +46,12 @@ func main() {
 	kill := flag.String("kill", "nodes,workers", "what is killed: nodes, workers, nodes,workers, or none")
 	plain := flag.Bool("redis", false, "try one redis-server instead, which is not killed")
 	hard := flag.Bool("hard", false, "kill workers also of a framework that loses their jobs by design")
+	stand := flag.Bool("stand", false, "stop workers for a while (SIGSTOP) before they are killed, or go on")
+	seed := flag.Uint64("seed", 0, "of the times at which workers are killed or stopped (default: a random one, which is told)")
 	flag.Parse()
+	if *seed == 0 {
+		*seed = rand.Uint64N(1 << 32)
+	}
 	if !slices.Contains([]string{"nodes", "workers", "nodes,workers", "none"}, *kill) {
 		fmt.Fprintf(os.Stderr, "-kill %s: choose nodes, workers, nodes,workers, or none\n", *kill)
 		os.Exit(2)
@@ -65,12 +72,12 @@ func main() {
 	code := 0
 	for _, name := range names {
 		verdict, err := process.InFolder("tutti-frameworks-", func(dir string) (string, error) {
-			t := &trial{framework: frameworks()[name], name: name, dir: dir, jobs: *jobs, redis: *plain, hard: *hard}
+			t := &trial{framework: frameworks()[name], name: name, dir: dir, jobs: *jobs, redis: *plain, hard: *hard, seed: *seed, workersStand: *stand}
 			t.nodesDie, t.workersDie = strings.Contains(*kill, "nodes") && !*plain, strings.Contains(*kill, "workers")
 			return t.try(ctx, *binary)
 		})
 		if err != nil {
-			verdict, code = fmt.Sprintf("FAILED: %s: %v", name, err), 1
+			verdict, code = fmt.Sprintf("FAILED: %s (seed %d): %v", name, *seed, err), 1
 		}
 		fmt.Println(verdict)
 	}

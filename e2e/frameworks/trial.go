@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,6 +26,9 @@ const (
 	lifeLeast   = 2 * time.Second
 	lookEvery   = 200 * time.Millisecond
 	downFor     = 500 * time.Millisecond // a node that is killed
+	// standsFor is how long a worker stands still: a job of Asynq is free again after 30 s,
+	// those of others sooner.
+	standsFor = 35 * time.Second
 	// endTimeout is how long the jobs may take when nothing is killed any more. Asynq
 	// looks once a minute for those whose worker was lost, RQ gives one up after 90 s.
 	endTimeout = 5 * time.Minute
@@ -43,10 +47,12 @@ type trial struct {
 	client  *redis.Client // of the gateway
 
 	nodesDie, workersDie bool
-	hard                 bool // workers are killed even if the framework loses their jobs
+	workersStand         bool   // still for a while, and go on
+	hard                 bool   // workers are killed even if the framework loses their jobs
+	seed                 uint64 // of the times at which something happens to workers
 
-	refused                    int // times that a job could not be added at once
-	killedNodes, killedWorkers atomic.Int64
+	refused                                  int // times that a job could not be added at once
+	killedNodes, killedWorkers, stoodWorkers atomic.Int64
 }
 
 // quiet takes what the client library says of nodes that are down.
@@ -97,25 +103,32 @@ func (t *trial) most(ctx context.Context) bool {
 
 // spared reports whether nothing was killed yet of what is to be.
 func (t *trial) spared() bool {
-	return t.nodesDie && t.killedNodes.Load() == 0 || t.workersDie && t.killedWorkers.Load() == 0
+	return t.nodesDie && t.killedNodes.Load() == 0 || t.workersDie && t.killedWorkers.Load() == 0 ||
+		t.workersStand && t.stoodWorkers.Load() == 0
 }
 
 // keep keeps a worker until working is done. While killing is not it is killed, and
 // started again.
 func (t *trial) keep(working, killing context.Context, i int) error {
 	command := t.worker(t, t.journal(i))
+	times := rand.New(rand.NewPCG(t.seed, uint64(i)))
 	for working.Err() == nil {
 		p, err := process.Spawn(t.dir, fmt.Sprintf("worker-%d", i), nil, command[0], command[1:]...)
 		if err != nil {
 			return err
 		}
-		life, end := context.WithTimeout(killing, lifeLeast+rand.N(2*(workerEvery*workers-lifeLeast)))
+		life, end := context.WithTimeout(killing, lifeLeast+time.Duration(times.Int64N(int64(2*(workerEvery*workers-lifeLeast)))))
 		select {
 		case <-p.Done():
 		case <-life.Done():
 		}
 		end()
-		if t.workersDie && errors.Is(life.Err(), context.DeadlineExceeded) {
+		over := errors.Is(life.Err(), context.DeadlineExceeded)
+		if over && t.workersStand {
+			t.stoodWorkers.Add(1)
+			standStill(killing, p)
+		}
+		if over && t.workersDie {
 			t.killedWorkers.Add(1)
 			if !t.asks() {
 				p.Kill()
@@ -132,6 +145,15 @@ func (t *trial) keep(working, killing context.Context, i int) error {
 		}
 	}
 	return nil
+}
+
+// standStill stops a worker for longer than any framework waits for it, and lets it go on for
+// a while.
+func standStill(killing context.Context, p *process.Process) {
+	p.SignalGroup(syscall.SIGSTOP)
+	process.Pause(killing, standsFor)
+	p.SignalGroup(syscall.SIGCONT)
+	process.Pause(killing, lifeLeast)
 }
 
 // asks reports whether workers are asked to end, not killed.
@@ -172,7 +194,7 @@ func (t *trial) await(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case has.Given > 0 || has.Open == 0 && has.Completed+has.Stranded == t.jobs:
+		case has.Given > 0 || has.Open == 0 && has.Completed+has.Stranded+has.Held == t.jobs:
 			return nil
 		}
 		return fmt.Errorf("%d of %d jobs have had their effect; %+v", done, t.jobs, has)
@@ -186,20 +208,20 @@ func (t *trial) judge(took time.Duration) (string, error) {
 		return "", err
 	}
 	left, err := t.left(context.Background(), t)
-	nodes, killed := t.killedNodes.Load(), t.killedWorkers.Load()
+	nodes, killed, stood := t.killedNodes.Load(), t.killedWorkers.Load(), t.stoodWorkers.Load()
 	switch {
 	case err != nil:
 		return "", err
-	case len(lost) > left.Stranded:
-		return "", fmt.Errorf("%d jobs have left no effect, the framework has lost %d: %.300s", len(lost), left.Stranded, strings.Join(lost, " "))
+	case len(lost) > left.Stranded+left.Held:
+		return "", fmt.Errorf("%d jobs have left no effect, the framework has lost %d: %.300s", len(lost), left.Stranded+left.Held, strings.Join(lost, " "))
 	case int64(left.Stranded) > t.mayStrand(killed):
 		return "", fmt.Errorf("%d jobs were taken by nobody who was killed", left.Stranded)
 	case left.Given > 0:
 		return "", fmt.Errorf("%d jobs were given up", left.Given)
-	case killed == 0 && twice > 0:
-		return "", fmt.Errorf("%d jobs ran twice although no worker was killed", twice)
+	case killed+stood == 0 && twice > 0:
+		return "", fmt.Errorf("%d jobs ran twice although nothing happened to a worker", twice)
 	case t.spared():
-		return "", fmt.Errorf("%d nodes and %d workers were killed: too little for a verdict", nodes, killed)
+		return "", fmt.Errorf("%d nodes and %d workers were killed, %d stood still: too little for a verdict", nodes, killed, stood)
 	}
 	fate := "none lost"
 	switch {
@@ -208,12 +230,18 @@ func (t *trial) judge(took time.Duration) (string, error) {
 	case left.Stranded > 0:
 		fate = fmt.Sprintf("but for %d taken for a worker that was killed, and not noted yet as its", left.Stranded)
 	}
+	if left.Held > 0 {
+		fate += fmt.Sprintf(", and %d that wait for the result of one of those", left.Held)
+	}
 	how := "killed"
 	if t.asks() {
 		how = "asked to end"
 	}
-	return fmt.Sprintf("HELD: %s: %d jobs over %d queues in %v, %d nodes killed and %d workers %s: every effect is recorded, %s; %d ran more than once; %d times one could not be added at once",
-		t.name, t.jobs, len(queueNames), took.Round(time.Second), nodes, killed, how, fate, twice, t.refused), nil
+	if stood > 0 {
+		how += fmt.Sprintf(", %d stopped for %v", stood, standsFor)
+	}
+	return fmt.Sprintf("HELD: %s: %d jobs over %d queues in %v, %d nodes killed and %d workers %s (seed %d): every effect is recorded, %s; %d ran more than once; %d times one could not be added at once",
+		t.name, t.jobs, len(queueNames), took.Round(time.Second), nodes, killed, how, t.seed, fate, twice, t.refused), nil
 }
 
 // mayStrand is how many jobs the framework may lose with so many workers that ended.

@@ -55,6 +55,14 @@ func (p *Process) Kill() {
 // Signal sends it a signal; one that has ended gets none.
 func (p *Process) Signal(sig os.Signal) { _ = p.cmd.Process.Signal(sig) }
 
+// SignalGroup sends a signal to it and to all processes that it has started, unless they
+// have left its group.
+func (p *Process) SignalGroup(sig syscall.Signal) {
+	if !p.Ended() {
+		_ = syscall.Kill(-p.cmd.Process.Pid, sig)
+	}
+}
+
 // Done is closed when it has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
