@@ -16,10 +16,12 @@ const (
 	V2 Version = 2
 	// V3 brought deadlines of the fields of hashes.
 	V3 Version = 3
+	// V4 brought lists of several runs.
+	V4 Version = 4
 	// Oldest is the oldest that this program reads and writes.
 	Oldest = V1
 	// Newest is the newest that this program reads and writes.
-	Newest = V3
+	Newest = V4
 )
 
 // Confirmed returns the version that all members have confirmed.

@@ -37,7 +37,7 @@ const (
 	sortParts   = "A result of more than 16 MiB is not stored: sort in parts with LIMIT, without STORE, and push those."
 	geoParts    = "A result of more than 16 MiB is not stored: search smaller areas, without STORE, and add what is there with GEOADD."
 	restoreIn   = "A value of more than 16 MiB is not restored: where it comes from read it in parts (HSCAN, SSCAN, ZSCAN, LRANGE, XRANGE) and write those."
-	fromTheEnds = "In the middle of a list the elements of the shorter side move, here more than 16 MiB of them: use several lists, or a sorted set."
+	fewerPlaces = "A list that elements have been removed from, or inserted at, in more than 4,096 places is written anew, here more than 16 MiB: remove fewer at a time, with a count."
 )
 
 // TextArity is the error for a wrong number of arguments of a command, whose

@@ -52,7 +52,7 @@ var unreadableRows = []struct {
 	says      string
 }{
 	{"a later type", "\x09\x07 whatever that is", "NEEDVERSION", "version 7"},
-	{"a later flag", "\x21\x04", "NEEDVERSION", "version 4"},
+	{"a later flag", "\x21\x05", "NEEDVERSION", "version 5"},
 	{"an unknown type", "\x09\x00\x00\x00\x00\x00\x00\x00\x01", "BADROW", `key "k"`},
 	{"nothing", "", "BADROW", "0 bytes"},
 	{"no version", "\x01\x00\x00", "BADROW", "3 bytes"},

@@ -12,6 +12,7 @@
 //	01 slot:2 'm' pdb:4 hash:4 key           an object (see "Object row")
 //	01 slot:2 's' id:8 hash:4 sub            a field of a hash, member of a set or sorted set
 //	01 slot:2 's' id:8 pos:8                 an element of a list
+//	01 slot:2 's' id:8                       of a list, the runs between its first and its last: (pos:8 n:8)…
 //	01 slot:2 's' id:8 ms:8 seq:8            an entry of a stream; of a group, one that was delivered and not acknowledged
 //	01 slot:2 'z' id:8 score:8 member        a sorted set by score; no value
 //	01 slot:2 'z' id:8 number:8 ms:8 seq:8   of a group, the same by consumer; no value
@@ -79,6 +80,15 @@
 //	id:8 count:uvarint timed:uvarint
 //
 // timed of whose fields have deadlines.
+//
+// Format 4 brought flag 0x20 of lists (type 2) that were changed in their middle, and fell
+// into runs, see listRuns:
+//
+//	head:1 format:1=4 version:8 [expire:8] body
+//
+// whose body has behind first, which is where the first run begins, the last:
+//
+//	id:8 count:uvarint first:8 n of the first run:uvarint pos of the last:8 n of it:uvarint
 //
 // So what is simple stays short, and whoever does not know a row can say which
 // version does: that is a RowError with ErrLater, and no damage. A flipped bit is

@@ -31,7 +31,8 @@ func MayTimeFields(t *Tx) bool { return t.Format == 0 || t.Format >= formatTimed
 type elements struct {
 	id    uint64
 	count uint64
-	timed *timed // of a hash; nil: none does
+	timed *timed    // of a hash; nil: none does
+	runs  *listRuns // of a list; nil: it has one run
 }
 
 // timed is what is known of the fields of a hash that have deadlines.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -66,6 +68,13 @@ func FuzzObjectRow(f *testing.F) {
 			SetFieldDeadline(o, []byte{1}, 1<<40)
 		}, TypeHash, 1<<41)
 	}
+	add(func(_ *Tx, o *Object) {
+		for i := range packedItemsMax + 1 {
+			o.PushTail([]byte{byte(i)})
+		}
+		o.Insert(16, []byte("new"))
+		o.Remove(24)
+	}, TypeList, 1<<41)
 	f.Add([]byte{byte(TypeString), 0, 0, 0, 0, 0, 0, 0, 1, 'v'})
 	tx := NewTx(stub{}, Env{Databases: NewDatabases(), Index: 5, NewID: func() uint64 { return 7 }})
 	s := NewStream(tx, 0, key)
@@ -99,11 +108,43 @@ func FuzzObjectRow(f *testing.F) {
 		if h, other := o.timed, again.timed; Timed(o) != Timed(again) || Timed(o) && (h.soonest != other.soonest || h.count != other.count || !maps.Equal(h.packed, other.packed)) {
 			t.Fatalf("deadlines of %x: %+v, then %+v", row, h, other)
 		}
+		if l, other := o.runs, again.runs; (l == nil) != (other == nil) || l != nil && !reflect.DeepEqual(l, other) {
+			t.Fatalf("runs of %x: %+v, then %+v", row, l, other)
+		}
 		for i, it := range o.items {
 			if other := again.items[i]; !bytes.Equal(it.sub, other.sub) || !bytes.Equal(it.val, other.val) ||
 				math.Float64bits(it.score) != math.Float64bits(other.score) {
 				t.Fatalf("element %d of %x: %+v, then %+v", i, row, it, other)
 			}
+		}
+	})
+}
+
+// FuzzRuns reads anything as the row of the runs of a list: what is taken has the elements
+// that the object row has, none of them twice, and is what would be written for it.
+func FuzzRuns(f *testing.F) {
+	f.Add(be.AppendUint64(be.AppendUint64(nil, 500), 7))
+	f.Add(be.AppendUint64(be.AppendUint64(nil, 102), 7))
+	f.Add(be.AppendUint64(be.AppendUint64(be.AppendUint64(be.AppendUint64(nil, 1<<63), 6), 1<<62), 1))
+	f.Fuzz(func(t *testing.T, val []byte) {
+		row := runsRow(nil, 5, 7)
+		tx := NewTx(stub{row, val}, Env{Databases: NewDatabases()})
+		o := &Object{tx: tx, Key: []byte("l"), Type: TypeList, slot: 5, rowed: true, head: 100}
+		o.id, o.count, o.runs = 7, 12, &listRuns{first: run{100, 3}, last: run{200, 2}}
+		all := allRuns(o)
+		if all == nil {
+			if !errors.Is(tx.Err(), ErrMalformed) {
+				t.Fatalf("%x: %v", val, tx.Err())
+			}
+			return
+		}
+		if elementsOf(all) != 12 || !apart(all) || !slices.Equal(all, allRuns(o)) {
+			t.Fatalf("%x is read as %v", val, all)
+		}
+		o.runs.inner = nil // so that it is written
+		setRuns(o, all)
+		if is, _ := tx.Get(row, nil); len(compact(all)) == len(all) && !bytes.Equal(is, val) {
+			t.Fatalf("%x would be %x", val, is)
 		}
 	})
 }

@@ -156,10 +156,37 @@ func goldenFields() string {
 	return b.String()
 }
 
+// goldenRuns makes the rows that came with format 4.
+func goldenRuns() string {
+	b := newGolden()
+	list := func(tx *Tx, inserts ...int) *Object {
+		o := tx.New(0, []byte("l"), TypeList)
+		for i := range 40 {
+			o.PushTail(fmt.Append(nil, "e", i))
+		}
+		for _, at := range inserts {
+			o.Insert(at, []byte("new"))
+		}
+		return o
+	}
+	b.show("list of two runs", func(tx *Tx) {
+		o := list(tx)
+		o.Remove(20)
+		o.Save()
+	})
+	b.show("list of three runs with a deadline", func(tx *Tx) { list(tx, 20).SetExpire(0x0a0b0e) })
+	b.show("list of four runs", func(tx *Tx) {
+		o := list(tx, 20)
+		o.Remove(30)
+		o.Save()
+	})
+	return b.String()
+}
+
 // TestGoldenRows fails when the bytes of a row change: rows are on the disks of
 // all nodes, so that is a new Format, written only once all members know it.
 func TestGoldenRows(t *testing.T) {
-	for format, rows := range []string{1: goldenRows(), 2: goldenStreams(), 3: goldenFields()} {
+	for format, rows := range []string{1: goldenRows(), 2: goldenStreams(), 3: goldenFields(), 4: goldenRuns()} {
 		if format > 0 {
 			compareGolden(t, fmt.Sprintf("testdata/rows.%d", format), rows)
 		}
@@ -192,7 +219,7 @@ func compareGolden(t *testing.T, name, got string) {
 // and never taken for damage.
 func TestLaterRows(t *testing.T) {
 	key := []byte("k")
-	for _, row := range []string{"\x06\x04", "\x07\x04", "\x21\x04rest", "\x0f\xff", "\x26\x04rest", "\x25\x04rest", "\x11\x04\x00\x00\x00\x00\x00\x00\x00\x01v"} {
+	for _, row := range []string{"\x06\x05", "\x07\x05", "\x21\x05rest", "\x0f\xff", "\x26\x05rest", "\x25\x05rest", "\x22\x05rest", "\x11\x05\x00\x00\x00\x00\x00\x00\x00\x01v"} {
 		dbs := NewDatabases()
 		tx := NewTx(stub{objectRow(nil, Slot(key), 0, key), []byte(row)}, Env{Databases: dbs})
 		o := tx.Open(0, key)
@@ -210,8 +237,8 @@ func TestLaterRows(t *testing.T) {
 		t.Errorf("databases: %v", err)
 	}
 	mark := trashRow(nil, 7, 9)
-	tx := NewTx(stub{mark, []byte{6, 4}}, Env{Databases: NewDatabases()})
-	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 4 || !tx.Empty() {
+	tx := NewTx(stub{mark, []byte{6, 5}}, Env{Databases: NewDatabases()})
+	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 5 || !tx.Empty() {
 		t.Errorf("garbage: gone %v, %v", gone, err)
 	}
 	tx = NewTx(stub{mark, []byte{6}}, Env{Databases: NewDatabases()})

@@ -6,10 +6,10 @@ import (
 )
 
 // A list of rows holds element i at position head+i, and its positions have no
-// gaps. Both ends move freely around listMiddle, so pushing, popping and
-// indexing cost one row each. Ranges are read from head on, never from the
-// start of the prefix: a queue leaves the tombstones of all its popped
-// elements there.
+// gaps, unless it was changed in its middle: see listRuns. Both ends move freely
+// around listMiddle, so pushing, popping and indexing cost one row each. Ranges
+// are read from head on, never from the start of the prefix: a queue leaves the
+// tombstones of all its popped elements there.
 
 // shiftChunk is the number of elements that are read before they are written
 // at their new positions: enough to spare most seeks, few enough to hold.
@@ -22,6 +22,10 @@ func (o *Object) PushHead(val []byte) {
 		o.growList()
 		return
 	}
+	if o.runs != nil {
+		pushRun(o, true, val)
+		return
+	}
 	o.head--
 	o.count++
 	o.putElement(0, val)
@@ -32,6 +36,10 @@ func (o *Object) PushTail(val []byte) {
 	if !o.rowed {
 		o.items = append(o.items, item{sub: val})
 		o.growList()
+		return
+	}
+	if o.runs != nil {
+		pushRun(o, false, val)
 		return
 	}
 	o.count++
@@ -71,7 +79,11 @@ func (o *Object) Index(i int) []byte {
 		return o.items[i].sub
 	}
 	o.checkIndex(i)
-	o.tx.buf = listRow(o.tx.buf[:0], o.slot, o.id, o.head+uint64(i))
+	pos, ok := position(o, i)
+	if !ok {
+		return nil
+	}
+	o.tx.buf = listRow(o.tx.buf[:0], o.slot, o.id, pos)
 	val, ok := o.tx.Get(o.tx.buf, nil)
 	if !ok {
 		o.damaged("list without its element %d", i)
@@ -96,10 +108,22 @@ func (o *Object) checkIndex(i int) {
 	}
 }
 
-// putElement writes the row of element i, which may lie beside the list.
+// putElement writes the row of element i, which may lie beside a list of one run.
 func (o *Object) putElement(i int, val []byte) {
-	o.tx.buf = listRow(o.tx.buf[:0], o.slot, o.id, o.head+uint64(i))
+	if pos, ok := position(o, i); ok {
+		putAt(o, pos, val)
+	}
+}
+
+// putAt writes the row of the element at a position.
+func putAt(o *Object, pos uint64, val []byte) {
+	o.tx.buf = listRow(o.tx.buf[:0], o.slot, o.id, pos)
 	o.tx.Put(o.tx.buf, val)
+}
+
+func deleteAt(o *Object, pos uint64) {
+	o.tx.buf = listRow(o.tx.buf[:0], o.slot, o.id, pos)
+	o.tx.Delete(o.tx.buf)
 }
 
 // ListEach calls f for the elements from index from on to the tail, or with
@@ -115,36 +139,71 @@ func (o *Object) ListEach(from int, reverse bool, f func(val []byte) bool) {
 		o.eachItem(from, reverse, f)
 		return
 	}
-	first, end := o.head+uint64(from), o.head+o.count
 	if reverse {
-		first, end = o.head, first+1
-	}
-	it := o.tx.Iter(listRow(nil, o.slot, o.id, first), listRow(nil, o.slot, o.id, end))
-	defer it.Close()
-	move, pos, ok := it.Next, first, false
-	if reverse {
-		move, pos, ok = it.Prev, end-1, it.Last()
+		eachOf(o, stretches(o, 0, from+1), true, f)
 	} else {
-		ok = it.First()
+		eachOf(o, stretches(o, from, n), false, f)
 	}
-	left := int(end - first)
-	for ; ok; ok = move() {
+}
+
+// eachOf calls f for the elements of runs, or with reverse for those of the last run
+// first and backwards, until f returns false.
+func eachOf(o *Object, runs []run, reverse bool, f func(val []byte) bool) {
+	if len(runs) == 0 {
+		return
+	}
+	lower, upper := runs[0].at, runs[0].end()
+	for _, r := range runs[1:] {
+		lower, upper = min(lower, r.at), max(upper, r.end())
+	}
+	it := o.tx.Iter(listRow(nil, o.slot, o.id, lower), listRow(nil, o.slot, o.id, upper))
+	defer it.Close()
+	for i := range runs {
+		r := runs[i]
+		if reverse {
+			r = runs[len(runs)-1-i]
+		}
+		var ok bool
+		switch {
+		case len(runs) == 1 && reverse:
+			ok = it.Last()
+		case len(runs) == 1:
+			ok = it.First()
+		case reverse:
+			o.tx.Spend(1)
+			ok = it.SeekLT(listRow(nil, o.slot, o.id, r.end()))
+		default:
+			o.tx.Spend(1)
+			ok = it.SeekGE(listRow(nil, o.slot, o.id, r.at))
+		}
+		if !walkRun(o, it, r, ok, reverse, f) {
+			return
+		}
+	}
+}
+
+// walkRun calls f for the elements of a run, at whose first one the iterator stands, or
+// with reverse at its last. It returns false if f has, or an element is not there.
+func walkRun(o *Object, it Iterator, r run, ok, reverse bool, f func(val []byte) bool) bool {
+	pos, step, move := r.at, uint64(1), it.Next
+	if reverse {
+		pos, step, move = r.end()-1, ^uint64(0), it.Prev
+	}
+	for left := r.n; ; pos += step {
+		if !ok {
+			return o.damaged("list that lacks its last %d elements", left)
+		}
 		k := it.Key()
 		if at := be.Uint64(k[len(k)-8:]); at != pos {
-			o.damaged("list of %d elements with position %d where %d is due", o.count, at, pos)
-			return
+			return o.damaged("list of %d elements with position %d where %d is due", o.count, at, pos)
 		}
 		if !f(it.Value()) {
-			return
+			return false
 		}
-		if left--; reverse {
-			pos--
-		} else {
-			pos++
+		if left--; left == 0 {
+			return true
 		}
-	}
-	if left > 0 {
-		o.damaged("list that lacks its last %d elements", left)
+		ok = move()
 	}
 }
 
@@ -165,15 +224,24 @@ func (o *Object) eachItem(from int, reverse bool, f func(val []byte) bool) {
 	}
 }
 
-// Insert puts val before element at, 0 <= at <= Len, and moves the elements of
-// the shorter side. The object keeps val until Save.
+// Insert puts val before element at, 0 <= at <= Len. Near an end, or while a member
+// knows no runs, the elements of the shorter side move. The object keeps val until Save.
 func (o *Object) Insert(at int, val []byte) {
 	if !o.rowed {
 		o.items = slices.Insert(o.items, at, item{sub: val})
 		o.growList()
 		return
 	}
-	if n := int(o.count); at < n-at {
+	n := int(o.count)
+	switch {
+	case o.runs != nil && (at == 0 || at == n):
+		pushRun(o, at == 0, val)
+		return
+	case o.runs != nil, mayRun(o.tx) && min(at, n-at) > shiftMax:
+		insertRun(o, at, val)
+		return
+	}
+	if at < n-at {
 		o.shift(0, at, -1)
 		o.head--
 	} else {
@@ -183,8 +251,9 @@ func (o *Object) Insert(at int, val []byte) {
 	o.putElement(at, val)
 }
 
-// Remove removes the elements at the given indices, which ascend, and closes
-// the gaps from the side where fewer elements have to move.
+// Remove removes the elements at the given indices, which ascend. Near an end, or while
+// a member knows no runs, it closes the gaps from the side where fewer elements have to
+// move.
 func (o *Object) Remove(at ...int) {
 	if len(at) == 0 {
 		return
@@ -202,6 +271,19 @@ func (o *Object) Remove(at ...int) {
 		o.rewrite(0, n, at)
 		return
 	}
+	moved := min(at[gone-1]+1, n-at[0]) - gone
+	if o.runs == nil && (moved <= shiftMax || !mayRun(o.tx)) {
+		closeGaps(o, at)
+		return
+	}
+	if !removeRuns(o, at) {
+		o.rewrite(0, n, at)
+	}
+}
+
+// closeGaps removes elements of a list of one run, which stays one.
+func closeGaps(o *Object, at []int) {
+	n, gone := int(o.count), len(at)
 	if at[gone-1]+1 < n-at[0] {
 		next := at[gone-1]
 		for k, i := range slices.Backward(at[:gone-1]) {
@@ -222,8 +304,8 @@ func (o *Object) Remove(at ...int) {
 	o.Trim(0, n-gone)
 }
 
-// shift writes the n elements from index from on again, by positions further
-// to the right (negative: left), starting on that side. It gives up when the
+// shift writes the n elements of a list of one run from index from on again, by
+// positions further to the right (negative: left), starting on that side. It gives up when the
 // command has written more than it may: the command fails then.
 func (o *Object) shift(from, n, by int) {
 	if n <= 0 {
@@ -267,6 +349,10 @@ func (o *Object) Trim(start, end int) {
 	default:
 		o.deleteElements(0, start)
 		o.deleteElements(end, n)
+		if o.runs != nil {
+			keepRuns(o, start, end)
+			return
+		}
 		o.head += uint64(start)
 		o.count = uint64(kept)
 	}
@@ -277,15 +363,16 @@ func (o *Object) Trim(start, end int) {
 // that is cheaper than deleting each where few elements stay.
 func (o *Object) rewrite(start, end int, except []int) {
 	var items []item
-	i := start
+	i, size := start, 0
 	o.ListEach(start, false, func(val []byte) bool {
 		if len(except) > 0 && except[0] == i {
 			except = except[1:]
 		} else {
 			items = append(items, item{sub: slices.Clone(val)})
+			size += len(val)
 		}
 		i++
-		return i < end
+		return i < end && size <= WriteSetMax // beyond it the command fails
 	})
 	o.refill(items)
 }
@@ -300,8 +387,9 @@ func (o *Object) refill(items []item) {
 // deleteElements deletes the rows of the elements with start <= index < end,
 // as far as a command may.
 func (o *Object) deleteElements(start, end int) {
-	for i := start; i < end && o.tx.Written() <= WriteSetMax; i++ {
-		o.tx.buf = listRow(o.tx.buf[:0], o.slot, o.id, o.head+uint64(i))
-		o.tx.Delete(o.tx.buf)
+	for _, r := range stretches(o, start, end) {
+		for k := uint64(0); k < r.n && o.tx.Written() <= WriteSetMax; k++ {
+			deleteAt(o, r.at+k)
+		}
 	}
 }

@@ -49,6 +49,7 @@ const (
 	flagExpire = 0x80
 	flagPacked = 0x40
 	flagTimed  = 0x20 // from format 3 on: fields of a hash have deadlines
+	flagRuns   = 0x20 // from format 4 on: a list has several runs
 	typeMask   = 0x0f
 	headLen    = 9
 )
@@ -157,6 +158,8 @@ func (o *Object) decode(row []byte) *RowError {
 		row = row[1:]
 	case o.Type == TypeHash && head&flagTimed != 0 && head&^(typeMask|flagExpire|flagPacked|flagTimed) == 0 && len(row) > 1 && row[1] == formatTimed:
 		row = row[1:]
+	case o.Type == TypeList && head&flagRuns != 0 && head&^(typeMask|flagExpire|flagRuns) == 0 && len(row) > 1 && row[1] == formatRuns:
+		row = row[1:]
 	case o.Type < TypeString || o.Type > TypeHash || head&^(typeMask|flagExpire|flagPacked) != 0:
 		return unknownRow(o.Key, row, "row of type")
 	}
@@ -187,11 +190,11 @@ func (o *Object) decode(row []byte) *RowError {
 		}
 		return nil
 	}
-	return o.decodeRowed(body)
+	return o.decodeRowed(body, o.Type == TypeList && head&flagRuns != 0)
 }
 
 // decodeRowed reads the body of a collection whose elements are rows.
-func (o *Object) decodeRowed(body []byte) *RowError {
+func (o *Object) decodeRowed(body []byte, inRuns bool) *RowError {
 	o.rowed = true
 	if len(body) < 8 {
 		return malformed(o.Key, "collection of %d bytes", len(body))
@@ -212,11 +215,14 @@ func (o *Object) decodeRowed(body []byte) *RowError {
 			return malformed(o.Key, "hash of %d bytes, whose fields have deadlines", len(body))
 		}
 	}
-	if len(body) != rest {
-		return malformed(o.Key, "collection of %d bytes", len(body))
-	}
 	if o.Type == TypeList || o.Type == TypeZSet {
 		o.head = be.Uint64(body[8+w:])
+	}
+	if inRuns {
+		return decodeRuns(o, body[rest:])
+	}
+	if len(body) != rest {
+		return malformed(o.Key, "collection of %d bytes", len(body))
 	}
 	if o.Type == TypeList && o.head+o.count < o.head {
 		return malformed(o.Key, "positions of a list of %d bytes", len(body))
@@ -239,10 +245,15 @@ func (o *Object) encode(dst []byte) []byte {
 	if isTimed {
 		head |= flagTimed
 	}
+	if o.runs != nil {
+		head |= flagRuns
+	}
 	dst = append(dst, head)
 	switch {
 	case o.Type == TypeStream:
 		dst = append(dst, formatStream)
+	case o.runs != nil:
+		dst = append(dst, formatRuns)
 	case isTimed:
 		dst = append(dst, formatTimed)
 	}
@@ -266,7 +277,9 @@ func (o *Object) encode(dst []byte) []byte {
 	}
 	switch o.Type {
 	case TypeList, TypeZSet:
-		dst = be.AppendUint64(dst, o.head)
+		if dst = be.AppendUint64(dst, o.head); o.runs != nil {
+			dst = o.runs.append(dst)
+		}
 	case TypeStream:
 		dst = append(dst, o.val...)
 	}
@@ -423,7 +436,7 @@ func (o *Object) dropRows() {
 		dropStream(o)
 	case o.count > trashMin:
 		o.tx.Put(trashRow(nil, o.slot, o.id), trashOf(o))
-	case o.Type == TypeList:
+	case o.Type == TypeList && o.runs == nil:
 		o.deleteElements(0, int(o.count))
 	case o.count > 0: // else a scan would only meet tombstones
 		if o.tx.deleteRows(o.slot, o.id, o.Type, -1); o.timed != nil {

@@ -66,7 +66,7 @@ func TestUnknownKind(t *testing.T) {
 		if got := b.log.count(ErrKind.Error()); got != 1 {
 			t.Errorf("logged %d times", got)
 		}
-		if b.log.count("node 1, whose newest formats are of version 7, sent kind 200; those of this node are of version 3") != 1 {
+		if b.log.count("node 1, whose newest formats are of version 7, sent kind 200; those of this node are of version 4") != 1 {
 			t.Errorf("logged: %s", b.log.text.String())
 		}
 		a.links.Send(2, Control, 201, text("of tomorrow")) // another connection
