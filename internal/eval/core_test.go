@@ -431,6 +431,38 @@ func TestFieldDeadlinesNeedAllMembers(t *testing.T) {
 	}
 }
 
+// TestRunsNeedAllMembers: as long as a member knows lists of one run only, the elements
+// behind what changes move, and no row of the later format is written.
+func TestRunsNeedAllMembers(t *testing.T) {
+	c := newTestCore(t)
+	format := byte(3)
+	c.core.cfg.Format = func() byte { return format }
+	push := []string{"RPUSH l"}
+	for i := range 100 {
+		push = append(push, fmt.Sprint("e", i))
+	}
+	c.run(c.write(strings.Join(push, " ")))
+	inRuns := func(cmd, is string) bool {
+		b := c.evaluate(c.input(), c.write(cmd))
+		if got := text(b.Replies[0]); got != is {
+			t.Errorf("%s: %q, want %q", cmd, got, is)
+		}
+		later := false
+		b.tx.Effects(func(row, val []byte) {
+			later = later || keyspace.IsObject(row) && len(val) > 1 && val[0]&0x20 != 0 && val[1] == 4
+		}, func([]byte) {})
+		c.apply(b)
+		return later
+	}
+	if inRuns("LINSERT l BEFORE e50 new", ":101 ") || inRuns("LREM l 1 e40", ":1 ") {
+		t.Error("a list was written that not all members can read")
+	}
+	format = 4
+	if !inRuns("LREM l 1 e30", ":1 ") {
+		t.Error("all members know runs, and the list has one")
+	}
+}
+
 // TestStreamsNeedAllMembers: as long as a member knows only the rows before, nobody
 // makes a stream.
 func TestStreamsNeedAllMembers(t *testing.T) {

@@ -200,3 +200,65 @@ func TestListRuns(t *testing.T) {
 		t.Errorf("no list had more than %d runs", most)
 	}
 }
+
+// TestListRunsMany removes elements from more places than a list may have runs, and from
+// as many as it may.
+func TestListRunsMany(t *testing.T) {
+	for _, places := range []int{runsMax - 1, runsMax} {
+		l := &listTrial{t: t, s: newRowStore(t), r: rand.New(rand.NewPCG(5, 5))}
+		l.s.at(0, func(tx *Tx) {
+			o := l.open(tx)
+			for range 3*runsMax + 10 {
+				l.vals = append(l.vals, l.fresh())
+				o.PushTail([]byte(l.vals[len(l.vals)-1]))
+			}
+			o.Save()
+		})
+		writes := 0
+		remove := func(at []int) {
+			l.s.at(0, func(tx *Tx) {
+				o := l.open(tx)
+				o.Remove(at...)
+				o.Save()
+				tx.Effects(func(_, _ []byte) { writes++ }, func([]byte) {})
+			})
+			for _, i := range slices.Backward(at) {
+				l.vals = slices.Delete(l.vals, i, i+1)
+			}
+			l.s.at(0, func(tx *Tx) { l.check(l.open(tx)) })
+		}
+		var at []int
+		for i := range places {
+			at = append(at, 5+3*i)
+		}
+		remove(at)
+		if moved := writes > runsMax; moved != (places == runsMax) {
+			t.Errorf("%d places: %d rows were written", places, writes)
+		}
+		remove([]int{len(l.vals) / 2})
+	}
+}
+
+// TestListRunsMoveLittle inserts into a long list until it has as many runs as it should:
+// no command writes more than a few of its rows, and the runs stay few.
+func TestListRunsMoveLittle(t *testing.T) {
+	const n = 20_000
+	l := &listTrial{t: t, s: newRowStore(t), r: rand.New(rand.NewPCG(6, 6))}
+	l.s.at(0, func(tx *Tx) { fill(tx, "l", TypeList, n) })
+	sum, most, runs := 0, 0, 0
+	for range 1000 {
+		l.s.at(0, func(tx *Tx) {
+			o := tx.Open(0, []byte("l"))
+			o.Insert(l.r.IntN(o.Len()+1), []byte("new"))
+			o.Save()
+			rows := 0
+			tx.Effects(func(_, _ []byte) { rows++ }, func([]byte) { rows++ })
+			sum, most = sum+rows, max(most, rows)
+			runs = len(allRuns(o))
+		})
+	}
+	t.Logf("rows of an insert: %d on average, %d at most; %d runs", sum/1000, most, runs)
+	if sum/1000 > n/50 || most > n/10 || runs > 2*141 { // 141 is the root of n
+		t.Errorf("rows of an insert: %d on average, %d at most; %d runs", sum/1000, most, runs)
+	}
+}
