@@ -1,12 +1,17 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -78,4 +83,89 @@ func TestReplicasBesideAStall(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// gatedTables is a disk on which no table is begun before the gate is open.
+type gatedTables struct {
+	vfs.FS
+	begun, gate chan struct{}
+}
+
+func (d gatedTables) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if c == categoryFlush {
+		select {
+		case d.begun <- struct{}{}:
+		case <-d.gate:
+		}
+		<-d.gate
+	}
+	return d.FS.Create(name, c)
+}
+
+// A replica goes while rows on both sides of its own are being flushed: the store
+// throws that table away and writes another one, and the node goes on.
+func TestDropBesideAFlush(t *testing.T) {
+	disk := gatedTables{vfs.NewMem(), make(chan struct{}), make(chan struct{})}
+	if err := disk.MkdirAll(testDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lines := &logLines{}
+	s, err := OpenState(Config{FS: disk, Dir: testDir, Logger: slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Fatal: func(err error) { t.Errorf("the node ended: %v", err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	random, at := rand.NewChaCha8([32]byte{}), Applied{}
+	b := s.NewBatch()
+	for i := uint64(1); i <= 200 && err == nil; i++ { // more than one table has
+		w := NewWriteSet(1, 0)
+		w.Put(fmt.Appendf(nil, "%c%08d", 1, i), noise(random, 32<<10))
+		at, err = b.Apply(testShard, at, i, 1, w)
+	}
+	if err = errors.Join(err, b.Commit()); err != nil {
+		t.Fatal(err)
+	}
+	flushed, err := s.db.AsyncFlush()
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-disk.begun
+	if err := s.Drop(testShard+1, cluster.SlotRange{}); err != nil {
+		t.Error(err)
+	}
+	close(disk.gate)
+	<-flushed
+	if !strings.Contains(lines.String(), pebble.ErrCancelledCompaction.Error()) {
+		t.Errorf("no flush was cancelled:\n%s", lines)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = OpenState(Config{FS: disk, Dir: testDir}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Applied(testShard); err != nil || got != at {
+		t.Errorf("applied is %v, %v, want %v", got, err, at)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// logLines is what was logged, by any goroutine.
+type logLines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logLines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

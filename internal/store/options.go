@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -121,10 +122,11 @@ func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebb
 	o.Experimental.DisableIngestAsFlushable = func() bool { return true }
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: func(err error) {
-			if vfs.IsNoSpaceError(err) {
-				// A flush or compaction, whose table is thrown away and written
-				// again: what it holds lies in memory, in the log, or in other tables.
-				c.Logger.Debug("no room on the disk", slog.String("store", name), slog.String("error", err.Error()))
+			// A flush or compaction whose table is thrown away and written again, because
+			// the disk has no room or because it goes across rows that are dropped just
+			// now: what it holds lies in memory, in the log, or in other tables.
+			if vfs.IsNoSpaceError(err) || errors.Is(err, pebble.ErrCancelledCompaction) {
+				c.Logger.Debug("a table is written again", slog.String("store", name), slog.String("error", err.Error()))
 				return
 			}
 			c.Fatal(fmt.Errorf("%s store: %w", name, damage(err)))
