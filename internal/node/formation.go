@@ -31,6 +31,8 @@ type Formation struct {
 	// changes the cluster decides where replicas are. Otherwise they are where the
 	// cluster would put them, see cluster.Policy.
 	Manual bool
+	// Version is that of the formats that are written at first. Zero: cluster.Newest.
+	Version cluster.Version
 }
 
 const (
@@ -46,9 +48,13 @@ func (f Formation) Map() (*cluster.Map, error) {
 	if n > cluster.Slots {
 		return nil, fmt.Errorf("%d shards of %d slots", n, cluster.Slots)
 	}
-	m := cluster.Map{Epoch: 1, Name: f.Cluster, Version: cluster.Newest, Policy: cluster.Policy{Manual: f.Manual}}
+	version := f.Version
+	if version == 0 {
+		version = cluster.Newest
+	}
+	m := cluster.Map{Epoch: 1, Name: f.Cluster, Version: version, Policy: cluster.Policy{Manual: f.Manual}}
 	for _, x := range f.Members {
-		x.Version = cluster.Newest
+		x.Version = version
 		m.Members = append(m.Members, x)
 	}
 	for i := range n + 1 {

@@ -37,6 +37,23 @@ func rows() []Mutant {
 			return c != nil && c.since <= at && !c.has(hash)`, `
 			return c != nil && !c.has(hash)`,
 		}}},
+		{"runs-before-all-know", "a list falls into runs though a member knows only lists of one", eval("TestRunsNeedAllMembers"), []Edit{{
+			"internal/keyspace/list_runs.go", `
+			func mayRun(t *Tx) bool { return t.Format == 0 || t.Format >= formatRuns }`, `
+			func mayRun(t *Tx) bool { return true }`,
+		}}},
+		{"runs-collide", "a new run of a list begins right behind the one that it cuts in two", sim("TestListsInRunsUnderFaults"), []Edit{{
+			"internal/keyspace/list_runs.go", `
+			case in > 0:
+				pos = fresh(all, 1)`, `
+			case in > 0:
+				pos = all[i].end()`,
+		}}},
+		{"runs-of-the-past", "the runs of a list are not written when only their lengths change", sim("TestListsInRunsUnderFaults"), []Edit{{
+			"internal/keyspace/list_runs.go", `
+			if slices.Equal(inner, was) {`, `
+			if len(inner) == len(was) {`,
+		}}},
 		{"rows-outlive-state", "rows stay in memory when a snapshot takes the place of the state", sim("TestFollowerFarBehindGetsSnapshot"), []Edit{{
 			"internal/store/snapshot.go", `
 			in.s.hot.forget(in.shard)`, ``,

@@ -28,6 +28,8 @@ type Options struct {
 	// Formats are the versions that nodes confirm from their next start on; those
 	// that are not there the newest.
 	Formats map[int]cluster.Version
+	// Version is that of the formats that are written at first; zero: the newest.
+	Version cluster.Version
 	// Expect is part of an error with which nodes may stop themselves, beside
 	// that their data is damaged.
 	Expect string
@@ -68,7 +70,7 @@ func New(t testing.TB, opts Options) *Cluster {
 	}
 	r := rand.New(rand.NewPCG(opts.Seed, 1))
 	c := &Cluster{t: t, opts: opts, Rand: r, Net: NewNetwork(rand.New(rand.NewPCG(opts.Seed, 2)))}
-	f := node.Formation{Cluster: "sim", Shards: opts.Shards, Small: true, Manual: !opts.AutoPlace}
+	f := node.Formation{Cluster: "sim", Shards: opts.Shards, Small: true, Manual: !opts.AutoPlace, Version: opts.Version}
 	var dirs []string
 	for i := range opts.Nodes {
 		m := newMachine(opts, i+1)

@@ -149,16 +149,23 @@ func (c *Cluster) setAside(i int) (names []string) {
 	return names
 }
 
-// ChangeState changes the first row of the state of node i, which is down, for
-// which f says so: not as a disk would, but as a defective program or memory.
-func (c *Cluster) ChangeState(i int, f func(row, val []byte) bool) {
+// openState opens the state of node i, which is down.
+func openState(c *Cluster, i int) *pebble.DB {
 	c.t.Helper()
 	m := c.machine(i)
-	m.rotten = "a row was changed"
 	db, err := pebble.Open(m.disk.mem.PathJoin(m.dir, "state"), &pebble.Options{FS: m.disk.mem, FormatMajorVersion: pebble.FormatNewest, Logger: silent{}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	return db
+}
+
+// ChangeState changes the first row of the state of node i, which is down, for
+// which f says so: not as a disk would, but as a defective program or memory.
+func (c *Cluster) ChangeState(i int, f func(row, val []byte) bool) {
+	c.t.Helper()
+	c.machine(i).rotten = "a row was changed"
+	db := openState(c, i)
 	it, err := db.NewIter(nil)
 	if err != nil {
 		c.t.Fatal(err)
