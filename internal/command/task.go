@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -112,10 +113,17 @@ func taskToken(c *Ctx, i int) (token uint64, ok bool) {
 	return uint64(n), true
 }
 
+// taskSyntax answers that argument i is none that may stand there, or that there should
+// be one behind the last.
+func taskSyntax(c *Ctx, i int) {
+	i = min(i, len(c.Args)-1)
+	c.Error(fmt.Sprintf("%s at %.32q: it is no option of %.16s, or lacks what belongs behind it", TextSyntax, c.Args[i], bytes.ToUpper(c.Args[0])))
+}
+
 // taskNumber parses argument i as an integer from low to high, or answers the error.
 func taskNumber(c *Ctx, i int, low, high int64) (n int64, ok bool) {
 	if i >= len(c.Args) {
-		c.Error(TextSyntax)
+		taskSyntax(c, i)
 		return 0, false
 	}
 	if n, ok = resp.ParseInt(c.Args[i]); !ok || n < low || n > high {
@@ -161,19 +169,19 @@ func parseClaim(c *Ctx) (a claimArgs, ok bool) {
 				}
 			}
 			if len(a.queues) == 0 || len(a.queues) > queuesOfClaimMax {
-				c.Error(TextSyntax)
+				c.Error(fmt.Sprintf("ERR TASK.CLAIM takes 1 to %d queues behind FROM", queuesOfClaimMax))
 				return a, false
 			}
 			return a, true
 		default:
-			c.Error(TextSyntax)
+			taskSyntax(c, i)
 			return a, false
 		}
 		if !ok {
 			return a, false
 		}
 	}
-	c.Error(TextSyntax)
+	c.Error("ERR TASK.CLAIM needs FROM and the names of queues")
 	return a, false
 }
 
@@ -316,7 +324,7 @@ func parseFailure(c *Ctx) (f task.Failure, ok bool) {
 				return f, false
 			}
 		default:
-			c.Error(TextSyntax)
+			taskSyntax(c, i)
 			return f, false
 		}
 	}

@@ -20,9 +20,10 @@ func addPayloads(args [][]byte) (at, n int, counted bool) {
 	return 2, 1, false
 }
 
-// addOptions calls f with the place of each option and how many arguments it has,
-// and reports whether they could be told apart.
-func addOptions(args [][]byte, f func(at, n int) bool) bool {
+// addOptions calls f with the place of each option and how many arguments it has, as
+// long as they can be told apart and f wants more. It returns the place where that
+// ended, and whether it is the end of all.
+func addOptions(args [][]byte, f func(at, n int) bool) (ended int, all bool) {
 	at, n, _ := addPayloads(args)
 	for i := at + max(n, 0); i < len(args); {
 		more := 1
@@ -33,17 +34,17 @@ func addOptions(args [][]byte, f func(at, n int) bool) bool {
 			if i+1 < len(args) {
 				n, ok := resp.ParseInt(args[i+1])
 				if !ok || n < 1 || n > task.ParentsMax {
-					return false
+					return i, false
 				}
 				more = 1 + int(n)
 			}
 		}
 		if i+more >= len(args) || !f(i, more) {
-			return false
+			return i, false
 		}
 		i += 1 + more
 	}
-	return true
+	return len(args), true
 }
 
 // taskAddKeys finds the queue, the key of NEAR, and the tasks of AFTER.
@@ -78,9 +79,9 @@ func taskAdd(c *Ctx) {
 	if !taskName(c, 1, errTaskQueue) || !addTakes(c, &a, at, n) {
 		return
 	}
-	if !addOptions(c.Args, func(at, _ int) bool { return addOption(c, &a, at) }) {
+	if ended, all := addOptions(c.Args, func(at, _ int) bool { return addOption(c, &a, at) }); !all {
 		if !c.failed {
-			c.Error(TextSyntax)
+			taskSyntax(c, ended)
 		}
 		return
 	}
@@ -120,7 +121,7 @@ func addTakes(c *Ctx, a *task.Addition, at, n int) bool {
 		c.Error("ERR COUNT must be from 1 to 1000")
 		return false
 	case at+n > len(c.Args):
-		c.Error(TextSyntax)
+		taskSyntax(c, at+n)
 		return false
 	}
 	a.Payloads = c.Args[at : at+n]
@@ -186,7 +187,7 @@ func addOption(c *Ctx, a *task.Addition, i int) (ok bool) {
 	case c.is(i, "AFTER"):
 		return addParents(c, a, i)
 	default:
-		c.Error(TextSyntax)
+		taskSyntax(c, i)
 	}
 	return ok
 }

@@ -21,7 +21,7 @@ func taskGet(c *Ctx) {
 		}
 		wait = true
 	default:
-		c.Error(TextSyntax)
+		taskSyntax(c, 2)
 		return
 	}
 	t, payload := task.Get(c.Tx, queue, ref)
@@ -104,9 +104,12 @@ func taskQueues(c *Ctx) {
 func taskList(c *Ctx) {
 	var from task.Cursor
 	state, count := task.State(0), int64(10)
-	ok := len(c.Args)%2 == 0 && taskName(c, 1, errTaskQueue)
+	ok := taskName(c, 1, errTaskQueue)
 	for i := 2; ok && i < len(c.Args); i += 2 {
 		switch {
+		case i+1 == len(c.Args):
+			taskSyntax(c, i)
+			ok = false
 		case c.is(i, "STATE"):
 			if state, ok = task.ParseState(string(appendLower(nil, c.Args[i+1]))); !ok {
 				c.Error("ERR STATE is waiting, scheduled, ready, running, done, dead or cancelled")
@@ -118,13 +121,11 @@ func taskList(c *Ctx) {
 		case c.is(i, "COUNT"):
 			count, ok = taskNumber(c, i+1, 1, task.PayloadsMax)
 		default:
+			taskSyntax(c, i)
 			ok = false
 		}
 	}
 	if !ok {
-		if !c.failed {
-			c.Error(TextSyntax)
-		}
 		return
 	}
 	list, next := task.List(c.Tx, c.Args[1], state, from, int(count))
@@ -188,7 +189,7 @@ func taskSettings(c *Ctx, s *task.Settings) (ok bool) {
 		case c.is(i, "RESUME"):
 			s.Paused, ok = false, true
 		default:
-			c.Error(TextSyntax)
+			taskSyntax(c, i)
 			return false
 		}
 		if !ok {
