@@ -245,6 +245,9 @@ func (b *blocking) nothing(proto int) []byte {
 // await sends a command that may wait, unless it waits already, and waits with it.
 func (l *lane) await(id cluster.ShardID, g *group.Group, b *blocking) router.Result {
 	if b.waits == nil {
+		if l.left() {
+			return router.Result{Err: textGone}
+		}
 		l.register(id, g, b)
 	}
 	why, result, how := receiveOr(l.wait, l.results, b)

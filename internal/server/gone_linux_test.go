@@ -1,7 +1,10 @@
 package server_test
 
 import (
+	"crypto/sha1"
+	"fmt"
 	"testing"
+	"time"
 
 	"tutti/internal/node/nodetest"
 )
@@ -38,5 +41,39 @@ func TestWhoHasJustBegunToWaitIsWatched(t *testing.T) {
 			}
 			t.Errorf("%d of %d elements were taken for who had gone %d round trips before", tries, tries, moment)
 		})
+	}
+}
+
+// Who goes while something is under way for it has nothing more sent to the shard, and
+// nobody waits with an answer that it does not take: the node goes on for all others. Before
+// EVALSHA the node sends the script that the client has only sent by EVAL.
+func TestWhoGoesLeavesNobodyWaiting(t *testing.T) {
+	const clients = 8
+	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
+	admin := c.Dial(0)
+	var shas []string
+	for i := range clients {
+		script := fmt.Sprintf("return redis.call('INCR', KEYS[1]) + %d", i)
+		admin.Do("EVAL", script, "1", "k")
+		shas = append(shas, fmt.Sprintf("%x", sha1.Sum([]byte(script))))
+	}
+	c.Stop(1)
+	c.Stop(2)
+	for _, sha := range shas {
+		client := c.Dial(0)
+		client.Send("EVALSHA", sha, "1", "k")
+		time.Sleep(20 * time.Millisecond) // it is read
+		client.Close()
+	}
+	time.Sleep(300 * time.Millisecond) // a lookout has seen that they have gone
+	c.Restart(1)
+	c.Restart(2)
+	if got := admin.Text("GET", "k"); got != fmt.Sprintf("%q", fmt.Sprint(clients)) {
+		t.Errorf("k is %s: something was executed for who had gone", got)
+	}
+	for range 10 {
+		if got := admin.Text("SET", "k", "1"); got != "OK" {
+			t.Fatal(got)
+		}
 	}
 }

@@ -27,7 +27,7 @@ type lane struct {
 	// after the client has gone.
 	onResult func(router.Result)
 	onView   func(v *store.View, now int64, err error)
-	results  chan router.Result // has room for one, so that who answers never waits
+	results  chan router.Result // has room for one, so that who answers never waits: see left
 	views    *views
 
 	until  time.Time // when groups are given up that a detour sends again; zero: in a while
@@ -39,6 +39,18 @@ func newLane(s *Server, w *patience, who *identity) *lane {
 	results, views := make(chan router.Result, 1), &views{arrived: make(chan viewed, 1)}
 	return &lane{router: s.cfg.Router, server: s, who: who, rand: s.cfg.Rand, wait: w, results: results, views: views,
 		onResult: func(r router.Result) { results <- r }, onView: views.arrive}
+}
+
+// left reports whether there is nobody to answer any more. Then no more is sent: the answer
+// to what was sent last may still be on its way, and who brings a second one would wait for
+// ever. It is who takes the answers of a shard for all clients.
+func (l *lane) left() bool {
+	select {
+	case <-l.wait.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 // textGone stands for the reply that nobody is there to take.
@@ -148,6 +160,9 @@ func (l *lane) send(id cluster.ShardID, g *group.Group, list []pending) router.R
 	}
 	if b := list[0].block; b != nil {
 		return l.await(id, g, b)
+	}
+	if l.left() {
+		return router.Result{Err: textGone}
 	}
 	l.router.Write(id, g, l.onResult)
 	result, how := receive(l.wait, l.results, nil)

@@ -25,16 +25,6 @@ func newLanes(c *conn) lanes {
 
 func (x *lanes) detour() detour { return detour{lane: x.lane} }
 
-// left reports whether there is nobody to answer any more.
-func (x *lanes) left() bool {
-	select {
-	case <-x.wait.gone:
-		return true
-	default:
-		return false
-	}
-}
-
 // executeAll executes commands until all are done or the client has gone.
 func (x *lanes) executeAll(list []pending) {
 	d := x.detour()
