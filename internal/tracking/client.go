@@ -31,6 +31,7 @@ type Client struct {
 	dirty    dirty
 	fresh    []string                   // keys that were not remembered before Begin
 	saw      map[cluster.ShardID]uint64 // up to which entry the reads since Begin have seen all
+	recent   []string                   // keys that it has read last: those since Begin, and some before
 	wrote    []written
 	left     bool
 }
@@ -44,6 +45,7 @@ type written struct {
 // dirty is what a client is to be told behind the replies to what it executes.
 type dirty struct {
 	all   bool
+	named bool           // with all: what it has read last is named before
 	at    map[string]int // place of each key
 	marks []mark
 }
@@ -69,7 +71,7 @@ func (d *dirty) mark(key string) *mark {
 		return &d.marks[i]
 	}
 	if len(d.marks) >= dirtyMax {
-		d.everything()
+		d.everything(true)
 		return &mark{}
 	}
 	if d.at == nil {
@@ -92,7 +94,9 @@ func (d *dirty) add(key string, by changed) {
 
 func (d *dirty) must(key string) { d.mark(key).must = true }
 
-func (d *dirty) everything() { d.all, d.at, d.marks = true, nil, nil }
+func (d *dirty) everything(named bool) {
+	d.all, d.named, d.at, d.marks = true, d.named || named, nil, nil
+}
 
 // Join has a client told from now on. tell is called on any goroutine, with a lock held:
 // it must not block, nor call the table.
@@ -166,6 +170,9 @@ func (c *Client) Begin() {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
 	c.executes = true
+	if n := len(c.recent) - recentMax; n > recentMax {
+		c.recent = append(make([]string, 0, 3*recentMax), c.recent[n:]...)
+	}
 }
 
 // Remember says that it is about to read a key. It comes between Begin and End, before
@@ -177,17 +184,20 @@ func (c *Client) Remember(key []byte) {
 	if c.left || c.mode.Broadcast && !c.wants(key) {
 		return
 	}
+	name := string(key)
+	if len(c.recent) < dirtyMax {
+		c.recent = append(c.recent, name)
+	}
 	if !t.hears(keyspace.Slot(key)) {
-		c.dirty.must(string(key)) // nobody would tell when it changes
+		c.dirty.must(name) // nobody would tell when it changes
 		return
 	}
 	if c.mode.Broadcast {
 		return
 	}
-	if _, has := c.keys[string(key)]; has {
+	if _, has := c.keys[name]; has {
 		return
 	}
-	name := string(key)
 	c.keys[name] = 0
 	c.fresh = append(c.fresh, name)
 	t.put(name, append(t.keys[name], c))
@@ -268,7 +278,7 @@ func (c *Client) End() {
 	mine := c.wrote
 	c.wrote = nil
 	if d.all {
-		t.tell(c, everything())
+		t.tellAll(c, everything(), d.named)
 		return
 	}
 	var keys []string

@@ -180,7 +180,7 @@ func (t *Table) Fed(from cluster.NodeID, frame []byte) {
 	}
 	s.feed.line, s.feed.seq = f.line, f.seq
 	if f.flags&flagAll != 0 {
-		t.flush()
+		t.flush(true)
 	}
 	t.change(Change{Index: f.index, Keys: f.keys, Author: f.author})
 	if f.flags&flagFresh != 0 {

@@ -52,7 +52,7 @@ func (t *Table) place() *cluster.Map {
 	}
 	if t.layout != nil && !slices.EqualFunc(t.layout.Data(), m.Data(), func(a, b cluster.Shard) bool { return a.ID == b.ID && a.Slots == b.Slots }) {
 		t.cfg.Logger.Info("slots have moved: clients that cache are told to forget everything")
-		t.flush()
+		t.flush(true)
 	}
 	t.layout = m
 	return m
@@ -138,7 +138,7 @@ func (t *Table) lose(s *source, shard cluster.ShardID, why string) {
 		s.live = false
 		t.cfg.Logger.Info("changes of a shard may be missed: clients that cache are told to forget everything",
 			slog.Uint64("shard", uint64(shard)), slog.String("why", why))
-		t.flush()
+		t.flush(true)
 	}
 	t.feedAll(shard, fed{flags: flagAll})
 }

@@ -2,6 +2,7 @@ package tracking
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,9 @@ const (
 	// ownMax is how many groups of clients with NOLOOP are known that were answered and
 	// have not been heard of.
 	ownMax = 1 << 10
+	// recentMax is how many of the keys that a client has read last are named to it, at
+	// least, when it is told to forget everything.
+	recentMax = 64
 )
 
 // Config says how a table hears of changes. The zero value is one that never does.
@@ -144,7 +148,7 @@ func (t *Table) Applied(shard cluster.ShardID, change Change) {
 		return // nobody has read anything of it, or it is heard of elsewhere
 	}
 	if change.Renamed {
-		t.flush()
+		t.flush(false) // Redis names nothing
 		t.feedAll(shard, fed{flags: flagAll})
 	}
 	t.change(change)
@@ -292,8 +296,9 @@ func (k *known) evict() {
 	}
 }
 
-// flush forgets everything and tells everybody.
-func (k *known) flush() {
+// flush forgets everything and tells everybody. named: also by the names of what each has
+// read last.
+func (k *known) flush(named bool) {
 	k.count.flushed++
 	clear(k.keys)
 	clear(k.own)
@@ -302,11 +307,23 @@ func (k *known) flush() {
 	for c := range k.clients {
 		clear(c.keys)
 		if c.executes {
-			c.dirty.everything()
+			c.dirty.everything(named)
 		} else {
-			k.tell(c, m)
+			k.tellAll(c, m, named)
 		}
 	}
+}
+
+// tellAll tells a client that everything may have changed, by m. named: the keys that it
+// has read last are named before. A client that takes in their replies together with m may
+// keep them beyond it (node-redis 5.12 does), and is told of them never again.
+func (k *known) tellAll(c *Client, m *Invalidation, named bool) {
+	if keys := c.recent; named && len(keys) > 0 {
+		c.recent = nil
+		slices.Sort(keys)
+		k.tell(c, &Invalidation{Keys: slices.Compact(keys)})
+	}
+	k.tell(c, m)
 }
 
 // Usage is what a table holds, and has counted since the node has started.

@@ -217,7 +217,45 @@ func TestToldBehindTheReplies(t *testing.T) {
 		n.tables[1].Reset(1)
 		e.expect(t)
 		e.End()
-		e.expect(t, "all")
+		e.expect(t, "a", "all")
+	})
+}
+
+// Whoever is told to forget everything is told the names of what it has read last before:
+// its replies may be on their way still, and that it was told once is no matter.
+func TestNamesWhatWasReadLast(t *testing.T) {
+	bubble(t, func(t *testing.T, n *net) {
+		for _, e := range []*ear{n.join(1, Mode{}), n.join(1, Mode{Broadcast: true}, "")} {
+			for i := range 5 * recentMax {
+				e.read(fmt.Sprintf("%04d", i))
+			}
+			e.Begin()
+			e.Remember([]byte("b"))
+			e.Remember([]byte("0000")) // again
+			n.tables[1].Reset(1)
+			e.Remember([]byte("a"))
+			e.End()
+			synctest.Wait()
+			if len(e.heard) < 2 || e.heard[len(e.heard)-1] != "all" {
+				t.Fatalf("told of %q", e.heard)
+			}
+			named := strings.Split(strings.Join(e.heard[:len(e.heard)-1], "+"), "+")
+			for i := 4*recentMax + 2; i < 5*recentMax; i++ {
+				if key := fmt.Sprintf("%04d", i); !slices.Contains(named, key) {
+					t.Errorf("%s, read before, is not named", key)
+				}
+			}
+			for _, key := range []string{"a", "b", "0000"} {
+				if !slices.Contains(named, key) {
+					t.Errorf("%s, read meanwhile, is not named", key)
+				}
+			}
+			if len(named) > 2*recentMax+3 {
+				t.Errorf("%d are named", len(named))
+			}
+			e.Leave()
+			time.Sleep(2 * tickEvery)
+		}
 	})
 }
 
@@ -326,7 +364,7 @@ func TestFlushes(t *testing.T) {
 			e.read("a")
 			x.strike(n)
 			t.Log(x.name)
-			e.expect(t, "all")
+			e.expect(t, "a", "all")
 			b.expect(t, "all")
 			x.mend(n)
 			time.Sleep(feedMax + 3*tickEvery)
@@ -370,7 +408,7 @@ func TestUnheardIsOldAtOnce(t *testing.T) {
 		n.holder[1] = layoutOf(t, 8000)
 		n.mu.Unlock()
 		e.End()
-		e.expect(t, "all")
+		e.expect(t, "a+b", "all")
 	})
 }
 

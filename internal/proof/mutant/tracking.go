@@ -44,13 +44,13 @@ func tracking() []Mutant {
 		}}},
 		{"unheard-is-kept", "what is read while nobody would tell of changes is kept", Killer{"internal/tracking", "TestUnheardIsOldAtOnce"}, []Edit{{
 			"internal/tracking/client.go", `
-		c.dirty.must(string(key)) // nobody would tell when it changes
+		c.dirty.must(name) // nobody would tell when it changes
 		return`, ``,
 		}}},
 		{"moved-slots-unheard", "slots have moved to a shard of which nothing was heard", Killer{"internal/tracking", "TestUnheardIsOldAtOnce"}, []Edit{{
 			"internal/tracking/source.go", `
 		t.cfg.Logger.Info("slots have moved: clients that cache are told to forget everything")
-		t.flush()`, ``,
+		t.flush(true)`, ``,
 		}}},
 	}
 }
