@@ -102,3 +102,30 @@ func TestJudgePatterns(t *testing.T) {
 		})
 	}
 }
+
+// And the one of caches.
+func TestJudgeCaches(t *testing.T) {
+	for _, x := range []struct {
+		name  string
+		spoil func(k *caches)
+		mode  mode
+		holds bool
+	}{
+		{"all is as promised", func(*caches) {}, modeGateway, true},
+		{"it goes back", func(k *caches) { k.Back = 1 }, modeNode, false},
+		{"it is told late", func(k *caches) { k.LateMS = lateMS + 1 }, modeNode, false},
+		{"it is never told", func(k *caches) { k.Wrong = 1 }, modeNode, false},
+		{"one fails through a gateway", func(k *caches) { k.Failed = 1 }, modeGateway, false},
+		{"one fails at a node", func(k *caches) { k.Failed = 1 }, modeNode, true},
+		{"nothing is kept", func(k *caches) { k.FromMemory = 10 }, modeNode, false},
+		{"nothing is written", func(k *caches) { k.Writes = 1 }, modeNode, false},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			k := &caches{Reads: 1000, FromMemory: 900, Writes: 200, LateMS: 8}
+			x.spoil(k)
+			if err := k.judge(x.mode); (err == nil) != x.holds {
+				t.Errorf("judged: %v", err)
+			}
+		})
+	}
+}

@@ -11,7 +11,8 @@
 // line, what each worker was told. What it was told is then compared with what is there.
 //
 // With -patterns a program of redis-py does what applications do beside plain commands,
-// in all modes while the nodes are killed: see redispy/patterns.py.
+// in all modes while the nodes are killed: see redispy/patterns.py. With -caches one of
+// node-redis keeps what it has read meanwhile: see node/cache.js.
 package main
 
 import (
@@ -29,7 +30,7 @@ import (
 type options struct {
 	only, fault, security *regexp.Regexp
 	keep                  bool
-	patterns              bool
+	patterns, caches      bool
 }
 
 func main() {
@@ -39,9 +40,11 @@ func main() {
 	keep := flag.Bool("keep", false, "keep folders and logs")
 	update := flag.Bool("update", false, "write the results, which must be of everything, and docs/CLIENTS.md")
 	more := flag.Bool("patterns", false, "try a lock and a rate limiter of redis-py instead, while nodes are killed")
+	kept := flag.Bool("caches", false, "try the client-side cache of node-redis instead, while nodes are killed")
 	page := flag.Bool("page", false, "try nothing, write docs/CLIENTS.md by the results that are kept")
 	flag.Parse()
-	if err := do(options{regexp.MustCompile(*only), regexp.MustCompile(*fault), regexp.MustCompile(*security), *keep, *more}, *update, *page); err != nil {
+	o := options{regexp.MustCompile(*only), regexp.MustCompile(*fault), regexp.MustCompile(*security), *keep, *more, *kept}
+	if err := do(o, *update, *page); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -85,6 +88,9 @@ func run(o options) (results []result, err error) {
 	}
 	if o.patterns {
 		return nil, tryPatterns(o, binary, filepath.Join(work, "patterns"))
+	}
+	if o.caches {
+		return nil, tryCaches(o, binary, filepath.Join(work, "caches"))
 	}
 	subjects, err := choose(o, work)
 	if err != nil {

@@ -29,6 +29,7 @@ func (s subject) String() string { return s.lib.name + " (" + string(s.mode) + "
 // order is what a program reads: one line of JSON.
 type order struct {
 	Addrs    []string `json:"addrs"`
+	Gateway  string   `json:"gateway"`
 	Master   string   `json:"master"`
 	User     string   `json:"user"`
 	Password string   `json:"password"`
@@ -56,7 +57,7 @@ const (
 	workers     = 2
 	pauseMS     = 20
 	readyWithin = 30 * time.Second
-	endWithin   = 45 * time.Second
+	endWithin   = 90 * time.Second
 
 	readyLine   = "ready\n"
 	reportBegin = "report "
@@ -74,7 +75,7 @@ type load struct {
 
 // begin starts a program and waits until each of its workers has tried something.
 func begin(s subject, c *cluster, run string) (*load, error) {
-	o := order{Addrs: s.mode.addrs(c), Master: clusterName, Workers: workers, PauseMS: pauseMS,
+	o := order{Addrs: s.mode.addrs(c), Gateway: c.addrs[gateway], Master: clusterName, Workers: workers, PauseMS: pauseMS,
 		Keys: fmt.Sprintf("app:%s:%s:%s:", run, s.lib.dir, s.mode)}
 	if c.tls {
 		o.CA, o.User, o.Password = c.ca(), appUser, appPassword

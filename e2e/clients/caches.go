@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// caches is what a program reports that keeps what it has read until it is told that it
+// has changed.
+type caches struct {
+	Reads      int   `json:"reads"`
+	FromMemory int   `json:"from_memory"`
+	Writes     int   `json:"writes"`
+	Failed     int   `json:"failed"`
+	Back       int   `json:"back"`    // reads of something older than what was read before
+	LateMS     int64 `json:"late_ms"` // how long after a write was acknowledged something older was read, at most
+	Wrong      int   `json:"wrong"`   // keys whose last value was not read in the end
+
+	Errors map[string]int `json:"errors"`
+}
+
+// lateMS is how long a program may read what it keeps after a write was acknowledged to
+// another, at most: while a node is cut off and a command of the program's own is under way,
+// see docs/GUARANTEES.md.
+const lateMS = 9000
+
+// judge says what was not as promised. Through a gateway nothing may fail.
+func (k *caches) judge(m mode) (err error) {
+	wrong := func(format string, args ...any) { err = errors.Join(err, fmt.Errorf(format, args...)) }
+	if k.Back > 0 {
+		wrong("%d reads of something older than what was read before", k.Back)
+	}
+	if k.LateMS > lateMS {
+		wrong("something was read %d ms after a newer value had been acknowledged", k.LateMS)
+	}
+	if k.Wrong > 0 {
+		wrong("the last value of %d keys was not read in the end", k.Wrong)
+	}
+	if m == modeGateway && k.Failed > 0 {
+		wrong("%d failed through a gateway", k.Failed)
+	}
+	if k.Writes < 100 || k.FromMemory < k.Reads/2 {
+		wrong("%d writes, %d of %d reads from memory: too little for a verdict", k.Writes, k.FromMemory, k.Reads)
+	}
+	return err
+}
+
+// tryCaches has node-redis read from its memory through a gateway and through a node while
+// all nodes are killed.
+func tryCaches(o options, binary, dir string) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	at := slices.IndexFunc(libraries, func(l library) bool { return l.name == "node-redis" })
+	node := libraries[at]
+	command, version, err := node.install(node, dir)
+	if err != nil {
+		return err
+	}
+	command[1] = filepath.Join(filepath.Dir(command[1]), "cache.js")
+	c, err := form(binary, dir, false)
+	if c != nil {
+		defer func() { err = errors.Join(err, c.close()) }()
+	}
+	if err != nil {
+		return err
+	}
+	var loads []*load
+	defer func() {
+		for _, l := range loads {
+			err = errors.Join(err, l.kill())
+		}
+	}()
+	for _, m := range []mode{modeNode, modeGateway} {
+		s := subject{lib: node, mode: m, command: command, version: version}
+		if !o.only.MatchString(s.String()) {
+			continue
+		}
+		l, err := begin(s, c, "caches")
+		if err != nil {
+			return err
+		}
+		loads = append(loads, l)
+	}
+	if err := faults[len(faults)-1].suffer(c, say); err != nil {
+		return err
+	}
+	for _, l := range loads {
+		var told caches
+		if err := l.end(&told); err != nil {
+			return err
+		}
+		if wrong := told.judge(l.subject.mode); wrong != nil {
+			err = errors.Join(err, fmt.Errorf("%v: %w; it was told %s", l.subject, wrong, strings.Join(slices.Sorted(maps.Keys(told.Errors)), "; ")))
+			continue
+		}
+		say("HELD: node-redis %s with its client-side cache (%s), %d nodes killed: %d of %d reads from memory, none older than one before, none more than %d ms older than an acknowledged write of %d; %d commands failed",
+			version, l.subject.mode, storageNodes, told.FromMemory, told.Reads, told.LateMS, told.Writes, told.Failed)
+	}
+	return err
+}
