@@ -81,6 +81,34 @@ func setMode(f vfs.File, mode fs.FileMode) error {
 	return nil
 }
 
+// MakePrivate makes a folder, and those above it, that nobody but its owner may look
+// into. One that is there already is closed to others.
+func MakePrivate(fsys vfs.FS, dir string) error {
+	if err := fsys.MkdirAll(dir, private); err != nil {
+		return fmt.Errorf("make folder %s: %w", dir, err)
+	}
+	return Shut(fsys, dir)
+}
+
+// private is what the owner of a folder may do with it; others nothing.
+const private fs.FileMode = 0o700
+
+// Shut takes from all but the owner of a file or folder what they may do with it.
+func Shut(fsys vfs.FS, name string) error {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil && HasMode(info) && info.Mode().Perm()&^private != 0 {
+		err = setMode(f, info.Mode().Perm()&private)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("close %s to others: %w", name, err)
+	}
+	return nil
+}
+
 // HasMode reports whether a file is one of the operating system, whose mode means
 // something.
 func HasMode(info fs.FileInfo) bool { return info.Sys() != nil }

@@ -41,8 +41,12 @@ func ofDevice(err error) bool {
 
 // openPebble opens a store or makes it. What it can't read is damaged, unless
 // another version wrote it: that stands in the name of a file, which no flipped
-// bit changes.
+// bit changes. The folder is the owner's alone: in it are the keys of the authorities,
+// and what users keep.
 func openPebble(dir string, opts *pebble.Options) (*pebble.DB, error) {
+	if err := durable.MakePrivate(opts.FS, dir); err != nil {
+		return nil, err
+	}
 	if _, err := pebble.Peek(dir, opts.FS); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
+	"tutti/internal/durable"
 	"tutti/internal/keyspace"
 )
 
@@ -129,8 +130,8 @@ func (s *State) dropIncoming() error {
 func (s *State) Receive(shard cluster.ShardID, replica cluster.ReplicaID, slots cluster.SlotRange) (*Incoming, error) {
 	fs := s.cfg.FS
 	dir := fs.PathJoin(s.cfg.Dir, fmt.Sprint(incomingPrefix, shard, "-", replica))
-	if err := errors.Join(fs.RemoveAll(dir), fs.MkdirAll(dir, 0o755)); err != nil {
-		return nil, fmt.Errorf("make folder %s: %w", dir, err)
+	if err := errors.Join(fs.RemoveAll(dir), durable.MakePrivate(fs, dir)); err != nil {
+		return nil, err
 	}
 	in := &Incoming{s: s, shard: shard, slots: slots}
 	for _, name := range []string{"local.sst", "data.sst"} {

@@ -23,7 +23,8 @@ import (
 // in another file's place is a damaged one. Writes are counted: both copies are
 // durable before WriteTwice returns, so if only one of two good copies has the
 // last write, nobody has relied on it yet, and either would do; the newer one
-// is taken, and written again.
+// is taken, and written again. Nobody but the owner of the folder may read them:
+// one holds what passwords are compared with.
 
 // Twice is a small file as it was read.
 type Twice struct {
@@ -66,7 +67,7 @@ func WriteTwice(fs vfs.FS, dir, name string, version uint32, body []byte) error 
 	data := encodeTwice(name, version, write, body)
 	for _, i := range order {
 		// Replace leaves its argument alone, a file system of a test may not.
-		if err := durable.Replace(fs, copyName(fs, dir, name, i), bytes.Clone(data), 0); err != nil {
+		if err := durable.Replace(fs, copyName(fs, dir, name, i), bytes.Clone(data), 0o600); err != nil {
 			return err
 		}
 	}
@@ -108,11 +109,17 @@ func noCopy(path string, a, b error) error {
 }
 
 // MendTwice is ReadTwice for the owner of the file: a copy that is not as it
-// should be is written again before it returns.
+// should be is written again before it returns, and one that others may read is
+// closed to them: earlier versions left the mode to the process.
 func MendTwice(fs vfs.FS, dir, name string, newest uint32) (Twice, error) {
 	t, err := ReadTwice(fs, dir, name, newest)
 	if err == nil && t.Worn {
 		err = WriteTwice(fs, dir, name, t.Version, t.Body)
+	}
+	for i := range 2 {
+		if err == nil {
+			err = durable.Shut(fs, copyName(fs, dir, name, i))
+		}
 	}
 	return t, err
 }
