@@ -561,15 +561,3 @@ func (o *Object) CopyTo(db uint8, key []byte) {
 	copyTimed(o, &c)
 	c.Save()
 }
-
-func (t *Tx) copyPrefix(from, to []byte) {
-	var ops []op
-	it := t.Iter(from, prefixEnd(nil, from))
-	for ok := it.First(); ok; ok = it.Next() {
-		ops = append(ops, op{append(append([]byte(nil), to...), it.Key()[len(from):]...), append([]byte{}, it.Value()...)})
-	}
-	it.Close()
-	for _, o := range ops {
-		t.Put(o.row, o.val)
-	}
-}

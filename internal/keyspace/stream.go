@@ -346,18 +346,12 @@ func dropStream(o *Object) {
 func copyStream(s *Stream, c *Object) {
 	c.id = c.tx.NewID()
 	to := &Stream{o: c}
-	var ops []op
+	rows := copying{tx: c.tx}
 	s.eachRow(s.First, s.Last, false, func(id StreamID, row Iterator) bool {
-		ops = append(ops, op{to.entryRow(nil, id), slices.Clone(row.Value())})
-		return len(ops)%shiftChunk != 0 || c.tx.err == nil
+		return rows.add(to.entryRow(nil, id), row.Value()) && (len(rows.ops)%shiftChunk != 0 || c.tx.err == nil)
 	})
-	for _, o := range ops {
-		c.tx.Put(o.row, o.val)
-		if c.tx.Written() > WriteSetMax {
-			return
-		}
-	}
-	if s.groups > 0 {
+	rows.put()
+	if s.groups > 0 && rows.fits() {
 		s.EachGroup(func(g *Group) bool {
 			g.copyTo(to)
 			return c.tx.Written() <= WriteSetMax
