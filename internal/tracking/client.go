@@ -31,7 +31,7 @@ type Client struct {
 	dirty    dirty
 	fresh    []string                   // keys that were not remembered before Begin
 	saw      map[cluster.ShardID]uint64 // up to which entry the reads since Begin have seen all
-	recent   []string                   // keys that it has read last: those since Begin, and some before
+	recent   recent
 	wrote    []written
 	left     bool
 }
@@ -170,9 +170,7 @@ func (c *Client) Begin() {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
 	c.executes = true
-	if n := len(c.recent) - recentMax; n > recentMax {
-		c.recent = append(make([]string, 0, 3*recentMax), c.recent[n:]...)
-	}
+	c.recent.rest()
 }
 
 // Remember says that it is about to read a key. It comes between Begin and End, before
@@ -185,9 +183,7 @@ func (c *Client) Remember(key []byte) {
 		return
 	}
 	name := string(key)
-	if len(c.recent) < dirtyMax {
-		c.recent = append(c.recent, name)
-	}
+	c.recent.add(name)
 	if !t.hears(keyspace.Slot(key)) {
 		c.dirty.must(name) // nobody would tell when it changes
 		return

@@ -2,7 +2,6 @@ package tracking
 
 import (
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,9 +22,6 @@ const (
 	// ownMax is how many groups of clients with NOLOOP are known that were answered and
 	// have not been heard of.
 	ownMax = 1 << 10
-	// recentMax is how many of the keys that a client has read last are named to it, at
-	// least, when it is told to forget everything.
-	recentMax = 64
 )
 
 // Config says how a table hears of changes. The zero value is one that never does.
@@ -318,10 +314,10 @@ func (k *known) flush(named bool) {
 // has read last are named before. A client that takes in their replies together with m may
 // keep them beyond it (node-redis 5.12 does), and is told of them never again.
 func (k *known) tellAll(c *Client, m *Invalidation, named bool) {
-	if keys := c.recent; named && len(keys) > 0 {
-		c.recent = nil
-		slices.Sort(keys)
-		k.tell(c, &Invalidation{Keys: slices.Compact(keys)})
+	if named {
+		if keys := c.recent.take(); len(keys) > 0 {
+			k.tell(c, &Invalidation{Keys: keys})
+		}
 	}
 	k.tell(c, m)
 }
