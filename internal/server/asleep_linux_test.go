@@ -30,10 +30,15 @@ func allAsleep(t *testing.T) {
 // blockedClients waits until so many commands wait at a node.
 func blockedClients(t *testing.T, admin *nodetest.Client, n int) {
 	t.Helper()
-	wanted := "blocked_clients:" + strconv.Itoa(n) + "\r\n"
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(string(admin.Do("INFO", "clients").Str), wanted); {
+	asked(t, admin, "blocked_clients:"+strconv.Itoa(n)+"\r\n", "INFO", "clients")
+}
+
+// asked asks until the answer has what is wanted.
+func asked(t *testing.T, admin *nodetest.Client, wanted string, args ...string) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(string(admin.Do(args...).Str), wanted); {
 		if time.Now().After(end) {
-			t.Fatalf("not %d commands wait", n)
+			t.Fatalf("%v has no %q", args, wanted)
 		}
 	}
 }
@@ -62,7 +67,7 @@ func TestWhatWakesAClient(t *testing.T) {
 		{"an element moved", []string{"BLMOVE", "list", "to", "LEFT", "RIGHT", "0"}, func(string) { admin.Do("RPUSH", "list", "b") }, `"b"`},
 		{"a member", []string{"BZPOPMIN", "set", "0"}, func(string) { admin.Do("ZADD", "set", "1", "m") }, `1) "set" 2) "m" 3) "1"`},
 		{"an entry", []string{"XREAD", "BLOCK", "0", "STREAMS", "stream", "$"}, func(string) { admin.Do("XADD", "stream", "7-7", "f", "v") }, `1) 1) "stream" 2) 1) 1) "7-7" 2) 1) "f" 2) "v"`},
-		{"the time", []string{"BLPOP", "list", "0.3"}, func(string) {}, "(nil)"},
+		{"the time", []string{"BLPOP", "list", "1"}, func(string) {}, "(nil)"},
 		{"another client", []string{"BLPOP", "list", "0"}, func(id string) { c.Dial(0).Do("CLIENT", "UNBLOCK", id, "ERROR") }, "(error) UNBLOCKED client unblocked via CLIENT UNBLOCK"},
 	} {
 		for _, atFirst := range []string{"at a loop", "on a goroutine"} {

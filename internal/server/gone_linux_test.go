@@ -4,7 +4,6 @@ import (
 	"crypto/sha1"
 	"fmt"
 	"testing"
-	"time"
 
 	"tutti/internal/node/nodetest"
 )
@@ -62,10 +61,10 @@ func TestWhoGoesLeavesNobodyWaiting(t *testing.T) {
 	for _, sha := range shas {
 		client := c.Dial(0)
 		client.Send("EVALSHA", sha, "1", "k")
-		time.Sleep(20 * time.Millisecond) // it is read
+		asked(t, admin, "cmd=evalsha", "CLIENT", "LIST") // it is read
 		client.Close()
+		asked(t, admin, "connected_clients:1\r\n", "INFO", "clients") // it is seen to have gone
 	}
-	time.Sleep(300 * time.Millisecond) // a lookout has seen that they have gone
 	c.Restart(1)
 	c.Restart(2)
 	if got := admin.Text("GET", "k"); got != fmt.Sprintf("%q", fmt.Sprint(clients)) {
