@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"strings"
 
 	"tutti/internal/resp"
 )
@@ -24,9 +25,18 @@ func (s *session) ask(args ...string) (resp.Value, error) {
 		return v, err
 	}
 	if v.IsError() {
-		return v, &exitError{code: answerCode(string(v.Str)), what: string(v.Str)}
+		return v, answered(string(v.Str))
 	}
 	return v, nil
+}
+
+// answered is the answer of a node that is an error.
+func answered(text string) *exitError {
+	e := &exitError{code: answerCode(text), what: text}
+	if strings.HasPrefix(text, "NOAUTH") {
+		e.safe, e.do = "nothing was changed", doLogIn
+	}
+	return e
 }
 
 // administer is askCluster for commands whose answer says nothing but that they

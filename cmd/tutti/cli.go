@@ -175,6 +175,9 @@ func (s *session) connect() error {
 	for i, v := range replies {
 		if v.IsError() {
 			s.close()
+			if answerCode(string(v.Str)) == exitNoLogin {
+				return s.unreachable(refusedBy(string(v.Str)))
+			}
 			return failed(fmt.Errorf("%s refuses %s: %s", s.addr, first[i][0], v.Str), "")
 		}
 	}

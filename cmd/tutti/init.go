@@ -76,6 +76,9 @@ func initCluster(o initOptions) error {
 			return usageError(fmt.Sprintf("--name: %s", plain(err)), "tutti init")
 		}
 	}
+	if err := o.takeable(place); err != nil {
+		return err
+	}
 	o.named = o.cluster != ""
 	o.cluster = cmp.Or(o.cluster, clusterName())
 	made := true
@@ -92,15 +95,15 @@ func initCluster(o initOptions) error {
 // found makes the node, with the login of its first user in a file before it is
 // in the cluster: a password that is lost could not be made again.
 func (o *initOptions) found(place node.Place, name string) error {
-	if err := node.Vacant(node.Config{}, o.dir); err != nil {
-		return err
+	login := func(cluster string) (string, error) {
+		l, file, err := newSecret(cluster, node.AdminUser)
+		if err != nil {
+			return "", fmt.Errorf("write the login of the first user: %w", err)
+		}
+		o.secret = file
+		return l.password, nil
 	}
-	l, file, err := newSecret(o.cluster, node.AdminUser)
-	if err != nil {
-		return fmt.Errorf("write the login of the first user: %w", err)
-	}
-	o.secret = file
-	return node.Init(node.Config{}, node.Founding{Place: place, Cluster: o.cluster, Name: name, Zone: o.zone, Admin: l.password})
+	return node.Init(node.Config{}, node.Founding{Place: place, Cluster: o.cluster, MadeUp: !o.named, Name: name, Zone: o.zone, Login: login})
 }
 
 // there checks that the node in the folder is one that the command could have

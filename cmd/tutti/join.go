@@ -49,7 +49,6 @@ or with --service by systemd. Run again it goes on where it was cut off. --token
 	o.flags(c)
 	c.Flags().StringVar(&o.token, "token", "", "what tutti token create has printed")
 	c.Flags().StringVar(&o.role, "role", "node", "node, which keeps data, or gateway, which only takes commands for others")
-	_ = c.MarkFlagRequired("token")
 	return c
 }
 
@@ -90,7 +89,7 @@ func join(o joinOptions, to string) error {
 	case err != nil:
 		return joinError(addr, err)
 	default:
-		o.tell(joined)
+		o.tell(addr, joined)
 	}
 	return nil
 }
@@ -124,6 +123,9 @@ func (o *joinOptions) joining(addr hostPort) (j node.Joining, err error) {
 	if j.Place, err = o.place("tutti join", outgoing(addr)); err != nil {
 		return j, err
 	}
+	if err = o.takeable(j.Place); err != nil {
+		return j, err
+	}
 	j.Addr, j.Zone = addr.String(), o.zone
 	return j, nil
 }
@@ -139,6 +141,8 @@ func (o *joinOptions) readToken() (trust.Token, error) {
 	}
 	t, err := trust.ParseToken(text)
 	switch {
+	case text == "":
+		return t, &exitError{code: exitUsage, what: "cannot join: there is no --token", safe: safeNothingChanged + ", nothing was sent", do: "make one on any member:  tutti token create"}
 	case errors.Is(err, trust.ErrTokenVersion):
 		return t, &exitError{code: exitFailed, what: "cannot join: " + plain(err), safe: safeNothingChanged, do: "install the version of tutti that the cluster runs"}
 	case err != nil:
@@ -203,7 +207,7 @@ func (o *joinOptions) there(j node.Joining, err error) error {
 // clockFar is how wrong a clock may be before somebody is told.
 const clockFar = time.Minute
 
-func (o *joinOptions) tell(joined *node.Joined) {
+func (o *joinOptions) tell(to hostPort, joined *node.Joined) {
 	me, _ := joined.Map.Member(joined.Self.Node)
 	fmt.Printf("%s joined %s as node %d (%s), authority verified by the token\n  data      %s\n  clients   %s   %s\n",
 		me.Name, joined.Map.Name, me.ID, me.Peer, o.dir, me.Client, howToTalk(joined.Self, o.dir))
@@ -214,6 +218,9 @@ func (o *joinOptions) tell(joined *node.Joined) {
 		}
 		fmt.Printf("  clock     this machine's clock is %v %s the cluster's time. tutti does not depend on it; programs that check certificates do. Set it: timedatectl set-ntp true\n",
 			joined.Ahead.Abs().Round(time.Second), way)
+	}
+	if host, _, _ := net.SplitHostPort(me.Peer); (hostPort{host: host}).loopback() && !to.loopback() {
+		fmt.Printf("  address   no other machine reaches this node at %s. If there are any: leave, and join with another --listen or --advertise\n", me.Peer)
 	}
 	switch n := len(joined.Map.Members); n {
 	case 2:

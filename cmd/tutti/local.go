@@ -254,12 +254,21 @@ func (t target) ask(limit time.Duration, answer any, args ...string) error {
 		return err
 	}
 	if v.IsError() {
-		return fmt.Errorf("%w: %s", errNoTutti, v.Str)
+		return refusedBy(string(v.Str))
 	}
 	if err := json.Unmarshal(v.Str, answer); err != nil {
 		return fmt.Errorf("%w: %w", errNoTutti, err)
 	}
 	return nil
+}
+
+// refusedBy is the error of a node that was asked for what every node tells, and
+// answered text.
+func refusedBy(text string) error {
+	if answerCode(text) == exitNoLogin {
+		return fmt.Errorf("%w: %s", errLogin, text)
+	}
+	return fmt.Errorf("%w: %s", errNoTutti, text)
 }
 
 var errNoTutti = errors.New("it answers, but not as a tutti node does")

@@ -247,13 +247,29 @@ func lookUp(t target, name string) (v clusterView, x cluster.Member, err error) 
 	return v, x, err
 }
 
-// find finds a member by its name or its id.
+// find finds a member by its name or its id. What is the name of one and the id of
+// another is refused: whoever removes a node must not hit the wrong one.
 func (v clusterView) find(name string) (cluster.Member, error) {
-	i := slices.IndexFunc(v.Members, func(x cluster.Member) bool { return x.Name == name || idWord(x.ID) == name || nodeName(x) == name })
+	means := func(x cluster.Member) bool { return idWord(x.ID) == name || nodeName(x) == name }
+	i := slices.IndexFunc(v.Members, means)
 	if i < 0 {
 		return cluster.Member{}, &exitError{code: exitFailed, what: fmt.Sprintf("%s has no node %q", v.Cluster, name), safe: "nothing was changed", do: "tutti node ls"}
 	}
-	return v.Members[i], nil
+	x := v.Members[i]
+	if k := slices.IndexFunc(v.Members[i+1:], means); k >= 0 {
+		y := v.Members[i+1+k]
+		return cluster.Member{}, &exitError{code: exitUsage, what: fmt.Sprintf("%q may be node %d (%s) or node %d (%s)", name, x.ID, nodeName(x), y.ID, nodeName(y)), safe: "nothing was changed",
+			do: fmt.Sprintf("name the first %s, or the second %s", unlike(name, x), unlike(name, y))}
+	}
+	return x, nil
+}
+
+// unlike is what x is called too.
+func unlike(name string, x cluster.Member) string {
+	if id := idWord(x.ID); id != name {
+		return id
+	}
+	return nodeName(x)
 }
 
 func idWord(id cluster.NodeID) string { return strconv.FormatUint(uint64(id), 10) }

@@ -2,11 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"tutti/internal/cluster"
 )
 
 func (c devCluster) node(t *testing.T, args ...string) result {
@@ -118,4 +121,22 @@ func (c devCluster) awaitOne(t *testing.T, node int) {
 		}
 		return nil
 	})
+}
+
+// A machine may be called 2. Who says 2 must not hit node 2 instead.
+func TestNameThatIsAnIDOfAnother(t *testing.T) {
+	v := clusterView{Cluster: "red", Members: []cluster.Member{{ID: 1, Name: "ada"}, {ID: 2, Name: "bob"}, {ID: 7, Name: "2"}, {ID: 8}}}
+	for word, want := range map[string]cluster.NodeID{"ada": 1, "1": 1, "bob": 2, "7": 7, "8": 8, "node-8": 8} {
+		if x, err := v.find(word); err != nil || x.ID != want {
+			t.Errorf("%s: node %d, %v", word, x.ID, err)
+		}
+	}
+	_, err := v.find("2")
+	e, _ := errors.AsType[*exitError](err)
+	if e == nil || e.what != `"2" may be node 2 (bob) or node 7 (2)` || e.do != "name the first bob, or the second 7" {
+		t.Errorf("2: %+v", err)
+	}
+	if _, err := v.find("9"); err == nil {
+		t.Error("node 9 was found")
+	}
 }

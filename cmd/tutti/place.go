@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/node"
+	"tutti/internal/trust"
 )
 
 // placeOptions say where a new node lives. It listens for nodes peerPortOffset
@@ -69,6 +71,11 @@ func (o *placeOptions) place(command string, outgoing netip.Addr) (p node.Place,
 	}
 	p = node.Place{Dir: o.dir, Service: o.Service, ListenClient: client.String(), ListenPeer: peer.String()}
 	p.Client, p.Peer = o.reached(client, outgoing).String(), o.reached(peer, outgoing).String()
+	for _, addr := range [...]string{p.Client, p.Peer} {
+		if err := trust.CheckAddr(addr); err != nil {
+			return p, &exitError{code: exitUsage, what: "--advertise: " + plain(err), safe: safeNothingChanged, do: command + " --help"}
+		}
+	}
 	// Only what differs is kept.
 	if p.ListenClient == p.Client {
 		p.ListenClient = ""
@@ -77,6 +84,27 @@ func (o *placeOptions) place(command string, outgoing netip.Addr) (p node.Place,
 		p.ListenPeer = ""
 	}
 	return p, nil
+}
+
+// takeable fails if the new node could not listen where it is to: before anybody is told
+// of it, as a member that never starts would be in everybody's way. Of a node that is
+// there already its start says so.
+func (o *placeOptions) takeable(p node.Place) error {
+	if node.Vacant(node.Config{}, o.dir) != nil {
+		return nil // which is told by whoever is to make it
+	}
+	for _, addr := range []string{cmp.Or(p.ListenClient, p.Client), cmp.Or(p.ListenPeer, p.Peer), o.httpListen} {
+		if addr == "" {
+			continue
+		}
+		if err := free(addr); err != nil {
+			if e, ok := errors.AsType[*exitError](err); ok {
+				e.safe = safeNothingChanged
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 // reached is where others reach what listens on addr.

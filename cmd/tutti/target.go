@@ -163,6 +163,9 @@ func (t target) connect(limit time.Duration) (*respConn, error) {
 
 var errHandshake = errors.New("its TLS handshake failed")
 
+// doLogIn is what helps who has no login, or a wrong one.
+const doLogIn = "--secret with the file that init wrote on the machine where it ran, or with a copy of it, mode 0600; its form is: user password"
+
 // unreachable is the error of a node that could not be spoken to.
 func (t target) unreachable(err error) *exitError {
 	e := unreachable(t.addr, err)
@@ -171,7 +174,7 @@ func (t target) unreachable(err error) *exitError {
 	case doubted:
 		e.do = "--cacert with the file ca.pem of a node of this very cluster, and an --addr that its certificate names"
 	case errors.Is(err, errLogin):
-		e.code, e.what, e.do = exitNoLogin, fmt.Sprintf("not logged in at %s: %v", t.addr, err), "--secret with the file that init wrote, on the machine where it ran"
+		e.code, e.what, e.safe, e.do = exitNoLogin, fmt.Sprintf("not logged in at %s: %v", t.addr, err), "nothing was changed", doLogIn
 	case errors.Is(err, errHandshake):
 		e.what, e.do = fmt.Sprintf("what answers at %s does not speak TLS: %v", t.addr, err), "--plain, if it is right that it does not"
 	case strings.Contains(err.Error(), "NEEDTLS"):

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"tutti/internal/cluster"
@@ -59,12 +60,13 @@ func tuttiTokenCreate(c *Ctx) {
 
 // between parses argument i as a number from least to most, or answers the error.
 func between(c *Ctx, i int, least, most uint64) (uint64, bool) {
-	n, ok := c.number(i, most)
-	if ok && n < least {
-		c.Error(TextNotInt)
+	v, ok := resp.ParseInt(c.Args[i])
+	n := uint64(v) // one below zero is above most
+	if !ok || n < least || n > most {
+		c.Error(fmt.Sprintf("ERR %s must be from %d to %d. Not applied.", strings.ToUpper(string(c.Args[i-1])), least, most))
 		return 0, false
 	}
-	return n, ok
+	return n, true
 }
 
 // roleOf parses argument i as a role, or answers the error.

@@ -117,7 +117,7 @@ func TestTokenIsUsedUp(t *testing.T) {
 		t.Errorf("a machine that was removed: %v", err)
 	}
 	again := r.token(t, 3000, time.Hour, 1, cluster.Storage)
-	if answer, err := r.join(t, 3000, proved(again, trust.JoinRequest{Token: again.ID, Request: first.Request, Name: "ada", Peer: "ada:1", Version: cluster.Newest})); err != nil || answer.Node != 5 {
+	if answer, err := r.join(t, 3000, proved(again, trust.JoinRequest{Token: again.ID, Request: first.Request, Name: "ada", Peer: "ada:1", Client: "ada:2", Version: cluster.Newest})); err != nil || answer.Node != 5 {
 		t.Errorf("it joins anew as node %d, %v", answer.Node, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"tutti/internal/cluster"
@@ -220,6 +221,11 @@ func (c *Change) checkNew(x cluster.Member) error {
 	if x.Zone != "" {
 		if err := cluster.CheckName(x.Zone); err != nil {
 			return fmt.Errorf("%w: zone: %w", ErrNotAllowed, err)
+		}
+	}
+	for _, addr := range [...]string{x.Peer, x.Client} {
+		if err := trust.CheckAddr(addr); err != nil {
+			return fmt.Errorf("%w: %s", ErrNotAllowed, strings.TrimPrefix(err.Error(), "trust: "))
 		}
 	}
 	for _, o := range c.Map.Members {

@@ -15,7 +15,8 @@ import (
 )
 
 // formingFile stands in a folder while a node is made there that has never run.
-// What else is there may be made again then, and only then.
+// What else is there may be made again then, and only then. If it is the first of a
+// cluster, the file holds the cluster's name.
 const (
 	formingFile    = "forming"
 	formingVersion = 1

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -97,6 +98,39 @@ func TestInitSurvivesPowerCuts(t *testing.T) {
 	}
 	if there == 0 || there > len(c.list)/2 {
 		t.Errorf("%d of %d disks had a node", there, len(c.list))
+	}
+}
+
+// A name that nobody chose is the same in all attempts, and so is what is kept under it:
+// the login. One that somebody chose is taken.
+func TestInitKeepsTheNameItMadeUp(t *testing.T) {
+	var asked []string
+	try := func(fs vfs.FS, cluster string, madeUp, cut bool) error {
+		return Init(Config{FS: fs}, Founding{Place: Place{Dir: "/n", Peer: "p:1", Client: "c:1", Small: true}, Cluster: cluster, Name: "ada", MadeUp: madeUp,
+			Login: func(cluster string) (string, error) {
+				asked = append(asked, cluster)
+				if cut {
+					return "", errors.New("cut off")
+				}
+				return "secret", nil
+			}})
+	}
+	for _, x := range []struct {
+		second string
+		madeUp bool
+		want   string
+	}{{"blue", true, "red"}, {"blue", false, "blue"}, {"red", false, "red"}} {
+		fs := vfs.NewMem()
+		asked = nil
+		if err := try(fs, "red", true, true); err == nil {
+			t.Fatal("it was not cut off")
+		}
+		if err := try(fs, x.second, x.madeUp, false); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := ReadSelf(fs, "/n"); err != nil || s.Cluster != x.want || !slices.Equal(asked, []string{"red", x.want}) {
+			t.Errorf("%+v: cluster %s, logins of %v, %v", x, s.Cluster, asked, err)
+		}
 	}
 }
 

@@ -194,9 +194,13 @@ const AdminUser = "admin"
 type Founding struct {
 	Place
 	Cluster, Name, Zone string
-	// Admin is the password of the first user, 128 random bits or more. Empty:
-	// there are no users, and everybody who reaches the node may do everything.
-	Admin string
+	// MadeUp says that nobody chose the name of the cluster. If an attempt before was
+	// cut off, its name is taken instead.
+	MadeUp bool
+	// Login returns the password of the first user of a cluster, 128 random bits or
+	// more. It is called when the folder says which cluster is made there. Nil: there
+	// are no users, and everybody who reaches the node may do everything.
+	Login func(cluster string) (password string, err error)
 }
 
 // Init makes this machine the first node of a new cluster. If it was cut off, it
@@ -212,9 +216,16 @@ func Init(cfg Config, f Founding) error {
 		return err
 	}
 	defer lock.Close()
+	if f.Cluster, err = nameCluster(cfg.FS, f); err != nil {
+		return err
+	}
 	users := acl.NewSet(command.NewTable().Catalog(), acl.FirstEpoch, nil)
-	if f.Admin != "" {
-		if users, err = admins(f.Admin); err != nil {
+	if f.Login != nil {
+		password, err := f.Login(f.Cluster)
+		if err == nil {
+			users, err = admins(password)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -223,6 +234,20 @@ func Init(cfg Config, f Founding) error {
 		return err
 	}
 	return store.RemoveTwice(cfg.FS, f.Dir, formingFile)
+}
+
+// nameCluster returns the name of the cluster that is made in a folder, which says so from
+// then on: what is kept elsewhere under that name, as the login is, belongs to the next
+// attempt too.
+func nameCluster(fs vfs.FS, f Founding) (string, error) {
+	var before string
+	if t, err := store.ReadTwice(fs, f.Dir, formingFile, formingVersion); err == nil {
+		before = string(t.Body)
+	}
+	if f.MadeUp && trust.CheckCluster(before) == nil || before == f.Cluster {
+		return before, nil
+	}
+	return f.Cluster, store.WriteTwice(fs, f.Dir, formingFile, formingVersion, []byte(f.Cluster))
 }
 
 // replicaSeed is a replica that a new node begins with.

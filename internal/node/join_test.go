@@ -182,8 +182,33 @@ func TestJoinRefused(t *testing.T) {
 			}
 		})
 	}
+	// A member that nobody can reach is one that is missing.
+	for _, addr := range []string{"", "[10.0.0.11:6379]:7379", "0.0.0.0:7379", "a b:7379", "ada:0"} {
+		for _, place := range []Place{{Peer: addr, Client: "ada:6379"}, {Peer: "ada:7379", Client: addr}} {
+			j := joining(t, f, good, "three")
+			j.Place, j.Dir = place, filepath.Join(t.TempDir(), "n")
+			_, err := Join(t.Context(), Config{}, j)
+			if refused, _ := errors.AsType[*RefusedError](err); refused == nil || !strings.Contains(refused.Text, "not an address that others can reach") {
+				t.Errorf("peers at %q, clients at %q: %v", j.Peer, j.Client, err)
+			}
+		}
+	}
 	if n := len(one.maps.Map().Members); n != 2 {
 		t.Errorf("%d members", n)
+	}
+}
+
+// Who makes a token is told what its numbers may be.
+func TestTokenOptions(t *testing.T) {
+	one, _ := founded(t, "red")
+	for _, args := range [][]string{{"TTL", "0"}, {"TTL", "-1"}, {"TTL", "1h"}, {"TTL", "31622401"}, {"USES", "0"}, {"USES", "-5"}, {"USES", "100001"}, {"USES", "99999999999999999999"}} {
+		want := map[string]string{"TTL": "ERR TTL must be from 1 to 31622400. Not applied.", "USES": "ERR USES must be from 1 to 100000. Not applied."}[args[0]]
+		if got := ask(t, one, append([]string{"TUTTI.TOKEN", "CREATE"}, args...)...); got != want {
+			t.Errorf("%v: %s", args, got)
+		}
+	}
+	if got := ask(t, one, "TUTTI.TOKEN", "LIST"); got != "[]" {
+		t.Errorf("tokens: %s", got)
 	}
 }
 

@@ -46,7 +46,7 @@ func openToOthers(t *testing.T, dir string) (names []string) {
 func TestOtherUsersReadNothingOfANode(t *testing.T) {
 	public := []string{"LOCK", "ballast", "ca.pem", "node.pem", "service.pem", "spare", "vow"}
 	dir := filepath.Join(t.TempDir(), "n")
-	f := Founding{Place: Place{Dir: dir, Peer: "p:1", Client: "c:1", Small: true, Service: Service{TLS: true}}, Cluster: "red", Name: "ada", Admin: strings.Repeat("x", 26)}
+	f := Founding{Place: Place{Dir: dir, Peer: "p:1", Client: "c:1", Small: true, Service: Service{TLS: true}}, Cluster: "red", Name: "ada", Login: func(string) (string, error) { return strings.Repeat("x", 26), nil }}
 	if err := Init(Config{}, f); err != nil {
 		t.Fatal(err)
 	}

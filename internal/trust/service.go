@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -75,6 +76,26 @@ func (c *CA) SignService(request []byte, id cluster.NodeID, hosts []string, now 
 func IsHost(host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err == nil || isHostName(host)
+}
+
+// ErrAddr says that nobody could reach a node at an address.
+var ErrAddr = errors.New("trust: not an address that others can reach")
+
+// CheckAddr refuses what is no address at which others reach a node: the name of a host
+// or an IP address of it, and a port.
+func CheckAddr(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n == 0 {
+		return fmt.Errorf("%w: %.300q, want a host and a port", ErrAddr, addr)
+	}
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case !IsHost(host):
+		return fmt.Errorf("%w: %.300q, want the name of a host or an IP address, without a port", ErrAddr, host)
+	case err == nil && (ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != ""):
+		return fmt.Errorf("%w: %s means another machine to each of them", ErrAddr, host)
+	}
+	return nil
 }
 
 // isHostName reports whether a name can stand in a certificate as it is: no

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -214,5 +215,19 @@ func TestPairOfAUserMustBeClosed(t *testing.T) {
 	}
 	if _, err := LoadPair(certFile, keyFile); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCheckAddr(t *testing.T) {
+	for _, addr := range []string{"10.0.0.11:7379", "[fd00::11]:7379", "ada:1", "ada.example.com:65535", "node_1:7379", "127.0.0.1:7379"} {
+		if err := CheckAddr(addr); err != nil {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+	for _, addr := range []string{"", "ada", ":7379", "ada:0", "ada:65536", "ada:http", "[10.0.0.11:6379]:7379", "a b:7379", "[[fd00::11]]:7379", "[http://ada]:7379", "*:7379",
+		"0.0.0.0:7379", "[::]:7379", "[fe80::1%eth0]:7379", "224.0.0.1:7379", "-a:7379", "a..b:7379", strings.Repeat("x", 300) + ":7379", "ada\n:7379"} {
+		if err := CheckAddr(addr); !errors.Is(err, ErrAddr) {
+			t.Errorf("%q: %v", addr, err)
+		}
 	}
 }
