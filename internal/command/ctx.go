@@ -23,6 +23,10 @@ const (
 	// TextCrossShard answers a command that no single shard can evaluate.
 	TextCrossShard = "CROSSSHARD the keys of this command live in several shards. Not applied. Use keys with one {hash tag}."
 
+	// TextNoRoom answers a read for whose reply a node has no memory.
+	TextNoRoom = "BUSY the clients of this node make it hold as much as it has memory for (CONFIG GET maxmemory-clients). " +
+		"The reply was too large to be kept. Nothing was changed; read again later, or less at once."
+
 	errNotFloat  = "ERR value is not a valid float"
 	errWrongType = "WRONGTYPE Operation against a key holding the wrong kind of value"
 	errNoKey     = "ERR no such key"
@@ -112,9 +116,15 @@ func (c *Ctx) Run(cmd *Command) {
 	if c.failed && c.errorAt > at { // what it had answered before was not to be
 		c.Out = append(c.Out[:at], c.Out[c.errorAt:]...)
 	}
+	if !c.Fits() {
+		c.Tx.Crowd()
+	}
 	bad := c.Tx.TakeRowError()
 	c.foreign = c.Tx.TakeForeign() || c.foreign
 	switch {
+	case c.Tx.TakeNoRoom():
+		c.Out = c.Out[:at]
+		c.Error(TextNoRoom)
 	case c.foreign:
 		c.Out = c.Out[:at]
 		c.Error(TextCrossShard)

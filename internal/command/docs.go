@@ -33,9 +33,9 @@ What is generally different:
   CLIENT REPLY OFF all that was sent is executed.
 - Numbers and settings that INFO, CONFIG, CLIENT and SLOWLOG show are those of the node that is asked. INFO does not count
   which keys expire: "expires" is 0.
-- What clients send that waits (commands that have not come whole, queues of MULTI) and replies that wait to be taken fit
+- What clients send that waits (commands that have not come whole, queues of MULTI) and replies that are made, or wait to be taken, fit
   into maxmemory-clients, an eighth of the node's memory unless it is set: beyond it the newest is refused with -BUSY, and
-  no client is evicted.
+  no client is evicted. A large read waits up to 0.25 s for others to give memory back before it is refused.
 - SLOWLOG measures from handing a command over to its answer, replication included; commands of a pipeline that went
   together share their time.
 - TASK.* is tutti's own. Ids of tasks have the hash tag of their slot; key patterns of users are matched with the queue. Times are in

@@ -32,6 +32,42 @@ type reading struct {
 	foreign bool // a command came to a key of another shard
 }
 
+// Room is the memory that reads over a view may take. What they have no room for is
+// answered with an error.
+type Room struct {
+	Free int // is there without asking, for one value, and for all replies
+	// Value is asked for more, for one value that is looked up.
+	Value func(n int) bool
+	// Replies is asked for n bytes of replies, and returns how many there may be.
+	Replies func(n int) int
+}
+
+// roomy is a view of which large values are read only where there is room for them.
+type roomy struct {
+	*store.View
+	room *Room
+}
+
+func (r *roomy) Get(row, dst []byte) ([]byte, bool, error) {
+	return r.GetIf(row, dst, func(n int) bool { return n <= r.room.Free || r.room.Value(n) })
+}
+
+// bound has replies and values fit the room.
+func bound(ctx *command.Ctx, v *store.View, env keyspace.Env, room *Room) {
+	if room == nil {
+		ctx.Tx = keyspace.NewReadTx(v, env)
+		return
+	}
+	tx := keyspace.NewReadTx(&roomy{v, room}, env)
+	ctx.Tx, ctx.Until, ctx.More = tx, room.Free, func(n int) int {
+		until := room.Replies(n)
+		if until < n {
+			tx.Crowd()
+		}
+		return until
+	}
+}
+
 // World is what reads depend on beside a view.
 type World struct {
 	Now  int64 // shard time
@@ -42,6 +78,8 @@ type World struct {
 	Unreadable func(*keyspace.RowError)
 	// Found takes note of what commands found. Nil: nobody does.
 	Found func(keyspace.Finds)
+	// Room bounds values and replies. Nil: nothing does.
+	Room *Room
 }
 
 // Over lets f read from a view what the claim is about. again says that what f
@@ -56,10 +94,12 @@ func Over(v *store.View, claim group.Claim, w World, f func(r Reads)) (again boo
 	if !v.Owned.Slots.Covers(claim.Slots) {
 		return false, moved(v)
 	}
-	tx := keyspace.NewReadTx(v, keyspace.Env{Now: w.Now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: w.Rand,
-		Unreadable: w.Unreadable, Owns: owner(v.Owned.Slots)})
+	r := &reading{}
+	bound(&r.ctx, v, keyspace.Env{Now: w.Now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: w.Rand,
+		Unreadable: w.Unreadable, Owns: owner(v.Owned.Slots)}, w.Room)
+	tx := r.ctx.Tx
 	w.Scripts.Row, w.Scripts.Libraries = store.ScriptRows(v.Owned.ID), store.LibraryRows(v.Owned.ID)
-	r := &reading{ctx: command.Ctx{Tx: tx, Office: command.Office{Scripts: w.Scripts}}}
+	r.ctx.Scripts = w.Scripts
 	f(Reads{Tx: tx, owned: v.Owned.Slots, reading: r})
 	foreign := tx.TakeForeign() || r.foreign
 	if foreign && claim.Generation < v.Owned.Generation {

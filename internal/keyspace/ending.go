@@ -10,13 +10,15 @@ var (
 	ErrStopped = errors.New("stopped")
 	// ErrForeign says that it came to a key that somebody else has, see Env.Owns.
 	ErrForeign = errors.New("a key of another shard")
+	// ErrNoRoom says that there is no memory for what it reads, or for its replies.
+	ErrNoRoom = errors.New("no memory for so much")
 )
 
 // ending is what has ended a transaction before it was through; nil: nothing has.
 type ending struct{ err error }
 
 // Err returns what has ended the transaction: an error of the Reader, ErrHeavy,
-// ErrStopped, or a RowError or ErrForeign that nobody has taken.
+// ErrStopped, or a RowError, ErrForeign or ErrNoRoom that nobody has taken.
 func (e *ending) Err() error { return e.err }
 
 // fail ends the transaction. What the Reader says goes before what somebody made
@@ -50,6 +52,23 @@ func (e *ending) TakeRowError() *RowError {
 // it go on as if it had not. The caller takes back what was written meanwhile.
 func (e *ending) TakeForeign() bool {
 	if !errors.Is(e.err, ErrForeign) {
+		return false
+	}
+	e.err = nil
+	return true
+}
+
+// Crowd ends the transaction with ErrNoRoom.
+func (e *ending) Crowd() {
+	if e.err == nil {
+		e.err = ErrNoRoom
+	}
+}
+
+// TakeNoRoom reports whether the transaction has ended with ErrNoRoom, and lets it go
+// on as if it had not.
+func (e *ending) TakeNoRoom() bool {
+	if !errors.Is(e.err, ErrNoRoom) {
 		return false
 	}
 	e.err = nil

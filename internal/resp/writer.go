@@ -5,7 +5,30 @@ package resp
 type Writer struct {
 	Out   []byte
 	Proto int // 2 or 3
+	Room
 }
+
+// Room bounds the strings that a reply may hold. The zero value does not.
+type Room struct {
+	Until int // Out may grow so far without asking
+	// More is asked for Out to have n bytes, and returns how far it may grow. If that is
+	// less the string is left out: whoever is asked sees to it that the reply does not
+	// count. Nil: Out may grow as it likes.
+	More func(n int) int
+}
+
+// has reports whether there is room for n more bytes.
+func (w *Writer) has(n int) bool {
+	return w.More == nil || len(w.Out)+n <= w.Until || w.ask(len(w.Out)+n)
+}
+
+func (w *Writer) ask(n int) bool {
+	w.Until = w.More(n)
+	return n <= w.Until
+}
+
+// Fits asks for what came into Out otherwise than by Bulk and BulkString.
+func (w *Writer) Fits() bool { return w.has(0) }
 
 // Error answers with an error, whose text begins with its code.
 func (w *Writer) Error(text string) { w.Out = AppendError(w.Out, text) }
@@ -29,10 +52,18 @@ func (w *Writer) Bool(b bool) {
 }
 
 // Bulk answers with a string.
-func (w *Writer) Bulk(b []byte) { w.Out = AppendBulk(w.Out, b) }
+func (w *Writer) Bulk(b []byte) {
+	if w.has(len(b)) {
+		w.Out = AppendBulk(w.Out, b)
+	}
+}
 
 // BulkString answers with a string.
-func (w *Writer) BulkString(s string) { w.Out = AppendBulkString(w.Out, s) }
+func (w *Writer) BulkString(s string) {
+	if w.has(len(s)) {
+		w.Out = AppendBulkString(w.Out, s)
+	}
+}
 
 // BulkStrings answers with an array of strings.
 func (w *Writer) BulkStrings(list []string) {

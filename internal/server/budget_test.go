@@ -150,3 +150,54 @@ func TestRepliesFitTheBudget(t *testing.T) {
 		c.Text("PING")
 	}
 }
+
+// Clients that ask for more than there is memory for, and read nothing, have the node hold
+// no more than that: what is refused was not made, whatever makes it. Meanwhile others go
+// on, and what was promised comes whole.
+func TestRepliesOfSlowReadersFitTheBudget(t *testing.T) {
+	const clients, most = 12, 8 * mebibyte
+	cluster := nodetest.Start(t, nodetest.Options{})
+	c := cluster.Dial(0)
+	value := strings.Repeat("x", 2*mebibyte)
+	c.Text("SET", "large", value)
+	for range 32 {
+		c.Text("RPUSH", "list", value[:64<<10])
+	}
+	c.Text("CONFIG", "SET", "maxmemory-clients", strconv.Itoa(most))
+	slow := make([]*nodetest.Client, clients)
+	for i := range slow {
+		slow[i] = cluster.Dial(0)
+		for _, command := range [][]string{{"GET", "large"}, {"LRANGE", "list", "0", "-1"}, {"MULTI"}, {"GET", "large"}, {"EXEC"}, {"PING"}} {
+			slow[i].Send(command...)
+		}
+	}
+	for range 300 {
+		if got := holds(t, c); got > most {
+			t.Fatal("the node holds", got)
+		}
+	}
+	whole, refused := 0, 0
+	for _, s := range slow {
+		for i := range 6 {
+			got, err := s.Receive()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch text := got.FormatCLI(); {
+			case i == 2 && text == "OK" || i == 3 && text == "QUEUED" || i == 5 && text == "PONG":
+			case strings.Contains(text, "(error) BUSY ") && len(text) < 1000:
+				refused++
+			case len(text) > 2*mebibyte && i != 2 && i != 3 && i != 5:
+				whole++
+			default:
+				t.Errorf("reply %d: %.200s", i, text)
+			}
+		}
+	}
+	if whole+refused != 3*clients || whole < 2 {
+		t.Error(whole, "were answered,", refused, "refused")
+	}
+	for holds(t, c) != 0 {
+		c.Text("PING")
+	}
+}

@@ -47,6 +47,7 @@ func newConfig(cfg Config, log *slowlog, denied *denials) *config {
 		c.values["bind"], c.values["port"] = splitAddr(cfg.Node.Client)
 	}
 	c.limits.Store(&resp.Limits{})
+	c.held.turns = newTurns(cfg.ClientBytesMax)
 	c.apply(log)
 	return c
 }

@@ -134,6 +134,7 @@ func (c *conn) write() bool {
 	if c.left() {
 		return false
 	}
+	c.unsent.be(int64(len(c.out.replies)))
 	defer c.unsent.release()
 	if err := c.out.flush(); err != nil {
 		c.closed = true

@@ -86,12 +86,18 @@ func (l *lane) read(q *shard.Read, claim group.Claim, f func(tx eval.Reads)) (te
 			return router.ErrRead(id), nil
 		}
 		index := got.v.Index
-		again, err := over(got, claim, got.world(l.rand, l.router, l.scripting()), f)
+		w := got.world(l.rand, l.router, l.scripting())
+		w.Room = l.roomForReads()
+		again, err := over(got, claim, w, f)
+		l.room.end()
 		if ref, ok := errors.AsType[*group.Refusal](err); ok {
 			return "", ref
 		}
 		if bad := (*keyspace.RowError)(nil); errors.As(err, &bad) {
 			return command.RowErrorText(bad), nil
+		}
+		if errors.Is(err, keyspace.ErrNoRoom) {
+			return command.TextNoRoom, nil
 		}
 		if err != nil {
 			return errDisk, nil
@@ -110,15 +116,22 @@ func over(got viewed, claim group.Claim, w eval.World, f func(tx eval.Reads)) (a
 	return eval.Over(got.v, claim, w, f)
 }
 
-// evaluateSome answers reads until their replies have more than room bytes, and
-// leaves the others undone. It returns how many bytes they have.
-func evaluateSome(tx eval.Reads, proto int, reads []pending, room int) (size int) {
+// evaluateSome answers reads until their replies have more than most bytes, or one is
+// too large for the room, and leaves the others undone. It returns how many bytes they
+// have, more than most where one was too large.
+func evaluateSome(tx eval.Reads, proto int, reads []pending, most int, room *lookRoom) (size int) {
 	for i := range reads {
 		reads[i].done = false // this may be another attempt
-		if size <= room {
-			reads[i].answer(tx.Run(reads[i].cmd, reads[i].db, proto, reads[i].args))
-			size += len(reads[i].reply)
+		if size > most {
+			continue
 		}
+		reply := tx.Run(reads[i].cmd, reads[i].db, proto, reads[i].args)
+		if room.takeLarge() {
+			size = most + 1
+			continue
+		}
+		reads[i].answer(reply)
+		size += len(reply)
 	}
 	return size
 }

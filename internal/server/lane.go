@@ -32,6 +32,7 @@ type lane struct {
 
 	until  time.Time // when groups are given up that a detour sends again; zero: in a while
 	unsure bool      // the outcome of a group is unknown: its arguments may still be referred to
+	room   *room     // what its reads take; nil: there were none
 	tracks *tracks   // is told what was seen and written; nil: nobody is
 }
 
@@ -79,7 +80,7 @@ func (l *lane) run(id cluster.ShardID, proto int, list []pending) *group.Refusal
 	}
 	if reads := list[writes:]; len(reads) > 0 {
 		q := &shard.Read{Shard: id, MinIndex: minIndex, Now: now}
-		text, ref := l.read(q, claimOf(reads), func(tx eval.Reads) { evaluateSome(tx, proto, reads, outMax) })
+		text, ref := l.read(q, claimOf(reads), func(tx eval.Reads) { evaluateSome(tx, proto, reads, outMax, nil) })
 		switch {
 		case ref != nil:
 			forgetAll(reads) // an attempt may have answered them

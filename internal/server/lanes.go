@@ -49,6 +49,7 @@ func (x *lanes) step(list []pending, d *detour) {
 		place(m, list)
 	}
 	refused, all := x.execute(list)
+	x.holdReplies()
 	if !all && !d.again(d.placed, refused...) {
 		answerAll(list, errMoving)
 	}
@@ -176,7 +177,8 @@ func (x *lanes) transactAnywhere(m *multi, watches []watched) (t transaction, fa
 		case t.way == toShard:
 			t.proto = x.session.proto
 			var ref *group.Refusal
-			if failed, text, ref = x.transact(t); ref == nil {
+			failed, text, ref = x.transact(t)
+			if x.holdReplies(); ref == nil {
 				return t, failed, text
 			}
 			refused = append(refused, ref)

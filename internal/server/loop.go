@@ -35,6 +35,7 @@ type loop struct {
 	taking   []any            // the inbox that it works on
 	spare    spares
 	idle     idle
+	room     *lookRoom
 }
 
 // What others post into a loop.
@@ -57,7 +58,7 @@ type (
 )
 
 func newLoop(s *Server) *loop {
-	return &loop{s: s, wake: make(chan struct{}, 1), ready: make(chan []epoll.Event), taken: make(chan struct{}), ended: make(chan struct{}),
+	return &loop{s: s, room: newLookRoom(), wake: make(chan struct{}, 1), ready: make(chan []epoll.Event), taken: make(chan struct{}), ended: make(chan struct{}),
 		clients: make(map[uint64]*conn), events: make([]epoll.Event, eventsMax)}
 }
 

@@ -292,7 +292,8 @@ func (r *request) answerExec(m *multi, evaluated []pending) {
 			continue
 		}
 		if p.cmd.Where.Evaluated() {
-			r.Out = append(r.Out, evaluated[0].reply...)
+			r.Out = append(r.Out, r.c.unsent.affordable(&evaluated[0], len(r.Out))...)
+			evaluated[0].reply = nil
 			show(r.c, p.cmd, evaluated[0].db, p.args)
 			evaluated = evaluated[1:]
 			continue

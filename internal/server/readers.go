@@ -25,6 +25,7 @@ type readers struct {
 const (
 	lookTogether = 64
 	lookBytes    = 256 << 10
+	lookFree     = 2 * lookBytes // what they all may be while they are made, and one value
 )
 
 func addReader(all []*readers, id cluster.ShardID, c *conn) []*readers {
@@ -58,11 +59,11 @@ func (l *loop) look(r *readers, got viewed) {
 			l.lookFailed(r.shard, some)
 			continue
 		}
-		n, bad := got.evaluate(l.s, some)
+		n, bad := got.evaluate(l, some)
 		some, rest = some[:n], rest[n:]
 		for i, c := range some {
 			if bad != nil { // it may be due to another of them
-				_, bad := got.evaluate(l.s, some[i:i+1])
+				_, bad := got.evaluate(l, some[i:i+1])
 				if errors.Is(bad, errAgain) {
 					again = append(again, c)
 					continue
@@ -82,14 +83,16 @@ var errAgain = errors.New("to be read again over a later view")
 
 // evaluate answers the reads of clients, of the first ones, until their replies are
 // large, and returns of how many. With an error nothing is answered.
-func (v viewed) evaluate(s *Server, clients []*conn) (n int, bad error) {
+func (v viewed) evaluate(l *loop, clients []*conn) (n int, bad error) {
 	claim := claimOfReads(clients[0])
 	for _, c := range clients[1:] {
 		claim = joined(claim, claimOfReads(c))
 	}
-	again, err := eval.Over(v.v, claim, v.world(s.cfg.Rand, s.cfg.Router, command.Scripting{}), func(tx eval.Reads) {
-		for room := lookBytes; n < len(clients) && room > 0; n++ {
-			room -= evaluateSome(tx, clients[n].session.proto, clients[n].seat.reads(), room)
+	w := v.world(l.s.cfg.Rand, l.s.cfg.Router, command.Scripting{})
+	w.Room = &l.room.Room
+	again, err := eval.Over(v.v, claim, w, func(tx eval.Reads) {
+		for most := lookBytes; n < len(clients) && most > 0; n++ {
+			most -= evaluateSome(tx, clients[n].session.proto, clients[n].seat.reads(), most, l.room)
 		}
 	})
 	switch {

@@ -41,7 +41,7 @@ func split(c *conn, cmd *command.Command, args [][]byte) bool {
 	c.answered([]pending{whole}, began)
 	show(c, cmd, whole.db, args)
 	at := len(c.out.replies)
-	c.out.replies = c.session.hush(append(c.out.replies, whole.reply...), at)
+	c.out.replies = c.session.hush(append(c.out.replies, c.unsent.affordable(&whole, at)...), at)
 	return true
 }
 

@@ -104,15 +104,15 @@ func (b *Batch) remember() error {
 	return nil
 }
 
-// lookUp gets a row for a reader at index at, from memory or from r.
-func lookUp(rows *rowcache.Rows, at uint64, r pebble.Reader, row, dst []byte) ([]byte, bool, error) {
+// lookUp gets a row for a reader at index at, from memory or, if it fits, from r.
+func lookUp(rows *rowcache.Rows, at uint64, r pebble.Reader, row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
 	if !hot(row) {
-		return get(r, row, dst)
+		return getIf(r, row, dst, fits)
 	}
 	if val, ok, known := rows.Get(at, row, dst); known {
 		return val, ok, nil
 	}
-	val, ok, err := get(r, row, dst)
+	val, ok, err := getIf(r, row, dst, fits)
 	if err == nil {
 		rows.Fill(at, row, val[len(dst):], ok)
 	}
@@ -136,7 +136,7 @@ func (s *State) Newest(shard cluster.ShardID, index uint64) *Newest {
 
 // Get implements keyspace.Reader.
 func (n *Newest) Get(row, dst []byte) ([]byte, bool, error) {
-	return lookUp(n.rows, n.index, n.s.db, row, dst)
+	return lookUp(n.rows, n.index, n.s.db, row, dst, nil)
 }
 
 // Iter implements keyspace.Reader.

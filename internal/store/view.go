@@ -60,7 +60,13 @@ func (v *View) Release() {
 
 // Get implements keyspace.Reader.
 func (v *View) Get(row, dst []byte) ([]byte, bool, error) {
-	return lookUp(v.hot, v.Index, v.snap, row, dst)
+	return lookUp(v.hot, v.Index, v.snap, row, dst, nil)
+}
+
+// GetIf is Get of a row whose value is copied only if fits says so: else the error is
+// keyspace.ErrNoRoom.
+func (v *View) GetIf(row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
+	return lookUp(v.hot, v.Index, v.snap, row, dst, fits)
 }
 
 // Iter implements keyspace.Reader.
