@@ -2,6 +2,7 @@ package eval
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -80,6 +81,40 @@ func TestRoom(t *testing.T) {
 	for _, n := range values {
 		if n <= free {
 			t.Errorf("asked for a value of %d", n)
+		}
+	}
+}
+
+// What it costs that replies are bounded, where they are small: 64 GETs over a view, as a
+// loop of clients has them, and LRANGE of 100.
+func BenchmarkRoom(b *testing.B) {
+	c := newTestCore(b)
+	c.run(c.write("SET small 0123456789abcdef", "RPUSH list "+strings.TrimSpace(strings.Repeat("element ", 100))))
+	v := c.view()
+	defer v.Release()
+	for _, line := range []string{"GET small", "LRANGE list 0 -1"} {
+		var args [][]byte
+		for _, a := range strings.Fields(line) {
+			args = append(args, []byte(a))
+		}
+		cmd, _ := c.core.cfg.Table.Lookup(args)
+		n := 1
+		if len(args) == 2 {
+			n = 64
+		}
+		for _, room := range []*Room{nil, {Free: 512 << 10}} {
+			b.Run(fmt.Sprintf("%s/bounded=%v", args[0], room != nil), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := Over(v, group.Claim{}, World{Now: c.now, Room: room}, func(r Reads) {
+						for range n {
+							r.Run(cmd, 0, 2, args)
+						}
+					}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 		}
 	}
 }

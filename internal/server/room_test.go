@@ -60,7 +60,7 @@ func TestRoomCounts(t *testing.T) {
 		t.Error("more replies than memory", got)
 	}
 	began = time.Now()
-	if r.hasReplies(4<<20); time.Since(began) > readPatience/2 {
+	if r.hasReplies(4 << 20); time.Since(began) > readPatience/2 {
 		t.Error("waits again")
 	}
 	if len(b.turns) != 1 {
