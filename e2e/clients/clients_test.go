@@ -129,3 +129,29 @@ func TestJudgeCaches(t *testing.T) {
 		})
 	}
 }
+
+// And the one of Socket.IO.
+func TestJudgeNews(t *testing.T) {
+	for _, x := range []struct {
+		name  string
+		spoil func(n *news)
+		mode  mode
+		holds bool
+	}{
+		{"all are heard", func(*news) {}, modeGateway, true},
+		{"one is lost through a gateway", func(n *news) { n.Heard-- }, modeGateway, false},
+		{"one is lost at a node", func(n *news) { n.Heard-- }, modeNode, true},
+		{"one is heard twice", func(n *news) { n.Twice = 1 }, modeNode, false},
+		{"one comes late", func(n *news) { n.Unordered = 1 }, modeNode, false},
+		{"one is lost when all is well", func(n *news) { n.LateMissing = 1 }, modeNode, false},
+		{"none are sent", func(n *news) { *n = news{} }, modeNode, false},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			n := &news{Sent: 500, Heard: 500}
+			x.spoil(n)
+			if err := n.judge(x.mode); (err == nil) != x.holds {
+				t.Errorf("judged: %v", err)
+			}
+		})
+	}
+}

@@ -12,7 +12,8 @@
 //
 // With -patterns a program of redis-py does what applications do beside plain commands,
 // in all modes while the nodes are killed: see redispy/patterns.py. With -caches one of
-// node-redis keeps what it has read meanwhile: see node/cache.js.
+// node-redis keeps what it has read meanwhile: see node/cache.js. With -web servers of
+// Socket.IO talk to each other and redsync locks, see web.go.
 package main
 
 import (
@@ -30,7 +31,7 @@ import (
 type options struct {
 	only, fault, security *regexp.Regexp
 	keep                  bool
-	patterns, caches      bool
+	patterns, caches, web bool
 }
 
 func main() {
@@ -41,9 +42,10 @@ func main() {
 	update := flag.Bool("update", false, "write the results, which must be of everything, and docs/CLIENTS.md")
 	more := flag.Bool("patterns", false, "try a lock and a rate limiter of redis-py instead, while nodes are killed")
 	kept := flag.Bool("caches", false, "try the client-side cache of node-redis instead, while nodes are killed")
+	web := flag.Bool("web", false, "try Socket.IO's redis adapter and locks of redsync instead, while nodes are killed")
 	page := flag.Bool("page", false, "try nothing, write docs/CLIENTS.md by the results that are kept")
 	flag.Parse()
-	o := options{regexp.MustCompile(*only), regexp.MustCompile(*fault), regexp.MustCompile(*security), *keep, *more, *kept}
+	o := options{regexp.MustCompile(*only), regexp.MustCompile(*fault), regexp.MustCompile(*security), *keep, *more, *kept, *web}
 	if err := do(o, *update, *page); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -91,6 +93,9 @@ func run(o options) (results []result, err error) {
 	}
 	if o.caches {
 		return nil, tryCaches(o, binary, filepath.Join(work, "caches"))
+	}
+	if o.web {
+		return nil, tryWeb(o, binary, filepath.Join(work, "web"))
 	}
 	subjects, err := choose(o, work)
 	if err != nil {

@@ -24,6 +24,8 @@ type system struct {
 	gateway string // an address that stays
 	client  *redis.Client
 	procs   []*process.Process // beside the nodes
+	// distance stands before the system; nil: it is near.
+	distance *process.Distance
 }
 
 // node is one that may be killed, and started again.
@@ -144,8 +146,8 @@ func (n *node) serves(ctx context.Context) error {
 	})
 }
 
-// startRedis starts one redis-server, on which nothing is killed but workers.
-func startRedis(ctx context.Context, dir string) (*system, error) {
+// startRedis starts one redis-server, so far away, on which nothing is killed but workers.
+func startRedis(ctx context.Context, dir string, away time.Duration) (*system, error) {
 	if err := process.Bring("redis-server", "redis-server"); err != nil {
 		return nil, err
 	}
@@ -162,7 +164,14 @@ func startRedis(ctx context.Context, dir string) (*system, error) {
 		return nil, err
 	}
 	s := &system{procs: []*process.Process{p}}
-	return s, s.reach(ctx, at[0])
+	addr := at[0]
+	if away > 0 {
+		if s.distance, err = process.Away(addr, away); err != nil {
+			return s, err
+		}
+		addr = s.distance.Addr()
+	}
+	return s, s.reach(ctx, addr)
 }
 
 // reach waits until the address that stays answers.
@@ -177,6 +186,9 @@ func (s *system) stop() (err error) {
 	}
 	if s.client != nil {
 		_ = s.client.Close()
+	}
+	if s.distance != nil {
+		err = s.distance.Close()
 	}
 	for _, p := range s.procs {
 		err = errors.Join(err, p.Stop())

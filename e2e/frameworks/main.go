@@ -1,7 +1,7 @@
 // Frameworks tries job frameworks that stand on Redis against a cluster whose nodes and
 // workers are killed. Nothing of a framework is changed; only the address differs.
 //
-//	go run . [-jobs 10000] [-kill nodes,workers] [-stand] [-seed 1] [-redis] [-hard] asynq|bullmq|celery|celery-chords|rq|sidekiq …
+//	go run . [-jobs 10000] [-kill nodes,workers] [-stand] [-seed 1] [-redis [-away 5ms]] [-hard] asynq|bullmq|celery|celery-chords|rq|sidekiq …
 //
 // Three nodes are formed by init and join, and a gateway beside them. While jobs are added to
 // several queues, some of them with a delay and some that fail at first, a node is killed
@@ -13,7 +13,9 @@
 // as it wants it; with -hard they are killed. With -stand workers are also stopped for longer
 // than their framework waits for them, and go on. Exit code 0: that held.
 // With -redis the same is tried on one redis-server, where only workers are killed: what
-// happens there as well is the framework's own.
+// happens there as well is the framework's own. With -away everything takes so long to that
+// redis-server and back: an answer that takes longer leaves more time in which a worker that
+// is killed had a job, and nobody had noted that.
 package main
 
 import (
@@ -45,6 +47,7 @@ func main() {
 	jobs := flag.Int("jobs", 1000, "how many jobs are added")
 	kill := flag.String("kill", "nodes,workers", "what is killed: nodes, workers, nodes,workers, or none")
 	plain := flag.Bool("redis", false, "try one redis-server instead, which is not killed")
+	away := flag.Duration("away", 0, "with -redis: how long everything takes to redis-server, and back, as from a server that is far away or asks others first")
 	hard := flag.Bool("hard", false, "kill workers also of a framework that loses their jobs by design")
 	stand := flag.Bool("stand", false, "stop workers for a while (SIGSTOP) before they are killed, or go on")
 	seed := flag.Uint64("seed", 0, "of the times at which workers are killed or stopped (default: a random one, which is told)")
@@ -72,7 +75,7 @@ func main() {
 	code := 0
 	for _, name := range names {
 		verdict, err := process.InFolder("tutti-frameworks-", func(dir string) (string, error) {
-			t := &trial{framework: frameworks()[name], name: name, dir: dir, jobs: *jobs, redis: *plain, hard: *hard, seed: *seed, workersStand: *stand}
+			t := &trial{framework: frameworks()[name], name: name, dir: dir, jobs: *jobs, redis: *plain, away: *away, hard: *hard, seed: *seed, workersStand: *stand}
 			t.nodesDie, t.workersDie = strings.Contains(*kill, "nodes") && !*plain, strings.Contains(*kill, "workers")
 			return t.try(ctx, *binary)
 		})
@@ -94,7 +97,7 @@ func (t *trial) try(ctx context.Context, binary string) (verdict string, err err
 	}
 	start := func() (*system, error) { return startTutti(ctx, t.dir, binary) }
 	if t.redis {
-		start = func() (*system, error) { return startRedis(ctx, t.dir) }
+		start = func() (*system, error) { return startRedis(ctx, t.dir, t.away) }
 	}
 	s, err := start()
 	defer func() { err = errors.Join(err, s.stop()) }()

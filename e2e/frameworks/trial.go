@@ -44,6 +44,7 @@ type trial struct {
 	gateway string // one address that stays
 	jobs    int
 	redis   bool          // on one redis-server
+	away    time.Duration // which is so far away
 	client  *redis.Client // of the gateway
 
 	nodesDie, workersDie bool
@@ -83,16 +84,25 @@ func (t *trial) run(ctx context.Context) (verdict string, err error) {
 		}
 	}()
 	if t.refused, err = t.add(ctx, t); err != nil {
-		return "", err
+		return "", t.cutShort(err)
 	}
 	for (t.most(killing) || t.spared()) && process.Pause(killing, lookEvery) { // it goes on while they are executed
 	}
 	endKilling()
 	killer.Wait()
 	if err := errors.Join(t.await(ctx), ctx.Err()); err != nil {
-		return "", err
+		return "", t.cutShort(err)
 	}
 	return t.judge(time.Since(began))
+}
+
+// cutShort adds to an error how far the jobs have come.
+func (t *trial) cutShort(err error) error {
+	done, no := t.client.SCard(context.Background(), effects).Result()
+	if no != nil {
+		return errors.Join(err, no)
+	}
+	return fmt.Errorf("%w; %d of %d jobs have had their effect, %d nodes and %d workers were killed", err, done, t.jobs, t.killedNodes.Load(), t.killedWorkers.Load())
 }
 
 // most reports whether most jobs still have to have their effect.
