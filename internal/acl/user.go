@@ -318,6 +318,12 @@ func (u *User) HasNoPassword() bool { return u.nopass }
 // looked at.
 func (u *User) Everything() bool { return u.everything }
 
+// MayChangeUsers reports whether whoever logs in as the user can change users.
+func (u *User) MayChangeUsers(c *Catalog) bool {
+	id, ok := c.find("acl|setuser")
+	return ok && u.on && (u.nopass || len(u.passwords) > 0) && slices.ContainsFunc(u.selectors, func(s *selector) bool { return s.every || s.bits.has(id) })
+}
+
 // Why says why something is denied.
 type Why uint8
 

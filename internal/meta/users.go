@@ -227,6 +227,9 @@ func (x *UserChange) Put(name string, rules []string) (epoch uint64, err error) 
 	if old != nil && slices.Equal(old.Rules(), u.Rules()) {
 		return x.Set.Epoch, nil
 	}
+	if err := x.checkRule(map[string]*acl.User{name: u}); err != nil {
+		return 0, err
+	}
 	x.tx.Put(keyspace.MetaRow(rowUser, []byte(name)...), encodeUser(u))
 	x.tx.Put(keyspace.MetaRow(rowUserEpoch), keyspace.EncodeUsersEpoch(epoch))
 	return epoch, nil
@@ -237,6 +240,13 @@ func (x *UserChange) Put(name string, rules []string) (epoch uint64, err error) 
 func (x *UserChange) Delete(names []string) (deleted int, epoch uint64, err error) {
 	if slices.Contains(names, acl.Default) {
 		return 0, 0, errors.New("The 'default' user cannot be removed") //nolint:staticcheck // Redis's words
+	}
+	gone := make(map[string]*acl.User, len(names))
+	for _, name := range names {
+		gone[name] = nil
+	}
+	if err := x.checkRule(gone); err != nil {
+		return 0, 0, err
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
@@ -250,4 +260,29 @@ func (x *UserChange) Delete(names []string) (deleted int, epoch uint64, err erro
 	}
 	x.tx.Put(keyspace.MetaRow(rowUserEpoch), keyspace.EncodeUsersEpoch(x.Set.Epoch+1))
 	return deleted, x.Set.Epoch + 1, nil
+}
+
+// checkRule refuses a change after which nobody could change users any more: there is no
+// file to mend and no way around a login, so the cluster could never be administered
+// again. next are the users as they are to be, nil those who go.
+func (x *UserChange) checkRule(next map[string]*acl.User) error {
+	could := false
+	for _, u := range append(x.Set.All(), x.Set.Default()) {
+		if !u.MayChangeUsers(x.c) {
+			continue
+		}
+		could = true
+		if _, changed := next[u.Name]; !changed {
+			return nil
+		}
+	}
+	for _, u := range next {
+		if u != nil && u.MayChangeUsers(x.c) {
+			return nil
+		}
+	}
+	if !could {
+		return nil
+	}
+	return fmt.Errorf("%w: nobody who can log in could change users any more; make another such user first: ACL SETUSER name on >password ~* &* +@all", ErrNotAllowed)
 }

@@ -137,3 +137,67 @@ func TestChangeUsers(t *testing.T) {
 		}
 	}
 }
+
+// There is always somebody who can change users, if there was: a cluster that nobody may
+// administer can't be mended.
+func TestSomebodyCanChangeUsers(t *testing.T) {
+	c := acl.NewCatalog([]acl.Entry{{Name: "get"}, {Name: "acl", Categories: []string{"admin"}}, {Name: "acl|setuser", Categories: []string{"admin"}}}, []string{"admin"})
+	user := func(name, rules string) *acl.User {
+		u, err := acl.Change(c, nil, name, 1, strings.Fields(rules))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	hash := "#" + acl.SHA256([]byte("pw"))
+	admin := user("admin", "on "+hash+" ~* &* +@all")
+	off := user(acl.Default, "off")
+	app := user("app", "on "+hash+" ~* +get")
+	for _, x := range []struct {
+		users   []*acl.User
+		name    string // whose rules change; empty: gone go
+		rules   string
+		gone    []string
+		refused bool
+	}{
+		{[]*acl.User{admin, off, app}, "", "", []string{"admin"}, true},
+		{[]*acl.User{admin, off, app}, "", "", []string{"app", "admin", "nobody"}, true},
+		{[]*acl.User{admin, off, app}, "", "", []string{"app"}, false},
+		{[]*acl.User{admin, off, app}, "admin", "off", nil, true},
+		{[]*acl.User{admin, off, app}, "admin", "resetpass", nil, true},
+		{[]*acl.User{admin, off, app}, "admin", "-@admin", nil, true},
+		{[]*acl.User{admin, off, app}, "admin", "-acl|setuser", nil, true},
+		{[]*acl.User{admin, off, app}, "admin", "reset", nil, true},
+		{[]*acl.User{admin, off, app}, "admin", "-get", nil, false},
+		{[]*acl.User{admin, off, app}, "admin", "resetpass #" + acl.SHA256([]byte("other")), nil, false},
+		{[]*acl.User{admin, off, user("ops", "on "+hash+" (~* +acl)")}, "", "", []string{"admin"}, false},
+		{[]*acl.User{admin, off, user("ops", "off "+hash+" ~* +acl")}, "", "", []string{"admin"}, true},
+		{[]*acl.User{admin, off, user("ops", "on ~* +acl")}, "", "", []string{"admin"}, true}, // without a password
+		{[]*acl.User{admin}, "", "", []string{"admin"}, false},                                // default may do everything
+		{nil, acl.Default, "off", nil, true},
+		{nil, acl.Default, "resetpass " + hash, nil, false},
+		{[]*acl.User{off, app}, "", "", []string{"app"}, false}, // nobody could before
+	} {
+		s := begun(t)
+		for _, row := range UserRows(acl.NewSet(c, 5, x.users)) {
+			s[string(row.Key)] = row.Val
+		}
+		change, err := BeginUsers(keyspace.NewTx(s, keyspace.Env{Databases: keyspace.NewDatabases()}), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.name != "" {
+			_, err = change.Put(x.name, strings.Fields(x.rules))
+		} else {
+			_, _, err = change.Delete(x.gone)
+		}
+		if refused := errors.Is(err, ErrNotAllowed); refused != x.refused || err != nil && !refused {
+			t.Errorf("%s: %s %s, gone %v: %v", lines(change.Set), x.name, x.rules, x.gone, err)
+		}
+		changed := false
+		change.tx.Effects(func([]byte, []byte) { changed = true }, func([]byte) { changed = true })
+		if x.refused && changed {
+			t.Errorf("%s %s, gone %v: refused, and changed", x.name, x.rules, x.gone)
+		}
+	}
+}
