@@ -120,7 +120,7 @@ var rewrite = flag.Bool("rewrite", false, "write the golden files of formats ane
 func TestGoldenFiles(t *testing.T) {
 	mem := vfs.NewMem()
 	self := Self{Cluster: "c", Node: 2, Peer: "a:1", Client: "a:2", Small: true, Via: map[cluster.NodeID]string{1: "b:1"}}
-	m, err := Formation{Cluster: "c", Members: []Member{{ID: 1}, {ID: 2}}}.Map()
+	m, err := Formation{Cluster: "c", Version: cluster.V3, Members: []Member{{ID: 1}, {ID: 2}}}.Map()
 	if err != nil {
 		t.Fatal(err)
 	}
