@@ -300,7 +300,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"dev", "--listen", "127.0.0.1"}, exitUsage, []string{"missing port"}},
 		{[]string{"dev", "--listen", "127.0.0.1:65000"}, exitUsage, []string{"choose a port"}},
 		{[]string{"dev", "--listen", "0.0.0.0:7000"}, exitFailed, []string{"not a loopback address", "nothing was started"}},
-		{[]string{"join", "10.0.0.1"}, exitUsage, []string{`"token" not set`}},
+		{[]string{"join", "10.0.0.1"}, exitUsage, []string{"there is no --token"}},
 		{[]string{"join", "10.0.0.1", "--token", "tutti1.abc"}, exitUsage, []string{"not a whole token", "nothing was sent", "copy it again"}},
 		{[]string{"init", "--listen", "127.0.0.1:65000"}, exitUsage, []string{"the port for nodes would be 66000"}},
 		{[]string{"init", "--name", "Red"}, exitUsage, []string{"--name", "want only a-z"}},
