@@ -18,6 +18,11 @@ const (
 	tableShare = 8
 	// sparedMax bounds how many records are spared to make room for one.
 	sparedMax = 8
+	// bucketsMin is how many buckets a stripe begins with, at least: a page of them.
+	bucketsMin = pageLen / bucketLen
+	// rowsPerBucket is how many rows there may be for each bucket until there are
+	// more buckets. With half of its slots one is rarely full.
+	rowsPerBucket = bucketLen / slotLen / 2
 )
 
 // Flags of a record.
@@ -58,8 +63,12 @@ func (r record) write(owner uint32, index uint64, row, val []byte, flags byte) {
 type stripe struct {
 	mu    sync.Mutex // guards all that follows
 	seed  maphash.Seed
-	table []byte
+	table []byte // room for most buckets
 	ring  []byte
+	// buckets is how many of the table there are: they grow with the rows, as a
+	// few rows all over a large table would take a page each, and a page that is
+	// touched first costs more than all else that is done with a row.
+	buckets int
 	// Records lie from tail to before head, both counted on without end.
 	// Invariant: 0 <= head-tail <= len(ring).
 	head, tail   uint64
@@ -72,6 +81,7 @@ type stripe struct {
 func (s *stripe) open(c *Cache, mem []byte) {
 	n := len(mem) / tableShare &^ (pageLen - 1)
 	s.seed, s.table, s.ring = c.seed, mem[:n:n], mem[n:]
+	s.buckets = s.fewest()
 }
 
 func (s *stripe) close() {
@@ -102,8 +112,46 @@ func (s *stripe) slots(hash uint64) []byte {
 	if len(s.table) == 0 {
 		return nil
 	}
-	at := pick(hash, len(s.table)/bucketLen) * bucketLen
-	return s.table[at : at+bucketLen]
+	return s.slotsOf(pick(hash, s.buckets))
+}
+
+func (s *stripe) slotsOf(bucket int) []byte {
+	return s.table[bucket*bucketLen : (bucket+1)*bucketLen]
+}
+
+// fewest is how many buckets there are at first. Doubled a few times they fill the table.
+func (s *stripe) fewest() int {
+	n := len(s.table) / bucketLen
+	for n >= 2*bucketsMin {
+		n /= 2
+	}
+	return n
+}
+
+// grow doubles the buckets if there are many rows for them. What is in bucket i belongs into
+// 2i or 2i+1 then: those behind the first have been emptied when their turn comes, as the
+// last goes first.
+func (s *stripe) grow() {
+	if s.rows < uint64(s.buckets)*rowsPerBucket || 2*s.buckets*bucketLen > len(s.table) {
+		return
+	}
+	for i := s.buckets - 1; i >= 0; i-- {
+		var was [bucketLen]byte
+		copy(was[:], s.slotsOf(i))
+		clear(s.slotsOf(2 * i))
+		clear(s.slotsOf(2*i + 1))
+		var n [2]int
+		for b := was[:]; len(b) > 0; b = b[slotLen:] {
+			slot := ne.Uint64(b)
+			if uint32(slot) == 0 {
+				continue
+			}
+			to := pick(maphash.Bytes(s.seed, s.at(placeOf(slot)).row()), 2*s.buckets)
+			ne.PutUint64(s.slotsOf(to)[n[to&1]*slotLen:], slot)
+			n[to&1]++
+		}
+	}
+	s.buckets *= 2
 }
 
 func slotOf(hash uint64, place int) uint64 { return hash>>32<<32 | uint64(place/8+1) }
@@ -144,6 +192,7 @@ func (s *stripe) put(hash uint64, owner uint32, index uint64, row, val []byte, f
 	if len(s.table) == 0 {
 		return
 	}
+	s.grow()
 	need := recordLen(row, val)
 	place := s.room(need)
 	r := record(s.ring[place : place+need])
@@ -256,7 +305,8 @@ func (s *stripe) rest() {
 	if there > (s.head-s.tail)/restShare {
 		return
 	}
-	clear(s.table)
+	clear(s.table[:s.buckets*bucketLen])
+	s.buckets = s.fewest()
 	s.head, s.tail, s.bytes, s.rows, s.absent = 0, 0, 0, 0, 0
 	discard(s.ring)
 }
