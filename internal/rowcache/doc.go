@@ -29,6 +29,9 @@
 //	table   buckets of eight slots; slot: tag:32 place:32, in units of 8 bytes, from 1 on
 //	record  cap:4 rowlen:2 flags:1 unused:1 vallen:4 owner:4 index:8 row val
 //
+// The buckets double as rows come: bucket i of n becomes 2i and 2i+1 of 2n. So few rows
+// take few pages, and looking for one that is not here touches none that was not in use.
+//
 // Integers are in the machine's order. cap is what the record takes of the ring,
 // a multiple of 8; padding at the end of the ring has nothing but cap and flags.
 // New records overwrite the oldest, but for those that were read since they came
