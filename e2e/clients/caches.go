@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -52,55 +50,18 @@ func (k *caches) judge(m mode) (err error) {
 
 // tryCaches has node-redis read from its memory through a gateway and through a node while
 // all nodes are killed.
-func tryCaches(o options, binary, dir string) (err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	at := slices.IndexFunc(libraries, func(l library) bool { return l.name == "node-redis" })
-	node := libraries[at]
-	command, version, err := node.install(node, dir)
-	if err != nil {
-		return err
-	}
-	command[1] = filepath.Join(filepath.Dir(command[1]), "cache.js")
-	c, err := form(binary, dir, false)
-	if c != nil {
-		defer func() { err = errors.Join(err, c.close()) }()
-	}
-	if err != nil {
-		return err
-	}
-	var loads []*load
-	defer func() {
-		for _, l := range loads {
-			err = errors.Join(err, l.kill())
-		}
-	}()
-	for _, m := range []mode{modeNode, modeGateway} {
-		s := subject{lib: node, mode: m, command: command, version: version}
-		if !o.only.MatchString(s.String()) {
-			continue
-		}
-		l, err := begin(s, c, "caches")
-		if err != nil {
-			return err
-		}
-		loads = append(loads, l)
-	}
-	if err := faults[len(faults)-1].suffer(c, say); err != nil {
-		return err
-	}
-	for _, l := range loads {
+func tryCaches(o options, binary, dir string) error {
+	x := special{library: "node-redis", file: "cache.js", run: "caches", modes: []mode{modeNode, modeGateway}}
+	return x.try(o, binary, dir, alone, func(l *load) error {
 		var told caches
 		if err := l.end(&told); err != nil {
 			return err
 		}
 		if wrong := told.judge(l.subject.mode); wrong != nil {
-			err = errors.Join(err, fmt.Errorf("%v: %w; it was told %s", l.subject, wrong, strings.Join(slices.Sorted(maps.Keys(told.Errors)), "; ")))
-			continue
+			return fmt.Errorf("%w; it was told %s", wrong, strings.Join(slices.Sorted(maps.Keys(told.Errors)), "; "))
 		}
 		say("HELD: node-redis %s with its client-side cache (%s), %d nodes killed: %d of %d reads from memory, none older than one before, none more than %d ms older than an acknowledged write of %d; %d commands failed",
-			version, l.subject.mode, storageNodes, told.FromMemory, told.Reads, told.LateMS, told.Writes, told.Failed)
-	}
-	return err
+			l.subject.version, l.subject.mode, storageNodes, told.FromMemory, told.Reads, told.LateMS, told.Writes, told.Failed)
+		return nil
+	})
 }

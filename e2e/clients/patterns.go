@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -70,59 +68,18 @@ func (p *patterns) judge(m mode) (err error) {
 }
 
 // tryPatterns has the program do that in each mode while all nodes are killed.
-func tryPatterns(o options, binary, dir string) (err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	var python library
-	for _, l := range libraries {
-		if l.name == "redis-py" {
-			python = l
-		}
-	}
-	command, version, err := python.install(python, dir)
-	if err != nil {
-		return err
-	}
-	command[len(command)-1] = filepath.Join(python.dir, "patterns.py")
-	c, err := form(binary, dir, false)
-	if c != nil {
-		defer func() { err = errors.Join(err, c.close()) }()
-	}
-	if err != nil {
-		return err
-	}
-	var loads []*load
-	defer func() {
-		for _, l := range loads {
-			err = errors.Join(err, l.kill())
-		}
-	}()
-	for _, m := range modes {
-		s := subject{lib: python, mode: m, command: command, version: version}
-		if !o.only.MatchString(s.String()) {
-			continue
-		}
-		l, err := begin(s, c, "patterns")
-		if err != nil {
-			return err
-		}
-		loads = append(loads, l)
-	}
-	if err := faults[len(faults)-1].suffer(c, say); err != nil {
-		return err
-	}
-	for _, l := range loads {
+func tryPatterns(o options, binary, dir string) error {
+	x := special{library: "redis-py", file: "patterns.py", run: "patterns", modes: modes}
+	return x.try(o, binary, dir, alone, func(l *load) error {
 		var told patterns
 		if err := l.end(&told); err != nil {
 			return err
 		}
 		if wrong := told.judge(l.subject.mode); wrong != nil {
-			err = errors.Join(err, fmt.Errorf("%v: %w; it was told %s", l.subject, wrong, strings.Join(told.Errors, "; ")))
-			continue
+			return fmt.Errorf("%w; it was told %s", wrong, strings.Join(told.Errors, "; "))
 		}
 		say("HELD: redis-py %s (%s), %d nodes killed: %d increments under its Lock, none lost; %d of %d granted, never more than %d in %v; a holder that stood still could neither extend nor release nor write; %d steps failed",
-			version, l.subject.mode, storageNodes, told.Counted, len(told.Granted), told.Asked, told.Limit, told.window(), told.failed())
-	}
-	return err
+			l.subject.version, l.subject.mode, storageNodes, told.Counted, len(told.Granted), told.Asked, told.Limit, told.window(), told.failed())
+		return nil
+	})
 }

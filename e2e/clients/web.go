@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -101,64 +99,34 @@ func (l *locked) judge() error {
 
 // tryWeb has Socket.IO's servers talk to each other, and programs count under locks of
 // redsync, while all nodes are killed.
-func tryWeb(o options, binary, dir string) (err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	node := libraries[slices.IndexFunc(libraries, func(l library) bool { return l.name == "node-redis" })]
-	command, _, err := node.install(node, dir)
-	if err != nil {
-		return err
-	}
-	command[1] = filepath.Join(filepath.Dir(command[1]), "socketio.js")
-	c, err := form(binary, dir, false)
-	if c != nil {
-		defer func() { err = errors.Join(err, c.close()) }()
-	}
-	if err != nil {
-		return err
-	}
-	counting, stop := context.WithCancel(context.Background())
-	locks := &locked{client: redis.NewClient(&redis.Options{Addr: c.addrs[gateway]})}
-	defer locks.client.Close()
-	ended := make(chan struct{}, lockers)
-	for range lockers {
-		go func() { locks.count(counting); ended <- struct{}{} }()
-	}
-	defer stop()
-	loads := make(map[mode]*load)
-	defer func() {
-		for _, l := range loads {
-			err = errors.Join(err, l.kill())
-		}
-	}()
-	for _, m := range []mode{modeNode, modeGateway} {
-		if loads[m], err = begin(subject{lib: node, mode: m, command: command}, c, "web"); err != nil {
-			return err
-		}
-	}
-	if err := faults[len(faults)-1].suffer(c, say); err != nil {
-		return err
-	}
-	stop()
-	for range lockers {
-		<-ended
-	}
-	for m, l := range loads {
+func tryWeb(o options, binary, dir string) error {
+	x := special{library: "node-redis", file: "socketio.js", run: "web", modes: []mode{modeNode, modeGateway}}
+	return x.try(o, binary, dir, lockAndCount, func(l *load) error {
 		var told news
 		if err := l.end(&told); err != nil {
 			return err
 		}
-		if wrong := told.judge(m); wrong != nil {
-			err = errors.Join(err, fmt.Errorf("Socket.IO (%s): %w", m, wrong))
-			continue
+		if wrong := told.judge(l.subject.mode); wrong != nil {
+			return fmt.Errorf("Socket.IO: %w", wrong)
 		}
 		say("HELD: Socket.IO with its redis adapter (%s), %d nodes killed: %d of %d messages heard at another server, in order, none twice; all when the nodes were back",
-			m, storageNodes, told.Heard, told.Sent)
+			l.subject.mode, storageNodes, told.Heard, told.Sent)
+		return nil
+	})
+}
+
+// lockAndCount has programs count under locks of redsync, through the gateway.
+func lockAndCount(ctx context.Context, c *cluster) error {
+	locks := &locked{client: redis.NewClient(&redis.Options{Addr: c.addrs[gateway]})}
+	defer locks.client.Close()
+	var wg sync.WaitGroup
+	for range lockers {
+		wg.Go(func() { locks.count(ctx) })
 	}
+	wg.Wait()
 	if wrong := locks.judge(); wrong != nil {
-		return errors.Join(err, wrong)
+		return wrong
 	}
 	say("HELD: redsync (gateway), %d nodes killed: %d increments under its lock, none lost; %d times no lock was to be had", storageNodes, locks.counted.Load(), locks.refused.Load())
-	return err
+	return nil
 }
