@@ -176,6 +176,7 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 		return err
 	}
 	defer sink.Close()
+	useHugePages(hugeHeap)
 	tuneCollector()
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
