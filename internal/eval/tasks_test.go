@@ -126,7 +126,7 @@ func TestSweepOfTasks(t *testing.T) {
 		}
 		in := c.input()
 		in.Mono = time.Second
-		in.Sweep = func(tx *keyspace.Tx) { sweep.Step(tx, c.now, c.owned.Slots, nil) }
+		in.Sweep = func(tx *keyspace.Tx) { sweep.Step(tx, c.now, c.owned.Slots, nil, false) }
 		b := c.evaluate(in)
 		if i == 0 {
 			if err := sweep.Dropped(c.state); err != nil {

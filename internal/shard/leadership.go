@@ -180,7 +180,7 @@ func (l *leadership) input(now int64, short eval.Shortage) eval.Input {
 		Index: r.appends.lastIndex + 1, Term: r.term,
 		Keys:  newest.Keys,
 		Tick:  l.tickTo > r.machine.applied.Time && l.tickTo <= now,
-		Sweep: l.sweep.step(now), Scrub: l.audits.mark, From: l.audits.from, Give: l.give, Shortage: short}
+		Sweep: l.sweep.step(now, len(l.queue.groups) == 0), Scrub: l.audits.mark, From: l.audits.from, Give: l.give, Shortage: short}
 }
 
 // checkProposed makes sure that the batch in flight became the entry it was

@@ -57,14 +57,14 @@ func (s *sweeper) due() bool {
 }
 
 // step returns the part of the background work that goes into a batch at time
-// now, or nil.
-func (s *sweeper) step(now int64) func(tx *keyspace.Tx) {
+// now, alone or beside what clients want, or nil.
+func (s *sweeper) step(now int64, alone bool) func(tx *keyspace.Tx) {
 	if !s.due() {
 		return nil
 	}
 	return func(tx *keyspace.Tx) {
 		s.last = s.l.clock.mono()
-		s.work.Step(tx, now, s.l.r.members.desc.Slots, s.l.r.machine.dbs.Trash())
+		s.work.Step(tx, now, s.l.r.members.desc.Slots, s.l.r.machine.dbs.Trash(), alone)
 		s.l.r.host.cfg.Spikes.Note(spike.Expire, s.l.clock.mono()-s.last)
 	}
 }
