@@ -38,10 +38,12 @@ func TestHeapLiesInHugePages(t *testing.T) {
 	const size = 256 << 20
 	debug.FreeOSMemory() // what other tests have left
 	before := hugeBytes(t)
-	useHugePages(size)
+	pages := useHugePages(size)
 	if taken := hugeBytes(t) - before; taken > size/16 {
 		t.Errorf("%d MiB are taken before anything is in them", taken>>20)
 	}
+	pages.want(true)
+	defer pages.want(false)
 	heap := make([]byte, size*3/4)
 	for i := 0; i < len(heap); i += 4 << 10 {
 		heap[i] = 1

@@ -176,7 +176,7 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 		return err
 	}
 	defer sink.Close()
-	useHugePages(hugeHeap)
+	pages := useHugePages(hugeHeap)
 	tuneCollector()
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -187,7 +187,7 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 	if err != nil {
 		return err
 	}
-	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTP: node.HTTP{Listen: o.httpListen}, Service: o.service, Runners: o.runners.n, Clock: o.clock(), Via: via, FreeMemory: freeMemory,
+	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTP: node.HTTP{Listen: o.httpListen}, Service: o.service, Runners: o.runners.n, Clock: o.clock(), Via: via, Memory: node.Memory{Free: freeMemory, Busy: pages.want},
 		Failed: func(err error) {
 			if errors.Is(err, node.ErrRemoved) {
 				end(err) // in order: others have all that it held

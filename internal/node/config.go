@@ -48,13 +48,20 @@ type Config struct {
 	// none, RunnersAuto one for each core. Nil: as before, at first none.
 	Runners *int
 	Pace
-	// FreeMemory gives back to the system what the process does not need now: at once,
-	// for which all it does may stand still for half a second, or bit by bit. Nil: that
-	// is left to the runtime.
-	FreeMemory func(atOnce bool)
+	Memory
 	// Failed is called once when the node can't go on; the process should end
 	// at once. Nil: panic.
 	Failed func(err error)
+}
+
+// Memory is what the process does about its memory when the node has more to do, or
+// less. Nil functions leave it to the runtime.
+type Memory struct {
+	// Free gives back to the system what the process does not need now: at once, for
+	// which all it does may stand still for half a second, or bit by bit.
+	Free func(atOnce bool)
+	// Busy says that somebody writes now, or that nobody does any more.
+	Busy func(is bool)
 }
 
 // Pace is how much of something there may be, and how often something happens, where

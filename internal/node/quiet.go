@@ -43,6 +43,9 @@ func newQuiet(n *Node) *quiet {
 }
 
 func (q *quiet) run() {
+	if q.n.cfg.Busy != nil {
+		q.wg.Go(q.watch)
+	}
 	q.wg.Go(func() {
 		for {
 			select {
@@ -50,11 +53,33 @@ func (q *quiet) run() {
 				return
 			case answer := <-q.asked:
 				answer <- q.rest()
-			case <-q.n.state.Stirred():
+			case <-q.n.state.Stir().Stirred():
 				q.settle()
 			}
 		}
 	})
+}
+
+// watch tells when somebody begins to write, and when nobody does any more.
+func (q *quiet) watch() {
+	for {
+		select {
+		case <-q.ctx.Done():
+			return
+		case <-q.n.state.Stir().Woken():
+		}
+		q.n.cfg.Busy(true)
+		for wrote := int64(-1); q.n.state.Stir().Written()-wrote > stillBytes; {
+			wrote = q.n.state.Stir().Written()
+			select {
+			case <-q.ctx.Done():
+				return
+			case <-time.After(q.after()):
+			}
+		}
+		q.n.cfg.Busy(false)
+		q.n.state.Stir().Sleep()
+	}
 }
 
 // settle cuts when it is quiet, and rests when it is still: then what was left of
@@ -64,7 +89,7 @@ func (q *quiet) settle() {
 	t := time.NewTimer(turn(q.n.maps.Map().Members, q.n.self.Node, q.after()) + q.after())
 	defer t.Stop()
 	var had given
-	for wrote := q.n.state.Written(); ; t.Reset(q.after()) {
+	for wrote := q.n.state.Stir().Written(); ; t.Reset(q.after()) {
 		select {
 		case <-q.ctx.Done():
 			return
@@ -73,7 +98,7 @@ func (q *quiet) settle() {
 			return
 		case <-t.C:
 		}
-		now, moves := q.n.state.Written(), q.n.host.Moves()
+		now, moves := q.n.state.Stir().Written(), q.n.host.Moves()
 		switch had.next(now-wrote, moves.Sending+moves.Receiving > 0) {
 		case giveRest:
 			q.freeMemory(true)
@@ -157,8 +182,8 @@ func (q *quiet) gaveBack(err error, atOnce bool) error {
 }
 
 func (q *quiet) freeMemory(atOnce bool) {
-	if q.n.cfg.FreeMemory != nil {
-		q.n.cfg.FreeMemory(atOnce)
+	if q.n.cfg.Free != nil {
+		q.n.cfg.Free(atOnce)
 	}
 }
 

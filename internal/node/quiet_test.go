@@ -24,7 +24,7 @@ func TestQuietNodeGivesBack(t *testing.T) {
 	freed := make(chan struct{}, 100)
 	c := nodetest.Start(t, nodetest.Options{Configure: func(_ int, cfg *node.Config) {
 		cfg.MemtableBytes, cfg.QuietAfter = 1<<20, 100*time.Millisecond
-		cfg.FreeMemory = func(atOnce bool) {
+		cfg.Free = func(atOnce bool) {
 			if !atOnce {
 				return
 			}
@@ -43,6 +43,31 @@ func TestQuietNodeGivesBack(t *testing.T) {
 	}
 	if got := client.Text("SET", "k", "again") + client.Text("GET", "k"); got != `OK"again"` {
 		t.Errorf("afterwards: %s", got)
+	}
+}
+
+// The process is told when somebody writes and when nobody does any more, each time anew.
+func TestNodeTellsWhenItIsBusy(t *testing.T) {
+	told := make(chan bool, 100)
+	c := nodetest.Start(t, nodetest.Options{Configure: func(i int, cfg *node.Config) {
+		cfg.MemtableBytes, cfg.QuietAfter = 1<<20, 100*time.Millisecond
+		if i == 0 {
+			cfg.Busy = func(is bool) { told <- is }
+		}
+	}})
+	client := c.Dial(0)
+	for range 2 {
+		flood(client)
+		for _, want := range []bool{true, false} {
+			select {
+			case is := <-told:
+				if is != want {
+					t.Fatalf("busy: %v", is)
+				}
+			case <-time.After(30 * time.Second):
+				t.Fatalf("nobody was told that it is busy: %v", want)
+			}
+		}
 	}
 }
 

@@ -14,40 +14,75 @@ import (
 // that are gone. It costs those who write some waiting, so it is for when nobody
 // does.
 
-// stir is how much was written since the last rest. It is safe for concurrent use.
-type stir struct {
-	all, rested atomic.Int64 // bytes: since the start, and when it rested
-	enough      int64
-	signal      chan struct{} // capacity 1
+// wakeBytes is what a node writes by itself in an hour, and one that somebody uses in
+// a few seconds.
+const wakeBytes = 1 << 20
+
+// Stir is how much was written since the start. It is safe for concurrent use.
+type Stir struct {
+	all  atomic.Int64 // bytes
+	rest amount       // since the last rest
+	wake amount       // since it fell asleep
 }
 
-func newStir(enough int64) stir { return stir{enough: enough, signal: make(chan struct{}, 1)} }
+// amount has something in its signal when enough was written since it was set.
+type amount struct {
+	at     atomic.Int64
+	enough int64
+	signal chan struct{} // capacity 1
+}
 
-func (s *stir) add(n int64) {
-	if s.all.Add(n)-s.rested.Load() < s.enough {
+func newStir(enough int64) Stir {
+	return Stir{rest: newAmount(enough), wake: newAmount(min(enough, wakeBytes))}
+}
+
+func newAmount(enough int64) amount { return amount{enough: enough, signal: make(chan struct{}, 1)} }
+
+func (s *Stir) add(n int64) {
+	all := s.all.Add(n)
+	s.rest.passed(all)
+	s.wake.passed(all)
+}
+
+func (m *amount) passed(all int64) {
+	if all-m.at.Load() < m.enough {
 		return
 	}
 	select {
-	case s.signal <- struct{}{}:
+	case m.signal <- struct{}{}:
 	default:
 	}
 }
 
-// Stirred has something when so much was written since the last Rest that another
-// one is worth it.
-func (s *State) Stirred() <-chan struct{} { return s.stir.signal }
+func (m *amount) set(all int64) {
+	m.at.Store(all)
+	select {
+	case <-m.signal:
+	default:
+	}
+}
+
+// Stirred has something when so much was written since the last rest of the state that
+// another one is worth it.
+func (s *Stir) Stirred() <-chan struct{} { return s.rest.signal }
+
+// Woken has something when more was written since the last Sleep than a node writes
+// that nobody uses.
+func (s *Stir) Woken() <-chan struct{} { return s.wake.signal }
+
+// Sleep has Woken wait for somebody to write.
+func (s *Stir) Sleep() { s.wake.set(s.all.Load()) }
 
 // Written returns how many bytes of entries were applied since the state was opened.
-func (s *State) Written() int64 { return s.stir.all.Load() }
+func (s *Stir) Written() int64 { return s.all.Load() }
+
+// Stir says how much is written to the state.
+func (s *State) Stir() *Stir { return &s.stir }
 
 // Rest flushes the state, so that the log can be cut, and forgets rows in memory
 // that are mostly of keys which are gone.
 func (s *State) Rest(ctx context.Context) error {
-	s.stir.rested.Store(s.stir.all.Load())
-	select {
-	case <-s.stir.signal:
-	default:
-	}
+	s.stir.rest.set(s.stir.all.Load())
 	if s.hot.cache != nil {
 		s.hot.cache.Rest()
 	}

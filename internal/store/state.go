@@ -28,7 +28,7 @@ type State struct {
 	// applied bytes since the last forced flush, for FlushIfLarge.
 	unflushed atomic.Int64
 	reclaimer reclaimer
-	stir      stir
+	stir      Stir
 	stalls    *stalls
 	commits   commits
 	hot       hotRows
