@@ -61,10 +61,10 @@ func (l *lab) clusterDir(name string) (string, error) {
 }
 
 // debianPackage of the systems that are not ours.
-var debianPackage = map[string]string{"redis": "redis-server", "valkey": "valkey-server", "etcd": "etcd-server", "etcd-tuned": "etcd-server", "asynq": "redis-server"}
+var debianPackage = map[string]string{"redis": "redis-server", "valkey": "valkey-server", "etcd": "etcd-server", "etcd-tuned": "etcd-server", "asynq": "redis-server", "bullmq": "redis-server"}
 
 // serverCommand is what those packages install.
-var serverCommand = map[string]string{"redis": "redis-server", "valkey": "valkey-server", "etcd": "etcd", "etcd-tuned": "etcd", "asynq": "redis-server"}
+var serverCommand = map[string]string{"redis": "redis-server", "valkey": "valkey-server", "etcd": "etcd", "etcd-tuned": "etcd", "asynq": "redis-server", "bullmq": "redis-server"}
 
 // provide finds, installs or builds the server of one system.
 func (l *lab) provide(ctx context.Context, name, tuttiBin string) error {
@@ -73,7 +73,16 @@ func (l *lab) provide(ctx context.Context, name, tuttiBin string) error {
 		return l.provideTutti(ctx, tuttiBin)
 	case "nats":
 		return l.provideNATS()
+	case "river":
+		return l.providePostgres(ctx)
+	case "bullmq":
+		return l.provideBullMQ(ctx)
 	}
+	return l.provideDebian(ctx, name)
+}
+
+// provideDebian finds or installs a server of Debian's.
+func (l *lab) provideDebian(ctx context.Context, name string) error {
 	path, err := exec.LookPath(serverCommand[name])
 	if err != nil {
 		if err := aptInstall(ctx, debianPackage[name]); err != nil {

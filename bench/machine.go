@@ -55,7 +55,7 @@ func describe(dir string, versions map[string]string) (machine, error) {
 func (m machine) print(w io.Writer) {
 	fmt.Fprintf(w, "%s · %d cores %s · %.0f GiB · Linux %s · %s, fsync p50 %.2f ms p99 %.2f ms\n",
 		m.Date, m.Cores, m.CPU, m.MemoryGiB, m.Kernel, m.FileSystem, m.FsyncP50Ms, m.FsyncP99Ms)
-	for _, name := range []string{"tutti", "redis", "etcd", "etcd-tuned", "nats", "asynq"} {
+	for _, name := range []string{"tutti", "redis", "etcd", "etcd-tuned", "nats", "asynq", "river", "bullmq"} {
 		if v := m.Versions[name]; v != "" {
 			fmt.Fprintf(w, "%-6s %s\n", name, v)
 		}

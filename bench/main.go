@@ -21,7 +21,7 @@ const usage = `usage: go run . [flags]            throughput, latency and CPU pe
        go run . nemesis [flags]    real nodes under random faults, judged by checkers
        go run . faults [flags]     what each fault costs, beside etcd
        go run . machines [flags]   more nodes, joins, moves, restarts and TLS: what they bring and cost
-       go run . tasks [flags]      tasks that do nothing, beside NATS JetStream and Asynq
+       go run . tasks [flags]      tasks that do nothing, beside NATS JetStream, Asynq, River and BullMQ
        go run . messages [flags]   elements that are waited for, and PUBLISH to 1,000, beside Redis
        go run . removal [flags]    first and random elements, and SCAN, after mass removal
        go run . large [flags]      large commands of many clients at once, and small ones of others

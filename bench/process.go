@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,6 +27,11 @@ type process struct {
 // group of its own, so that Ctrl-C reaches only this tool, which then stops
 // the servers in order.
 func spawn(dir, name, binary string, args ...string) (*process, error) {
+	return spawnAs(nil, dir, name, binary, args...)
+}
+
+// spawnAs is spawn for somebody else.
+func spawnAs(as *syscall.Credential, dir, name, binary string, args ...string) (*process, error) {
 	path := filepath.Join(dir, name+".log")
 	log, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -35,7 +41,7 @@ func spawn(dir, name, binary string, args ...string) (*process, error) {
 	cmd := exec.Command(binary, args...)
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: as}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -148,7 +154,8 @@ func descendants(pid int) []int {
 }
 
 // statFields returns the fields of /proc/PID/stat after the command's name,
-// which may itself contain spaces: state is 0, ppid 1, utime 11, stime 12.
+// which may itself contain spaces: state is 0, ppid 1, utime 11, stime 12,
+// and those of its children that have ended 13 and 14.
 func statFields(path string) ([]string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -156,7 +163,7 @@ func statFields(path string) ([]string, error) {
 	}
 	end := bytes.LastIndexByte(data, ')')
 	fields := strings.Fields(string(data[end+1:]))
-	if len(fields) < 13 {
+	if len(fields) < 15 {
 		return nil, fmt.Errorf("%s: %d fields", path, len(fields))
 	}
 	return fields, nil
@@ -167,13 +174,31 @@ const clockTick = 10 * time.Millisecond
 
 // cpuTime returns what the processes have used so far, user and system.
 func cpuTime(pids []int) (time.Duration, error) {
+	return sumStat(pids, 11, 13)
+}
+
+// familyCPU returns what a process and all below it have used, those that have ended
+// included: of them their parents know.
+func familyCPU(pid int) (time.Duration, error) {
+	for tries := 0; ; tries++ {
+		family := append(descendants(pid), pid)
+		used, err := sumStat(family, 11, 15)
+		same := slices.Equal(family, append(descendants(pid), pid)) // else one may count twice, or not at all
+		if same && err == nil || tries == 100 {
+			return used, err
+		}
+	}
+}
+
+// sumStat adds fields of /proc/PID/stat that are in ticks.
+func sumStat(pids []int, from, to int) (time.Duration, error) {
 	var ticks int64
 	for _, pid := range pids {
 		fields, err := statFields(fmt.Sprintf("/proc/%d/stat", pid))
 		if err != nil {
 			return 0, fmt.Errorf("CPU time of server process %d: %w", pid, err)
 		}
-		for _, f := range fields[11:13] {
+		for _, f := range fields[from:to] {
 			n, err := strconv.ParseInt(f, 10, 64)
 			if err != nil {
 				return 0, err

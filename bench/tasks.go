@@ -36,15 +36,40 @@ type taskQueue interface {
 	work(ctx context.Context, ran func(payload []byte)) (stop func(), err error)
 	// add returns when the tasks are durable. producer counts from 0.
 	add(ctx context.Context, producer int, payloads [][]byte) error
-	pids() []int
+	// cpu is what the servers have used so far.
+	cpu() (time.Duration, error)
 	stop()
 }
 
+// taskSystem is one running system, whose load is made where its library runs.
+type taskSystem interface {
+	// measure runs one case, and returns when what was added has run.
+	measure(ctx context.Context, c taskCase, measure time.Duration) (sample, error)
+	stop()
+}
+
+// goTasks is a system with a library for Go.
+type goTasks struct{ taskQueue }
+
+func (q goTasks) measure(ctx context.Context, c taskCase, measure time.Duration) (sample, error) {
+	return measureTasks(ctx, q, c, measure)
+}
+
+// inGo starts a system with a library for Go.
+func inGo[Q taskQueue](start func(ctx context.Context, l *lab) (Q, error)) func(ctx context.Context, l *lab) (taskSystem, error) {
+	return func(ctx context.Context, l *lab) (taskSystem, error) {
+		q, err := start(ctx, l)
+		return goTasks{q}, err
+	}
+}
+
 // taskStarters by the names that --peers takes.
-var taskStarters = map[string]func(ctx context.Context, l *lab) (taskQueue, error){
-	"tutti": func(ctx context.Context, l *lab) (taskQueue, error) { return startTuttiTasks(ctx, l) },
-	"nats":  func(ctx context.Context, l *lab) (taskQueue, error) { return startNATS(ctx, l) },
-	"asynq": func(ctx context.Context, l *lab) (taskQueue, error) { return startAsynq(ctx, l) },
+var taskStarters = map[string]func(ctx context.Context, l *lab) (taskSystem, error){
+	"tutti":  inGo(startTuttiTasks),
+	"nats":   inGo(startNATS),
+	"asynq":  inGo(startAsynq),
+	"river":  inGo(startRiver),
+	"bullmq": startBullMQ,
 }
 
 // taskCase is one shape of load.
@@ -65,6 +90,11 @@ func taskCases() []taskCase {
 
 func (c taskCase) applies(system string) bool { return c.batch == 1 || system != "asynq" } // which adds one by one
 
+// onOneDisk says that what is acknowledged has one copy.
+func onOneDisk(system string) bool {
+	return system == "asynq" || system == "river" || system == "bullmq"
+}
+
 // tasksReport is what is kept of a run.
 type tasksReport struct {
 	Machine machine  `json:"machine"`
@@ -84,7 +114,7 @@ func tasksMain(ctx context.Context, args []string) error {
 	rounds := flags.Int("rounds", 3, "how often each system runs, in turn")
 	only := flags.String("only", "idle,single,batch", "`cases` to run, comma separated; waiting is one more, of tutti only")
 	waiting := flags.Int("waiting", 1_000_000, "`tasks` that wait in the case waiting")
-	if err := o.parseKnown(flags, args, peers, func(name string) bool { return taskStarters[name] != nil }, "tutti, nats, asynq"); err != nil {
+	if err := o.parseKnown(flags, args, peers, func(name string) bool { return taskStarters[name] != nil }, "tutti, nats, asynq, river, bullmq"); err != nil {
 		return err
 	}
 	if *seconds <= 0 || *rounds < 1 {
@@ -174,7 +204,7 @@ func (r *tasksReport) run(ctx context.Context, l *lab, name string, round int, m
 		if !c.applies(name) {
 			continue
 		}
-		s, err := measureTasks(ctx, q, c, measure)
+		s, err := q.measure(ctx, c, measure)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -303,8 +333,7 @@ func measureTasks(ctx context.Context, q taskQueue, c taskCase, measure time.Dur
 
 // count counts for a while what runs.
 func (f *flow) count(ctx context.Context, q taskQueue, measure time.Duration) (sample, error) {
-	pids := q.pids()
-	server, err := cpuTime(pids)
+	server, err := q.cpu()
 	if err != nil {
 		return sample{}, err
 	}
@@ -320,7 +349,7 @@ func (f *flow) count(ctx context.Context, q taskQueue, measure time.Duration) (s
 	f.counting = false
 	t := &f.tally
 	t.elapsed = time.Since(began)
-	after, err := cpuTime(pids)
+	after, err := q.cpu()
 	if err != nil {
 		return sample{}, err
 	}
@@ -361,6 +390,9 @@ func (r *tasksReport) print(w io.Writer, peers []string) {
 	}
 	t.Flush()
 	fmt.Fprintln(w)
+	if one := slices.DeleteFunc(slices.Clone(peers), func(p string) bool { return !onOneDisk(p) }); len(one) > 0 {
+		fmt.Fprintf(w, "%s: one server, durable on one disk only: no second copy is waited for, which favours it\n", strings.Join(one, ", "))
+	}
 	for _, goal := range []struct {
 		c     string
 		times float64

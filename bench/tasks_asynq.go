@@ -22,22 +22,31 @@ func startAsynq(ctx context.Context, l *lab) (*asynqTasks, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePorts(1)
+	server, port, err := startDurableRedis(ctx, dir, l.binary["asynq"])
 	if err != nil {
 		return nil, err
 	}
-	a := &asynqTasks{addr: loopback(port)}
-	a.redis, err = spawn(dir, "redis", l.binary["asynq"], "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", filepath.Clean(dir),
-		"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--auto-aof-rewrite-percentage", "0")
-	if err != nil {
-		return nil, err
-	}
-	if err := waitReady(ctx, "redis", []*process{a.redis}, func() error { _, err := respCall(a.addr, "PING"); return err }); err != nil {
-		a.redis.stop()
-		return nil, err
-	}
+	a := &asynqTasks{redis: server, addr: loopback(port)}
 	a.client = asynq.NewClient(asynq.RedisClientOpt{Addr: a.addr, PoolSize: taskProducers})
 	return a, nil
+}
+
+// startDurableRedis starts a Redis that fsyncs each write before it answers.
+func startDurableRedis(ctx context.Context, dir, binary string) (*process, int, error) {
+	port, err := freePorts(1)
+	if err != nil {
+		return nil, 0, err
+	}
+	p, err := spawn(dir, "redis", binary, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", filepath.Clean(dir),
+		"--appendonly", "yes", "--appendfsync", "always", "--save", "", "--auto-aof-rewrite-percentage", "0")
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := waitReady(ctx, "redis", []*process{p}, func() error { _, err := respCall(loopback(port), "PING"); return err }); err != nil {
+		p.stop()
+		return nil, 0, err
+	}
+	return p, port, nil
 }
 
 func (a *asynqTasks) work(_ context.Context, ran func(payload []byte)) (stop func(), err error) {
@@ -59,7 +68,7 @@ func (a *asynqTasks) add(ctx context.Context, _ int, payloads [][]byte) error {
 	return nil
 }
 
-func (a *asynqTasks) pids() []int { return []int{a.redis.pid()} }
+func (a *asynqTasks) cpu() (time.Duration, error) { return cpuTime([]int{a.redis.pid()}) }
 
 func (a *asynqTasks) stop() {
 	a.client.Close()

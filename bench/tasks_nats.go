@@ -215,11 +215,12 @@ func (n *natsTasks) add(ctx context.Context, producer int, payloads [][]byte) er
 	return nil
 }
 
-func (n *natsTasks) pids() (pids []int) {
+func (n *natsTasks) cpu() (time.Duration, error) {
+	var pids []int
 	for _, p := range n.procs {
 		pids = append(pids, p.pid())
 	}
-	return pids
+	return cpuTime(pids)
 }
 
 func (n *natsTasks) stop() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -65,6 +66,8 @@ func (t *tuttiTasks) add(ctx context.Context, producer int, payloads [][]byte) e
 	_, err := t.task(nil).AddAll(ctx, t.clients[producer%len(t.clients)], payloads, tutti.Options{})
 	return err
 }
+
+func (t *tuttiTasks) cpu() (time.Duration, error) { return cpuTime(t.pids()) }
 
 func (t *tuttiTasks) stop() {
 	for _, c := range t.clients {
