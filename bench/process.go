@@ -178,16 +178,16 @@ func cpuTime(pids []int) (time.Duration, error) {
 }
 
 // familyCPU returns what a process and all below it have used, those that have ended
-// included: of them their parents know.
+// included: of them their parents know, which are therefore asked last.
 func familyCPU(pid int) (time.Duration, error) {
-	for tries := 0; ; tries++ {
-		family := append(descendants(pid), pid)
-		used, err := sumStat(family, 11, 15)
-		same := slices.Equal(family, append(descendants(pid), pid)) // else one may count twice, or not at all
-		if same && err == nil || tries == 100 {
-			return used, err
+	var all time.Duration
+	for _, child := range slices.Backward(descendants(pid)) {
+		if used, err := sumStat([]int{child}, 11, 15); err == nil { // else it has ended meanwhile
+			all += used
 		}
 	}
+	used, err := sumStat([]int{pid}, 11, 15)
+	return all + used, err
 }
 
 // sumStat adds fields of /proc/PID/stat that are in ticks.

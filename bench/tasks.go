@@ -391,7 +391,7 @@ func (r *tasksReport) print(w io.Writer, peers []string) {
 	t.Flush()
 	fmt.Fprintln(w)
 	if one := slices.DeleteFunc(slices.Clone(peers), func(p string) bool { return !onOneDisk(p) }); len(one) > 0 {
-		fmt.Fprintf(w, "%s: one server, durable on one disk only: no second copy is waited for, which favours it\n", strings.Join(one, ", "))
+		fmt.Fprintf(w, "%s: one server, durable on one disk only: no second copy is waited for, which is in its favour\n", strings.Join(one, ", "))
 	}
 	for _, goal := range []struct {
 		c     string

@@ -166,7 +166,33 @@ func startRiver(ctx context.Context, l *lab) (r *riverTasks, err error) {
 	if err == nil {
 		_, err = tables.Migrate(ctx, rivermigrate.DirectionUp, nil)
 	}
+	if err == nil {
+		err = r.warmUp(ctx)
+	}
 	return r, err
+}
+
+// warmUp has as many connections opened as there are producers, and their statements
+// prepared: PostgreSQL starts a process for each, which takes longer than a case warms up.
+func (r *riverTasks) warmUp(ctx context.Context) error {
+	c, err := river.NewClient(riverpgxv5.New(r.pool), &river.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	errs := make(chan error, taskProducers)
+	for range taskProducers {
+		go func() {
+			var err error
+			for i := 0; i < 10 && err == nil; i++ {
+				_, err = c.Insert(ctx, riverArgs{}, &river.InsertOpts{Queue: "warm-up"}) // which nobody works off
+			}
+			errs <- err
+		}()
+	}
+	for range taskProducers {
+		err = errors.Join(err, <-errs)
+	}
+	return err
 }
 
 func (r *riverTasks) name() string { return fmt.Sprint("bench-", r.queue) }
