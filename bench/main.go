@@ -22,6 +22,7 @@ const usage = `usage: go run . [flags]            throughput, latency and CPU pe
        go run . faults [flags]     what each fault costs, beside etcd
        go run . machines [flags]   more nodes, joins, moves, restarts and TLS: what they bring and cost
        go run . tasks [flags]      tasks that do nothing, beside NATS JetStream, Asynq, River and BullMQ
+       go run . frameworks [flags] Asynq's and BullMQ's own benchmarks, beside Redis that a second copy answers for
        go run . messages [flags]   elements that are waited for, and PUBLISH to 1,000, beside Redis
        go run . removal [flags]    first and random elements, and SCAN, after mass removal
        go run . large [flags]      large commands of many clients at once, and small ones of others
@@ -56,6 +57,8 @@ func main() {
 			run, args = machinesMain, args[1:]
 		case "tasks":
 			run, args = tasksMain, args[1:]
+		case "frameworks":
+			run, args = frameworksMain, args[1:]
 		case "messages":
 			run, args = messagesMain, args[1:]
 		case "removal":

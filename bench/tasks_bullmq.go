@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// bullMQ has the program that makes the load, and the versions of what it uses.
+// bullMQ has the programs that make loads, and the versions of what they use.
 //
-//go:embed bullmq/tasks.js bullmq/package.json bullmq/package-lock.json
+//go:embed bullmq/tasks.js bullmq/own.js bullmq/package.json bullmq/package-lock.json
 var bullMQ embed.FS
 
 // provideBullMQ has npm install BullMQ in the folder of the run.
