@@ -2,8 +2,12 @@ package main
 
 import (
 	"bufio"
+	"errors"
+	"io"
+	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A value is taken whole, whatever comes behind it.
@@ -43,5 +47,59 @@ func TestBatch(t *testing.T) {
 		if err != nil || string(sent) != all || n != len(x.sent) || inMulti != x.inMulti || listens != x.listens {
 			t.Errorf("%q: %d commands, in MULTI %t, listens %t, %v", sent, n, inMulti, listens, err)
 		}
+	}
+}
+
+// A client is answered when a second copy has what it wrote, and never if none has.
+func TestWaiter(t *testing.T) {
+	for copies, want := range map[string]string{":1\r\n": "+OK\r\n:7\r\n", ":0\r\n": ""} {
+		redis, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := make(chan string, 1)
+		go func() {
+			c, err := redis.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			in := bufio.NewReader(c)
+			var all []byte
+			for range 3 { // SET, INCR, WAIT
+				if all, err = appendReply(all, in); err != nil {
+					return
+				}
+			}
+			seen <- string(all)
+			_, _ = c.Write([]byte("+OK\r\n:7\r\n" + copies))
+			_, _ = in.ReadByte() // until the other side hangs up
+		}()
+		w, err := startWaiter(redis.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := net.Dial("tcp", w.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		const sent = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n*2\r\n$4\r\nINCR\r\n$1\r\nb\r\n"
+		if _, err := client.Write([]byte(sent)); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(want)+1)
+		n, err := io.ReadAtLeast(client, got, max(len(want), 1))
+		if string(got[:n]) != want || (want == "") != errors.Is(err, io.EOF) {
+			t.Errorf("%q copies: answered %q, %v", copies, got[:n], err)
+		}
+		if all := <-seen; all != sent+"*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$4\r\n1000\r\n" {
+			t.Errorf("Redis was asked %q", all)
+		}
+		client.Close()
+		w.l.Close()
+		redis.Close()
 	}
 }
