@@ -23,7 +23,12 @@ import (
 var bullMQ embed.FS
 
 // provideBullMQ has npm install BullMQ in the folder of the run.
-func (l *lab) provideBullMQ(ctx context.Context) error {
+func (l *lab) provideBullMQ(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			delete(l.versions, "bullmq") // of Redis alone
+		}
+	}()
 	if err := l.provideDebian(ctx, "bullmq"); err != nil {
 		return err
 	}
