@@ -37,7 +37,7 @@ var taskCommands = []Command{
 	{Name: "task.cancel", Arity: -2, Flags: Write | Tasks, Keys: Keys{First: 1, Last: -1, Step: 1, TaskIDs: allIDs}, Group: "task", Since: "7.2.0",
 		Syntax: "id [id ...]", Doc: "Ends tasks that have not ended, and returns how many. Who runs one learns it from TASK.BEAT; its result is refused.", Run: taskCancel},
 	{Name: "task.retry", Arity: -2, Flags: Write | Tasks, Keys: Keys{First: 1, Last: -1, Step: 1, TaskIDs: allIDs}, Group: "task", Since: "7.2.0",
-		Syntax: "id [id ...]", Doc: "Takes tasks up again that ended dead or cancelled, with all their attempts, and returns how many.", Run: taskRetry},
+		Syntax: "id [id ...]", Doc: "Takes tasks up again that ended dead or cancelled, with all their attempts, and returns how many. They wait for no AFTER again.", Run: taskRetry},
 	{Name: "task.list", Arity: -2, Flags: ReadOnly, Keys: oneKey, Group: "task", Since: "7.2.0",
 		Syntax: "queue [STATE waiting | scheduled | ready | running | done | dead | cancelled] [CURSOR cursor] [COUNT n]",
 		Doc:    "Returns a cursor, as SCAN, and tasks of a queue, each as id, state, attempt, when it ended, was claimed or else was added, and worker.", Run: taskList},

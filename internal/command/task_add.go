@@ -1,6 +1,9 @@
 package command
 
 import (
+	"bytes"
+	"fmt"
+
 	"tutti/internal/resp"
 	"tutti/internal/task"
 )
@@ -79,10 +82,14 @@ func taskAdd(c *Ctx) {
 	if !taskName(c, 1, errTaskQueue) || !addTakes(c, &a, at, n) {
 		return
 	}
-	if ended, all := addOptions(c.Args, func(at, _ int) bool { return addOption(c, &a, at) }); !all {
-		if !c.failed {
-			taskSyntax(c, ended)
-		}
+	var given []int
+	ended, all := addOptions(c.Args, func(at, _ int) bool {
+		ok := isGivenOnce(c, given, at) && addOption(c, &a, at)
+		given = append(given, at)
+		return ok
+	})
+	if !all {
+		addSyntax(c, ended)
 		return
 	}
 	switch {
@@ -109,6 +116,29 @@ func taskAdd(c *Ctx) {
 	for _, ref := range refs {
 		c.Bulk(task.AppendID(nil, a.Queue, ref))
 	}
+}
+
+// addSyntax answers what is wrong with the option at i, if nothing has yet.
+func addSyntax(c *Ctx, i int) {
+	switch {
+	case c.failed:
+	case i < len(c.Args) && c.is(i, "AFTER"):
+		c.Error(fmt.Sprintf("%s at \"AFTER\": it takes a number from 1 to %d and so many ids of tasks", TextSyntax, task.ParentsMax))
+	default:
+		taskSyntax(c, i)
+	}
+}
+
+// isGivenOnce looks whether the option at i stands apart from those given before, or
+// answers the error: of two times or two keys one would be left out in silence.
+func isGivenOnce(c *Ctx, given []int, i int) bool {
+	for _, j := range given {
+		if bytes.EqualFold(c.Args[i], c.Args[j]) || c.is(i, "AT") && c.is(j, "IN") || c.is(i, "IN") && c.is(j, "AT") {
+			c.Error(fmt.Sprintf("%s at %.32q: there is %.32q already", TextSyntax, c.Args[i], c.Args[j]))
+			return false
+		}
+	}
+	return true
 }
 
 // parentLinksMax bounds the rows that one TASK.ADD writes for AFTER.

@@ -166,6 +166,7 @@ func taskQueue(c *Ctx) {
 
 // taskSettings takes the settings that TASK.QUEUE names, or answers the error.
 func taskSettings(c *Ctx, s *task.Settings) (ok bool) {
+	turned := false // PAUSE or RESUME was given
 	for i := 2; i < len(c.Args); i++ {
 		number := func(to *uint64, low, high int64) bool {
 			n, ok := taskNumber(c, i+1, low, high)
@@ -184,10 +185,11 @@ func taskSettings(c *Ctx, s *task.Settings) (ok bool) {
 			ok = number(&s.MaxLen, 0, math.MaxInt64)
 		case c.is(i, "MAXBYTES"):
 			ok = number(&s.MaxBytes, 0, math.MaxInt64)
-		case c.is(i, "PAUSE"):
-			s.Paused, ok = true, true
-		case c.is(i, "RESUME"):
-			s.Paused, ok = false, true
+		case c.is(i, "PAUSE"), c.is(i, "RESUME"):
+			s.Paused, ok = c.is(i, "PAUSE"), !turned
+			if turned = true; !ok {
+				c.Error(TextSyntax + ": TASK.QUEUE takes one of PAUSE and RESUME")
+			}
 		default:
 			taskSyntax(c, i)
 			return false

@@ -190,6 +190,13 @@ func TestTaskSyntax(t *testing.T) {
 		"TASK.ADD q p PRIO 10":                                 "ERR the number after PRIO must be an integer from 0 to 9",
 		"TASK.ADD q p NEW 10":                                  `ERR syntax error at "NEW"`,
 		"TASK.ADD q p AFTER 2 {2Rh}q:1":                        `ERR syntax error at "AFTER"`,
+		"TASK.ADD q p AFTER {2Rh}q:1":                          `ERR syntax error at "AFTER": it takes a number from 1 to 1024 and so many ids`,
+		"TASK.ADD q p AFTER 0 IN 5":                            `ERR syntax error at "AFTER": it takes a number`,
+		"TASK.ADD q p IN 5 AT 6":                               `ERR syntax error at "AT": there is "IN" already`,
+		"TASK.ADD q p AT 5 PRIO 1 in 6":                        `ERR syntax error at "in": there is "AT" already`,
+		"TASK.ADD q p PRIO 1 Prio 2":                           `ERR syntax error at "Prio": there is "PRIO" already`,
+		"TASK.ADD q p KEY prio PRIO 2":                         "{2Rh}q:", // a key is no option
+		"TASK.QUEUE q PAUSE LIMIT 5 RESUME":                    "ERR syntax error: TASK.QUEUE takes one of PAUSE and RESUME",
 		"TASK.ADD q p AFTER 1 key":                             `ERR "key" is not the id of a task`,
 		"TASK.ADD q p AFTER 1 {aaa}q:1":                        "is not the id of a task", // not the tag of its slot
 		"TASK.ADD q p BACKOFF 5 1":                             "ERR BACKOFF takes",

@@ -276,6 +276,18 @@ func TestAfter(t *testing.T) {
 	if state(grandchild) != Dead {
 		t.Errorf("after one that was cancelled: %v", state(grandchild))
 	}
+	if got, want := fmt.Sprintf("%s", s.task(grandchild).Errors), fmt.Sprintf("[task %s that it waits for ended cancelled]", AppendID(nil, work, child)); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	forgotten := DefaultOptions()
+	forgotten.KeepFailed = 0
+	gone := s.add(1, forgotten)[0]
+	orphan := after(gone)
+	s.change(func(c *Change) { c.Cancel(work, gone) })
+	s.later(time.Second)
+	if got := fmt.Sprintf("%s", s.task(orphan).Errors); state(orphan) != Dead || !strings.Contains(got, "not kept any more") {
+		t.Errorf("after one that was cancelled and forgotten: %v, %s", state(orphan), got)
+	}
 	for _, parent := range []Ref{grandchild, {3, 99}} {
 		if late := after(parent); state(late) != Dead || len(s.task(late).Errors) != 1 {
 			t.Errorf("after %v: %v", parent, state(late))

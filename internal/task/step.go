@@ -314,7 +314,7 @@ func (c step) parentEnded(child, parent Ref, how State) {
 	}
 	if how != Done {
 		c.leave(t, q)
-		t.note(fmt.Appendf(nil, "task %s that it waits for ended %s", parent.name(), how))
+		t.note(fmt.Appendf(nil, "task %s that it waits for ended %s", c.nameOf(parent), how))
 		c.end(t, q, Dead)
 		return
 	}
@@ -325,8 +325,14 @@ func (c step) parentEnded(child, parent Ref, how State) {
 	c.save(t)
 }
 
-// name says which task it is where its queue is not known.
-func (r Ref) name() string { return fmt.Sprintf("%d in slot %d", r.Number, r.Slot) }
+// nameOf is the id of a task, or, if it is not kept any more and so nobody knows its
+// queue, where it lay.
+func (c step) nameOf(ref Ref) []byte {
+	if t := loadTask(c.tx, ref, nil); t != nil {
+		return AppendID(nil, t.Queue, ref)
+	}
+	return fmt.Appendf(nil, "%d in slot %d, not kept any more,", ref.Number, ref.Slot)
+}
 
 // lostWorkers takes claims from a worker whose lease has ended.
 func (c step) lostWorkers() {
