@@ -16,10 +16,17 @@ func jobAttachCommand() *cobra.Command {
 	var t target
 	var o outputOptions
 	c := &cobra.Command{
-		Use: "attach JOB", Short: "Print what comes of the commands of a run, from the first one on, until all have ended", Args: cobra.ExactArgs(1),
+		Use: "attach JOB", Short: "Print what comes of the commands of a run, from the first one on, until all have ended",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return ofRun(usageError("one job is to be named", "tutti job attach"))
+			}
+			return nil
+		},
 		Long: "Prints what comes of the commands of a run on nodes, from the first one on, and waits until all\nhave ended. Exit codes are those of tutti run. Ctrl-C leaves the nodes at work.",
 		RunE: func(_ *cobra.Command, args []string) error { return ofRun(attach(t, o, args[0])) },
 	}
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ofRun(usageError(err.Error(), "tutti job attach")) })
 	targetFlags(c, &t)
 	o.flags(c)
 	return c
@@ -59,7 +66,11 @@ func attach(t target, o outputOptions, id string) error {
 	if j.Unended > 0 && j.Running == 0 {
 		fmt.Fprintf(os.Stderr, "job %s: %d commands wait for a node; if that lasts: tutti job resume %s\n", id, j.Unended, id)
 	}
-	return follow(ctx, s, o, f, id, ids)
+	log, err := openJoblog(o.joblog)
+	if err != nil {
+		return err
+	}
+	return follow(ctx, s, o, log, f, id, ids)
 }
 
 // jobTasks lists the commands of a job that are in a state, or all, in the order in

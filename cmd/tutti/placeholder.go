@@ -1,7 +1,6 @@
 package main
 
 import (
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -130,12 +129,13 @@ func argument(args []string, n int) []string {
 	return args[n-1 : n]
 }
 
-// partOf is what a placeholder takes of an argument; kind is how it ends.
+// partOf is what a placeholder takes of an argument; kind is how it ends. It cuts
+// text, as GNU parallel does, and knows nothing of files: {.} of .profile is empty.
 func partOf(arg, kind string) (part string, known bool) {
-	base := filepath.Base(arg)
-	ext := filepath.Ext(base)
-	if ext == base { // .profile is a name, no extension
-		ext = ""
+	base := arg[strings.LastIndexByte(arg, '/')+1:]
+	ext := ""
+	if at := strings.LastIndexByte(base, '.'); at >= 0 {
+		ext = base[at:]
 	}
 	switch kind {
 	case "":
@@ -147,9 +147,22 @@ func partOf(arg, kind string) (part string, known bool) {
 	case "/.":
 		return strings.TrimSuffix(base, ext), true
 	case "//":
-		return filepath.Dir(arg), true
+		return folderOf(arg), true
 	}
 	return "", false
+}
+
+// folderOf is what dirname says of a path.
+func folderOf(path string) string {
+	trimmed := strings.TrimRight(path, "/")
+	folder := strings.TrimRight(trimmed[:strings.LastIndexByte(trimmed, '/')+1], "/")
+	switch {
+	case folder != "":
+		return folder
+	case strings.HasPrefix(path, "/"):
+		return "/"
+	}
+	return "."
 }
 
 // quoteForShell makes one word of s in the language of sh.

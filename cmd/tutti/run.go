@@ -74,7 +74,12 @@ In COMMAND: {} {.} {/} {//} {/.} {#} {1} {2.}, as in GNU parallel. Arguments: se
 --halt now,fail=1 (soon; success=N, done=N, N%). Ctrl-C leaves the nodes at work: tutti job. Exit codes: 0, 1 to 100
 so many failed, 101 more, 120 and more: not run. docs/TASKS.md says what differs from GNU parallel.`,
 		Example: "  tutti run -- sh -c 'sleep {}; hostname' ::: 1 2 3\n  tutti run --here -j 4 -- gzip -k {} ::: *.log",
-		Args:    cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return ofRun(usageError("there is no command to run", "tutti run"))
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if c.Flags().Changed("jobs") && o.runners < 1 {
 				o.runners = -1 // is refused
@@ -86,6 +91,7 @@ so many failed, 101 more, 120 and more: not run. docs/TASKS.md says what differs
 			return ofRun(err)
 		},
 	}
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ofRun(usageError(err.Error(), "tutti run")) })
 	targetFlags(c, &o.target)
 	o.inputOptions.flags(c)
 	o.outputOptions.flags(c)
@@ -130,7 +136,7 @@ func (o batchOptions) run(args []string, stdin io.Reader) error {
 		return err
 	}
 	if o.dryRun {
-		return dryRun(os.Stdout, jobs, o.shell)
+		return dryRun(os.Stdout, jobs)
 	}
 	if o.tag {
 		for _, row := range rows {
@@ -153,14 +159,14 @@ func (o batchOptions) runHere(ctx context.Context, stop func(), s *session, jobs
 		o.runners = runtime.NumCPU()
 	}
 	queue := hereQueuePrefix + rand.Text()[:10]
-	if _, err := o.add(s, queue, jobs); err != nil {
-		return err
-	}
 	r, err := newRunner(o, s, queue, jobs)
 	if err != nil {
 		return err
 	}
 	defer r.close()
+	if _, err := o.add(s, queue, jobs); err != nil {
+		return err
+	}
 	return r.run(ctx, stop)
 }
 
@@ -202,25 +208,29 @@ func (o batchOptions) jobsOf(t template, rows [][]string) []job {
 }
 
 // dryRun prints what would be run, as one would type it.
-func dryRun(to io.Writer, jobs []job, shell bool) error {
+func dryRun(to io.Writer, jobs []job) error {
 	out := bufio.NewWriter(to)
 	for _, j := range jobs {
-		words := slices.Clone(j.Argv)
-		if shell {
-			words = words[2:]
-		} else {
-			for i, w := range words {
-				if w == "" || strings.Trim(w, plainLetters) != "" {
-					words[i] = quoteForShell(w)
-				}
-			}
-		}
-		fmt.Fprintln(out, strings.Join(words, " "))
+		fmt.Fprintln(out, asTyped(j.Argv))
 	}
 	if err := out.Flush(); err != nil {
 		return failed(err, "")
 	}
 	return nil
+}
+
+// asTyped is a command as one would type it: words, or what a shell is given.
+func asTyped(argv []string) string {
+	if len(argv) == 3 && argv[0] == "/bin/sh" && argv[1] == "-c" {
+		return argv[2]
+	}
+	words := slices.Clone(argv)
+	for i, w := range words {
+		if w == "" || strings.Trim(w, plainLetters) != "" {
+			words[i] = quoteForShell(w)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // plainLetters mean nothing to a shell.

@@ -54,14 +54,10 @@ type follower struct {
 }
 
 // follow prints what comes of the commands of a job until all have ended, or ctx does.
-func follow(ctx context.Context, s *session, o outputOptions, c crew, queue string, ids []string) error {
+func follow(ctx context.Context, s *session, o outputOptions, log *joblog, c crew, queue string, ids []string) error {
 	h, err := parseHalt(o.halt)
 	if err != nil {
 		return err
-	}
-	log, err := openJoblog(o.joblog)
-	if err != nil {
-		return failed(err, "tutti job attach "+queue)
 	}
 	f := &follower{o: o, s: s, queue: queue, log: log, order: newOutputOrder(o.keep), tally: tally{halt: h, all: len(ids)}, progress: newProgress(o.eta, len(ids))}
 	err = f.run(ctx, c, ids)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -132,30 +133,40 @@ func (o inputOptions) addFile(list []source, name string, linked bool, stdin io.
 	s := source{linked: linked}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, runLineLenMax)
+	lines.Split(endingWith('\n'))
 	if o.null {
-		lines.Split(scanNull)
+		lines.Split(endingWith(0))
 	}
 	for lines.Scan() {
 		if len(s.args) == runArgsMax {
 			return nil, tooManyCommands()
 		}
+		if bytes.IndexByte(lines.Bytes(), 0) >= 0 {
+			return nil, usageError(fmt.Sprintf("argument %d of %s has a NUL in it, which no command can be given; with -0 arguments end with it", len(s.args)+1, name), "tutti run")
+		}
 		s.args = append(s.args, lines.Text())
 	}
-	if err := lines.Err(); err != nil {
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil, usageError(fmt.Sprintf("argument %d of %s has more than %d bytes", len(s.args)+1, name, runLineLenMax-1), "tutti run")
+	case err != nil:
 		return nil, failed(fmt.Errorf("read arguments of %s: %w", name, err), "")
 	}
 	return append(list, s), nil
 }
 
-// scanNull finds what ends with a NUL, or with the input.
-func scanNull(data []byte, atEOF bool) (advance int, token []byte, err error) {
-	if at := bytes.IndexByte(data, 0); at >= 0 {
-		return at + 1, data[:at], nil
+// endingWith finds what ends with a byte, or with the input. Nothing else is taken
+// away: a line of a file from Windows ends with a carriage return.
+func endingWith(end byte) bufio.SplitFunc {
+	return func(data []byte, atEOF bool) (advance int, token []byte, err error) {
+		if at := bytes.IndexByte(data, end); at >= 0 {
+			return at + 1, data[:at], nil
+		}
+		if atEOF && len(data) > 0 {
+			return len(data), data, nil
+		}
+		return 0, nil, nil
 	}
-	if atEOF && len(data) > 0 {
-		return len(data), data, nil
-	}
-	return 0, nil, nil
 }
 
 func tooManyCommands() error {

@@ -18,6 +18,10 @@ func TestArguments(t *testing.T) {
 	if err := os.WriteFile(file, []byte("1\n2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	nul, long := filepath.Join(t.TempDir(), "nul"), filepath.Join(t.TempDir(), "long")
+	if err := errors.Join(os.WriteFile(nul, []byte("a\nb\x00c\n"), 0o600), os.WriteFile(long, []byte(strings.Repeat("x", runLineLenMax)), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		input inputOptions
 		stdin string
@@ -37,6 +41,10 @@ func TestArguments(t *testing.T) {
 		{inputOptions{}, "", "echo {-1} {1.} {2/} ::: a.b ::: c/d.e", "c/d.e a d.e\n"},
 		{inputOptions{}, "", "echo {1}{3}. ::: a", "a.\n"},
 		{inputOptions{}, "a\n\nb\n", "echo l{}", "la\nl\nlb\n"},
+		{inputOptions{}, "a\r\nb", "echo {}.", "a\r.\nb.\n"},
+		{inputOptions{}, "", "echo [{.}][{/}][{//}][{/.}] ::: .z ..z a. .a.b x/.y . .. a/ a/b/ /y // a//b ./a/../b.c",
+			"[][.z][.][]\n[.][..z][.][.]\n[a][a.][.][a]\n[.a][.a.b][.][.a]\n[x/][.y][x][]\n[][.][.][]\n[.][..][.][.]\n" +
+				"[a/][][.][]\n[a/b/][][a][]\n[/y][y][/][y]\n[//][][/][]\n[a//b][b][a][b]\n[./a/../b][b.c][./a/..][b]\n"},
 		{inputOptions{null: true}, "a\x00b c\x00d", "echo {}.", "a.\nb c.\nd.\n"},
 		{inputOptions{}, "", "echo :::: " + file + " ::: a b", "1 a\n1 b\n2 a\n2 b\n"},
 		{inputOptions{files: []string{file}}, "", "echo ::: a", "1 a\n2 a\n"},
@@ -64,6 +72,8 @@ func TestArguments(t *testing.T) {
 		says  string
 	}{
 		{inputOptions{}, "::: a", "no command"},
+		{inputOptions{files: []string{nul}}, "echo", "argument 2 of " + nul + " has a NUL in it"},
+		{inputOptions{files: []string{long}}, "echo", "argument 1 of " + long + " has more than 65535 bytes"},
 		{inputOptions{}, "echo :::+ a", "no arguments before it"},
 		{inputOptions{each: 2}, "echo ::: a ::: b", "one source"},
 		{inputOptions{colsep: "("}, "echo ::: a", "--colsep: error parsing regexp"},

@@ -74,7 +74,7 @@ func newRunner(o batchOptions, s *session, queue string, jobs []job) (*hereRunne
 	}
 	if r.log, err = openJoblog(o.joblog); err != nil {
 		r.close()
-		return nil, failed(err, "")
+		return nil, err
 	}
 	r.order = newOutputOrder(o.keep)
 	if r.tally.halt, err = parseHalt(o.halt); err != nil {

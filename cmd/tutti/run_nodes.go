@@ -24,7 +24,10 @@ type crew struct {
 func askCrew(s *session) (f crew, err error) {
 	v, err := s.ask("TUTTI.RUNNERS")
 	if e, ok := errors.AsType[*exitError](err); ok && e.code == exitNoLogin {
-		e.safe, e.do = "nothing was added, nothing is run", "ACL SETUSER NAME +@exec, by an administrator; or on this machine: tutti run --here"
+		e.safe = "nothing was added, nothing is run"
+		if e.do == "" { // there is a login, but not the right
+			e.do = "ACL SETUSER NAME +@exec, by an administrator; or on this machine: tutti run --here"
+		}
 	}
 	if err != nil {
 		return f, err
@@ -49,6 +52,10 @@ func (o batchOptions) runOnNodes(ctx context.Context, s *session, jobs []job) er
 	if err != nil {
 		return err
 	}
+	log, err := openJoblog(o.joblog) // before there is anything that would go on without it
+	if err != nil {
+		return err
+	}
 	queue := runner.Prefix + rand.Text()[:10]
 	if err := bringFiles(s, queue, jobs); err != nil {
 		return err
@@ -64,7 +71,7 @@ func (o batchOptions) runOnNodes(ctx context.Context, s *session, jobs []job) er
 	if err := addPlaces(s, queue, places); err != nil {
 		return notAllAdded(err, len(ids), queue)
 	}
-	return follow(ctx, s, o.outputOptions, f, queue, ids)
+	return follow(ctx, s, o.outputOptions, log, f, queue, ids)
 }
 
 // addPlaces has so many commands of a job run at once.

@@ -33,7 +33,7 @@ func TestRunOnNodes(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	text, err := os.ReadFile(log)
-	if err != nil || strings.Count(string(text), "\n") != 4 || !regexp.MustCompile(`\n3\tnode-[123]\t[0-9.]+\t[0-9.]+\t0\t6\t5\t0\t/bin/sh -c`).Match(text) {
+	if err != nil || strings.Count(string(text), "\n") != 4 || !regexp.MustCompile(`\n3\tnode-[123]\t[0-9.]+\t[0-9.]+\t0\t6\t5\t0\techo out '5'; echo to '5' >&2; exit '5'\n`).Match(text) {
 		t.Errorf("%v: %s", err, text)
 	}
 	job := regexp.MustCompile(`run-[A-Z0-9]+`).FindString(r.errors)
@@ -51,6 +51,7 @@ func TestRunOnNodes(t *testing.T) {
 		t.Errorf("%d bytes", len(r.out))
 	}
 	c.onNodes(t, "", "--", "true").wants(t, 0, "0 commands")
+	c.onNodes(t, "", "--joblog", filepath.Join(dir, "no", "log"), "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitFailed, "--joblog", "nothing was changed")
 	r = tutti(t, "", "job", "ls", "--addr", c.addr(0))
 	if strings.Count(r.out, "run-") != 5 || strings.Contains(r.out, "places") {
 		t.Errorf("%+v", r)

@@ -103,11 +103,13 @@ func openJoblog(name string) (*joblog, error) {
 		return nil, nil
 	}
 	f, err := os.Create(name)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		_, err = fmt.Fprintln(f, "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand")
 	}
-	_, err = fmt.Fprintln(f, "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand")
-	return &joblog{f}, err
+	if err != nil {
+		return nil, &exitError{code: exitFailed, what: "--joblog: " + err.Error(), safe: "nothing was changed"}
+	}
+	return &joblog{f}, nil
 }
 
 func (l *joblog) add(x logLine) error {
@@ -115,7 +117,7 @@ func (l *joblog) add(x logLine) error {
 		return nil
 	}
 	_, err := fmt.Fprintf(l.f, "%d\t%s\t%.3f\t%.3f\t0\t%d\t%d\t%d\t%s\n", x.number, x.host, float64(x.began.UnixMilli())/1000, x.took.Seconds(),
-		x.received, x.exit, x.signal, strings.Join(x.argv, " "))
+		x.received, x.exit, x.signal, strings.ReplaceAll(asTyped(x.argv), "\n", "\x00")) // as there: a command is one line
 	return err
 }
 

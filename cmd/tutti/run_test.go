@@ -21,7 +21,7 @@ func TestPlaceholders(t *testing.T) {
 		{"echo", "a b", "echo|a b", false},
 		{"cp|{}|{.}.bak", "d/x.tar.gz", "cp|d/x.tar.gz|d/x.tar.bak", false},
 		{"{/}|{//}|{#}", "/d/x.c", "x.c|/d|7", false},
-		{"{.}", "d.e/.profile", "d.e/.profile", false},
+		{"{.}", "d.e/.profile", "d.e/", false},
 		{"{.}", "d.e/x", "d.e/x", false},
 		{"{x}|{|a{}b{}", "1", "{x}|{|a1b1", false},
 		{"awk|{print}|{}", "f", "awk|{print}|f", false},
@@ -69,7 +69,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	text, err := os.ReadFile(log)
-	if err != nil || strings.Count(string(text), "\n") != 4 || !strings.Contains(string(text), "\t5\t0\t/bin/sh") {
+	if err != nil || strings.Count(string(text), "\n") != 4 || !strings.Contains(string(text), "\t5\t0\techo to '5' >&2; exit '5'\n") {
 		t.Errorf("%v: %s", err, text)
 	}
 	tries := filepath.Join(dir, "tries")
@@ -82,6 +82,10 @@ func TestRun(t *testing.T) {
 	c.runs(t, "", "-j", "0", "--", "true").wants(t, runOwnErrorsFrom+exitUsage, "--jobs must be")
 	c.runs(t, "", "-n", "0", "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitUsage, "-n at least 1")
 	c.runs(t, "", "--halt", "odd", "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitUsage, "--halt takes never, or now or soon")
+	c.runs(t, "", "--odd", "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitUsage, "unknown flag: --odd")
+	c.runs(t, "", "-j", "x", "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitUsage, "invalid argument")
+	c.runs(t, "").wants(t, runOwnErrorsFrom+exitUsage, "there is no command to run")
+	c.runs(t, "", "--joblog", filepath.Join(dir, "no", "log"), "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitFailed, "--joblog", "nothing was changed")
 	c.runs(t, "", ":::", "a").wants(t, runOwnErrorsFrom+exitUsage, "no command")
 	tutti(t, "", "run", "--addr", loopback(1), "--", "true", ":::", "1").wants(t, runOwnErrorsFrom+exitUnreachable, "nothing was sent")
 	if r := tutti(t, "", "job", "ls", "--addr", c.addr(0)); strings.Count(r.out, "here-") != 4 {
