@@ -18,13 +18,13 @@ func main() {
 }
 
 func run(args []string) int {
-	err := rootCommand(args).Execute()
+	c, err := rootCommand(args).ExecuteC()
 	if err == nil {
 		return 0
 	}
 	e, ok := errors.AsType[*exitError](err)
 	if !ok {
-		e = usageError(err.Error(), "tutti") // cobra's own errors are about usage
+		e = usageError(err.Error(), c.CommandPath()) // cobra's own errors are about usage
 	}
 	if e.what != "" {
 		fmt.Fprint(os.Stderr, e.text())

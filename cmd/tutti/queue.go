@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,7 @@ func queueCommand() *cobra.Command {
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(queueListCommand(),
-		queueSetCommand("pause", "Let no more tasks of a queue be claimed; those that run go on", "PAUSE", "paused: its tasks are not claimed until: tutti queue resume"),
+		queueSetCommand("pause", "Let no more tasks of a queue be claimed; those that run go on", "PAUSE", "paused: its tasks are not claimed until tutti queue resume"),
 		queueSetCommand("resume", "Let tasks of a paused queue be claimed again", "RESUME", "open: its tasks are claimed"))
 	return c
 }
@@ -109,6 +110,19 @@ func askQueues(s *session, pattern []string) ([]resp.Value, error) {
 	return list, nil
 }
 
+// isQueue reports whether there is a queue of a name.
+func isQueue(s *session, name string) (bool, error) {
+	var literal strings.Builder
+	for i := range len(name) {
+		if strings.IndexByte(`\*?[]^-`, name[i]) >= 0 {
+			literal.WriteByte('\\')
+		}
+		literal.WriteByte(name[i])
+	}
+	names, err := s.ask("TASK.QUEUES", literal.String())
+	return len(names.Elems) > 0, err
+}
+
 // queueSetCommand is a subcommand that sets one word of TASK.QUEUE.
 func queueSetCommand(verb, short, word, says string) *cobra.Command {
 	var t target
@@ -118,9 +132,16 @@ func queueSetCommand(verb, short, word, says string) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			s := newSession(t, true)
 			defer s.close()
+			known, err := isQueue(s, args[0])
+			if err != nil {
+				return err
+			}
 			v, err := s.ask("TASK.QUEUE", args[0], word)
 			if err != nil {
 				return err
+			}
+			if !known { // it may be meant, before the first task is added; or misspelt
+				fmt.Fprintf(os.Stderr, "queue %s is new, it had neither tasks nor settings: tutti queue ls shows those that have\n", printable([]byte(args[0])))
 			}
 			if asJSON {
 				return printJSON(jsonValue(v))

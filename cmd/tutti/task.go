@@ -100,14 +100,22 @@ func taskListCommand() *cobra.Command {
 				if err := listTasks(s, args[0], limits, func(v taskView) error { list = append(list, v); return nil }); err != nil {
 					return err
 				}
+				if err := foundSome(s, args[0], len(list)); err != nil {
+					return err
+				}
 				return printJSON(list)
 			}
+			n := 0
 			w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "TASK\tSTATE\tATTEMPT\tSINCE\tWORKER")
 			if err := listTasks(s, args[0], limits, func(v taskView) error {
+				n++
 				_, err := fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", v.ID, v.State, v.Attempt, v.Since.Format(time.RFC3339), v.Worker)
 				return err
 			}); err != nil {
+				return err
+			}
+			if err := foundSome(s, args[0], n); err != nil {
 				return err
 			}
 			return w.Flush()
@@ -118,6 +126,19 @@ func taskListCommand() *cobra.Command {
 	c.Flags().IntVar(&limits.count, "limit", 100, "list at most so many")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// foundSome tells a queue in which n tasks were found, maybe none, from a name that is
+// no queue's.
+func foundSome(s *session, queue string, n int) error {
+	if n > 0 {
+		return nil
+	}
+	known, err := isQueue(s, queue)
+	if err == nil && !known {
+		err = &exitError{code: exitFailed, what: fmt.Sprintf("there is no queue %q: it has neither tasks nor settings", queue), do: "tutti queue ls"}
+	}
+	return err
 }
 
 func taskShowCommand() *cobra.Command {

@@ -38,6 +38,11 @@ func TestTasksAndQueues(t *testing.T) {
 	}{
 		{[]string{"task", "ls", "mail"}, 0, id + "  ready"},
 		{[]string{"task", "ls", "mail", "--state", "odd"}, exitFailed, "STATE is waiting"},
+		{[]string{"task", "ls", "m*l"}, exitFailed, `there is no queue "m*l"`},
+		{[]string{"task", "ls", "m*l", "--json"}, exitFailed, "tutti queue ls"},
+		{[]string{"task", "ls", "mail", "--state", "dead"}, 0, "TASK  STATE"},
+		{[]string{"queue", "resume", "m[a]il"}, 0, "queue m[a]il is new"},
+		{[]string{"task", "show"}, exitUsage, "tutti task show --help"},
 		{[]string{"task", "ls", "mail", "--limit", "0"}, exitUsage, "--limit must be at least 1"},
 		{[]string{"task", "show", id}, 0, `"\x1b[2J"`},
 		{[]string{"task", "show", id, "--json"}, 0, `"state": "ready"`},
