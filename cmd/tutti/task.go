@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -201,12 +202,14 @@ func isTaskTime(name string) bool {
 	return false
 }
 
-// printable is text as it is, or in quotes if a terminal would not show it so.
+// printable is text as it is, or in quotes if a terminal would not show it so, or it
+// looks like one that is in quotes.
 func printable(text []byte) string {
-	if q := strconv.Quote(string(text)); q != `"`+string(text)+`"` {
-		return q
+	s := string(text)
+	if strings.HasPrefix(s, `"`) || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(s)
 	}
-	return string(text)
+	return s
 }
 
 func taskRetryCommand() *cobra.Command {

@@ -67,3 +67,24 @@ func TestTasksAndQueues(t *testing.T) {
 		t.Errorf("ready: %+v", all)
 	}
 }
+
+// Quotes within an error or JSON are read as they are; what a terminal would obey, or
+// would take for a text in quotes, is in quotes.
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`worker "n1/4" was silent`: `worker "n1/4" was silent`,
+		`{"a":"\n"}`:               `{"a":"\n"}`,
+		"größe":                    "größe",
+		"":                         "",
+		`"quoted"`:                 `"\"quoted\""`,
+		"a\nb":                     `"a\nb"`,
+		"\x1b[2J":                  `"\x1b[2J"`,
+		"\xff":                     `"\xff"`,
+		"a\u202eb":                 `"a\u202eb"`, // turns the direction of what follows
+	} {
+		if got := printable([]byte(text)); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
