@@ -70,8 +70,17 @@ func nodeShowCommand() *cobra.Command {
 // leaving are the flags of what takes a node out of service.
 type leaving struct {
 	target
+	verb    string // what was asked for, of "tutti node"; empty: tutti leave
 	oneCopy bool
 	noWait  bool
+}
+
+// command returns what was asked for, to be said again.
+func (o *leaving) command(node string) string {
+	if o.verb == "" {
+		return "tutti leave"
+	}
+	return "tutti node " + o.verb + " " + node
 }
 
 func (o *leaving) flags(c *cobra.Command) {
@@ -80,7 +89,7 @@ func (o *leaving) flags(c *cobra.Command) {
 }
 
 func nodeDrainCommand() *cobra.Command {
-	var o leaving
+	o := leaving{verb: "drain"}
 	c := &cobra.Command{
 		Use: "drain NODE", Short: "Move everything that a node holds to others", Args: cobra.ExactArgs(1),
 		Long: "Moves leadership, votes and copies of a node to others, and waits until nothing is left\nthere. Then the node closes the connections of its clients, each when its commands are answered,\nand sends those who come to other nodes. Interrupted, the drain goes on by itself.",
@@ -115,7 +124,7 @@ func nodeUndrainCommand() *cobra.Command {
 }
 
 func nodeRemoveCommand() *cobra.Command {
-	var o leaving
+	o := leaving{verb: "remove"}
 	c := &cobra.Command{
 		Use: "remove NODE", Short: "Drain a node and take it out of the cluster, for ever", Args: cobra.ExactArgs(1),
 		Long: "Drains a node and takes it out of the cluster: no other node speaks to it again. A node that\nis dead is removed the same way; its copies are made elsewhere.",
@@ -142,7 +151,7 @@ func drainNode(o leaving, name string) (cluster.Member, error) {
 		args = append(args, "ACCEPT-ONE-COPY")
 	}
 	if err := administer(o.target, args...); err != nil {
-		return x, drainRefused(err, x)
+		return x, drainRefused(err, o, x)
 	}
 	if o.noWait {
 		fmt.Printf("%s drains; tutti node show %s says how far it is\n", nodeName(x), nodeName(x))
@@ -152,7 +161,7 @@ func drainNode(o leaving, name string) (cluster.Member, error) {
 }
 
 // drainRefused says what a refused drain would have done, and what helps.
-func drainRefused(err error, x cluster.Member) error {
+func drainRefused(err error, o leaving, x cluster.Member) error {
 	e, ok := errors.AsType[*exitError](err)
 	if !ok {
 		return err
@@ -160,7 +169,7 @@ func drainRefused(err error, x cluster.Member) error {
 	switch name := nodeName(x); {
 	case strings.HasPrefix(e.what, "ONECOPY"):
 		return &exitError{code: exitFailed, what: fmt.Sprintf("draining %s would leave one copy of the data to decide: the loss of that node would lose what was acknowledged", name),
-			safe: "nothing was changed", do: fmt.Sprintf("add a node first: tutti join   or accept the risk: tutti node drain %s --accept-one-copy", name)}
+			safe: "nothing was changed", do: fmt.Sprintf("add a node first: tutti join   or accept the risk: %s --accept-one-copy", o.command(name))}
 	case strings.Contains(e.what, "last node"):
 		return &exitError{code: exitFailed, what: name + " is the last node that can hold the data", safe: "nothing was changed", do: "add a node first: tutti join"}
 	}

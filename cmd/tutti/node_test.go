@@ -70,6 +70,9 @@ func TestNodesLeave(t *testing.T) {
 	if r := c.node(t, "drain", "node-3"); r.code != exitFailed || !strings.Contains(r.errors, "one copy") || !strings.Contains(r.errors, "--accept-one-copy") {
 		t.Errorf("a drain that leaves one copy to decide: %+v", r)
 	}
+	if r := c.node(t, "remove", "node-3"); r.code != exitFailed || !strings.Contains(r.errors, "tutti node remove node-3 --accept-one-copy") {
+		t.Errorf("a removal that leaves one copy to decide: %+v", r)
+	}
 	c.node(t, "remove", "node-3", "--accept-one-copy").wants(t, 0)
 	for _, i := range []int{3, 4, 5} {
 		c.line(t, fmt.Sprintf("node %d was removed from the cluster; it is not started again", i))

@@ -43,8 +43,7 @@ func (e evidence) problems(members []member) (list []Problem) {
 // others are problems of what nodes have, not of whether they are there.
 func (e evidence) others(s Safety) (list []Problem) {
 	if s == Fragile {
-		list = append(list, Problem{What: fmt.Sprintf("%d node%s too few to survive the loss of one", len(e.m.Members), areOrIs(len(e.m.Members))),
-			Do: "until there are three: tutti token create here, and the tutti join that it prints on another machine"})
+		list = append(list, e.tooFew())
 	}
 	for _, x := range e.m.Members {
 		if e.full != nil && e.full(x.ID) {
@@ -62,6 +61,32 @@ func (e evidence) others(s Safety) (list []Problem) {
 		list = append(list, Problem{What: fmt.Sprintf("%d commands met a row on node %d that can't be read", e.unreadable, e.node), Do: "see its log, which names the key"})
 	}
 	return list
+}
+
+// tooFew says why no loss is survived though all is as it should be.
+func (e evidence) tooFew() Problem {
+	const enough = 3
+	var able, drained []cluster.Member
+	for _, x := range e.storage() {
+		switch x.State {
+		case cluster.Active:
+			able = append(able, x)
+		case cluster.Draining:
+			drained = append(drained, x)
+		}
+	}
+	switch {
+	case len(able) >= enough && e.m.Policy.Manual:
+		return Problem{What: "too few replicas vote to survive the loss of a node, and the placement is manual",
+			Do: "TUTTI.PLACE says where more are to vote; TUTTI.POLICY PLACEMENT auto leaves it to the cluster"}
+	case len(able) >= enough:
+		return Problem{What: "too few replicas vote yet to survive the loss of a node", Do: "wait: more nodes get votes when they have caught up"}
+	case len(drained) > 0:
+		return Problem{What: fmt.Sprintf("%d of %d nodes drain, and the others are too few to survive the loss of one", len(drained), len(e.storage())),
+			Do: fmt.Sprintf("tutti node undrain %d; or, for another machine: tutti token create here, and there the tutti join that it prints", drained[0].ID)}
+	}
+	return Problem{What: fmt.Sprintf("%d node%s too few to survive the loss of one", len(able), areOrIs(len(able))),
+		Do: "until there are three: tutti token create here, and the tutti join that it prints on another machine"}
 }
 
 // twin says of two processes that go by one name which of them this node knows.

@@ -193,7 +193,7 @@ func (e evidence) judge() Verdict {
 	case v.NodeLosses == 0:
 		v.Safety, v.Text = Fragile, v.fragile()
 	default:
-		v.Safety, v.Text = Healthy, fmt.Sprintf("Healthy. Survives the loss of any %d of %d nodes", v.NodeLosses, len(e.m.Members))
+		v.Safety, v.Text = Healthy, fmt.Sprintf("Healthy. Survives the loss of any %d of %d nodes", v.NodeLosses, len(e.storage()))
 		if v.ZoneLosses > 0 {
 			v.Text += fmt.Sprintf(" or any %d of %d zones", v.ZoneLosses, e.countZones())
 		}
@@ -219,10 +219,21 @@ func (e evidence) zones() bool {
 
 func (e evidence) countZones() int {
 	all := make(map[string]bool)
-	for _, x := range e.m.Members {
+	for _, x := range e.storage() {
 		all[e.zone(x.ID)] = true
 	}
 	return len(all)
+}
+
+// storage are the nodes that a loss is counted of. A gateway is none of them:
+// nothing is lost with it but the way of its clients.
+func (e evidence) storage() (list []cluster.Member) {
+	for _, x := range e.m.Members {
+		if x.Role == cluster.Storage {
+			list = append(list, x)
+		}
+	}
+	return list
 }
 
 // tail says what a loss would mean.

@@ -88,6 +88,10 @@ func TestVerdict(t *testing.T) {
 		{"two", 2, 2, nil, Fragile, 0, -1, "No loss is survived: of 2 copies both are needed."},
 		{"a zone each", 3, 3, func(s *scene) { s.zones("a", "b", "c") }, Healthy, 1, 1, "any 1 of 3 nodes or any 1 of 3 zones."},
 		{"two zones", 3, 3, func(s *scene) { s.zones("a", "a", "c") }, Healthy, 1, 0, "any 1 of 3 nodes."},
+		{"a gateway counts as no node and no zone", 4, 3, func(s *scene) {
+			s.zones("a", "b", "c", "d")
+			s.e.m.Members[3].Role = cluster.Gateway
+		}, Healthy, 1, 1, "any 1 of 3 nodes or any 1 of 3 zones."},
 		{"frozen", 3, 3, func(s *scene) { s.freeze(3, 6*time.Second) }, Degraded, 0, -1,
 			"Degraded: node 3 has not answered for 6.0 s. The loss of one more node may stop the cluster."},
 		{"frozen of five", 5, 5, func(s *scene) { s.freeze(3, time.Minute) }, Degraded, 1, -1,
@@ -181,5 +185,30 @@ func TestVerdictTellsOfMovesAndProblems(t *testing.T) {
 	s.e.m.Shards[1].Want = []cluster.Placement{{Node: 1}, {Node: 2}, {Node: 3}, {Node: 4, Learner: true}}
 	if v := s.e.judge(); len(v.Moves) > 0 {
 		t.Errorf("all is where it should be: %+v", v.Moves)
+	}
+}
+
+// What mends a cluster of too few copies depends on why they are too few.
+func TestVerdictSaysWhyCopiesAreTooFew(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		nodes    int
+		change   func(m *cluster.Map)
+		what, do string
+	}{
+		{"one node", 1, func(*cluster.Map) {}, "1 node is too few to survive the loss of one", "tutti token create"},
+		{"a node and a gateway", 2, func(m *cluster.Map) { m.Members[1].Role = cluster.Gateway }, "1 node is too few", "tutti token create"},
+		{"drained", 4, func(m *cluster.Map) { m.Members[1].State, m.Members[2].State = cluster.Draining, cluster.Draining },
+			"2 of 4 nodes drain, and the others are too few", "tutti node undrain 2"},
+		{"one drained", 3, func(m *cluster.Map) { m.Members[2].State = cluster.Draining }, "1 of 3 nodes drain", "tutti node undrain 3"},
+		{"by hand", 3, func(m *cluster.Map) { m.Policy.Manual = true }, "the placement is manual", "TUTTI.PLACE"},
+		{"on the way", 3, func(*cluster.Map) {}, "too few replicas vote yet", "wait"},
+	} {
+		s := newScene(t, c.nodes, 1)
+		c.change(s.e.m)
+		v := s.e.judge()
+		if v.Safety != Fragile || len(v.Problems) != 1 || !strings.Contains(v.Problems[0].What, c.what) || !strings.Contains(v.Problems[0].Do, c.do) {
+			t.Errorf("%s: %s, %+v\nwant %q, %q", c.name, v.Safety, v.Problems, c.what, c.do)
+		}
 	}
 }

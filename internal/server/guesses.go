@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 	"sync"
@@ -26,9 +27,13 @@ const (
 	guessersMax = 4096
 )
 
-// errTooManyGuesses is what a client is told that has to wait before it may try a
-// password.
-const errTooManyGuesses = "ERR too many logins from your address have failed, try again in %.1f s. This one was not tried."
+// waitToGuess is what a client is told that has to wait before it may try a
+// password. The wait is rounded up: who comes after what it was told is let in.
+func waitToGuess(wait time.Duration) string {
+	const tenth = 100 * time.Millisecond
+	wait = (wait + tenth - 1).Truncate(tenth)
+	return fmt.Sprintf("ERR too many logins from your address have failed, try again in %.1f s. This one was not tried.", wait.Seconds())
+}
 
 // guesses remembers the networks from which logins fail.
 type guesses struct {

@@ -123,7 +123,11 @@ func TestLoginsThatFailHaveToWait(t *testing.T) {
 				t.Errorf("%q is answered %s", try, got)
 			}
 		}
-		time.Sleep(guessPauseMin)
+		time.Sleep(guessPauseMin - time.Millisecond)
+		if got := who.ask("AUTH default x\r\n"); got != text {
+			t.Errorf("a moment before the end of the pause: %s", got)
+		}
+		time.Sleep(time.Millisecond)
 		if got := who.ask("AUTH default x\r\n"); got != "+OK" {
 			t.Errorf("after the pause: %s", got)
 		}

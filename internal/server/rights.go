@@ -298,7 +298,7 @@ func (r *request) login(command []byte, name string, password []byte) (text stri
 	c := r.c
 	end, wait := r.s.gate.guesses.begin(c.from)
 	if end == nil {
-		return fmt.Sprintf(errTooManyGuesses, wait.Seconds())
+		return waitToGuess(wait)
 	}
 	if c.confirm(); c.closed {
 		end(true) // nothing was tried
