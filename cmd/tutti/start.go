@@ -189,8 +189,8 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 	}
 	n, err := node.Open(node.Config{Dir: o.dir, Logger: log, Debug: o.debugCommand, HTTP: node.HTTP{Listen: o.httpListen}, Service: o.service, Runners: o.runners.n, Clock: o.clock(), Via: via, Memory: node.Memory{Free: freeMemory, Busy: pages.want},
 		Failed: func(err error) {
-			if errors.Is(err, node.ErrRemoved) {
-				end(err) // in order: others have all that it held
+			if farewell(err) != nil {
+				end(err) // in order: nothing that it has in memory is in doubt
 				return
 			}
 			// No clean-up: what is on disk is right, what is in memory is not.
@@ -220,9 +220,8 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 	if err == nil && o.once && signals.Err() != nil {
 		err = &exitError{code: exitInterrupted, what: "interrupted", safe: "run the same command again to finish"}
 	}
-	if cause := context.Cause(ctx); errors.Is(cause, node.ErrRemoved) {
+	if gone := farewell(context.Cause(ctx)); gone != nil {
 		// Not an error: whoever keeps processes running need not start it again.
-		gone := exitError{what: cause.Error(), safe: "the others hold all of its data", do: doRejoin}
 		fmt.Fprint(sink, gone.text())
 	}
 	_ = notify(notifyStopping) // it has asked for it, most likely
@@ -233,6 +232,19 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 		err = failed(stopErr, "")
 	}
 	return err
+}
+
+// farewell says of a node that nobody wants why it ends; nil: it ends for another
+// reason.
+func farewell(err error) *exitError {
+	switch _, clone := errors.AsType[*node.CloneError](err); {
+	case errors.Is(err, node.ErrRemoved):
+		return &exitError{what: err.Error(), safe: "the others hold all of its data", do: doRejoin}
+	case clone:
+		return &exitError{what: err.Error(), safe: "nothing was changed, here or there",
+			do: "one of the two folders is a copy: if it is this one, delete it, and make this machine a node of its own with tutti join; if it is the other one, stop its process, delete it, and start this one again"}
+	}
+	return nil
 }
 
 // stopped says of a node that could not go on what has become of its data, and what

@@ -248,6 +248,11 @@ func (n *Node) openLinks(l net.Listener) error {
 	cfg := peer.Config{
 		Node: n.self.Node, Incarnation: n.start.Count, Nonce: n.start.Nonce, Cluster: n.self.Cluster, Listener: l,
 		Wall: n.cfg.Clock.Wall, Mono: n.cfg.Clock.Mono, Logger: n.cfg.Logger, Hello: n.hello, Room: n.room,
+		Refused: func(t peer.Twin) {
+			if err := clone(n.maps.Map(), t, n.links.Silent); err != nil {
+				n.fatal(err)
+			}
+		},
 		Changed: n.linkChanged, Stranger: newAdmitter(n).serve, Oldest: cluster.Oldest, Newest: n.cfg.Formats,
 	}
 	// Also where others secure the connections: a node whose identity is lost

@@ -69,6 +69,9 @@ type Config struct {
 	// Hello may refuse a peer, for instance one that has been restored from an
 	// old image; with a RefusedError it tells the peer why. Nil accepts all.
 	Hello func(h Hello) error
+	// Refused is called again and again while a peer refuses this process, because
+	// another one goes by this node's name. It must not block. Nil: nobody asks.
+	Refused func(t Twin)
 	// Changed is called when the link to a peer went up or down: when both of its
 	// connections stand, and when the first of them does not any more. It must not
 	// block. Nil: nobody asks.

@@ -117,9 +117,15 @@ func decodeTwin(b []byte) (t Twin, err error) {
 }
 
 // told takes what a peer says of another process that goes by this node's name.
+// Once it can't be about this node's last start any more, Refused hears of it.
 func (s *Twins) told(by cluster.NodeID, payload []byte) {
-	if t, err := decodeTwin(payload); err == nil && t.Start == s.cfg.Incarnation {
-		t.Node, t.By = s.cfg.Node, by
-		s.saw(t)
+	t, err := decodeTwin(payload)
+	if err != nil || t.Start != s.cfg.Incarnation {
+		return
+	}
+	t.Node, t.By = s.cfg.Node, by
+	s.saw(t)
+	if s.cfg.Refused != nil && slices.Contains(s.Now(), t) {
+		s.cfg.Refused(t)
 	}
 }

@@ -68,6 +68,11 @@ func copies() []Mutant {
 			refused.tell(conn)`, `
 			_ = refused`,
 		}}},
+		{"let-a-clone-wait", "a process on a copy of a node's folder, to which nobody speaks, waits until the node is started again", sim("TestCloneIsRefused"), []Edit{{
+			"internal/node/clone.go", `
+			if least < cloneSilence {`, `
+			if least >= 0 {`,
+		}}},
 		{"do-not-look-back", "nobody reads why he is refused", sim("TestOldCopyElsewhereIsToldWhy"), []Edit{{
 			"internal/peer/refused.go", `
 			l.mux.frames[kind](k.node, payload)`, ``,

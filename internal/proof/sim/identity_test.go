@@ -113,7 +113,8 @@ func openClone(t *testing.T, c *Cluster, m *machine, d *disk, failed func(error)
 
 // A clone of a node's disk is started on another machine while the node runs:
 // it is refused as long as the node talks, and the node goes on. Who runs the clone
-// is told why nobody speaks to it, and who runs the cluster where it is.
+// is told why nobody speaks to it, when it ends by itself, and who runs the cluster
+// where it is.
 func TestCloneIsRefused(t *testing.T) {
 	bubble(t, Options{Seed: 97}, func(t *testing.T, c *Cluster) {
 		two := c.WaitLeader(1)%3 + 1
@@ -123,10 +124,19 @@ func TestCloneIsRefused(t *testing.T) {
 		m := c.machine(two)
 		disk := newDisk(m.disk.crash(c.Rand, 100), newGate(), &room{})
 		var log tail
-		clone := openClone(t, c, m, disk, func(err error) { t.Errorf("the clone failed: %v", err) }, &log)
+		why := make(chan error, 1)
+		clone := openClone(t, c, m, disk, func(err error) { why <- err }, &log)
 		for i := range 200 {
 			k.Must("SET", "a", fmt.Sprint(i))
 			time.Sleep(50 * time.Millisecond)
+		}
+		select {
+		case err := <-why:
+			if e, ok := errors.AsType[*node.CloneError](err); !ok || int(e.Node) != two {
+				t.Errorf("the clone ended with %v", err)
+			}
+		default:
+			t.Error("the clone goes on, ten seconds after its start")
 		}
 		for i := 1; i <= 3; i++ {
 			if n := c.Logged(i, "comes while start"); i != two && n == 0 {
