@@ -266,8 +266,8 @@ func joinError(addr hostPort, err error) *exitError {
 		e.what, e.safe = "the authority of that cluster is being replaced, and no longer the one of the token, or another cluster answers", safeNothingChanged+", and it was told nothing"
 		e.do = "check the address, and make another token on any member:  tutti token create"
 	case errors.Is(err, trust.ErrPin):
-		e.what, e.safe = "another cluster answers there than the one that made the token", safeNothingChanged+", and it was told nothing"
-		e.do = "check the address, or make a token of that cluster:  tutti token create"
+		e.what, e.safe = "another cluster answers there than the one that made the token, or its authority was replaced since", safeNothingChanged+", and it was told nothing"
+		e.do = "check the address, or make another token on any member:  tutti token create"
 	case ofHeader && strings.HasPrefix(string(header.RecordHeader[:]), "HTTP"):
 		e.what, e.do = "a web server answers there", "check the address: nodes listen for each other on port "+fmt.Sprint(joinPort)
 	case ofHeader, errors.Is(err, trust.ErrNotPeerPort), ofNetwork && network.Op == "remote error", speaksRESP(addr):

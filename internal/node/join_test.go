@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -275,6 +277,65 @@ func TestRemovedWhileAway(t *testing.T) {
 	if _, err := Open(Config{Dir: j.Dir}); !errors.Is(err, ErrRemoved) {
 		t.Errorf("opened again: %v", err)
 	}
+}
+
+// TestRemovedBeforeTheAuthorityWasReplaced removes a node that is down and replaces
+// the authority: whoever it dials is a stranger to it, so nobody can tell it, and it
+// says in its log what must have happened.
+func TestRemovedBeforeTheAuthorityWasReplaced(t *testing.T) {
+	one, f := founded(t, "red")
+	ask(t, one, "TUTTI.POLICY", "PLACEMENT", "manual")
+	j := joining(t, f, token(t, one), "two")
+	if _, err := Join(t.Context(), Config{}, j); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{{"TUTTI.MEMBER", "REMOVE", "2"}, {"TUTTI.CERT", "ROTATE"}} {
+		if got := ask(t, one, command...); got != "OK" {
+			t.Fatal(command, got)
+		}
+	}
+	for end := time.Now().Add(within); ; time.Sleep(10 * time.Millisecond) {
+		list := ask(t, one, "TUTTI.CERT", "LIST")
+		if strings.Count(list, `"state":`) == 1 && !strings.Contains(list, `"generation":1`) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the authority is not replaced: %s", list)
+		}
+	}
+	var log lockedLog
+	n, err := Open(Config{Dir: j.Dir, Logger: slog.New(slog.NewTextHandler(&log, nil)), Failed: func(err error) { t.Errorf("it ends: %v", err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const said = "so this node was removed while it was off, or another cluster answers there"
+	for end := time.Now().Add(within); !strings.Contains(log.String(), said); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it does not say why nobody speaks to it:\n%s", log.String())
+		}
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// lockedLog is a log that is read while others write it.
+type lockedLog struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *lockedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // TestStrangerGetsNoMap asks for the map with a certificate of another cluster,

@@ -266,6 +266,7 @@ func (n *Node) openLinks(l net.Listener) error {
 		dial, secure = tlsDial(n.cfg.Dial, n.certs.Holder, n.isMember, n.keeper.hear), tlsSecure(n.certs.Holder, n.isMember)
 	}
 	cfg.Secure = secure
+	say := untrusted(n.cfg.Logger)
 	cfg.Dial = func(ctx context.Context, node cluster.NodeID) (net.Conn, error) {
 		m, ok := n.maps.Map().Member(node)
 		if !ok {
@@ -274,7 +275,9 @@ func (n *Node) openLinks(l net.Listener) error {
 		if via := cmp.Or(n.cfg.Via[node], n.self.Via[node]); via != "" {
 			m.Peer = via
 		}
-		return dial(ctx, m)
+		conn, err := dial(ctx, m)
+		say(m, err)
+		return conn, err
 	}
 	n.links = peer.New(cfg)
 	n.links.Handle(kindOldCopy, func(from cluster.NodeID, b []byte) {

@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -106,6 +108,23 @@ func (p *pace) due() bool {
 	}
 	p.next = now.Add(p.every)
 	return true
+}
+
+// untrustedEvery is how often a node says at most that it does not know the
+// authority of its peers.
+const untrustedEvery = time.Minute
+
+// untrusted returns what says of dials that failed when the reason is an authority
+// which this node does not know. It can't be told why, as nobody whom it could trust
+// speaks to it, and must not end, as anybody could show such a certificate.
+func untrusted(log *slog.Logger) func(to Member, err error) {
+	said := &pace{every: untrustedEvery}
+	return func(to Member, err error) {
+		if errors.Is(err, trust.ErrUntrusted) && said.due() {
+			log.Error("who answers at a peer's address has an authority that this node does not know: one is replaced only when all members know the new one, so this node was removed while it was off, or another cluster answers there; tutti node ls on a member tells; if it was removed, remove its folder and tutti join",
+				slog.Uint64("peer", uint64(to.ID)), slog.String("at", to.Peer))
+		}
+	}
 }
 
 // askForMap returns the record of the map that a peer has.
