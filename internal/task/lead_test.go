@@ -307,6 +307,38 @@ func TestAfter(t *testing.T) {
 	}
 }
 
+// A task that waits for many is ready soon after they have ended together: no batch
+// for each of them. Those that wait for others need not wait for that either.
+func TestManyParentsEndTogether(t *testing.T) {
+	s := newShard(t)
+	parents := s.add(ParentsMax, DefaultOptions())
+	a := &Addition{Queue: work, Payloads: [][]byte{nil}, Options: DefaultOptions()}
+	for _, p := range parents {
+		a.After = append(a.After, Parent{ID: []byte("parent"), Ref: p})
+	}
+	var refs []Ref
+	s.change(func(c *Change) { refs, _ = c.Add(a) })
+	for ended := 0; ended < ParentsMax; {
+		claims := s.claim(PayloadsMax, time.Hour)
+		ended += len(claims)
+		s.change(func(c *Change) {
+			for _, cl := range claims {
+				c.Done(work, cl.Ref, cl.Token, nil)
+			}
+		})
+	}
+	steps := 0
+	for s.lead.Due(func() (int64, bool) { return s.now, true }, s.mono) {
+		steps++
+		tx := s.begin()
+		s.lead.Step(tx)
+		s.apply(tx)
+	}
+	if got := s.task(refs[0]).State; got != Ready || steps > ParentsMax/stepMax*3 {
+		t.Errorf("%v after %d steps", got, steps)
+	}
+}
+
 // A row that can't be read ends no leader, and is not met again and again.
 func TestUnreadableRowInTheBackground(t *testing.T) {
 	for kind, spoil := range map[string]func(s *shard, ref Ref) string{

@@ -264,22 +264,38 @@ func (c step) fire(tm timer) {
 	}
 }
 
-// children tells tasks of the end of one that they wait for.
+// children tells tasks of the end of those that they wait for: many parents in one
+// step, since a task may wait for many that end together.
 func (c step) children() {
-	if len(c.lead.outbox) == 0 {
-		return
+	l, n := c.lead, 0
+	kept := l.outbox[:0]
+	for i, parent := range l.outbox {
+		if n >= stepMax {
+			kept = append(kept, l.outbox[i:]...)
+			break
+		}
+		told, gone := c.tell(parent, stepMax-n)
+		n += 1 + told
+		if !gone {
+			kept = append(kept, parent)
+		}
 	}
-	parent := c.lead.outbox[0]
+	l.outbox = kept
+}
+
+// tell tells up to n children of the end of their parent. It reports how many it told,
+// and whether the parent's row is gone from the applied state: until then what was
+// done here may never be applied.
+func (c step) tell(parent Ref, n int) (told int, gone bool) {
 	row := numberRow(nil, kindOutbox, parent)
 	val, ok := c.tx.Get(row, nil)
 	if !ok {
-		c.forgetOutbox(row)
-		return
+		return 0, c.isGone(row)
 	}
 	lower := childPrefix(nil, parent)
 	it := c.tx.Iter(lower, keyspace.PrefixEnd(nil, lower))
 	var children []Ref
-	for ok := it.First(); ok && len(children) < stepMax; ok = it.Next() {
+	for ok := it.First(); ok && len(children) < n; ok = it.Next() {
 		if len(it.Key()) == len(lower)+refLen {
 			children = append(children, refOf(it.Key()[len(lower):]))
 		}
@@ -293,18 +309,19 @@ func (c step) children() {
 		remove := func() { c.delete(childRow(c.row[:0], parent, child)) }
 		c.guarded(func() { remove(); c.parentEnded(child, parent, how) }, remove)
 	}
-	if len(children) < stepMax {
+	if len(children) < n {
 		c.delete(row)
 	}
+	return len(children), false
 }
 
-// forgetOutbox forgets a parent whose row is gone from the applied state.
-func (c step) forgetOutbox(row []byte) {
-	if _, ok, err := c.lead.state.Get(row, nil); err != nil {
+// isGone reports whether the applied state lacks a row.
+func (c step) isGone(row []byte) bool {
+	_, ok, err := c.lead.state.Get(row, nil)
+	if err != nil {
 		c.tx.Fail(err)
-	} else if !ok {
-		c.lead.outbox = c.lead.outbox[1:]
 	}
+	return !ok && err == nil
 }
 
 func (c step) parentEnded(child, parent Ref, how State) {
