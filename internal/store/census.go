@@ -44,12 +44,12 @@ func (v *View) keys() (n uint64) {
 	return n
 }
 
-// censusRow is what a row counts beside its key: it is read with those around it.
+// censusRow is what a row counts beside its bytes: it is read with those around it.
 const censusRow = 64
 
-// Piece goes through the next size bytes of rows, over the newest view or one that
-// has been since the last piece; end says that the census is over. pause is told of
-// bytes and may wait; if it says false, or with an error, nothing comes of the census.
+// Piece goes through the next size bytes of rows, values included, which are read
+// with the keys, over the newest view or one that has been since the last piece; end
+// says that the census is over. pause is told of bytes and may wait; if it says false, or with an error, nothing comes of the census.
 func (c *Census) Piece(v *View, size int, pause func(bytes int) bool) (end bool, err error) {
 	if v.hot != c.rows { // the state was replaced
 		c.c.Cancel()
@@ -79,6 +79,9 @@ func (c *Census) walk(v *View, size int, pause func(bytes int) bool) (end bool, 
 	for ok := it.First(); ok; {
 		row := it.Key()
 		if !keyspace.IsObject(row) {
+			if !pause(censusRow) {
+				return false, errEnough
+			}
 			ok = it.SeekGE(keyspace.NextObject(row))
 			continue
 		}
@@ -87,7 +90,8 @@ func (c *Census) walk(v *View, size int, pause func(bytes int) bool) (end bool, 
 			return false, nil
 		}
 		c.c.Found(row)
-		n := len(row) + censusRow
+		v := it.LazyValue() // not fetched where it lies elsewhere
+		n := len(row) + v.Len() + censusRow
 		size -= n
 		if !pause(n) {
 			return false, errEnough

@@ -128,7 +128,7 @@ const testDir = "node"
 
 // testConfig is a small node on fs. What the store calls fatal is a panic.
 func testConfig(fs vfs.FS) Config {
-	return Config{FS: fs, Dir: testDir, Small: true, RowBytes: 128 << 10}
+	return Config{FS: fs, Dir: testDir, Small: true, RowBytes: 256 << 10} // a census needs so much
 }
 
 // shardState is what must be found again after a crash.

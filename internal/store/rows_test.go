@@ -23,6 +23,7 @@ type memoryTest struct {
 	at    Applied
 	views []*View
 	count *Census
+	ended int // censuses that went through all rows
 }
 
 func newMemoryTest(t *testing.T, seed uint64) *memoryTest {
@@ -41,7 +42,9 @@ func (m *memoryTest) must(err error) {
 }
 
 func (m *memoryTest) publish() {
-	m.views = append(m.views, m.s.View(testShard, m.at, keyspace.NewDatabases(), func() {}))
+	v := m.s.View(testShard, m.at, keyspace.NewDatabases(), func() {})
+	v.Owned.Slots = cluster.AllSlots
+	m.views = append(m.views, v)
 	if len(m.views) > 6 {
 		m.views[0].Release()
 		m.views = m.views[1:]
@@ -171,6 +174,7 @@ func (m *memoryTest) census() {
 	m.must(err)
 	if end {
 		m.count = nil
+		m.ended++
 	}
 }
 
@@ -196,8 +200,8 @@ func TestRowsInMemory(t *testing.T) {
 			}
 			m.read()
 		}
-		if u := m.s.Rows(); u.Hits < u.Misses/2 || u.Absent == 0 {
-			t.Errorf("seed %d: %+v", seed, u)
+		if u := m.s.Rows(); u.Hits < u.Misses/2 || u.Absent == 0 || m.ended == 0 {
+			t.Errorf("seed %d: %+v, %d censuses", seed, u, m.ended)
 		}
 	}
 }
