@@ -49,7 +49,8 @@ const censusRow = 64
 
 // Piece goes through the next size bytes of rows, values included, which are read
 // with the keys, over the newest view or one that has been since the last piece; end
-// says that the census is over. pause is told of bytes and may wait; if it says false, or with an error, nothing comes of the census.
+// says that the census is over. pause is told of bytes and may wait; if it says false,
+// or with an error, nothing comes of the census.
 func (c *Census) Piece(v *View, size int, pause func(bytes int) bool) (end bool, err error) {
 	if v.hot != c.rows { // the state was replaced
 		c.c.Cancel()
