@@ -35,11 +35,7 @@ func sendAll(t *testing.T, to io.Writer, pipeline [][]string) {
 // A short pipeline asks for large values: they are read as the client takes
 // them, and all arrive.
 func TestLargeRepliesAreReadAsTheyAreTaken(t *testing.T) {
-	const size = 4 << 20
-	gets := 48 // 192 MiB
-	if testing.Short() {
-		gets = 16 // under the race detector each takes a second
-	}
+	const size, gets = 4 << 20, 48 // 192 MiB
 	for _, shards := range []int{1, 4} {
 		c := nodetest.Start(t, nodetest.Options{Shards: shards})
 		a := c.Dial(0)
