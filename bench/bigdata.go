@@ -87,11 +87,9 @@ func bigdataMain(ctx context.Context, args []string) error {
 		return err
 	}
 	r.print()
-	path, err := writeJSON(o.jsonPath, "bigdata", r.Machine.Date, r)
-	if err != nil {
+	if err := writeJSON(o.jsonPath, "bigdata", r.Machine.Date, r); err != nil {
 		return err
 	}
-	fmt.Printf("\nresults: %s\n", path)
 	if len(r.Failures) > 0 {
 		return errors.New(strings.Join(r.Failures, "; "))
 	}

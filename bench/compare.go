@@ -120,11 +120,9 @@ func compareMain(ctx context.Context, args []string) error {
 	}
 	r.finish(cases, o.peers)
 	r.print(os.Stdout, cases, o.peers)
-	path, err := writeJSON(o.jsonPath, "compare", r.Machine.Date, r)
-	if err != nil {
+	if err := writeJSON(o.jsonPath, "compare", r.Machine.Date, r); err != nil {
 		return err
 	}
-	fmt.Printf("\nresults: %s\n", path)
 	if len(r.Failures) > 0 {
 		return fmt.Errorf("%d rounds ended early", len(r.Failures))
 	}

@@ -121,11 +121,9 @@ func failoverMain(ctx context.Context, args []string) error {
 		}
 	}
 	printFailover(*how, r.Results)
-	path, err := writeJSON(o.jsonPath, "failover", r.Machine.Date, r)
-	if err != nil {
+	if err := writeJSON(o.jsonPath, "failover", r.Machine.Date, r); err != nil {
 		return err
 	}
-	fmt.Printf("\nresults: %s\n", path)
 	return errors.Join(append(failed, missingError(missing))...)
 }
 

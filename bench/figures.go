@@ -144,14 +144,13 @@ func figuresMain(ctx context.Context, args []string) error {
 		}
 	}
 	printFigures(os.Stdout, report)
-	path, err := writeBoth(o.jsonPath, "faults", report.Machine.Date, report, func(w io.Writer) {
+	err = writeBoth(o.jsonPath, "faults", report.Machine.Date, report, func(w io.Writer) {
 		report.Machine.print(w)
 		printFigures(w, report)
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nresults: %s\n", path)
 	return missingError(missing)
 }
 

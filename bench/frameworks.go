@@ -105,11 +105,9 @@ func frameworksMain(ctx context.Context, args []string) error {
 		}
 	}
 	r.print(os.Stdout, o.peers)
-	path, err := writeJSON(o.jsonPath, "frameworks", r.Machine.Date, r)
-	if err != nil {
+	if err := writeJSON(o.jsonPath, "frameworks", r.Machine.Date, r); err != nil {
 		return err
 	}
-	fmt.Printf("\nresults: %s\n", path)
 	if len(r.Failures) > 0 {
 		return fmt.Errorf("%d runs ended early", len(r.Failures))
 	}

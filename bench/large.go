@@ -83,11 +83,9 @@ func largeMain(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	path, err := writeJSON(o.jsonPath, "large", l.machine.Date, samples)
-	if err != nil {
+	if err := writeJSON(o.jsonPath, "large", l.machine.Date, samples); err != nil {
 		return err
 	}
-	fmt.Printf("\nresults: %s\n", path)
 	return missingError(missing)
 }
 

@@ -150,14 +150,13 @@ func machinesMain(ctx context.Context, args []string) error {
 	}
 	r.judge()
 	r.print(os.Stdout)
-	path, err := writeBoth(o.jsonPath, "machines", r.Machine.Date, r, func(w io.Writer) {
+	err = writeBoth(o.jsonPath, "machines", r.Machine.Date, r, func(w io.Writer) {
 		r.Machine.print(w)
 		r.print(w)
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nresults: %s\n", path)
 	if len(r.Errors) > 0 {
 		return errors.New(strings.Join(r.Errors, "; "))
 	}

@@ -106,11 +106,9 @@ func messagesMain(ctx context.Context, args []string) error {
 		}
 	}
 	r.print(os.Stdout, o.peers)
-	path, err := writeJSON(o.jsonPath, "messages", r.Machine.Date, r)
-	if err != nil {
+	if err := writeJSON(o.jsonPath, "messages", r.Machine.Date, r); err != nil {
 		return err
 	}
-	fmt.Printf("\nresults: %s\n", path)
 	return missingError(missing)
 }
 

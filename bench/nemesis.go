@@ -118,14 +118,13 @@ func nemesisMain(ctx context.Context, args []string) error {
 		}
 	}
 	printNemesis(os.Stdout, all)
-	path, err := writeBoth(o.jsonPath, "nemesis", all.Machine.Date, all, func(w io.Writer) {
+	err = writeBoth(o.jsonPath, "nemesis", all.Machine.Date, all, func(w io.Writer) {
 		all.Machine.print(w)
 		printNemesis(w, all)
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nresults: %s\n", path)
 	return errors.Join(append(failed, missingError(missing))...)
 }
 

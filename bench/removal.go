@@ -123,11 +123,9 @@ func removalMain(ctx context.Context, args []string) error {
 			samples = append(samples, s...)
 		}
 	}
-	path, err := writeJSON(o.jsonPath, "removal", l.machine.Date, samples)
-	if err != nil {
+	if err := writeJSON(o.jsonPath, "removal", l.machine.Date, samples); err != nil {
 		return err
 	}
-	fmt.Printf("\nresults: %s\n", path)
 	return missingError(missing)
 }
 

@@ -198,27 +198,37 @@ func (r *report) anyOf(system string) (sample, bool) {
 
 // writeBoth stores a result as JSON, and beside it as the text that print
 // writes, for documents to quote.
-func writeBoth(path, name, date string, v any, print func(w io.Writer)) (string, error) {
-	path, err := writeJSON(path, name, date, v)
-	if err != nil {
-		return "", err
+func writeBoth(path, name, date string, v any, print func(w io.Writer)) error {
+	path = resultPath(path, name, date)
+	if err := writeJSON(path, name, date, v); err != nil {
+		return err
 	}
 	var text bytes.Buffer
 	print(&text)
-	return path, os.WriteFile(strings.TrimSuffix(path, ".json")+".txt", text.Bytes(), 0o644)
+	return os.WriteFile(strings.TrimSuffix(path, ".json")+".txt", text.Bytes(), 0o644)
 }
 
-// writeJSON stores a result; date is RFC 3339 and becomes part of the name.
-func writeJSON(path, name, date string, v any) (string, error) {
-	if path == "" {
-		if err := os.MkdirAll("results", 0o755); err != nil {
-			return "", err
-		}
-		path = filepath.Join("results", strings.NewReplacer(":", "", "-", "").Replace(date)+"-"+name+".json")
+// writeJSON stores a result, and tells where.
+func writeJSON(path, name, date string, v any) error {
+	path = resultPath(path, name, date)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
 	}
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		return "", err
+		return err
 	}
-	return path, os.WriteFile(path, append(data, '\n'), 0o644)
+	if err := os.WriteFile(path, append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	fmt.Printf("\nresults: %s\n", path)
+	return nil
+}
+
+// resultPath is the path asked for, or else one made of date, which is RFC 3339.
+func resultPath(path, name, date string) string {
+	if path != "" {
+		return path
+	}
+	return filepath.Join("results", strings.NewReplacer(":", "", "-", "").Replace(date)+"-"+name+".json")
 }

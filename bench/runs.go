@@ -88,11 +88,7 @@ func runsMain(ctx context.Context, args []string) error {
 		}
 	}
 	r.print(os.Stdout, tools)
-	path, err := writeJSON(o.jsonPath, "run", r.Machine.Date, r)
-	if err == nil {
-		fmt.Printf("\nresults: %s\n", path)
-	}
-	return err
+	return writeJSON(o.jsonPath, "run", r.Machine.Date, r)
 }
 
 // measure runs all commands by one tool.

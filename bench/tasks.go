@@ -151,11 +151,9 @@ func tasksMain(ctx context.Context, args []string) error {
 		r.print(os.Stdout, o.peers)
 	}
 	missed := r.Waiting != nil && !r.Waiting.print(os.Stdout)
-	path, err := writeJSON(o.jsonPath, "tasks", r.Machine.Date, r)
-	if err != nil {
+	if err := writeJSON(o.jsonPath, "tasks", r.Machine.Date, r); err != nil {
 		return err
 	}
-	fmt.Printf("\nresults: %s\n", path)
 	if len(r.Failures) > 0 {
 		return fmt.Errorf("%d rounds ended early", len(r.Failures))
 	}
