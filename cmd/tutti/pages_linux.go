@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hugeHeap is for how much of Go's heap the system is asked for huge pages: more than
-// the memtables, the cache of blocks and the buffers of a busy node take.
 const (
+	// hugeHeap is for how much of Go's heap the system is asked for huge pages: more
+	// than the memtables, the cache of blocks and the buffers of a busy node take.
 	hugeHeap  = 1 << 30
 	hugeBlock = 4 << 20 // asked for at a time
 )

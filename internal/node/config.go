@@ -48,7 +48,7 @@ type Config struct {
 	// none, RunnersAuto one for each core. Nil: as before, at first none.
 	Runners *int
 	Pace
-	Memory
+	Memory Memory
 	// Failed is called once when the node can't go on; the process should end
 	// at once. Nil: panic.
 	Failed func(err error)

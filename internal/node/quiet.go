@@ -43,7 +43,7 @@ func newQuiet(n *Node) *quiet {
 }
 
 func (q *quiet) run() {
-	if q.n.cfg.Busy != nil {
+	if q.n.cfg.Memory.Busy != nil {
 		q.wg.Go(q.watch)
 	}
 	q.wg.Go(func() {
@@ -68,7 +68,7 @@ func (q *quiet) watch() {
 			return
 		case <-q.n.state.Stir().Woken():
 		}
-		q.n.cfg.Busy(true)
+		q.n.cfg.Memory.Busy(true)
 		for wrote := int64(-1); q.n.state.Stir().Written()-wrote > stillBytes; {
 			wrote = q.n.state.Stir().Written()
 			select {
@@ -77,7 +77,7 @@ func (q *quiet) watch() {
 			case <-time.After(q.after()):
 			}
 		}
-		q.n.cfg.Busy(false)
+		q.n.cfg.Memory.Busy(false)
 		q.n.state.Stir().Sleep()
 	}
 }
@@ -182,8 +182,8 @@ func (q *quiet) gaveBack(err error, atOnce bool) error {
 }
 
 func (q *quiet) freeMemory(atOnce bool) {
-	if q.n.cfg.Free != nil {
-		q.n.cfg.Free(atOnce)
+	if q.n.cfg.Memory.Free != nil {
+		q.n.cfg.Memory.Free(atOnce)
 	}
 }
 

@@ -24,7 +24,7 @@ func TestQuietNodeGivesBack(t *testing.T) {
 	freed := make(chan struct{}, 100)
 	c := nodetest.Start(t, nodetest.Options{Configure: func(_ int, cfg *node.Config) {
 		cfg.MemtableBytes, cfg.QuietAfter = 1<<20, 100*time.Millisecond
-		cfg.Free = func(atOnce bool) {
+		cfg.Memory.Free = func(atOnce bool) {
 			if !atOnce {
 				return
 			}
@@ -52,7 +52,7 @@ func TestNodeTellsWhenItIsBusy(t *testing.T) {
 	c := nodetest.Start(t, nodetest.Options{Configure: func(i int, cfg *node.Config) {
 		cfg.MemtableBytes, cfg.QuietAfter = 1<<20, 100*time.Millisecond
 		if i == 0 {
-			cfg.Busy = func(is bool) { told <- is }
+			cfg.Memory.Busy = func(is bool) { told <- is }
 		}
 	}})
 	client := c.Dial(0)

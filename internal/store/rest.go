@@ -14,8 +14,8 @@ import (
 // that are gone. It costs those who write some waiting, so it is for when nobody
 // does.
 
-// wakeBytes is what a node writes by itself in an hour, and one that somebody uses in
-// a few seconds.
+// wakeBytes is much more than what a node writes by itself while it is watched for
+// whether anybody writes, and what one that somebody uses writes in a few seconds.
 const wakeBytes = 1 << 20
 
 // Stir is how much was written since the start. It is safe for concurrent use.
