@@ -346,5 +346,5 @@ func (rd *reads) drop() {
 	for _, w := range rd.waiting {
 		w.read.Done(nil, 0, ErrUnavailable)
 	}
-	rd.next, rd.round, rd.waiting, rd.id = nil, nil, nil, 0
+	rd.next, rd.round, rd.waiting, rd.first = nil, nil, nil, 0
 }

@@ -202,7 +202,7 @@ func (l *loop) take(x any) {
 	case received:
 		x.r.receiveMsg(x.from, x.m)
 	case readAsk:
-		x.r.reads.asked(x.node, x.id)
+		x.r.reads.askedBy(x.node, x.id)
 	case readTell:
 		x.r.reads.told(x.id, x.index, x.now)
 	case hashMsg:

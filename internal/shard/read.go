@@ -17,6 +17,11 @@ import (
 // the node's incarnation: etcd served stale reads in 2025 because it used one
 // context for two attempts. A follower asks its leader, whose answer carries
 // the leader's time beside the index; clocks decide nothing here.
+//
+// A round that takes long is asked again, for those who are in it and nobody
+// else. All of them came before its first attempt, so the answer to any attempt
+// is theirs: were it the latest one's only, a round that takes longer than the
+// time to the next attempt would never end.
 
 // ErrUnavailable says that no majority confirmed a read in time.
 var ErrUnavailable = errors.New("no majority answered in time")
@@ -53,10 +58,11 @@ type reads struct {
 	r       *Replica
 	next    []asker
 	round   []asker
-	id      uint64 // of the round; 0: none in flight
+	first   uint64 // attempt of the round; 0: no round in flight
+	id      uint64 // of the latest attempt
 	count   uint64
-	began   uint64        // tick
-	since   time.Duration // when it began, by the monotonic clock
+	asked   uint64        // tick of the latest attempt
+	since   time.Duration // when the round began, by the monotonic clock
 	waiting []waiter
 }
 
@@ -67,7 +73,7 @@ type waiter struct {
 }
 
 const (
-	// readRetryTicks is when a round is asked again.
+	// readRetryTicks is when a round is asked again, as a frame may have been lost.
 	readRetryTicks = 8
 	// readMaxTicks is when a reader is told that nobody confirms: as soon as a
 	// writer would be (router.TimeoutDefault), before clients give up by themselves.
@@ -94,31 +100,46 @@ func (rd *reads) confirm(b *eval.Batch) { rd.ask(asker{batch: b}) }
 
 // startRound starts a round for all who wait, unless one is in flight.
 func (rd *reads) startRound() {
-	if rd.id != 0 || len(rd.next) == 0 {
+	if rd.first != 0 || len(rd.next) == 0 {
 		return
 	}
+	if !rd.attempt() {
+		return
+	}
+	rd.first, rd.since = rd.id, rd.r.host.cfg.Clock.Mono()
+	rd.round, rd.next = rd.next, rd.round[:0]
+}
+
+// attempt asks for a round under an id of its own, and reports whether there is
+// somebody to ask.
+func (rd *reads) attempt() bool {
 	lead := rd.r.lead.Load()
 	self := lead.Node == rd.r.host.cfg.Node
 	if lead.Node == 0 || self && !rd.r.leading() {
-		return
+		return false
 	}
 	rd.count++
-	rd.id, rd.began, rd.since = rd.count, rd.r.ticks, rd.r.host.cfg.Clock.Mono()
-	rd.round, rd.next = rd.next, rd.round[:0]
+	rd.id, rd.asked = rd.count, rd.r.ticks
 	if self {
 		ctx := be.AppendUint64(nil, rd.r.host.cfg.Incarnation)
 		rd.r.raft.ReadIndex(be.AppendUint64(ctx, rd.id))
 		rd.r.loop.touch(rd.r)
-		return
+		return true
 	}
 	rd.r.host.cfg.Links.Queue(lead.Node, peer.Control, kindReadAsk, func(dst []byte) []byte {
 		return be.AppendUint64(be.AppendUint64(dst, uint64(rd.r.id)), rd.id)
 	})
+	return true
+}
+
+// current reports whether id is an attempt of the round in flight.
+func (rd *reads) current(id uint64) bool {
+	return rd.first != 0 && id >= rd.first && id <= rd.id
 }
 
 // confirmed ends a round at the leader.
 func (rd *reads) confirmed(rs raft.ReadState) {
-	if len(rs.RequestCtx) != 16 || be.Uint64(rs.RequestCtx) != rd.r.host.cfg.Incarnation || be.Uint64(rs.RequestCtx[8:]) != rd.id || !rd.r.leading() {
+	if len(rs.RequestCtx) != 16 || be.Uint64(rs.RequestCtx) != rd.r.host.cfg.Incarnation || !rd.current(be.Uint64(rs.RequestCtx[8:])) || !rd.r.leading() {
 		return
 	}
 	now, _ := rd.r.leader.clock.now()
@@ -128,7 +149,7 @@ func (rd *reads) confirmed(rs raft.ReadState) {
 func (rd *reads) endRound(index uint64, now int64) {
 	rd.r.host.meter.round.Add(rd.r.host.cfg.Clock.Mono()-rd.since, 1)
 	done := rd.round
-	rd.id, rd.round = 0, nil
+	rd.first, rd.round = 0, nil
 	for _, a := range done {
 		switch {
 		case a.read != nil:
@@ -152,8 +173,8 @@ func (rd *reads) endRound(index uint64, now int64) {
 	rd.startRound()
 }
 
-// asked takes the round of a follower.
-func (rd *reads) asked(node cluster.NodeID, id uint64) {
+// askedBy takes the round of a follower.
+func (rd *reads) askedBy(node cluster.NodeID, id uint64) {
 	if rd.r.leading() {
 		rd.ask(asker{node: node, id: id})
 	}
@@ -161,7 +182,7 @@ func (rd *reads) asked(node cluster.NodeID, id uint64) {
 
 // told takes the leader's answer to this follower's round.
 func (rd *reads) told(id, index uint64, now int64) {
-	if id == rd.id && rd.r.state != raft.StateLeader {
+	if rd.current(id) && rd.r.state != raft.StateLeader {
 		rd.endRound(index, now)
 	}
 }
@@ -217,11 +238,13 @@ func (l *leadership) tickTime(t int64) {
 
 // tick asks again what may have been lost and gives up what is too old.
 func (rd *reads) tick() {
-	if rd.id != 0 && rd.r.ticks-rd.began >= readRetryTicks {
-		rd.next, rd.round, rd.id = append(rd.round, rd.next...), nil, 0
-		rd.startRound()
+	if rd.round = rd.expire(rd.round); len(rd.round) == 0 {
+		rd.first = 0
 	}
 	rd.next = rd.expire(rd.next)
+	if rd.first != 0 && rd.r.ticks-rd.asked >= readRetryTicks {
+		rd.attempt()
+	}
 	keep := rd.waiting[:0]
 	for _, w := range rd.waiting {
 		if rd.r.ticks-w.read.born > readMaxTicks {
@@ -256,7 +279,7 @@ func (rd *reads) expire(list []asker) []asker {
 // batches have been answered, and followers ask again.
 func (rd *reads) termChanged() {
 	all := append(rd.round, rd.next...)
-	rd.id, rd.round, rd.next = 0, nil, nil
+	rd.first, rd.round, rd.next = 0, nil, nil
 	for _, a := range all {
 		if a.read != nil {
 			rd.next = append(rd.next, a)

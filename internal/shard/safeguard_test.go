@@ -144,6 +144,61 @@ func TestReadJoinsNextRound(t *testing.T) {
 	})
 }
 
+// TestAnswerToAnyAttempt answers an attempt of a round after it was asked again,
+// as over a long link: the answer is for those who were in the round then, and not
+// for who has come since.
+func TestAnswerToAnyAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1, 2, 3)
+		n.follow()
+		first := n.asked()
+		early := n.round()
+		second := n.asked()
+		n.hear((readRetryTicks + 2) * TickDefault)
+		if n.round() == early {
+			t.Fatal("the round was not asked again")
+		}
+		n.tell(early, 10)
+		n.served(first, true)
+		n.served(second, false)
+		n.tell(early, 10)
+		n.served(second, false)
+		n.tell(n.round(), 10)
+		n.served(second, true)
+		n.stop()
+	})
+}
+
+// TestReadInFlightIsGivenUp has a leader that is heard and answers no round: who
+// asked is told so in time, the first and those behind it.
+func TestReadInFlightIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1, 2, 3)
+		n.follow()
+		first, second := n.asked(), n.asked()
+		n.hear((readMaxTicks + 2) * TickDefault)
+		for i, v := range []chan *store.View{first, second} {
+			if len(v) == 0 {
+				t.Errorf("read %d still waits", i+1)
+			} else if <-v != nil {
+				t.Errorf("read %d was served", i+1)
+			}
+		}
+		third := n.asked()
+		n.tell(n.round(), 10)
+		n.served(third, true)
+		n.stop()
+	})
+}
+
+// hear lets time pass while node 2 leads.
+func (n *testNode) hear(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(TickDefault) {
+		n.call(func(r *Replica) { r.step(n.message(pb.MsgHeartbeat, 2)) })
+	}
+	synctest.Wait()
+}
+
 // TestReadWaitsForItsIndex confirms a read at an index that the follower has
 // not applied.
 func TestReadWaitsForItsIndex(t *testing.T) {

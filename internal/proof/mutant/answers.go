@@ -28,11 +28,26 @@ func answers() []Mutant {
 			"internal/shard/read.go", `
 			rd.count++`, ``,
 		}}},
+		{"answer-to-an-earlier-round", "the answer to an earlier ReadIndex round passes for one to the round in flight", shard("TestAnswerToOneRoundOnly"), []Edit{{
+			"internal/shard/read.go", `
+			return rd.first != 0 && id >= rd.first && id <= rd.id`, `
+			return rd.first != 0 && id <= rd.id`,
+		}}},
+		{"latest-attempt-only", "a ReadIndex round that takes longer than the time to its next attempt never ends", sim("TestLongLinksServeReads"), []Edit{{
+			"internal/shard/read.go", `
+			return rd.first != 0 && id >= rd.first && id <= rd.id`, `
+			return rd.first != 0 && id == rd.id`,
+		}}},
+		{"keep-readers-in-the-round", "who is in a ReadIndex round that nobody answers waits for ever", shard("TestReadInFlightIsGivenUp"), []Edit{{
+			"internal/shard/read.go", `
+			if rd.round = rd.expire(rd.round); len(rd.round) == 0 {`, `
+			if len(rd.round) == 0 {`,
+		}}},
 		{"join-round-in-flight", "a read joins the ReadIndex round that began before it came", shard("TestReadJoinsNextRound"), []Edit{{
 			"internal/shard/read.go", `
 			rd.next = append(rd.next, a)
 			rd.startRound()`, `
-			if rd.id != 0 {
+			if rd.first != 0 {
 				rd.round = append(rd.round, a)
 				return
 			}

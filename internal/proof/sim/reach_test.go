@@ -64,6 +64,39 @@ func TestLeaderLeavesSlowLinks(t *testing.T) {
 	}
 }
 
+// Nodes far from each other, 200 ms there and back, answer reads and writes all the
+// same, through leaders and followers, each within a few of these ways, and the
+// leader stays.
+func TestLongLinksServeReads(t *testing.T) {
+	bubbleLoad(t, Options{Seed: 323}, LoadOptions{Clients: 2, Timeout: 5 * time.Second}, func(c *Cluster) {
+		c.WaitLeader(1)
+		for i := 1; i <= c.Nodes(); i++ {
+			slowLinks(c, i, 100*time.Millisecond)
+		}
+		time.Sleep(2 * time.Second)
+		if changes := terms(t, c, func() {
+			for i := 1; i <= c.Nodes(); i++ {
+				k := c.Client("").At(i)
+				for range 20 {
+					start := time.Now()
+					k.Must("SET", "far", "x")
+					wrote := time.Since(start)
+					k.Must("GET", "far")
+					if both := time.Since(start); both > 2500*time.Millisecond {
+						t.Errorf("node %d: a write took %v, a read %v", i, wrote, both-wrote)
+					}
+				}
+				k.Close()
+			}
+		}); changes != 0 {
+			t.Errorf("leadership moved, %d terms", changes)
+		}
+		for i := 1; i <= c.Nodes(); i++ {
+			slowLinks(c, i, 0)
+		}
+	})
+}
+
 // When all links are slow nobody would do better: leadership stays.
 func TestAllLinksSlowLeaderStays(t *testing.T) {
 	bubbleLoad(t, Options{Seed: 322}, LoadOptions{Clients: 2, Timeout: 5 * time.Second}, func(c *Cluster) {
