@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"tutti/internal/cluster"
 )
@@ -97,8 +98,17 @@ func TestRecover(t *testing.T) {
 		t.Errorf("a node that runs: %+v", r)
 	}
 	c.stop(t)
+	before := launch(t, t.TempDir(), "start", "--dir", filepath.Join(c.dir, "node-1"))
+	c.awaitOne(t, 0)
+	if r := tutti(t, "", "recover", "--dir", dir, "--confirm", "dev"); r.code != exitFailed || !strings.Contains(r.errors, "still answering: node-1 (127.0.0.1:") || !strings.Contains(r.errors, "nothing was changed") {
+		t.Errorf("while one that would be given up runs: %+v", r)
+	}
+	before.signal(t, syscall.SIGTERM)
+	before.ends(t)
 	if r := tutti(t, "no\n", "recover", "--dir", dir); r.code != exitFailed || !strings.Contains(r.out, "given up for ever: node-1") || !strings.Contains(r.errors, "nothing was changed") {
 		t.Errorf("not confirmed: %+v", r)
+	} else if year := fmt.Sprintf("which was written on %d-", time.Now().UTC().Year()); strings.Count(r.out, "one of 3 that decided") != 2 || strings.Count(r.out, year) != 2 {
+		t.Errorf("what the copies hold is not told: %s", r.out)
 	}
 	tutti(t, "dev\n", "recover", "--dir", dir).wants(t, 0)
 	n := launch(t, t.TempDir(), "start", "--dir", dir)

@@ -40,8 +40,7 @@ type RecoveredShard struct {
 	// several copies the one with the highest term, and in it the highest
 	// position, has the most.
 	Last, Term uint64
-	// Time is when the newest entry that is known to be committed was made, by
-	// the shard's time.
+	// Time is when that entry was made, by the shard's time.
 	Time time.Time
 }
 
@@ -171,16 +170,55 @@ func (o openStores) plan() (Recovery, error) {
 		if err != nil {
 			return r, err
 		}
-		voters := c.desc.Voters()
-		me, _ := c.desc.Replica(c.replica)
+		made, err := c.newest()
+		if err != nil {
+			return r, err
+		}
+		// The state may be of an earlier flush, and its descriptor as old.
+		desc := c.desc
+		if s, ok := o.m.Shard(desc.ID); ok && s.Generation > desc.Generation {
+			desc = s.Descriptor
+		}
+		voters := desc.Voters()
+		me, _ := desc.Replica(c.replica)
 		alone = alone && len(voters) == 1 && me.Part == cluster.Voter
 		r.Shards = append(r.Shards, RecoveredShard{ID: c.desc.ID, Slots: c.desc.Slots, Voters: len(voters), Learner: me.Part == cluster.Learner,
-			Last: c.last, Term: term, Time: time.UnixMilli(c.at.Time)})
+			Last: c.last, Term: term, Time: time.UnixMilli(made)})
 	}
 	if alone {
 		return r, ErrNotNeeded
 	}
 	return r, nil
+}
+
+// newest returns when the newest entry of the copy was made.
+func (c copyOf) newest() (made int64, err error) {
+	made = c.at.Time
+	err = c.behind(func(e *pb.Entry) error {
+		if e.GetType() == pb.EntryNormal && len(e.GetData()) > 0 {
+			made = store.WriteSet(e.GetData()).Time()
+		}
+		return nil
+	})
+	return made, err
+}
+
+// behind goes through the entries of the log that the state does not hold.
+func (c copyOf) behind(f func(e *pb.Entry) error) error {
+	const chunk = 4 << 20
+	for next := c.at.Index + 1; next <= c.last; {
+		entries, err := c.log.Entries(next, c.last+1, chunk)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := f(e); err != nil {
+				return err
+			}
+		}
+		next += uint64(len(entries))
+	}
+	return nil
 }
 
 // recover applies what the logs hold, makes this node's replicas the only ones,
@@ -228,29 +266,22 @@ func (o openStores) recover() error {
 // to be is decided.
 func (c copyOf) applyAll(b *store.Batch) (cluster.Descriptor, error) {
 	at, desc := c.at, c.desc
-	const chunk = 4 << 20
-	for next := at.Index + 1; next <= c.last; {
-		entries, err := c.log.Entries(next, c.last+1, chunk)
-		if err != nil {
-			return desc, err
+	err := c.behind(func(e *pb.Entry) (err error) {
+		var data []byte
+		if e.GetType() == pb.EntryNormal {
+			data = e.GetData()
+		} else {
+			// It may have handed out ids elsewhere, and none is given again.
+			desc.Next += cluster.ReplicasMax
 		}
-		for _, e := range entries {
-			var data []byte
-			if e.GetType() == pb.EntryNormal {
-				data = e.GetData()
-			} else {
-				// It may have handed out ids elsewhere, and none is given again.
-				desc.Next += cluster.ReplicasMax
-			}
-			if at, err = b.Apply(desc.ID, at, e.GetIndex(), e.GetTerm(), data); err != nil {
-				return desc, err
-			}
-			if b.Slots != nil {
-				desc.Slots = *b.Slots
-				desc.Generation++
-			}
+		if at, err = b.Apply(desc.ID, at, e.GetIndex(), e.GetTerm(), data); err != nil {
+			return err
 		}
-		next += uint64(len(entries))
-	}
-	return desc, nil
+		if b.Slots != nil {
+			desc.Slots = *b.Slots
+			desc.Generation++
+		}
+		return nil
+	})
+	return desc, err
 }
