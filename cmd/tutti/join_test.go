@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -258,6 +259,12 @@ func TestGatewayJoins(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", code, g.text())
 	}
 	tutti(t, "", "start", "--dir", c.folder(1)).wants(t, exitFailed, "this node was removed from the cluster", "tutti join with a new token")
+	again := exec.Command(binary(t), "leave")
+	again.Env = append(os.Environ(), "TUTTI_DIR="+c.folder(1), "TUTTI_ADDR=")
+	out, err := again.CombinedOutput()
+	if text := string(out); err == nil || !strings.Contains(text, "this node was removed from the cluster, and does not run") || !strings.Contains(text, "nothing was changed") {
+		t.Errorf("who leaves once more: %v, %s", err, text)
+	}
 }
 
 // TestJoinWhileTheAuthorityTurns is told apart from another cluster: its node shows

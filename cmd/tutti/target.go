@@ -56,6 +56,20 @@ func ownNode() (node.Self, bool) {
 	return self, err == nil
 }
 
+// ownRemoved reports whether this machine's node has left its cluster.
+func ownRemoved() bool {
+	self, ok := ownNode()
+	if !ok {
+		return false
+	}
+	m, err := node.ReadMap(vfs.Default, defaultDir())
+	if err != nil {
+		return false
+	}
+	_, member := m.Member(self.Node)
+	return !member
+}
+
 // systemDir is the folder of the machine's node, which the package makes.
 const systemDir = "/var/lib/tutti"
 
@@ -171,6 +185,8 @@ func (t target) unreachable(err error) *exitError {
 	e := unreachable(t.addr, err)
 	_, doubted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
+	case t.addr == ownAddr() && ownRemoved():
+		e.what, e.safe, e.do = fmt.Sprintf("%s: %v, and does not run", defaultDir(), node.ErrRemoved), "nothing was changed", "--addr with that of a node of the cluster; "+doRejoin
 	case doubted:
 		e.do = "--cacert with the file ca.pem of a node of this very cluster, and an --addr that its certificate names"
 	case errors.Is(err, errLogin):
