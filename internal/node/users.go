@@ -53,6 +53,7 @@ type userKeeper struct {
 	mu      sync.Mutex    // guards what follows
 	wanted  uint64        // the newest epoch that was heard of
 	told    uint64        // that of the meta shard's replica here
+	heard   heardUsers    // of the peers
 	fetched chan struct{} // closed, and made anew, when meta has answered
 
 	wake    chan struct{} // capacity 1: a signal
@@ -92,14 +93,15 @@ func openUsers(cfg Config, self Self, maps *cluster.Holder, fatal func(error)) (
 	}
 	return &userKeeper{holder: acl.NewHolder(set), table: table, maps: maps, self: self.Node, log: cfg.Logger, fatal: fatal,
 		save:    func(record []byte) error { return writeUsers(cfg.FS, cfg.Dir, record) },
-		fetched: make(chan struct{}), wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}, nil
+		fetched: make(chan struct{}), heard: newHeardUsers(), wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}, nil
 }
 
 // open takes what the keeper speaks with, and registers what it hears.
 func (k *userKeeper) open(links *peer.Links, r *router.Router) {
 	k.links, k.router = links, r
-	links.Handle(kindUsers, func(_ cluster.NodeID, b []byte) {
+	links.Handle(kindUsers, func(from cluster.NodeID, b []byte) {
 		if len(b) == 8 {
+			k.hear(from, binary.BigEndian.Uint64(b))
 			k.want(binary.BigEndian.Uint64(b))
 		}
 	})
@@ -185,7 +187,8 @@ func (k *userKeeper) fetch(wanted uint64) bool {
 		k.log.Debug("meta did not tell the users", slog.Any("error", err))
 		return false
 	}
-	if k.holder.Replace(set) {
+	replaced := k.holder.Replace(set)
+	if replaced {
 		k.log.Info("the users have changed", slog.Uint64("epoch", set.Epoch))
 		if err := k.save(meta.EncodeUsers(nil, set)); err != nil {
 			k.fatal(fmt.Errorf("keep the users: %w", err))
@@ -200,7 +203,7 @@ func (k *userKeeper) fetch(wanted uint64) bool {
 	close(k.fetched)
 	k.fetched = make(chan struct{})
 	k.mu.Unlock()
-	if told { // others may have nobody who tells them
+	if told || replaced { // others may have nobody who tells them, and who changed users waits for it
 		for _, x := range k.maps.Map().Members {
 			if x.ID != k.self {
 				k.announce(x.ID, set.Epoch)

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"tutti/internal/acl"
 	"tutti/internal/cluster"
@@ -295,7 +297,37 @@ func (r *request) everywhere(epoch uint64) bool {
 		r.Error("UNCERTAIN the users were changed, but this node has not learned it in time. Repeat the command to be sure.")
 		return false
 	}
+	nodesFollow(r, epoch)
 	return true
+}
+
+// followMax is how long a change of users waits for the other nodes.
+const followMax = 2 * time.Second
+
+// nodesFollow waits until the other nodes go by the users of an epoch in what they
+// answer without a shard. One that can't be reached keeps nobody waiting: it may be
+// dead. It reaches no data by older rights.
+func nodesFollow(r *request, epoch uint64) {
+	if r.s.cfg.UsersBehind == nil {
+		return
+	}
+	end := time.Now().Add(followMax)
+	again := time.NewTicker(followMax / 10) // one may fall silent meanwhile
+	defer again.Stop()
+	for {
+		nodes, changed := r.s.cfg.UsersBehind(epoch)
+		if len(nodes) == 0 {
+			return
+		}
+		if !time.Now().Before(end) {
+			r.s.cfg.Logger.Warn("nodes do not tell that they go by a change of users; until they learn it, what they answer without a shard is by the users before",
+				slog.Any("nodes", nodes), slog.Uint64("epoch", epoch))
+			return
+		}
+		if _, how := receive(&r.c.wait, changed, again.C); how == abandoned {
+			return
+		}
+	}
 }
 
 func aclDryrun(r *request, args [][]byte) {

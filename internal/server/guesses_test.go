@@ -109,7 +109,7 @@ func TestGuessersAreBounded(t *testing.T) {
 
 func TestLoginsThatFailHaveToWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCallers(t, Config{Users: users(t)})
+		c := newCallers(t, Config{Rights: Rights{Users: users(t)}})
 		defer c.s.Close()
 		who := c.call()
 		for range guessesFree + 1 {

@@ -98,6 +98,44 @@ func TestUsersEverywhere(t *testing.T) {
 	}
 }
 
+// TestUsersEverywhereWithoutAShard takes rights to what nodes answer by themselves, where
+// no shard refuses what was let in by older ones.
+func TestUsersEverywhereWithoutAShard(t *testing.T) {
+	cluster := nodetest.Start(t, nodetest.Options{Nodes: 3})
+	root, late := cluster.Dial(0), 0
+	lines := []string{"CONFIG GET maxclients", "CONFIG SET slowlog-max-len 128", "CLIENT LIST", "PUBLISH ch m", "SUBSCRIBE ch", "SLOWLOG LEN", "INFO server", "TUTTI.MAP", "PING"}
+	for i := range 12 * len(lines) {
+		words := strings.Fields(lines[i%len(lines)])
+		name := strings.ToLower(words[0])
+		if got := say(t, root, "ACL SETUSER eve reset on nopass ~* &* +@all"); got != "OK" {
+			t.Fatal(got)
+		}
+		var eves []*nodetest.Client
+		for at := 1; at < 3; at++ {
+			eve := cluster.Dial(at)
+			if got := say(t, eve, "AUTH eve x"); got != "OK" {
+				t.Fatal(got)
+			}
+			eves = append(eves, eve)
+		}
+		change, want := "ACL SETUSER eve -"+name, "(error) NOPERM"
+		if i%3 == 0 {
+			change, want = "ACL DELUSER eve", "closed"
+		}
+		if got := say(t, root, change); strings.HasPrefix(got, "(error)") {
+			t.Fatal(got)
+		}
+		for at, eve := range eves {
+			if got := say(t, eve, lines[i%len(lines)]); !strings.HasPrefix(got, want) {
+				late++
+				t.Errorf("%s behind %s at node %d: %s", lines[i%len(lines)], change, at+2, got)
+			}
+			eve.Close()
+		}
+	}
+	t.Logf("%d of %d went by older rights", late, 24*len(lines))
+}
+
 const (
 	noAuth    = "(error) NOAUTH Authentication required."
 	noKey     = "(error) NOPERM No permissions to access a key"

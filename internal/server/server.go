@@ -57,15 +57,23 @@ type Config struct {
 	Status func(ctx context.Context, alone bool) ([]byte, error)
 	// Doctor answers TUTTI.DOCTOR: a JSON document.
 	Doctor func(ctx context.Context) ([]byte, error)
+	Rights
+	Telling
+	// Entropy is where what must not be guessed comes from. Nil: the machine's.
+	Entropy io.Reader
+}
+
+// Rights is what the node knows of users.
+type Rights struct {
 	// Users are who may log in, and what they may do. Nil: there is no user but
 	// default, who may do everything.
 	Users *acl.Holder
 	// NewerUsers is told that there are users of an epoch; what it returns is closed
 	// after they were asked for. Nil: there are none.
 	NewerUsers func(epoch uint64) <-chan struct{}
-	Telling
-	// Entropy is where what must not be guessed comes from. Nil: the machine's.
-	Entropy io.Reader
+	// UsersBehind returns the other nodes that can be reached and go by users before
+	// an epoch, and what is closed when one has told something. Nil: there are none.
+	UsersBehind func(epoch uint64) (nodes []cluster.NodeID, changed <-chan struct{})
 }
 
 // Telling is where what clients are told unasked comes from.

@@ -76,7 +76,7 @@ func (c *caller) ends() time.Duration {
 
 func TestStrangerMustLogInSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCallers(t, Config{Users: users(t)})
+		c := newCallers(t, Config{Rights: Rights{Users: users(t)}})
 		defer c.s.Close()
 		silent := c.call()
 		if took := silent.ends(); took != strangerTimeout {
@@ -109,7 +109,7 @@ func TestStrangerMustLogInSoon(t *testing.T) {
 
 func TestStrangerMaySayLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCallers(t, Config{Users: users(t)})
+		c := newCallers(t, Config{Rights: Rights{Users: users(t)}})
 		defer c.s.Close()
 		for text, want := range map[string]string{
 			"*11\r\n":                         "-ERR Protocol error: unauthenticated multibulk length",
@@ -135,7 +135,7 @@ func TestStrangerMaySayLittle(t *testing.T) {
 
 func TestStrangersOfOneAddressAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCallers(t, Config{Users: users(t)})
+		c := newCallers(t, Config{Rights: Rights{Users: users(t)}})
 		defer c.s.Close()
 		member := c.call()
 		if got := member.ask("AUTH default x\r\n"); got != "+OK" {
@@ -230,7 +230,7 @@ func TestPublicNodeWithoutLoginServesItsOwnMachineOnly(t *testing.T) {
 		if got := c.call().answer(); got != "-"+errExposed {
 			t.Errorf("a client of another machine is answered %q", got)
 		}
-		c = newCallers(t, Config{Public: true, Users: users(t)})
+		c = newCallers(t, Config{Public: true, Rights: Rights{Users: users(t)}})
 		defer c.s.Close()
 		if got := c.call().ask("AUTH default x\r\n"); got != "+OK" {
 			t.Errorf("where one has to log in: %q", got)

@@ -8,6 +8,10 @@ func users() []Mutant {
 			for _, shard := range r.s.cfg.Router.Shards() { // meta has it with the change`, `
 			for _, shard := range r.s.cfg.Router.Shards()[:0] {`,
 		}}},
+		{"users-not-at-other-nodes", "a change of users is answered before the other nodes go by it in what they answer without a shard", server("TestUsersEverywhereWithoutAShard"), []Edit{{
+			"internal/server/acl.go", `
+			nodesFollow(r, epoch)`, ``,
+		}}},
 		{"unconfirmed-users", "a change of users is answered as done though a shard has not confirmed it", sim("TestUserChangeThatAShardDoesNotConfirmIsUncertain"), []Edit{{
 			"internal/server/acl.go", `
 			if len(result.Reply.Replies) != 1 || bytes.HasPrefix(result.Reply.Replies[0], []byte("-")) {`, `
