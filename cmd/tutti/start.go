@@ -307,6 +307,10 @@ func startError(err error) error {
 		do = doRejoin
 	case errors.Is(err, node.ErrDataGone):
 		do = "if the rest of the folder is somewhere, bring it back; else on any member: tutti node remove, and here, from an empty folder: tutti join"
+	case errors.Is(err, node.ErrPair):
+		do = "mend the two files, which --tls-cert and --tls-key name, or start with --tls for a certificate that the cluster signs"
+	case errors.Is(err, node.ErrExposed):
+		do = "start it with --tls; in a cluster where everybody may do everything, first: ACL SETUSER default with a password"
 	case errors.Is(err, node.ErrMixed):
 		do = "bring the folder back as it was: one folder is one node"
 	case errors.Is(err, node.ErrInUse):

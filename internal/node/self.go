@@ -48,7 +48,7 @@ type Service struct {
 // check refuses half of a pair.
 func (s Service) check() error {
 	if (s.Cert == "") != (s.Key == "") || s.Cert != "" && !s.TLS {
-		return errors.New("a certificate for clients needs its key, and TLS")
+		return fmt.Errorf("the certificate for clients: %w: it needs its key, and TLS", ErrPair)
 	}
 	return nil
 }

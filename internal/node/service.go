@@ -27,12 +27,35 @@ func (s *Self) setService(cfg Config) error {
 	if cfg.Service == nil || *cfg.Service == s.Service {
 		return nil
 	}
-	if err := cfg.Service.check(); err != nil {
+	next := *s
+	next.Service = *cfg.Service
+	if err := next.servable(cfg); err != nil {
 		return err
 	}
-	s.Service = *cfg.Service
+	*s = next
 	return s.write(cfg.FS, cfg.Dir)
 }
+
+// servable refuses what the node could not serve its clients with: it would be kept,
+// and every later start would fail as well.
+func (s Self) servable(cfg Config) error {
+	if err := s.Service.check(); err != nil {
+		return err
+	}
+	if !s.TLS && cfg.ListenClients == nil && !isLoopback(s.listens()) {
+		return fmt.Errorf("%s is %w", s.listens(), ErrExposed)
+	}
+	if s.Cert == "" {
+		return nil
+	}
+	if _, err := trust.LoadPair(s.Cert, s.Key); err != nil {
+		return fmt.Errorf("the certificate for clients: %w: %w", ErrPair, err)
+	}
+	return nil
+}
+
+// ErrPair says that the certificate that the node's user brings can't be used.
+var ErrPair = errors.New("it can't be used")
 
 // listenClients takes the port for clients. It refuses to serve other machines
 // without TLS, or without users: whoever can reach the address could read and
@@ -73,7 +96,7 @@ func (s Self) serviceConfig(h *trust.Holder, log *slog.Logger) (*tls.Config, err
 		}
 		pair, err := trust.OpenPair(s.Cert, s.Key, failed)
 		if err != nil {
-			return nil, fmt.Errorf("the certificate for clients: %w", err)
+			return nil, fmt.Errorf("the certificate for clients: %w: %w", ErrPair, err)
 		}
 		return trust.ServiceConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Current(), nil }), nil
 	}
