@@ -49,7 +49,7 @@ func (t *tuttiTarget) open(ctx context.Context, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return spawn(ctx, dir, loopback(base), 3, t.binary, "dev", "--nodes", "3",
+	return spawn(ctx, dir, loopback(base), 3, t.binary, "dev", "--nodes", "3", "--debug-command",
 		"--dir", filepath.Join(dir, "data"), "--listen", loopback(base))
 }
 

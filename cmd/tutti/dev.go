@@ -34,6 +34,7 @@ type devOptions struct {
 	level       string
 	http        string
 	runners     runnersFlag
+	debug       bool // allow the DEBUG command
 }
 
 func devCommand() *cobra.Command {
@@ -52,6 +53,7 @@ func devCommand() *cobra.Command {
 	c.Flags().Var(&o.runners, "allow-exec", "let whoever reaches the cluster run commands on this machine, so many at once on each node (without N: one for each core), from now on; 0: none")
 	c.Flags().Lookup("allow-exec").NoOptDefVal = runnersAuto
 	c.Flags().StringVar(&o.level, "log", "warn", "what the nodes log: debug, info, warn or error")
+	c.Flags().BoolVar(&o.debug, "debug-command", false, "allow the DEBUG command")
 	return c
 }
 
@@ -129,10 +131,8 @@ func openDev(o devOptions) (*localCluster, io.Closer, error) {
 	}
 	c := newLocalCluster(o.dir, o.level, members)
 	c.http = http
-	if text := o.runners.String(); text != "" {
-		for range members {
-			c.flags = append(c.flags, []string{"--allow-exec=" + text})
-		}
+	for range members {
+		c.flags = append(c.flags, o.nodeFlags())
 	}
 	if err = c.portsFree(); err == nil {
 		err = c.openFolders()
@@ -142,6 +142,17 @@ func openDev(o devOptions) (*localCluster, io.Closer, error) {
 		return nil, nil, err
 	}
 	return c, lock, nil
+}
+
+// nodeFlags are what each node is started with beside its folder and its log.
+func (o devOptions) nodeFlags() (list []string) {
+	if text := o.runners.String(); text != "" {
+		list = append(list, "--allow-exec="+text)
+	}
+	if o.debug {
+		list = append(list, "--debug-command")
+	}
+	return list
 }
 
 // devMembers gives the nodes their addresses.
@@ -156,6 +167,9 @@ func devMembers(o devOptions) ([]node.Member, error) {
 	base, err := strconv.Atoi(first)
 	if last := 65535 - peerPortOffset - o.nodes + 1; err != nil || base < 1 || base > last {
 		return nil, usageError(fmt.Sprintf("--listen %s: choose a port from 1 to %d", o.listen, last), "tutti dev")
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return nil, &exitError{code: exitFailed, what: o.listen + " is not a loopback address; dev has no users and no TLS for clients",

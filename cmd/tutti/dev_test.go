@@ -322,3 +322,9 @@ func TestDevThatIsKilledLeavesNothing(t *testing.T) {
 	c.ends(t)
 	nothingRunsIn(t, c.dir)
 }
+
+func TestDevAllowsDebugOnlyIfAsked(t *testing.T) {
+	t.Parallel()
+	startDev(t, filepath.Join(t.TempDir(), "plain"), 1).wants(t, 0, "(error) ERR DEBUG command not allowed", "DEBUG", "JMAP")
+	startDev(t, filepath.Join(t.TempDir(), "asked"), 1, "--debug-command").wants(t, 0, "OK", "DEBUG", "JMAP")
+}

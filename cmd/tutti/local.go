@@ -134,7 +134,7 @@ func (c *localCluster) launch(i int, attr *syscall.SysProcAttr, args ...string) 
 	if err != nil {
 		return failed(err, "")
 	}
-	cmd := exec.Command(self, append(args, "--dir", c.dirs[i], "--log", c.level, "--debug-command")...)
+	cmd := exec.Command(self, append(args, "--dir", c.dirs[i], "--log", c.level)...)
 	if c.flags != nil {
 		cmd.Args = append(cmd.Args, c.flags[i]...)
 	}
