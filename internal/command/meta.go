@@ -232,7 +232,7 @@ func tuttiPolicy(c *Ctx) {
 				return
 			}
 		case "dead-after":
-			seconds, ok := c.number(i+1, silenceMax)
+			seconds, ok := between(c, i+1, 0, silenceMax)
 			if !ok {
 				return
 			}

@@ -211,6 +211,11 @@ func TestTokenOptions(t *testing.T) {
 	if got := ask(t, one, "TUTTI.TOKEN", "LIST"); got != "[]" {
 		t.Errorf("tokens: %s", got)
 	}
+	for _, seconds := range []string{"-1", "1h", "604801"} {
+		if got := ask(t, one, "TUTTI.POLICY", "DEAD-AFTER", seconds); got != "ERR DEAD-AFTER must be from 0 to 604800. Not applied." {
+			t.Errorf("DEAD-AFTER %s: %s", seconds, got)
+		}
+	}
 }
 
 // tcp is how a machine dials by default.
