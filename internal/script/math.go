@@ -19,12 +19,14 @@ func (r *random) next() int32 {
 	return int32(r.x >> 17)
 }
 
-// mathLibrary is the interpreter's, but for its randomness.
+// mathLibrary is the interpreter's, but for its randomness, and for what it takes for the
+// largest of all numbers.
 func mathLibrary(v *vm) *lua.LTable {
 	v.L.Push(v.L.NewFunction(lua.OpenMath))
 	v.L.Call(0, 1)
 	t := v.L.CheckTable(-1)
 	v.L.Pop(1)
+	t.RawSetString("huge", lua.LNumber(math.Inf(1)))
 	v.register(t, map[string]function{
 		"random":     mathRandom,
 		"randomseed": func(v *vm, L *lua.LState) int { v.rand.seed(int32(int64(num(L, 1)))); return 0 },

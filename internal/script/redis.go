@@ -18,8 +18,8 @@ const (
 )
 
 const (
-	replSlave = 1 << iota
-	replAOF
+	replAOF = 1 << iota
+	replSlave
 	replNone = 0
 	replAll  = replSlave | replAOF
 )

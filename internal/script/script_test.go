@@ -112,6 +112,8 @@ func TestScripts(t *testing.T) {
 		{"return ('x'):rep(3)", "$3 xxx"},
 		{"return {1, select(2, 'a', 'b', 'c')}", "*3 :1 $1 b $1 c"},
 		{"return math.floor(3.7) + math.max(1, 2)", ":5"},
+		{"return tostring(math.huge) .. tostring(-math.huge) .. tostring(1e308 < math.huge)", "$11 inf-inftrue"},
+		{"return {redis.REPL_NONE, redis.REPL_AOF, redis.REPL_SLAVE, redis.REPL_REPLICA, redis.REPL_ALL}", "*5 :0 :1 :2 :2 :3"},
 		{"return redis.error_reply('bad')", "error: ERR bad"},
 		{"return {pcall(function() error('x', 2) end)}", "*2 $-1 $1 x"},
 		{"return {pcall(function() error(5) end)}", "*2 $-1 $16 user_script:1: 5"},

@@ -92,7 +92,7 @@ func (x *layout) size(c byte) int {
 		}
 		return n
 	}
-	x.L.RaiseError("invalid format option '%s'", string(rune(c)))
+	x.L.ArgError(1, "invalid format option '"+string(rune(c))+"'")
 	return 0
 }
 
