@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -48,20 +49,29 @@ func (k *caches) judge(m mode) (err error) {
 	return err
 }
 
-// tryCaches has node-redis read from its memory through a gateway and through a node while
-// all nodes are killed.
+// tryCaches has node-redis read from its memory through a gateway and through a node, and
+// rueidis in all modes, while all nodes are killed.
 func tryCaches(o options, binary, dir string) error {
-	x := special{library: "node-redis", file: "cache.js", run: "caches", modes: []mode{modeNode, modeGateway}}
-	return x.try(o, binary, dir, alone, func(l *load) error {
-		var told caches
-		if err := l.end(&told); err != nil {
+	for _, x := range []special{
+		{library: "node-redis", file: "cache.js", run: "caches", modes: []mode{modeNode, modeGateway}},
+		{library: "rueidis", file: "cache", run: "caches", modes: modes},
+	} {
+		if err := x.try(o, binary, filepath.Join(dir, x.library), alone, judgeCaches); err != nil {
 			return err
 		}
-		if wrong := told.judge(l.subject.mode); wrong != nil {
-			return fmt.Errorf("%w; it was told %s", wrong, strings.Join(slices.Sorted(maps.Keys(told.Errors)), "; "))
-		}
-		say("HELD: node-redis %s with its client-side cache (%s), %d nodes killed: %d of %d reads from memory, none older than one before, none more than %d ms older than an acknowledged write of %d; %d commands failed",
-			l.subject.version, l.subject.mode, storageNodes, told.FromMemory, told.Reads, told.LateMS, told.Writes, told.Failed)
-		return nil
-	})
+	}
+	return nil
+}
+
+func judgeCaches(l *load) error {
+	var told caches
+	if err := l.end(&told); err != nil {
+		return err
+	}
+	if wrong := told.judge(l.subject.mode); wrong != nil {
+		return fmt.Errorf("%w; it was told %s", wrong, strings.Join(slices.Sorted(maps.Keys(told.Errors)), "; "))
+	}
+	say("HELD: %s %s with its client-side cache (%s), %d nodes killed: %d of %d reads from memory, none older than one before, none more than %d ms older than an acknowledged write of %d; %d commands failed",
+		l.subject.lib.name, l.subject.version, l.subject.mode, storageNodes, told.FromMemory, told.Reads, told.LateMS, told.Writes, told.Failed)
+	return nil
 }

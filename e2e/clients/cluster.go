@@ -113,7 +113,7 @@ func (c *cluster) found() error {
 	if !c.tls {
 		return c.do(0, "ACL", "SETUSER", "default", "on", "nopass", "~*", "&*", "+@all")
 	}
-	return c.do(0, "ACL", "SETUSER", appUser, "on", ">"+appPassword, "~app:*", "+@read", "+@write", "+@connection", "+sentinel", "+cluster", "+info", "+command")
+	return c.do(0, "ACL", "SETUSER", appUser, "on", ">"+appPassword, "~app:*", "+@read", "+@write", "+@connection", "+sentinel", "+cluster", "+info", "+command", "+role")
 }
 
 // join adds node i.

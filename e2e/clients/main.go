@@ -12,7 +12,8 @@
 //
 // With -patterns a program of redis-py does what applications do beside plain commands,
 // in all modes while the nodes are killed: see redispy/patterns.py. With -caches one of
-// node-redis keeps what it has read meanwhile: see node/cache.js. With -web servers of
+// node-redis and one of rueidis keep what they have read meanwhile: see node/cache.js and
+// rueidis/cache.go. With -web servers of
 // Socket.IO talk to each other and redsync locks, see web.go.
 package main
 
@@ -41,7 +42,7 @@ func main() {
 	keep := flag.Bool("keep", false, "keep folders and logs")
 	update := flag.Bool("update", false, "write the results, which must be of everything, and docs/CLIENTS.md")
 	more := flag.Bool("patterns", false, "try a lock and a rate limiter of redis-py instead, while nodes are killed")
-	kept := flag.Bool("caches", false, "try the client-side cache of node-redis instead, while nodes are killed")
+	kept := flag.Bool("caches", false, "try the client-side caches of node-redis and rueidis instead, while nodes are killed")
 	web := flag.Bool("web", false, "try Socket.IO's redis adapter and locks of redsync instead, while nodes are killed")
 	page := flag.Bool("page", false, "try nothing, write docs/CLIENTS.md by the results that are kept")
 	flag.Parse()

@@ -64,6 +64,7 @@ var libraries = []library{
 	{name: "go-redis", dir: "goredis", ext: ".go", install: installGo},
 	{name: "ioredis", dir: "node/ioredis", ext: ".js", install: installNode},
 	{name: "node-redis", dir: "node/redis", ext: ".js", install: installNode},
+	{name: "rueidis", dir: "rueidis", ext: ".go", install: installGo},
 	{name: "redis-py", dir: "redispy", ext: ".py", install: installPython},
 }
 
@@ -75,7 +76,8 @@ func installGo(l library, work string) ([]string, string, error) {
 	if _, err := process.Output("", "go", "build", "-o", binary, "./"+l.dir); err != nil {
 		return nil, "", err
 	}
-	version, err := process.Output("", "go", "list", "-m", "-f", "{{.Version}}", "github.com/redis/go-redis/v9")
+	module := map[string]string{"go-redis": "github.com/redis/go-redis/v9", "rueidis": "github.com/redis/rueidis"}[l.name]
+	version, err := process.Output("", "go", "list", "-m", "-f", "{{.Version}}", module)
 	return []string{binary}, strings.TrimPrefix(version, "v"), err
 }
 

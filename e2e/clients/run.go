@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"tutti/e2e/clients/workload"
 	"tutti/e2e/process"
 )
 
@@ -25,19 +26,6 @@ type subject struct {
 }
 
 func (s subject) String() string { return s.lib.name + " (" + string(s.mode) + ")" }
-
-// order is what a program reads: one line of JSON.
-type order struct {
-	Addrs    []string `json:"addrs"`
-	Gateway  string   `json:"gateway"`
-	Master   string   `json:"master"`
-	User     string   `json:"user"`
-	Password string   `json:"password"`
-	CA       string   `json:"ca"`
-	Keys     string   `json:"keys"`
-	Workers  int      `json:"workers"`
-	PauseMS  int      `json:"pause_ms"`
-}
 
 // report is what one worker of a program says in the end.
 type report struct {
@@ -75,7 +63,7 @@ type load struct {
 
 // begin starts a program and waits until each of its workers has tried something.
 func begin(s subject, c *cluster, run string) (*load, error) {
-	o := order{Addrs: s.mode.addrs(c), Gateway: c.addrs[gateway], Master: clusterName, Workers: workers, PauseMS: pauseMS,
+	o := workload.Order{Addrs: s.mode.addrs(c), Gateway: c.addrs[gateway], Master: clusterName, Workers: workers, PauseMS: pauseMS,
 		Keys: fmt.Sprintf("app:%s:%s:%s:", run, s.lib.dir, s.mode)}
 	if c.tls {
 		o.CA, o.User, o.Password = c.ca(), appUser, appPassword

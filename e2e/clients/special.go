@@ -14,7 +14,7 @@ import (
 // being killed meanwhile.
 type special struct {
 	library string
-	file    string // beside the library's main
+	file    string // beside the library's main; of one in Go: its first argument
 	run     string // what its keys are called
 	modes   []mode
 }
@@ -30,11 +30,19 @@ func (x special) try(o options, binary, dir string, beside func(ctx context.Cont
 		return err
 	}
 	s := subject{lib: libraries[slices.IndexFunc(libraries, func(l library) bool { return l.name == x.library })]}
+	wanted := func(m mode) bool { return o.only.MatchString(subject{lib: s.lib, mode: m}.String()) }
+	if !slices.ContainsFunc(x.modes, wanted) {
+		say("%s: left out by -only", x.library)
+		return nil
+	}
 	if s.command, s.version, err = s.lib.install(s.lib, dir); err != nil {
 		return err
 	}
-	at := slices.IndexFunc(s.command, func(word string) bool { return strings.HasPrefix(filepath.Base(word), "main.") })
-	s.command[at] = filepath.Join(filepath.Dir(s.command[at]), x.file)
+	if at := slices.IndexFunc(s.command, func(word string) bool { return strings.HasPrefix(filepath.Base(word), "main.") }); at >= 0 {
+		s.command[at] = filepath.Join(filepath.Dir(s.command[at]), x.file)
+	} else {
+		s.command = append(s.command, x.file)
+	}
 	c, err := form(binary, dir, false)
 	if c != nil {
 		defer func() { err = errors.Join(err, c.close()) }()
@@ -53,7 +61,7 @@ func (x special) try(o options, binary, dir string, beside func(ctx context.Cont
 		}
 	}()
 	for _, s.mode = range x.modes {
-		if !o.only.MatchString(s.String()) {
+		if !wanted(s.mode) {
 			continue
 		}
 		l, err := begin(s, c, x.run)

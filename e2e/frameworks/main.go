@@ -1,7 +1,7 @@
 // Frameworks tries job frameworks that stand on Redis against a cluster whose nodes and
 // workers are killed. Nothing of a framework is changed; only the address differs.
 //
-//	go run . [-jobs 10000] [-kill nodes,workers] [-stand] [-seed 1] [-redis [-away 5ms]] [-hard] asynq|bullmq|celery|celery-chords|rq|sidekiq …
+//	go run . [-jobs 10000] [-workers 3] [-kill nodes,workers] [-stand] [-seed 1] [-redis [-away 5ms]] [-hard] asynq|bullmq|celery|celery-chords|rq|sidekiq …
 //
 // Three nodes are formed by init and join, and a gateway beside them. While jobs are added to
 // several queues, some of them with a delay and some that fail at first, a node is killed
@@ -45,6 +45,7 @@ func main() {
 	}
 	binary := flag.String("tutti", "", "the program to try (default: it is built)")
 	jobs := flag.Int("jobs", 1000, "how many jobs are added")
+	workers := flag.Int("workers", 3, "how many workers there are: RQ's does one job at a time")
 	kill := flag.String("kill", "nodes,workers", "what is killed: nodes, workers, nodes,workers, or none")
 	plain := flag.Bool("redis", false, "try one redis-server instead, which is not killed")
 	away := flag.Duration("away", 0, "with -redis: how long everything takes to redis-server, and back, as from a server that is far away or asks others first")
@@ -57,6 +58,10 @@ func main() {
 	}
 	if !slices.Contains([]string{"nodes", "workers", "nodes,workers", "none"}, *kill) {
 		fmt.Fprintf(os.Stderr, "-kill %s: choose nodes, workers, nodes,workers, or none\n", *kill)
+		os.Exit(2)
+	}
+	if *jobs < 1 || *workers < 1 {
+		fmt.Fprintln(os.Stderr, "-jobs and -workers must be positive")
 		os.Exit(2)
 	}
 	names := flag.Args()
@@ -75,7 +80,7 @@ func main() {
 	code := 0
 	for _, name := range names {
 		verdict, err := process.InFolder("tutti-frameworks-", func(dir string) (string, error) {
-			t := &trial{framework: frameworks()[name], name: name, dir: dir, jobs: *jobs, redis: *plain, away: *away, hard: *hard, seed: *seed, workersStand: *stand}
+			t := &trial{framework: frameworks()[name], name: name, dir: dir, jobs: *jobs, workers: *workers, redis: *plain, away: *away, hard: *hard, seed: *seed, workersStand: *stand}
 			t.nodesDie, t.workersDie = strings.Contains(*kill, "nodes") && !*plain, strings.Contains(*kill, "workers")
 			return t.try(ctx, *binary)
 		})

@@ -20,7 +20,6 @@ import (
 )
 
 const (
-	workers     = 3
 	nodeEvery   = 4 * time.Second // a node is killed
 	workerEvery = 5 * time.Second // and a worker, which lives as long at least as lifeLeast
 	lifeLeast   = 2 * time.Second
@@ -29,9 +28,9 @@ const (
 	// standsFor is how long a worker stands still: a job of Asynq is free again after 30 s,
 	// those of others sooner.
 	standsFor = 35 * time.Second
-	// endTimeout is how long the jobs may take when nothing is killed any more. Asynq
-	// looks once a minute for those whose worker was lost, RQ gives one up after 90 s.
-	endTimeout = 5 * time.Minute
+	// stillFor is how long nothing may get on when nothing is killed any more. Asynq looks
+	// once a minute for jobs whose worker was lost, RQ gives one up after 90 s.
+	stillFor = 5 * time.Minute
 )
 
 // trial is one framework, with its jobs, on one cluster.
@@ -43,6 +42,7 @@ type trial struct {
 	nodes   []*node
 	gateway string // one address that stays
 	jobs    int
+	workers int
 	redis   bool          // on one redis-server
 	away    time.Duration // which is so far away
 	client  *redis.Client // of the gateway
@@ -66,8 +66,8 @@ func (t *trial) run(ctx context.Context) (verdict string, err error) {
 	working, stop := context.WithCancel(ctx)
 	killing, endKilling := context.WithCancel(ctx)
 	var kept, killer sync.WaitGroup
-	errs := make(chan error, workers+1)
-	for i := range workers {
+	errs := make(chan error, t.workers+1)
+	for i := range t.workers {
 		kept.Go(func() { errs <- t.keep(working, killing, i) })
 	}
 	if t.nodesDie {
@@ -90,7 +90,7 @@ func (t *trial) run(ctx context.Context) (verdict string, err error) {
 	}
 	endKilling()
 	killer.Wait()
-	if err := errors.Join(t.await(ctx), ctx.Err()); err != nil {
+	if err := t.await(ctx); err != nil {
 		return "", t.cutShort(err)
 	}
 	return t.judge(time.Since(began))
@@ -127,7 +127,7 @@ func (t *trial) keep(working, killing context.Context, i int) error {
 		if err != nil {
 			return err
 		}
-		life, end := context.WithTimeout(killing, lifeLeast+time.Duration(times.Int64N(int64(2*(workerEvery*workers-lifeLeast)))))
+		life, end := context.WithTimeout(killing, lifeLeast+time.Duration(times.Int64N(int64(2*(workerEvery*time.Duration(t.workers)-lifeLeast)))))
 		select {
 		case <-p.Done():
 		case <-life.Done():
@@ -189,26 +189,36 @@ func (t *trial) killNodes(ctx context.Context) error {
 	return nil
 }
 
-// await waits until the framework has nothing to do any more.
+// await waits until the framework has nothing to do any more, for as long as it gets on: how
+// long thousands of jobs take is the machine's.
 func (t *trial) await(ctx context.Context) error {
-	return process.Eventually(endTimeout, "the jobs end", func() error {
-		if ctx.Err() != nil {
-			return nil // whoever waits looks at that
-		}
-		process.Pause(ctx, 500*time.Millisecond)
-		done, err := t.client.SCard(ctx, effects).Result()
-		if err != nil {
-			return err
-		}
-		has, err := t.left(ctx, t)
+	var had progress
+	for since := time.Now(); process.Pause(ctx, 500*time.Millisecond); {
+		now, err := t.progress(ctx)
 		switch {
-		case err != nil:
-			return err
-		case has.Given > 0 || has.Open == 0 && has.Completed+has.Stranded+has.Held == t.jobs:
+		case err == nil && (now.Given > 0 || now.Open == 0 && now.Completed+now.Stranded+now.Held == t.jobs):
 			return nil
+		case err == nil && now != had:
+			had, since = now, time.Now()
+		case time.Since(since) > stillFor:
+			return errors.Join(fmt.Errorf("nothing has got on for %v: %d of %d jobs have had their effect; %+v", stillFor, had.done, t.jobs, had.remains), err)
 		}
-		return fmt.Errorf("%d of %d jobs have had their effect; %+v", done, t.jobs, has)
-	})
+	}
+	return ctx.Err()
+}
+
+// progress is how far the jobs have come.
+type progress struct {
+	remains
+	done int64 // have had their effect
+}
+
+func (t *trial) progress(ctx context.Context) (p progress, err error) {
+	if p.done, err = t.client.SCard(ctx, effects).Result(); err != nil {
+		return p, err
+	}
+	p.remains, err = t.left(ctx, t)
+	return p, err
 }
 
 // judge looks at what has become of every job.
@@ -250,8 +260,8 @@ func (t *trial) judge(took time.Duration) (string, error) {
 	if stood > 0 {
 		how += fmt.Sprintf(", %d stopped for %v", stood, standsFor)
 	}
-	return fmt.Sprintf("HELD: %s: %d jobs over %d queues in %v, %d nodes killed and %d workers %s (seed %d): every effect is recorded, %s; %d ran more than once; %d times one could not be added at once",
-		t.name, t.jobs, len(queueNames), took.Round(time.Second), nodes, killed, how, t.seed, fate, twice, t.refused), nil
+	return fmt.Sprintf("HELD: %s: %d jobs over %d queues by %d workers in %v, %d nodes killed and %d workers %s (seed %d): every effect is recorded, %s; %d ran more than once; %d times one could not be added at once",
+		t.name, t.jobs, len(queueNames), t.workers, took.Round(time.Second), nodes, killed, how, t.seed, fate, twice, t.refused), nil
 }
 
 // mayStrand is how many jobs the framework may lose with so many workers that ended.
@@ -293,7 +303,7 @@ func (t *trial) effects() (lost []string, twice int, err error) {
 // ran counts how often each job was executed to its end.
 func (t *trial) ran() (map[string]int, error) {
 	count := make(map[string]int)
-	for i := range workers {
+	for i := range t.workers {
 		f, err := os.Open(t.journal(i))
 		if err != nil {
 			return nil, err

@@ -10,7 +10,7 @@ import (
 // newest value.
 func cluster(s settings) redis.UniversalClient {
 	return redis.NewClusterClient(&redis.ClusterOptions{
-		Addrs: s.addrs, Username: s.user, Password: s.password, TLSConfig: s.tls,
+		Addrs: s.Addrs, Username: s.User, Password: s.Password, TLSConfig: s.TLS,
 		RouteRandomly: true,
 		MaxRedirects:  30, MinRetryBackoff: 50 * time.Millisecond, MaxRetryBackoff: 500 * time.Millisecond,
 		ReadTimeout: 10 * time.Second,

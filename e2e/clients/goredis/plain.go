@@ -10,7 +10,7 @@ import (
 // while it starts again.
 func plain(s settings) redis.UniversalClient {
 	return redis.NewClient(&redis.Options{
-		Addr: s.addrs[0], Username: s.user, Password: s.password, TLSConfig: s.tls,
+		Addr: s.Addrs[0], Username: s.User, Password: s.Password, TLSConfig: s.TLS,
 		MaxRetries: 30, MinRetryBackoff: 50 * time.Millisecond, MaxRetryBackoff: 500 * time.Millisecond,
 		ReadTimeout: 10 * time.Second, // a node tries a write for five
 	})

@@ -9,8 +9,8 @@ import (
 // Every node is a sentinel, and names the node that leads.
 func sentinel(s settings) redis.UniversalClient {
 	return redis.NewFailoverClient(&redis.FailoverOptions{
-		MasterName: s.master, SentinelAddrs: s.addrs, SentinelUsername: s.user, SentinelPassword: s.password,
-		Username: s.user, Password: s.password, TLSConfig: s.tls,
+		MasterName: s.Master, SentinelAddrs: s.Addrs, SentinelUsername: s.User, SentinelPassword: s.Password,
+		Username: s.User, Password: s.Password, TLSConfig: s.TLS,
 		MaxRetries: 30, MinRetryBackoff: 50 * time.Millisecond, MaxRetryBackoff: 500 * time.Millisecond,
 		ReadTimeout: 10 * time.Second,
 	})
