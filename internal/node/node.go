@@ -402,7 +402,7 @@ func newServer(n *Node) *server.Server {
 
 func (n *Node) serve(l net.Listener) {
 	n.wg.Go(func() {
-		if err := n.server.Serve(l); err != nil {
+		if err := n.server.Serve(arrivals{l, n.quiet.arrived}); err != nil {
 			n.cfg.Logger.Error("serve clients", slog.Any("error", err))
 		}
 	})

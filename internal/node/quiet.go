@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tutti/internal/cluster"
@@ -23,15 +25,21 @@ const (
 	// restlessMax is how often, after a first cut, memory is given back bit by bit while
 	// more than that is written: for as long as the removal of many keys may take.
 	restlessMax = 3
+	// crowdMin is how many clients must have come for the memory that their beginning took
+	// to be worth giving back: stacks and buffers of those who rest or wait since.
+	crowdMin = 1000
 	// quietTurns is how many nodes take turns in giving back, within quietAfter.
 	quietTurns = 3
 )
 
 // quiet has the node give back memory and disk when much was written and nobody
 // writes any more: a node that was emptied after a flood would keep hundreds of MiB.
+// It gives back memory when many clients have come.
 type quiet struct {
 	n      *Node
 	asked  chan chan<- error
+	came   atomic.Int64  // clients, since the node serves
+	crowd  chan struct{} // has something when crowdMin more have come
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -39,7 +47,7 @@ type quiet struct {
 
 func newQuiet(n *Node) *quiet {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &quiet{n: n, asked: make(chan chan<- error), ctx: ctx, cancel: cancel}
+	return &quiet{n: n, asked: make(chan chan<- error), crowd: make(chan struct{}, 1), ctx: ctx, cancel: cancel}
 }
 
 func (q *quiet) run() {
@@ -55,9 +63,52 @@ func (q *quiet) run() {
 				answer <- q.rest()
 			case <-q.n.state.Stir().Stirred():
 				q.settle()
+			case <-q.crowd:
+				q.disperse()
 			}
 		}
 	})
+}
+
+// arrivals tell of each client that comes.
+type arrivals struct {
+	net.Listener
+	came func()
+}
+
+func (a arrivals) Accept() (net.Conn, error) {
+	conn, err := a.Listener.Accept()
+	if err == nil {
+		a.came()
+	}
+	return conn, err
+}
+
+func (q *quiet) arrived() {
+	if q.came.Add(1)%crowdMin != 0 {
+		return
+	}
+	select {
+	case q.crowd <- struct{}{}:
+	default:
+	}
+}
+
+// disperse gives memory back once no crowd comes any more, at once if hardly anybody is
+// there who writes and would wait. While they go on coming there is another signal.
+func (q *quiet) disperse() {
+	came, wrote := q.came.Load(), q.n.state.Stir().Written()
+	t := time.NewTimer(q.after())
+	defer t.Stop()
+	select {
+	case <-q.ctx.Done():
+	case answer := <-q.asked:
+		answer <- q.rest()
+	case <-t.C:
+		if q.came.Load()-came < crowdMin {
+			q.freeMemory(q.n.state.Stir().Written()-wrote <= stillBytes)
+		}
+	}
 }
 
 // watch tells when somebody begins to write, and when nobody does any more.

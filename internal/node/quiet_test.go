@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,37 @@ func TestQuietNodeGivesBack(t *testing.T) {
 	}
 	if got := client.Text("SET", "k", "again") + client.Text("GET", "k"); got != `OK"again"` {
 		t.Errorf("afterwards: %s", got)
+	}
+}
+
+// A node to which many clients have come gives the memory back that their beginning took,
+// and not for each few.
+func TestCrowdGivesBack(t *testing.T) {
+	freed := make(chan struct{}, 100)
+	c := nodetest.Start(t, nodetest.Options{Configure: func(_ int, cfg *node.Config) {
+		cfg.QuietAfter = 100 * time.Millisecond
+		cfg.Memory.Free = func(bool) { freed <- struct{}{} }
+	}})
+	come := func(n int) {
+		for range n {
+			conn, err := net.Dial("tcp", c.Addr(0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+		}
+	}
+	come(500)
+	select {
+	case <-freed:
+		t.Fatal("memory was given back for 500 clients")
+	case <-time.After(time.Second):
+	}
+	come(600)
+	select {
+	case <-freed:
+	case <-time.After(30 * time.Second):
+		t.Fatal("1,100 clients came, and no memory was given back")
 	}
 }
 
