@@ -25,6 +25,7 @@ const usage = `usage: go run . [flags]            throughput, latency and CPU pe
        go run . frameworks [flags] Asynq's and BullMQ's own benchmarks, beside Redis that a second copy answers for
        go run . messages [flags]   elements that are waited for, and PUBLISH to 1,000, beside Redis
        go run . removal [flags]    first and random elements, and SCAN, after mass removal
+       go run . stream [flags]     a stream of 10,000,000 entries beside a small one
        go run . large [flags]      large commands of many clients at once, and small ones of others
        go run . run [flags]        commands that do nothing, beside xargs and GNU parallel
 
@@ -63,6 +64,8 @@ func main() {
 			run, args = messagesMain, args[1:]
 		case "removal":
 			run, args = removalMain, args[1:]
+		case "stream":
+			run, args = streamMain, args[1:]
 		case "large":
 			run, args = largeMain, args[1:]
 		case "run":
