@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/rawsock"
 	"tutti/internal/trust"
 )
 
@@ -25,7 +26,7 @@ func (dial dialer) secured(ctx context.Context, addr string, config *tls.Config)
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(raw, config)
+	conn := tls.Client(rawsock.Wrap(raw), config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, err
@@ -153,7 +154,7 @@ func tlsSecure(h *trust.Holder, in isMember) func(ctx context.Context, c net.Con
 		return cfg, nil
 	}
 	return func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
-		t := tls.Server(c, cfg)
+		t := tls.Server(rawsock.Wrap(c), cfg)
 		if err := t.HandshakeContext(ctx); err != nil {
 			return nil, 0, err
 		}

@@ -4,7 +4,7 @@ import (
 	"net"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"tutti/internal/rawsock"
 )
 
 // sendQueue returns a function that tells how many bytes lie in the send buffer
@@ -24,7 +24,7 @@ func sendQueue(conn net.Conn) func() int {
 	}
 	n := 0
 	ask := func(fd uintptr) {
-		if n, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err != nil {
+		if n, err = rawsock.Unsent(fd); err != nil {
 			n = flushMax // unknown: as if it were full
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"time"
+	"tutti/internal/rawsock"
 )
 
 // What a connection speaks before it speaks RESP: TLS where the node is
@@ -33,7 +34,7 @@ func (s *Server) secured(nc net.Conn) net.Conn {
 	if _, within := nc.(inside); within || s.cfg.TLS == nil {
 		return nc
 	}
-	return tls.Server(nc, s.cfg.TLS)
+	return tls.Server(rawsock.Wrap(nc), s.cfg.TLS)
 }
 
 // shake makes the handshake, if there is one to make, and reports whether the

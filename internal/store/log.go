@@ -24,7 +24,8 @@ import (
 // gathered as one batch with one fsync. Whatever waits while an fsync runs
 // shares the next one.
 type Log struct {
-	cfg    Config
+	cfg    Config // its FS is files
+	files  *durable.Unwatched
 	stalls *stalls
 	vow    *vow
 	opened
@@ -92,21 +93,21 @@ func entryRow(dst []byte, shard cluster.ShardID, index uint64) []byte {
 // OpenLog opens or creates the log store below cfg.Dir and starts its writer.
 func OpenLog(cfg Config) (*Log, error) {
 	cfg.fill()
+	files := durable.NewUnwatched(cfg.FS, categoryWAL)
+	cfg.FS = files
 	stalled := new(stalls)
 	db, err := openLog(cfg, stalled)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, files.Close())
 	}
-	if err := durable.SyncDir(cfg.FS, cfg.Dir); err != nil {
-		db.Close()
-		return nil, err
+	var v *vow
+	if err = durable.SyncDir(cfg.FS, cfg.Dir); err == nil {
+		v, err = openVow(cfg.FS, cfg.FS.PathJoin(cfg.Dir, "vow"), cfg.Space, cfg.Fatal)
 	}
-	v, err := openVow(cfg.FS, cfg.FS.PathJoin(cfg.Dir, "vow"), cfg.Space, cfg.Fatal)
 	if err != nil {
-		db.Close()
-		return nil, err
+		return nil, errors.Join(err, db.Close(), files.Close())
 	}
-	l := &Log{cfg: cfg, opened: opened{db: db}, stalls: stalled, vow: v, wake: make(chan struct{}, 1), done: make(chan struct{}),
+	l := &Log{cfg: cfg, files: files, opened: opened{db: db}, stalls: stalled, vow: v, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		last: make(map[cluster.ShardID]uint64), hard: make(map[cluster.ShardID]*pb.HardState)}
 	go l.run()
 	return l, nil
@@ -204,7 +205,7 @@ func (l *Log) Close() error {
 	}
 	<-l.done
 	err := l.vow.close()
-	return errors.Join(err, l.db.Close())
+	return errors.Join(err, l.db.Close(), l.files.Close())
 }
 
 func (l *Log) run() {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"tutti/internal/rawsock"
 )
 
 // Poller knows sockets by ids and tells which of them are ready. Wait is for one
@@ -73,7 +75,7 @@ func (p *Poller) control(s *Socket, op int, event *unix.EpollEvent) error {
 func (p *Poller) Wait(events []Event) (n int, err error) {
 	var failed error
 	err = p.raw.Read(func(fd uintptr) (done bool) {
-		n, failed = unix.EpollWait(int(fd), p.buf[:min(len(p.buf), len(events))], 0)
+		n, failed = rawsock.Ready(fd, p.buf[:min(len(p.buf), len(events))])
 		if errors.Is(failed, unix.EINTR) {
 			n, failed = 0, nil
 		}
@@ -107,8 +109,8 @@ func NewSocket(nc *net.TCPConn) (*Socket, error) {
 		return nil, err
 	}
 	s := &Socket{raw: raw}
-	s.read = func(fd uintptr) { s.n, s.err = unix.Read(int(fd), s.buf) }
-	s.write = func(fd uintptr) { s.n, s.err = unix.Write(int(fd), s.buf) }
+	s.read = func(fd uintptr) { s.n, s.err = rawsock.Read(fd, s.buf) }
+	s.write = func(fd uintptr) { s.n, s.err = rawsock.Write(fd, s.buf) }
 	return s, nil
 }
 
@@ -157,6 +159,6 @@ func (s *Socket) do(f func(fd uintptr), p []byte) (int, error) {
 // Unread returns how many bytes have arrived that were not read.
 func (s *Socket) Unread() int {
 	n := 0
-	_ = s.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	_ = s.raw.Control(func(fd uintptr) { n, _ = rawsock.Unread(fd) })
 	return n
 }
