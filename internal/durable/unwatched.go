@@ -27,9 +27,10 @@ type Unwatched struct {
 }
 
 const (
-	// slowWrite is how long a write may take before others may wait for their processor:
-	// a hundred times what one takes.
-	slowWrite = time.Millisecond
+	// slowWrite is how long a write may take: as long as Go lets a goroutine have a
+	// processor while others wait (forcePreemptNS in its scheduler). On a machine that
+	// is busy, threads wait for some ms without being blocked.
+	slowWrite = 10 * time.Millisecond
 	// watchedFor is how long writes are watched after a slow one. The system lets a
 	// writer wait for 200 ms at most (MAX_PAUSE in mm/page-writeback.c): a fiftieth
 	// of this.
