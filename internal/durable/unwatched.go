@@ -1,7 +1,6 @@
 package durable
 
 import (
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -15,15 +14,14 @@ import (
 // A sync is done by a thread of the kernel, and whoever wants it waits as for a
 // connection. A write goes to the cache of the system, which takes some µs; but if too
 // much there waits for the disk, the system makes writers wait. Then a processor of Go
-// stands still, unknown to the scheduler. So one such write, and the scheduler is told
-// of them again for a while; and it always is if there is but one processor.
+// stands still, unknown to the scheduler: with but one, the whole node. So one such
+// write, and the scheduler is told of them again for a while.
 //
 // Where the system has no such sync, or forbids it, files are what they are below.
 type Unwatched struct {
 	vfs.FS
 	category vfs.DiskWriteCategory
 	syncs    *syncer
-	alone    bool // one processor
 }
 
 const (
@@ -40,7 +38,7 @@ const (
 // NewUnwatched returns fs with such files of a category. Close is for when all files
 // are closed.
 func NewUnwatched(fs vfs.FS, category vfs.DiskWriteCategory) *Unwatched {
-	return &Unwatched{FS: fs, category: category, syncs: newSyncer(), alone: runtime.GOMAXPROCS(0) == 1}
+	return &Unwatched{FS: fs, category: category, syncs: newSyncer()}
 }
 
 // Close gives back what the syncs need.
@@ -95,7 +93,7 @@ func (w *watched) at(now time.Time) bool { return now.UnixNano() < w.until.Load(
 
 // Write implements vfs.File.
 func (f *unwatchedFile) Write(p []byte) (n int, err error) {
-	if start := time.Now(); !f.fs.alone && !f.watched.at(start) {
+	if start := time.Now(); !f.watched.at(start) {
 		n = unwatchedWrite(f.Fd(), p)
 		f.watched.took(start, time.Now())
 	}
