@@ -49,7 +49,7 @@ type profile struct {
 }
 
 func (c *Config) profile() profile {
-	p := profile{logMemtable: 128 << 20, stateMemtable: 64 << 20, cache: 512 << 20}
+	p := profile{logMemtable: 64 << 20, stateMemtable: 32 << 20, cache: 512 << 20}
 	if c.Small {
 		p = profile{logMemtable: 32 << 20, stateMemtable: 16 << 20, cache: 64 << 20}
 	}
