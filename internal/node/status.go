@@ -136,6 +136,10 @@ const presenceAge = 500 * time.Millisecond
 // evidence is what a verdict is made from, with what was found.
 func (n *Node) evidence(f *findings) evidence {
 	e := evidence{node: n.self.Node, m: n.maps.Map(), found: f, silent: n.links.Silent, unreadable: n.host.Unreadable(), twins: n.links.Twins.Now()}
+	e.trip = func(id cluster.NodeID) time.Duration {
+		recent, _, _ := peer.Trip(n.links, id)
+		return recent
+	}
 	e.full = func(id cluster.NodeID) bool {
 		if id == n.self.Node {
 			return n.space.Full()

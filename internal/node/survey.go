@@ -67,6 +67,8 @@ type findings struct {
 	// asking lists the nodes that have lost their replica of a shard and ask for
 	// another, as anybody knows.
 	asking map[cluster.ShardID][]cluster.NodeID
+	// missed is for how long this node has known no leader of shards.
+	missed map[cluster.ShardID]time.Duration
 	// mute lists the nodes that were asked and have not answered.
 	mute []cluster.NodeID
 }
@@ -161,7 +163,8 @@ func (v *survey) alone(ctx context.Context) *findings {
 }
 
 func newFindings(at time.Duration) *findings {
-	return &findings{at: at, leads: make(map[cluster.ShardID]shard.Standing), asking: make(map[cluster.ShardID][]cluster.NodeID)}
+	return &findings{at: at, leads: make(map[cluster.ShardID]shard.Standing), asking: make(map[cluster.ShardID][]cluster.NodeID),
+		missed: make(map[cluster.ShardID]time.Duration)}
 }
 
 // ask is one round. It ends when each shard has told, when all who were asked
@@ -227,6 +230,7 @@ func (q *inquiry) note(list []shard.Standing) {
 			q.f.leads[s.Shard] = s
 		}
 		q.f.asking[s.Shard] = append(q.f.asking[s.Shard], s.Asking...)
+		q.f.missed[s.Shard] = max(q.f.missed[s.Shard], s.Missed)
 	}
 }
 

@@ -62,6 +62,8 @@ type evidence struct {
 	found *findings
 	// silent is how long ago another node was heard here, itself or by a ping.
 	silent func(cluster.NodeID) time.Duration
+	// trip is how long the way to another node and back is; 0: nobody knows.
+	trip func(cluster.NodeID) time.Duration
 	// full says whether the disk of a node has no room; nil: none is full.
 	full func(cluster.NodeID) bool
 	// twins are second processes that go by the name of a node.
@@ -132,7 +134,9 @@ func (e evidence) heard(id cluster.NodeID) (silent time.Duration, behind bool) {
 	if known || id == e.node {
 		return silent, behind
 	}
-	if silent = e.silent(id); silent <= linkWithin && !slices.Contains(e.found.mute, id) {
+	// Who is far away is mute only because its answer takes longer than anybody waits.
+	mute := slices.Contains(e.found.mute, id) && e.trip(id) <= leaderTripMax
+	if silent = e.silent(id); silent <= linkWithin && !mute {
 		return 0, false
 	}
 	return max(silent, linkWithin), false
@@ -300,35 +304,17 @@ func (e evidence) unavailable(v Verdict, members []member) string {
 		}
 	}
 	why := reasons(members)
+	if far := e.distant(v, members); far != "" {
+		return farApart(e.node, far, stopped)
+	}
 	if e.electing(v, members) {
-		text := fmt.Sprintf("No leader: a majority answers, and elects one, which takes less than a second. Stopped until then: %s.", stopped)
+		text := e.election(v, stopped)
 		if why != "" {
 			text += " Seen from node " + fmt.Sprint(e.node) + ", " + why + "."
 		}
 		return text
 	}
 	return fmt.Sprintf("No majority: seen from node %d, %s. Stopped until a majority answers: %s. Nothing is lost.", e.node, why, stopped)
-}
-
-// electing reports whether nothing but a leader is missing: of each shard that has
-// stopped none is known, and a majority of the nodes with votes answers.
-func (e evidence) electing(v Verdict, members []member) bool {
-	for _, x := range v.Shards {
-		if x.NodeLosses >= 0 {
-			continue
-		}
-		s, _ := e.m.Shard(x.Shard)
-		voters, there := s.Voters(), 0
-		for _, y := range members {
-			if y.presence != Silent && slices.Contains(voters, y.id) {
-				there++
-			}
-		}
-		if x.Leader != 0 || there <= len(voters)/2 {
-			return false
-		}
-	}
-	return true
 }
 
 // reasons says of each node what is wrong with it.

@@ -35,7 +35,8 @@ func newScene(t *testing.T, nodes, voters int) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{evidence{node: 1, m: made, found: newFindings(0), silent: func(cluster.NodeID) time.Duration { return 0 }}}
+	s := &scene{evidence{node: 1, m: made, found: newFindings(0), silent: func(cluster.NodeID) time.Duration { return 0 },
+		trip: func(cluster.NodeID) time.Duration { return 0 }}}
 	for _, sh := range made.Shards {
 		lead := shard.Standing{Shard: sh.ID, Leader: 1, Term: 2, Leads: true, Commit: 10}
 		for _, r := range sh.Replicas {
@@ -72,6 +73,18 @@ func (s *scene) leaderless(silent time.Duration) {
 	s.e.silent = func(cluster.NodeID) time.Duration { return silent }
 }
 
+// apart puts nodes so far from the one that judges.
+func (s *scene) apart(ms int, nodes ...cluster.NodeID) {
+	s.e.trip = func(id cluster.NodeID) time.Duration {
+		if slices.Contains(nodes, id) {
+			return time.Duration(ms) * time.Millisecond
+		}
+		return 0
+	}
+}
+
+func unconfirmed(c *shard.Copy) { c.Confirmed = false }
+
 func TestVerdict(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -107,6 +120,17 @@ func TestVerdict(t *testing.T) {
 		{"an election", 3, 3, func(s *scene) { s.leaderless(0) }, Unavailable, -1, -1, "No leader: a majority answers, and elects one"},
 		{"a leader that was asked is mute", 3, 3, func(s *scene) { s.leaderless(0); s.e.found.mute = []cluster.NodeID{2} }, Unavailable, -1, -1,
 			"No leader: a majority answers, and elects one, which takes less than a second. Stopped until then: the cluster. Seen from node 1, node 2 has not answered for 1.6 s."},
+		{"an election that does not end", 3, 3, func(s *scene) { s.leaderless(0); s.e.found.missed[1] = 12 * time.Second }, Unavailable, -1, -1,
+			"No leader: a majority answers, and has elected none for 12 s, as node 1 sees it; that takes less than a second if disks and links are well. Stopped until then: the cluster."},
+		{"too far apart", 3, 3, func(s *scene) { s.leaderless(0); s.apart(400, 2, 3); s.e.found.mute = []cluster.NodeID{2, 3} }, Unavailable, -1, -1,
+			"No leader: a majority answers, but too slowly: seen from node 1 the way there and back takes 400 ms to node 2, 400 ms to node 3. " +
+				"No leader lasts if that is more than 250 ms between the nodes that vote. Stopped until the links are faster: the cluster."},
+		{"too far apart, just elected", 3, 3, func(s *scene) { s.copies(2, unconfirmed); s.copies(3, unconfirmed); s.apart(400, 2, 3) }, Unavailable, -1, -1,
+			"too slowly: seen from node 1 the way there and back takes 400 ms to node 2, 400 ms to node 3."},
+		{"one too far away", 3, 3, func(s *scene) { s.leaderless(0); s.apart(400, 3) }, Unavailable, -1, -1, "No leader: a majority answers, and elects one"},
+		{"far away and silent", 3, 3, func(s *scene) { s.leaderless(8 * time.Second); s.apart(400, 2, 3) }, Unavailable, -1, -1, "No majority: seen from node 1, node 2 has not answered for 8.0 s"},
+		{"far apart within the limit", 3, 3, func(s *scene) { s.leaderless(0); s.apart(250, 2, 3) }, Unavailable, -1, -1, "No leader: a majority answers, and elects one"},
+		{"far from others that have a leader", 3, 3, func(s *scene) { s.apart(400, 2, 3) }, Healthy, 1, -1, "Healthy."},
 		{"two are mute", 3, 3, func(s *scene) { s.leaderless(0); s.e.found.mute = []cluster.NodeID{2, 3} }, Unavailable, -1, -1,
 			"No majority: seen from node 1, node 2 has not answered for 1.6 s, node 3 has"},
 		{"one shard has stopped", 3, 3, func(s *scene) { delete(s.e.found.leads, 1) }, Unavailable, -1, -1, "Stopped until then: shard 1."},

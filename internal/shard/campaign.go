@@ -38,6 +38,14 @@ func (e *elections) knows(leader bool) {
 	}
 }
 
+// missed returns for how long no leader has been known.
+func (e *elections) missed() time.Duration {
+	if e.since == 0 {
+		return 0
+	}
+	return e.r.host.cfg.Clock.Mono() - e.since
+}
+
 // stepDown tells the others that this node has given up leading: it hears no
 // majority. One that is only deaf would else have been obeyed until now and be
 // missed for another election time-out from now on.

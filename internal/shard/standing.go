@@ -31,6 +31,8 @@ type Standing struct {
 	Replicas []Copy
 	// Asking lists the nodes that have lost their replica and ask for another.
 	Asking []cluster.NodeID
+	// Missed is for how long the node has known no leader; other nodes aren't told.
+	Missed time.Duration
 }
 
 // Copy is one replica as its leader knows it.
@@ -155,7 +157,7 @@ func (a *answers) tick(ticks, commit uint64) {
 // standing is what this replica knows of its shard. It runs on the loop.
 func (r *Replica) standing() Standing {
 	lead := r.lead.Load()
-	s := Standing{Shard: r.id, Leader: lead.Node, Term: lead.Term, Asking: r.members.asking()}
+	s := Standing{Shard: r.id, Leader: lead.Node, Term: lead.Term, Asking: r.members.asking(), Missed: r.elections.missed()}
 	if !r.leading() {
 		return s
 	}

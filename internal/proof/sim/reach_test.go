@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -93,6 +95,35 @@ func TestLongLinksServeReads(t *testing.T) {
 		}
 		for i := 1; i <= c.Nodes(); i++ {
 			slowLinks(c, i, 0)
+		}
+	})
+}
+
+// Nodes too far from each other for any leader to last say so, and how far it is,
+// whenever they are asked; once the links are faster all is well.
+func TestTooFarApartIsSaid(t *testing.T) {
+	bubble(t, Options{Seed: 324}, func(t *testing.T, c *Cluster) {
+		c.WaitLeader(1)
+		for i := 1; i <= c.Nodes(); i++ {
+			slowLinks(c, i, 200*time.Millisecond)
+		}
+		time.Sleep(10 * time.Second)
+		for range 10 {
+			for i := 1; i <= c.Nodes(); i++ {
+				s, err := Verdict(c, i)
+				if err != nil || !strings.Contains(s.Verdict, fmt.Sprintf("too slowly: seen from node %d the way there and back takes 4", i)) {
+					t.Errorf("node %d says: %s, %v", i, s.Verdict, err)
+				}
+			}
+			time.Sleep(130 * time.Millisecond)
+		}
+		for i := 1; i <= c.Nodes(); i++ {
+			slowLinks(c, i, 0)
+		}
+		c.WaitLeader(1)
+		time.Sleep(5 * time.Second)
+		if s, err := Verdict(c, 1); err != nil || !strings.HasPrefix(s.Verdict, "Healthy.") {
+			t.Errorf("once the links are fast: %s, %v", s.Verdict, err)
 		}
 	})
 }
