@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
 	"tutti/internal/node"
@@ -23,6 +24,9 @@ const (
 	demoReadyTimeout = 20 * time.Second
 	incrPerNode      = 200
 	incrKey          = "one-system:counter"
+	// demoRoomMin is what six nodes take on the disk, with the room below which a
+	// node refuses writes: logs that are kept for reuse and ballast, above all.
+	demoRoomMin = 8 << 30
 )
 
 type demoOptions struct {
@@ -51,7 +55,10 @@ claim held. Leaves nothing behind.`,
 			if err := o.check(); err != nil {
 				return err
 			}
-			return demo(ctx, o, newView(o.json))
+			// The signal would end this process before it has tidied up, and comes of
+			// every connection that breaks as well.
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+			return demo(ctx, o, newView(o.json, stop))
 		},
 	}
 	c.Flags().StringVar(&o.input, "input", "", fmt.Sprintf("folder of files to load: those up to %d MiB, until %d MiB or %d files (default: the sources of the Go toolchain)",
@@ -106,6 +113,9 @@ func demo(ctx context.Context, o demoOptions, v *view) error {
 	if err != nil {
 		return err
 	}
+	if err := demoRoom(os.TempDir()); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "tutti-demo-")
 	if err != nil {
 		return failed(err, "set TMPDIR to a folder that this user may write to")
@@ -118,6 +128,17 @@ func demo(ctx context.Context, o demoOptions, v *view) error {
 	d := &demoRun{view: v, root: root, began: began, keep: o.keep}
 	held, err := d.run(ctx, dir, o.claims)
 	return d.finish(ctx, o, dir, held, err)
+}
+
+// demoRoom refuses a disk that the nodes would find full before the demo has ended:
+// they would refuse writes, or not even start.
+func demoRoom(dir string) error {
+	usage, err := vfs.Default.GetDiskUsage(dir)
+	if err != nil || usage.AvailBytes >= demoRoomMin {
+		return nil // a folder that is not there is named when one is made in it
+	}
+	return &exitError{code: exitFailed, what: fmt.Sprintf("the disk of %s has %s left, and the demo takes up to %s", dir, mebibytes(int64(usage.AvailBytes)), mebibytes(demoRoomMin)),
+		safe: safeNothingStarted, do: "make room, or set TMPDIR to a folder on a larger disk"}
 }
 
 // run starts the cluster and tries each claim. An error means that a claim

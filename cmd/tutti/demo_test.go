@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -136,6 +138,34 @@ func TestDemoEndsInOrderWhenInterrupted(t *testing.T) {
 	r.signal(t, syscall.SIGINT)
 	if code := r.ends(t); code != exitInterrupted {
 		t.Errorf("exit code %d:\n%s", code, r.text())
+	}
+	nothingRunsIn(t, tmp)
+	empty(t, tmp)
+}
+
+// Whoever reads what it says may go, as head does; the demo then ends as if it had
+// been interrupted, and takes its folder with it.
+func TestDemoWhoseReaderGoes(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	cmd := exec.Command(binary(t), "demo", "--input", demoInput(t, 10))
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout = write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	for lines := bufio.NewScanner(read); lines.Scan() && !strings.Contains(lines.Text(), "made by init and join"); {
+	}
+	read.Close()
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+		t.Errorf("%v", cmd.ProcessState)
 	}
 	nothingRunsIn(t, tmp)
 	empty(t, tmp)

@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -28,12 +30,27 @@ type view struct {
 }
 
 // newView writes lines for people to stdout; with asJSON the claims go there,
-// and the lines to stderr.
-func newView(asJSON bool) *view {
+// and the lines to stderr. gone is called when nobody reads them any more.
+func newView(asJSON bool, gone func()) *view {
+	out, lines := audience{os.Stdout, gone}, audience{os.Stderr, gone}
 	if asJSON {
-		return &view{out: os.Stderr, records: json.NewEncoder(os.Stdout)}
+		return &view{out: lines, records: json.NewEncoder(out)}
 	}
-	return &view{out: os.Stdout, terminal: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"}
+	return &view{out: out, terminal: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"}
+}
+
+// audience is whoever reads what is written. It may go, as head does.
+type audience struct {
+	to   io.Writer
+	gone func()
+}
+
+func (a audience) Write(b []byte) (int, error) {
+	n, err := a.to.Write(b)
+	if errors.Is(err, syscall.EPIPE) {
+		a.gone()
+	}
+	return n, err
 }
 
 func (v *view) line(format string, args ...any) { fmt.Fprintf(v.out, format+"\n", args...) }

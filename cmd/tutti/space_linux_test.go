@@ -315,3 +315,19 @@ func TestFullDiskOfTheLeader(t *testing.T) {
 	t.Logf("%d acknowledged", w.ok.Load())
 	c.stop(t)
 }
+
+// On a disk that is too small the demo does not begin, and says so at once.
+func TestDemoNamesAFullDisk(t *testing.T) {
+	t.Parallel()
+	tmp := image(t, 64)
+	r := launch(t, tmp, "demo", "--input", demoInput(t, 10))
+	if code := r.ends(t); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	if line := r.line(t, "the disk of "+tmp+" has "); !strings.Contains(line, " left, and the demo takes up to ") {
+		t.Errorf("it says %s", line)
+	}
+	if entries, err := filepath.Glob(filepath.Join(tmp, "tutti-*")); err != nil || len(entries) > 0 {
+		t.Errorf("it leaves %v, %v", entries, err)
+	}
+}
