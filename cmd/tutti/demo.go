@@ -24,9 +24,10 @@ const (
 	demoReadyTimeout = 20 * time.Second
 	incrPerNode      = 200
 	incrKey          = "one-system:counter"
-	// demoRoomMin is what six nodes take on the disk, with the room below which a
-	// node refuses writes: logs that are kept for reuse and ballast, above all.
-	demoRoomMin = 8 << 30
+	// demoRoomMin is what the nodes take on the disk, 5.0 GiB at most in a whole demo,
+	// logs that are kept for reuse and ballast above all, and the room below which a
+	// node refuses writes.
+	demoRoomMin = 6 << 30
 )
 
 type demoOptions struct {
