@@ -380,7 +380,7 @@ func (n *Node) openShards() (err error) {
 
 func (n *Node) leadChanged(shard cluster.ShardID, l shard.Lead) {
 	n.router.LeadChanged(shard, l)
-	server.LeadChanged(n.server, shard, l.Node)
+	server.LeadChanged(n.server, shard, l)
 	if shard == cluster.Meta {
 		n.watch.signal()
 	}

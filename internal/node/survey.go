@@ -175,7 +175,7 @@ func (v *survey) ask(r *round) *findings {
 	v.host.Standings(func(list []shard.Standing) { r.take(tell{v.node, list}) })
 	for _, s := range q.m.Shards {
 		switch l := v.lead(s.ID); {
-		case l.Node != 0:
+		case l.Node == v.node || l.Node != 0 && v.links.Silent(l.Node) <= linkWithin:
 			q.ask(l.Node)
 		default:
 			q.ask(s.Nodes()...)

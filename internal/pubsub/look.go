@@ -50,6 +50,21 @@ func (h *Hub) Subscribers(kind Kind, name string) (n int) {
 	return n
 }
 
+// Hears reports whether somebody on this node is told what is published to a channel.
+func (h *Hub) Hears(channel string) bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if len(h.here.by[Channel][channel]) > 0 {
+		return true
+	}
+	for pattern := range h.here.by[Pattern] {
+		if glob.Match([]byte(pattern), []byte(channel)) {
+			return true
+		}
+	}
+	return false
+}
+
 // Counts is what a hub has counted since the node has started, and how things are.
 type Counts struct {
 	// Here are the names that have subscribers on this node, by kind.

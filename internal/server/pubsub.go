@@ -151,6 +151,9 @@ func subscribe(r *request, kind pubsub.Kind, word string, args [][]byte) {
 		}
 		if r.s.cfg.Messages.Subscribe(sub, kind, string(name)) {
 			l.bytes += len(name) + listenBytes
+			if r.s.cluster.switches.fits(kind, name) {
+				r.s.cluster.switches.attend(r.s)
+			}
 		}
 		confirmListening(r, word, name, listensTo(sub, kind))
 	}

@@ -3,8 +3,10 @@ package server_test
 import (
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"tutti/internal/node/nodetest"
 	"tutti/internal/resp"
@@ -56,6 +58,74 @@ func TestSentinel(t *testing.T) {
 		}
 		k.Close()
 	}
+}
+
+// A node that has no replica says so too, though nobody sends commands through it: it
+// asks while somebody listens, whether by the name or by a pattern.
+func TestSwitchMasterIsToldByAGateway(t *testing.T) {
+	c := nodetest.Start(t, nodetest.Options{Nodes: 4, Gateways: 1})
+	const gateway = 3
+	at := c.Dial(gateway).Do("SENTINEL", "get-master-addr-by-name", "mymaster")
+	master := string(at.Elems[0].Str) + " " + string(at.Elems[1].Str)
+	subs := []*nodetest.Client{c.Dial(gateway), c.Dial(gateway)}
+	subs[0].Do("SUBSCRIBE", "+switch-master")
+	subs[1].Do("PSUBSCRIBE", "*switch*")
+	// Twice: what the node has heard of a leader that goes must not hold up the second.
+	for round := range 2 {
+		gone := -1
+		for i := range gateway {
+			if host, port, _ := net.SplitHostPort(c.Addr(i)); host+" "+port == master {
+				gone = i
+			}
+		}
+		if gone < 0 {
+			t.Fatalf("%s is no node with data", master)
+		}
+		c.Stop(gone)
+		began := time.Now()
+		next := ""
+		for i, sub := range subs {
+			for _, name := range []string{"mymaster", "test"} {
+				v, err := sub.Receive()
+				if err != nil {
+					t.Fatalf("round %d, subscriber %d: %v", round, i, err)
+				}
+				text := string(v.Elems[len(v.Elems)-1].Str)
+				if !strings.HasPrefix(text, name+" "+master+" ") || strings.HasSuffix(text, " "+master) {
+					t.Errorf("the gateway tells %q, the master was %s", text, master)
+				}
+				next = strings.TrimPrefix(text, name+" "+master+" ")
+			}
+		}
+		if took := time.Since(began); took > 5*time.Second { // two, were the machine ours alone
+			t.Errorf("told only after %v", took)
+		}
+		if master = next; round == 0 {
+			c.Restart(gone)
+			if got := c.Dial(gone).Text("GET", "k"); got != "(nil)" { // it has caught up
+				t.Fatal(got)
+			}
+		}
+	}
+	// Nobody asks when nobody listens.
+	if !runs("switches).attend") {
+		t.Error("nothing asks who leads")
+	}
+	for _, sub := range subs {
+		sub.Close()
+	}
+	k := c.Dial(gateway)
+	for end := time.Now().Add(10 * time.Second); runs("switches).attend"); k.Do("PING") {
+		if time.Now().After(end) {
+			t.Fatal("it goes on asking who leads for nobody")
+		}
+	}
+}
+
+// runs reports whether a goroutine is within a function.
+func runs(function string) bool {
+	stacks := make([]byte, 1<<20)
+	return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), function)
 }
 
 // Who listens for it on any node is told when another node leads, under every name that

@@ -28,6 +28,7 @@ type Options struct {
 	Debug         bool // allow the DEBUG command
 	TLS           bool // clients speak TLS
 	PeerTLS       bool // nodes do, by their certificates, as real ones
+	Gateways      int  // how many of the nodes, the last ones, are gateways
 	// Configure may change the configuration of a node before it starts.
 	Configure func(i int, cfg *node.Config)
 }
@@ -51,7 +52,11 @@ func Start(t testing.TB, opt Options) *Cluster {
 	c := &Cluster{t: t, opt: opt, nodes: make([]*node.Node, opt.Nodes), ready: make(map[string]net.Listener), fs: vfs.NewMem()}
 	c.form = node.Formation{Cluster: "test", Shards: opt.Shards, Small: true}
 	for i := range opt.Nodes {
-		c.form.Members = append(c.form.Members, node.Member{ID: cluster.NodeID(uint64(i + 1)), Peer: c.reserve(), Client: c.reserve()})
+		x := node.Member{ID: cluster.NodeID(uint64(i + 1)), Peer: c.reserve(), Client: c.reserve()}
+		if i >= opt.Nodes-opt.Gateways {
+			x.Role = cluster.Gateway
+		}
+		c.form.Members = append(c.form.Members, x)
 	}
 	var dirs []string
 	for i := range opt.Nodes {
