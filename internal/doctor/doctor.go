@@ -158,7 +158,7 @@ func (f *Facts) links() Check {
 		if !p.Up {
 			c.State = Fail
 			c.What += fmt.Sprintf("; node %d at %s is not", p.Node, p.Addr)
-			c.Why = "what the two have to tell each other goes one way at most, so neither counts for the other's majority"
+			c.Why = "it does not run, or what the two have to tell each other goes one way at most; neither counts for the other's majority"
 			c.Do = "from the machine of this node: nc -vz " + hostPort(p.Addr)
 		}
 	}

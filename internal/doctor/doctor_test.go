@@ -37,6 +37,7 @@ func TestChecks(t *testing.T) {
 		{"very slow fsyncs", "fsync", Fail, "majority", func(f *Facts) { f.Fsyncs.Within = 2 * time.Second }},
 		{"endless fsyncs", "fsync", Fail, "longer than 10 s", func(f *Facts) { f.Fsyncs.Within = 0 }},
 		{"a peer is not reached", "links", Fail, "nc -vz fd00::3 7379", func(f *Facts) { f.Peers[1].Up = false }},
+		{"a peer may be dead", "links", Fail, "it does not run, or", func(f *Facts) { f.Peers[1].Up = false }},
 		{"alone", "links", Pass, "no other nodes", func(f *Facts) { f.Peers = nil }},
 		{"a clock is ahead", "clock", Warn, "node 2 is 1h0m0s ahead of this one's", func(f *Facts) { f.Peers[0].Ahead = time.Hour }},
 		{"a clock is behind", "clock", Warn, "node 3 is 2s behind this one's", func(f *Facts) { f.Peers[1].Ahead = -2 * time.Second }},
