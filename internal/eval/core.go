@@ -51,10 +51,12 @@ type Waiting struct {
 	*group.Group
 	// Prepared is its evaluation beside the loop, if it was too much for a batch.
 	Prepared *Prepared
-	tries    int  // how often that came too late
-	strayed  bool // it came to a key of another shard, which its sender could not know
-	tasks    tasksBudget
-	script   scriptBudget
+	// Aside is when it was first found to be too much; zero: never.
+	Aside   time.Time
+	tries   int  // how often that came too late
+	strayed bool // it came to a key of another shard, which its sender could not know
+	tasks   tasksBudget
+	script  scriptBudget
 }
 
 // Config is what the evaluation of a shard's groups depends on beside its state

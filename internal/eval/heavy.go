@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"tutti/internal/command"
 	"tutti/internal/group"
@@ -32,6 +33,13 @@ const (
 	// what it shows from being compacted away.
 	heavyStepsMax = 10_000_000
 )
+
+// HeavyTimeMax bounds how long a group that runs no script may be set aside, with what
+// it waits there for others: less than clients are let wait, so that they hear what
+// became of it.
+const HeavyTimeMax = 4 * time.Second
+
+var errHeavyTime = fmt.Sprintf("ERR the command, with others before it that take long, took more than %v. Not applied. Split it into smaller ones.", HeavyTimeMax)
 
 var errTooHeavy = fmt.Sprintf("ERR the command touches more than %d rows. Not applied. Split it into smaller ones.", heavyStepsMax)
 
@@ -101,7 +109,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, end *Ending) (*
 	case strayed:
 		return nil, nil
 	case errors.Is(err, keyspace.ErrStopped) && end.late.Load():
-		p.refuse(v, env, errScriptTime)
+		p.refuse(v, env, c.tooLate(g))
 		return p, nil
 	case errors.Is(err, keyspace.ErrStopped):
 		return nil, nil

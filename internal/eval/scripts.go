@@ -66,6 +66,14 @@ func (c *Core) tooHeavy(g *group.Group) string {
 	return errTooHeavy
 }
 
+// tooLate is the error for a group that took too long beside the loop.
+func (c *Core) tooLate(g *group.Group) string {
+	if runsScript(c.cfg.Table, g) {
+		return errScriptTime
+	}
+	return errHeavyTime
+}
+
 // refuses says why a command can't be executed with so little room, or "".
 func (s Shortage) refuses(cmd *command.Command) string {
 	switch {

@@ -37,7 +37,7 @@ func (s *stream) gaveUp(c *call, now time.Time) Result {
 	case c.trial.left:
 		what += fmt.Sprintf(", and node %d, which leads it now, has not answered either for %v", lead.Node, waited)
 	default:
-		what = fmt.Sprintf("node %d leads shard %d and has not answered for %v: what came before takes long, or it reaches no majority of the nodes", lead.Node, s.id, waited)
+		what = fmt.Sprintf("node %d leads shard %d and has not answered for %v: this command or what came before takes long, or it reaches no majority of the nodes", lead.Node, s.id, waited)
 	}
 	return Result{Err: errUncertain(what)}
 }

@@ -425,7 +425,7 @@ func TestWhatIsSaidOfGroupsThatAreGivenUp(t *testing.T) {
 		statuses []group.Status // of the attempts, one after the other
 		want     string
 	}{
-		{"no answer", nil, "UNCERTAIN node 1 leads shard 3 and has not answered for 5s: what came before takes long, or it reaches no majority of the nodes" + unsure},
+		{"no answer", nil, "UNCERTAIN node 1 leads shard 3 and has not answered for 5s: this command or what came before takes long, or it reaches no majority of the nodes" + unsure},
 		{"lost", []group.Status{group.Lost}, "UNCERTAIN the leader of shard 3 left before answering, and no other has answered for 5s" + unsure},
 		{"refused", []group.Status{group.NotLeader}, "CLUSTERDOWN shard 3 has had no leader for 5s. Not applied, safe to retry."},
 		{"pruned", []group.Status{group.Pruned}, "UNCERTAIN shard 3 keeps no record of the commands of this node any more" + unsure},

@@ -28,6 +28,9 @@ type evaluated struct {
 func (h *heavy) setAside(n int) {
 	g := h.l.queue.groups[n]
 	h.l.queue.groups = slices.Delete(h.l.queue.groups, n, n+1)
+	if g.Aside.IsZero() {
+		g.Aside = time.Now()
+	}
 	h.next = append(h.next, g)
 	h.start()
 	h.l.r.loop.touch(h.l.r)
@@ -48,9 +51,14 @@ func (h *heavy) start() {
 	core.Changes.Follow(v.Index)
 	r.loop.wg.Go(func() {
 		defer v.Release()
+		left := time.Until(g.Aside.Add(eval.HeavyTimeMax))
 		if core.RunsScript(g.Group) {
-			defer time.AfterFunc(command.ScriptTimeMax, end.Late).Stop()
+			left = command.ScriptTimeMax // for itself
 		}
+		if left <= 0 {
+			end.Late()
+		}
+		defer time.AfterFunc(left, end.Late).Stop()
 		p, err := core.Prepare(v, now, g.Group, end)
 		r.loop.post(evaluated{h.l, g, p, err})
 	})

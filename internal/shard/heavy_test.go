@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tutti/internal/command"
+	"tutti/internal/eval"
 	"tutti/internal/group"
 )
 
@@ -97,6 +98,42 @@ func TestScriptBesideTheLoopEndsInTime(t *testing.T) {
 			t.Errorf("%d attempts", n)
 		}
 		n.want(n.run("GET k"), "$6 before ")
+		n.stop()
+	})
+}
+
+// So has a group without a script, with what it waits for others that were set aside
+// before it: it is refused while its client still waits.
+func TestHeavyGroupsEndInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		for i := range 12 {
+			n.run(sadd("a", i*2000, 2000))
+		}
+		var draws atomic.Int32
+		n.chance = func() {
+			if draws.Add(1) == 2 { // the first is in the loop
+				time.Sleep(eval.HeavyTimeMax + time.Millisecond)
+			}
+		}
+		n.run("SADD few x y z")
+		submit := func(cmds ...string) chan group.Reply {
+			n.seq++
+			return n.submit(newGroup(n.session, n.seq, cmds...))
+		}
+		began := time.Now()
+		long, behind := submit("SPOP few", "SUNIONSTORE u a"), submit("SUNIONSTORE u a")
+		for _, ch := range []chan group.Reply{long, behind} {
+			if got := text(<-ch); !strings.Contains(got, "took more than 4s. Not applied.") {
+				t.Errorf("answered %q", got)
+			}
+		}
+		if took := time.Since(began); took > eval.HeavyTimeMax+500*time.Millisecond {
+			t.Errorf("after %v", took)
+		}
+		n.want(n.run("SCARD few", "EXISTS u"), ":3 :0 ")
+		n.want(n.run("SUNIONSTORE u a"), ":24000 ") // the next one has all of its time
 		n.stop()
 	})
 }
