@@ -112,8 +112,12 @@ func writeStatus(out io.Writer, s node.Status) error {
 		if zones {
 			fmt.Fprintf(w, "%s\t", m.Zone)
 		}
-		leads, shards := leadsOf(s, m.ID)
-		fmt.Fprintf(w, "%s\t%s\tleads %d of %d shards\n", m.Client, stateText(m), leads, shards)
+		does := cluster.Gateway.String()
+		if m.Role != does {
+			leads, shards := leadsOf(s, m.ID)
+			does = fmt.Sprintf("leads %d of %d shards", leads, shards)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", m.Client, stateText(m), does)
 	}
 	if err := w.Flush(); err != nil || s.Safety == nil {
 		return err

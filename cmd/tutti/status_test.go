@@ -116,7 +116,8 @@ func copyDir(t *testing.T, from, to string) {
 func TestWriteStatus(t *testing.T) {
 	s := node.Status{Cluster: "otter", Verdict: "Degraded: …", Nodes: []node.NodeStatus{
 		{ID: 1, Name: "ada", Zone: "z1", Client: "10.0.0.11:6379", State: "active", Presence: node.Up, Up: true},
-		{ID: 12, Name: "bob", Client: "10.0.0.12:6379", State: "draining", Presence: node.Silent, Full: true}},
+		{ID: 12, Name: "bob", Client: "10.0.0.12:6379", State: "draining", Presence: node.Silent, Full: true},
+		{ID: 13, Client: "10.0.0.13:6379", State: "active", Role: "gateway", Presence: node.Up, Up: true}},
 		Safety: &node.Verdict{Shards: []node.ShardVerdict{{Shard: 1, Leader: 1}, {Shard: 2}, {Shard: 0, Leader: 1}},
 			Moves:    []node.Move{{Shard: 1, Node: 12, What: "gets its copy", Behind: 7}, {Shard: 0, Node: 12, What: "is to get a copy"}},
 			Problems: []node.Problem{{What: "node 12 is silent", Do: "look"}}}}
@@ -127,6 +128,7 @@ func TestWriteStatus(t *testing.T) {
 	want := `otter  Degraded: …
   node 1   ada  z1  10.0.0.11:6379  up                           leads 1 of 2 shards
   node 12  bob      10.0.0.12:6379  silent, draining, disk full  leads 0 of 2 shards
+  node 13           10.0.0.13:6379  up                           gateway
 > shard 1: node 12 gets its copy, 7 entries behind
 > meta: node 12 is to get a copy
 ! node 12 is silent

@@ -417,8 +417,13 @@ func (t *Table) CompileScript(source []byte) (sha string, err error) {
 }
 
 // MetScript takes note of a script that a client has sent to this node, to be executed
-// wherever its keys are.
-func (t *Table) MetScript(source []byte) {
+// wherever its keys are. args are those of EVAL: what it refuses by its number of keys,
+// before it looks at the text, stays unknown, as in Redis.
+func (t *Table) MetScript(args [][]byte) {
+	if n, ok := resp.ParseInt(args[2]); !ok || n < 0 || n > int64(len(args)-3) {
+		return
+	}
+	source := args[1]
 	p, err := t.scripts.Compile(source)
 	if err != nil {
 		return // whoever executes it says so

@@ -47,6 +47,7 @@ type NodeStatus struct {
 	ID         cluster.NodeID `json:"id"`
 	Name       string         `json:"name,omitempty"`
 	Zone       string         `json:"zone,omitempty"`
+	Role       string         `json:"role"`          // node, or gateway: it holds no copies
 	State      string         `json:"state"`         // active, draining or dead: whether it is given data
 	PID        int            `json:"pid,omitempty"` // of the node that answers
 	Client     string         `json:"client"`
@@ -82,7 +83,7 @@ func (n *Node) status(ctx context.Context, alone bool) ([]byte, error) {
 	}
 	for _, x := range e.members() {
 		m, _ := e.m.Member(x.id)
-		ns := NodeStatus{ID: x.id, Name: m.Name, Zone: m.Zone, State: m.State.String(), Client: m.Client, Peer: m.Peer, Up: x.presence != Silent, Presence: x.presence,
+		ns := NodeStatus{ID: x.id, Name: m.Name, Zone: m.Zone, Role: m.Role.String(), State: m.State.String(), Client: m.Client, Peer: m.Peer, Up: x.presence != Silent, Presence: x.presence,
 			Full: e.full(x.id), Rebuilding: x.rebuilding}
 		if x.presence == Silent {
 			ns.SilentMS = x.silent.Milliseconds()

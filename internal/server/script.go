@@ -22,7 +22,7 @@ func rememberScript(c *conn, cmd *command.Command, args [][]byte) {
 	table := c.s.cfg.Table
 	switch cmd.Name {
 	case "eval", "eval_ro":
-		table.MetScript(args[1])
+		table.MetScript(args)
 	case "evalsha", "evalsha_ro":
 		source, found := table.UnkeptScript(args[1])
 		if !found {
