@@ -101,7 +101,7 @@ func (f *program) left(ctx context.Context, t *trial) (has remains, err error) {
 
 func (f *program) run(ctx context.Context, t *trial, what string, args ...string) (string, error) {
 	command := f.command(t, what, args...)
-	out, err := process.Output(t.dir, command[0], command[1:]...)
+	out, err := process.OutputUntil(ctx, t.dir, command[0], command[1:]...)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", f.file, err)
 	}

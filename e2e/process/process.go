@@ -3,6 +3,7 @@ package process
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -99,7 +100,13 @@ func (p *Process) Stop() error {
 
 // Output runs a command for what it prints.
 func Output(dir, name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...)
+	return OutputUntil(context.Background(), dir, name, args...)
+}
+
+// OutputUntil is Output of a command that is killed when ctx ends.
+func OutputUntil(ctx context.Context, dir, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = 5 * time.Second // of a child that holds what it prints to
 	var stderr bytes.Buffer
 	cmd.Dir, cmd.Stderr = dir, &stderr
 	out, err := cmd.Output()
