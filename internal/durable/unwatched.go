@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 type Unwatched struct {
 	vfs.FS
 	category vfs.DiskWriteCategory
-	syncs    *syncer
+	once     sync.Once
+	syncs    *syncer // made with the first file that it is for; nil: there are none
 }
 
 const (
@@ -38,7 +40,7 @@ const (
 // NewUnwatched returns fs with such files of a category. Close is for when all files
 // are closed.
 func NewUnwatched(fs vfs.FS, category vfs.DiskWriteCategory) *Unwatched {
-	return &Unwatched{FS: fs, category: category, syncs: newSyncer()}
+	return &Unwatched{FS: fs, category: category}
 }
 
 // Close gives back what the syncs need.
@@ -66,7 +68,11 @@ func (u *Unwatched) ReuseForWrite(from, to string, category vfs.DiskWriteCategor
 }
 
 func (u *Unwatched) file(f vfs.File, category vfs.DiskWriteCategory) vfs.File {
-	if f == nil || category != u.category || u.syncs == nil || f.Fd() == vfs.InvalidFd {
+	if f == nil || category != u.category || f.Fd() == vfs.InvalidFd {
+		return f
+	}
+	// To destroy one takes 32 ms, and a simulation opens many logs.
+	if u.once.Do(func() { u.syncs = newSyncer() }); u.syncs == nil {
 		return f
 	}
 	return &unwatchedFile{File: f, fs: u}

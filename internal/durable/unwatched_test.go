@@ -14,10 +14,14 @@ const logs vfs.DiskWriteCategory = "logs"
 
 func unwatched(t *testing.T) *Unwatched {
 	t.Helper()
-	u := NewUnwatched(vfs.Default, logs)
-	if u.syncs == nil {
+	s := newSyncer()
+	if s == nil {
 		t.Skip("this system has no io_submit(2), or forbids it")
 	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	u := NewUnwatched(vfs.Default, logs)
 	t.Cleanup(func() {
 		if err := u.Close(); err != nil {
 			t.Error(err)
