@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/redis/go-redis/v9"
 
@@ -15,16 +14,9 @@ import (
 type settings = workload.Settings
 
 func main() {
-	workload.Main(func(o *workload.Order) (func() any, error) {
-		s, err := o.Settings()
-		if err != nil {
-			return nil, err
-		}
-		client, err := connect(os.Args[1], s)
-		if err != nil {
-			return nil, err
-		}
-		return workload.Begin(calls{client}, o), nil
+	workload.Load(func(mode string, s settings) (workload.Client, error) {
+		client, err := connect(mode, s)
+		return calls{client}, err
 	})
 }
 

@@ -21,16 +21,9 @@ func main() {
 		workload.Main(func(o *workload.Order) (func() any, error) { return beginCache(os.Args[2], o) })
 		return
 	}
-	workload.Main(func(o *workload.Order) (func() any, error) {
-		s, err := o.Settings()
-		if err != nil {
-			return nil, err
-		}
-		client, err := connect(os.Args[1], s)
-		if err != nil {
-			return nil, err
-		}
-		return workload.Begin(calls{client}, o), nil
+	workload.Load(func(mode string, s settings) (workload.Client, error) {
+		client, err := connect(mode, s)
+		return calls{client}, err
 	})
 }
 

@@ -73,6 +73,22 @@ func Main(begin func(o *Order) (report func() any, err error)) {
 	}
 }
 
+// Load is Main of a program whose first argument is the mode in which connect makes the
+// client of its library.
+func Load(connect func(mode string, s Settings) (Client, error)) {
+	Main(func(o *Order) (func() any, error) {
+		s, err := o.Settings()
+		if err != nil {
+			return nil, err
+		}
+		client, err := connect(os.Args[1], s)
+		if err != nil {
+			return nil, err
+		}
+		return Begin(client, o), nil
+	})
+}
+
 func follow(begin func(o *Order) (report func() any, err error)) error {
 	in := bufio.NewReader(os.Stdin)
 	line, err := in.ReadBytes('\n')
