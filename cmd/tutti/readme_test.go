@@ -69,6 +69,7 @@ func shellOutput(line string, env []string) (string, error) {
 // ports stands in for the ports that the document names.
 type stage struct {
 	bin     string
+	temp    string // where what the reader makes for a while lies
 	cluster *devCluster
 	http    int // port that stands for 9121
 }
@@ -83,7 +84,7 @@ exec tutti cli --raw=false --addr "$addr" "$@"
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{bin: t.TempDir()}
+	s := &stage{bin: t.TempDir(), temp: t.TempDir()}
 	if err := os.WriteFile(filepath.Join(s.bin, "redis-cli"), []byte(redisCLI), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +132,7 @@ func (s *stage) local(line string) string {
 }
 
 func (s *stage) env() []string {
-	return []string{"PATH=" + s.bin + ":" + os.Getenv("PATH"), "TUTTI_ADDR=" + s.cluster.addr(0)}
+	return []string{"PATH=" + s.bin + ":" + os.Getenv("PATH"), "TUTTI_ADDR=" + s.cluster.addr(0), "TMPDIR=" + s.temp}
 }
 
 func (s *stage) play(t *testing.T, b block, ci string) {
