@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
+	"time"
 
 	"tutti/internal/resp"
 )
@@ -33,8 +35,11 @@ func (s *session) ask(args ...string) (resp.Value, error) {
 // answered is the answer of a node that is an error.
 func answered(text string) *exitError {
 	e := &exitError{code: answerCode(text), what: text}
-	if strings.HasPrefix(text, "NOAUTH") {
+	switch {
+	case strings.HasPrefix(text, "NOAUTH"):
 		e.safe, e.do = "nothing was changed", doLogIn
+	case strings.HasPrefix(text, "CLUSTERDOWN"):
+		e.do = "tutti status says which nodes are missing"
 	}
 	return e
 }
@@ -53,4 +58,23 @@ func printJSON(v any) error {
 		return failed(err, "")
 	}
 	return nil
+}
+
+// onlooker looks again and again at something that goes on by itself: the
+// node that is asked may end and come back meanwhile, and a shard be without a leader.
+type onlooker struct{ heard time.Time }
+
+// deafMax is for how long it is looked without an answer.
+const deafMax = 10 * time.Second
+
+// waits reports whether to look again after err; nil is an answer.
+func (p *onlooker) waits(err error) bool {
+	e, ok := errors.AsType[*exitError](err)
+	if p.heard.IsZero() || err == nil {
+		p.heard = time.Now()
+	}
+	if !ok || e.code != exitUnreachable && e.code != exitUnavailable && e.code != exitUnknown {
+		return false
+	}
+	return time.Since(p.heard) < deafMax
 }

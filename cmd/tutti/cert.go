@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"tutti/internal/node"
 )
 
 func certCommand() *cobra.Command {
@@ -41,6 +44,7 @@ func certListCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -70,6 +74,7 @@ func certRotateCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error { return rotateCA(t) },
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	return c
 }
 
@@ -106,7 +111,7 @@ func (v certsView) list() error {
 	}
 	fmt.Fprintln(w, "\nNODE\tCERTIFICATE ENDS\tAUTHORITIES")
 	for i, n := range v.Nodes {
-		ends := "not renewed yet"
+		ends := "24h after it joined" // or was renewed last, when nobody took that down
 		if n.Expires != 0 {
 			ends = "in " + (time.Duration(n.Expires-v.Now) * time.Millisecond).Round(time.Minute).String()
 		}
@@ -150,28 +155,52 @@ func (v certsView) phase() (text string, over bool) {
 	return text, len(waits) == 0 && len(v.Authorities) == 1
 }
 
+// silent lists the nodes that are waited for and do not answer.
+func (v certsView) silent(t target) (list []node.NodeStatus) {
+	t.config = nil // see lookAtCerts
+	if t.prepare() != nil {
+		return nil
+	}
+	s, err := t.status(statusTimeout)
+	if err != nil {
+		return nil // which is told by the next look
+	}
+	for _, x := range s.Nodes {
+		for _, n := range v.Nodes {
+			if uint64(x.ID) == n.Node && n.Generation < v.Generation && x.Presence == node.Silent {
+				list = append(list, x)
+			}
+		}
+	}
+	return list
+}
+
 // rotateLook is how often a rotation is looked at, by whoever waits for it.
 const rotateLook = 300 * time.Millisecond
 
-// rotateCA begins a rotation, or finds one under way, and waits for its end.
+// rotateCA begins a rotation, or finds one under way, and waits for its end. Asked for
+// again while the last nodes forget the old authority it begins no other one.
 func rotateCA(t target) error {
 	v, err := askCerts(t)
 	if err != nil {
 		return err
 	}
-	if text, over := v.phase(); !over && len(v.Authorities) > 1 {
+	last := ""
+	if text, over := v.phase(); !over {
 		fmt.Println("the authority is being replaced already; " + text)
-	} else if err := administer(t, "TUTTI.CERT", "ROTATE"); err != nil {
+		last = text
+	} else if err := beginRotation(t); err != nil {
 		return err
 	}
-	for last := ""; ; {
-		t.config = nil // ca.pem is another one with each phase
-		if err := t.prepare(); err != nil {
-			return err
+	s := stuck{moved: time.Now()}
+	for p := (onlooker{heard: time.Now()}); ; {
+		v, err := lookAtCerts(t)
+		if p.waits(err) && !doubted(t) {
+			time.Sleep(rotateLook)
+			continue
 		}
-		v, err := askCerts(t)
-		if e, ok := errors.AsType[*exitError](err); ok && e.code == exitUnreachable && last != "" {
-			e.safe, e.do = "the rotation goes on by itself", "tutti cert ls, with the new ca.pem of a node if this one is a copy"
+		if e, ok := errors.AsType[*exitError](err); ok {
+			e.safe, e.do = "the rotation goes on by itself", "tutti cert rotate-ca again, through any node; with the new ca.pem of a node if this one is a copy"
 			return e
 		}
 		if err != nil {
@@ -180,11 +209,57 @@ func rotateCA(t target) error {
 		text, over := v.phase()
 		if text != last {
 			fmt.Println(text)
+			s.goesOn()
 		}
 		if last = text; over {
 			fmt.Println("the old authority is gone; give clients the new ca.pem, and make new tokens")
 			return nil
 		}
+		if s.looks() {
+			if err := s.waits(v.silent(t), "the rotation", "tutti cert rotate-ca, to see its end"); err != nil {
+				return err
+			}
+		}
 		time.Sleep(rotateLook)
 	}
+}
+
+// beginRotation asks for one. Who is told that there is one already, or not told anything,
+// looks at what goes on.
+func beginRotation(t target) error {
+	err := administer(t, "TUTTI.CERT", "ROTATE")
+	e, ok := errors.AsType[*exitError](err)
+	switch {
+	case ok && strings.Contains(e.what, "being replaced already"):
+		fmt.Println("the authority is being replaced already, as somebody else has asked for")
+		return nil
+	case ok && e.code == exitUnknown:
+		return &exitError{code: e.code, what: e.what, safe: "the rotation may have begun", do: "tutti cert ls says so; if there is one authority only:  tutti cert rotate-ca"}
+	}
+	return err
+}
+
+// lookAtCerts is askCerts by ca.pem as it is now: it is another one with each phase.
+func lookAtCerts(t target) (certsView, error) {
+	t.config = nil
+	if err := t.prepare(); err != nil {
+		return certsView{}, err
+	}
+	return askCerts(t)
+}
+
+// doubted reports whether the node shows a certificate that ca.pem does not vouch for, which
+// no patience helps against.
+func doubted(t target) bool {
+	t.config = nil
+	if t.prepare() != nil {
+		return false
+	}
+	c, err := t.connect(statusTimeout)
+	if err != nil {
+		_, is := errors.AsType[*tls.CertificateVerificationError](err)
+		return is
+	}
+	c.Close()
+	return false
 }

@@ -190,7 +190,7 @@ func unreachable(addr string, err error) *exitError {
 }
 
 // run sends one command and returns the answer. It waits as long as the answer
-// takes.
+// takes, while the node lives.
 func (s *session) run(args []string) (resp.Value, error) {
 	if s.conn != nil && !s.conn.alive() {
 		multi := s.multi
@@ -204,9 +204,14 @@ func (s *session) run(args []string) (resp.Value, error) {
 			return resp.Value{}, err
 		}
 	}
+	began, w := time.Now(), watch(s.target, s.conn)
 	v, err := s.conn.do(0, args...)
+	silent := w.end()
 	if err != nil {
 		lost := s.lost(args, err)
+		if silent != nil {
+			lost.what, lost.do = s.silence(time.Since(began)), lost.do+"; "+s.doAskAnother()
+		}
 		s.close()
 		return v, lost
 	}
@@ -215,7 +220,7 @@ func (s *session) run(args []string) (resp.Value, error) {
 }
 
 // lost is the error of a command that was sent and not answered.
-func (s *session) lost(args []string, err error) error {
+func (s *session) lost(args []string, err error) *exitError {
 	e := &exitError{code: exitUnreachable, what: fmt.Sprintf("the connection to %s was lost: %v", s.addr, cause(err)), safe: "the command changes nothing", do: "send it again"}
 	if s.mayWrite(args) {
 		e.code, e.safe, e.do = exitUnknown, "no: the command may or may not have been applied", "read before you send it again"
@@ -242,7 +247,17 @@ func (s *session) isWrite(args []string) bool {
 	if sub, _ := s.table.Lookup(list); sub != nil {
 		cmd = sub
 	}
-	return cmd == nil || cmd.Flags&command.Write != 0
+	switch {
+	case cmd == nil, cmd.Flags&(command.Write|command.MayWrite) != 0, cmd.Name == "publish", cmd.Name == "spublish":
+		return true
+	case cmd.Flags&command.Admin == 0 || cmd.Flags&command.ReadOnly != 0:
+		return false
+	}
+	switch cmd.Name { // what the node does by itself, and changes nothing
+	case "acl|dryrun", "acl|getuser", "acl|list", "acl|log", "acl|users", "client|list", "config|get", "tutti.doctor", "tutti.status":
+		return false
+	}
+	return true
 }
 
 // follow keeps what the prompt shows and what a new connection needs.

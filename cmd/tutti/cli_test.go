@@ -140,7 +140,9 @@ func TestPromptFollowsTheConnection(t *testing.T) {
 // A lost answer to a write is an unknown outcome; to a read it is not.
 func TestCommandsThatMayHaveWritten(t *testing.T) {
 	s := newSession(target{addr: "h:1"}, false)
-	for command, want := range map[string]bool{"GET a": false, "set a b": true, "NOSUCH": true, "EXEC": false, "FLUSHALL": true, "ping": false} {
+	for command, want := range map[string]bool{"GET a": false, "set a b": true, "NOSUCH": true, "EXEC": false, "FLUSHALL": true, "ping": false,
+		"EVAL s 0": true, "EVAL_RO s 0": false, "FCALL f 0": true, "PUBLISH c m": true, "SUBSCRIBE c": false, "ACL DELUSER app": true, "ACL LIST": false,
+		"TUTTI.CERT RENEW": true, "TUTTI.CERT LIST": false, "TUTTI.MAP": false, "TUTTI.STATUS": false, "CONFIG SET maxclients 5": true, "CONFIG GET maxclients": false, "INFO": false} {
 		if got := s.mayWrite(strings.Fields(command)); got != want {
 			t.Errorf("%s: got %v", command, got)
 		}

@@ -173,10 +173,11 @@ func (d *demoRun) run(ctx context.Context, dir string, only []string) (held bool
 
 func (d *demoRun) start(ctx context.Context, dir string) error {
 	began := time.Now()
-	members, err := machineMembers()
+	members, held, err := machineMembers()
 	if err != nil {
 		return err
 	}
+	d.held = held
 	d.cluster = newLocalCluster(dir, "info", members)
 	if err := d.wire(); err != nil {
 		return err
@@ -208,6 +209,9 @@ func (d *demoRun) start(ctx context.Context, dir string) error {
 func (d *demoRun) finish(ctx context.Context, o demoOptions, dir string, held bool, err error) error {
 	if ctx.Err() != nil {
 		err = ctx.Err() // what failed, failed because of it
+	}
+	for i := range d.held {
+		d.release(i)
 	}
 	keep := o.keep && held && err == nil
 	if keep {

@@ -53,20 +53,37 @@ type fleet struct {
 	net     *netfault.Switch
 	nodes   []target // the storage nodes; until the last claim by index of the machine
 	removed [machines]bool
+	held    [machines][]net.Listener // the ports of those that are not made yet
 }
 
 // machineMembers gives the machines their ids, in the order in which they join,
-// and addresses that are free.
-func machineMembers() ([]node.Member, error) {
+// and addresses that are free, and stay so until the machine is made: some join a minute
+// later than others.
+func machineMembers() (members []node.Member, held [machines][]net.Listener, err error) {
 	ports, err := freePorts(2 * machines)
 	if err != nil {
-		return nil, err
+		return nil, held, err
 	}
-	var members []node.Member
 	for i, name := range machineNames {
-		members = append(members, node.Member{ID: cluster.NodeID(i + 1), Name: name, Zone: "z" + fmt.Sprint(i+1), Client: loopback(ports[2*i]), Peer: loopback(ports[2*i+1])})
+		held[i] = ports[2*i : 2*i+2]
+		members = append(members, node.Member{ID: cluster.NodeID(i + 1), Name: name, Zone: "z" + fmt.Sprint(i+1),
+			Client: held[i][0].Addr().String(), Peer: held[i][1].Addr().String()})
 	}
-	return members, nil
+	return members, held, nil
+}
+
+// release frees the ports of machine i.
+func (d *fleet) release(i int) {
+	for _, l := range d.held[i] {
+		l.Close()
+	}
+	d.held[i] = nil
+}
+
+// create makes machine i by a subcommand.
+func (d *fleet) create(i int, args ...string) error {
+	d.release(i)
+	return d.cluster.launch(i, childAttr(), args...)
 }
 
 // wire has each machine reach every other one through the switch.
@@ -97,7 +114,7 @@ func (d *fleet) wire() error {
 // found begins the cluster with the first machine, as tutti init does it.
 func (d *fleet) found(ctx context.Context) error {
 	m := d.cluster.members[0]
-	if err := d.cluster.launch(0, childAttr(), "init", "--name", demoName, "--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer); err != nil {
+	if err := d.create(0, "init", "--name", demoName, "--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer); err != nil {
 		return err
 	}
 	if err := d.findDoor(ctx); err != nil {
@@ -121,6 +138,9 @@ func (d *fleet) findDoor(ctx context.Context) (err error) {
 			d.cluster.door = door
 			return nil
 		}
+		if p := d.cluster.procs[0]; p.isOver() {
+			return fmt.Errorf("%s ended: %s", d.cluster.members[0].Name, p.ended())
+		}
 		if pauseErr := pause(ctx, lookEvery); pauseErr != nil {
 			return pauseErr
 		}
@@ -135,7 +155,7 @@ func (d *fleet) join(ctx context.Context, i int, role string) error {
 		return fmt.Errorf("make a token: %w", err)
 	}
 	m := d.cluster.members[i]
-	if err := d.cluster.launch(i, childAttr(), "join", d.cluster.members[0].Peer, "--token", string(token.Str), "--role", role,
+	if err := d.create(i, "join", d.cluster.members[0].Peer, "--token", string(token.Str), "--role", role,
 		"--node", m.Name, "--zone", m.Zone, "--listen", m.Client, "--peer-listen", m.Peer); err != nil {
 		return err
 	}
@@ -155,6 +175,9 @@ func (d *fleet) answers(ctx context.Context, i int, within time.Duration) error 
 			if askErr == nil && !v.IsError() {
 				return nil
 			}
+		}
+		if p := d.cluster.procs[i]; p.isOver() {
+			return fmt.Errorf("%s ended: %s", d.cluster.members[i].Name, p.ended())
 		}
 		if err := pause(ctx, lookEvery); err != nil {
 			return err

@@ -267,14 +267,14 @@ func flipFile(t *testing.T, names ...string) {
 	}
 }
 
-// The pauses grow up to a minute, and begin anew after a good run.
+// The pauses grow to a quarter of a minute, and begin anew after a run of ten seconds.
 func TestBackoff(t *testing.T) {
 	var b backoff
 	var got []time.Duration
-	for _, ran := range []time.Duration{0, 0, time.Second, 0, 0, 0, 0, 0, ranWell, 0} {
+	for _, ran := range []time.Duration{0, 0, time.Second, 0, 9 * time.Second, 0, 10 * time.Second, 0} {
 		got = append(got, b.next(ran, 0))
 	}
-	want := []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 1, 2}
+	want := []time.Duration{1, 2, 4, 8, 15, 15, 1, 2}
 	for i := range want {
 		if got[i] != want[i]*time.Second {
 			t.Fatalf("pauses %v, want %v seconds", got, want)

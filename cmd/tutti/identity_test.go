@@ -105,7 +105,7 @@ func TestStoppedSaysWhatHelps(t *testing.T) {
 		{fmt.Errorf("table 7: %w", node.ErrDamaged), "nothing was deleted", "start it again"},
 		{fmt.Errorf("%w: shard 1", node.ErrOverruled), "may have what the others have lost", "this data is kept"},
 		{fmt.Errorf("/n: %w", node.ErrGone), "", "bring the folder back"},
-		{node.ErrRemoved, "the others hold all of its data", "tutti join with a new token"},
+		{node.ErrRemoved, "its folder is as it was; the cluster has all that was acknowledged, unless", "tutti join with a new token"},
 		{&node.CloneError{Node: 2, By: 1, Start: 4, Sits: 3}, "nothing was changed, here or there", "if it is this one, delete it"},
 	} {
 		gone := farewell(c.err)

@@ -69,6 +69,7 @@ func jobListCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -140,6 +141,7 @@ func jobShowCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -165,6 +167,7 @@ func jobCancelCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	return c
 }
 

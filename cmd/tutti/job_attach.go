@@ -28,6 +28,7 @@ func jobAttachCommand() *cobra.Command {
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ofRun(usageError(err.Error(), "tutti job attach")) })
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	o.flags(c)
 	return c
 }
@@ -92,6 +93,7 @@ func jobResumeCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	return c
 }
 

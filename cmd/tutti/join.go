@@ -200,6 +200,9 @@ func (o *joinOptions) there(j node.Joining, err error) error {
 	if !id.Trusts(j.Token.Pin) {
 		return err
 	}
+	if removed(o.dir, s.Node) {
+		return fmt.Errorf("%s holds node %d of %s, and %w", o.dir, s.Node, s.Cluster, node.ErrRemoved)
+	}
 	fmt.Printf("this machine is already node %d of %s; the token was not used\n", s.Node, s.Cluster)
 	return nil
 }
@@ -270,14 +273,14 @@ func joinError(addr hostPort, err error) *exitError {
 		e.do = "check the address, or make another token on any member:  tutti token create"
 	case ofHeader && strings.HasPrefix(string(header.RecordHeader[:]), "HTTP"):
 		e.what, e.do = "a web server answers there", "check the address: nodes listen for each other on port "+fmt.Sprint(joinPort)
-	case ofHeader, errors.Is(err, trust.ErrNotPeerPort), ofNetwork && network.Op == "remote error", speaksRESP(addr):
+	case ofHeader, errors.Is(err, trust.ErrNotPeerPort), ofNetwork && network.Op == "remote error", ofConnection(err) && isForClients(addr):
 		e.what, e.do = "that is not where nodes listen for each other", "tutti join "+hostPort{addr.host, peerPort(addr.port)}.String()
 	case ofNetwork && network.Op == "dial":
 		e.code, e.what, e.do = exitUnreachable, cause(err).Error(), "check that the node runs, and that no firewall is between"
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		e.what, e.do = "who answers there closes the connection", "check the address: nodes listen for each other on port "+fmt.Sprint(joinPort)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), ofNetwork:
-		e.code, e.what, e.do = exitUnreachable, "no answer in time", "run the same command again; if that does not help, check the network between"
+		e.code, e.what, e.do = exitUnreachable, "no answer in time", "run the same command again, also with the address of another node; if that does not help, see whether this one is stopped or frozen, and check the network between"
 		e.safe = "this machine has kept its key and nothing else; it ends up as one node in any case"
 	default:
 		return folderError(err, "")
@@ -294,15 +297,24 @@ func peerPort(client int) int {
 	return client + peerPortOffset
 }
 
-// speaksRESP reports whether a port for clients is at addr.
-func speaksRESP(addr hostPort) bool {
+// ofConnection reports whether an error came of a connection. Whatever answers there has
+// no part in one of a folder.
+func ofConnection(err error) bool {
+	_, ofNetwork := errors.AsType[*net.OpError](err)
+	_, ofCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+	return ofNetwork || ofCertificate || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// isForClients reports whether a port for clients is at addr. That for nodes answers, too.
+func isForClients(addr hostPort) bool {
 	c, err := dialRESP(addr.String(), time.Second)
 	if err != nil {
 		return false
 	}
 	defer c.Close()
-	_, err = c.do(time.Second, "PING")
-	return err == nil
+	v, err := c.do(time.Second, "PING")
+	return err == nil && !strings.HasPrefix(string(v.Str), node.ForNodes)
 }
 
 // folderError is about the folder of a node that is to be made.
@@ -311,6 +323,8 @@ func folderError(err error, dir string) *exitError {
 	switch {
 	case errors.Is(err, node.ErrNodeThere):
 		e.do = "to run that node:  tutti start --dir " + dir + "   for another one choose another folder with --dir"
+	case errors.Is(err, node.ErrRemoved):
+		e.safe, e.do = safeNothingChanged+", and the token was not used", doRejoin
 	case errors.Is(err, node.ErrInUse):
 		e.do = "talk to the node that runs there, or choose another folder with --dir"
 	case errors.Is(err, os.ErrPermission):

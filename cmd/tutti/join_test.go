@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -259,6 +262,12 @@ func TestGatewayJoins(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", code, g.text())
 	}
 	tutti(t, "", "start", "--dir", c.folder(1)).wants(t, exitFailed, "this node was removed from the cluster", "tutti join with a new token")
+	made = c.command(t, 0, "token", "create", "--role", "gateway").out
+	args = strings.Fields(made[strings.Index(made, "tutti join")+len("tutti "):])
+	r := tutti(t, "", append(args, "--dir", c.folder(1), "--listen", c.addr(1))...)
+	if r.wants(t, exitFailed, "this node was removed from the cluster", "the token was not used", "remove or move its folder"); r.out != "" {
+		t.Errorf("who was removed and joins from its folder is told %q", r.out)
+	}
 	again := exec.Command(binary(t), "leave")
 	again.Env = append(os.Environ(), "TUTTI_DIR="+c.folder(1), "TUTTI_ADDR=")
 	out, err := again.CombinedOutput()
@@ -273,5 +282,44 @@ func TestJoinWhileTheAuthorityTurns(t *testing.T) {
 	e := joinError(hostPort{"10.0.0.1", 7379}, fmt.Errorf("handshake: %w", trust.ErrUntrusted))
 	if text := e.what + e.do; !strings.Contains(text, "being replaced") || !strings.Contains(text, "tutti token create") {
 		t.Error(text)
+	}
+}
+
+// TestJoinAsksNobodyOfAFolder: an error of a folder is not explained by who answers at the
+// address, which may be somebody else's.
+func TestJoinAsksNobodyOfAFolder(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dialled atomic.Int32
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			dialled.Add(1)
+			_, _ = c.Write([]byte("+PONG\r\n")) // as a port for clients does
+			_ = c.Close()
+		}
+	}()
+	at, err := splitAddr("address", l.Addr().String(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := joinError(at, &os.PathError{Op: "open", Path: "/var/lib/tutti", Err: syscall.EACCES})
+	if dialled.Load() != 0 || !strings.Contains(e.what, "permission denied") || !strings.Contains(e.do, "--dir") {
+		t.Errorf("dialled %d times: %s; %s", dialled.Load(), e.what, e.do)
+	}
+	if e = joinError(at, io.EOF); !strings.Contains(e.what, "not where nodes listen") {
+		t.Errorf("of a connection: %s", e.what)
+	}
+	_ = l.Close()
+	<-ended
+	if dialled.Load() == 0 {
+		t.Error("nobody was asked what answers there")
 	}
 }

@@ -21,11 +21,12 @@ import (
 
 const (
 	// restartPause keeps a node that ends at once from being started in a tight
-	// loop; it doubles until restartPauseMax.
+	// loop; it doubles until restartPauseMax. A start costs less than a second of one
+	// core, so whoever has killed a node a few times does not wait for a minute.
 	restartPause    = time.Second
-	restartPauseMax = time.Minute
+	restartPauseMax = 15 * time.Second
 	// ranWell is how long a node must have run for its next pause to be short.
-	ranWell = 30 * time.Second
+	ranWell = 10 * time.Second
 )
 
 // backoff makes the pauses before the starts of one node.

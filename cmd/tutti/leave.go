@@ -24,7 +24,11 @@ cluster. Its process ends; its folder stays, and is of no use to any cluster.`,
 func leave(o leaving) error {
 	s, err := o.status(statusTimeout)
 	if err != nil {
-		return o.unreachable(err)
+		e := o.unreachable(err)
+		if isSilence(err) {
+			e.do = "start it again if it does not go on by itself   or through another node: tutti node ls, and tutti node remove NODE"
+		}
+		return e
 	}
 	name := idWord(s.Node)
 	x, err := drainNode(o, name)

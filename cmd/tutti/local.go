@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -297,6 +296,9 @@ func (c *localCluster) stopAll() error {
 		n++
 		go func() {
 			err := p.stop()
+			if c.removed(i) {
+				err = nil // it was ending by itself, and may have taken the signal for a second one
+			}
 			if err != nil {
 				err = fmt.Errorf("node %d: %w", c.members[i].ID, err)
 			}
@@ -310,28 +312,23 @@ func (c *localCluster) stopAll() error {
 	return errors.Join(errs...)
 }
 
-// freePorts returns n loopback ports that nobody listens on. They lie below
-// those that the kernel gives to outgoing connections: such a one would
-// otherwise now and then take the port of a node that is down for a moment.
-func freePorts(n int) ([]int, error) {
+// freePorts listens on n loopback ports that nobody else listens on, and nobody can until
+// the listener is closed. They lie below those that the kernel gives to outgoing
+// connections: such a one would otherwise now and then take the port of a node that is
+// down for a moment.
+func freePorts(n int) (held []net.Listener, err error) {
 	const first, end = 10_000, 32_000
-	var ports []int
-	var held []net.Listener
-	defer func() {
-		for _, l := range held {
-			l.Close()
-		}
-	}()
 	for range 1000 {
-		p := first + rand.IntN(end-first)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p)))
+		l, err := net.Listen("tcp", loopback(first+rand.IntN(end-first)))
 		if err != nil {
 			continue
 		}
-		held = append(held, l) // kept, so that none comes twice
-		if ports = append(ports, p); len(ports) == n {
-			return ports, nil
+		if held = append(held, l); len(held) == n {
+			return held, nil
 		}
 	}
-	return nil, fmt.Errorf("found only %d free ports of %d between %d and %d", len(ports), n, first, end)
+	for _, l := range held {
+		l.Close()
+	}
+	return nil, fmt.Errorf("found only %d free ports of %d between %d and %d on 127.0.0.1", len(held), n, first, end)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,12 +25,22 @@ func run(args []string) int {
 	}
 	e, ok := errors.AsType[*exitError](err)
 	if !ok {
-		e = usageError(err.Error(), c.CommandPath()) // cobra's own errors are about usage
+		e = misused(err, c) // cobra's own errors are about usage
 	}
 	if e.what != "" {
 		fmt.Fprint(os.Stderr, e.text())
 	}
 	return e.code
+}
+
+// misused is an error of cobra's about how c was called. Where there is something too few
+// or too many it says how it is called.
+func misused(err error, c *cobra.Command) *exitError {
+	what := err.Error()
+	if strings.Contains(what, "(s)") {
+		what = strings.TrimSuffix(c.UseLine(), " [flags]") + ": " + strings.ReplaceAll(what, "arg(s)", "argument(s)")
+	}
+	return usageError(what, c.CommandPath())
 }
 
 func rootCommand(args []string) *cobra.Command {
@@ -42,8 +53,6 @@ func rootCommand(args []string) *cobra.Command {
 		// Errors are printed once, by run, in the form of errors.go.
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		// How many letters a misspelt subcommand may be off.
-		SuggestionsMinimumDistance: 2,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCommand(), devCommand(), initCommand(), joinCommand(), leaveCommand(), startCommand(), tokenCommand(), certCommand(), statusCommand(), whyCommand(),
@@ -84,17 +93,21 @@ Examples:
 Every command tells more with --help.
 `
 
+// mistyped is how many letters a misspelt subcommand may be off.
+const mistyped = 2
+
 // noSuchCommand refuses words that are no subcommand.
 func noSuchCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	e := usageError(fmt.Sprintf("there is no command %q", args[0]), "tutti")
+	e := usageError(fmt.Sprintf("there is no command %q", args[0]), root.CommandPath())
+	root.SuggestionsMinimumDistance = mistyped
 	switch meant := root.SuggestionsFor(args[0]); len(meant) {
 	case 0:
 	case 1:
 		e.what += fmt.Sprintf("; did you mean %q?", meant[0])
-		e.do = "tutti " + meant[0] + " --help"
+		e.do = root.CommandPath() + " " + meant[0] + " --help"
 	default:
 		e.what += fmt.Sprintf("; did you mean one of %q?", meant)
 	}

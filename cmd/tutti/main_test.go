@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -28,7 +29,17 @@ var builds struct {
 	err  error
 }
 
+// besides is how many tests run beside each other: most of what they do is to
+// wait, for processes that wait themselves. What is measured does not run beside
+// others.
+const besides = 4
+
 func TestMain(m *testing.M) {
+	if flag.Parse(); !given("test.parallel") {
+		if err := flag.Set("test.parallel", strconv.Itoa(besides)); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
 	if builds.dir != "" {
 		_ = os.RemoveAll(builds.dir)
@@ -36,14 +47,21 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// binary builds the program once.
+// given reports whether a flag was.
+func given(name string) (is bool) {
+	flag.Visit(func(f *flag.Flag) { is = is || f.Name == name })
+	return is
+}
+
+// binary builds the program once, without what only debuggers want, which takes
+// half of the linking.
 func binary(t *testing.T) string {
 	t.Helper()
 	builds.once.Do(func() {
 		if builds.dir, builds.err = os.MkdirTemp("", "tutti-test-"); builds.err != nil {
 			return
 		}
-		out, err := exec.Command("go", "build", "-o", filepath.Join(builds.dir, "tutti"), ".").CombinedOutput()
+		out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(builds.dir, "tutti"), ".").CombinedOutput()
 		if err != nil {
 			builds.err = fmt.Errorf("%w: %s", err, out)
 		}
@@ -294,6 +312,11 @@ func TestUsage(t *testing.T) {
 		{[]string{"statsu"}, exitUsage, []string{`there is no command "statsu"; did you mean "status"?`, "tutti status --help"}},
 		{[]string{"stats"}, exitUsage, []string{`there is no command "stats"; did you mean one of ["start" "status"]?`, "tutti --help"}},
 		{[]string{"frobnicate"}, exitUsage, []string{`there is no command "frobnicate"`}},
+		{[]string{"node", "drian", "cy"}, exitUsage, []string{`there is no command "drian"; did you mean`, "tutti node drain --help"}},
+		{[]string{"node", "frobnicate"}, exitUsage, []string{`there is no command "frobnicate"`, "tutti node --help"}},
+		{[]string{"node", "remove"}, exitUsage, []string{"tutti node remove NODE: accepts 1 argument(s), received 0"}},
+		{[]string{"recover"}, exitUsage, []string{"tutti recover --dir DIR: required flag(s) \"dir\" not set"}},
+		{[]string{"token", "create", "--ttl", "100ms"}, exitUsage, []string{"--ttl 100ms: choose 1s to 8784h, which is a year"}},
 		{[]string{"dev", "--nods", "3"}, exitUsage, []string{"unknown flag: --nods", "tutti dev --help"}},
 		{[]string{"dev", "extra"}, exitUsage, []string{"extra"}},
 		{[]string{"dev", "--nodes", "9"}, exitUsage, []string{"choose 1 to 7"}},

@@ -47,6 +47,7 @@ func nodeListCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -64,6 +65,7 @@ func nodeShowCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	return c
 }
 
@@ -85,6 +87,9 @@ func (o *leaving) command(node string) string {
 
 func (o *leaving) flags(c *cobra.Command) {
 	targetFlags(c, &o.target)
+	if o.verb != "" { // who leaves is the node that is asked
+		anyNode(c, &o.target)
+	}
 	c.Flags().BoolVar(&o.oneCopy, "accept-one-copy", false, "even if only one copy of the data is left to decide")
 }
 
@@ -120,6 +125,7 @@ func nodeUndrainCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	return c
 }
 
@@ -157,7 +163,16 @@ func drainNode(o leaving, name string) (cluster.Member, error) {
 		fmt.Printf("%s drains; tutti node show %s says how far it is\n", nodeName(x), nodeName(x))
 		return x, nil
 	}
-	return x, waitDrained(o.target, x)
+	return x, waitDrained(o, x)
+}
+
+// drainUnseen says what is known of a drain that can't be looked at any more.
+func drainUnseen(err error, o leaving, x cluster.Member) error {
+	e, ok := errors.AsType[*exitError](err)
+	if !ok {
+		return err
+	}
+	return &exitError{code: e.code, what: e.what, safe: "the drain goes on by itself", do: "run the same command again, through any node:  " + o.command(nodeName(x))}
 }
 
 // drainRefused says what a refused drain would have done, and what helps.
@@ -167,6 +182,8 @@ func drainRefused(err error, o leaving, x cluster.Member) error {
 		return err
 	}
 	switch name := nodeName(x); {
+	case e.code == exitUnknown:
+		return &exitError{code: exitUnknown, what: e.what, safe: "the drain may have begun; to ask for it twice does no harm", do: "run the same command again, through any node:  " + o.command(name)}
 	case strings.HasPrefix(e.what, "ONECOPY"):
 		return &exitError{code: exitFailed, what: fmt.Sprintf("draining %s would leave one copy of the data to decide: the loss of that node would lose what was acknowledged", name),
 			safe: "nothing was changed", do: fmt.Sprintf("add a node first: tutti join   or accept the risk: %s --accept-one-copy", o.command(name))}
@@ -179,23 +196,20 @@ func drainRefused(err error, o leaving, x cluster.Member) error {
 // drainLook is how often a drain is looked at, by whoever waits for it.
 const drainLook = 300 * time.Millisecond
 
-// drainDeaf is for how long whoever waits for a drain goes on without an answer.
-const drainDeaf = 10 * time.Second
-
-func waitDrained(t target, x cluster.Member) error {
+func waitDrained(o leaving, x cluster.Member) error {
 	began, last := time.Now(), -1
-	for heard := began; ; {
-		v, err := askView(t)
-		if e, ok := errors.AsType[*exitError](err); ok && e.code == exitUnreachable && time.Since(heard) < drainDeaf {
+	p, s := onlooker{heard: began}, stuck{moved: began}
+	for {
+		v, err := askView(o.target)
+		if p.waits(err) {
 			// A node that is drained closes the connections that it has then, and that of
 			// who asks it how far it is may be one of them.
 			time.Sleep(drainLook)
 			continue
 		}
 		if err != nil {
-			return err
+			return drainUnseen(err, o, x)
 		}
-		heard = time.Now()
 		left := v.replicas(x.ID)
 		if left == 0 {
 			time.Sleep(drainLook) // its clients leave meanwhile: who removes it next does not cut them off
@@ -204,14 +218,30 @@ func waitDrained(t target, x cluster.Member) error {
 		}
 		if left != last {
 			fmt.Printf("%s drains: %d of %d shards have a copy there\n", nodeName(x), left, len(v.Shards))
+			s.goesOn()
 		}
 		last = left
+		if s.looks() {
+			if err := s.waits(v.takers(x.ID), "the drain", o.command(nodeName(x))); err != nil {
+				return err
+			}
+		}
 		time.Sleep(drainLook)
 	}
 }
 
 func removeNode(t target, x cluster.Member) error {
-	if err := administer(t, "TUTTI.MEMBER", "REMOVE", idWord(x.ID)); err != nil {
+	err := administer(t, "TUTTI.MEMBER", "REMOVE", idWord(x.ID))
+	e, ok := errors.AsType[*exitError](err)
+	switch {
+	case ok && strings.Contains(e.what, "there is no such node"):
+		// It was one when this began: somebody else has asked for the same, or this was asked twice.
+		fmt.Printf("%s was removed already, as somebody else has asked for; its folder is of no more use\n", nodeName(x))
+		return nil
+	case ok && e.code == exitUnknown:
+		return &exitError{code: e.code, what: e.what, safe: "it may have been removed; to ask for it twice does no harm",
+			do: "tutti node ls   and, if it is still there:  tutti node remove " + nodeName(x)}
+	case err != nil:
 		return err
 	}
 	fmt.Printf("%s was removed; its folder is of no more use\n", nodeName(x))
@@ -300,6 +330,25 @@ func (v clusterView) replicas(id cluster.NodeID) (n int) {
 		}
 	}
 	return n
+}
+
+// takers lists the silent nodes that are to have copies which node id gives away.
+func (v clusterView) takers(id cluster.NodeID) (list []node.NodeStatus) {
+	for _, x := range v.status.Nodes {
+		if x.Presence != node.Silent || x.ID == id {
+			continue
+		}
+		if slices.ContainsFunc(v.Shards, func(s shardView) bool { return s.takes(x.ID) }) {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+// takes reports whether a node is to vote in the shard and does not yet.
+func (s shardView) takes(id cluster.NodeID) bool {
+	return slices.ContainsFunc(s.Want, func(p cluster.Placement) bool { return p.Node == id && !p.Learner }) &&
+		!slices.ContainsFunc(s.Replicas, func(r cluster.Replica) bool { return r.Node == id && r.Part != cluster.Learner })
 }
 
 // nodeView is a node as node ls and show print it.

@@ -54,7 +54,10 @@ func recoverNode(dir, confirm string, stopped bool) error {
 	}
 	if confirm == "" {
 		fmt.Printf("Type the cluster's name to go on, anything else to leave all as it is: ")
-		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		if err != nil { // nobody has pressed return
+			fmt.Println()
+		}
 		confirm = strings.TrimSpace(line)
 	}
 	if confirm != r.Cluster {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -47,7 +48,8 @@ func image(t *testing.T, mib int64) string {
 }
 
 // fill takes the room of a disk, up to the last byte with left 0. The file it
-// returns holds it.
+// returns holds it. Most of it is only reserved, which is as good to others, and at
+// once: to write it is to write the image twice.
 func fill(t *testing.T, disk string, left int64) string {
 	t.Helper()
 	f, err := os.Create(filepath.Join(disk, fmt.Sprintf("filler-%d", left)))
@@ -56,6 +58,14 @@ func fill(t *testing.T, disk string, left int64) string {
 	}
 	defer f.Close()
 	chunk := make([]byte, 1<<20)
+	if most := room(t, disk) - left - int64(len(chunk)); most > 0 {
+		if err := syscall.Fallocate(int(f.Fd()), 0, 0, most); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Seek(0, io.SeekEnd); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for left == 0 || room(t, disk) > left {
 		if _, err := f.Write(chunk); errors.Is(err, syscall.ENOSPC) {
 			break

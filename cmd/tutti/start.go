@@ -31,9 +31,10 @@ type runOptions struct {
 	service      *node.Service // what clients are to speak; nil: as before
 	once         bool          // it is not to serve longer than start's ready takes
 	runners      runnersFlag
-	// For the demo and for tests: how far the wall clock is off, and addresses
-	// under which other nodes are reached, by their ids.
+	// For the demo and for tests: how far the wall clock is off, a file that says so
+	// while the node runs, and addresses under which other nodes are reached, by their ids.
 	clockAhead time.Duration
+	clockFile  string
 	via        map[string]string
 }
 
@@ -47,8 +48,10 @@ func (o *runOptions) flags(c *cobra.Command) {
 	c.Flags().Lookup("allow-exec").NoOptDefVal = runnersAuto
 	c.Flags().BoolVar(&o.debugCommand, "debug-command", false, "allow the DEBUG command")
 	c.Flags().DurationVar(&o.clockAhead, "clock-ahead", 0, "run with a wall clock that is so much ahead")
+	c.Flags().StringVar(&o.clockFile, "clock-file", "", "run with a wall clock that is as far ahead as this file says at any time")
 	c.Flags().StringToStringVar(&o.via, "via", nil, "reach the node ID=ADDR under another address")
 	_ = c.Flags().MarkHidden("clock-ahead")
+	_ = c.Flags().MarkHidden("clock-file")
 	_ = c.Flags().MarkHidden("via")
 }
 
@@ -89,6 +92,9 @@ func (o *runOptions) clock() shard.Clock {
 	c := shard.SystemClock()
 	wall := c.Wall
 	c.Wall = func() int64 { return wall() + o.clockAhead.Milliseconds() }
+	if o.clockFile != "" {
+		return newFileClock(c, o.clockFile)
+	}
 	return c
 }
 
@@ -239,7 +245,7 @@ func start(o runOptions, ready func(ctx context.Context, n *node.Node) error) er
 func farewell(err error) *exitError {
 	switch _, clone := errors.AsType[*node.CloneError](err); {
 	case errors.Is(err, node.ErrRemoved):
-		return &exitError{what: err.Error(), safe: "the others hold all of its data", do: doRejoin}
+		return &exitError{what: err.Error(), safe: "its folder is as it was; the cluster has all that was acknowledged, unless this node was given up by tutti recover", do: doRejoin}
 	case clone:
 		return &exitError{what: err.Error(), safe: "nothing was changed, here or there",
 			do: "one of the two folders is a copy: if it is this one, delete it, and make this machine a node of its own with tutti join; if it is the other one, stop its process, delete it, and start this one again"}

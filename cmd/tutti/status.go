@@ -46,6 +46,7 @@ func statusCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &o.target)
+	anyNode(c, &o.target)
 	c.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
 	c.Flags().BoolVar(&o.watch, "watch", false, "go on: on a terminal draw it anew each second, else print what changes, until Ctrl-C")
 	return c
@@ -71,21 +72,29 @@ func printStatus(o statusOptions) error {
 	return nil
 }
 
-// askMembers asks every node that is up for its own pid.
+// askMembers asks every node that is up for its own pid, and for what it alone knows to
+// be wrong with it.
 func askMembers(t target, s *node.Status) {
 	var wg sync.WaitGroup
+	found := make([][]node.Problem, len(s.Nodes))
 	for i := range s.Nodes {
 		m := &s.Nodes[i]
+		if m.ID == s.Node {
+			found[i] = s.Own
+		}
 		if m.ID == s.Node || !m.Up {
 			continue
 		}
 		wg.Go(func() {
 			if own, err := t.at(m.Client).status(statusPeerTimeout, ofItself); err == nil {
-				m.PID = ownPID(own)
+				m.PID, found[i] = ownPID(own), own.Own
 			}
 		})
 	}
 	wg.Wait()
+	if s.Safety != nil {
+		s.Safety.Problems = append(s.Safety.Problems, slices.Concat(found...)...)
+	}
 }
 
 func ownPID(s node.Status) int {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,4 +139,12 @@ func TestWriteStatus(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
+}
+
+// A port of something else is not taken for a node that can't be reached.
+func TestStatusOfSomethingElse(t *testing.T) {
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	at := strings.TrimPrefix(web.URL, "http://")
+	tutti(t, "", "status", "--addr", at).wants(t, exitUnreachable, "what answers at "+at+" is no node of tutti: ", "name a node: --addr HOST:PORT")
 }

@@ -33,6 +33,7 @@ func watchStatus(o statusOptions) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	show := (&changesShown{}).show
+	drawn := !o.asJSON && term.IsTerminal(int(os.Stdout.Fd()))
 	switch {
 	case o.asJSON:
 		show = func(s node.Status, err error) error {
@@ -41,14 +42,14 @@ func watchStatus(o statusOptions) error {
 			}
 			return json.NewEncoder(os.Stdout).Encode(s)
 		}
-	case term.IsTerminal(int(os.Stdout.Fd())):
+	case drawn:
 		show = redraw
 	}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
 		s, err := o.status(statusTimeout)
-		if err == nil && o.asJSON {
+		if err == nil && (o.asJSON || drawn) {
 			askMembers(o.target, &s)
 		}
 		if err != nil {

@@ -9,12 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
+	"tutti/internal/cluster"
 	"tutti/internal/node"
+	"tutti/internal/resp"
 	"tutti/internal/trust"
 )
 
@@ -59,14 +62,16 @@ func ownNode() (node.Self, bool) {
 // ownRemoved reports whether this machine's node has left its cluster.
 func ownRemoved() bool {
 	self, ok := ownNode()
-	if !ok {
-		return false
-	}
-	m, err := node.ReadMap(vfs.Default, defaultDir())
+	return ok && removed(defaultDir(), self.Node)
+}
+
+// removed reports whether the node of a folder has left its cluster, and knows it.
+func removed(dir string, id cluster.NodeID) bool {
+	m, err := node.ReadMap(vfs.Default, dir)
 	if err != nil {
 		return false
 	}
-	_, member := m.Member(self.Node)
+	_, member := m.Member(id)
 	return !member
 }
 
@@ -170,6 +175,9 @@ func (t target) connect(limit time.Duration) (*respConn, error) {
 	_ = c.SetDeadline(time.Now().Add(limit))
 	if err := s.Handshake(); err != nil {
 		c.Close()
+		if isSilence(err) {
+			return nil, err
+		}
 		return nil, fmt.Errorf("%w: %w", errHandshake, cause(err))
 	}
 	return newRESPConn(s), nil
@@ -179,6 +187,12 @@ var errHandshake = errors.New("its TLS handshake failed")
 
 // doLogIn is what helps who has no login, or a wrong one.
 const doLogIn = "--secret with the file that init wrote on the machine where it ran, or with a copy of it, mode 0600; its form is: user password"
+
+// strange reports whether somebody has answered who speaks another protocol than Redis's.
+func strange(err error) bool {
+	_, is := errors.AsType[*resp.ProtocolError](err)
+	return is
+}
 
 // unreachable is the error of a node that could not be spoken to.
 func (t target) unreachable(err error) *exitError {
@@ -191,8 +205,15 @@ func (t target) unreachable(err error) *exitError {
 		e.do = "--cacert with the file ca.pem of a node of this very cluster, and an --addr that its certificate names"
 	case errors.Is(err, errLogin):
 		e.code, e.what, e.safe, e.do = exitNoLogin, fmt.Sprintf("not logged in at %s: %v", t.addr, err), "nothing was changed", doLogIn
+	case isSilence(err):
+		e.what, e.do = fmt.Sprintf("the node at %s does not answer: it is stopped or frozen, or the way to it is cut", t.addr), t.doAskAnother()
 	case errors.Is(err, errHandshake):
 		e.what, e.do = fmt.Sprintf("what answers at %s does not speak TLS: %v", t.addr, err), "--plain, if it is right that it does not"
+	case t.addr == ownAddr() && errors.Is(err, syscall.ECONNREFUSED):
+		e.what = fmt.Sprintf("the node of this machine, in %s, does not answer at %s: %v", defaultDir(), t.addr, cause(err))
+		e.do = "tutti start, or sudo systemctl start tutti   or name a node that runs: --addr HOST:PORT"
+	case strange(err):
+		e.what, e.do = fmt.Sprintf("what answers at %s is no node of tutti: %v", t.addr, err), "name a node: --addr HOST:PORT; clients are served on port 6379 unless --listen said another"
 	case strings.Contains(err.Error(), "NEEDTLS"):
 		e.what, e.do = fmt.Sprintf("the node at %s speaks TLS", t.addr), "--cacert with the file ca.pem of any node's folder"
 	}

@@ -123,6 +123,7 @@ func taskListCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().StringVar(&limits.state, "state", "", "only those that are waiting, scheduled, ready, running, done, dead or cancelled")
 	c.Flags().IntVar(&limits.count, "limit", 100, "list at most so many")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -163,6 +164,7 @@ func taskShowCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON (bytes that are no UTF-8 become U+FFFD)")
 	return c
 }
@@ -234,6 +236,7 @@ func taskChangeCommand(verb, short, command, done, why string) *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, a line for each task")
 	return c
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -131,4 +134,45 @@ func TestCertificatesFromTheCommandLine(t *testing.T) {
 		t.Errorf("with the new ca.pem: %s%s", got.out, got.errors)
 	}
 	tutti(t, "", "cli", "--addr", addr, "--cacert", copied, "PING").wants(t, exitUnreachable, "ca.pem of a node of this very cluster")
+}
+
+// A rotation of which only the end is left is under way: who asks again begins no other one.
+func TestPhaseOfARotation(t *testing.T) {
+	two := `{"generation": 4, "authorities": [{"id": 2, "state": "signing"}`
+	for _, tt := range []struct{ name, answer, text string }{
+		{"two authorities", two + `, {"id": 1, "state": "retiring"}], "nodes": [{"node": 1, "generation": 4}]}`, "activate: the nodes get certificates of the new authority, 1 of 1 have"},
+		{"a node is behind", two + `], "nodes": [{"node": 1, "generation": 4}, {"node": 2, "name": "bob", "generation": 3}]}`, "retire: the nodes forget the old authority, 1 of 2 have; waiting for bob"},
+		{"over", two + `], "nodes": [{"node": 1, "generation": 4}, {"node": 2, "generation": 4}]}`, "retire: the nodes forget the old authority, 2 of 2 have"},
+	} {
+		var v certsView
+		if err := json.Unmarshal([]byte(tt.answer), &v); err != nil {
+			t.Fatal(err)
+		}
+		if text, over := v.phase(); text != tt.text || over != (tt.name == "over") {
+			t.Errorf("%s: %q, over %t", tt.name, text, over)
+		}
+	}
+}
+
+// Who looks on has patience for what passes, as long as he hears something now and then.
+func TestOnlooker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := error(&exitError{code: exitUnavailable, what: "CLUSTERDOWN"})
+		p := onlooker{heard: time.Now()}
+		for range 3 {
+			time.Sleep(deafMax - time.Second)
+			if !p.waits(down) {
+				t.Fatal("it gives up early")
+			}
+			if p.waits(nil) {
+				t.Fatal("it takes an answer for none")
+			}
+		}
+		if p.waits(&exitError{code: exitFailed, what: "ERR"}) || p.waits(errors.New("of this machine")) {
+			t.Error("it waits for what does not pass")
+		}
+		if time.Sleep(deafMax); p.waits(down) {
+			t.Error("it waits for ever")
+		}
+	})
 }

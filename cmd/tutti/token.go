@@ -12,6 +12,9 @@ import (
 	"tutti/internal/node"
 )
 
+// tokenTTLMax is the most that the cluster takes.
+const tokenTTLMax = 366 * 24 * time.Hour
+
 func tokenCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "token",
@@ -35,6 +38,9 @@ func tokenCreateCommand() *cobra.Command {
 		Example: "  tutti token create --ttl 1h --uses 1 --role node",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if ttl < time.Second || ttl > tokenTTLMax {
+				return usageError(fmt.Sprintf("--ttl %v: choose 1s to %.0fh, which is a year", ttl, tokenTTLMax.Hours()), "tutti token create")
+			}
 			v, err := askCluster(t, "TUTTI.TOKEN", "CREATE", "TTL", fmt.Sprint(int(ttl.Seconds())), "USES", fmt.Sprint(uses), "ROLE", role)
 			if err != nil {
 				return err
@@ -43,6 +49,7 @@ func tokenCreateCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().DurationVar(&ttl, "ttl", tokenTTL, "how long it is valid")
 	c.Flags().IntVar(&uses, "uses", 1, "how many machines may join with it")
 	c.Flags().StringVar(&role, "role", "node", "what they become: node or gateway")
@@ -89,6 +96,7 @@ func tokenListCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -137,5 +145,6 @@ func tokenRevokeCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	return c
 }

@@ -108,6 +108,7 @@ func userListCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -134,6 +135,7 @@ may do nothing. The password is made up and printed, unless it comes on stdin.`,
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from the first line of stdin")
 	c.Flags().SetInterspersed(false) // rules may begin with a minus
 	return c
@@ -215,6 +217,7 @@ func userSetCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().SetInterspersed(false)
 	return c
 }
@@ -238,6 +241,7 @@ func userRemoveCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	return c
 }
 
@@ -261,6 +265,7 @@ func userTestCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().SetInterspersed(false) // what follows belongs to the command
 	return c
 }

@@ -48,6 +48,7 @@ func whyCommand() *cobra.Command {
 		},
 	}
 	targetFlags(c, &t)
+	anyNode(c, &t)
 	c.Flags().IntVarP(&db, "db", "n", 0, "the database of the key")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c

@@ -36,6 +36,11 @@ type User struct {
 	rules        []string
 }
 
+// SamePasswords reports whether who could log in as one user could as the other.
+func (u *User) SamePasswords(o *User) bool {
+	return u.on == o.on && u.nopass == o.nopass && slices.Equal(u.passwords, o.passwords)
+}
+
 // newUser returns a user as SETUSER begins with one: off, without any right.
 func newUser(c *Catalog, name string, born uint64) *User {
 	u := &User{Name: name, Born: born, selectors: []*selector{newSelector(c)}}

@@ -18,10 +18,12 @@ const (
 	V3 Version = 3
 	// V4 brought lists of several runs.
 	V4 Version = 4
+	// V5 brought streams that count their entries by blocks.
+	V5 Version = 5
 	// Oldest is the oldest that this program reads and writes.
 	Oldest = V1
 	// Newest is the newest that this program reads and writes.
-	Newest = V4
+	Newest = V5
 )
 
 // Confirmed returns the version that all members have confirmed.

@@ -43,11 +43,22 @@ func (c *Command) KeyAccess() (first, rest []string) {
 		one, other = "RW update", "RW update"
 	}
 	for _, row := range access {
-		if strings.Contains(" "+row.commands+" ", " "+c.Name+" ") {
+		if hasWord(row.commands, c.Name) {
 			one, other = row.first, row.rest
 		}
 	}
 	return strings.Fields(one), strings.Fields(other)
+}
+
+// hasWord reports whether one of the words of a list is that.
+func hasWord(list, word string) bool {
+	for list != "" {
+		var w string
+		if w, list, _ = strings.Cut(list, " "); w == word {
+			return true
+		}
+	}
+	return false
 }
 
 // KeyAccessOf is KeyAccess of a command with its arguments: options may make it

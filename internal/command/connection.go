@@ -60,7 +60,7 @@ var clientCommands = []*Command{
 		Syntax: "connection-name", Doc: "Names this connection."},
 	{Name: "client|tracking", Arity: -3, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "6.0.0",
 		Syntax: "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
-		Doc:    "Has this connection, or another one, told when keys change that it has read."},
+		Doc:    "Has this connection, or another one, told when keys change that it has read, with NOLOOP by others only."},
 	{Name: "client|trackinginfo", Arity: 2, Where: OnConnection, Flags: ownFlags, Group: "connection", Since: "6.2.0",
 		Doc: "Describes what this connection is told of keys."},
 	{Name: "client|unblock", Arity: -3, Where: OnNode, Flags: adminFlags, Group: "connection", Since: "5.0.0",

@@ -27,6 +27,11 @@ const (
 	TextNoRoom = "BUSY the clients of this node make it hold as much as it has memory for (CONFIG GET maxmemory-clients). " +
 		"The reply was too large to be kept. Nothing was changed; read again later, or less at once."
 
+	// TextNoReply answers a command that is evaluated where writes are, for whose reply the
+	// node has no memory.
+	TextNoReply = "BUSY the clients of this node make it hold as much as it has memory for (CONFIG GET maxmemory-clients). " +
+		"The reply would be too large to be kept. Not applied; retry later, or ask for less at once."
+
 	errNotFloat  = "ERR value is not a valid float"
 	errWrongType = "WRONGTYPE Operation against a key holding the wrong kind of value"
 	errNoKey     = "ERR no such key"
@@ -90,6 +95,7 @@ type progress struct {
 	foreign  bool
 	atomic   bool     // all commands of the group are applied, or none
 	topics   [][]byte // see Wait
+	replyBound
 }
 
 // Atomic says whether all commands that follow are applied or none, as in MULTI.
@@ -104,6 +110,8 @@ func (c *Ctx) Run(cmd *Command) {
 		c.tooLarge = errWriteSet + cmd.Large
 	}
 	at := len(c.Out)
+	c.Tx.Forget() // what the command before was given
+	c.Aside = 0
 	c.Tx.TakeChanges() // of the sweep
 	writable := c.Tx.Writable()
 	c.Tx.CountLookups(cmd.finds)
@@ -119,10 +127,11 @@ func (c *Ctx) Run(cmd *Command) {
 	if !c.Fits() {
 		c.Tx.Crowd()
 	}
+	crowded := c.Tx.TakeNoRoom()
 	bad := c.Tx.TakeRowError()
 	c.foreign = c.Tx.TakeForeign() || c.foreign
 	switch {
-	case c.Tx.TakeNoRoom():
+	case crowded && c.most == 0:
 		c.Out = c.Out[:at]
 		c.Error(TextNoRoom)
 	case c.foreign:
@@ -135,6 +144,9 @@ func (c *Ctx) Run(cmd *Command) {
 		c.Tx.ReportRow(bad)
 		c.Out = c.Out[:at]
 		c.Error(RowErrorText(bad))
+	case tooMuch(c, crowded, at):
+		c.Out = c.Out[:at]
+		c.Error(TextNoReply)
 	}
 	switch {
 	case c.failed && writable:

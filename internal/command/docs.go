@@ -35,7 +35,9 @@ What is generally different:
   which keys expire: "expires" is 0.
 - What clients send that waits (commands that have not come whole, queues of MULTI) and replies that are made, or wait to be taken, fit
   into maxmemory-clients, an eighth of the node's memory unless it is set: beyond it the newest is refused with -BUSY, and
-  no client is evicted. A large read waits up to 0.25 s for others to give memory back before it is refused.
+  no client is evicted. A large read waits up to 0.25 s for others to give memory back before it is refused. A write
+  (GETDEL, SPOP, LPOP with a count, EVAL) is refused before it is applied: nothing is lost for a reply that does not fit.
+- The reply to a write, and all replies of a transaction that writes, have at most 18 MiB: beyond that nothing is applied.
 - SLOWLOG measures from handing a command over to its answer, replication included; commands of a pipeline that went
   together share their time.
 - TASK.* is tutti's own. Ids of tasks have the hash tag of their slot; key patterns of users are matched with the queue. Times are in

@@ -125,7 +125,7 @@ func (c *Ctx) sort(storable bool) {
 		// rely on.
 		opt.native, opt.alpha, opt.by = false, true, nil
 	}
-	elements := sortElements(o, opt)
+	elements := sortElements(c, o, opt)
 	if !opt.native {
 		if elements, ok = c.sorted(elements, opt); !ok {
 			return
@@ -158,7 +158,7 @@ func (o *sortOptions) limits(n int) (start, end int) {
 
 // sortElements collects the elements of o, which may be nil. In native order
 // it stops behind the last one that is wanted.
-func sortElements(o *keyspace.Object, opt sortOptions) (elements [][]byte) {
+func sortElements(c *Ctx, o *keyspace.Object, opt sortOptions) (elements [][]byte) {
 	if o == nil {
 		return nil
 	}
@@ -168,6 +168,7 @@ func sortElements(o *keyspace.Object, opt sortOptions) (elements [][]byte) {
 		_, want = opt.limits(n)
 	}
 	add := func(e []byte) bool {
+		aside(c, len(e)+asideEach)
 		elements = append(elements, bytes.Clone(e))
 		return len(elements) < want
 	}
@@ -200,6 +201,7 @@ func (c *Ctx) sorted(elements [][]byte, opt sortOptions) (ordered [][]byte, ok b
 		it := sortItem{element: e, weight: e, found: true}
 		if opt.by != nil {
 			it.weight, it.found = c.sortLookup(opt.by, e)
+			aside(c, len(it.weight))
 		}
 		if !opt.alpha && it.found {
 			if it.score, ok = parseScore(it.weight); !ok {
@@ -207,6 +209,7 @@ func (c *Ctx) sorted(elements [][]byte, opt sortOptions) (ordered [][]byte, ok b
 				return nil, false
 			}
 		}
+		aside(c, asideMap)
 		items[i] = it
 	}
 	slices.SortStableFunc(items, func(a, b sortItem) int {

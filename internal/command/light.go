@@ -29,11 +29,30 @@ func (c *Command) Light(args [][]byte) bool {
 	if c.trims && (len(args) < 3 || !startsID(args[2])) {
 		return false
 	}
+	return isBrief(args)
+}
+
+func isBrief(args [][]byte) bool {
 	size := 0
 	for _, a := range args {
 		size += len(a)
 	}
 	return size <= lightBytesMax
+}
+
+// Alone reports whether a call of c with these arguments is evaluated in its shard's loop,
+// whatever it costs there, and all of it in one shard. So who sends it there need not wait
+// for it, but for those of other clients it goes alone.
+func (c *Command) Alone(args [][]byte) bool {
+	if c.Where != OnShard || !c.Changes() || c.Flags&(WholeShard|Internal) != 0 || c.Keys.Split != nil {
+		return false
+	}
+	if c.Waits != nil {
+		if _, waits := c.Waits.Patience(args); waits {
+			return false
+		}
+	}
+	return isBrief(args)
 }
 
 // startsID reports whether an argument of XADD is the id, and not an option.

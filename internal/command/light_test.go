@@ -96,3 +96,21 @@ func TestLight(t *testing.T) {
 		}
 	}
 }
+
+// A call goes alone if all of it is evaluated in the loop of one shard, and at once.
+func TestCallsThatGoAlone(t *testing.T) {
+	b := newBench(t)
+	for line, want := range map[string]bool{
+		"EVAL x 1 k": true, "EVAL x 0": true, "EVALSHA 0 1 k": true, "FCALL f 1 k": true, "LREM k 0 x": true, "SET k v": true,
+		"XREADGROUP GROUP g c STREAMS k >": true, "XADD k MAXLEN 1 * f v": true, "SINTERSTORE to a b": true, "SORT k STORE to": true,
+		"XREADGROUP GROUP g c BLOCK 0 STREAMS k >": false, "BLPOP k 0": false, "BLMOVE a b LEFT LEFT 0": false, // they wait
+		"EVAL_RO x 1 k": false, "LRANGE k 0 -1": false, "GET k": false, // for a view
+		"FLUSHALL": false, "SUBSCRIBE c": false, "CONFIG SET timeout 1": false, // not of one shard
+		"SET k " + strings.Repeat("v", lightBytesMax): false, // large
+	} {
+		args := splitLine(t, line)
+		if cmd, why := b.table.Lookup(args); cmd == nil || cmd.Alone(args) != want {
+			t.Errorf("%.60s: %s, want %t", line, why, want)
+		}
+	}
+}

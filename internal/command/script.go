@@ -432,6 +432,9 @@ func (t *Table) MetScript(args [][]byte) {
 	t.scripts.SetKept(p.SHA, false)
 }
 
+// HasScript reports whether this node has met the text of a script, and still has it.
+func (t *Table) HasScript(source []byte) bool { return t.scripts.FindText(source) != nil }
+
 // UnkeptScript returns the text of a script that this node has met, and of which it does
 // not know that the shards keep it.
 func (t *Table) UnkeptScript(sha []byte) (source string, found bool) {

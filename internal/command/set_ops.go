@@ -27,7 +27,7 @@ func (c *Ctx) openSets(keys [][]byte) (sets []*keyspace.Object, ok bool) {
 }
 
 // setOp makes the members of a new set of some sets, nil where there is none.
-type setOp func(sets []*keyspace.Object) [][]byte
+type setOp func(c *Ctx, sets []*keyspace.Object) [][]byte
 
 // combineSets answers with what op makes of the sets at all keys.
 func (c *Ctx) combineSets(op setOp) {
@@ -39,7 +39,7 @@ func (c *Ctx) combineSets(op setOp) {
 		c.members(sets[0])
 		return
 	}
-	members := op(sets)
+	members := op(c, sets)
 	c.Set(len(members))
 	for _, m := range members {
 		c.Bulk(m)
@@ -53,7 +53,7 @@ func (c *Ctx) storeSets(op setOp) {
 	if !ok {
 		return
 	}
-	members := op(sets)
+	members := op(c, sets)
 	if old := c.Tx.Open(c.DB, c.Args[1]); old != nil {
 		old.Delete()
 	}
@@ -68,8 +68,9 @@ func (c *Ctx) storeSets(op setOp) {
 }
 
 // intersection returns the members that all sets have.
-func intersection(sets []*keyspace.Object) (members [][]byte) {
+func intersection(c *Ctx, sets []*keyspace.Object) (members [][]byte) {
 	eachCommon(sets, func(m []byte) bool {
+		aside(c, len(m)+asideEach)
 		members = append(members, slices.Clone(m))
 		return true
 	})
@@ -94,8 +95,9 @@ func eachCommon(sets []*keyspace.Object, f func(m []byte) bool) {
 }
 
 // union returns the members that any set has.
-func union(sets []*keyspace.Object) (members [][]byte) {
-	eachNew(sets, make(map[string]struct{}), func(m []byte) {
+func union(c *Ctx, sets []*keyspace.Object) (members [][]byte) {
+	eachNew(c, sets, make(map[string]struct{}), func(m []byte) {
+		aside(c, len(m)+asideEach)
 		members = append(members, slices.Clone(m))
 	})
 	return members
@@ -103,13 +105,14 @@ func union(sets []*keyspace.Object) (members [][]byte) {
 
 // eachNew calls f for every member of the sets that is not in seen, and adds
 // it there.
-func eachNew(sets []*keyspace.Object, seen map[string]struct{}, f func(m []byte)) {
+func eachNew(c *Ctx, sets []*keyspace.Object, seen map[string]struct{}, f func(m []byte)) {
 	for _, o := range sets {
 		if o == nil {
 			continue
 		}
 		o.EachField(func(m, _ []byte) bool {
 			if _, dup := seen[string(m)]; !dup {
+				aside(c, len(m)+asideMap)
 				seen[string(m)] = struct{}{}
 				f(m)
 			}
@@ -121,7 +124,7 @@ func eachNew(sets []*keyspace.Object, seen map[string]struct{}, f func(m []byte)
 // difference returns the members of the first set that no other has. Either
 // each of them is looked up in the others, or the others are read in full,
 // whichever touches fewer members.
-func difference(sets []*keyspace.Object) (members [][]byte) {
+func difference(c *Ctx, sets []*keyspace.Object) (members [][]byte) {
 	first := sets[0]
 	if first == nil {
 		return nil
@@ -133,7 +136,7 @@ func difference(sets []*keyspace.Object) (members [][]byte) {
 	}
 	taken := make(map[string]struct{})
 	if total < first.Len()*len(others) {
-		eachNew(others, taken, func([]byte) {})
+		eachNew(c, others, taken, func([]byte) {})
 		others = nil
 	}
 	first.EachField(func(m, _ []byte) bool {
@@ -142,6 +145,7 @@ func difference(sets []*keyspace.Object) (members [][]byte) {
 			gone = others[i].HasField(m)
 		}
 		if !gone {
+			aside(c, len(m)+asideEach)
 			members = append(members, slices.Clone(m))
 		}
 		return true

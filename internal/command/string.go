@@ -285,6 +285,7 @@ func mget(c *Ctx) {
 		} else {
 			c.Null()
 		}
+		c.Tx.Forget()
 	}
 }
 

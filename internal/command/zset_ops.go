@@ -43,18 +43,18 @@ const (
 )
 
 // answerSetOp evaluates ZUNION, ZINTER or ZDIFF.
-func (c *Ctx) answerSetOp(eval func(op *zsetOp) []keyspace.ZMember, options setOpOptions) {
+func (c *Ctx) answerSetOp(eval func(c *Ctx, op *zsetOp) []keyspace.ZMember, options setOpOptions) {
 	if op, ok := c.zsetOp(1, options); ok {
-		ms := eval(op)
+		ms := eval(c, op)
 		slices.SortFunc(ms, keyspace.ZMember.Compare)
 		c.zmembers(c.memberLook(op.withScores), ms)
 	}
 }
 
 // storeSetOp evaluates ZUNIONSTORE, ZINTERSTORE or ZDIFFSTORE.
-func (c *Ctx) storeSetOp(eval func(op *zsetOp) []keyspace.ZMember, options setOpOptions) {
+func (c *Ctx) storeSetOp(eval func(c *Ctx, op *zsetOp) []keyspace.ZMember, options setOpOptions) {
 	if op, ok := c.zsetOp(2, options); ok {
-		c.storeMembers(c.Args[1], eval(op))
+		c.storeMembers(c.Args[1], eval(c, op))
 	}
 }
 
@@ -211,7 +211,7 @@ func (op *zsetOp) smallestFirst() {
 	slices.SortStableFunc(op.sources, func(a, b zsetSource) int { return a.len() - b.len() })
 }
 
-func unionOf(op *zsetOp) []keyspace.ZMember {
+func unionOf(c *Ctx, op *zsetOp) []keyspace.ZMember {
 	op.smallestFirst()
 	at := make(map[string]int, op.sources[len(op.sources)-1].len())
 	var ms []keyspace.ZMember
@@ -221,6 +221,7 @@ func unionOf(op *zsetOp) []keyspace.ZMember {
 				ms[i].Score = op.combine(ms[i].Score, score)
 				return true
 			}
+			aside(c, 2*len(member)+asideEach+asideMap)
 			name := string(member)
 			at[name] = len(ms)
 			ms = append(ms, keyspace.ZMember{Member: []byte(name), Score: score})
@@ -230,8 +231,9 @@ func unionOf(op *zsetOp) []keyspace.ZMember {
 	return ms
 }
 
-func interOf(op *zsetOp) (ms []keyspace.ZMember) {
+func interOf(c *Ctx, op *zsetOp) (ms []keyspace.ZMember) {
 	op.eachCommon(func(member []byte, score float64) bool {
+		aside(c, len(member)+asideEach)
 		ms = append(ms, keyspace.ZMember{Member: slices.Clone(member), Score: score})
 		return true
 	})
@@ -256,11 +258,12 @@ func (op *zsetOp) eachCommon(f func(member []byte, score float64) bool) {
 
 // diffOf returns the members of the first input that no other one has. Of an
 // input and what is left, it walks the smaller and looks up in the other.
-func diffOf(op *zsetOp) []keyspace.ZMember {
+func diffOf(c *Ctx, op *zsetOp) []keyspace.ZMember {
 	left := make(map[string]float64, op.sources[0].len())
 	op.sources[0].each(func(member []byte, score float64) bool {
+		aside(c, len(member)+asideMap)
 		left[string(member)] = score
-		return true
+		return c.Tx.Err() == nil
 	})
 	for _, s := range op.sources[1:] {
 		if s.len() <= len(left) {
@@ -278,6 +281,7 @@ func diffOf(op *zsetOp) []keyspace.ZMember {
 	}
 	ms := make([]keyspace.ZMember, 0, len(left))
 	for member, score := range left {
+		aside(c, len(member)+asideEach)
 		ms = append(ms, keyspace.ZMember{Member: []byte(member), Score: score})
 	}
 	return ms

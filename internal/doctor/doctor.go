@@ -95,12 +95,15 @@ func (f *Facts) Checks() []Check {
 
 // The bounds of the checks.
 const (
-	// roomShare is the part of a disk below which little is left.
+	// roomShare is the part of a disk below which little is left, roomEnough what is
+	// enough on any.
 	roomShare  = 10
+	roomEnough = 4 << 30
 	fsyncMin   = 100 // fewer fsyncs say little
 	fsyncWarn  = 100 * time.Millisecond
 	fsyncFail  = time.Second
-	aheadWarn  = time.Second
+	// AheadWarn is how far clocks may be apart.
+	AheadWarn  = time.Second
 	expiryWarn = 6 * time.Hour // certificates are renewed long before
 )
 
@@ -115,7 +118,7 @@ func (f *Facts) disk() Check {
 	case d.Full:
 		c.State = Fail
 		c.Why = "the node refuses writes that need room, and hands what it leads to nodes with room"
-	case d.Left < int64(d.Total/roomShare):
+	case d.Left < int64(min(d.Total/roomShare, roomEnough)):
 		c.State = Warn
 		c.Why = "with less than 1 GiB (64 MiB in the small profile) the node refuses writes"
 	}
@@ -191,7 +194,7 @@ func (f *Facts) clocks() Check {
 		return c
 	}
 	c.What = fmt.Sprintf("at most %v off those of %d other nodes", worst.Ahead.Abs().Round(time.Millisecond), known)
-	if worst.Ahead.Abs() > aheadWarn {
+	if worst.Ahead.Abs() > AheadWarn {
 		way := "ahead of"
 		if worst.Ahead < 0 {
 			way = "behind"
@@ -258,7 +261,7 @@ func (f *Facts) certificate() Check {
 			c.What = fmt.Sprintf("expired %v ago", (-left).Round(time.Minute))
 		}
 		c.Why = "nodes go on without, but clients refuse to speak TLS with this node; it should have been renewed by itself"
-		c.Do = "see in the log why it was not renewed; a majority has to be up for that"
+		c.Do = "tutti cert renew; a majority has to be up for that, and the node's log says why it did not come by itself"
 	}
 	return c
 }

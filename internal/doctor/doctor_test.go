@@ -28,7 +28,7 @@ func TestChecks(t *testing.T) {
 		with  func(f *Facts)
 	}{
 		{"all is well", "", Pass, "", func(*Facts) {}},
-		{"little room", "disk", Warn, "5 GiB of 90 GiB left", func(f *Facts) { f.Disk.Left = 5 << 30 }},
+		{"little room", "disk", Warn, "3 GiB of 90 GiB left", func(f *Facts) { f.Disk.Left = 3 << 30 }},
 		{"full", "disk", Fail, "make room on the disk of /var/lib/tutti", func(f *Facts) { f.Disk.Left, f.Disk.Full = 1<<20, true }},
 		{"less than nothing", "disk", Fail, "0 B of 90 GiB", func(f *Facts) { f.Disk.Left, f.Disk.Full = -1, true }},
 		{"a disk that does not tell", "disk", Warn, "does not tell", func(f *Facts) { f.Disk = Disk{} }},

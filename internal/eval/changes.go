@@ -16,6 +16,7 @@ import (
 type Changes struct {
 	since  uint64            // entries after this one are noted; MaxUint64: none are
 	last   map[uint64]uint64 // hash of an object row -> the last entry that wrote it
+	newest uint64            // the last entry that wrote any
 	asking int               // evaluations that will ask
 }
 
@@ -48,7 +49,7 @@ func (c *Changes) noteAll(index uint64, effects *keyspace.Tx) {
 	}
 	note := func(row []byte) {
 		if hash, is := keyspace.ObjectHash(row); is {
-			c.last[hash] = index
+			c.last[hash], c.newest = index, index
 		}
 	}
 	effects.Effects(func(row, _ []byte) { note(row) }, note)
@@ -56,6 +57,9 @@ func (c *Changes) noteAll(index uint64, effects *keyspace.Tx) {
 		c.forget()
 	}
 }
+
+// any reports whether any key has changed since entry index.
+func (c *Changes) any(index uint64) bool { return c.last == nil || index < c.since || c.newest > index }
 
 // touched reports whether one of the keys has changed since entry index.
 func (c *Changes) touched(keys map[uint64]struct{}, index uint64) bool {

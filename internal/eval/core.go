@@ -40,6 +40,7 @@ type Batch struct {
 	rows     *rows               // its effects as they are in Data
 	tx       *keyspace.Tx        // what has its effects
 	got      int                 // answers to waiters whose rows it removes
+	asked    int                 // waiters that ask, see waiterAuthor
 
 	Late []Late // answers to waiters
 	// Events are what it does to keys, for those who want to be told.
@@ -52,7 +53,10 @@ type Waiting struct {
 	// Prepared is its evaluation beside the loop, if it was too much for a batch.
 	Prepared *Prepared
 	// Aside is when it was first found to be too much; zero: never.
-	Aside   time.Time
+	Aside time.Time
+	// Holds are hashes of the keys that it looks at, if they have changed each time: who
+	// would change them is to wait while it is evaluated once more. Nil: nobody waits.
+	Holds   map[uint64]struct{}
 	tries   int  // how often that came too late
 	strayed bool // it came to a key of another shard, which its sender could not know
 	tasks   tasksBudget
@@ -195,6 +199,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		}
 		before := tx.Writes()
 		tx.Allow(groups[n].stepsMax())
+		keyspace.Sign(tx, author(groups[n].Group, n))
 		b.Replies = append(b.Replies, c.group(&ctx, b, &groups[n], in))
 		if groups[n].strayed && b.Replies[n].Status != group.Moved {
 			return c.Evaluate(in, groups) // without what the group has done
@@ -214,6 +219,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		}
 	}
 	tx.Allow(0)
+	keyspace.Sign(tx, 0)
 	if in.Sweep != nil && !in.Tight && tx.Steps() <= batchStepsMax {
 		mark := tx.Mark()
 		in.Sweep(tx)
@@ -287,11 +293,11 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Rep
 		refuse(ctx, g.Group, &r, errScriptLater)
 		return r
 	}
-	if g.Atomic && changesTasks(c.cfg.Table, g.Group) {
+	if g.Atomic {
 		g.strayed = allOrNothing(c, ctx, g.Group, in, &r, how)
 		return r
 	}
-	r.Replies, g.strayed = c.commands(ctx, g.Group, &in.Owned, in.Shortage, how)
+	r.Replies, r.Unfit, g.strayed = c.commands(ctx, g.Group, &in.Owned, in.Shortage, how)
 	switch {
 	case r.Status == group.Parked:
 		r.Replies = nil
@@ -320,6 +326,7 @@ func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 	}
 	c.seal(b, tx, in.Databases, wrote)
 	b.Events = tx.TakeEvents()
+	b.nameOwn(wrote)
 	if in.Scrub {
 		b.Data.Put(store.ScrubRow(c.cfg.Shard), in.From)
 	}
@@ -329,9 +336,11 @@ func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 }
 
 // commands evaluates the commands of a group and returns their replies; none if
-// the group strayed: nothing that it did counts.
-func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descriptor, short Shortage, how manner) (replies [][]byte, strayed bool) {
+// the group strayed: nothing that it did counts. Of a transaction that is to be undone it
+// returns one, which says why.
+func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descriptor, short Shortage, how manner) (replies [][]byte, unfit group.Unfit, strayed bool) {
 	ctx.Proto = int(g.Proto)
+	defer command.Bound(ctx, 0, 0)
 	began, steps := len(ctx.Out), ctx.Tx.Steps()
 	replies = make([][]byte, len(g.Cmds))
 	for i, cmd := range g.Cmds {
@@ -347,15 +356,19 @@ func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descrip
 		case !g.Atomic && row.Flags&command.Tasks != 0 && ctx.Tx.Steps()-steps > batchStepsMax:
 			ctx.Error(errTasksLater)
 		default:
+			command.Bound(ctx, began+repliesMost(g), at+group.RepliesEnd)
 			ctx.Run(row)
 			if ctx.Foreign() && g.Claim.Generation < owned.Generation {
-				return nil, true // with a newer map the sender may know better
+				return nil, unfit, true // with a newer map the sender may know better
 			}
 			if topics := ctx.Waits(); topics != nil && how.wait != nil {
 				how.wait(topics)
 			}
-			if ctx.Failed() && row.Flags&command.Tasks != 0 && g.Atomic {
-				return [][]byte{ctx.Out[at:len(ctx.Out):len(ctx.Out)]}, false // see allOrNothing
+			if unfit = tooMuch(ctx, g, row, i); unfit.Need > 0 {
+				return leaveOut(replies, i, ctx.Out[at:len(ctx.Out):len(ctx.Out)]), unfit, false
+			}
+			if g.Atomic && ctx.Failed() && (row.Flags&command.Tasks != 0 || command.TooMuch(ctx) > 0) {
+				return [][]byte{ctx.Out[at:len(ctx.Out):len(ctx.Out)]}, unfit, false // see allOrNothing
 			}
 		}
 		replies[i] = ctx.Out[at:len(ctx.Out):len(ctx.Out)]
@@ -363,7 +376,7 @@ func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descrip
 			how.serve()
 		}
 	}
-	return replies, false
+	return replies, tooMany(g, len(ctx.Out)-began), false
 }
 
 // refused reports whether there is no room for some command of a transaction,

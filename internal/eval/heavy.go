@@ -19,12 +19,17 @@ import (
 // which keys it looked at. Its result comes back to the head of the queue, and
 // becomes an entry of its own if none of those keys has changed since: then it
 // is what an evaluation in the loop would have given. Otherwise it is evaluated
-// again, and after heavyTriesMax times in the loop, whatever that takes: among
-// clients that never rest it would never end.
+// again. Among clients that never rest that would never end, so after heavyTriesMax
+// times what would change those keys waits until it is through (Holds), and others go
+// on. What comes too late even so is evaluated in the loop, whatever that takes: it looked
+// at other keys this time, or there is a shortage, which the loop finds out.
 
 const (
 	// heavyTriesMax is how often a result may come too late.
 	heavyTriesMax = 3
+	// heldTriesMax is heavyTriesMax with the time for which others wait, once: they were
+	// promised an answer, too.
+	heldTriesMax = heavyTriesMax + 1
 	// heavyArgs is how many arguments make a command heavy without a trial: each of
 	// them is likely to be looked for, which would take the loop 20 ms and more to
 	// find out.
@@ -47,10 +52,13 @@ var errTooHeavy = fmt.Sprintf("ERR the command touches more than %d rows. Not ap
 type Prepared struct {
 	tx      *keyspace.Tx
 	replies [][]byte
+	unfit   group.Unfit
+	undone  bool // a transaction of which nothing is to stay
 	dbs     *keyspace.Databases
 	index   uint64              // of the state it was evaluated over
 	keys    map[uint64]struct{} // that it looked at: hashes of their rows
 	until   int64               // when the first of them expires
+	walked  bool                // it depends on which keys there are
 	usedNow bool                // whether watched keys are there depends on a time that is not recorded
 	rows    *rows               // its effects; nil: they are not encoded yet
 }
@@ -67,9 +75,33 @@ func (e *Ending) Late() {
 	e.stop.Store(true)
 }
 
+// last reports whether it is to be evaluated in the loop now.
+func (g *Waiting) last() bool {
+	return g.tries >= heldTriesMax || g.tries >= heavyTriesMax && g.Holds == nil
+}
+
+// Touches reports whether a group may change one of the keys, which are known by their
+// hashes as those of Holds. What it changes without naming it is found later.
+func (c *Core) Touches(keys map[uint64]struct{}, g *group.Group, dbs *keyspace.Databases) bool {
+	tx := keyspace.NewReadTx(nil, keyspace.Env{Databases: dbs})
+	var at [16]int
+	for _, cmd := range g.Cmds {
+		row, _ := c.cfg.Table.Lookup(cmd.Args)
+		if row == nil || !row.Changes() {
+			continue
+		}
+		for _, i := range row.KeyArgs(at[:0], cmd.Args) {
+			if _, held := keys[tx.KeyHash(cmd.DB, cmd.Args[i])]; held {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // obvious reports whether a group is heavy without a trial.
 func (g *Waiting) obvious() bool {
-	return g.tries < heavyTriesMax && slices.ContainsFunc(g.Cmds, func(c group.Command) bool { return len(c.Args) > heavyArgs })
+	return !g.last() && slices.ContainsFunc(g.Cmds, func(c group.Command) bool { return len(c.Args) > heavyArgs })
 }
 
 // stepsMax is how many steps a group may take in the loop.
@@ -77,9 +109,9 @@ func (g *Waiting) stepsMax() int {
 	switch {
 	case g.tasks == tasksWide:
 		return tasksStepsMax
-	case g.script == scriptInLoop && g.tries >= heavyTriesMax:
+	case g.script == scriptInLoop && g.last():
 		return tasksStepsMax
-	case g.tries >= heavyTriesMax, g.Wait != nil: // who waits is not looked for beside the loop
+	case g.last(), g.Wait != nil: // who waits is not looked for beside the loop
 		return 0
 	}
 	return batchStepsMax
@@ -101,20 +133,29 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, end *Ending) (*
 		return nil, look.Err()
 	}
 	p.tx.Allow(heavyStepsMax)
+	keyspace.Sign(p.tx, author(g, 0))
 	var strayed bool
 	scripts := c.scripting()
 	scripts.User = new(rights).user(c.cfg.Table.Catalog(), g.User)
-	p.replies, strayed = c.commands(&command.Ctx{Tx: p.tx, Users: c.userRules(), Office: command.Office{Scripts: scripts}}, g, &v.Owned, Shortage{}, manner{})
+	ctx := &command.Ctx{Tx: p.tx, Users: c.userRules(), Office: command.Office{Scripts: scripts}}
+	mark := p.tx.Mark()
+	p.replies, p.unfit, strayed = c.commands(ctx, g, &v.Owned, Shortage{}, manner{})
+	if p.undone = g.Atomic && !strayed && p.tx.Err() == nil && undone(ctx, g, p.replies, p.unfit, false); p.undone {
+		if p.tx.Rollback(mark); p.unfit.Need > 0 {
+			p.replies = [][]byte{noReply()}
+		}
+	}
+	p.tx.Release(mark)
 	switch err := p.tx.Err(); {
 	case strayed:
 		return nil, nil
 	case errors.Is(err, keyspace.ErrStopped) && end.late.Load():
-		p.refuse(v, env, c.tooLate(g))
+		p.refuse(v, env, len(g.Cmds), c.tooLate(g))
 		return p, nil
 	case errors.Is(err, keyspace.ErrStopped):
 		return nil, nil
 	case errors.Is(err, keyspace.ErrHeavy):
-		p.refuse(v, env, c.tooHeavy(g))
+		p.refuse(v, env, len(g.Cmds), c.tooHeavy(g))
 		return p, nil
 	case err != nil:
 		return nil, err
@@ -127,16 +168,16 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, end *Ending) (*
 		p.keys[look.KeyHash(k.DB, []byte(k.Key))] = struct{}{}
 	}
 	p.until = min(p.tx.FoundUntil(), look.FoundUntil())
-	p.usedNow = look.UsedNow()
+	p.usedNow, p.walked = look.UsedNow(), p.tx.Walked()
 	p.rows = &rows{set: store.NewWriteSet(0, p.tx.Size())}
 	p.rows.add(p.tx) // here and not in the loop
 	return p, look.Err()
 }
 
-// refuse makes the outcome an error that depends on nothing.
-func (p *Prepared) refuse(v *store.View, env keyspace.Env, text string) {
+// refuse makes the outcome of n commands an error that depends on nothing.
+func (p *Prepared) refuse(v *store.View, env keyspace.Env, n int, text string) {
 	p.tx = keyspace.NewTx(v, env)
-	p.rows = nil
+	p.rows, p.unfit, p.undone, p.replies = nil, group.Unfit{}, false, make([][]byte, n)
 	for i := range p.replies {
 		var c command.Ctx
 		c.Error(text)
@@ -158,13 +199,22 @@ func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) {
 		return nil, false
 	}
+	if p.walked && c.Changes.any(p.index) {
+		return nil, false // all others would have to be held back
+	}
 	if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index) {
+		if g.tries >= heavyTriesMax {
+			g.Holds = p.keys
+		}
 		return nil, false
 	}
 	if p.tx.Recount(in.Keys) != nil {
 		return nil, false // evaluated again, it finds out itself
 	}
-	b.Replies = []group.Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.Term, Index: b.Index, Time: b.Time, Replies: p.replies}}
+	b.Replies = []group.Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.Term, Index: b.Index, Time: b.Time, Replies: p.replies, Unfit: p.unfit}}
+	if p.undone {
+		b.Replies[0].Status = group.Undone
+	}
 	in.Tick = in.Tick || p.usedNow
 	// What it has brought to others is not known here, so all look, in the next batch.
 	c.waiting.due = append(c.waiting.due, dueLines(c.waiting.registry.Topics(func(string) bool { return true }))...)

@@ -29,7 +29,30 @@ type Reads struct {
 // garbage than its reply.
 type reading struct {
 	ctx     command.Ctx
+	tx      keyspace.Tx
+	roomy   roomy
 	foreign bool // a command came to a key of another shard
+}
+
+// Memory is what reads over one view and then over another use again. Replies are in it:
+// they are valid until it is used next.
+type Memory struct{ reading reading }
+
+// repliesKept bounds what of the replies' memory is kept.
+const repliesKept = 1 << 20
+
+// again returns a reading of which nothing has been read.
+func (m *Memory) again() *reading {
+	if m == nil {
+		return &reading{}
+	}
+	out := m.reading.ctx.Out
+	if cap(out) > repliesKept {
+		out = nil
+	}
+	m.reading.ctx, m.reading.foreign = command.Ctx{}, false
+	m.reading.ctx.Out = out[:0]
+	return &m.reading
 }
 
 // Room is the memory that reads over a view may take. What they have no room for is
@@ -52,14 +75,16 @@ func (r *roomy) Get(row, dst []byte) ([]byte, bool, error) {
 	return r.GetIf(row, dst, func(n int) bool { return n <= r.room.Free || r.room.Value(n) })
 }
 
-// bound has replies and values fit the room.
-func bound(ctx *command.Ctx, v *store.View, env keyspace.Env, room *Room) {
-	if room == nil {
-		ctx.Tx = keyspace.NewReadTx(v, env)
+// begin begins to read from a view, with replies and values that fit the room.
+func (r *reading) begin(v *store.View, env keyspace.Env, room *Room) {
+	ctx, tx := &r.ctx, &r.tx
+	if ctx.Tx = tx; room == nil {
+		keyspace.Reread(tx, v, env)
 		return
 	}
-	tx := keyspace.NewReadTx(&roomy{v, room}, env)
-	ctx.Tx, ctx.Until, ctx.More = tx, room.Free, func(n int) int {
+	r.roomy = roomy{v, room}
+	keyspace.Reread(tx, &r.roomy, env)
+	ctx.Until, ctx.More = room.Free, func(n int) int {
 		until := room.Replies(n)
 		if until < n {
 			tx.Crowd()
@@ -80,6 +105,8 @@ type World struct {
 	Found func(keyspace.Finds)
 	// Room bounds values and replies. Nil: nothing does.
 	Room *Room
+	// Memory is used again. Nil: the reads get their own.
+	Memory *Memory
 }
 
 // Over lets f read from a view what the claim is about. again says that what f
@@ -94,10 +121,10 @@ func Over(v *store.View, claim group.Claim, w World, f func(r Reads)) (again boo
 	if !v.Owned.Slots.Covers(claim.Slots) {
 		return false, moved(v)
 	}
-	r := &reading{}
-	bound(&r.ctx, v, keyspace.Env{Now: w.Now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: w.Rand,
+	r := w.Memory.again()
+	r.begin(v, keyspace.Env{Now: w.Now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: w.Rand,
 		Unreadable: w.Unreadable, Owns: owner(v.Owned.Slots)}, w.Room)
-	tx := r.ctx.Tx
+	tx := &r.tx
 	w.Scripts.Row, w.Scripts.Libraries = store.ScriptRows(v.Owned.ID), store.LibraryRows(v.Owned.ID)
 	r.ctx.Scripts = w.Scripts
 	f(Reads{Tx: tx, owned: v.Owned.Slots, reading: r})

@@ -40,7 +40,7 @@ func (g *Waiting) rescript(table *command.Table) bool {
 	if g.script == noScript && runsScript(table, g.Group) {
 		g.script = scriptInLoop
 	}
-	if g.script == scriptInLoop && g.tries >= heavyTriesMax {
+	if g.script == scriptInLoop && g.last() {
 		g.script = scriptRefused
 	}
 	return g.script == scriptRefused

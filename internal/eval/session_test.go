@@ -99,6 +99,7 @@ func TestRecordedBounds(t *testing.T) {
 					lines = append(lines, fmt.Sprintf("GET k%d", size))
 				}
 				groups = append(groups, c.write(append(lines, "INCR n")...))
+				groups[len(groups)-1].Room = group.RepliesMax
 			}
 			c.run(groups...)
 			size := len(c.rows("r")[len(c.rows("r"))-1]) / 2 // in hexadecimal

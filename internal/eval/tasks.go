@@ -50,20 +50,29 @@ func refuse(ctx *command.Ctx, g *group.Group, r *group.Reply, text string) {
 	}
 }
 
-// allOrNothing evaluates a transaction that changes tasks. A command about tasks that
-// fails undoes all of it: what a worker writes together with the end of its task must
-// not stay if the task is not its own any more.
+// allOrNothing evaluates a transaction. Where one of its commands can't be done without
+// which nothing is to be, all of it is undone. That is so if the replies do not fit, and of a
+// command about tasks that fails: what a worker writes together with the end of its task
+// must not stay if the task is not its own any more.
 func allOrNothing(c *Core, ctx *command.Ctx, g *group.Group, in Input, r *group.Reply, how manner) (strayed bool) {
 	mark := ctx.Tx.Mark()
 	defer ctx.Tx.Release(mark)
-	ctx.Atomic(true)
+	tasks := changesTasks(c.cfg.Table, g)
+	ctx.Atomic(tasks)
 	defer ctx.Atomic(false)
-	r.Replies, strayed = c.commands(ctx, g, &in.Owned, in.Shortage, how)
-	if !strayed && len(r.Replies) < len(g.Cmds) || len(g.Cmds) == 1 && ctx.Failed() {
+	r.Replies, r.Unfit, strayed = c.commands(ctx, g, &in.Owned, in.Shortage, how)
+	if !strayed && undone(ctx, g, r.Replies, r.Unfit, tasks) {
 		ctx.Tx.Rollback(mark)
-		r.Status = group.Undone
+		if r.Status = group.Undone; r.Unfit.Need > 0 {
+			r.Replies = [][]byte{noReply()}
+		}
 	}
 	return strayed
+}
+
+// undone reports whether nothing of a transaction is to stay, which was evaluated.
+func undone(ctx *command.Ctx, g *group.Group, replies [][]byte, unfit group.Unfit, tasks bool) bool {
+	return len(replies) < len(g.Cmds) || unfit.Need > 0 || len(g.Cmds) == 1 && ctx.Failed() && tasks
 }
 
 // Tallies lists what the leader tells of the queues of its shard, in no order.

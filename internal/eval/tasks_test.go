@@ -129,13 +129,13 @@ func TestSweepOfTasks(t *testing.T) {
 		in.Sweep = func(tx *keyspace.Tx) { sweep.Step(tx, c.now, c.owned.Slots, nil, false) }
 		b := c.evaluate(in)
 		if i == 0 {
-			if err := sweep.Dropped(c.state); err != nil {
+			if err := sweep.Dropped(c.state.Newest(testShard, c.at.Index)); err != nil {
 				t.Fatal(err)
 			}
 			continue
 		}
 		c.apply(b)
-		if err := sweep.Wrote(b, c.state); err != nil {
+		if err := sweep.Wrote(b, c.state.Newest(testShard, c.at.Index)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -52,7 +52,7 @@ var unreadableRows = []struct {
 	says      string
 }{
 	{"a later type", "\x09\x07 whatever that is", "NEEDVERSION", "version 7"},
-	{"a later flag", "\x21\x05", "NEEDVERSION", "version 5"},
+	{"a later flag", "\x21\x06", "NEEDVERSION", "version 6"},
 	{"an unknown type", "\x09\x00\x00\x00\x00\x00\x00\x00\x01", "BADROW", `key "k"`},
 	{"nothing", "", "BADROW", "0 bytes"},
 	{"no version", "\x01\x00\x00", "BADROW", "3 bytes"},
@@ -85,7 +85,7 @@ func TestCoreUnreadable(t *testing.T) {
 			if got := c.run(c.write("KEYS *"))[0]; !strings.Contains(got, " k ") {
 				t.Errorf("a walk over all keys finds %q", got)
 			}
-			val, ok, err := c.state.Get(keyRow(t, "k"), nil)
+			val, ok, err := c.state.Newest(testShard, c.at.Index).Get(keyRow(t, "k"), nil)
 			if err != nil || !ok || string(val) != u.row {
 				t.Errorf("the row is now %q, %v", val, err)
 			}
@@ -100,7 +100,7 @@ func TestCoreUnreadable(t *testing.T) {
 				}
 			}
 			c.apply(c.evaluate(in))
-			if _, ok, _ := c.state.Get(keyRow(t, "k"), nil); ok {
+			if _, ok, _ := c.state.Newest(testShard, c.at.Index).Get(keyRow(t, "k"), nil); ok {
 				t.Error("the row is still there")
 			}
 		})
@@ -136,7 +136,7 @@ func TestCoreUnreadableDeadline(t *testing.T) {
 	swept := 0
 	in.Sweep = func(tx *keyspace.Tx) { swept = tx.Expire(keyspace.Slot([]byte("a")), 10) }
 	c.apply(c.evaluate(in))
-	if _, ok, err := keyspace.NextDeadline(c.state, keyspace.Slot([]byte("a"))); swept != 2 || ok || err != nil {
+	if _, ok, err := keyspace.NextDeadline(c.state.Newest(testShard, c.at.Index), keyspace.Slot([]byte("a"))); swept != 2 || ok || err != nil {
 		t.Errorf("%d swept, a deadline is left: %v, %v", swept, ok, err)
 	}
 	c.want(c.run(c.write("DBSIZE")), ":1 ")

@@ -116,12 +116,12 @@ func (w *waiting) answered(b *Batch, g *group.Group, r *group.Reply) bool {
 	id := waiter.ID{Session: g.Session, Seq: g.Waiter()}
 	for i := range b.Late {
 		if l := &b.Late[i]; l.Session == id.Session && l.Seq == id.Seq {
-			r.Status, r.Owned, r.Users, r.Replies = l.Status, l.Owned, l.Users, l.Replies
+			r.Status, r.Owned, r.Users, r.Replies, r.Unfit = l.Status, l.Owned, l.Users, l.Replies, l.Unfit
 			return true
 		}
 	}
 	if l, ok := w.late[id]; ok {
-		r.Status, r.Owned, r.Users, r.Replies = l.reply.Status, l.reply.Owned, l.reply.Users, l.reply.Replies
+		r.Status, r.Owned, r.Users, r.Replies, r.Unfit = l.reply.Status, l.reply.Owned, l.reply.Users, l.reply.Replies, l.reply.Unfit
 		return true
 	}
 	found := w.registry.Find(id)
@@ -173,6 +173,7 @@ func (c *Core) serve(b *Batch, in Input, allow int) {
 	}
 	tx.Allow(0) // what others get is not counted against who brought it
 	defer tx.Allow(allow)
+	defer keyspace.Sign(tx, keyspace.Sign(tx, 0)) // nor is it whose who brought it
 	for {
 		topics, all := tx.TakeSignals()
 		for _, t := range topics {
@@ -220,6 +221,7 @@ func (c *Core) serveLine(b *Batch, in Input, line *dueLine) bool {
 type Late struct {
 	group.Reply
 	recorded bool // it had effects, so it is to be found again
+	author   keyspace.Author
 }
 
 // serveOne evaluates the command of a waiter. waits says that there is nothing for
@@ -240,13 +242,16 @@ func (c *Core) serveOne(b *Batch, in Input, x *waiter.Waiter) (r Late, waits boo
 	*ctx = command.Ctx{Tx: tx, Users: c.userRules(), Office: command.Office{Tasks: c.tasks}}
 	ctx.Waited = true
 	before := tx.Writes()
-	replies, strayed := c.commands(ctx, g, &in.Owned, in.Shortage, manner{wait: func([][]byte) { waits = true }})
+	r.author = b.waiterAuthor(g)
+	keyspace.Sign(tx, r.author)
+	replies, unfit, strayed := c.commands(ctx, g, &in.Owned, in.Shortage, manner{wait: func([][]byte) { waits = true }})
+	keyspace.Sign(tx, 0)
 	if strayed { // to a key of another shard, which its sender could not know
 		owned := in.Owned
 		r.Status, r.Owned = group.Moved, &owned
 		return r, false
 	}
-	r.Replies, r.recorded = replies, tx.Writes() != before
+	r.Replies, r.Unfit, r.recorded = replies, unfit, tx.Writes() != before
 	return r, waits
 }
 

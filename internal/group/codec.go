@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
@@ -61,6 +62,12 @@ func (g *Group) Append(b []byte) []byte {
 	if g.User != nil {
 		flags |= 16
 	}
+	if g.Room > 0 {
+		flags |= 32
+	}
+	if g.Own {
+		flags |= 64
+	}
 	b = append(b, flags, g.Proto)
 	b = be.AppendUint16(be.AppendUint16(b, uint16(g.Claim.Slots.First)), uint16(g.Claim.Slots.End))
 	b = be.AppendUint64(be.AppendUint64(b, g.Claim.Generation), g.Claim.Users)
@@ -87,6 +94,9 @@ func (g *Group) Append(b []byte) []byte {
 			b = appendString(b, r)
 		}
 	}
+	if g.Room > 0 {
+		b = be.AppendUint32(b, uint32(min(g.Room, math.MaxUint32)))
+	}
 	b = binary.AppendUvarint(b, uint64(len(g.Got)))
 	for _, seq := range g.Got {
 		b = be.AppendUint64(b, seq)
@@ -112,7 +122,7 @@ func Decode(b []byte) (*Group, error) {
 	d := decoder{b: b[groupFixed:]}
 	b = b[1:]
 	g := &Group{Shard: cluster.ShardID(be.Uint64(b)), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]),
-		Term: be.Uint64(b[28:]), Floor: be.Uint64(b[36:]), Open: b[44]&1 != 0, Atomic: b[44]&2 != 0, Proto: b[45],
+		Term: be.Uint64(b[28:]), Floor: be.Uint64(b[36:]), Open: b[44]&1 != 0, Atomic: b[44]&2 != 0, Own: b[44]&64 != 0, Proto: b[45],
 		Claim: Claim{cluster.SlotRange{First: int(be.Uint16(b[46:])), End: int(be.Uint16(b[48:]))}, be.Uint64(b[50:]), be.Uint64(b[58:])}, size: size}
 	if s := g.Claim.Slots; s.First > s.End || s.End > cluster.Slots {
 		return nil, ErrMalformed
@@ -151,6 +161,9 @@ func Decode(b []byte) (*Group, error) {
 			g.User.Rules = append(g.User.Rules, string(d.string()))
 		}
 	}
+	if flags&32 != 0 {
+		g.Room = int(d.uint32())
+	}
 	for range d.count(argsMax) {
 		g.Got = append(g.Got, d.uint64())
 	}
@@ -176,7 +189,20 @@ func (r *Reply) Append(b []byte) []byte {
 	b = be.AppendUint64(b, r.Index)
 	b = be.AppendUint64(b, uint64(r.Time))
 	b = be.AppendUint64(b, r.Users)
-	b = be.AppendUint64(append(b, boolByte(r.Late)), r.Order)
+	flags := boolByte(r.Late)
+	if r.Unfit.Need > 0 {
+		flags |= 2
+	}
+	if len(r.Alone()) > 0 {
+		flags |= 4
+	}
+	b = be.AppendUint64(append(b, flags), r.Order)
+	if r.Unfit.Need > 0 {
+		b = be.AppendUint32(be.AppendUint32(b, uint32(r.Unfit.From)), uint32(min(r.Unfit.Need, math.MaxUint32)))
+	}
+	if keys := r.Alone(); len(keys) > 0 {
+		b = AppendReplies(b, keys)
+	}
 	var owned []byte
 	if r.Owned != nil {
 		owned = r.Owned.Encode(nil)
@@ -186,12 +212,14 @@ func (r *Reply) Append(b []byte) []byte {
 
 // Size is at least the length of the encoding.
 func (r *Reply) Size() int {
-	n := replyFixed + 6
+	n := replyFixed + 19
 	if r.Owned != nil {
 		n += ownedMax
 	}
-	for _, p := range r.Replies {
-		n += len(p) + 5
+	for _, list := range [2][][]byte{r.Alone(), r.Replies} {
+		for _, p := range list {
+			n += len(p) + 5
+		}
 	}
 	return n
 }
@@ -207,13 +235,28 @@ func DecodeReply(b []byte) (Reply, error) {
 		return Reply{}, err
 	}
 	d := decoder{b: b[replyFixed:]}
+	var unfit Unfit
+	isUnfit := b[replyFixed-9]&2 != 0
+	if isUnfit {
+		unfit = Unfit{int(d.uint32()), int(d.uint32())}
+	}
+	var own *Own
+	if b[replyFixed-9]&4 != 0 {
+		own = &Own{}
+		for range d.count(argsMax) {
+			own.Keys = append(own.Keys, d.string())
+		}
+		if len(own.Keys) == 0 {
+			return Reply{}, ErrMalformed
+		}
+	}
 	owned := d.string()
-	if d.bad {
+	if d.bad || isUnfit && unfit.Need == 0 { // nobody writes that
 		return Reply{}, ErrMalformed
 	}
 	b = b[1:]
 	r := Reply{Shard: cluster.ShardID(be.Uint64(b)), Session: be.Uint64(b[8:]), Seq: be.Uint64(b[16:]), Attempt: be.Uint32(b[24:]), Status: Status(b[28]),
-		Leader: cluster.NodeID(be.Uint64(b[29:])), Term: be.Uint64(b[37:]), Index: be.Uint64(b[45:]), Time: int64(be.Uint64(b[53:])), Users: be.Uint64(b[61:]), Late: b[69] == 1, Order: be.Uint64(b[70:])}
+		Leader: cluster.NodeID(be.Uint64(b[29:])), Term: be.Uint64(b[37:]), Index: be.Uint64(b[45:]), Time: int64(be.Uint64(b[53:])), Users: be.Uint64(b[61:]), Late: b[69]&1 != 0, Order: be.Uint64(b[70:]), Unfit: unfit, Own: own}
 	if len(owned) > 0 {
 		s, err := cluster.DecodeDescriptor(owned)
 		if err != nil {
@@ -267,6 +310,16 @@ func (d *decoder) byte() byte {
 	c := d.b[0]
 	d.b = d.b[1:]
 	return c
+}
+
+func (d *decoder) uint32() uint32 {
+	if len(d.b) < 4 {
+		d.bad = true
+		return 0
+	}
+	n := be.Uint32(d.b)
+	d.b = d.b[4:]
+	return n
 }
 
 func (d *decoder) uint64() uint64 {

@@ -19,7 +19,7 @@ func randomBytes(r *rand.Rand) []byte { return bytes.Repeat([]byte{byte(r.IntN(2
 
 func randomGroup(r *rand.Rand) *Group {
 	g := &Group{Shard: cluster.ShardID(r.Uint64()), Session: r.Uint64(), Seq: r.Uint64(), Attempt: r.Uint32(), Term: r.Uint64(), Floor: r.Uint64(),
-		Proto: uint8(2 + r.IntN(2)), Open: r.IntN(2) == 0, Atomic: r.IntN(2) == 0}
+		Proto: uint8(2 + r.IntN(2)), Open: r.IntN(2) == 0, Atomic: r.IntN(2) == 0, Own: r.IntN(2) == 0}
 	if r.IntN(2) == 0 {
 		first := r.IntN(cluster.Slots)
 		g.Claim = Claim{cluster.SlotRange{First: first, End: first + r.IntN(cluster.Slots-first+1)}, r.Uint64(), r.Uint64()}
@@ -39,6 +39,9 @@ func randomGroup(r *rand.Rand) *Group {
 		if g.Wait.Cancel = r.IntN(2) == 0; !g.Wait.Cancel {
 			g.Cmds = []Command{{Args: [][]byte{[]byte("BLPOP")}}}
 		}
+	}
+	if r.IntN(3) == 0 {
+		g.Room = 1 + r.IntN(1<<30)
 	}
 	for range r.IntN(3) {
 		g.Got = append(g.Got, r.Uint64())
@@ -91,6 +94,15 @@ func TestReplyCodec(t *testing.T) {
 			Leader: cluster.NodeID(r.Uint64()), Term: r.Uint64(), Index: r.Uint64(), Time: r.Int64(), Replies: [][]byte{}}
 		if r.IntN(3) == 0 {
 			reply.Late, reply.Order = true, r.Uint64()
+		}
+		if r.IntN(3) == 0 {
+			reply.Unfit = Unfit{From: r.IntN(1024), Need: 1 + r.IntN(1<<30)}
+		}
+		for i := range r.IntN(3) {
+			if i == 0 {
+				reply.Own = &Own{}
+			}
+			reply.Own.Keys = append(reply.Own.Keys, randomBytes(r))
 		}
 		if r.IntN(3) == 0 {
 			reply.Owned = &cluster.Descriptor{ID: 3, Slots: cluster.SlotRange{First: 5, End: 9}, Generation: r.Uint64(), Next: 3, Replicas: []cluster.Replica{{ID: 2, Node: 7}}}
@@ -155,6 +167,9 @@ func TestGolden(t *testing.T) {
 	moved := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 8, Attempt: 1, Status: Moved, Leader: 4, Term: 5, Index: 78, Time: 1_700_000_000_000, Replies: [][]byte{},
 		Owned: &cluster.Descriptor{ID: 3, Slots: cluster.SlotRange{First: 100, End: 4096}, Generation: 5, Next: 9, Replicas: []cluster.Replica{{ID: 8, Node: 4}}}}
 	users := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 9, Attempt: 1, Status: UsersChanged, Leader: 4, Term: 5, Index: 78, Time: 1_700_000_000_000, Replies: [][]byte{}, Users: 10}
+	asks := &Group{Shard: 3, Session: SessionID(1, 2), Seq: 10, Attempt: 1, Term: 5, Floor: 6, Proto: 3, Own: true, Claim: Claim{cluster.AllSlots, 4, 9}, Room: 1 << 20,
+		Cmds: []Command{{Args: [][]byte{[]byte("DEL"), []byte("a"), []byte("b")}}}}
+	own := &Reply{Shard: 3, Session: SessionID(1, 2), Seq: 10, Attempt: 1, Term: 5, Index: 79, Time: 1_700_000_000_000, Own: &Own{[][]byte{[]byte("a"), []byte("b")}}, Replies: [][]byte{[]byte(":2\r\n")}}
 	golden := func(name string, b []byte) []byte {
 		want, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
@@ -165,7 +180,7 @@ func TestGolden(t *testing.T) {
 		}
 		return b
 	}
-	for name, g := range map[string]*Group{"group-4.hex": g, "group-waits-4.hex": waits, "group-user-4.hex": user} {
+	for name, g := range map[string]*Group{"group-4.hex": g, "group-waits-4.hex": waits, "group-user-4.hex": user, "group-own-4.hex": asks} {
 		enc := golden(name, g.Append(nil))
 		if got, err := Decode(enc); err != nil || got.size != len(enc) {
 			t.Errorf("decoded %+v, %v", got, err)
@@ -173,7 +188,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%+v becomes %+v", g, got)
 		}
 	}
-	for name, reply := range map[string]*Reply{"reply-4.hex": reply, "reply-moved-4.hex": moved, "reply-users-4.hex": users, "reply-late-4.hex": late} {
+	for name, reply := range map[string]*Reply{"reply-4.hex": reply, "reply-moved-4.hex": moved, "reply-users-4.hex": users, "reply-late-4.hex": late, "reply-own-4.hex": own} {
 		if got, err := DecodeReply(golden(name, reply.Append(nil))); err != nil || !reflect.DeepEqual(got, *reply) {
 			t.Errorf("%+v becomes %+v, %v", *reply, got, err)
 		}
@@ -230,6 +245,7 @@ func FuzzDecodeGroup(f *testing.F) {
 
 func FuzzDecodeReply(f *testing.F) {
 	f.Add((&Reply{Replies: [][]byte{[]byte("+OK\r\n"), nil}}).Append(nil))
+	f.Add((&Reply{Own: &Own{[][]byte{[]byte("key")}}, Unfit: Unfit{1, 2}}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := DecodeReply(b); err == nil {
 			if again, err := DecodeReply(r.Append(nil)); err != nil || !reflect.DeepEqual(again, r) {

@@ -17,6 +17,13 @@ const (
 	// a frame. The command that goes beyond is the last one; those behind it are
 	// answered with TextReplies, of a transaction only those that read.
 	RepliesMax = 16 << 20
+	// RepliesEnd is what they may have with the command that goes beyond: a group whose
+	// replies did not fit a frame would be applied, and its replies lost.
+	RepliesEnd = RepliesMax + 2<<20
+	// RepliesFree is how large they may become, beside repliesEach for each command,
+	// where the sender has not kept memory for more.
+	RepliesFree = 256 << 10
+	repliesEach = 1 << 10
 )
 
 // Errors that a group's commands are answered with, whoever evaluates them.
@@ -24,6 +31,8 @@ const (
 	// TextReplies answers commands that nobody executes because the replies of those
 	// before them, in a transaction or a pipeline, fill the memory that they may take.
 	TextReplies = "ERR the replies of the commands before this one exceed 16 MiB. Not applied. Send fewer commands at once."
+	// TextReplyLarge answers a command whose reply no frame can bring.
+	TextReplyLarge = "ERR the reply to this command would exceed 16 MiB, the most that a leader answers with. Not applied. Ask for less at once."
 	// TextNoSpace answers commands that need room on a full disk.
 	TextNoSpace = "NOSPACE the disk of the leader or of too many other nodes is full. Not applied. Deletes and reads still work; make room on the disks."
 )
@@ -109,6 +118,11 @@ type Group struct {
 	User *User
 	// Wait is set if the one command waits when it finds nothing, see package waiter.
 	Wait *Wait
+	// Room is for how many bytes of replies the sender has kept memory. 0: for what is
+	// free, see Free.
+	Room int
+	// Own asks for Reply.Own.
+	Own bool
 	// Got is the waiters of this session whose late answers have arrived: the shard
 	// need not keep them any longer.
 	Got []uint64
@@ -120,6 +134,18 @@ type Group struct {
 	// block.
 	Done func(Reply)
 	size int
+}
+
+// Free returns how large the replies of n commands may become without the sender having
+// kept memory for them.
+func Free(n int) int { return RepliesFree + n*repliesEach }
+
+// ReplyRoom returns how large the replies of the group may become.
+func (g *Group) ReplyRoom() int {
+	if g.Room > 0 {
+		return g.Room
+	}
+	return Free(len(g.Cmds))
 }
 
 // User is a user and what it may do, as package acl spells it.

@@ -84,22 +84,53 @@ type Reply struct {
 	Seq     uint64
 	Attempt uint32
 	Status  Status
-	Leader  cluster.NodeID // node, with NotLeader; 0: unknown
-	Term    uint64
-	Index   uint64 // applied index from which the effects are visible
-	Time    int64  // shard time of the evaluation
+	// Late says that this answers a waiter, whose sequence Seq is, and nobody's attempt.
+	Late   bool
+	Leader cluster.NodeID // node, with NotLeader; 0: unknown
+	Term   uint64
+	Index  uint64 // applied index from which the effects are visible
+	Time   int64  // shard time of the evaluation
 	// Owned is what the shard owns, with Moved; else nil.
 	Owned *cluster.Descriptor
 	// Users is the epoch of the users that the sender must know, with UsersChanged.
 	Users uint64
-	// Late says that this answers a waiter, whose sequence Seq is, and nobody's attempt.
-	Late bool
 	// Order is the waiter's place in the lines, with Parked.
 	Order uint64
+	// Unfit says what was not evaluated for want of memory for the replies.
+	Unfit Unfit
+	// Own is what the group alone has changed, if it asked for that. Nil: that is not known,
+	// or nothing.
+	Own *Own
 	// Replies is one RESP reply per command. One of no bytes is dropped: the
 	// command was applied, but its reply was too large to keep for this retry.
 	Replies [][]byte
 }
+
+// Own is keys that the entry of a reply's Index has changed, all of them by the group that
+// is answered: nobody else has changed a key of that name there, in any database. Not all
+// there are where they have more than OwnMax bytes.
+type Own struct{ Keys [][]byte }
+
+// OwnMax bounds the bytes of the keys in an Own.
+const OwnMax = 1 << 20
+
+// Alone returns the keys of Own.
+func (r *Reply) Alone() [][]byte {
+	if r.Own == nil {
+		return nil
+	}
+	return r.Own.Keys
+}
+
+// Unfit says that the replies of a group did not fit its Room: the commands from number
+// From on were not evaluated, or, of a transaction, none were. They may be sent again, in a
+// group that has room for the reply of the first, which would have had Need bytes, those
+// before it in a transaction included. Where it comes with a record of the group only it is
+// left out: then the replies, which are errors, stand.
+type Unfit struct{ From, Need int }
+
+// Has reports whether command i was not evaluated for want of memory.
+func (u Unfit) Has(i int) bool { return u.Need > 0 && i >= u.From }
 
 // Shrink leaves out the largest replies, so that the encoding has at most max
 // bytes.
@@ -107,6 +138,7 @@ func (r *Reply) Shrink(max int) {
 	if r.Size() <= max {
 		return
 	}
+	r.Own = nil // it is told of what it has changed, too
 	sizes := make([]int, len(r.Replies))
 	for i, p := range r.Replies {
 		sizes[i] = len(p)

@@ -10,6 +10,7 @@ import "errors"
 // whose deadline has passed but which have not been removed yet. If it can't be
 // read, the transaction has failed.
 func (t *Tx) KeyCount(db uint8) int64 {
+	t.walked = true
 	pdb := t.Databases.Physical(db)
 	return t.keysBefore(pdb) + t.counts[pdb]
 }

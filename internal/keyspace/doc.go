@@ -15,7 +15,8 @@
 //	01 slot:2 's' id:8                       of a list, the runs between its first and its last: (pos:8 n:8)…
 //	01 slot:2 's' id:8 ms:8 seq:8            an entry of a stream; of a group, one that was delivered and not acknowledged
 //	01 slot:2 'z' id:8 score:8 member        a sorted set by score; no value
-//	01 slot:2 'z' id:8 number:8 ms:8 seq:8   of a group, the same by consumer; no value
+//	01 slot:2 'z' id:8 ms:8 seq:8            of a long stream, a block of entries; value: how many
+//	01 slot:2 'z' id:8 number:8 ms:8 seq:8   of a group, what was delivered by consumer; no value
 //	01 slot:2 'c' id:8 name                  of a stream, a group, which has an id of its own; of a group, a consumer
 //	01 slot:2 'x' expire:8 pdb:4 key         expiry index; no value
 //	01 slot:2 'h' id:8 hash:4 sub            deadline:8 of a field of a hash
@@ -89,6 +90,10 @@
 // whose body has behind first, which is where the first run begins, the last:
 //
 //	id:8 count:uvarint first:8 n of the first run:uvarint pos of the last:8 n of it:uvarint
+//
+// Format 5 brought streams (type 6) that count their entries by blocks, see
+// stream_blocks.go: the body of their row has behind deleted how many are in no block yet,
+// a uvarint.
 //
 // So what is simple stays short, and whoever does not know a row can say which
 // version does: that is a RowError with ErrLater, and no damage. A flipped bit is

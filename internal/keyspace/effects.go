@@ -12,9 +12,10 @@ type effects struct {
 	ops   []op
 	at    map[uint64]int32 // hash of a row -> ops; see find
 	order order            // ops by row
-	size  int              // bytes of ops
-	marks []marked         // outermost first
-	undo  []undo           // oldest first
+	authors
+	size  int      // bytes of ops
+	marks []marked // outermost first
+	undo  []undo   // oldest first
 	signals
 	notes
 	counts map[uint32]int64 // physical database -> keys more than before
@@ -40,6 +41,7 @@ func (e *effects) reset() {
 	clear(e.ops)
 	clear(e.undo)
 	e.order.reset()
+	e.authors.reset()
 	e.ops, e.size, e.marks, e.undo, e.arena = e.ops[:0], 0, e.marks[:0], e.undo[:0], e.arena[:0]
 	if cap(e.arena) > arenaKeep {
 		e.arena = nil
@@ -89,7 +91,13 @@ func (e *effects) put(row, val []byte) {
 		e.at[hash] = int32(len(e.ops))
 		e.ops = append(e.ops, op{row, val})
 		e.size += len(row) + len(val)
+		if e.signed {
+			e.sign(len(e.ops) - 1)
+		}
 		return
+	}
+	if e.signed {
+		e.sign(int(i))
 	}
 	o := &e.ops[i]
 	if n := len(e.marks); n > 0 && int(i) < e.marks[n-1].ops {

@@ -8,12 +8,18 @@ import "math"
 type Finds struct{ Hits, Misses, Expired int64 }
 
 // finder counts them in a transaction. Not every command counts: looking for a key to
-// write it is no hit, as in Redis.
+// write it is no hit, as in Redis. It also knows what need not be looked for.
 type finder struct {
 	finds    Finds
 	counting bool
 	soonest  int64 // the earliest deadline of what was found; 0: none has one
+	made     madeIDs
+	walked   bool // what it has found depends on which keys there are
 }
+
+// Walked reports whether keys were counted or walked over: what was found depends on any
+// key that comes or goes, whether it was looked at or not.
+func (f *finder) Walked() bool { return f.walked }
 
 // FoundUntil returns until when all keys that were found are there, by shard time.
 func (f *finder) FoundUntil() int64 {

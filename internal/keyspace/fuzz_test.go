@@ -82,6 +82,11 @@ func FuzzObjectRow(f *testing.F) {
 	s.Append(StreamID{1 << 40, 3}, [][]byte{[]byte("f"), []byte("v")})
 	s.Save()
 	f.Add(s.Object().encode(nil))
+	for i := range uint64(blocksMin) {
+		s.Append(StreamID{1<<40 + i, 4}, [][]byte{[]byte("f"), []byte("v")})
+	}
+	s.Save()
+	f.Add(s.Object().encode(nil))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		dbs := NewDatabases()
 		tx := NewTx(stub{objectRow(nil, Slot(key), dbs.Physical(0), key), row}, Env{Now: math.MinInt64, Databases: dbs})

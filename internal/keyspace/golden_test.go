@@ -183,10 +183,34 @@ func goldenRuns() string {
 	return b.String()
 }
 
+// goldenBlocks makes the rows that came with format 5.
+func goldenBlocks() string {
+	b := newGolden()
+	long := func(tx *Tx) *Stream {
+		s := NewStream(tx, 0, []byte("x"))
+		for i := range uint64(blocksMin) {
+			s.Append(StreamID{0x0102030405 + i, 6}, [][]byte{[]byte("field"), []byte("value")})
+		}
+		s.Save()
+		return s
+	}
+	b.show("stream that has become long", func(tx *Tx) { long(tx) })
+	b.show("long stream of two blocks, with a deadline", func(tx *Tx) {
+		s := long(tx)
+		for i := range uint64(blockEntries + 300) {
+			s.Append(StreamID{0x0202030405 + i, 6}, [][]byte{[]byte("field"), []byte("value")})
+		}
+		s.Delete(StreamID{0x0202030406, 6})
+		s.Save()
+		s.Object().SetExpire(0x0a0b0c)
+	})
+	return b.String()
+}
+
 // TestGoldenRows fails when the bytes of a row change: rows are on the disks of
 // all nodes, so that is a new Format, written only once all members know it.
 func TestGoldenRows(t *testing.T) {
-	for format, rows := range []string{1: goldenRows(), 2: goldenStreams(), 3: goldenFields(), 4: goldenRuns()} {
+	for format, rows := range []string{1: goldenRows(), 2: goldenStreams(), 3: goldenFields(), 4: goldenRuns(), 5: goldenBlocks()} {
 		if format > 0 {
 			compareGolden(t, fmt.Sprintf("testdata/rows.%d", format), rows)
 		}
@@ -219,7 +243,7 @@ func compareGolden(t *testing.T, name, got string) {
 // and never taken for damage.
 func TestLaterRows(t *testing.T) {
 	key := []byte("k")
-	for _, row := range []string{"\x06\x05", "\x07\x05", "\x21\x05rest", "\x0f\xff", "\x26\x05rest", "\x25\x05rest", "\x22\x05rest", "\x11\x05\x00\x00\x00\x00\x00\x00\x00\x01v"} {
+	for _, row := range []string{"\x06\x06", "\x07\x06", "\x21\x06rest", "\x0f\xff", "\x26\x06rest", "\x25\x06rest", "\x22\x06rest", "\x11\x06\x00\x00\x00\x00\x00\x00\x00\x01v"} {
 		dbs := NewDatabases()
 		tx := NewTx(stub{objectRow(nil, Slot(key), 0, key), []byte(row)}, Env{Databases: dbs})
 		o := tx.Open(0, key)
@@ -237,8 +261,8 @@ func TestLaterRows(t *testing.T) {
 		t.Errorf("databases: %v", err)
 	}
 	mark := trashRow(nil, 7, 9)
-	tx := NewTx(stub{mark, []byte{6, 5}}, Env{Databases: NewDatabases()})
-	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 5 || !tx.Empty() {
+	tx := NewTx(stub{mark, []byte{6, 6}}, Env{Databases: NewDatabases()})
+	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 6 || !tx.Empty() {
 		t.Errorf("garbage: gone %v, %v", gone, err)
 	}
 	tx = NewTx(stub{mark, []byte{6}}, Env{Databases: NewDatabases()})

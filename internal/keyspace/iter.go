@@ -14,11 +14,29 @@ func (*emptyIter) Key() []byte        { return nil }
 func (*emptyIter) Value() []byte      { return nil }
 func (*emptyIter) Close() error       { return nil }
 
-// mergeIter lays a transaction's own writes over the rows of its base.
+// Overlay is rows that are written over those of an Iterator, and where a walk over them
+// is. Val is nil for a row that is removed. Step goes on in the direction of the last
+// First, Last or Seek.
+type Overlay interface {
+	First()
+	Last()
+	// Seek goes to the first row that is not before row, or, backwards, to the last one
+	// that is before it.
+	Seek(row []byte, back bool)
+	Step(back bool)
+	OK() bool
+	Row() []byte
+	Val() []byte
+}
+
+// Merge returns an iterator over the rows of base with own laid over them. It closes base.
+func Merge(base Iterator, own Overlay) Iterator { return &mergeIter{base: base, own: own} }
+
+// mergeIter lays writes over the rows of a base.
 type mergeIter struct {
-	t    *Tx
+	t    *Tx // whose writes they are, who pays for the steps; nil: nobody does
 	base Iterator
-	own  ownRows
+	own  Overlay
 
 	back   bool // direction of the last move
 	baseOK bool
@@ -27,25 +45,25 @@ type mergeIter struct {
 }
 
 func (m *mergeIter) First() bool {
-	m.own.first()
+	m.own.First()
 	m.back, m.baseOK = false, m.base.First()
 	return m.settle()
 }
 
 func (m *mergeIter) Last() bool {
-	m.own.last()
+	m.own.Last()
 	m.back, m.baseOK = true, m.base.Last()
 	return m.settle()
 }
 
 func (m *mergeIter) SeekGE(row []byte) bool {
-	m.own.seek(row, false)
+	m.own.Seek(row, false)
 	m.back, m.baseOK = false, m.base.SeekGE(row)
 	return m.settle()
 }
 
 func (m *mergeIter) SeekLT(row []byte) bool {
-	m.own.seek(row, true)
+	m.own.Seek(row, true)
 	m.back, m.baseOK = true, m.base.SeekLT(row)
 	return m.settle()
 }
@@ -79,10 +97,10 @@ func (m *mergeIter) Prev() bool {
 // step moves past the current row, on both sides where both stand on it.
 func (m *mergeIter) step() {
 	if m.onOwn {
-		if m.baseOK && bytes.Equal(m.base.Key(), m.own.row()) {
+		if m.baseOK && bytes.Equal(m.base.Key(), m.own.Row()) {
 			m.stepBase()
 		}
-		m.own.step(m.back)
+		m.own.Step(m.back)
 		return
 	}
 	m.stepBase()
@@ -99,19 +117,21 @@ func (m *mergeIter) stepBase() {
 // settle chooses the side whose row comes first and skips deleted rows.
 func (m *mergeIter) settle() bool {
 	for {
-		ownOK := m.own.ok()
+		ownOK := m.own.OK()
 		if !ownOK && !m.baseOK {
 			m.valid = false
 			return false
 		}
 		m.valid, m.onOwn = true, ownOK
 		if ownOK && m.baseOK {
-			c := bytes.Compare(m.own.row(), m.base.Key())
+			c := bytes.Compare(m.own.Row(), m.base.Key())
 			m.onOwn = c == 0 || (c < 0) != m.back
 		}
-		if !m.onOwn || m.own.op().val != nil {
-			m.t.Spend(1)
-			m.valid = m.t.err == nil
+		if !m.onOwn || m.own.Val() != nil {
+			if m.t != nil {
+				m.t.Spend(1)
+				m.valid = m.t.err == nil
+			}
 			return m.valid
 		}
 		m.step()
@@ -123,19 +143,24 @@ func (m *mergeIter) Key() []byte {
 		return nil
 	}
 	if m.onOwn {
-		return m.own.row()
+		return m.own.Row()
 	}
 	return m.base.Key()
 }
 
 func (m *mergeIter) Value() []byte {
 	if m.onOwn {
-		return m.own.op().val
+		return m.own.Val()
 	}
 	return m.base.Value()
 }
 
-func (m *mergeIter) Close() error { return m.t.closeIter(m.base) }
+func (m *mergeIter) Close() error {
+	if m.t == nil {
+		return m.base.Close()
+	}
+	return m.t.closeIter(m.base)
+}
 
 // baseIter walks the rows of the base where the transaction has none.
 type baseIter struct {

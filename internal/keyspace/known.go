@@ -165,7 +165,9 @@ func (t *Tx) OpenToReplace(db uint8, key []byte) *Object {
 	case absent:
 		return nil
 	case plain:
-		return &Object{tx: t, DB: db, pdb: pdb, slot: slot, Key: key, Type: TypeString}
+		o := t.object()
+		o.tx, o.DB, o.pdb, o.slot, o.Key, o.Type = t, db, pdb, slot, key, TypeString
+		return o
 	}
 	o := t.Open(db, key)
 	t.buf = objectRow(t.buf[:0], slot, pdb, key)

@@ -65,6 +65,7 @@ func (e *effects) rollback(m Mark) {
 		e.size -= len(e.ops[i].row) + len(e.ops[i].val)
 	}
 	e.order.truncate(to.ops)
+	e.authors.truncate(to.ops)
 	clear(e.ops[to.ops:])
 	e.ops = e.ops[:to.ops]
 	clear(e.undo[to.undo:])

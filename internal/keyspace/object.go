@@ -115,7 +115,8 @@ func (t *Tx) open(db uint8, key []byte) *Object {
 	if !ok {
 		return nil
 	}
-	o := &Object{tx: t, DB: db, pdb: pdb, slot: slot, Key: key}
+	o := t.object()
+	o.tx, o.DB, o.pdb, o.slot, o.Key = t, db, pdb, slot, key
 	if !o.load(row) {
 		return nil
 	}
@@ -142,7 +143,9 @@ func (t *Tx) open(db uint8, key []byte) *Object {
 // New returns an object for an absent key. It exists once it is saved with
 // something in it.
 func (t *Tx) New(db uint8, key []byte, typ Type) *Object {
-	return &Object{tx: t, DB: db, pdb: t.Databases.Physical(db), slot: t.slot(key), Key: key, Type: typ, fresh: true}
+	o := t.object()
+	o.tx, o.DB, o.pdb, o.slot, o.Key, o.Type, o.fresh = t, db, t.Databases.Physical(db), t.slot(key), key, typ, true
+	return o
 }
 
 // decode reads an object row, but for the elements of a packed collection.
@@ -154,7 +157,7 @@ func (o *Object) decode(row []byte) *RowError {
 	o.Type = Type(head & typeMask)
 	packed := head&flagPacked != 0
 	switch {
-	case o.Type == TypeStream && head&^(typeMask|flagExpire) == 0 && len(row) > 1 && row[1] == formatStream:
+	case o.Type == TypeStream && head&^(typeMask|flagExpire) == 0 && len(row) > 1 && (row[1] == formatStream || row[1] == formatBlocks):
 		row = row[1:]
 	case o.Type == TypeHash && head&flagTimed != 0 && head&^(typeMask|flagExpire|flagPacked|flagTimed) == 0 && len(row) > 1 && row[1] == formatTimed:
 		row = row[1:]
@@ -176,7 +179,7 @@ func (o *Object) decode(row []byte) *RowError {
 		body = body[8:]
 	}
 	if o.Type == TypeStream {
-		return decodeStream(o, body)
+		return decodeStream(o, row[0], body)
 	}
 	if o.Type == TypeHash && head&flagTimed != 0 {
 		var bad *RowError
@@ -251,7 +254,7 @@ func (o *Object) encode(dst []byte) []byte {
 	dst = append(dst, head)
 	switch {
 	case o.Type == TypeStream:
-		dst = append(dst, formatStream)
+		dst = append(dst, streamFormat(o.val))
 	case o.runs != nil:
 		dst = append(dst, formatRuns)
 	case isTimed:
@@ -552,7 +555,7 @@ func (o *Object) CopyTo(db uint8, key []byte) {
 	if o.Type == TypeStream {
 		copyStream(StreamOf(o), &c)
 	} else if o.rowed {
-		c.id = t.NewID()
+		c.id = newID(t)
 		t.copyPrefix(subPrefix(nil, o.slot, o.id), subPrefix(nil, c.slot, c.id))
 		if o.Type == TypeZSet {
 			t.copyPrefix(scorePrefix(nil, o.slot, o.id), scorePrefix(nil, c.slot, c.id))

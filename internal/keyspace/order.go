@@ -95,9 +95,9 @@ func (e *effects) place(run []int32, row []byte) int {
 }
 
 // between returns the writes whose rows are in [lower, upper).
-func (e *effects) between(lower, upper []byte) ownRows {
+func (e *effects) between(lower, upper []byte) *ownRows {
 	e.sort()
-	own := ownRows{e: e, at: -1}
+	own := &ownRows{e: e, at: -1}
 	for _, run := range e.order.runs {
 		if lo, hi := e.place(run, lower), e.place(run, upper); lo < hi {
 			own.runs = append(own.runs, ownRun{ops: run[lo:hi]})
@@ -121,29 +121,29 @@ type ownRun struct {
 	i   int
 }
 
-func (o *ownRows) ok() bool    { return o.at >= 0 }
+// OK implements Overlay, as do the methods behind it.
+func (o *ownRows) OK() bool    { return o.at >= 0 }
 func (o *ownRows) op() *op     { return o.runs[o.at].op(o.e) }
-func (o *ownRows) row() []byte { return o.op().row }
+func (o *ownRows) Row() []byte { return o.op().row }
+func (o *ownRows) Val() []byte { return o.op().val }
 
 func (r *ownRun) op(e *effects) *op { return &e.ops[r.ops[r.i]] }
 
-func (o *ownRows) first() {
+func (o *ownRows) First() {
 	for k := range o.runs {
 		o.runs[k].i = 0
 	}
 	o.choose(false)
 }
 
-func (o *ownRows) last() {
+func (o *ownRows) Last() {
 	for k := range o.runs {
 		o.runs[k].i = len(o.runs[k].ops) - 1
 	}
 	o.choose(true)
 }
 
-// seek goes to the first row that is not before row, or, backwards, to the last one
-// that is before it.
-func (o *ownRows) seek(row []byte, back bool) {
+func (o *ownRows) Seek(row []byte, back bool) {
 	for k := range o.runs {
 		r := &o.runs[k]
 		if r.i = o.e.place(r.ops, row); back {
@@ -153,7 +153,7 @@ func (o *ownRows) seek(row []byte, back bool) {
 	o.choose(back)
 }
 
-func (o *ownRows) step(back bool) {
+func (o *ownRows) Step(back bool) {
 	if back {
 		o.runs[o.at].i--
 	} else {
@@ -170,7 +170,7 @@ func (o *ownRows) choose(back bool) {
 		if r.i < 0 || r.i >= len(r.ops) {
 			continue
 		}
-		if o.at < 0 || (bytes.Compare(r.op(o.e).row, o.row()) < 0) != back {
+		if o.at < 0 || (bytes.Compare(r.op(o.e).row, o.Row()) < 0) != back {
 			o.at = k
 		}
 	}

@@ -116,7 +116,7 @@ func (o *Object) overflows() bool {
 func (o *Object) startRows() []item {
 	items := o.items
 	o.rowed, o.items, o.val = true, nil, nil
-	o.id, o.count = o.tx.NewID(), 0
+	o.id, o.count = newID(o.tx), 0
 	if o.Type == TypeList {
 		o.head = listMiddle
 	}

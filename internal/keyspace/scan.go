@@ -10,6 +10,7 @@ import "math"
 // A cursor is slot<<32 | hash: a position, so it stays valid whatever changes.
 // Every key present during the whole scan is seen at least once.
 func (t *Tx) ScanKeys(db uint8, first, end int, cursor uint64, count int, f func(key []byte, typ Type)) (next uint64) {
+	t.walked = true
 	slot := max(int(min(cursor>>32, math.MaxInt32)), first)
 	from := uint32(cursor)
 	pdb := t.Databases.Physical(db)

@@ -13,7 +13,8 @@ import (
 // version of a key says whether anything of it has changed.
 //
 // Ids of entries only grow, so that an entry is one row more at the end, and what is
-// trimmed is what lies before the first: many rows at once become garbage.
+// trimmed is what lies before the first: many rows at once become garbage. A long one
+// has rows that count its entries by blocks as well.
 
 // Stream is the value of a key of type stream, opened in one transaction. Changes
 // reach the transaction with Save.
@@ -30,6 +31,8 @@ type Stream struct {
 	Added uint64
 
 	groups   uint64
+	blocks   bool     // it counts its entries by blocks
+	tail     uint64   // how many are behind the last of them
 	firstOut bool     // the first entry was deleted; Save looks for the next
 	stirred  bool     // who waits for something of the stream is to look
 	open     []*Group // with changes that Save writes
@@ -45,7 +48,7 @@ func MayStream(t *Tx) bool { return t.Format == 0 || t.Format >= formatStream }
 // saved.
 func NewStream(t *Tx, db uint8, key []byte) *Stream {
 	o := t.New(db, key, TypeStream)
-	o.rowed, o.id = true, t.NewID()
+	o.rowed, o.id = true, newID(t)
 	return &Stream{o: o}
 }
 
@@ -65,15 +68,15 @@ func (s *Stream) Len() uint64 { return s.o.count }
 // Groups returns the number of groups.
 func (s *Stream) Groups() uint64 { return s.groups }
 
-// decodeStream reads the body of the object row of a stream, behind its id.
-func decodeStream(o *Object, body []byte) *RowError {
+// decodeStream reads the body of the object row of a stream, of that format.
+func decodeStream(o *Object, format byte, body []byte) *RowError {
 	o.rowed = true
 	v := values{b: body}
 	o.id, o.count = v.fixed(), v.uint()
 	if !v.bad && o.count <= math.MaxInt64 {
 		o.val = v.b
 		s := Stream{o: o}
-		if s.decode(o.val) {
+		if s.decode(o.val) && streamFormat(o.val) == format {
 			return nil
 		}
 	}
@@ -83,13 +86,20 @@ func decodeStream(o *Object, body []byte) *RowError {
 func (s *Stream) decode(tail []byte) bool {
 	v := values{b: tail}
 	s.groups, s.Added, s.First, s.Last, s.MaxDeleted = v.uint(), v.uint(), v.id(), v.id(), v.id()
-	return v.whole() && s.First.Compare(s.Last) <= 0 && (s.o.count > 0 || s.First == StreamID{})
+	if s.blocks = len(v.b) > 0; s.blocks {
+		s.tail = v.uint()
+	}
+	return v.whole() && s.tail <= s.o.count && (!s.blocks || s.o.count > 0) && s.First.Compare(s.Last) <= 0 && (s.o.count > 0 || s.First == StreamID{})
 }
 
 func (s *Stream) encode() []byte {
 	b := binary.AppendUvarint(make([]byte, 0, 48), s.groups)
 	b = binary.AppendUvarint(b, s.Added)
-	return appendID(appendID(appendID(b, s.First), s.Last), s.MaxDeleted)
+	b = appendID(appendID(appendID(b, s.First), s.Last), s.MaxDeleted)
+	if s.blocks {
+		b = binary.AppendUvarint(b, s.tail)
+	}
+	return b
 }
 
 // Save writes what has changed to the transaction. A stream without entries stays.
@@ -98,8 +108,9 @@ func (s *Stream) Save() {
 		s.findFirst()
 	}
 	if s.o.count == 0 {
-		s.First = StreamID{}
+		s.First, s.blocks, s.tail = StreamID{}, false, 0
 	}
+	beginBlocks(s)
 	for _, g := range s.open {
 		g.save()
 	}
@@ -152,6 +163,7 @@ func (s *Stream) Append(id StreamID, fields [][]byte) {
 	o.count++
 	s.Added++
 	s.Last, s.stirred = id, true
+	countIn(s, id)
 }
 
 // Has reports whether there is an entry of that id.
@@ -191,6 +203,7 @@ func (s *Stream) Delete(id StreamID) bool {
 	o := s.o
 	o.tx.buf = s.entryRow(o.tx.buf[:0], id)
 	o.tx.Delete(o.tx.buf)
+	countOut(s, id)
 	o.count--
 	s.firstOut = s.firstOut || id == s.First
 	if id.Compare(s.MaxDeleted) > 0 {
@@ -303,13 +316,16 @@ func (s *Stream) SetLast(id StreamID) {
 	if s.o.count == 0 && !s.o.fresh && id.Compare(s.Last) < 0 {
 		s.renumber()
 	}
+	if id.Compare(s.Last) < 0 {
+		endBlocksAt(s, id)
+	}
 	s.Last = id
 }
 
 func (s *Stream) renumber() {
 	o := s.o
 	old := namePrefix(nil, o.slot, o.id)
-	o.id = o.tx.NewID()
+	o.id = newID(o.tx)
 	o.tx.copyPrefix(old, namePrefix(nil, o.slot, o.id))
 	o.tx.deletePrefix(old, -1)
 }
@@ -340,17 +356,21 @@ func dropStream(o *Object) {
 	for _, r := range rows {
 		o.tx.Delete(r)
 	}
+	countOutFirst(s, o.count)
 }
 
 // copyStream writes the rows of a copy of the stream, whose object has its key already.
 func copyStream(s *Stream, c *Object) {
-	c.id = c.tx.NewID()
+	c.id = newID(c.tx)
 	to := &Stream{o: c}
 	rows := copying{tx: c.tx}
 	s.eachRow(s.First, s.Last, false, func(id StreamID, row Iterator) bool {
 		return rows.add(to.entryRow(nil, id), row.Value()) && (len(rows.ops)%shiftChunk != 0 || c.tx.err == nil)
 	})
 	rows.put()
+	if s.blocks && rows.fits() {
+		c.tx.copyPrefix(scorePrefix(nil, s.o.slot, s.o.id), scorePrefix(nil, c.slot, c.id))
+	}
 	if s.groups > 0 && rows.fits() {
 		s.EachGroup(func(g *Group) bool {
 			g.copyTo(to)

@@ -111,7 +111,7 @@ func (g *Group) save() {
 
 // CreateGroup adds a group, which is not there yet.
 func (s *Stream) CreateGroup(name []byte, last StreamID, read int64) *Group {
-	g := &Group{s: s, Name: name, Last: last, Read: read, id: s.o.tx.NewID(), changed: true}
+	g := &Group{s: s, Name: name, Last: last, Read: read, id: newID(s.o.tx), changed: true}
 	s.groups++
 	s.open = append(s.open, g)
 	return g

@@ -125,7 +125,7 @@ func (g *Group) EachPendingOf(c *Consumer, from, to StreamID, f func(id StreamID
 func (g *Group) copyTo(to *Stream) {
 	from, t, slot := g.s.o.slot, to.o.tx, to.o.slot
 	c := *g
-	c.s, c.id, c.open = to, t.NewID(), nil
+	c.s, c.id, c.open = to, newID(t), nil
 	t.Put(nameRow(nil, slot, to.o.id, c.Name), c.encode(nil))
 	t.copyPrefix(subPrefix(nil, from, g.id), subPrefix(nil, slot, c.id))
 	t.copyPrefix(scorePrefix(nil, from, g.id), scorePrefix(nil, slot, c.id))

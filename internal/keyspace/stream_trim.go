@@ -14,12 +14,13 @@ type StreamTrim struct {
 	Limit uint64
 }
 
-// streamBlock is how many entries go together where some more may be kept. Redis has
+// trimBlock is how many entries go together where some more may be kept. Redis has
 // so many in a block by default, and frees whole ones.
-const streamBlock = 100
+const trimBlock = 100
 
-// Trim removes entries and returns how many. It costs what it removes, or what it
-// leaves if that is less; many rows become garbage.
+// Trim removes entries and returns how many. Of a long stream it walks over the rows of
+// the blocks that go and a part of one, of another over what it removes, or what it leaves
+// if that is less; many rows become garbage.
 func (s *Stream) Trim(how StreamTrim) (removed uint64) {
 	n := s.o.count
 	if how.ByID {
@@ -45,15 +46,15 @@ func (s *Stream) Trim(how StreamTrim) (removed uint64) {
 // wholeBlocks is how many of the first n entries are whole blocks. Blocks are counted
 // from the first entry that ever was, as if none had been deleted.
 func (s *Stream) wholeBlocks(n uint64) uint64 {
-	first := streamBlock - (s.Added-min(s.Added, s.o.count))%streamBlock
+	first := trimBlock - (s.Added-min(s.Added, s.o.count))%trimBlock
 	if n < first {
 		return 0
 	}
-	return n - (n-first)%streamBlock
+	return n - (n-first)%trimBlock
 }
 
 // countBefore counts the entries before MinID, no further than needed.
-func (s *Stream) countBefore(how StreamTrim) (n uint64) {
+func (s *Stream) countBefore(how StreamTrim) uint64 {
 	end, ok := how.MinID.Prev()
 	if !ok {
 		return 0
@@ -61,11 +62,10 @@ func (s *Stream) countBefore(how StreamTrim) (n uint64) {
 	if end.Compare(s.Last) >= 0 {
 		return s.o.count
 	}
-	s.eachRow(s.First, end, false, func(StreamID, Iterator) bool {
-		n++
-		return !how.Roughly || how.Limit == 0 || n < how.Limit
-	})
-	return n
+	if !how.Roughly {
+		return countTo(s, end, 0)
+	}
+	return countTo(s, end, how.Limit)
 }
 
 // trimFirst removes the first n entries.
@@ -77,17 +77,14 @@ func (s *Stream) trimFirst(n uint64) {
 		return
 	}
 	through, next := s.Last, StreamID{}
-	switch {
-	case left == 0:
-	case left < n:
-		through, next = s.cutFromEnd(left)
-	default:
-		through, next = s.cutFromStart(n)
+	if left > 0 {
+		through, next = cutAt(s, n)
 	}
+	countOutFirst(s, n)
 	if o.tx.err != nil {
 		return
 	}
-	o.tx.Put(trashRow(nil, o.slot, o.tx.NewID()), appendRowID(be.AppendUint64(streamTrash(nil, trashTrimmed), o.id), through))
+	o.tx.Put(trashRow(nil, o.slot, newID(o.tx)), appendRowID(be.AppendUint64(streamTrash(nil, trashTrimmed), o.id), through))
 	o.count, s.First = left, next
 }
 
@@ -105,38 +102,11 @@ func (s *Stream) trimFew(n uint64) {
 		o.tx.buf = s.entryRow(o.tx.buf[:0], id)
 		o.tx.Delete(o.tx.buf)
 	}
+	countOutFirst(s, n)
 	o.count -= n
 	if o.count > 0 {
 		s.First = ids[n]
 	}
-}
-
-// cutFromStart returns the ids of entry n, counted from 1, and of the one behind it.
-func (s *Stream) cutFromStart(n uint64) (last, next StreamID) {
-	i := uint64(0)
-	s.eachRow(s.First, s.Last, false, func(id StreamID, _ Iterator) bool {
-		last, next = next, id
-		i++
-		return i <= n
-	})
-	if i <= n {
-		s.o.damaged("stream of %d entries that ends at %d", s.o.count, i)
-	}
-	return last, next
-}
-
-// cutFromEnd is cutFromStart for the entry before the last n.
-func (s *Stream) cutFromEnd(n uint64) (last, next StreamID) {
-	i := uint64(0)
-	s.eachRow(s.First, s.Last, true, func(id StreamID, _ Iterator) bool {
-		last, next = id, last
-		i++
-		return i <= n
-	})
-	if i <= n {
-		s.o.damaged("stream of %d entries that begins at %d", s.o.count, i)
-	}
-	return last, next
 }
 
 // What garbage of a stream is.

@@ -59,8 +59,8 @@ type Env struct {
 	Known *Known
 	// Rand returns a random number below n.
 	Rand func(n uint64) uint64
-	// Touched, if not nil, collects the keys that are looked at. Walks over whole
-	// databases are not among them.
+	// Touched, if not nil, collects the keys that are looked at. Of walks over whole
+	// databases Walked tells.
 	Touched map[Touched]struct{}
 	// Unreadable, if not nil, is told of rows that can't be read: see ReportRow.
 	Unreadable func(err *RowError)
@@ -109,13 +109,13 @@ type Tx struct {
 	ending
 	finder
 	budget
+	scratch
 	base     Reader
 	writable bool
 	usedNow  bool
 	writes   int
 	before   map[uint32]int64 // physical database -> keys in the state read
 	dbs      *Databases       // as it was before the transaction
-	buf, val []byte           // scratch: a row, a value
 }
 
 // budget is how much work a transaction has done and may do.
@@ -136,12 +136,20 @@ func NewTx(base Reader, env Env) *Tx {
 func (t *Tx) Reset(base Reader, env Env) {
 	t.effects.reset()
 	clear(t.before)
-	*t = Tx{Env: env, effects: t.effects, base: base, writable: true, before: t.before, dbs: env.Databases, buf: t.buf, val: t.val}
+	*t = Tx{Env: env, effects: t.effects, base: base, writable: true, before: t.before, dbs: env.Databases, scratch: t.scratch}
+	t.Forget()
 	t.awaited, t.wanted = env.Awaited, env.Events
 }
 
 // NewReadTx returns a transaction that panics when written to.
 func NewReadTx(base Reader, env Env) *Tx { return &Tx{Env: env, base: base} }
+
+// Reread makes a reading transaction a new one, keeping its memory: everything that it
+// handed out is invalid from here on.
+func Reread(t *Tx, base Reader, env Env) {
+	*t = Tx{Env: env, base: base, scratch: t.scratch}
+	t.Forget()
+}
 
 // slot returns the slot of a key that is to be looked at or written. All access
 // to keys comes through here, also to those that a command finds while it runs.
@@ -226,6 +234,9 @@ func (t *Tx) Get(row, dst []byte) ([]byte, bool) {
 		}
 		return append(dst, v...), true
 	}
+	if t.made.has(row) {
+		return dst, false
+	}
 	v, ok, err := t.base.Get(row, dst)
 	if err != nil {
 		t.fail(err)
@@ -248,13 +259,17 @@ func GetOver(t *Tx, row, base []byte) (val []byte, ok bool) {
 	return base, true
 }
 
-// getKept is Get into the arena.
+// getKept is Get into memory of the transaction.
 func (t *Tx) getKept(row []byte) ([]byte, bool) {
-	at := len(t.arena)
-	room := t.arena[at:]
+	memory := &t.arena
+	if !t.writable {
+		memory = &t.found
+	}
+	at := len(*memory)
+	room := (*memory)[at:]
 	v, ok := t.Get(row, room)
 	if len(v) > 0 && cap(room) >= len(v) {
-		t.arena = t.arena[:at+len(v)]
+		*memory = (*memory)[:at+len(v)]
 	}
 	return v[:len(v):len(v)], ok // what follows in the arena is not the caller's
 }

@@ -34,7 +34,7 @@ func (w *telling) examine(context.Context) ([]byte, error) {
 		f.Peers = append(f.Peers, p)
 	}
 	f.Files = doctor.Files{Limit: filesMax(), Needed: uint64(n.server.ClientsMax() + filesOfStores + filesOfPeer*len(f.Peers))}
-	f.Memory = doctor.Memory{Available: memoryMax(), Buffers: uint64(n.cfg.stores(n.self.Small).Buffers())}
+	f.Memory = doctor.Memory{Available: memoryMax(), Buffers: uint64(n.cfg.stores(n.self, m).Buffers())}
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		f.Memory.Told = uint64(limit)
 	}

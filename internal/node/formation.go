@@ -283,7 +283,7 @@ func prepare(fs vfs.FS, m *cluster.Map, place Place, ident *trust.Identity, seed
 	if err := ident.Save(fs, dir); err != nil {
 		return err
 	}
-	cfg := store.Config{FS: fs, Dir: dir, Small: place.Small}
+	cfg := store.Config{FS: fs, Dir: dir, Small: place.Small, Bare: bare(m, ident.NodeID)}
 	if _, err := store.OpenCounters(cfg, ident.NodeID, true); err != nil {
 		return err
 	}

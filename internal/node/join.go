@@ -42,7 +42,7 @@ func (n *Node) Meta(ctx context.Context, args ...string) (resp.Value, error) {
 // arguments must not change any more.
 func askMeta(to *router.Router, args [][]byte, giveUp <-chan struct{}) (resp.Value, error) {
 	done := make(chan router.Result, 1) // room for the one result: who answers never waits
-	to.Write(cluster.Meta, &group.Group{Proto: 2, Cmds: []group.Command{{Args: args}}}, func(r router.Result) { done <- r })
+	to.Write(cluster.Meta, &group.Group{Proto: 2, Room: group.RepliesMax, Cmds: []group.Command{{Args: args}}}, func(r router.Result) { done <- r })
 	select {
 	case r := <-done:
 		if r.Err != "" {

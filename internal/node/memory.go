@@ -7,12 +7,20 @@ import (
 	"strconv"
 	"strings"
 
+	"tutti/internal/cluster"
 	"tutti/internal/store"
 )
 
-// stores is how the stores of a node that is to be small, or not, are opened.
-func (c *Config) stores(small bool) store.Config {
-	return store.Config{FS: c.FS, Dir: c.Dir, Logger: c.Logger, Small: small, MemtableBytes: c.MemtableBytes, RowBytes: c.rowBytes(small)}
+// stores is how the stores of a node of the cluster are opened.
+func (c *Config) stores(s Self, m *cluster.Map) store.Config {
+	return store.Config{FS: c.FS, Dir: c.Dir, Logger: c.Logger, Small: s.Small, Bare: bare(m, s.Node), MemtableBytes: c.MemtableBytes, RowBytes: c.rowBytes(s.Small)}
+}
+
+// bare reports whether a node is to hold no replicas. Should its role change, what that
+// says of its stores holds from its next start on.
+func bare(m *cluster.Map, id cluster.NodeID) bool {
+	x, ok := m.Member(id)
+	return ok && x.Role == cluster.Gateway
 }
 
 // Memory for rows.

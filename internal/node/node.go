@@ -191,7 +191,7 @@ func (n *Node) linkChanged(node cluster.NodeID, up bool) {
 }
 
 func (n *Node) openStores() (err error) {
-	cfg := n.cfg.stores(n.self.Small)
+	cfg := n.cfg.stores(n.self, n.maps.Map())
 	cfg.Fatal, cfg.Spikes = n.fatal, n.spikes
 	if err := n.self.gone(n.cfg.Dir, store.HasTwice(n.cfg.FS, n.cfg.Dir, store.CountersFile), store.CountersFile); err != nil {
 		return err
@@ -263,7 +263,7 @@ func (n *Node) openLinks(l net.Listener) error {
 	}
 	dial, secure := n.cfg.DialPeer, n.cfg.SecurePeer
 	if dial == nil || secure == nil {
-		dial, secure = tlsDial(n.cfg.Dial, n.certs.Holder, n.isMember, n.keeper.hear), tlsSecure(n.certs.Holder, n.isMember)
+		dial, secure = tlsDial(n.cfg.Dial, n.certs.Holder, n.isMember, n.keeper.hear), tlsSecure(n.certs.Holder, n.isMember, n.cfg.Logger)
 	}
 	cfg.Secure = secure
 	say := untrusted(n.cfg.Logger)

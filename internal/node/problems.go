@@ -3,8 +3,10 @@ package node
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/doctor"
 	"tutti/internal/peer"
 	"tutti/internal/shard"
 )
@@ -24,8 +26,9 @@ type Move struct {
 	Behind uint64 `json:"behind,omitempty"`
 }
 
-// problems says of each node that is not as it should be what mends it.
-func (e evidence) problems(members []member) (list []Problem) {
+// problems says of each node that is not as it should be what mends it. While the cluster
+// stands still no node can be removed.
+func (e evidence) problems(members []member, still bool) (list []Problem) {
 	for _, x := range members {
 		if x.presence == Up {
 			continue
@@ -34,6 +37,9 @@ func (e evidence) problems(members []member) (list []Problem) {
 		if x.presence == Silent {
 			at, _ := e.m.Member(x.id)
 			p.Do = fmt.Sprintf("see whether tutti runs there (%s), and what the end of its log says; it catches up by itself. If it never comes back: tutti node remove %d", at.Client, x.id)
+			if still {
+				p.Do = fmt.Sprintf("see whether tutti runs there (%s), and what the end of its log says; all goes on once a majority answers. Only if that never comes back: tutti recover --help", at.Client)
+			}
 		}
 		list = append(list, p)
 	}
@@ -54,11 +60,67 @@ func (e evidence) others(s Safety) (list []Problem) {
 				Do: fmt.Sprintf("start it again, or tutti node remove %d", x.ID)})
 		}
 	}
+	list = append(list, e.clocks()...)
 	for _, t := range e.twins {
 		list = append(list, e.twin(t))
 	}
 	if e.unreadable > 0 {
 		list = append(list, Problem{What: fmt.Sprintf("%d commands met a row on node %d that can't be read", e.unreadable, e.node), Do: "see its log, which names the key"})
+	}
+	return list
+}
+
+// clocks says whose clock is far from those of the others. Of two nobody knows.
+func (e evidence) clocks() (list []Problem) {
+	const do = "where it is wrong: timedatectl set-ntp true"
+	offs, by := []time.Duration{0}, map[cluster.NodeID]time.Duration{e.node: 0}
+	for _, x := range e.m.Members {
+		if d, ok := e.ahead[x.ID]; ok {
+			offs, by[x.ID] = append(offs, d), d
+		}
+	}
+	slices.Sort(offs)
+	if n := len(offs); n == 2 {
+		if apart := offs[1] - offs[0]; apart > doctor.AheadWarn {
+			list = append(list, Problem{What: fmt.Sprintf("the clocks of the two nodes are %v apart; keys expire by them", apart.Round(time.Millisecond)), Do: do})
+		}
+		return list
+	}
+	middle := (offs[(len(offs)-1)/2] + offs[len(offs)/2]) / 2
+	for _, x := range e.m.Members {
+		d, ok := by[x.ID]
+		off := d - middle
+		if !ok || off.Abs() <= doctor.AheadWarn {
+			continue
+		}
+		way := "ahead of"
+		if off < 0 {
+			way = "behind"
+		}
+		list = append(list, Problem{What: fmt.Sprintf("the clock of node %d is %v %s the others'; nothing that is promised depends on it", x.ID, off.Abs().Round(time.Millisecond), way),
+			Do: fmt.Sprintf("on the machine of node %d: timedatectl set-ntp true", x.ID)})
+	}
+	return list
+}
+
+// ownFacts are what nobody else knows of the node: how much room its disk still has, and
+// until when its certificate is good. A disk without room others know of.
+func ownFacts(n *Node) doctor.Facts {
+	f := doctor.Facts{Dir: n.cfg.Dir, Now: time.UnixMilli(n.cfg.Clock.Wall())}
+	if room, ok := n.space.Room(); ok && !room.Full {
+		f.Disk = doctor.Disk{Known: true, Total: room.Total, Left: room.Left}
+	}
+	f.Certificate, _ = n.telling.certificates()
+	return f
+}
+
+// ownProblems says what is wrong with the node by those facts.
+func ownProblems(node cluster.NodeID, f doctor.Facts) (list []Problem) {
+	for _, c := range f.Checks() {
+		told := c.Name == "certificate" || c.Name == "disk" && f.Disk.Known
+		if told && c.State != doctor.Pass {
+			list = append(list, Problem{What: fmt.Sprintf("the %s of node %d: %s; %s", c.Name, node, c.What, c.Why), Do: c.Do})
+		}
 	}
 	return list
 }

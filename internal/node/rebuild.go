@@ -56,7 +56,7 @@ func (n *Node) rebuild() error {
 		return err
 	}
 	// Without replicas: the leaders of its shards give it new ones.
-	if err := makeStores(store.Config{FS: fs, Dir: dir, Small: n.self.Small}, nil); err != nil {
+	if err := makeStores(store.Config{FS: fs, Dir: dir, Small: n.self.Small, Bare: bare(n.maps.Map(), n.self.Node)}, nil); err != nil {
 		return err
 	}
 	if err := store.Unmark(fs, dir); err != nil {

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
 	"tutti/internal/cluster"
 	"tutti/internal/rawsock"
+	"tutti/internal/server"
 	"tutti/internal/trust"
 )
 
@@ -143,9 +145,20 @@ func askForMap(ctx context.Context, dial dialer, h *trust.Holder, in isMember, p
 	return trust.ReadMap(conn)
 }
 
+// What is said on the port for nodes to who speaks without TLS.
+const (
+	// ForNodes begins the answer to a client.
+	ForNodes      = "NEEDTLS this is the port on which nodes of tutti talk to each other"
+	notForClients = "-" + ForNodes + ". Clients use the other one: tutti node ls names it. Nothing was executed.\r\n"
+	aboutNodes    = "This is the port on which nodes of tutti talk to each other. Nothing was executed.\n" +
+		"Health and metrics, /health/ready and /metrics, are at the address that tutti start --http-listen names.\n"
+	// noCertificate is what crypto/tls says of a client that shows none, an error of no type.
+	noCertificate = "didn't provide a certificate"
+)
+
 // tlsSecure returns how a node tells who has reached it. Machines that want to
 // join, and nodes that ask for the map only, are let in as nobody, node 0.
-func tlsSecure(h *trust.Holder, in isMember) func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
+func tlsSecure(h *trust.Holder, in isMember, log *slog.Logger) func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
 	cfg := trust.ServerConfig(h, in)
 	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if stranger := trust.StrangerServer(h, hello); stranger != nil {
@@ -153,9 +166,17 @@ func tlsSecure(h *trust.Holder, in isMember) func(ctx context.Context, c net.Con
 		}
 		return cfg, nil
 	}
+	foreign := &server.Foreign{}
 	return func(ctx context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) {
 		t := tls.Server(rawsock.Wrap(c), cfg)
 		if err := t.HandshakeContext(ctx); err != nil {
+			record, plain := errors.AsType[tls.RecordHeaderError](err)
+			switch {
+			case plain && record.Conn != nil:
+				foreign.TurnAway(log, record.Conn, record.RecordHeader[:], notForClients, aboutNodes)
+			case strings.Contains(err.Error(), noCertificate):
+				foreign.Nobody(log, c)
+			}
 			return nil, 0, err
 		}
 		if state := t.ConnectionState(); trust.Joins(state) || trust.AsksForMap(state) {

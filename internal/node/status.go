@@ -35,6 +35,9 @@ type Status struct {
 	Kept string `json:"kept,omitempty"`
 	// UnreadableRows counts commands that met a row here which can't be read.
 	UnreadableRows uint64 `json:"unreadable_rows,omitempty"`
+	// Own is what this node finds of itself and nobody else knows: little room on its
+	// disk, a certificate that was not renewed.
+	Own []Problem `json:"own,omitempty"`
 	// Verdict is whether it is safe now, in a sentence or two, and Safety what it
 	// is made of. Without them nobody else was asked.
 	Verdict string   `json:"verdict,omitempty"`
@@ -65,7 +68,7 @@ func (n *Node) status(ctx context.Context, alone bool) ([]byte, error) {
 	aside := slices.Clone(n.aside)
 	n.mu.Unlock()
 	s := Status{Cluster: n.self.Cluster, Node: n.self.Node, Version: Version,
-		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: asideText(aside, false), Kept: asideText(aside, true), UnreadableRows: n.host.Unreadable()}
+		Starts: n.count.Incarnation, Generation: n.count.Generation, Damage: asideText(aside, false), Kept: asideText(aside, true), UnreadableRows: n.host.Unreadable(), Own: ownProblems(n.self.Node, ownFacts(n))}
 	f := n.survey.alone(ctx)
 	if !alone {
 		f = n.survey.get(ctx, 0)
@@ -146,6 +149,12 @@ func (n *Node) evidence(f *findings) evidence {
 			return n.space.Full()
 		}
 		return n.links.Room(id) != peer.RoomPlenty
+	}
+	e.ahead = make(map[cluster.NodeID]time.Duration)
+	for _, x := range peer.CountLinks(n.links) {
+		if x.AheadKnown {
+			e.ahead[x.Node] = x.Ahead
+		}
 	}
 	for _, s := range e.m.Shards {
 		_, has := s.On(n.self.Node)

@@ -33,5 +33,9 @@ func newTracked(n *Node) *tracking.Table {
 
 // applied takes what an entry has changed that is applied here.
 func (n *Node) applied(id cluster.ShardID, index uint64, w eval.Written) {
-	n.reads.Applied(id, tracking.Change{Index: index, Keys: w.Keys, Renamed: w.Renamed, Author: tracking.Author{Session: w.Session, Group: w.Seq}})
+	change := tracking.Change{Index: index, Keys: w.Keys, Renamed: w.Renamed}
+	for _, x := range w.Served {
+		change.Served = append(change.Served, tracking.Waiter{Session: x.Session, Seq: x.Seq})
+	}
+	n.reads.Applied(id, change)
 }

@@ -215,7 +215,7 @@ func (k *userKeeper) fetch(wanted uint64) bool {
 
 func (k *userKeeper) ask() (*acl.Set, error) {
 	done := make(chan router.Result, 1)
-	k.router.Write(cluster.Meta, &group.Group{Proto: 2, Cmds: []group.Command{{Args: words("TUTTI.USER", "LIST")}}}, func(r router.Result) { done <- r })
+	k.router.Write(cluster.Meta, &group.Group{Proto: 2, Room: group.RepliesMax, Cmds: []group.Command{{Args: words("TUTTI.USER", "LIST")}}}, func(r router.Result) { done <- r })
 	select {
 	case r := <-done:
 		if r.Err != "" {

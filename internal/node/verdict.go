@@ -66,6 +66,8 @@ type evidence struct {
 	trip func(cluster.NodeID) time.Duration
 	// full says whether the disk of a node has no room; nil: none is full.
 	full func(cluster.NodeID) bool
+	// ahead is how far the clocks of others are ahead of this node's, where that is known.
+	ahead map[cluster.NodeID]time.Duration
 	// twins are second processes that go by the name of a node.
 	twins []peer.Twin
 	// unreadable counts commands that met a row here which can't be read.
@@ -186,10 +188,11 @@ func (e evidence) judge() Verdict {
 	}
 	members := e.members()
 	v.Moves = e.moves()
-	v.Problems = e.problems(members)
+	still := len(v.Shards) == 0 || v.NodeLosses < 0
+	v.Problems = e.problems(members, still)
 	missing := len(v.Problems) > 0
 	switch {
-	case len(v.Shards) == 0 || v.NodeLosses < 0:
+	case still:
 		v.NodeLosses, v.ZoneLosses = -1, -1
 		v.Safety, v.Text = Unavailable, e.unavailable(v, members)
 	case missing:

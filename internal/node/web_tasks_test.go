@@ -88,7 +88,12 @@ func TestMetricsOfManyQueues(t *testing.T) {
 	conn := c.Dial(0)
 	const queues = 3 * task.QueuesMetered
 	for i := range queues {
-		conn.Do("TASK.ADD", fmt.Sprintf("queue-%d", i), "p")
+		conn.Send("TASK.ADD", fmt.Sprintf("queue-%d", i), "p")
+	}
+	for range queues {
+		if v, err := conn.Receive(); err != nil || v.IsError() {
+			t.Fatal(v.FormatCLI(), err)
+		}
 	}
 	all := scrape(t, c.HTTPAddr(0))
 	labels, ready := map[string]bool{}, 0.0

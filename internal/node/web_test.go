@@ -29,10 +29,13 @@ type watchedCluster struct {
 
 func (c *watchedCluster) HTTPAddr(i int) string { return c.http[i] }
 
-func startWatched(t *testing.T, nodes int) *watchedCluster {
+func startWatched(t *testing.T, nodes int, configure ...func(i int, cfg *node.Config)) *watchedCluster {
 	t.Helper()
 	c := &watchedCluster{http: make([]string, nodes)}
 	c.Cluster = nodetest.Start(t, nodetest.Options{Nodes: nodes, Shards: 2, Configure: func(i int, cfg *node.Config) {
+		for _, change := range configure {
+			change(i, cfg)
+		}
 		cfg.HTTP.Listen = "127.0.0.1:0"
 		cfg.HTTP.Open = func(addr string) (net.Listener, error) {
 			l, err := net.Listen("tcp", addr)

@@ -68,11 +68,11 @@ func TestForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, nodes := three(t)
 		a, b, c := nodes[1], nodes[2], nodes[3]
-		out, err := a.links.OpenStream(2)
+		out, err := a.links.OpenStream(t.Context(), 2)
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, err := b.links.OpenStream(1)
+		in, err := b.links.OpenStream(t.Context(), 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestForget(t *testing.T) {
 		if len(a.links.seats.taken) != 1 {
 			t.Error("another start of it would be refused")
 		}
-		if _, err := a.links.OpenStream(2); err == nil {
+		if _, err := a.links.OpenStream(t.Context(), 2); err == nil {
 			t.Error("a stream to a forgotten node")
 		}
 		synctest.Wait()
@@ -164,7 +164,7 @@ func TestForgetAndConnect(t *testing.T) {
 		b.want(t, "1: 20 again")
 		b.links.Send(1, Bulk, 20, text("and back"))
 		a.want(t, "2: 20 and back")
-		s, err := a.links.OpenStream(2)
+		s, err := a.links.OpenStream(t.Context(), 2)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -413,7 +413,7 @@ func (l *Links) Silent(node cluster.NodeID) time.Duration {
 func (l *Links) send(k *link, class Class) {
 	pause := redialMin
 	for k.ctx.Err() == nil {
-		conn, err := l.dial(k)
+		conn, err := l.dial(k.ctx, k)
 		if err == nil {
 			began := time.Now()
 			// The hello is the first of what waits, so that the lane takes frames
@@ -469,9 +469,11 @@ func (l *Links) setConn(k *link, class Class, conn net.Conn, first []byte) {
 	}
 }
 
-func (l *Links) dial(k *link) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(k.ctx, helloTimeout)
+// dial connects to a peer, unless ctx or the link ends before.
+func (l *Links) dial(ctx context.Context, k *link) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
+	defer context.AfterFunc(k.ctx, cancel)()
 	return l.cfg.Dial(ctx, k.node)
 }
 

@@ -449,7 +449,7 @@ func TestHelloRefused(t *testing.T) {
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, a, b := pair(t)
-		s, err := a.links.OpenStream(2)
+		s, err := a.links.OpenStream(t.Context(), 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -464,10 +464,10 @@ func TestStream(t *testing.T) {
 			t.Error(err)
 		}
 		b.want(t, "stream of 1:  true")
-		if _, err := a.links.OpenStream(9); err == nil {
+		if _, err := a.links.OpenStream(t.Context(), 9); err == nil {
 			t.Error("a stream to nobody")
 		}
-		open, err := a.links.OpenStream(2)
+		open, err := a.links.OpenStream(t.Context(), 2)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,8 @@ import (
 const streamTimeout = 30 * time.Second
 
 // Conn is a connection of frames for one purpose, such as a snapshot. It is
-// used by one goroutine.
+// used by one goroutine; Close may be called by others, more than once, and ends
+// what that one waits for.
 type Conn struct {
 	c   net.Conn
 	r   *bufio.Reader
@@ -25,21 +26,23 @@ type Conn struct {
 }
 
 // OpenStream opens a stream to a peer, whose first frame says by its kind who
-// takes it there. The caller closes it. It breaks when the link to the peer
-// does: a peer that lost its power in the middle is missed long before
-// streamTimeout.
-func (l *Links) OpenStream(node cluster.NodeID) (*Conn, error) {
+// takes it there. The caller closes it. It breaks, or is not opened, when ctx ends, and
+// when the link to the peer does: a peer that lost its power in the middle is missed long
+// before streamTimeout.
+func (l *Links) OpenStream(ctx context.Context, node cluster.NodeID) (*Conn, error) {
 	k := l.link(node)
 	if k == nil {
 		return nil, fmt.Errorf("open a stream to node %d: it is no peer", node)
 	}
-	conn, err := l.dial(k)
+	conn, err := l.dial(ctx, k)
 	if err != nil {
 		return nil, err
 	}
+	ended := context.AfterFunc(ctx, func() { conn.Close() })
 	h := l.hello(Stream)
 	_ = conn.SetWriteDeadline(time.Now().Add(helloTimeout))
 	if _, err := conn.Write(appendFrame(nil, kindHello, h.encode)); err != nil {
+		ended()
 		conn.Close()
 		return nil, err
 	}
@@ -51,6 +54,7 @@ func (l *Links) OpenStream(node cluster.NodeID) (*Conn, error) {
 		l.mu.Lock()
 		delete(l.streams, conn)
 		l.mu.Unlock()
+		ended()
 		return unwatch()
 	}
 	return &Conn{c: conn, r: bufio.NewReaderSize(conn, 64<<10), stop: stop}, nil

@@ -11,6 +11,7 @@ type Writer struct {
 // Room bounds the strings that a reply may hold. The zero value does not.
 type Room struct {
 	Until int // Out may grow so far without asking
+	Aside int // bytes that are kept beside Out to make the reply, and count as if in it
 	// More is asked for Out to have n bytes, and returns how far it may grow. If that is
 	// less the string is left out: whoever is asked sees to it that the reply does not
 	// count. Nil: Out may grow as it likes.
@@ -19,7 +20,8 @@ type Room struct {
 
 // has reports whether there is room for n more bytes.
 func (w *Writer) has(n int) bool {
-	return w.More == nil || len(w.Out)+n <= w.Until || w.ask(len(w.Out)+n)
+	n += len(w.Out) + w.Aside
+	return w.More == nil || n <= w.Until || w.ask(n)
 }
 
 func (w *Writer) ask(n int) bool {

@@ -16,7 +16,7 @@ func baseFunctions() map[string]function {
 	return map[string]function{
 		"assert": assert, "error": raise, "pcall": pcall, "xpcall": xpcall, "tostring": toString, "getmetatable": getMetatable, "setmetatable": setMetatable,
 		"rawget": rawGet, "rawset": rawSet, "next": nextEntry, "pairs": allPairs, "unpack": unpackTable,
-		"collectgarbage": garbage, "gcinfo": garbage, "tonumber": toNumber, "loadstring": loadString, "load": loadString,
+		"collectgarbage": garbage, "gcinfo": garbage, "tonumber": toNumber, "loadstring": loadString, "load": load,
 	}
 }
 
@@ -354,6 +354,19 @@ func toNumber(_ *vm, L *lua.LState) int {
 	return 1
 }
 
+// loopBound is what stands in the place of a bound of a loop. What is no number stays, and
+// the loop refuses it.
+func loopBound(_ *vm, L *lua.LState) int {
+	x := L.Get(1)
+	if s, is := x.(lua.LString); is {
+		if f, ok := parseNumber(strings.Trim(string(s), " \t\n\v\f\r"), 10); ok {
+			x = lua.LNumber(f)
+		}
+	}
+	L.Push(x)
+	return 1
+}
+
 // parseNumber reads a number as C does.
 func parseNumber(s string, base int) (float64, bool) {
 	if base != 10 {
@@ -374,11 +387,46 @@ func parseNumber(s string, base int) (float64, bool) {
 	return f, err == nil || errors.Is(err, strconv.ErrRange)
 }
 
-// loadString is loadstring, and load of what is no function: what it returns is guarded
-// as the script is.
+// loadString is loadstring: what it returns is guarded as the script is.
 func loadString(v *vm, L *lua.LState) int {
 	s := str(L, 1)
-	name := "[string \"" + firstLine(s) + "\"]"
+	return loadText(v, L, s, "[string \""+firstLine(s)+"\"]")
+}
+
+// load is loadstring of what a function returns piece by piece, until that is nothing.
+func load(v *vm, L *lua.LState) int {
+	piece := L.CheckFunction(1)
+	var text strings.Builder
+	for {
+		L.Push(piece)
+		if err := L.PCall(0, 1, v.same); err != nil {
+			n := notDone(v, L, err)
+			L.Replace(n, plain(L.Get(n)))
+			L.Replace(n-1, lua.LNil)
+			return n
+		}
+		x := L.Get(-1)
+		L.Pop(1)
+		s := ""
+		switch x := x.(type) {
+		case *lua.LNilType:
+		case lua.LString, lua.LNumber:
+			s = x.String()
+		default:
+			L.Push(lua.LNil)
+			L.Push(lua.LString("reader function must return a string"))
+			return 2
+		}
+		if s == "" {
+			return loadText(v, L, text.String(), "(load)")
+		}
+		v.grow(L, text.Len()+len(s))
+		text.WriteString(s)
+	}
+}
+
+// loadText compiles a text; the second argument of whoever loads it may name it.
+func loadText(v *vm, L *lua.LState, s, name string) int {
 	if L.Get(2).Type() == lua.LTString {
 		name = strings.TrimLeft(str(L, 2), "@=")
 	}

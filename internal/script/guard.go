@@ -17,6 +17,7 @@ import (
 const (
 	nameConcat = "\x00concat"
 	nameTable  = "\x00table"
+	nameBound  = "\x00bound"
 )
 
 const (
@@ -119,7 +120,7 @@ func (g *guard) stmt(s ast.Stmt) {
 		g.block(s.Then)
 		g.block(s.Else)
 	case *ast.NumberForStmt:
-		s.Init, s.Limit, s.Step = g.expr(s.Init), g.expr(s.Limit), g.expr(s.Step)
+		s.Init, s.Limit, s.Step = bound(g.expr(s.Init)), bound(g.expr(s.Limit)), bound(g.expr(s.Step))
 		g.block(s.Stmts)
 	case *ast.GenericForStmt:
 		g.exprs(s.Exprs)
@@ -225,6 +226,16 @@ func (g *guard) table(e *ast.TableExpr) ast.Expr {
 	last := e.Fields[len(e.Fields)-1]
 	e.Fields = e.Fields[:len(e.Fields)-1]
 	return call(nameTable, []ast.Expr{e, &ast.NumberExpr{Value: strconv.Itoa(n)}, last.Value}, e)
+}
+
+// bound makes a call of a bound of a loop that may be the text of a number: Lua takes that,
+// as what is in ARGV, and the compiler does not.
+func bound(e ast.Expr) ast.Expr {
+	switch e.(type) {
+	case nil, *ast.NumberExpr, *ast.ArithmeticOpExpr, *ast.UnaryLenOpExpr:
+		return e
+	}
+	return call(nameBound, []ast.Expr{single(e)}, e)
 }
 
 // single makes an expression one value, as operands are.

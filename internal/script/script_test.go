@@ -90,6 +90,12 @@ func TestScripts(t *testing.T) {
 		{"return (string.gsub('hello', 'l', {l='L'}))", "$5 heLLo"},
 		{"return {string.gsub('abc', '', '-')}", "*2 $7 -a-b-c- :4"},
 		{"local r = {} for k, v in string.gmatch('a=1, b=2', '(%w+)=(%w+)') do r[#r+1] = k .. v end return r", "*2 $2 a1 $2 b2"},
+		{"local n = 0 for i = '1', ' 3 ', '0x1' do n = n + i end return n", ":6"},
+		{"local n, b = 0, {'2', 6} for i = b[1], b[2], tostring(2) do n = n + i end return n", ":12"},
+		{"local n = 0 for i = 1e-15 + 0, 1/3, 1/3 do n = n + 1 end for i = 4, -math.huge, -1 do if i < 0 then return n end end", ":1"},
+		{"for i = {}, 2 do end", "error: ERR user_script:1: 'for' initial value must be a number script: 4a4bdc38d0a0dd89310b90f72408480ed1352d55, on @user_script:1."},
+		{"for i = 1, 'x' do end", "error: ERR user_script:1: 'for' limit must be a number script: d8bd80086cdb91c430b99e2009d520ef8213df01, on @user_script:1."},
+		{"local x for i = 1, 2, x do end", "error: ERR user_script:1: 'for' step must be a number script: 8354a497b58ff0c1511a2442d817d4f3ebd76cf6, on @user_script:1."},
 		{"return table.concat({1,2,3}, ',')", "$5 1,2,3"},
 		{"local t = {3,1,2} table.sort(t) return t", "*3 :1 :2 :3"},
 		{"local t = {1,2,3} table.insert(t, 2, 9) table.remove(t, 1) return t", "*3 :9 :2 :3"},
@@ -141,6 +147,12 @@ func TestScripts(t *testing.T) {
 		{"loadfile('x')", "nonexistent global variable 'loadfile'"},
 		{"dofile('x')", "nonexistent global variable 'dofile'"},
 		{"os.execute('x')", "attempt to call"},
+		{"local n = 0 return load(function() n = n + 1 return ({'return ', 1, '+2'})[n] end)()", ":3"},
+		{"return select(2, load(function() error('x') end))", "$16 user_script:1: x"},
+		{"return select(2, load(function() return {} end))", "$36 reader function must return a string"},
+		{"local n = 0 load(function() n = n + 1 return ({'error(1 ..', '2)'})[n] end, '@nm')()", "nm:1: 12"},
+		{"load('return 1')", "function expected, got string"},
+		{"load(function() return ('x'):rep(1e6) end)", ErrMemory.Error()},
 	} {
 		got := x.outcome(c.source, "a")
 		if got != c.want && !(strings.HasPrefix(got, "error") && strings.Contains(got, c.want)) {

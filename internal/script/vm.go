@@ -31,6 +31,7 @@ func newVM() *vm {
 	v.register(globals, baseFunctions())
 	globals.RawSetString(nameConcat, v.function(concatAll))
 	globals.RawSetString(nameTable, v.function(countedTable))
+	globals.RawSetString(nameBound, v.function(loopBound))
 	refuse := L.NewFunction(refuseWrite)
 	str := v.library(stringFunctions())
 	stringMeta := L.NewTable()
@@ -50,7 +51,7 @@ func newVM() *vm {
 	v.env = v.freeze(globals, refuse)
 	globals.RawSetString("_G", v.env)
 	loading := L.NewTable()
-	for _, name := range []string{nameConcat, nameTable} {
+	for _, name := range []string{nameConcat, nameTable, nameBound} {
 		loading.RawSetString(name, globals.RawGetString(name))
 	}
 	loading.RawSetString("redis", v.freeze(registrar(v), refuse))

@@ -51,7 +51,7 @@ func inWordsOfLua(s string, names func(operand int) string) string {
 	case strings.HasSuffix(s, "__unm undefined"):
 		return strings.TrimSuffix(s, "__unm undefined") + attempt("perform arithmetic on", names(0), "nil")
 	case strings.Contains(s, ": for statement "):
-		return strings.Replace(s, ": for statement ", ": 'for' ", 1)
+		return strings.Replace(strings.Replace(s, ": for statement ", ": 'for' ", 1), "'for' init must", "'for' initial value must", 1)
 	case strings.Contains(s, "can not yield from outside of a coroutine"):
 		return "attempt to yield across metamethod/C-call boundary"
 	}

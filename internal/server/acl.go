@@ -54,7 +54,7 @@ func aclHandlers() map[string]handler {
 func (r *request) onMeta(args ...string) (reply resp.Value, ok bool) {
 	text := errMoving
 	for range detoursMax {
-		result := r.c.lanes.group(cluster.Meta, &group.Group{Proto: 2}, internal(args))
+		result := r.c.lanes.group(cluster.Meta, &group.Group{Proto: 2, Room: group.RepliesMax}, internal(args))
 		ref := result.Reply.Refusal()
 		if ref == nil {
 			return r.internalReply(result)

@@ -40,6 +40,7 @@ func words(line string) (args [][]byte) {
 
 // TestLocate finds the shard of commands, and what they take for granted of it.
 func TestLocate(t *testing.T) {
+	t.Parallel()
 	slotA, slotB := int(keyspace.Slot([]byte("a"))), int(keyspace.Slot([]byte("b"))) // 15495 and 3300
 	one, two, gap := testMap(t, 0), testMap(t, 0, 10000), testMap(t, 0, -10000, 16000)
 	claim := func(first, end int, generation uint64) group.Claim {
@@ -80,6 +81,7 @@ func TestLocate(t *testing.T) {
 // TestPlanTransaction finds the shard of a MULTI and of the keys it watches. A
 // watched key that has moved to another shard has changed.
 func TestPlanTransaction(t *testing.T) {
+	t.Parallel()
 	two := testMap(t, 0, 10000)
 	table := command.NewTable()
 	plan := func(m *cluster.Map, watched []watched, lines ...string) transaction {

@@ -191,7 +191,7 @@ func hands(l *loop, c *conn, b *blocking, result router.Result) bool {
 		return false
 	case result.Cancelled && b.why != nodeStops && !p.cmd.Waits.Late:
 		reply = b.nothing(c.session.proto)
-	case !result.Cancelled && result.Reply.Status == group.OK && len(result.Reply.Replies) == 1:
+	case !result.Cancelled && result.Reply.Status == group.OK && result.Reply.Unfit.Need == 0 && len(result.Reply.Replies) == 1:
 		reply = result.Reply.Replies[0]
 	default:
 		return false
@@ -202,9 +202,7 @@ func hands(l *loop, c *conn, b *blocking, result router.Result) bool {
 	c.ends(b)
 	l.spare.lend(c)
 	waited(c, b)
-	if l.flush(c) {
-		l.turn(c)
-	}
+	l.transfer.answered = append(l.transfer.answered, c)
 	return true
 }
 

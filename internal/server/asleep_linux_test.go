@@ -54,6 +54,7 @@ func atALoop(t *testing.T, client *nodetest.Client) {
 // Whatever ends the waiting of a client that is asleep is told to it, and what it has
 // sent behind the command that waited is executed then, in order.
 func TestWhatWakesAClient(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	admin := c.Dial(0)
 	behind := []string{"APPEND", "trail", "x"}
@@ -102,6 +103,7 @@ func TestWhatWakesAClient(t *testing.T) {
 
 // Who hangs up while asleep gives its turn away, and so does who is killed.
 func TestWhoGoesAsleepGivesItsTurnAway(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	admin := c.Dial(0)
 	for name, goes := range map[string]func(client *nodetest.Client){
@@ -128,6 +130,7 @@ func TestWhoGoesAsleepGivesItsTurnAway(t *testing.T) {
 
 // Who is asleep keeps its place when the leader changes.
 func TestAsleepWhileTheLeaderChanges(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	leader := leaderOf(t, c, c.Dial(0))
 	at, other := (leader+1)%3, (leader+2)%3
@@ -153,6 +156,7 @@ func TestAsleepWhileTheLeaderChanges(t *testing.T) {
 // A node that stops, in order or not, ends the waiting of those who are asleep, and what
 // they are told is true.
 func TestNodeStopsWhileClientsAreAsleep(t *testing.T) {
+	t.Parallel()
 	for name, stop := range map[string]func(c *nodetest.Cluster){
 		"in order": func(c *nodetest.Cluster) { c.Leave(0) },
 		"at once":  func(c *nodetest.Cluster) { c.Stop(0) },
@@ -204,6 +208,7 @@ func leads(t *testing.T, admin *nodetest.Client) {
 
 // Who is asleep while its slot goes to another shard waits there.
 func TestAsleepWhileTheSlotMoves(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Shards: 2, Debug: true})
 	admin := c.Dial(0)
 	var clients []*nodetest.Client

@@ -102,6 +102,7 @@ func (c *conn) block(cmd *command.Command, args [][]byte, patience time.Duration
 	c.in.rest(c.lanes.anyUnsure())
 	c.settle(&b.list[0]) // before anybody sees that it waits: what he does then comes behind that
 	c.begins(b)
+	c.session.tracks.mayWait()
 	drowse(c, b)
 	await(c, b)
 }
@@ -133,6 +134,7 @@ func waited(c *conn, b *blocking) {
 	if c.session.tracks.keeps(p.cmd) {
 		c.session.tracks.unheard(p.cmd, b.args)
 	}
+	c.session.tracks.answered()
 }
 
 // settle makes definite what the arguments of a command leave to the moment in which it
@@ -198,6 +200,7 @@ func (x *lanes) waitAnywhere(b *blocking) {
 			}
 		}
 		refused, all := x.execute(list)
+		x.holdReplies()
 		switch {
 		case b.asleep:
 			return
@@ -254,6 +257,7 @@ func (l *lane) await(id cluster.ShardID, g *group.Group, b *blocking) router.Res
 	switch how {
 	case arrived:
 		b.waits = nil
+		l.tracks.served(&result.Reply, id)
 		return result
 	case sleeps:
 		b.asleep = true
@@ -262,6 +266,7 @@ func (l *lane) await(id cluster.ShardID, g *group.Group, b *blocking) router.Res
 		b.giveUp(why)
 		if result, how = receive(l.wait, l.results, nil); how == arrived {
 			b.waits = nil
+			l.tracks.served(&result.Reply, id)
 			return result
 		}
 	}
@@ -273,11 +278,16 @@ func (l *lane) await(id cluster.ShardID, g *group.Group, b *blocking) router.Res
 // not watched yet is from when the shard has it wait: what is pushed once it has gone would
 // be taken for nobody.
 func (l *lane) register(id cluster.ShardID, g *group.Group, b *blocking) {
-	var waits func()
+	g.Own = l.tracks.asks()
+	waits := l.tracks.parked(g)
 	if w := l.wait; b.who.Load() == nil && w.patrol != nil {
+		parked := waits
 		waits = func() {
 			b.parked.Store(true)
 			w.watch()
+			if parked != nil {
+				parked()
+			}
 		}
 	}
 	b.waits = l.router.Wait(id, g, waits, func(r router.Result) {

@@ -143,6 +143,10 @@ func TestRepliesFitTheBudget(t *testing.T) {
 	if got := c.Text("GET", "small"); got != `"v"` {
 		t.Error(got)
 	}
+	if got := c.Text("GETDEL", "large"); !strings.HasPrefix(got, "(error) BUSY ") || !strings.Contains(got, "Not applied") {
+		t.Errorf("%.100s", got)
+	}
+	c.Text("CONFIG", "SET", "maxmemory-clients", "4mb")
 	if got := c.Text("GETDEL", "large"); len(got) != 2*mebibyte+2 {
 		t.Errorf("%.100s", got)
 	}

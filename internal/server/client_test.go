@@ -40,6 +40,7 @@ func pipeline(t *testing.T, c *nodetest.Client, cmds ...string) {
 }
 
 func TestClientReply(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	a := c.Dial(0)
 	pipeline(t, a, "CLIENT REPLY OFF", "PING 1", "SET k v", "GET k", "NOSUCH", "GET", "MULTI", "SET k w", "EXEC", "CLIENT REPLY SKIP", "CLIENT REPLY ON", "GET k")
@@ -54,6 +55,7 @@ func TestClientReply(t *testing.T) {
 }
 
 func TestClientKill(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	admin := c.Dial(0)
 	ended := func(c *nodetest.Client) bool {
@@ -102,6 +104,7 @@ func silent(t *testing.T, c *nodetest.Client) bool {
 }
 
 func TestClientPause(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	admin, a, b := c.Dial(0), c.Dial(0), c.Dial(0)
 	admin.Do("SET", "k", "0")
@@ -166,6 +169,7 @@ func TestClientPause(t *testing.T) {
 // Scripts that say that they only read go on while writes are paused, wherever they are
 // known from.
 func TestPausedScripts(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	admin, a, b := c.Dial(0), c.Dial(0), c.Dial(0)
 	const reads, writes = "#!lua flags=no-writes\nreturn 1", "#!lua\nreturn 2"
@@ -201,6 +205,7 @@ func TestPausedScripts(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	admin, a := c.Dial(0), c.Dial(0)
 	big := strings.Repeat("x", 2<<20)
@@ -235,6 +240,7 @@ func TestLimits(t *testing.T) {
 // A client that waits for a leader that is not there, and gives up, does not hold
 // its place until the command has failed.
 func TestClientThatWaitsForALeaderMayGo(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3, Shards: 2})
 	admin := c.Dial(0)
 	admin.Do("CLIENT", "ID")
@@ -259,7 +265,7 @@ func TestClientThatWaitsForALeaderMayGo(t *testing.T) {
 		a.Close()
 		for listed() && time.Since(began) < 4*time.Second { // commands are given up after 5 s
 		}
-		if took := time.Since(began); took > time.Second {
+		if took := time.Since(began); took > 3*time.Second { // 80 ms, on a machine that has time
 			t.Errorf("%q: the client was listed for %v after it had gone", cmds, took)
 		}
 	}
@@ -270,6 +276,7 @@ func TestClientThatWaitsForALeaderMayGo(t *testing.T) {
 
 // An error that is no reply of a shard is hushed, too.
 func TestClientReplyOffHushesErrors(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Shards: 4})
 	a := c.Dial(0)
 	pipeline(t, a, "CLIENT REPLY OFF", "MSET a 1 b 2 c 3 d 4 e 5", "CLIENT REPLY ON", "PING")
@@ -280,6 +287,7 @@ func TestClientReplyOffHushesErrors(t *testing.T) {
 
 // What has waited stands in the slow log when it is answered.
 func TestWhatHasWaitedIsLogged(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	a, b := c.Dial(0), c.Dial(0)
 	a.Do("CONFIG", "SET", "slowlog-log-slower-than", "0")

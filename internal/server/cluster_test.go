@@ -11,6 +11,7 @@ import (
 
 // Cluster-aware clients learn all nodes and the leaders from any node.
 func TestClusterIsToldTheSameEverywhere(t *testing.T) {
+	t.Parallel()
 	const shards = 4
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3, Shards: shards})
 	names := map[string]bool{}
@@ -66,6 +67,7 @@ func TestClusterIsToldTheSameEverywhere(t *testing.T) {
 // WAIT counts what is sure: of five nodes three vote, so one beside the leader
 // holds every write.
 func TestWaitCountsVoters(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 5})
 	for i := range 5 {
 		client := c.Dial(i)
@@ -80,6 +82,7 @@ func TestWaitCountsVoters(t *testing.T) {
 
 // A node that has lost the others still tells what it knows.
 func TestInfoWithoutMajority(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	client := c.Dial(0)
 	if got := client.Text("SET", "k", "v"); got != "OK" {
@@ -96,6 +99,7 @@ func TestInfoWithoutMajority(t *testing.T) {
 }
 
 func TestDebugIsRefused(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	if got := c.Dial(0).Text("DEBUG", "SLEEP", "0"); !strings.HasPrefix(got, "(error) ERR DEBUG command not allowed.") {
 		t.Error(got)

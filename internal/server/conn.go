@@ -167,7 +167,8 @@ func (c *conn) readFailed(err error) {
 		c.s.stats.failed(errBudgetCommand)
 		c.out.replies = resp.AppendError(c.out.replies, errBudgetCommand)
 	} else if errors.Is(err, errTLSHello) {
-		c.s.cfg.Logger.Warn("connection closed: a client speaks TLS, this port does not; it must use redis://, or the node TLS", "remote", c.nc.RemoteAddr().String())
+		c.s.logs.foreign.heard(c.s.cfg.Logger, foreignTLS, c.nc)
+		c.out.replies, c.in.foreign = resp.AppendError(c.out.replies, errNoTLS), true
 	} else if !errors.Is(err, io.EOF) {
 		c.s.cfg.Logger.Debug("client connection ended", "id", c.id, "error", err)
 	}

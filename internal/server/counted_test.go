@@ -22,6 +22,7 @@ func infoField(t *testing.T, c *nodetest.Client, section, name string) string {
 // Keys that commands find, and those they don't, are counted wherever the commands
 // are evaluated: over a view, where writes are, in a transaction.
 func TestKeysThatAreFoundAreCounted(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{}).Dial(0)
 	counted := func(what string, hits, misses string) {
 		t.Helper()
@@ -58,6 +59,7 @@ func TestKeysThatAreFoundAreCounted(t *testing.T) {
 
 // Keys whose deadline has passed are counted when they are removed.
 func TestExpiredKeysAreCounted(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{}).Dial(0)
 	for _, key := range []string{"a", "b", "c"} {
 		c.Text("SET", key, "v", "PX", "1")
@@ -76,6 +78,7 @@ func TestExpiredKeysAreCounted(t *testing.T) {
 
 // The slow log has all that was slow, however much at a time, and no more than it may.
 func TestSlowlogDropsNothing(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{}).Dial(0)
 	for _, set := range [][]string{{"slowlog-max-len", "300"}, {"slowlog-log-slower-than", "0"}} {
 		c.Text("CONFIG", "SET", set[0], set[1])

@@ -93,10 +93,8 @@ func (c *conn) refuse(args [][]byte, text string) {
 	case c.session.multi != nil:
 		c.session.multi.spoil()
 	}
-	if resp.IsWord(args[0], "post") || resp.IsWord(args[0], "host:") {
-		// What follows in its request must not be executed.
-		crossProtocol(c.s.cfg.Logger, c.nc.RemoteAddr().String())
-		c.out.replies, c.closed = c.out.replies[:0], true
+	if c.in.requestOfHTTP(args) {
+		refuseHTTP(c)
 		return
 	}
 	c.s.stats.refused(cmd, text)

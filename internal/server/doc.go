@@ -12,7 +12,8 @@
 //	conn.go      one client: its goroutine, from the first byte to the last
 //	stranger.go  who may be here, before and after the login
 //	guesses.go   who guesses passwords
-//	secure.go    TLS, and who gets it wrong
+//	secure.go    TLS
+//	foreign.go   who speaks something else, and is told so
 //	reader.go    bytes to commands, with limits and deadlines
 //	session.go   what a client has chosen, and what others see of it
 //	dispatch.go  finds who executes a command

@@ -220,6 +220,7 @@ func TestDrainedNodeRefuses(t *testing.T) {
 
 // What is about the node or the cluster is answered by a drained node.
 func TestDrainedNodeTellsOfItself(t *testing.T) {
+	t.Parallel()
 	table := command.NewTable()
 	for line, want := range map[string]bool{
 		"GET k": true, "SET k v": true, "PING": true, "MSET k v": true,

@@ -31,7 +31,7 @@ func askFirst(r *request, proto int, args ...string) []byte {
 		r.Error(errMoving)
 		return nil
 	}
-	result := r.c.lanes.send(id, &group.Group{Proto: uint8(proto)}, internal(args))
+	result := r.c.lanes.send(id, &group.Group{Proto: uint8(proto), Room: group.RepliesMax}, internal(args))
 	switch {
 	case result.Err != "":
 		r.Error(result.Err)
@@ -113,7 +113,7 @@ func spreadFunctions(r *request) bool {
 		if s.ID == first {
 			continue
 		}
-		result := r.c.lanes.send(s.ID, &group.Group{Proto: 2}, internal(words))
+		result := r.c.lanes.send(s.ID, &group.Group{Proto: 2, Room: group.RepliesMax}, internal(words))
 		if len(result.Reply.Replies) != 1 || bytes.HasPrefix(result.Reply.Replies[0], []byte("-")) {
 			r.Error(fmt.Sprintf("UNCERTAIN the libraries were changed, but shard %d has not confirmed that it knows them. Repeat the command to be sure.", s.ID))
 			return false

@@ -12,6 +12,7 @@ import (
 // is served: what is pushed a moment later stays. A busy machine may take longer to
 // notice, so each has some tries; the patrol would take longer than all of one.
 func TestWhoHasJustBegunToWaitIsWatched(t *testing.T) {
+	t.Parallel()
 	const tries, moment = 20, 100 // round trips of another client: milliseconds
 	c := nodetest.Start(t, nodetest.Options{})
 	admin := c.Dial(0)
@@ -47,6 +48,7 @@ func TestWhoHasJustBegunToWaitIsWatched(t *testing.T) {
 // nobody waits with an answer that it does not take: the node goes on for all others. Before
 // EVALSHA the node sends the script that the client has only sent by EVAL.
 func TestWhoGoesLeavesNobodyWaiting(t *testing.T) {
+	t.Parallel()
 	const clients = 8
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	admin := c.Dial(0)

@@ -10,6 +10,7 @@ import (
 // Every command that no shard evaluates has a handler, and no handler is left
 // without a command: a server with others can't be made.
 func TestHandlersMatchTheTable(t *testing.T) {
+	t.Parallel()
 	table := command.NewTable()
 	for cmd := range handlers(table) {
 		if cmd.Where.Evaluated() {
@@ -36,6 +37,7 @@ func TestHandlersMatchTheTable(t *testing.T) {
 // Commands of the meta shard are gathered and sent as those with keys, to a shard
 // of their own.
 func TestMetaCommandsGoToTheMetaShard(t *testing.T) {
+	t.Parallel()
 	if at := locate(nil, &command.Command{Where: command.OnMeta}, nil); at.way != toShard || at.shard != cluster.Meta {
 		t.Errorf("%+v", at)
 	}
@@ -43,6 +45,7 @@ func TestMetaCommandsGoToTheMetaShard(t *testing.T) {
 
 // Every setting that can be set accepts its own default, and gives it back.
 func TestSettingsAcceptTheirDefaults(t *testing.T) {
+	t.Parallel()
 	names := map[string]bool{}
 	for _, row := range settings {
 		for _, name := range []string{row.name, row.alias} {

@@ -96,6 +96,7 @@ func evalBytes(expr string) ([]byte, error) {
 // TestHostileInput sends nonsense. Whatever it is, the answer is known, the
 // server lives on, and other clients notice nothing.
 func TestHostileInput(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	other := c.Dial(0)
 	other.Do("SET", "other", "0")

@@ -64,7 +64,14 @@ func errorReply(text string) []byte { return []byte("-" + text + "\r\n") }
 // follow has no such view: there all go to the loop. Of the reads it leaves those
 // undone that come behind outMax of replies, and all that the shard refused.
 func (l *lane) run(id cluster.ShardID, proto int, list []pending) *group.Refusal {
-	writes := writesOf(list, l.router.Away(id))
+	away := l.router.Away(id)
+	if list[0].need > 0 && !l.keepRoom(list, away) {
+		return nil
+	}
+	writes := writesOf(list, away)
+	if list[0].need > 0 && !away && !list[0].cmd.Changes() && list[0].block == nil {
+		list, writes = list[:1], 0 // its reply is large: it is made here
+	}
 	var minIndex uint64
 	var now int64
 	if writes > 0 {
@@ -75,6 +82,9 @@ func (l *lane) run(id cluster.ShardID, proto int, list []pending) *group.Refusal
 		if result.Err != "" {
 			answerAll(list[writes:], result.Err)
 			return nil
+		}
+		if result.Reply.Unfit.Need > 0 {
+			return nil // what is behind it waits for it
 		}
 		minIndex, now = result.Reply.Index, result.Reply.Time
 	}
@@ -137,7 +147,16 @@ func (l *lane) answer(id cluster.ShardID, proto int, list []pending) (router.Res
 	if ref != nil {
 		return result, ref
 	}
+	unfit := result.Reply.Unfit
+	if b := list[0].block; b != nil && b.given && unfit.Need > 0 {
+		b.ended = true
+		return result, nil
+	}
 	for i := range list {
+		if unfit.Has(i) {
+			list[i].need = unfit.Need
+			break
+		}
 		list[i].answer(result.Reply.Replies[i])
 	}
 	return result, nil
@@ -146,6 +165,9 @@ func (l *lane) answer(id cluster.ShardID, proto int, list []pending) (router.Res
 // group sends a group of commands that has its other fields set, and waits.
 func (l *lane) group(id cluster.ShardID, g *group.Group, list []pending) router.Result {
 	g.Until = l.until
+	if n := list[0].need; n > 0 {
+		g.Room = n + group.Free(len(list)-1)
+	}
 	g.Claim.Users = l.who.users.Epoch
 	if runsScripts(list) {
 		g.User = l.who.rights()
@@ -165,6 +187,7 @@ func (l *lane) send(id cluster.ShardID, g *group.Group, list []pending) router.R
 	if l.left() {
 		return router.Result{Err: textGone}
 	}
+	g.Own = l.tracks.asks()
 	l.router.Write(id, g, l.onResult)
 	result, how := receive(l.wait, l.results, nil)
 	if how == abandoned {
@@ -174,7 +197,7 @@ func (l *lane) send(id cluster.ShardID, g *group.Group, list []pending) router.R
 	// An answer to a later attempt, or none at all, leaves an earlier attempt
 	// somewhere that still refers to the arguments.
 	if result.Err == "" {
-		l.tracks.evaluated(g, list, result.Reply.Index)
+		l.tracks.evaluated(list, &result.Reply)
 	}
 	l.unsure = l.unsure || result.Err != "" || g.Attempt > 1 || result.Reply.Attempt > 1
 	return result

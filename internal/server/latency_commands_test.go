@@ -9,6 +9,7 @@ import (
 
 // What is told of commands counts from CONFIG RESETSTAT on, if it is to be told.
 func TestLatencyCommands(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{}).Dial(0)
 	c.Do("CONFIG", "RESETSTAT")
 	for range 3 {

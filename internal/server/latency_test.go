@@ -9,6 +9,7 @@ import (
 )
 
 func TestWithin(t *testing.T) {
+	t.Parallel()
 	var h histogram.Histogram
 	h.Add(10*time.Microsecond, 90)
 	h.Add(time.Millisecond, 9)

@@ -36,6 +36,7 @@ type loop struct {
 	spare    spares
 	idle     idle
 	room     *lookRoom
+	transfer transfer
 }
 
 // What others post into a loop.
@@ -58,7 +59,7 @@ type (
 )
 
 func newLoop(s *Server) *loop {
-	return &loop{s: s, room: newLookRoom(), wake: make(chan struct{}, 1), ready: make(chan []epoll.Event), taken: make(chan struct{}), ended: make(chan struct{}),
+	return &loop{s: s, room: newLookRoom(), transfer: transfer{batch: epoll.NewBatch()}, wake: make(chan struct{}, 1), ready: make(chan []epoll.Event), taken: make(chan struct{}), ended: make(chan struct{}),
 		clients: make(map[uint64]*conn), events: make([]epoll.Event, eventsMax)}
 }
 
@@ -132,6 +133,7 @@ func (l *loop) run() {
 		if events != nil {
 			l.taken <- struct{}{}
 		}
+		turns(l)
 		l.send()
 	}
 }
@@ -144,6 +146,7 @@ func (l *loop) takeInbox() {
 		l.taking[i] = nil
 		l.take(x)
 	}
+	reply(l)
 }
 
 func (l *loop) take(x any) {
@@ -168,6 +171,7 @@ func (l *loop) take(x any) {
 			l.told(x.c, x.e)
 		}
 	case sleepy:
+		reply(l) // who has just been answered is not idle
 		l.dropIdle()
 	case wrote:
 		l.wrote(x.g, x.result)
@@ -214,9 +218,9 @@ func (l *loop) told(c *conn, e epoll.Event) {
 			l.missLater(c)
 		}
 	}
-	if !t.busy {
-		c.out.hold()
-		l.turn(c)
+	if !t.busy && !t.due {
+		t.due = true
+		l.transfer.due = append(l.transfer.due, c)
 	}
 }
 
@@ -256,6 +260,9 @@ func (l *loop) unseat(c *conn) {
 	c.seat.here = false
 	c.seat.sock.Unwatch()
 	c.in.rd.Draw(nil)
+	// The turn has taken what was read for it: a reader that rests has room for more
+	// than earlyMax. But of who is refused since all clients together hold too much.
+	c.seat.early = nil
 	delete(l.clients, c.id)
 }
 
@@ -277,6 +284,7 @@ func (l *loop) end() {
 	if poller != nil {
 		defer poller.Close()
 	}
+	defer l.transfer.batch.Close()
 	if l.idle.timer != nil {
 		l.idle.timer.Stop()
 	}

@@ -221,6 +221,7 @@ func TestClientsOfALoopEnd(t *testing.T) {
 
 // A server that drains ends the clients of its loops, and waits for nothing else.
 func TestDrainOfLoops(t *testing.T) {
+	t.Parallel()
 	s := newTestServer(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -64,9 +64,9 @@ type talker struct {
 // pipeline draws commands: most are for a loop, some are not.
 func (k *talker) pipeline() (list []wish) {
 	add := func(line, want string) { list = append(list, wish{line, want}) }
-	kinds := 16
+	kinds := 18
 	if k.id%2 == 0 {
-		kinds = 13 // it is a loop's all the time
+		kinds = 15 // it is a loop's all the time
 	}
 	for range 1 + k.rand.IntN(12) {
 		switch k.rand.IntN(kinds) {
@@ -77,7 +77,8 @@ func (k *talker) pipeline() (list []wish) {
 			k.adds++
 			add("INCR all", "")
 		case 5, 6, 7:
-			k.value = fmt.Sprintf("v%d-%d", k.id, k.rand.IntN(1000))
+			// Sometimes the pipeline is more than a loop reads of one with the others.
+			k.value = fmt.Sprintf("v%d-%d", k.id, k.rand.IntN(1000)) + strings.Repeat("x", max(0, k.rand.IntN(12<<10)-7<<10))
 			k.written = true
 			add(fmt.Sprintf("SET val:%d %s", k.id, k.value), "OK")
 		case 8, 9, 10:
@@ -90,14 +91,19 @@ func (k *talker) pipeline() (list []wish) {
 			add(fmt.Sprintf("ECHO marker-%d", k.id), fmt.Sprintf(`"marker-%d"`, k.id))
 		case 12:
 			add(fmt.Sprintf("MGET own:{%d} nobody:{%d}", k.id, k.id), fmt.Sprintf("1) %s\n2) %s", k.counter(), k.absent))
-		case 13: // not light
-			add(fmt.Sprintf("LRANGE nobody:{%d} 0 -1", k.id), "(empty array)")
+		case 13: // alone
+			k.own++
+			add(fmt.Sprintf("EVAL return{redis.call('incr',KEYS[1]),ARGV[1]} 1 own:{%d} arg-%d", k.id, k.id), fmt.Sprintf("1) (integer) %d\n2) \"arg-%d\"", k.own, k.id))
 		case 14:
+			add(fmt.Sprintf("LREM nobody:{%d} 0 x", k.id), "(integer) 0")
+		case 15: // not light
+			add(fmt.Sprintf("LRANGE nobody:{%d} 0 -1", k.id), "(empty array)")
+		case 16:
 			k.own++
 			add("MULTI", "OK")
 			add(fmt.Sprintf("INCR own:{%d}", k.id), "QUEUED")
 			add("EXEC", fmt.Sprintf("1) (integer) %d", k.own))
-		case 15:
+		case 17:
 			add("SELECT 3", "OK")
 			add(fmt.Sprintf("GET own:{%d}", k.id), k.absent)
 			add("SELECT 0", "OK")
@@ -116,6 +122,7 @@ func (k *talker) counter() string {
 // Each of many clients gets its own replies, in order, and each command is executed
 // once, whatever the others send through the same loop.
 func TestClientsOfALoopDoNotMix(t *testing.T) {
+	t.Parallel()
 	for _, shards := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d shards", shards), func(t *testing.T) {
 			c := nodetest.Start(t, nodetest.Options{Nodes: 3, Shards: shards})
@@ -185,6 +192,7 @@ func (k *talker) talk(t *testing.T, c *nodetest.Client) (ok bool) {
 
 // What the clients of a loop do is counted as what others do.
 func TestCountsOfALoop(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	admin, client := c.Dial(0), c.Dial(0)
 	settle(client)
@@ -226,6 +234,7 @@ func TestCountsOfALoop(t *testing.T) {
 // A client that does not read its replies keeps nobody waiting, and gets all of
 // them when it does.
 func TestSlowReaderKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	const values, size = 100, 300 << 10
 	setup := c.Dial(0)
@@ -256,6 +265,7 @@ func TestSlowReaderKeepsNobodyWaiting(t *testing.T) {
 // A client whose commands are under way in a loop can be killed, and is seen to go,
 // at once: its place is free long before the shard has answered.
 func TestClientUnderWayEnds(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(admin, victim *nodetest.Client, id string){
 		"killed":  func(admin, _ *nodetest.Client, id string) { admin.Do("CLIENT", "KILL", "ID", id) },
 		"hung up": func(_, victim *nodetest.Client, _ string) { victim.Close() },
@@ -301,6 +311,7 @@ func TestClientUnderWayEnds(t *testing.T) {
 // Rights that change while a client is served by a loop hold for its next command,
 // on every node.
 func TestRightsChangeInALoop(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3, Shards: 2})
 	root := c.Dial(0)
 	steps := []string{"ACL SETUSER root on nopass ~* +@all", "AUTH root x", "SET a x", "SET b x"}
@@ -337,6 +348,7 @@ func TestRightsChangeInALoop(t *testing.T) {
 // A client that has sent its commands and says that it has no more gets its
 // replies, and its place is free then.
 func TestClientThatSendsAndGoes(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	admin := c.Dial(0)
 	for range 50 {

@@ -27,6 +27,7 @@ func expect(t *testing.T, c *nodetest.Client, want string) {
 
 // Who has subscribed on one node is sent what is published after that on any.
 func TestMessagesBetweenNodes(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	var subscribers, publishers [3]*nodetest.Client
 	for i := range 3 {
@@ -59,6 +60,7 @@ func TestMessagesBetweenNodes(t *testing.T) {
 // Messages of one connection come in the order in which it published them, through
 // pipelines and transactions.
 func TestMessagesKeepTheirOrder(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 2})
 	far, near, pub := c.Dial(1), c.Dial(0), c.Dial(0)
 	far.Do("SUBSCRIBE", "a", "b")
@@ -88,6 +90,7 @@ func TestMessagesKeepTheirOrder(t *testing.T) {
 // A node that has just started publishes to those of whom it could not know a moment
 // ago, and its own clients hear what others publish.
 func TestMessagesOfANodeThatHasJustStarted(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	sub := c.Dial(0)
 	sub.Do("SUBSCRIBE", "a")
@@ -108,6 +111,7 @@ func TestMessagesOfANodeThatHasJustStarted(t *testing.T) {
 }
 
 func TestMessagesInTransactions(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	client, other := c.Dial(0), c.Dial(0)
 	client.Do("HELLO", "3")
@@ -129,6 +133,7 @@ func TestMessagesInTransactions(t *testing.T) {
 }
 
 func TestRightsToChannels(t *testing.T) {
+	t.Parallel()
 	const denied = "(error) NOPERM No permissions to access a channel"
 	c := nodetest.Start(t, nodetest.Options{Nodes: 2})
 	root, bob := c.Dial(0), c.Dial(1)
@@ -172,6 +177,7 @@ func TestRightsToChannels(t *testing.T) {
 
 // A client that listens goes between its loop and a goroutine as others do.
 func TestWhoListensIsServedByLoopsToo(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	sub, pub := c.Dial(0), c.Dial(0)
 	settle(sub)

@@ -24,6 +24,7 @@ func shown(t *testing.T, c *nodetest.Client) string {
 // Who monitors a node is shown what its clients have executed, in the order of each,
 // wherever it was executed, but not what is refused or about the node itself.
 func TestMonitor(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 2, Shards: 2})
 	monitor, client, far := c.Dial(0), c.Dial(0), c.Dial(1)
 	if got := monitor.Text("MONITOR"); got != "OK" {
@@ -52,6 +53,7 @@ func TestMonitor(t *testing.T) {
 
 // RESET ends it: the lines before come before its reply, and nothing behind it.
 func TestResetEndsMonitor(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	monitor, client := c.Dial(0), c.Dial(0)
 	monitor.Do("MONITOR")
@@ -75,6 +77,7 @@ func TestResetEndsMonitor(t *testing.T) {
 
 // MONITOR takes a right, and who loses it is cut off.
 func TestMonitorTakesARight(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	admin, client := c.Dial(0), c.Dial(0)
 	admin.Do("ACL", "SETUSER", "u", "on", ">word", "~*", "+@all", "-@admin")

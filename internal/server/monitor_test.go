@@ -12,6 +12,7 @@ import (
 // A line shows a command as Redis does, without what must not be seen, and in a size
 // that is bounded.
 func TestMonitorLine(t *testing.T) {
+	t.Parallel()
 	table := newTestServer(t).cfg.Table
 	for _, c := range []struct {
 		args []string

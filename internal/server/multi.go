@@ -7,6 +7,7 @@ import (
 	"tutti/internal/command"
 	"tutti/internal/eval"
 	"tutti/internal/group"
+	"tutti/internal/router"
 	"tutti/internal/shard"
 )
 
@@ -144,7 +145,13 @@ func exec(r *request, _ [][]byte) {
 		r.Error("EXECABORT Transaction discarded because of previous errors.")
 		return
 	}
-	if r.c.current(); r.c.closed {
+	r.c.current()
+	sure := m.confirmed(r.c)
+	if r.c.closed {
+		return
+	}
+	if !sure {
+		r.Error(errUnsureDenied)
 		return
 	}
 	m.recheck(r.c)
@@ -236,11 +243,20 @@ func (l *lane) transact(t transaction) (failed bool, text string, refused *group
 
 // transactInLoop has a transaction evaluated where writes are.
 func (l *lane) transactInLoop(t transaction) (failed bool, text string, refused *group.Refusal) {
-	g := &group.Group{Proto: uint8(t.proto), Atomic: true, Claim: t.claim}
-	for _, w := range t.watches {
-		g.Watches = append(g.Watches, w.Watch)
+	var result router.Result
+	for tries, need := 0, 0; ; tries++ {
+		g := &group.Group{Proto: uint8(t.proto), Atomic: true, Claim: t.claim, Room: need}
+		for _, w := range t.watches {
+			g.Watches = append(g.Watches, w.Watch)
+		}
+		result = l.group(t.shard, g, t.cmds)
+		if need = result.Reply.Unfit.Need; need == 0 {
+			break
+		}
+		if l.unkeep(); tries == keepsMax || !l.ownRoom().keep(int64(need)) {
+			return false, command.TextNoReply, nil
+		}
 	}
-	result := l.group(t.shard, g, t.cmds)
 	switch result.Reply.Status {
 	case group.NoSpace:
 		return false, "EXECABORT Transaction discarded because of: " + group.TextNoSpace, nil

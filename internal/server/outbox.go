@@ -120,12 +120,13 @@ func (o *outbox) flush() error {
 	if len(o.replies) == 0 && len(pushes) == 0 {
 		return nil
 	}
-	replies, bound := o.replies, &o.s.config.outBounds.Load().replies
+	if o.tooMany() {
+		o.replies = nil
+		return errSlow
+	}
+	replies := o.replies
 	if o.replies = o.replies[:0]; cap(o.replies) > outKeep {
 		o.replies = nil
-	}
-	if bound.hard > 0 && int64(len(replies)) > bound.hard {
-		return errSlow
 	}
 	return o.write(replies, pushes)
 }
@@ -133,29 +134,42 @@ func (o *outbox) flush() error {
 // flushNow writes the replies as far as the client takes them without being waited
 // for. It reports false if flush is to write the rest, or what else there is.
 func (o *outbox) flushNow(to socket) (done bool, err error) {
-	o.mu.Lock()
-	others := o.writing || len(o.pushes) > 0
-	o.mu.Unlock()
-	if others {
+	switch {
+	case o.pushing():
 		return false, nil
-	}
-	if len(o.replies) == 0 {
+	case len(o.replies) == 0:
 		return true, nil
-	}
-	if bound := o.s.config.outBounds.Load().replies.hard; bound > 0 && int64(len(o.replies)) > bound {
+	case o.tooMany():
 		return true, errSlow
 	}
 	n, err := to.Write(o.replies)
-	o.s.stats.bytesOut.Add(int64(n))
-	switch {
-	case err == nil:
-		o.replies = o.replies[:0]
-		return true, nil
-	case errors.Is(err, epoll.ErrAgain):
-		o.replies = o.replies[:copy(o.replies, o.replies[n:])]
+	o.wrote(n)
+	if errors.Is(err, epoll.ErrAgain) {
 		return false, nil
 	}
-	return false, err
+	return err == nil, err
+}
+
+// alone reports whether there are replies that may be written as they are.
+func (o *outbox) alone() bool { return len(o.replies) > 0 && !o.pushing() && !o.tooMany() }
+
+// pushing reports whether there is something to write that is not a reply.
+func (o *outbox) pushing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.writing || len(o.pushes) > 0
+}
+
+// tooMany reports whether there is more of replies than the client may leave lying.
+func (o *outbox) tooMany() bool {
+	bound := o.s.config.outBounds.Load().replies.hard
+	return bound > 0 && int64(len(o.replies)) > bound
+}
+
+// wrote notes that so many bytes of the replies have been written.
+func (o *outbox) wrote(n int) {
+	o.s.stats.bytesOut.Add(int64(n))
+	o.replies = o.replies[:copy(o.replies, o.replies[n:])]
 }
 
 // pushed is a message that a client did not ask for: one whole RESP value in the

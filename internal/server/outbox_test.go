@@ -69,6 +69,7 @@ func message(who, n int) []byte {
 // Pushes of many come between the replies to pipelines, never inside one. The
 // replies stay in order, and so do the pushes of each.
 func TestPushesComeBetweenWholeReplies(t *testing.T) {
+	t.Parallel()
 	const pushers, pushed, pings = 4, 2000, 5000
 	s := newTestServer(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

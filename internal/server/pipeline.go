@@ -26,6 +26,9 @@ type pending struct {
 	done    bool // there is a reply
 	kept    bool // the client may keep what it has read
 
+	need   int // bytes that the leader says its reply takes, to be kept before it is asked again
+	needed int // how often it has said so
+
 	block  *blocking // it waits if it finds nothing; nil: it does not
 	denied string    // why EXEC may not execute it
 	of     *request  // the client's command of which this is a part; nil: it is one itself

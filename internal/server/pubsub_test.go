@@ -41,6 +41,7 @@ func converse(t *testing.T, steps []step) {
 const onlyThese = ": only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
 
 func TestListeningInRESP2(t *testing.T) {
+	t.Parallel()
 	converse(t, []step{
 		{"UNSUBSCRIBE", `1) "unsubscribe" 2) (nil) 3) (integer) 0`},
 		{"SUBSCRIBE a b a", `1) "subscribe" 2) "a" 3) (integer) 1; 1) "subscribe" 2) "b" 3) (integer) 2; 1) "subscribe" 2) "a" 3) (integer) 2`},
@@ -67,6 +68,7 @@ func TestListeningInRESP2(t *testing.T) {
 }
 
 func TestListeningInRESP3GoesOnBesideCommands(t *testing.T) {
+	t.Parallel()
 	converse(t, []step{
 		{"HELLO 3", `1# "server" => "redis" 2# "version" => "7.2.4" 3# "proto" => (integer) 3 4# "id" => (integer) 1 5# "mode" => "standalone" 6# "role" => "master" 7# "modules" => (empty array)`},
 		{"SUBSCRIBE a", `1) "subscribe" 2) "a" 3) (integer) 1`},
@@ -81,6 +83,7 @@ func TestListeningInRESP3GoesOnBesideCommands(t *testing.T) {
 
 // CLIENT REPLY is about replies: what a client listens to it is sent all the same.
 func TestListeningWithoutReplies(t *testing.T) {
+	t.Parallel()
 	s := newTestServer(t)
 	client, _ := dial(s)
 	defer client.Close()
@@ -98,6 +101,7 @@ func TestListeningWithoutReplies(t *testing.T) {
 // What a client is told that it hears no more, or in another protocol, comes behind
 // the messages of before: it would take them for replies.
 func TestMessagesComeBeforeTheEndOfListening(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		begin       []string
 		line        string

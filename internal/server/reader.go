@@ -30,8 +30,12 @@ type reader struct {
 	since  time.Time    // when the command began that is incomplete; zero: none is
 	timed  bool         // a read deadline is set
 	begun  bool         // the client has sent something
-	held   held         // what of all clients' memory its commands take
-	face   *face        // of the client
+	inline bool         // what it sent first is written as a line, as people and HTTP do
+	// foreign says that it speaks another protocol, and was told so: what else it sends
+	// is thrown away.
+	foreign bool
+	held    held  // what of all clients' memory its commands take
+	face    *face // of the client
 
 	departure departure
 
@@ -106,7 +110,8 @@ func (r *reader) receive(p []byte) (int, error) {
 	n, err := r.read(p)
 	r.s.stats.bytesIn.Add(int64(n))
 	if !r.begun && n > 0 {
-		if r.begun = true; p[0] == recordHandshake {
+		r.begun, r.inline = true, p[0] != '*'
+		if p[0] == recordHandshake {
 			return 0, errTLSHello // or it would wait for an answer to half a line
 		}
 	}

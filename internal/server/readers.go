@@ -71,6 +71,7 @@ func (l *loop) look(r *readers, got viewed) {
 			}
 			l.deliver(c)
 		}
+		reply(l)
 	}
 	if len(again) > 0 {
 		l.read(&shard.Read{Shard: r.shard, MinIndex: got.v.Index, Now: got.now, MinTime: got.now}, &readers{r.shard, again})
@@ -89,7 +90,7 @@ func (v viewed) evaluate(l *loop, clients []*conn) (n int, bad error) {
 		claim = joined(claim, claimOfReads(c))
 	}
 	w := v.world(l.s.cfg.Rand, l.s.cfg.Router, command.Scripting{})
-	w.Room = &l.room.Room
+	w.Room, w.Memory = &l.room.Room, &l.room.memory
 	again, err := eval.Over(v.v, claim, w, func(tx eval.Reads) {
 		for most := lookBytes; n < len(clients) && most > 0; n++ {
 			most -= evaluateSome(tx, clients[n].session.proto, clients[n].seat.reads(), most, l.room)

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,17 @@ const (
 	errHelloNoAuth  = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
 )
 
-var errUserGone = errors.New("the user was deleted")
+// What a node says that can't ask a shard by which users to go: it may not know yet what
+// others were told long ago.
+const (
+	errUnsureDenied = "TRYAGAIN by the users that this node knows that is denied, and no shard answers that could tell whether they have changed. Not applied, safe to retry."
+	errUnsureLogin  = "TRYAGAIN by the users that this node knows that is no login, and no shard answers that could tell whether they have changed. You are not logged in; safe to retry."
+)
+
+var (
+	errUserGone     = errors.New("the user was deleted")
+	errPasswordGone = errors.New("the user's passwords were changed, and whether this one was still good could not be told when it was used")
+)
 
 // usersTimeout is how long a client waits for its node to learn the users.
 const usersTimeout = 5 * time.Second
@@ -32,18 +43,28 @@ type identity struct {
 	users    *acl.Set // that user is of
 	loggedIn bool     // or began as a user that needs no login
 	free     bool     // may do everything: nothing need be looked at
+	// unsure says that no shard has confirmed the users by which the client was let in: if
+	// its user turns out to have other passwords, it has to log in again.
+	unsure bool
 }
 
 // become makes a client another user, or the same one as it is in a later set.
 func (s *session) become(u *acl.User, users *acl.Set, loggedIn bool) {
-	s.identity = identity{user: u, users: users, loggedIn: loggedIn}
+	s.identity = identity{user: u, users: users, loggedIn: loggedIn, unsure: s.unsure}
 	s.free = s.admitted() && u.Everything()
 	s.face.user.Store(u)
+}
+
+// doubt notes whether a shard has confirmed the users by which the client was let in.
+func (s *session) doubt(unsure bool) {
+	s.unsure = unsure
+	s.face.unsure.Store(unsure)
 }
 
 // begin makes the client who it is when it has said nothing.
 func (s *session) begin(users *acl.Set) {
 	u := users.Default()
+	s.doubt(false)
 	s.become(u, users, !u.NeedsLogin())
 }
 
@@ -69,9 +90,9 @@ func (c *conn) renew() bool {
 		s.become(s.user, users, true)
 		return true
 	}
-	if stale(users, s.user) {
+	if err := outdated(users, s.user, s.unsure); err != nil {
 		c.closed = true
-		c.end(errUserGone)
+		c.end(err)
 		return false
 	}
 	s.become(users.User(s.user.Name), users, s.loggedIn)
@@ -134,11 +155,14 @@ func (c *conn) permitted(cmd *command.Command, args [][]byte) bool {
 		return false
 	}
 	v := c.session.judge(cmd, args)
-	if v.why != acl.Allowed {
-		if c.confirm(); c.closed {
+	if v.denied() {
+		sure := c.confirm()
+		if c.closed {
 			return false
 		}
-		v = c.session.judge(cmd, args)
+		if v = c.session.judge(cmd, args); v.denied() && !sure {
+			v = verdict{text: errUnsureDenied}
+		}
 	}
 	if v.text == "" {
 		return true
@@ -155,6 +179,9 @@ type verdict struct {
 	why    acl.Why
 	object string
 }
+
+// denied reports whether a user lacks a right, which is not so for who has not logged in.
+func (v verdict) denied() bool { return v.text != "" && v.text != errNoAuth }
 
 // judge looks whether the client may execute a command.
 func (s *session) judge(cmd *command.Command, args [][]byte) verdict {
@@ -199,26 +226,37 @@ func noteScript(c *conn, reply []byte) {
 const confirmMax = 500 * time.Millisecond
 
 // confirm has a shard say by which users it goes. All go by those of every change
-// that was answered, so after it nobody is refused, or let in, by older ones. If
-// there is no leader to ask, what this node knows has to do: it reaches no data then.
-func (c *conn) confirm() {
+// that was answered, so after it nobody is refused, or let in, by older ones. It reports
+// false if there is no leader to ask: what this node knows may be old then.
+func (c *conn) confirm() (sure bool) {
 	if c.s.cfg.NewerUsers == nil {
-		return // there are no others
+		return true // there are no others
 	}
 	c.flush()
 	shards := c.s.cfg.Router.Shards()
 	if len(shards) == 0 {
-		return
+		return false
 	}
 	result := c.lanes.send(shards[0].ID, &group.Group{Proto: 2, Until: time.Now().Add(confirmMax)}, internal([]string{"TUTTI.FENCE"}))
 	var epoch uint64
 	if len(result.Reply.Replies) == 1 {
-		_, _ = fmt.Sscanf(string(result.Reply.Replies[0]), ":%d", &epoch)
+		n, _ := fmt.Sscanf(string(result.Reply.Replies[0]), ":%d", &epoch)
+		sure = n == 1
 	}
 	if epoch > c.session.users.Epoch {
-		c.s.awaitUsers(&c.wait, epoch, usersTimeout)
+		sure = c.s.awaitUsers(&c.wait, epoch, usersTimeout)
 	}
-	c.renew()
+	if c.renew(); sure && !c.closed {
+		c.session.doubt(false)
+	}
+	return sure
+}
+
+// confirmed reports whether what recheck denies is denied by users that are no older than the
+// newest that was told of.
+func (m *multi) confirmed(c *conn) bool {
+	denies := func(p pending) bool { return c.session.judge(p.cmd, p.args).denied() }
+	return !slices.ContainsFunc(m.queue, denies) || c.confirm() || !slices.ContainsFunc(m.queue, denies)
 }
 
 // recheck looks again at the commands of a transaction, when it is executed: each
@@ -300,7 +338,8 @@ func (r *request) login(command []byte, name string, password []byte) (text stri
 	if end == nil {
 		return waitToGuess(wait)
 	}
-	if c.confirm(); c.closed {
+	sure := c.confirm()
+	if c.closed {
 		end(true) // nothing was tried
 		return textGone
 	}
@@ -311,29 +350,45 @@ func (r *request) login(command []byte, name string, password []byte) (text stri
 	switch {
 	case err != nil:
 		return "BUSY " + err.Error() + ". You are not logged in; try again."
+	case !ok && !sure:
+		return errUnsureLogin
 	case !ok:
 		r.s.logs.denied.add(c, deniedLogin, string(command), name, c.session.context())
 		return errWrongPass
 	}
+	c.session.doubt(!sure)
 	c.session.become(u, users, true)
 	return ""
 }
 
-// dropUsers ends the connections of users that are no more, but for one that is
-// changing users: it ends itself when it has its answer; and of those that have
+// dropUsers ends the connections of users that are no more, or that should not have been let
+// in, but for one that is changing users: it ends itself when it has its answer; and of those that have
 // subscribed to what their user may not hear any more, or may not monitor any more.
 func (s *Server) dropUsers() {
 	users := s.cfg.Users.Set()
 	for _, c := range s.clients() {
-		switch was := c.face.user.Load(); {
-		case !c.face.changing.Load() && stale(users, was):
-			c.end(errUserGone)
+		was := c.face.user.Load()
+		gone := outdated(users, was, c.face.unsure.Load())
+		switch {
+		case !c.face.changing.Load() && gone != nil:
+			c.end(gone)
 		case c.face.overhears(users.User(was.Name)):
 			c.end(errChannelsGone)
 		case spies(c, users.User(was.Name)):
 			c.end(errMonitorGone)
 		}
 	}
+}
+
+// outdated says why a client can't go on as the user that it was, if so.
+func outdated(users *acl.Set, was *acl.User, unsure bool) error {
+	switch {
+	case stale(users, was):
+		return errUserGone
+	case unsure && !users.User(was.Name).SamePasswords(was):
+		return errPasswordGone
+	}
+	return nil
 }
 
 // stale reports whether a user is not the one any more that it was.

@@ -9,6 +9,7 @@ import (
 
 // What a script was denied stands in ACL LOG of the node that it came to, wherever it ran.
 func TestWhatScriptsAreDeniedIsLogged(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 2})
 	admin, client := c.Dial(0), c.Dial(0)
 	admin.Do("ACL", "SETUSER", "bob", "on", ">word", "~app:*", "resetchannels", "&news", "+@all", "-set")

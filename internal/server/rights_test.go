@@ -52,6 +52,7 @@ func (conv conversation) run(t *testing.T, cluster *nodetest.Cluster, at map[str
 // TestUsersEverywhere changes users through one node and looks at once at what the
 // others make of it.
 func TestUsersEverywhere(t *testing.T) {
+	t.Parallel()
 	cluster := nodetest.Start(t, nodetest.Options{Nodes: 3, Shards: 2})
 	root, bob := cluster.Dial(0), []*nodetest.Client{cluster.Dial(1), cluster.Dial(2)}
 	conv := func(c *nodetest.Client, line, want string) {
@@ -101,6 +102,7 @@ func TestUsersEverywhere(t *testing.T) {
 // TestUsersEverywhereWithoutAShard takes rights to what nodes answer by themselves, where
 // no shard refuses what was let in by older ones.
 func TestUsersEverywhereWithoutAShard(t *testing.T) {
+	t.Parallel()
 	cluster := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	root, late := cluster.Dial(0), 0
 	lines := []string{"CONFIG GET maxclients", "CONFIG SET slowlog-max-len 128", "CLIENT LIST", "PUBLISH ch m", "SUBSCRIBE ch", "SLOWLOG LEN", "INFO server", "TUTTI.MAP", "PING"}
@@ -143,6 +145,7 @@ const (
 )
 
 func TestUsers(t *testing.T) {
+	t.Parallel()
 	conversation{
 		{"root", "ACL WHOAMI", `"default"`},
 		{"root", "SET app:1 x", "OK"},
@@ -184,6 +187,7 @@ func TestUsers(t *testing.T) {
 // Nobody slips a command in whom the right to run commands was not given, nor forges
 // what one has answered.
 func TestRunQueuesTakeTheRightToRun(t *testing.T) {
+	t.Parallel()
 	cluster := nodetest.Start(t, nodetest.Options{})
 	root := cluster.Dial(0)
 	for _, user := range []string{"worker on nopass ~* +@all -@exec", "runner on nopass ~run-* +@task +@exec +auth +multi +exec", "tasker on nopass ~* +@task +multi +exec +auth"} {

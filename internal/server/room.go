@@ -4,7 +4,9 @@ import (
 	"runtime"
 	"time"
 
+	"tutti/internal/command"
 	"tutti/internal/eval"
+	"tutti/internal/group"
 )
 
 // The memory that reads take while they are evaluated. Large replies count against what
@@ -58,10 +60,7 @@ func newRoom(of *budget, gone <-chan struct{}) *room {
 
 // roomForReads is the room of an evaluation that begins.
 func (l *lane) roomForReads() *eval.Room {
-	if l.room == nil {
-		l.room = newRoom(&l.server.config.held, l.wait.gone)
-	}
-	return l.room.begin()
+	return l.ownRoom().begin()
 }
 
 // begin begins an evaluation, which may take the place of the last one.
@@ -133,6 +132,66 @@ func (r *room) takeTurn() {
 	}
 }
 
+// keepsMax is how often a command is sent again for which memory was kept, and whose reply
+// had grown meanwhile.
+const keepsMax = 8
+
+// keepRoom keeps memory for the reply to the first of the commands, which was not applied
+// for want of it, and, where there is enough, for as much of each behind it. Where there is
+// none the command is answered so.
+func (l *lane) keepRoom(list []pending, away bool) bool {
+	p := &list[0]
+	if !p.cmd.Changes() && !away && p.block == nil {
+		return true // it is read here, and memory kept as it goes
+	}
+	if p.needed++; p.need > group.RepliesEnd {
+		p.answer(errorReply(group.TextReplyLarge))
+		return false
+	}
+	all := min(p.need*len(list), group.RepliesMax)
+	switch {
+	case all > p.need && l.ownRoom().take(int64(all)):
+		p.need = all
+	case p.needed > keepsMax || !l.ownRoom().keep(int64(p.need)):
+		p.answer(errorReply(command.TextNoReply))
+		return false
+	}
+	return true
+}
+
+// ownRoom is the lane's.
+func (l *lane) ownRoom() *room {
+	if l.room == nil {
+		l.room = newRoom(&l.server.config.held, l.wait.gone)
+	}
+	return l.room
+}
+
+// unkeep gives back what was kept for replies that did not come.
+func (l *lane) unkeep() {
+	if l.room != nil {
+		l.room.held.release()
+	}
+}
+
+// take takes memory if there is enough.
+func (r *room) take(n int64) bool {
+	ok := r.held.of.try(n)
+	if ok {
+		r.held.n += n
+	}
+	return ok
+}
+
+// keep takes memory. It waits for others to give some back.
+func (r *room) keep(n int64) bool {
+	if !r.held.of.await(n, readPatience, r.gone) {
+		return false
+	}
+	r.held.n += n
+	return true
+}
+
 // holdReplies has the replies that were made count as those of the client.
 func (x *lanes) holdReplies() {
 	if x.room != nil {
@@ -150,6 +209,7 @@ func (x *lanes) holdReplies() {
 type lookRoom struct {
 	large bool // a read was refused as such
 	eval.Room
+	memory eval.Memory // where it is: replies are written before more reads are evaluated
 }
 
 func newLookRoom() *lookRoom {

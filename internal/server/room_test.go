@@ -41,6 +41,7 @@ func TestBudgetAwait(t *testing.T) {
 
 // What is made counts before it is there, and until it is sent.
 func TestRoomCounts(t *testing.T) {
+	t.Parallel()
 	var b budget
 	b.max.Store(4 << 20)
 	b.turns = newTurns(4 << 20)

@@ -37,6 +37,21 @@ func rememberScript(c *conn, cmd *command.Command, args [][]byte) {
 	}
 }
 
+// scriptIsReady does what rememberScript does if that takes no time: else it reports false.
+func scriptIsReady(table *command.Table, cmd *command.Command, args [][]byte) bool {
+	switch cmd.Name {
+	case "eval":
+		if !table.HasScript(args[1]) { // to compile it takes some ms, if it is long
+			return false
+		}
+		table.MetScript(args)
+	case "evalsha":
+		_, unkept := table.UnkeptScript(args[1])
+		return !unkept
+	}
+	return true
+}
+
 func scriptHandlers() map[string]handler {
 	return map[string]handler{
 		"function|delete":  functionChange,
@@ -98,7 +113,7 @@ func onShards(r *request, f func(id cluster.ShardID, reply []byte) bool, args ..
 // returns the error of a shard, or nothing if f has ended it.
 func everyShard(c *conn, f func(id cluster.ShardID, reply []byte) bool, args ...string) (refusal []byte, ok bool) {
 	for _, shard := range c.s.cfg.Router.Shards() {
-		result := c.lanes.send(shard.ID, &group.Group{Proto: 2}, internal(args))
+		result := c.lanes.send(shard.ID, &group.Group{Proto: 2, Room: group.RepliesMax}, internal(args))
 		switch {
 		case result.Err != "":
 			return resp.AppendError(nil, result.Err), false

@@ -17,6 +17,7 @@ import (
 // it. A reply that begins with "~ " is a regular expression for all of it, with
 // (?s); ports and ages are replaced first. Blank lines and lines with # are left out.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/scripts/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)

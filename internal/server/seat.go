@@ -22,6 +22,8 @@ type seat struct {
 	sock socket
 	here bool // the loop serves it now
 
+	due      bool      // its turn comes
+	early    []byte    // what has been read before it
 	readable bool      // there may be something to read
 	hungUp   bool      // the other side sends no more
 	taken    int       // bytes read in this turn
@@ -36,6 +38,7 @@ type seat struct {
 
 	began  time.Time // when the commands were sent, or since when it has been idle
 	writes int       // how many of them go to the shard's loop
+	alone  bool      // in a group of their own
 
 	// stay is for how many more pipelines a goroutine keeps a client that is plain
 	// again: who mixes would go to and fro.
@@ -71,17 +74,37 @@ const (
 
 // Read reads what has arrived, for the loop.
 func (t *seat) Read(p []byte) (int, error) {
+	if n := copy(p, t.early); n > 0 {
+		if t.early = t.early[n:]; len(t.early) == 0 {
+			t.early = nil
+		}
+		t.taken += n
+		return n, nil
+	}
 	if !t.readable || t.taken >= turnBytes {
 		return 0, epoll.ErrAgain
 	}
 	n, err := t.sock.Read(p)
 	t.taken += n
-	// Less than there was room for was all, and more will be told of; but for the
-	// end, which has been told of already.
-	if errors.Is(err, epoll.ErrAgain) || err == nil && n < len(p) && !t.hungUp {
+	t.wasAll(n < len(p), err)
+	return n, err
+}
+
+// wasAll notes that less came than there was room for: that was all, and more will be
+// told of; but for the end, which has been told of already.
+func (t *seat) wasAll(less bool, err error) {
+	if errors.Is(err, epoll.ErrAgain) || err == nil && less && !t.hungUp {
 		t.readable = false
 	}
-	return n, err
+}
+
+// comesEarly keeps what was read before the client's turn. An end, or an error, comes
+// again when there is nothing else to read.
+func (t *seat) comesEarly(space []byte, n int, err error) {
+	if n > 0 {
+		t.early = space[:n:n]
+	}
+	t.wasAll(n < len(space), err)
 }
 
 // plain reports whether a loop may serve the client as it is now.
@@ -116,7 +139,7 @@ func (t *seat) sits() bool {
 // stays is told what a goroutine executes, and keeps the client with it if that is
 // not for a loop.
 func (t *seat) stays(cmd *command.Command, args [][]byte) {
-	if t.loop == nil || cmd.Light(args) || brief(cmd) {
+	if t.loop == nil || cmd.Light(args) || cmd.Alone(args) || brief(cmd) {
 		return
 	}
 	if _, asleep := waitsAsleep(cmd, args); !asleep {
@@ -254,7 +277,7 @@ func (t *seat) execute(args [][]byte, err error) bool {
 	if !c.write() {
 		return false
 	}
-	if _, refused := errors.AsType[*resp.ProtocolError](err); refused || errors.Is(err, errNoRoom) {
+	if _, refused := errors.AsType[*resp.ProtocolError](err); refused || errors.Is(err, errNoRoom) || c.in.foreign {
 		linger(c.nc, lingerMax)
 	}
 	parts(c.nc, err)

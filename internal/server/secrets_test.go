@@ -18,7 +18,8 @@ import (
 // wherever somebody reads who should not see them: the log with all that can be
 // logged, and what clients are shown.
 func TestSecretsStayOutOfLogsAndReplies(t *testing.T) {
-	log := &logText{}
+	t.Parallel()
+	log := &nodetest.Log{}
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3, TLS: true, PeerTLS: true, Configure: func(_ int, cfg *node.Config) {
 		cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}})

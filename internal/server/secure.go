@@ -1,25 +1,21 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"net"
 	"time"
+
 	"tutti/internal/rawsock"
 )
 
 // What a connection speaks before it speaks RESP: TLS where the node is
-// configured for it, nothing otherwise, and what a client is told that got it
-// wrong. What such a client has sent is not executed.
+// configured for it, nothing otherwise. Who got it wrong is answered in foreign.go.
 
 const (
 	// handshakeTimeout is how long a client may take for its handshake.
 	handshakeTimeout = 5 * time.Second
-
-	errNeedTLS = "-NEEDTLS this port speaks TLS. Use rediss:// (redis-cli --tls --cacert ca.pem, with the file ca.pem of the node's folder). Nothing was executed.\r\n"
 
 	// recordHandshake is the first byte of every TLS connection, and of no
 	// command.
@@ -52,34 +48,10 @@ func (c *conn) shake() bool {
 	}
 	c.s.stats.handshakesFailed.Add(1)
 	record, plain := errors.AsType[tls.RecordHeaderError](err)
-	switch {
-	case !plain || record.Conn == nil:
+	if !plain || record.Conn == nil {
 		c.s.cfg.Logger.Debug("client connection ended", "id", c.id, "remote", c.nc.RemoteAddr().String(), "error", err)
-	case looksLikeHTTP(record.RecordHeader[:]):
-		crossProtocol(c.s.cfg.Logger, c.nc.RemoteAddr().String())
-	default:
-		c.s.cfg.Logger.Debug("client connection ended: it does not speak TLS", "id", c.id, "remote", c.nc.RemoteAddr().String())
-		_ = record.Conn.SetWriteDeadline(time.Now().Add(lingerMax))
-		if _, err := record.Conn.Write([]byte(errNeedTLS)); err == nil {
-			linger(record.Conn, lingerMax)
-		}
+	} else {
+		c.s.logs.foreign.TurnAway(c.s.cfg.Logger, record.Conn, record.RecordHeader[:], errNeedTLS, aboutClients)
 	}
 	return false
-}
-
-// looksLikeHTTP reports whether a browser was made to talk to this port, by the
-// first bytes of what it sent.
-func looksLikeHTTP(begin []byte) bool {
-	for _, method := range []string{"GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET", "PATCH", "CONNE", "host:"} {
-		if len(begin) >= len(method) && bytes.EqualFold(begin[:len(method)], []byte(method)) {
-			return true
-		}
-	}
-	return false
-}
-
-// crossProtocol logs that a browser was made to talk to this port. Its connection
-// is closed without a word: it need not be told what is here.
-func crossProtocol(log *slog.Logger, remote string) {
-	log.Warn("possible cross-protocol attack, connection closed", "remote", remote)
 }

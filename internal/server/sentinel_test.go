@@ -26,6 +26,7 @@ func field(t *testing.T, v resp.Value, name string) string {
 
 // Every node is a sentinel that knows the leader, under any name.
 func TestSentinel(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	master := ""
 	for i := range 3 {
@@ -63,6 +64,7 @@ func TestSentinel(t *testing.T) {
 // A node that has no replica says so too, though nobody sends commands through it: it
 // asks while somebody listens, whether by the name or by a pattern.
 func TestSwitchMasterIsToldByAGateway(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 4, Gateways: 1})
 	const gateway = 3
 	at := c.Dial(gateway).Do("SENTINEL", "get-master-addr-by-name", "mymaster")
@@ -131,6 +133,7 @@ func runs(function string) bool {
 // Who listens for it on any node is told when another node leads, under every name that
 // clients call the master.
 func TestSwitchMasterIsTold(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	subs := make([]*nodetest.Client, 3)
 	master := ""

@@ -11,6 +11,7 @@ import (
 // A node that finds damage while it opens closes its server before Serve has
 // begun, and listens again at once.
 func TestServeAfterCloseFreesTheAddress(t *testing.T) {
+	t.Parallel()
 	s := New(Config{Table: command.NewTable(), Rand: rand.Uint64N})
 	s.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -152,8 +152,9 @@ type birth struct {
 	runID string
 }
 
-// logs are of commands that are worth a look.
+// logs are of what is worth a look.
 type logs struct {
+	foreign  Foreign
 	slow     slowlog
 	denied   denials
 	monitors monitors

@@ -65,6 +65,7 @@ type face struct {
 	blocked               atomic.Bool // held by CLIENT PAUSE, or by a command that waits
 	waiting               atomic.Pointer[blocking]
 	user                  atomic.Pointer[acl.User]
+	unsure                atomic.Bool                       // see identity
 	changing              atomic.Bool                       // it executes a change of users
 	quits                 atomic.Bool                       // it has said QUIT: nobody listens any more
 	monitors              atomic.Bool                       // it is told of the commands of all

@@ -21,6 +21,7 @@ func texts(v resp.Value) (list []string) {
 // A worker that holds tasks of several shards says one word to all of their leaders,
 // through any node, and has one answer.
 func TestBeatReachesAllShards(t *testing.T) {
+	t.Parallel()
 	cluster := nodetest.Start(t, nodetest.Options{Nodes: 3, Shards: 4})
 	c := cluster.Dial(0)
 	const queues = 12 // in all of the shards

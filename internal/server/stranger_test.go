@@ -239,6 +239,7 @@ func TestPublicNodeWithoutLoginServesItsOwnMachineOnly(t *testing.T) {
 }
 
 func TestNetwork(t *testing.T) {
+	t.Parallel()
 	for remote, want := range map[string]string{
 		"10.0.0.7:4000": "10.0.0.7", "[::ffff:10.0.0.7]:1": "10.0.0.7", "[2001:db8:1:2:3:4:5:6]:1": "2001:db8:1:2::",
 		"[fe80::1%eth0]:1": "fe80::", "[::1]:1": "::1", "pipe": "invalid IP",

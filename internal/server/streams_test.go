@@ -13,6 +13,7 @@ import (
 // it waits, and of several streams that which gets something; who reads with a group
 // gets what no other consumer has; and CLIENT UNBLOCK and the time end both.
 func TestReadersFromTheEnd(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	client := c.Dial(0)
 	client.Do("XADD", "{s}a", "1-1", "f", "old")

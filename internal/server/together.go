@@ -10,10 +10,11 @@ import (
 )
 
 // Commands of many clients for one shard, which go there together: their writes as
-// one group, their reads over one view. Each client's are as they would be alone:
-// in order, by its own rights, within its own bounds. What does not go well is not
-// mended here: the client goes to a goroutine, with the commands that have not been
-// executed, and they are executed there as they would have been without a loop.
+// one group, but for those that may take long, their reads over one view. Each
+// client's are as they would be alone: in order, by its own rights, within its own
+// bounds. What does not go well is not mended here: the client goes to a goroutine,
+// with the commands that have not been executed, and they are executed there as they
+// would have been without a loop.
 
 // together is a group of several clients.
 type together struct {
@@ -22,6 +23,7 @@ type together struct {
 	parts []part
 	args  int // of its commands
 	bytes int
+	alone bool // it is one client's
 }
 
 // part is how many commands of a group are a client's.
@@ -93,16 +95,19 @@ func addWriter(all []*together, id cluster.ShardID, c *conn) []*together {
 		bytes += argsBytes(list[i].args)
 	}
 	i := slices.IndexFunc(all, func(t *together) bool {
-		return t.shard == id && int(t.g.Proto) == c.session.proto && t.args+args <= argsTogetherMax &&
+		return t.shard == id && !t.alone && !c.seat.alone && int(t.g.Proto) == c.session.proto && t.args+args <= argsTogetherMax &&
 			len(t.g.Cmds)+len(list) <= group.CommandsMax && t.bytes+bytes <= group.BytesMax
 	})
 	claim := claimOf(list)
 	claim.Users = c.session.users.Epoch
 	if i < 0 {
 		i = len(all)
-		all = append(all, &together{shard: id, g: &group.Group{Proto: uint8(c.session.proto), Claim: claim}})
+		all = append(all, &together{shard: id, g: &group.Group{Proto: uint8(c.session.proto), Claim: claim}, alone: c.seat.alone})
 	}
 	t := all[i]
+	if runsScripts(list) {
+		t.g.User = c.session.rights()
+	}
 	t.g.Claim = joined(t.g.Claim, claim)
 	for i := range list {
 		t.g.Cmds = append(t.g.Cmds, group.Command{DB: list[i].db, Args: list[i].args})
@@ -129,6 +134,9 @@ func (l *loop) wrote(t *together, result router.Result) {
 	}
 	rest := &readers{shard: t.shard}
 	replies := result.Reply.Replies
+	if u := result.Reply.Unfit; u.Need > 0 {
+		replies = replies[:min(u.From, len(replies))]
+	}
 	for _, p := range t.parts {
 		own := replies[:min(p.n, len(replies))] // of an error there are none
 		replies = replies[len(own):]
@@ -141,7 +149,7 @@ func (l *loop) wrote(t *together, result router.Result) {
 		case result.Err != "":
 			answerAll(list, result.Err)
 			l.finish(p.c)
-		case refusal != nil || !answerOwn(list, own):
+		case refusal != nil || !answerOwn(list, own) || len(own) < p.n:
 			l.giveUp(p.c)
 		case p.n < len(list):
 			rest.clients = append(rest.clients, p.c)
@@ -175,12 +183,18 @@ func (l *loop) finish(c *conn) {
 	t.busy = false
 	c.seat.settle()
 	if t.next == nil && t.err == nil {
-		if !l.flush(c) {
-			return
-		}
-		c.in.release(c.lanes.anyUnsure())
+		l.transfer.answered = append(l.transfer.answered, c)
+		return
 	}
 	l.turn(c)
+}
+
+// replied goes on with a client whose replies are written, or have been.
+func replied(l *loop, c *conn) {
+	if l.flush(c) {
+		c.in.release(c.lanes.anyUnsure())
+		l.turn(c)
+	}
 }
 
 // giveUp gives a client to a goroutine that executes those of its commands that are

@@ -52,6 +52,7 @@ func (w *crew) groups() (all []*together) {
 // The commands of clients go together up to what one group may have, each client's
 // whole and in order; clients of the two protocols don't.
 func TestGroupsOfManyClients(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 1))
 	w := newCrew(t)
 	for i := range 300 {
@@ -98,6 +99,7 @@ func TestGroupsOfManyClients(t *testing.T) {
 // A group claims what all of its clients do: all their slots, the oldest of their
 // maps, and the oldest users by whose rights one of them was let in.
 func TestClaimOfManyClients(t *testing.T) {
+	t.Parallel()
 	a := group.Claim{Slots: cluster.SlotRange{First: 5, End: 6}, Generation: 3, Users: 9}
 	b := group.Claim{Slots: cluster.SlotRange{First: 2, End: 3}, Generation: 4, Users: 7}
 	want := group.Claim{Slots: cluster.SlotRange{First: 2, End: 6}, Generation: 3, Users: 7}
@@ -112,6 +114,7 @@ func TestClaimOfManyClients(t *testing.T) {
 // A client whose commands were left out because others' replies were large sends
 // them again by itself; one whose own replies are too large is told so, as ever.
 func TestRepliesOfOthersCountForNobody(t *testing.T) {
+	t.Parallel()
 	w := newCrew(t)
 	left := []byte("-" + group.TextReplies + "\r\n")
 	done := func(c *conn) (n int) {
@@ -135,6 +138,7 @@ func TestRepliesOfOthersCountForNobody(t *testing.T) {
 // What goes to the shard's loop ends with the last write, unless there is nothing
 // here to read from.
 func TestWritesOf(t *testing.T) {
+	t.Parallel()
 	w := newCrew(t)
 	for _, c := range []struct {
 		lines string
@@ -150,6 +154,7 @@ func TestWritesOf(t *testing.T) {
 // What a client goes to a goroutine with are the commands that were not executed,
 // whose replies come behind those of the others.
 func TestOnlyWhatIsLeftIsExecuted(t *testing.T) {
+	t.Parallel()
 	w := newCrew(t)
 	c := w.client("SET a 1", "INCR a", "SET b 1", "INCR b")
 	for i, reply := range []string{"+OK\r\n", ":2\r\n"} {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,6 +120,31 @@ func (t *tracks) each(cmd *command.Command, args [][]byte, f func(key []byte)) {
 	}
 }
 
+// mayWait is begin for a command that may wait at its shard.
+func (t *tracks) mayWait() {
+	if t.client != nil {
+		t.open = true
+		t.client.Begin()
+	}
+}
+
+// parked returns what is to be called when the shard has a group wait, nil if nobody wants
+// to know.
+func (t *tracks) parked(g *group.Group) func() {
+	if t == nil || !t.open {
+		return nil
+	}
+	client, turn := t.client, t.client.Turn()
+	return func() { client.Waits(turn, tracking.Waiter{Session: g.Session, Seq: g.Seq}) }
+}
+
+// served notes what a command has changed that has waited.
+func (t *tracks) served(r *group.Reply, shard cluster.ShardID) {
+	if t != nil && t.open {
+		t.client.Wrote(shard, r.Index, r.Alone())
+	}
+}
+
 // answered says that the replies to what was begun stand in line.
 func (t *tracks) answered() {
 	if t.open {
@@ -161,22 +187,20 @@ func (t *tracks) saw(id cluster.ShardID, index uint64) {
 	}
 }
 
-// evaluated notes what a group of the client's own commands has seen and written that was
-// answered with an index.
-func (t *tracks) evaluated(g *group.Group, list []pending, index uint64) {
+// asks reports whether the reply to a group of the client's own commands is to say what
+// they have changed: the client does not want to be told of that.
+func (t *tracks) asks() bool { return t != nil && t.open && t.client.NoLoop() }
+
+// evaluated notes what a group of the client's own commands has seen and changed that was
+// answered.
+func (t *tracks) evaluated(list []pending, r *group.Reply) {
 	if t == nil || !t.open {
 		return
 	}
-	var keys [][]byte
-	for i := range list {
-		if list[i].kept {
-			t.client.Saw(g.Shard, max(index, 1)-1) // others may have written in the same entry
-		}
-		if t.client.NoLoop() && list[i].cmd.Flags&(command.Write|command.MayWrite) != 0 {
-			t.each(list[i].cmd, list[i].args, func(key []byte) { keys = append(keys, key) })
-		}
+	if slices.ContainsFunc(list, func(p pending) bool { return p.kept }) {
+		t.client.Saw(r.Shard, max(r.Index, 1)-1) // others may have written in the same entry
 	}
-	t.client.Wrote(tracking.Author{Session: g.Session, Group: g.Seq}, keys)
+	t.client.Wrote(r.Shard, r.Index, r.Alone())
 }
 
 func clientTracking(r *request, args [][]byte) {

@@ -2,8 +2,10 @@ package server_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tutti/internal/node/nodetest"
 )
@@ -42,17 +44,18 @@ func reader(c *nodetest.Cluster, node int, options ...string) *nodetest.Client {
 // What a client has read through any node is told to be old when it is changed through
 // any, once, and in every way in which a key changes.
 func TestTrackingTellsOfChanges(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	writer := [3]*nodetest.Client{c.Dial(0), c.Dial(1), c.Dial(2)}
 	for node := range 3 {
 		r := reader(c, node)
 		for i, change := range []string{"SET k 1", "APPEND k 2", "PEXPIRE k 100000", "PERSIST k", "RENAME k other", "SET k 1", "DEL k", "HSET k f v", "HSET k f w", "HDEL k f", "XADD k * a b",
-			"XTRIM k MAXLEN 0", "DEL k", "LPUSH k a", "LPOP k", "MSET k 1 k2 2", "SET k 1 PX 300"} {
+			"XTRIM k MAXLEN 0", "DEL k", "LPUSH k a", "LPOP k", "MSET k 1 k2 2", "SET k 1 PX 1000"} {
 			r.Do("EXISTS", "k")
 			writer[i%3].Do(strings.Fields(change)...)
 			pushed(t, r, gone("k"))
 			writer[i%3].Do("SET", "unrelated", "x")
-			if strings.HasSuffix(change, "PX 300") { // and when it expires
+			if strings.HasSuffix(change, "PX 1000") { // and when it expires, which must not be before it is read, however busy the machine
 				r.Do("TYPE", "k")
 				pushed(t, r, gone("k"))
 			}
@@ -125,6 +128,7 @@ func TestTrackingTellsOfLargeKeys(t *testing.T) {
 
 // An answer never comes behind the word that it is old.
 func TestTrackingTellsBehindTheReply(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	for node := range 3 {
 		r, other := reader(c, node), c.Dial(0)
@@ -161,6 +165,7 @@ func TestTrackingTellsBehindTheReply(t *testing.T) {
 
 // With OPTIN and OPTOUT the client says what it keeps.
 func TestTrackingByChoice(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	w := c.Dial(0)
 	in, out := reader(c, 0, "OPTIN"), reader(c, 0, "OPTOUT")
@@ -190,6 +195,7 @@ func TestTrackingByChoice(t *testing.T) {
 // With BCAST a client hears of every key with its prefixes, a message for each prefix
 // and transaction.
 func TestTrackingBroadcasts(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	w := c.Dial(0)
 	for node := range 3 {
@@ -213,6 +219,7 @@ func TestTrackingBroadcasts(t *testing.T) {
 // With NOLOOP a client is not told of what it has written itself, but of what others
 // have, before and after.
 func TestTrackingNotOfOnesOwn(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	for node := range 3 {
 		for _, options := range [][]string{{"NOLOOP"}, {"NOLOOP", "BCAST"}} {
@@ -235,6 +242,7 @@ func TestTrackingNotOfOnesOwn(t *testing.T) {
 // What a client of RESP2 has read is told on another connection; without that one it is
 // told so.
 func TestTrackingRedirects(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	r, ear, w := c.Dial(0), c.Dial(0), c.Dial(0)
 	id := fmt.Sprint(ear.Do("CLIENT", "ID").Int)
@@ -291,6 +299,7 @@ func TestTrackingIsBounded(t *testing.T) {
 }
 
 func TestTrackingRefusesWhatRedisRefuses(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{})
 	r := c.Dial(0)
 	for _, step := range []struct{ cmd, want string }{
@@ -326,6 +335,7 @@ func TestTrackingRefusesWhatRedisRefuses(t *testing.T) {
 
 // What a script reads of the keys that it names counts as read.
 func TestTrackingOfScripts(t *testing.T) {
+	t.Parallel()
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	w := c.Dial(0)
 	for node := range 3 {
@@ -343,4 +353,57 @@ func TestTrackingOfScripts(t *testing.T) {
 	r.Do("EVAL", "return redis.call('set', KEYS[1], 'mine')", "1", "k")
 	w.Do("SET", "l", "1")
 	pushed(t, r, gone("l"))
+}
+
+// A client whose command waits is told meanwhile what others change, and behind the reply
+// what the command has changed once it was served, or with NOLOOP not, however long that
+// took.
+func TestTrackingOfWhatWaits(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
+	w, round := c.Dial(1), 0
+	for node := range 3 {
+		for _, x := range []struct {
+			options []string
+			told    func(from, to string) []string
+		}{
+			{[]string{"NOLOOP"}, func(_, _ string) []string { return nil }},
+			{[]string{"NOLOOP", "BCAST"}, func(from, _ string) []string { return []string{gone(from)} }},
+			{nil, func(_, to string) []string { return []string{gone(to)} }},
+			{[]string{"BCAST"}, func(from, to string) []string { return []string{gone(from, to), gone(to, from)} }},
+		} {
+			r, other := reader(c, node, x.options...), c.Dial(node)
+			for _, patience := range []time.Duration{0, 300 * time.Millisecond} { // it falls asleep
+				round++
+				from, to := fmt.Sprint("from", round), fmt.Sprint("to", round)
+				r.Do("LRANGE", to, "0", "-1")
+				r.Do("MGET", "k", "l")
+				r.Send("BLMOVE", from, to, "LEFT", "LEFT", "0")
+				for began := time.Now(); time.Since(began) < patience || !strings.Contains(other.Text("INFO", "clients"), "blocked_clients:1"); {
+					w.Do("PING")
+				}
+				w.Do("SET", "k", "1")
+				pushed(t, r, gone("k"))
+				w.Do("RPUSH", from, "x")
+				if got := flat(t, r); got != `"x"` {
+					t.Fatalf("%s comes before the reply", got)
+				}
+				if told := x.told(from, to); told != nil {
+					if got := flat(t, r); !slices.Contains(told, got) {
+						t.Fatalf("%q: %s is told, and not %q", x.options, got, told)
+					}
+				}
+				w.Do("SET", "l", "1")
+				pushed(t, r, gone("l"))
+			}
+			// And if nothing comes.
+			r.Do("GET", "k")
+			if got := r.Text("BLPOP", "from", "0.01"); got != "(nil)" {
+				t.Fatal(got)
+			}
+			w.Do("SET", "k", "2")
+			pushed(t, r, gone("k"))
+			r.Do("CLIENT", "TRACKING", "OFF")
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 
+	"tutti/internal/command"
 	"tutti/internal/keyspace"
 	"tutti/internal/server/epoll"
 )
@@ -14,7 +15,7 @@ import (
 func (l *loop) turn(c *conn) {
 	t, p := &c.seat, &c.pipeline
 	c.face.lastAt.Store(l.now.UnixNano())
-	t.taken = 0
+	t.taken, t.alone = 0, false
 	l.spare.lend(c)
 	args := t.next // which those before it have kept waiting
 	if args == nil {
@@ -62,7 +63,7 @@ func (l *loop) next(c *conn) (args [][]byte) {
 		return nil
 	}
 	args, more, err := c.in.buffered()
-	if !more && err == nil && t.readable {
+	if !more && err == nil && (t.readable || len(t.early) > 0) {
 		args, err = c.in.next()
 	}
 	if err != nil && !errors.Is(err, epoll.ErrAgain) {
@@ -80,7 +81,7 @@ func (l *loop) gather(c *conn, args [][]byte) bool {
 	}
 	p := &c.pipeline
 	switch {
-	case cmd.Light(args):
+	case cmd.Light(args) || goesAlone(c, cmd, args):
 		p.pending = append(p.pending, pending{cmd: cmd, args: args, db: c.session.db})
 		p.bytes += argsBytes(args)
 	case brief(cmd) && len(p.pending) == 0 && len(c.out.replies) <= outMax && argsBytes(args) <= keyspace.WriteSetMax:
@@ -90,6 +91,18 @@ func (l *loop) gather(c *conn, args [][]byte) bool {
 	}
 	l.s.stats.commands.Add(1)
 	c.face.lastCmd.Store(&cmd.Name)
+	return true
+}
+
+// goesAlone reports whether a command goes to its shard in a group of the client's own.
+func goesAlone(c *conn, cmd *command.Command, args [][]byte) bool {
+	if !cmd.Alone(args) {
+		return false
+	}
+	if cmd.RunsScript() && !scriptIsReady(c.s.cfg.Table, cmd, args) {
+		return false
+	}
+	c.seat.alone = true
 	return true
 }
 

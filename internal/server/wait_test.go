@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"net"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -106,15 +107,15 @@ func TestLookoutComesLate(t *testing.T) {
 		client, _ := dial(s)
 		send(t, client, "PING")
 		synctest.Wait()
-		before := runtime.NumGoroutine()
+		before := goroutines()
 		time.Sleep(patrolEvery - 1)
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n != before {
+		if n := goroutines(); n != before {
 			t.Errorf("%d goroutines more", n-before)
 		}
 		time.Sleep(patrolEvery + 1)
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n != before+1 {
+		if n := goroutines(); n != before+1 {
 			t.Errorf("%d goroutines more when it is time to look", n-before)
 		}
 		s.pause.end()
@@ -122,15 +123,23 @@ func TestLookoutComesLate(t *testing.T) {
 			t.Error(got)
 		}
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n != before {
+		if n := goroutines(); n != before {
 			t.Errorf("%d goroutines more after the wait", n-before)
 		}
 		client.Close()
 	})
 }
 
+// goroutines counts those of the test: what tests before it have left ends when it likes.
+func goroutines() int {
+	stacks := make([]byte, 4<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	return len(regexp.MustCompile(`(?m)^goroutine .*synctest bubble`).FindAll(stacks, -1))
+}
+
 // A view that comes when nobody waits for it any more is not left behind.
 func TestViewThatComesTooLate(t *testing.T) {
+	t.Parallel()
 	w := &views{arrived: make(chan viewed, 1)}
 	w.leave()
 	w.arrive(nil, 0, nil)
@@ -148,6 +157,7 @@ func TestViewThatComesTooLate(t *testing.T) {
 // A client that has been cut off is not killed, and counted, a second time, however
 // long its goroutine takes to end.
 func TestClientIsKilledOnce(t *testing.T) {
+	t.Parallel()
 	s := newTestServer(t)
 	here, there := net.Pipe()
 	defer there.Close()

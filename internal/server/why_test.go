@@ -21,6 +21,7 @@ func why(t *testing.T, c *nodetest.Client, name string) (w command.Why) {
 
 // Every node gives the leader's answer about what any shard has.
 func TestWhyFromEveryNode(t *testing.T) {
+	t.Parallel()
 	cluster := nodetest.Start(t, nodetest.Options{Nodes: 3, Shards: 3})
 	c := cluster.Dial(0)
 	ids := map[string]string{}
@@ -52,6 +53,7 @@ func TestWhyFromEveryNode(t *testing.T) {
 
 // Without a majority the answer says who is missing, and does not wait for a leader.
 func TestWhyWithoutMajority(t *testing.T) {
+	t.Parallel()
 	cluster := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	c := cluster.Dial(0)
 	c.Do("SET", "k", "v")
@@ -74,6 +76,7 @@ func TestWhyWithoutMajority(t *testing.T) {
 // Who may read a queue is told of its tasks; those of others that they wait for are
 // counted, and not named.
 func TestWhyTellsWhatMayBeRead(t *testing.T) {
+	t.Parallel()
 	cluster := nodetest.Start(t, nodetest.Options{})
 	root := cluster.Dial(0)
 	first := strings.Trim(root.Text("TASK.ADD", "secret", "p"), `"`)

@@ -64,7 +64,7 @@ func (q *queue) admit(g *group.Group) {
 		g.Done(reply)
 		return
 	}
-	if len(q.groups)+len(q.l.heavy.next) >= queueGroupsMax || q.bytes > queueBytesMax {
+	if len(q.groups)+len(q.l.heavy.next)+len(q.l.heavy.held) >= queueGroupsMax || q.bytes > queueBytesMax {
 		r.refuse(g, group.Busy)
 		return
 	}

@@ -135,6 +135,12 @@ func (ap *appends) truncate() {
 	if ap.r.ticks%truncateTicks != 0 {
 		return
 	}
+	if ap.r.loop.beside == nil {
+		if err := ap.r.host.cfg.State.Settle(ap.r.id); err != nil {
+			ap.r.host.fatal(err)
+			return
+		}
+	}
 	needed := uint64(math.MaxUint64)
 	if l := ap.r.leader; l != nil && !ap.r.host.cfg.Space.Full() {
 		needed = l.copying.behind() // also where nothing is to be truncated: who has caught up is forgotten

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -56,6 +57,24 @@ func (e *elections) stepDown() {
 				return be.AppendUint64(be.AppendUint64(dst, uint64(e.r.id)), e.r.term)
 			})
 		}
+	}
+}
+
+// begin is the first thing in the loop: whoever is the only voter need not wait for
+// others to be heard of, and where all nodes begin again nobody leads. If there
+// is a leader, pre-vote keeps the others from listening, and its next heartbeat ends it.
+func (e *elections) begin() {
+	voters := e.r.members.conf.GetVoters()
+	if !slices.Contains(voters, uint64(e.r.self)) {
+		return
+	}
+	if len(voters) > 1 || joint(e.r.members.conf) {
+		e.campaignSoon(campaigns)
+		return
+	}
+	e.r.loop.touch(e.r)
+	if err := e.r.raft.Campaign(); err != nil {
+		e.r.host.cfg.Logger.Debug("campaign", slog.Uint64("shard", uint64(e.r.id)), slog.Any("error", err))
 	}
 }
 

@@ -14,6 +14,9 @@ type heavy struct {
 	l    *leadership
 	end  *eval.Ending   // of the evaluation under way; nil: there is none
 	next []eval.Waiting // oldest first
+	held []eval.Waiting // oldest first: they would change what that looks at, see eval.Waiting.Holds
+	// holds are the keys for which they wait; nil: nobody is to wait.
+	holds map[uint64]struct{}
 }
 
 // evaluated brings a group back that was evaluated beside the loop.
@@ -42,6 +45,9 @@ func (h *heavy) start() {
 	if h.end != nil || len(h.next) == 0 {
 		return
 	}
+	if h.holds = h.next[0].Holds; h.holds != nil && h.l.inflight.batch != nil {
+		return // what is on its way may change them: see propose
+	}
 	g, end := h.next[0], new(eval.Ending)
 	h.next = slices.Delete(h.next, 0, 1)
 	h.end = end
@@ -64,6 +70,21 @@ func (h *heavy) start() {
 	})
 }
 
+// hold takes out of the queue what would change the keys that are held. Those who wait keep
+// their order, and come behind the evaluation.
+func (h *heavy) hold() {
+	if h.holds == nil {
+		return
+	}
+	h.l.queue.groups = slices.DeleteFunc(h.l.queue.groups, func(g eval.Waiting) bool {
+		if g.Prepared != nil || !h.l.core.Touches(h.holds, g.Group, h.l.r.machine.dbs) {
+			return false
+		}
+		h.held = append(h.held, g)
+		return true
+	})
+}
+
 // evaluated takes the result of an evaluation.
 func (h *heavy) evaluated(e evaluated) {
 	r := h.l.r
@@ -75,7 +96,8 @@ func (h *heavy) evaluated(e evaluated) {
 	if e.g.Prepared = e.p; e.p == nil {
 		h.l.core.Changes.Unfollow()
 	}
-	h.l.queue.groups = slices.Insert(h.l.queue.groups, 0, e.g)
+	h.l.queue.groups = slices.Insert(h.l.queue.groups, 0, append([]eval.Waiting{e.g}, h.held...)...)
+	h.held, h.holds = nil, nil
 	h.start()
 	r.loop.touch(r)
 }
@@ -85,5 +107,5 @@ func (h *heavy) drop() {
 	if h.end != nil {
 		h.end.Drop()
 	}
-	h.end, h.next = nil, nil
+	h.end, h.next, h.held, h.holds = nil, nil, nil, nil
 }

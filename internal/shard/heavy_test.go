@@ -137,3 +137,51 @@ func TestHeavyGroupsEndInTime(t *testing.T) {
 		n.stop()
 	})
 }
+
+// Who would change what a heavy group looks at waits for it once it was overtaken three
+// times, and nobody else does: it is not evaluated in the loop.
+func TestHeavyGroupHoldsBackWhoOvertakesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		n.want(n.run("SET k 1", "SET other 1"), "+OK +OK ")
+		begun, end := make(chan struct{}), make(chan struct{})
+		var draws atomic.Int32 // a seed for each attempt: one in the loop, which is too much, then one beside it
+		n.chance = func() {
+			if draws.Add(1)%2 == 0 {
+				begun <- struct{}{}
+				<-end
+			}
+		}
+		n.seq++
+		g := newGroup(n.session, n.seq, "EVAL script 1 k")
+		g.Cmds[0].Args[1] = []byte("for i = 1, 25000 do redis.call('EXISTS', KEYS[1]) end return redis.call('INCR', KEYS[1])")
+		heavy := n.submit(g)
+		for range 3 {
+			<-begun
+			n.run("INCR k")
+			end <- struct{}{}
+		}
+		<-begun
+		n.seq++
+		held := n.submit(newGroup(n.session, n.seq, "INCR k"))
+		n.want(n.run("INCR other"), ":2 ")
+		synctest.Wait()
+		select {
+		case r := <-held:
+			t.Errorf("who would overtake it does not wait: %s", text(r))
+		default:
+		}
+		end <- struct{}{}
+		if r := <-heavy; text(r) != ":5 " {
+			t.Errorf("the heavy group: %s", text(r))
+		}
+		if r := <-held; text(r) != ":6 " {
+			t.Errorf("behind it: %s", text(r))
+		}
+		if d := draws.Load(); d != 8 {
+			t.Errorf("%d attempts", d)
+		}
+		n.stop()
+	})
+}

@@ -144,6 +144,9 @@ func Open(cfg Config) (*Host, error) {
 func (h *Host) Start() {
 	h.checkSettled()
 	for _, l := range h.loops {
+		for _, r := range l.replicas {
+			l.post(call{r.elections.begin})
+		}
 		h.wg.Go(l.run)
 	}
 	h.wg.Go(func() { h.verifyTables(h.loops[0].ctx) })

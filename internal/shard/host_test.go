@@ -48,6 +48,7 @@ type testNode struct {
 	fatal   func(err error)
 	chance  func() // called before each draw
 	spikes  *spike.Log
+	dial    func(context.Context, cluster.NodeID) (net.Conn, error) // by the links
 }
 
 // testDescriptor is that of a shard with all slots, replica n on node n.
@@ -111,7 +112,7 @@ func (n *testNode) open() {
 
 func (n *testNode) start(incarnation uint64) {
 	n.t.Helper()
-	n.links = peer.New(peer.Config{Node: 1, Listener: nobody{make(chan struct{})}, Wall: n.clock.Wall, Mono: n.clock.Mono})
+	n.links = peer.New(peer.Config{Node: 1, Listener: nobody{make(chan struct{})}, Dial: n.dial, Wall: n.clock.Wall, Mono: n.clock.Mono})
 	var err error
 	n.host, err = Open(Config{Node: 1, Incarnation: incarnation, Generation: n.data, Map: testMap(n.t, testDescriptor(1)), Log: n.log, State: n.state,
 		Links: n.links, Table: command.NewTable(), Clock: n.clock, NewID: func() uint64 { return n.ids.Add(1) },
@@ -220,6 +221,26 @@ func TestHost(t *testing.T) {
 		n.lead()
 		n.want(n.run("GET a"), "$1 2 ")
 		n.stop()
+	})
+}
+
+// Nobody could keep the only voter from leading, so it waits for nobody: neither when
+// it is formed nor when it begins again.
+func TestTheOnlyVoterLeadsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		for start := range 2 {
+			began := time.Now()
+			n.lead()
+			if took := time.Since(began); took >= TickDefault {
+				t.Errorf("start %d: it led after %v", start, took)
+			}
+			n.stop()
+			if start == 0 {
+				n.open()
+				n.start(2)
+			}
+		}
 	})
 }
 

@@ -24,6 +24,7 @@ type leadership struct {
 	clock    pacer
 	queue    queue
 	inflight inflight
+	gather   gather
 	heavy    heavy
 	sweep    *sweeper
 	tickTo   int64              // somebody waits for shard time to reach this
@@ -65,6 +66,7 @@ func (l *leadership) drop() {
 	l.heavy.drop()
 	l.queue.drop()
 	l.waiters.drop()
+	l.r.snapshots.sending.end()
 }
 
 // tick runs every tick once the leader may evaluate.
@@ -108,9 +110,16 @@ func (l *leadership) start() error {
 
 // propose evaluates the next batch and hands it to raft.
 func (l *leadership) propose() error {
+	if l.inflight.batch == nil {
+		l.heavy.start()
+		l.heavy.hold()
+	}
 	due := l.sweep.due() || l.audits.mark || l.gives() || l.core.Due()
 	if l.inflight.batch != nil || (len(l.queue.groups) == 0 && l.tickTo <= l.r.machine.applied.Time && !due) {
 		return nil
+	}
+	if !due && l.tickTo <= l.r.machine.applied.Time && l.queue.groups[0].Prepared == nil && l.gathers() {
+		return nil // a timer goes on
 	}
 	short, moving := l.room.forBatch()
 	if moving {
@@ -215,6 +224,7 @@ func (l *leadership) applied(index uint64, entries []*pb.Entry) *eval.Batch {
 	}
 	way.ended(l.r.host)
 	l.core.Applied(b)
+	l.rejoined(b)
 	return b
 }
 

@@ -239,6 +239,7 @@ func (l *loop) take(x any) {
 		for _, r := range l.replicas {
 			if !x.up {
 				r.elections.leaderGone(x.node)
+				r.reads.askAll()
 			}
 			if r.leader != nil {
 				r.leader.waiters.link(x.node, x.up)

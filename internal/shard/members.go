@@ -119,6 +119,8 @@ func (r *Replica) receiveMsg(from cluster.NodeID, m *pb.Message) {
 			return
 		}
 		r.elections.handed = m.GetTerm()
+	case pb.MsgHeartbeatResp:
+		r.outbox.quickest.heard(m.GetFrom(), m.GetContext())
 	case pb.MsgVoteResp:
 		if m.GetReject() {
 			r.elections.campaignAgain(m)

@@ -15,8 +15,9 @@ import (
 type outbox struct {
 	r    *Replica
 	held []*pb.Message // until the end of the cycle, one per replica
-	// beats are the ticks at which learners got their last heartbeats.
-	beats map[uint64]uint64
+	// beats are the ticks at which those got their last heartbeats who need not be asked.
+	beats    map[uint64]uint64
+	quickest quickest
 }
 
 func (o *outbox) send(m *pb.Message) {
@@ -44,11 +45,16 @@ func (o *outbox) send(m *pb.Message) {
 }
 
 // spares reports whether a heartbeat need not be sent. raft asks everybody in each
-// round of reads; what learners answer to that counts for nothing, and one heartbeat a
-// tick is enough for the rest.
+// round of reads; what learners answer to that counts for nothing, and a majority of the
+// voters is enough. One heartbeat a tick is enough for the rest.
 func (o *outbox) spares(m *pb.Message) bool {
-	to := m.GetTo()
-	if len(m.GetContext()) == 0 || !slices.Contains(o.r.members.conf.GetLearners(), to) {
+	to, round := m.GetTo(), m.GetContext()
+	if len(round) == 0 {
+		return false
+	}
+	voter := !slices.Contains(o.r.members.conf.GetLearners(), to)
+	if voter && !o.quickest.skips(o.r, to) {
+		o.quickest.asks(to, round)
 		return false
 	}
 	if last, ok := o.beats[to]; ok && last == o.r.ticks {
@@ -58,6 +64,9 @@ func (o *outbox) spares(m *pb.Message) bool {
 		o.beats = make(map[uint64]uint64)
 	}
 	o.beats[to] = o.r.ticks
+	if voter {
+		o.quickest.asks(to, round)
+	}
 	return false
 }
 

@@ -63,6 +63,7 @@ type reads struct {
 	count   uint64
 	asked   uint64        // tick of the latest attempt
 	since   time.Duration // when the round began, by the monotonic clock
+	took    time.Duration // how long the last round was
 	waiting []waiter
 }
 
@@ -124,6 +125,7 @@ func (rd *reads) attempt() bool {
 		ctx := be.AppendUint64(nil, rd.r.host.cfg.Incarnation)
 		rd.r.raft.ReadIndex(be.AppendUint64(ctx, rd.id))
 		rd.r.loop.touch(rd.r)
+		rd.r.outbox.quickest.wait(rd)
 		return true
 	}
 	rd.r.host.cfg.Links.Queue(lead.Node, peer.Control, kindReadAsk, func(dst []byte) []byte {
@@ -147,7 +149,8 @@ func (rd *reads) confirmed(rs raft.ReadState) {
 }
 
 func (rd *reads) endRound(index uint64, now int64) {
-	rd.r.host.meter.round.Add(rd.r.host.cfg.Clock.Mono()-rd.since, 1)
+	rd.took = rd.r.host.cfg.Clock.Mono() - rd.since
+	rd.r.host.meter.round.Add(rd.took, 1)
 	done := rd.round
 	rd.first, rd.round = 0, nil
 	for _, a := range done {

@@ -294,6 +294,9 @@ func TestTruncateKeepsUndurable(t *testing.T) {
 // TestLogIsBoundedInBytes writes fewer entries than the log keeps for followers
 // that are behind, but more bytes.
 func TestLogIsBoundedInBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it writes 128 MiB in entries of 1 MiB, slow under the race detector; go test without -short runs it")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		n := newTestNode(t, 1)
 		n.lead()

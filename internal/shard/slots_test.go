@@ -32,10 +32,12 @@ func (n *testNode) claim(key, line string) *group.Group {
 // of keys that others may have changed.
 func TestSlotsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newTestNode(t, 1)
-		if err := n.host.SetSlots(t.Context(), testShard, cluster.AllSlots); !errors.Is(err, ErrNotLeader) {
+		alone := newTestNode(t, 1, 2) // of two voters
+		if err := alone.host.SetSlots(t.Context(), testShard, cluster.AllSlots); !errors.Is(err, ErrNotLeader) {
 			t.Errorf("without a leader: %v", err)
 		}
+		alone.stop()
+		n := newTestNode(t, 1)
 		n.lead()
 		slot := int(keyspace.Slot([]byte("a")))
 		without := cluster.SlotRange{First: 0, End: slot}

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,13 +48,22 @@ var errDeposed = errors.New("another node leads")
 type snapshots struct {
 	r        *Replica
 	views    views           // that are open
+	sending  outgoing        // what this leader sends
 	incoming *store.Incoming // a received snapshot that raft has been told of
 	// installing is a snapshot that raft has taken and that waits until no view is
 	// open; behind is what raft has given to the log since.
 	installing *store.Incoming
 	behind     []*pb.Message
-	// receiving is set while a snapshot comes in, by the goroutine that receives.
+	// receiving is set while a snapshot comes in, by the goroutine that receives, and
+	// until it is installed; from is where it comes from as long as it comes.
 	receiving atomic.Bool
+	from      atomic.Pointer[reception]
+}
+
+// reception is a stream by which a leader sends a snapshot.
+type reception struct {
+	s    *peer.Conn
+	term uint64
 }
 
 // describe describes the newest applied state; raft sends it to a follower
@@ -75,10 +85,11 @@ func (sn *snapshots) send(m *pb.Message) {
 		sn.r.leader.copying.begin(m.GetTo())
 	}
 	v, d, to := sn.r.machine.view.Acquire(), sn.r.members.desc, sn.r.members.nodeOf(m.GetTo())
+	ctx := sn.sending.begin(sn.r.loop.ctx)
 	sn.r.loop.wg.Go(func() {
 		start := time.Now()
 		defer begin(&sn.r.host.meter.sending)()
-		err := sn.stream(to, v, d, m)
+		err := sn.stream(ctx, to, v, d, m)
 		v.Release()
 		status := raft.SnapshotFinish
 		log := sn.r.host.cfg.Logger.With(slog.Uint64("shard", uint64(sn.r.id)), slog.Uint64("to", uint64(to)), slog.Uint64("index", v.Index))
@@ -106,12 +117,50 @@ type snapshotSent struct {
 	status raft.SnapshotStatus
 }
 
-func (sn *snapshots) stream(to cluster.NodeID, v *store.View, d cluster.Descriptor, m *pb.Message) error {
-	s, err := sn.r.host.cfg.Links.OpenStream(to)
-	if err != nil {
-		return err
+// outgoing is what the snapshots have in common that a leader sends. It is the loop's.
+type outgoing struct {
+	ctx  context.Context // ends when the leader does not lead any more; nil: none is sent
+	stop context.CancelFunc
+}
+
+// begin returns what a snapshot is sent under.
+func (o *outgoing) begin(parent context.Context) context.Context {
+	if o.ctx == nil {
+		o.ctx, o.stop = context.WithCancel(parent)
 	}
-	defer s.Close()
+	return o.ctx
+}
+
+// end ends all sending when the leader does not lead any more: what is sent nobody takes,
+// but the receiver takes no other until it ends, and whoever waits here for the last view
+// to be released waits for it. To connect may take seconds, and one frame over a slow link
+// as long as the stream's time-out.
+func (o *outgoing) end() {
+	if o.ctx != nil {
+		o.stop()
+		o.ctx, o.stop = nil, nil
+	}
+}
+
+// leads reports whether this node still leads in the term of a snapshot's message.
+func (sn *snapshots) leads(m *pb.Message) bool {
+	lead := sn.r.lead.Load()
+	return lead.Node == sn.r.host.cfg.Node && lead.Term == m.GetTerm()
+}
+
+func (sn *snapshots) stream(ctx context.Context, to cluster.NodeID, v *store.View, d cluster.Descriptor, m *pb.Message) error {
+	s, err := sn.r.host.cfg.Links.OpenStream(ctx, to)
+	if err == nil {
+		err = sn.sendRows(ctx, s, v, d, m)
+		_ = s.Close()
+	}
+	if err != nil && !sn.leads(m) {
+		return errDeposed
+	}
+	return err
+}
+
+func (sn *snapshots) sendRows(ctx context.Context, s *peer.Conn, v *store.View, d cluster.Descriptor, m *pb.Message) error {
 	msg, err := proto.Marshal(m)
 	if err != nil {
 		return err
@@ -128,16 +177,16 @@ func (sn *snapshots) stream(to cluster.NodeID, v *store.View, d cluster.Descript
 	count := uint64(0)
 	flush := func() error {
 		defer func() { chunk = chunk[:0] }()
-		switch lead := sn.r.lead.Load(); {
+		switch {
 		case sn.r.host.stopping.Load():
 			return peer.ErrClosed
-		case lead.Node != sn.r.host.cfg.Node || lead.Term != m.GetTerm():
+		case !sn.leads(m):
 			return errDeposed // nobody takes it, and that of the next leader has to wait for its end
 		}
 		sn.r.host.meter.snapshotOut.Add(uint64(len(chunk)))
 		for left := len(chunk); left > 0; left -= copyBurst {
-			if sn.r.host.copies.WaitN(sn.r.loop.ctx, min(left, copyBurst)) != nil {
-				return peer.ErrClosed
+			if sn.r.host.copies.WaitN(ctx, min(left, copyBurst)) != nil {
+				return peer.ErrClosed // or nobody takes it any more
 			}
 		}
 		return s.WriteFrame(snapRows, func(dst []byte) []byte { return append(dst, chunk...) })
@@ -177,8 +226,13 @@ func (h *Host) receive(from cluster.NodeID, head []byte, s *peer.Conn) error {
 		return err
 	}
 	if !r.snapshots.receiving.CompareAndSwap(false, true) {
+		if x := r.snapshots.from.Load(); x != nil && x.term < m.GetTerm() {
+			_ = x.s.Close() // of a leader that was: this one tries again
+		}
 		return fmt.Errorf("shard %d already receives a snapshot", r.id)
 	}
+	r.snapshots.from.Store(&reception{s, m.GetTerm()})
+	defer r.snapshots.from.Store(nil)
 	defer begin(&h.meter.receiving)()
 	in, err := h.cfg.State.Receive(r.id, r.self, d.Slots)
 	if err == nil {

@@ -1,9 +1,13 @@
 package shard
 
 import (
+	"context"
 	"errors"
+	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -160,6 +164,56 @@ func TestSnapshotLeavesTheBatchAlone(t *testing.T) {
 			r.loop.applying, r.loop.waiting, r.machine.next = nil, nil, at
 			r.gone = true
 		})
+		n.stop()
+	})
+}
+
+// TestDeposedLeaderHoldsNoView has a leader connect to a follower that does not answer, to
+// send it a snapshot. When another leads it gives up at once: what it holds keeps the
+// snapshot of that leader from being installed here.
+func TestDeposedLeaderHoldsNoView(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.stop()
+		dials := make(chan struct{}, 100)
+		n.dial = func(ctx context.Context, _ cluster.NodeID) (net.Conn, error) {
+			dials <- struct{}{}
+			<-ctx.Done() // as over a way that is cut
+			return nil, ctx.Err()
+		}
+		n.open()
+		n.start(2)
+		n.lead()
+		n.run("SET a 1")
+		n.links.Connect(2)
+		synctest.Wait()
+		lanes := len(dials)
+		var r *Replica
+		open := func() int {
+			r.snapshots.views.mu.Lock()
+			defer r.snapshots.views.mu.Unlock()
+			return r.snapshots.views.open
+		}
+		before := 0
+		n.call(func(x *Replica) {
+			r = x
+			before = open()
+			r.members.desc.Replicas = append(slices.Clone(r.members.desc.Replicas), cluster.Replica{ID: 2, Node: 2})
+			snap, err := r.snapshots.describe()
+			n.must(err)
+			r.snapshots.send(&pb.Message{Type: pb.MsgSnap.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(r.term), Snapshot: snap})
+		})
+		n.run("SET a 2") // from here on it has another view itself
+		synctest.Wait()
+		if got := open(); got != before+1 || len(dials) != lanes+1 {
+			t.Fatalf("%d views are open, %d before; it has connected %d times", got, before, len(dials)-lanes)
+		}
+		began := time.Now()
+		n.call(func(r *Replica) { r.step(n.message(pb.MsgHeartbeat, r.term+1)) })
+		n.wait("release of the view", func() bool { return open() <= before })
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("the view was held for %v", took)
+		}
 		n.stop()
 	})
 }

@@ -70,7 +70,7 @@ func newSource(t *testing.T) *source {
 	}
 	t.Cleanup(func() { state.Close() })
 	s := &source{t: t, state: state, at: store.Applied{Index: 10, Term: 1}, now: testWall}
-	if err := state.Create(cluster.Descriptor{ID: testShard}, s.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
+	if err := state.Create(cluster.Descriptor{ID: testShard}, s.at, &pb.ConfState{Voters: []uint64{1, 2}}); err != nil {
 		t.Fatal(err)
 	}
 	s.at.Term = 2

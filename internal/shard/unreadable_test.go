@@ -15,14 +15,19 @@ import (
 // rowOf finds the object row of a key that is there.
 func (n *testNode) rowOf(key string) (row []byte) {
 	n.t.Helper()
-	it, err := n.state.Iter([]byte{1}, []byte{2})
-	n.must(err)
-	for ok := it.First(); ok; ok = it.Next() {
-		if bytes.HasSuffix(it.Key(), []byte(key)) && len(it.Value()) > 0 {
-			row = bytes.Clone(it.Key())
+	n.call(func(r *Replica) {
+		it, err := r.machine.view.Iter([]byte{1}, []byte{2})
+		n.must(err)
+		for ok := it.First(); ok; ok = it.Next() {
+			if bytes.HasSuffix(it.Key(), []byte(key)) && len(it.Value()) > 0 {
+				row = bytes.Clone(it.Key())
+			}
 		}
+		n.must(it.Close())
+	})
+	if row == nil {
+		n.t.Fatalf("there is no row of %s", key)
 	}
-	n.must(it.Close())
 	return row
 }
 

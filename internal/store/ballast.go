@@ -36,7 +36,13 @@ const (
 
 func (b *ballast) path() string { return b.s.cfg.FS.PathJoin(b.s.cfg.Dir, ballastFile) }
 
-func (b *ballast) size() int64 { return b.s.reserve / ballastOfReserve }
+// size is how large it is when it is whole; 0: none is kept.
+func (b *ballast) size() int64 {
+	if b.s.cfg.Bare {
+		return 0
+	}
+	return b.s.reserve / ballastOfReserve
+}
 
 // next is when the next chunk is due.
 func (b *ballast) next() <-chan time.Time {
@@ -46,10 +52,11 @@ func (b *ballast) next() <-chan time.Time {
 	return time.After(ballastEvery)
 }
 
-// removeHalf removes what the last run had not finished.
-func (b *ballast) removeHalf() {
+// removeUseless removes what the last run had not finished, and what a node without
+// replicas has of an earlier version.
+func (b *ballast) removeUseless() {
 	info, err := b.s.cfg.FS.Stat(b.path())
-	if err == nil && info.Size() < b.size() {
+	if err == nil && (b.size() == 0 || info.Size() < b.size()) {
 		b.remove()
 	}
 }
@@ -58,6 +65,9 @@ func (b *ballast) removeHalf() {
 // not any more.
 func (b *ballast) keep() {
 	s := b.s
+	if b.size() == 0 {
+		return
+	}
 	s.looking.Lock()
 	told := s.told
 	s.looking.Unlock()
@@ -148,6 +158,9 @@ func (b *ballast) remove() {
 // can't, nothing of the file is left; written is how far it came.
 func (b *ballast) make() (written int64, err error) {
 	name, size := b.path(), b.size()
+	if size == 0 {
+		return 0, nil
+	}
 	if _, err := b.s.cfg.FS.Stat(name); err == nil {
 		return size, nil
 	}

@@ -80,3 +80,42 @@ func TestBallastIsMadeSlowly(t *testing.T) {
 		s.Close()
 	})
 }
+
+// A node without replicas keeps no ballast, nor that of an earlier version; one that is
+// to hold some keeps it from its next start on.
+func TestBareNodeKeepsNoBallast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &blockDisk{FS: vfs.NewMem(), left: 1 << 30, files: make(map[string]int64)}
+		if err := disk.MkdirAll(testDir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i, bare := range []bool{false, true, false} {
+			cfg := Config{FS: disk, Dir: testDir, Small: true, Bare: bare}
+			s := WatchSpace(cfg)
+			time.Sleep(5 * spaceEvery)
+			synctest.Wait()
+			info, err := disk.Stat(s.ballast.path())
+			if bare && err == nil {
+				t.Errorf("start %d: a ballast of %d bytes", i, info.Size())
+			}
+			if !bare && (err != nil || info.Size() != reserveSmall/ballastOfReserve) {
+				t.Errorf("start %d: the ballast: %v, %v", i, info, err)
+			}
+			if bare {
+				// A full disk is noticed, and its end, without one.
+				rest := disk.hog()
+				time.Sleep(2 * spaceEvery)
+				s.refused()
+				if full := s.Full(); !full {
+					t.Error("a full disk is not noticed")
+				}
+				disk.give(rest)
+				time.Sleep(60 * spaceEvery)
+				if _, err := disk.Stat(s.ballast.path()); s.Full() || err == nil {
+					t.Errorf("with room again: full: %t, ballast: %v", s.Full(), err)
+				}
+			}
+			s.Close()
+		}
+	})
+}

@@ -27,6 +27,13 @@ func (v *View) Census() *Census {
 	if c == nil {
 		return nil
 	}
+	// The pieces go through what is not late; what becomes so is told by the entries.
+	_ = v.top.each(func(late *version) error {
+		if keyspace.IsObject(late.row) {
+			c.Found(late.row)
+		}
+		return nil
+	})
 	return &Census{c: c, rows: v.hot}
 }
 
@@ -72,7 +79,7 @@ func (c *Census) walk(v *View, size int, pause func(bytes int) bool) (end bool, 
 	if bytes.Compare(c.from, lower) > 0 {
 		lower = c.from
 	}
-	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := v.top.base.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return false, err
 	}

@@ -3,9 +3,11 @@ package store
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -108,6 +110,31 @@ func fuzzState(t testing.TB) *State {
 	return s
 }
 
+// missing is an error if the batch, or what is late of it, has not what the rows of a
+// write set are in the end.
+func missing(s *State, b *Batch, w WriteSet) error {
+	rows := make(map[string][]byte)
+	if err := w.Each(func(row, val []byte) error {
+		rows[string(row)] = val
+		return nil
+	}, func(row []byte) error {
+		rows[string(row)] = nil
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := errors.Join(b.shards[0].settle(b.b), s.db.Apply(b.b, pebble.NoSync)); err != nil {
+		return err
+	}
+	delete(rows, string(AppliedRow(1)))
+	for row, want := range rows {
+		if got, ok, err := s.Get([]byte(row), nil); err != nil || ok != (want != nil) || !bytes.Equal(got, want) {
+			return fmt.Errorf("row %q is %q, %v, %w", row, got, ok, err)
+		}
+	}
+	return nil
+}
+
 // FuzzApply applies any bytes as a write set: all of its rows are then there,
 // or it fails.
 func FuzzApply(f *testing.F) {
@@ -121,6 +148,7 @@ func FuzzApply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b := s.NewBatch()
 		defer b.b.Close()
+		defer s.late.forget(1)
 		at := Applied{Index: 9, Term: 1, Time: math.MinInt64, Hash: 1}
 		got, err := b.Apply(1, at, 10, 2, data)
 		if err != nil || len(data) == 0 {
@@ -130,8 +158,15 @@ func FuzzApply(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := int(b.b.Count()); n != len(want)+1 { // and the applied row
+		n := int(b.b.Count())
+		if top := s.late.of(1).top.Load(); !b.shards[0].settled {
+			n = len(top.list)
+		}
+		if straight := len(data) > lateEntry; n != len(want)+1 && straight || n > len(want)+1 { // and the applied row
 			t.Errorf("%d operations of %d rows", n, len(want))
+		}
+		if err := missing(s, b, data); err != nil {
+			t.Error(err)
 		}
 		if got.Index != 10 || got.Term != 2 || got.Time != WriteSet(data).Time() || got.Hash == at.Hash {
 			t.Errorf("applied %+v", got)

@@ -293,7 +293,11 @@ func TestBeyond(t *testing.T) {
 // TestStorageContract does the same to a ShardLog and to raft's own storage in
 // memory, and compares what they answer.
 func TestStorageContract(t *testing.T) {
-	for seed := range uint64(6) {
+	seeds := uint64(6)
+	if testing.Short() {
+		seeds = 1 // entries of megabytes, which is slow under the race detector
+	}
+	for seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, 2))
 		l := newTestLog(t)
 		m := raft.NewMemoryStorage()

@@ -23,6 +23,9 @@ type Config struct {
 	// Small selects small memtables and a small cache, for dev, demo and
 	// machines with less than 4 GiB of memory: at most 100 MiB at rest.
 	Small bool
+	// Bare selects the least of all, for a node that holds no replicas: next to
+	// nothing is written. It keeps no ballast.
+	Bare bool
 	// MemtableBytes, if not 0, replaces the size of both memtables. The
 	// simulation makes them so small that logs rotate and tables are written.
 	MemtableBytes int64
@@ -50,7 +53,10 @@ type profile struct {
 
 func (c *Config) profile() profile {
 	p := profile{logMemtable: 64 << 20, stateMemtable: 32 << 20, cache: 512 << 20}
-	if c.Small {
+	switch {
+	case c.Bare:
+		p = profile{logMemtable: 4 << 20, stateMemtable: 4 << 20, cache: 8 << 20}
+	case c.Small:
 		p = profile{logMemtable: 32 << 20, stateMemtable: 16 << 20, cache: 64 << 20}
 	}
 	// Of each store up to three memtables are alive, two waiting to be flushed.

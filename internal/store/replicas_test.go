@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -74,7 +75,7 @@ func (s *twoShards) close() {
 // rows counts what is left of a shard in either store.
 func (s *twoShards) rows(shard cluster.ShardID) (state, log int) {
 	s.t.Helper()
-	v := s.state.View(shard, Applied{}, nil, func() {})
+	v := s.state.View(shard, Applied{Index: math.MaxUint64}, nil, func() {})
 	defer v.Release()
 	s.ok(v.Rows(halves[shard], func(_, _ []byte) error { state++; return nil }))
 	it, err := s.log.db.NewIter(nil)
@@ -160,6 +161,7 @@ func TestDropCrash(t *testing.T) {
 		s := openTwoShards(t, fs)
 		s.create(1, 5)
 		s.create(2, 6)
+		s.ok(settleAll(s.state))
 		s.ok(s.state.db.Flush())
 		arm(true)
 		s.ok(Drop(s.log, s.state, 1, 5, halves[1]))

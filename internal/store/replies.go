@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"tutti/internal/cluster"
+	"tutti/internal/keyspace"
 )
 
 // Whoever begins to lead a shard needs the rows of its sessions at once: nobody is
@@ -77,13 +78,19 @@ func (k *knownReplies) set(shard cluster.ShardID, rows replyRows) {
 }
 
 // LookForReplies looks through a shard for rows of replies, for View.SessionRows to find
-// them. What makes its state otherwise than by entries has it done again.
+// them, while nothing of it is late. What makes its state otherwise than by entries has it
+// done again.
 func (s *State) LookForReplies(shard cluster.ShardID) error {
 	rows := make(replyRows)
-	if _, err := eachLocal(s.db, shard, localReplies, false, func(row, _ []byte) error {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: localRow(shard, localReplies), UpperBound: localRow(shard, localReplies+1)})
+	if err != nil {
+		return damage(err)
+	}
+	err = eachLocal(it, false, func(row, _ []byte) error {
 		rows.put(row)
 		return nil
-	}); err != nil {
+	})
+	if err := errors.Join(err, damage(it.Close())); err != nil {
 		return err
 	}
 	s.replies.set(shard, rows)
@@ -105,20 +112,29 @@ func (v *View) sessionRows(f func(kind byte, key, val []byte) error) (passed int
 		if kind == localReplies && v.replies != nil {
 			break
 		}
-		n, err := eachLocal(v.snap, v.Shard, kind, kind != localWaiter && kind != localReplies, call)
+		lower, upper := localRow(v.Shard, kind), localRow(v.Shard, kind+1)
+		base, err := v.top.base.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 		if err != nil {
+			return passed, damage(err)
+		}
+		it := v.top.over(v.Index, base, lower, upper)
+		err = eachLocal(it, kind != localWaiter && kind != localReplies, call)
+		passed += base.Stats().ForwardStepCount[pebble.InternalIterCall]
+		if err := errors.Join(err, damage(it.Close())); err != nil {
 			return passed, err
 		}
-		passed += n
 	}
 	for session, list := range v.replies {
 		for _, index := range list {
 			row := RepliesRow(v.Shard, session, index)
-			val, closer, err := v.snap.Get(row)
-			if err != nil {
-				return passed, fmt.Errorf("replies of entry %d for session %x: %w", index, session, damage(err))
+			val, ok, err := v.Get(row, nil)
+			if err == nil && !ok {
+				err = errors.New("there is no such row")
 			}
-			if err := errors.Join(call(row, val), closer.Close()); err != nil {
+			if err != nil {
+				return passed, fmt.Errorf("replies of entry %d for session %x: %w", index, session, err)
+			}
+			if err := call(row, val); err != nil {
 				return passed, err
 			}
 		}
@@ -126,17 +142,12 @@ func (v *View) sessionRows(f func(kind byte, key, val []byte) error) (passed int
 	return passed, nil
 }
 
-// eachLocal calls f with the rows of one kind that a shard has, in order, and returns how
-// many entries it has passed. often: they are few, and written again and again.
-func eachLocal(r pebble.Reader, shard cluster.ShardID, kind byte, often bool, f func(row, val []byte) error) (passed int, err error) {
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: localRow(shard, kind), UpperBound: localRow(shard, kind+1)})
-	if err != nil {
-		return 0, damage(err)
-	}
-	defer it.Close()
+// eachLocal calls f with all rows of an iterator, in order. often: they are few, and
+// written again and again.
+func eachLocal(it keyspace.Iterator, often bool, f func(row, val []byte) error) error {
 	for ok := it.First(); ok; {
 		if err := f(it.Key(), it.Value()); err != nil {
-			return 0, err
+			return err
 		}
 		if often {
 			ok = it.SeekGE(append(slices.Clone(it.Key()), 0))
@@ -144,5 +155,5 @@ func eachLocal(r pebble.Reader, shard cluster.ShardID, kind byte, often bool, f 
 			ok = it.Next()
 		}
 	}
-	return it.Stats().ForwardStepCount[pebble.InternalIterCall], damage(it.Error())
+	return nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -19,7 +20,7 @@ func TestSessionRows(t *testing.T) {
 		t.Run(fmt.Sprintf("known %t", known), func(t *testing.T) {
 			s := replyState(t, shard)
 			if known {
-				if err := s.LookForReplies(shard); err != nil {
+				if err := errors.Join(s.Settle(shard), s.LookForReplies(shard)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -59,7 +60,7 @@ func TestSessionRows(t *testing.T) {
 				t.Errorf("%q, want %q", got, want)
 			}
 			// What is looked for again is the same.
-			if err := s.LookForReplies(shard); err != nil {
+			if err := errors.Join(s.Settle(shard), s.LookForReplies(shard)); err != nil {
 				t.Fatal(err)
 			}
 			if got := sessionRows(t, s, shard, at); !slices.Equal(got, want) {

@@ -104,17 +104,40 @@ func (b *Batch) remember() error {
 	return nil
 }
 
-// lookUp gets a row for a reader at index at, from memory or, if it fits, from r.
-func lookUp(rows *rowcache.Rows, at uint64, r pebble.Reader, row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
-	if !hot(row) {
-		return getIf(r, row, dst, fits)
+// source is where the rows of a state are that are not in memory for themselves: in a
+// layer, as they were at an index, or below it.
+type source struct {
+	at   uint64
+	top  *layer // nil: nothing is late
+	base pebble.Reader
+}
+
+func (s source) get(row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
+	if s.top != nil {
+		if val, ok, known := s.top.get(s.at, row); known {
+			if ok && fits != nil && !fits(len(val)) {
+				return dst, false, keyspace.ErrNoRoom
+			}
+			if ok && dst == nil {
+				dst = make([]byte, 0, len(val))
+			}
+			return append(dst, val...), ok, nil
+		}
 	}
-	if val, ok, known := rows.Get(at, row, dst); known {
+	return getIf(s.base, row, dst, fits)
+}
+
+// lookUp gets a row for a reader, from memory or, if it fits, from where it is.
+func lookUp(rows *rowcache.Rows, from source, row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
+	if !hot(row) {
+		return from.get(row, dst, fits)
+	}
+	if val, ok, known := rows.Get(from.at, row, dst); known {
 		return val, ok, nil
 	}
-	val, ok, err := getIf(r, row, dst, fits)
+	val, ok, err := from.get(row, dst, fits)
 	if err == nil {
-		rows.Fill(at, row, val[len(dst):], ok)
+		rows.Fill(from.at, row, val[len(dst):], ok)
 	}
 	return val, ok, err
 }
@@ -125,22 +148,32 @@ type Newest struct {
 	s     *State
 	shard cluster.ShardID
 	rows  *rowcache.Rows
+	late  *lateShard
+	top   *layer // what is in it is right also once it has been committed
 	index uint64
 }
 
 // Newest returns the newest state of a shard, to which its entries up to index are
 // applied.
 func (s *State) Newest(shard cluster.ShardID, index uint64) *Newest {
-	return &Newest{s, shard, s.hot.of(shard), index}
+	late := s.late.of(shard)
+	return &Newest{s, shard, s.hot.of(shard), late, late.top.Load(), index}
 }
 
 // Get implements keyspace.Reader.
 func (n *Newest) Get(row, dst []byte) ([]byte, bool, error) {
-	return lookUp(n.rows, n.index, n.s.db, row, dst, nil)
+	return lookUp(n.rows, source{n.index, n.top, n.s.db}, row, dst, nil)
 }
 
 // Iter implements keyspace.Reader.
-func (n *Newest) Iter(lower, upper []byte) (keyspace.Iterator, error) { return n.s.Iter(lower, upper) }
+func (n *Newest) Iter(lower, upper []byte) (keyspace.Iterator, error) {
+	n.late.walk()
+	it, err := iter(n.s.db, &n.s.reclaimer, lower, upper)
+	if err != nil {
+		return nil, err
+	}
+	return n.top.over(n.index, it, lower, upper), nil
+}
 
 // Keys returns the number of keys of a physical database.
 func (n *Newest) Keys(pdb uint32) (int64, error) { return readCount(n, n.shard, pdb) }

@@ -86,17 +86,16 @@ func (v *View) Piece(slots cluster.SlotRange, from []byte, size int, f func(row,
 var errEnough = errors.New("enough")
 
 func (v *View) rows(lower, upper []byte, f func(row, val []byte) error) error {
-	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := v.all(lower, upper)
 	if err != nil {
 		return err
 	}
-	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {
 		if err := f(it.Key(), it.Value()); err != nil {
-			return err
+			return errors.Join(err, it.Close())
 		}
 	}
-	return it.Error()
+	return it.Close()
 }
 
 // Incoming is a snapshot being received. It belongs to one goroutine until it
@@ -213,6 +212,7 @@ func (in *Incoming) Install() (Applied, error) {
 	if in.data.rows == 0 {
 		names = names[:1]
 	}
+	in.s.late.forget(in.shard)
 	var err error
 	if in.slots.Empty() { // there is nothing to excise
 		err = in.s.db.Ingest(context.Background(), names)

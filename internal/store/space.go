@@ -26,8 +26,9 @@ import (
 //	below R/8  Exhausted, as without a spare: no appends at all
 //	below R/16 no flushes: what is left is for votes and manifests
 //
-// Full ends at 2R. A file system that can't tell its room is full only when it
-// says so by refusing a write, see trial.go.
+// A node without replicas keeps no ballast: none of its files grow. Full ends at 2R. A
+// file system that can't tell its room is full only when it says so by refusing a
+// write, see trial.go.
 type Space struct {
 	cfg     Config
 	reserve int64
@@ -76,11 +77,11 @@ const (
 func WatchSpace(cfg Config) *Space {
 	cfg.fill()
 	s := &Space{cfg: cfg, reserve: reserveBytes, parts: partsOf(cfg), wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
-	if cfg.Small {
+	if cfg.Small || cfg.Bare {
 		s.reserve = reserveSmall
 	}
 	s.ballast.s = s
-	s.ballast.removeHalf()
+	s.ballast.removeUseless()
 	s.look()
 	// What is left of the last run may have become a log, so far as the disk knows.
 	for _, name := range []string{s.sparePath(), s.trialPath()} {

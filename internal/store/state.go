@@ -32,6 +32,7 @@ type State struct {
 	stalls    *stalls
 	commits   commits
 	hot       hotRows
+	late      layers
 	replies   knownReplies
 }
 
@@ -41,24 +42,6 @@ type Applied struct {
 	Time        int64  // shard time in milliseconds
 	Hash        uint64 // chained hash of all write sets, equal on all replicas
 }
-
-const (
-	localPrefix    = 0x00
-	localApplied   = 'a'
-	localConf      = 'c'
-	localShard     = 'd'
-	localDBs       = 'b'
-	localCount     = 'k'
-	localNode      = 'n'
-	localSession   = 's'
-	localReplies   = 'r'
-	localWaiter    = 'w'
-	localScrub     = 'x'
-	localSlots     = 'o'
-	localUsers     = 'u'
-	localScripts   = 'l'
-	localLibraries = 'f'
-)
 
 // OpenState opens or creates the state store below cfg.Dir.
 func OpenState(cfg Config) (*State, error) {
@@ -81,6 +64,7 @@ func OpenState(cfg Config) (*State, error) {
 		return nil, err
 	}
 	s := &State{cfg: cfg, db: db, cache: cache, stir: newStir(p.logMemtable), stalls: stalled, commits: newCommits(), reclaimer: newReclaimer(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)},
+		late:    layers{max: cfg.layerBytes(), shard: make(map[cluster.ShardID]*lateShard)},
 		replies: knownReplies{shard: make(map[cluster.ShardID]replyRows)}}
 	if cfg.RowBytes > 0 {
 		s.hot.cache = rowcache.New(cfg.RowBytes, keyspace.IsObject)
@@ -98,80 +82,14 @@ func OpenState(cfg Config) (*State, error) {
 func (s *State) Close() (err error) {
 	s.reclaimer.stop()
 	if !s.cfg.Space.Full() {
-		err = s.db.Flush()
+		err = errors.Join(settleAll(s), s.db.Flush())
 	}
+	s.late.forgetAll()
 	err = errors.Join(err, s.db.Close())
 	s.cache.Unref()
 	s.hot.close()
 	return err
 }
-
-// localRowLen is the length of a row of which a shard has one.
-const localRowLen = 10
-
-func localRow(shard cluster.ShardID, kind byte) []byte {
-	return append(be.AppendUint64([]byte{localPrefix}, uint64(shard)), kind)
-}
-
-// LocalKey takes apart a row that is not of a key but of a shard: its kind, and what
-// follows that in it.
-func LocalKey(row []byte) (kind byte, key []byte, is bool) {
-	if len(row) < localRowLen || row[0] != localPrefix {
-		return 0, nil, false
-	}
-	return row[localRowLen-1], row[localRowLen:], true
-}
-
-// DatabasesRow is the row of a shard that holds its databases.
-func DatabasesRow(shard cluster.ShardID) []byte { return localRow(shard, localDBs) }
-
-// AppliedRow is the row that says how far a shard has been applied.
-func AppliedRow(shard cluster.ShardID) []byte { return localRow(shard, localApplied) }
-
-// CountRow is the row that counts the keys of a physical database.
-func CountRow(shard cluster.ShardID, pdb uint32) []byte {
-	return be.AppendUint32(localRow(shard, localCount), pdb)
-}
-
-// ScrubRow is the row whose writing asks the replicas to hash their rows as they
-// are then; its value is the row to begin with.
-func ScrubRow(shard cluster.ShardID) []byte { return localRow(shard, localScrub) }
-
-// SlotsRow is the row whose writing makes the shard own other slots from that entry
-// on: its value, see EncodeSlots.
-func SlotsRow(shard cluster.ShardID) []byte { return localRow(shard, localSlots) }
-
-// slotsVersion begins the value of a slots row.
-const slotsVersion = 1
-
-// EncodeSlots returns version:1=1 first:2 end:2.
-func EncodeSlots(s cluster.SlotRange) []byte {
-	return be.AppendUint16(be.AppendUint16([]byte{slotsVersion}, uint16(s.First)), uint16(s.End))
-}
-
-func decodeSlots(b []byte) (cluster.SlotRange, error) {
-	if len(b) > 0 && b[0] != slotsVersion {
-		return cluster.SlotRange{}, fmt.Errorf("slots row of version %d, this tutti knows version %d: %w", b[0], slotsVersion, ErrFormat)
-	}
-	if len(b) != 5 {
-		return cluster.SlotRange{}, fmt.Errorf("slots row of %d bytes: %w", len(b), ErrFormat)
-	}
-	s := cluster.SlotRange{First: int(be.Uint16(b[1:])), End: int(be.Uint16(b[3:]))}
-	if s.First > s.End || s.End > cluster.Slots || s.Empty() && s != (cluster.SlotRange{}) {
-		return cluster.SlotRange{}, fmt.Errorf("slots from %d to before %d: %w", s.First, s.End, ErrFormat)
-	}
-	return s, nil
-}
-
-// ScriptRows begins the rows of the scripts that a shard keeps; their hashes follow.
-func ScriptRows(shard cluster.ShardID) []byte { return localRow(shard, localScripts) }
-
-// LibraryRows begins the rows of the libraries of functions that a shard keeps.
-func LibraryRows(shard cluster.ShardID) []byte { return localRow(shard, localLibraries) }
-
-// UsersRow is the row with the epoch of the users by which whoever sends commands
-// must at least have let them in.
-func UsersRow(shard cluster.ShardID) []byte { return localRow(shard, localUsers) }
 
 // UsersEpoch reads the epoch in a shard's users row, 0 if there is none.
 func UsersEpoch(r keyspace.Reader, shard cluster.ShardID) (uint64, error) {
@@ -184,26 +102,6 @@ func UsersEpoch(r keyspace.Reader, shard cluster.ShardID) (uint64, error) {
 		return 0, fmt.Errorf("users row %x: %w", val, ErrFormat)
 	}
 	return epoch, nil
-}
-
-// NodeRow is the row that remembers the newest incarnation of an entry node.
-func NodeRow(shard cluster.ShardID, node cluster.NodeID) []byte {
-	return be.AppendUint64(localRow(shard, localNode), uint64(node))
-}
-
-// SessionRow is the row of a session.
-func SessionRow(shard cluster.ShardID, session uint64) []byte {
-	return be.AppendUint64(localRow(shard, localSession), session)
-}
-
-// RepliesRow is the row of the replies that the entry at index gave to a session.
-func RepliesRow(shard cluster.ShardID, session, index uint64) []byte {
-	return be.AppendUint64(be.AppendUint64(localRow(shard, localReplies), session), index)
-}
-
-// WaiterRow is the row of the answer to a waiter of a session.
-func WaiterRow(shard cluster.ShardID, session, waiter uint64) []byte {
-	return be.AppendUint64(be.AppendUint64(localRow(shard, localWaiter), session), waiter)
 }
 
 // Starts returns, for each node that has opened a session with a shard, the
@@ -366,6 +264,7 @@ func (s *State) Create(d cluster.Descriptor, at Applied, conf *pb.ConfState, row
 			return err
 		}
 	}
+	defer s.late.forget(d.ID)
 	return s.commitDurably(b)
 }
 
@@ -403,6 +302,7 @@ func (s *State) Rewrite(put []Row, drop [][]byte) error {
 		}
 	}
 	defer s.hot.forgetAll()
+	defer s.late.forgetAll()
 	return s.commitDurably(b)
 }
 
@@ -411,6 +311,7 @@ func (s *State) Rewrite(put []Row, drop [][]byte) error {
 // would change what it shows.
 func (s *State) Drop(shard cluster.ShardID, slots cluster.SlotRange) error {
 	s.hot.forget(shard)
+	s.late.forget(shard)
 	s.replies.set(shard, nil)
 	lower, upper := localBounds(shard)
 	spans := []pebble.KeyRange{{Start: lower, End: upper}}
@@ -444,6 +345,7 @@ type Batch struct {
 	Meta    bool
 	deletes bool
 	entries []entry
+	shards  []target
 }
 
 // NewBatch starts a batch.
@@ -458,35 +360,21 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 	}
 	at.Index, at.Term = index, term
 	b.Scrub, b.Slots = false, nil
+	to, err := b.target(shard, len(data))
+	if err != nil {
+		return at, err
+	}
 	if len(data) > 0 {
-		w, replies := WriteSet(data), b.s.replies.of(shard)
-		if err := w.Each(
-			func(row, val []byte) error {
-				if len(row) == localRowLen && row[0] == localPrefix {
-					b.Databases = b.Databases || row[localRowLen-1] == localDBs
-					b.Users = b.Users || row[localRowLen-1] == localUsers
-					b.Scrub = b.Scrub || row[localRowLen-1] == localScrub
-					if row[localRowLen-1] == localSlots {
-						s, err := decodeSlots(val)
-						if err != nil {
-							return err
-						}
-						b.Slots = &s
-					}
-				}
-				b.Meta = b.Meta || keyspace.IsMetaRow(row)
-				replies.put(row)
-				return b.b.Set(row, val, nil)
-			},
-			func(row []byte) error {
-				b.deletes = true
-				b.Meta = b.Meta || keyspace.IsMetaRow(row)
-				replies.removed(row)
-				return b.b.Delete(row, nil)
-			},
-		); err != nil {
+		local, err := b.write(to, index, data)
+		if err != nil {
 			return at, fmt.Errorf("apply entry %d of shard %d: %w", index, shard, err)
 		}
+		if local { // what a shard knows of itself is read from Pebble
+			if err := to.settle(b.b); err != nil {
+				return at, err
+			}
+		}
+		w := WriteSet(data)
 		if t := w.Time(); t < at.Time {
 			panic(fmt.Sprintf("store: shard %d: time goes back from %d to %d", shard, at.Time, t))
 		}
@@ -497,7 +385,44 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 			b.entries = append(b.entries, entry{shard, index, w, b.Slots != nil})
 		}
 	}
-	return at, b.b.Set(AppliedRow(shard), at.encode(), nil)
+	to.begin()
+	defer to.end()
+	return at, to.put(b.b, index, AppliedRow(shard), at.encode())
+}
+
+// write adds the rows of an entry, and reports whether there are some that are read
+// otherwise than through views.
+func (b *Batch) write(to *target, index uint64, data WriteSet) (local bool, err error) {
+	replies := b.s.replies.of(to.id)
+	to.begin()
+	defer to.end()
+	return local, data.Each(
+		func(row, val []byte) error {
+			if len(row) == localRowLen && row[0] == localPrefix {
+				b.Databases = b.Databases || row[localRowLen-1] == localDBs
+				b.Users = b.Users || row[localRowLen-1] == localUsers
+				b.Scrub = b.Scrub || row[localRowLen-1] == localScrub
+				if row[localRowLen-1] == localSlots {
+					s, err := decodeSlots(val)
+					if err != nil {
+						return err
+					}
+					b.Slots = &s
+				}
+			}
+			b.Meta = b.Meta || keyspace.IsMetaRow(row)
+			local = local || !comesLate(row)
+			replies.put(row)
+			return to.put(b.b, index, row, val)
+		},
+		func(row []byte) error {
+			b.deletes = true
+			b.Meta = b.Meta || keyspace.IsMetaRow(row)
+			local = local || !comesLate(row)
+			replies.removed(row)
+			return to.remove(b.b, index, row)
+		},
+	)
 }
 
 func chain(hash uint64, data []byte) uint64 {
@@ -514,7 +439,11 @@ func (b *Batch) SetConf(d cluster.Descriptor, conf *pb.ConfState) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(b.b.Set(localRow(d.ID, localConf), enc, nil), b.b.Set(localRow(d.ID, localShard), d.Encode(nil), nil))
+	to, err := b.target(d.ID, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(to.settle(b.b), b.b.Set(localRow(d.ID, localConf), enc, nil), b.b.Set(localRow(d.ID, localShard), d.Encode(nil), nil))
 }
 
 // Bytes returns how large the batch is.
@@ -527,19 +456,19 @@ func (b *Batch) Commit() error {
 	if b.deletes && !b.s.reclaimer.deleted.Load() {
 		b.s.reclaimer.deleted.Store(true)
 	}
-	if b.b.Empty() {
-		return b.b.Close()
-	}
-	err := b.remember()
-	if err == nil {
+	err := errors.Join(b.remember(), b.settleFull())
+	if err == nil && !b.b.Empty() {
 		err = b.s.commits.shared(func() error { return b.b.Commit(pebble.NoSync) })
+	}
+	if err == nil {
+		b.renew()
 	}
 	return errors.Join(err, b.b.Close())
 }
 
 // FlushIfLarge starts a flush if more than max bytes were applied since the
-// last one it started: what is flushed can leave the log. The loop that calls it
-// has no commit under way: a flush would wait with that for room.
+// last one it started: what is flushed, and was settled before, can leave the log. The
+// loop that calls it has no commit under way: a flush would wait with that for room.
 func (s *State) FlushIfLarge(max int64) {
 	if s.unflushed.Load() < max {
 		return
@@ -550,8 +479,8 @@ func (s *State) FlushIfLarge(max int64) {
 	}
 }
 
-// Get implements keyspace.Reader on the newest state. Only the loop of the
-// shard that owns the row may use it: the loop is the one that changes it.
+// Get implements keyspace.Reader on what is not late: all rows while no loop runs, and what
+// a shard knows of itself, as its databases. See Newest for the others.
 func (s *State) Get(row, dst []byte) ([]byte, bool, error) { return get(s.db, row, dst) }
 
 // Iter implements keyspace.Reader; see Get.

@@ -56,6 +56,13 @@ func mustApply(t *testing.T, s *State, at Applied, last uint64) Applied {
 	return at
 }
 
+func mustSettle(t *testing.T, s *State) {
+	t.Helper()
+	if err := settleAll(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestCreateIsDurable cuts the power right after Create.
 func TestCreateIsDurable(t *testing.T) {
 	_, fs := newTestState(t)
@@ -80,6 +87,7 @@ func TestApply(t *testing.T) {
 	if at.Index != 20 || at.Term != 2 || at.Time != 20 || at.Hash == 0 {
 		t.Errorf("applied is %v", at)
 	}
+	mustSettle(t, s)
 	b := s.NewBatch()
 	idle, err := b.Apply(testShard, at, 21, 3, nil)
 	if err != nil || idle.Hash != at.Hash || idle.Time != at.Time || idle.Index != 21 || idle.Term != 3 {
@@ -131,6 +139,7 @@ func TestDurablyApplied(t *testing.T) {
 	for i := range uint64(12) {
 		at = mustApply(t, s, at, at.Index+1+i%3)
 		if i%4 == 3 {
+			mustSettle(t, s)
 			if err := s.db.Flush(); err != nil {
 				t.Fatal(err)
 			}
@@ -152,6 +161,7 @@ func TestDurablyApplied(t *testing.T) {
 func TestFlushIfLarge(t *testing.T) {
 	s, _ := newTestState(t)
 	at := mustApply(t, s, Applied{Index: 10, Term: 1}, 30)
+	mustSettle(t, s)
 	s.FlushIfLarge(1 << 20)
 	if d, _ := s.DurablyApplied(testShard); d.Index != 10 {
 		t.Errorf("flushed at %d", d.Index)
@@ -257,7 +267,7 @@ func TestInstall(t *testing.T) {
 	if _, err := b.Apply(testShard+1, Applied{}, 1, 1, w); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(b.b.Set(other, []byte("old"), nil), b.Commit()); err != nil {
+	if err := errors.Join(b.b.Set(other, []byte("old"), nil), b.Commit(), s.Settle(testShard+1)); err != nil {
 		t.Fatal(err)
 	}
 	v := snapshotAt(t, 50, 6)
@@ -310,6 +320,7 @@ func TestInstallEmpty(t *testing.T) {
 func TestReaderErrors(t *testing.T) {
 	s, fs := newTestState(t)
 	mustApply(t, s, Applied{Index: 10, Term: 1}, 200)
+	mustSettle(t, s)
 	if err := s.db.Flush(); err != nil {
 		t.Fatal(err)
 	}

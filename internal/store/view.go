@@ -23,7 +23,8 @@ type View struct {
 	// Owned is what the shard owns in this state.
 	Owned cluster.Descriptor
 
-	snap    *pebble.Snapshot
+	top     *layer
+	late    *lateShard
 	hot     *rowcache.Rows
 	replies replyRows // see SessionRows
 	closed  func()
@@ -36,7 +37,9 @@ type View struct {
 // knows of that state; the caller holds one reference. closed is called when
 // the last one is released.
 func (s *State) View(shard cluster.ShardID, at Applied, dbs *keyspace.Databases, closed func()) *View {
-	v := &View{Applied: at, Shard: shard, Databases: dbs, snap: s.db.NewSnapshot(), hot: s.hot.of(shard), replies: s.replies.of(shard), closed: closed, reclaimer: &s.reclaimer}
+	late := s.late.of(shard)
+	v := &View{Applied: at, Shard: shard, Databases: dbs, top: late.open(s), late: late, hot: s.hot.of(shard), replies: s.replies.of(shard), closed: closed, reclaimer: &s.reclaimer}
+	v.top.refs.Add(1)
 	v.refs.Store(1)
 	return v
 }
@@ -51,7 +54,7 @@ func (v *View) Acquire() *View {
 func (v *View) Release() {
 	switch n := v.refs.Add(-1); {
 	case n == 0:
-		v.snap.Close()
+		v.top.release()
 		v.closed()
 	case n < 0:
 		panic(fmt.Sprintf("store: view of shard %d at %d released too often", v.Shard, v.Index))
@@ -59,19 +62,31 @@ func (v *View) Release() {
 }
 
 // Get implements keyspace.Reader.
-func (v *View) Get(row, dst []byte) ([]byte, bool, error) {
-	return lookUp(v.hot, v.Index, v.snap, row, dst, nil)
-}
+func (v *View) Get(row, dst []byte) ([]byte, bool, error) { return v.GetIf(row, dst, nil) }
 
 // GetIf is Get of a row whose value is copied only if fits says so: else the error is
 // keyspace.ErrNoRoom.
 func (v *View) GetIf(row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
-	return lookUp(v.hot, v.Index, v.snap, row, dst, fits)
+	return lookUp(v.hot, source{v.Index, v.top, v.top.base}, row, dst, fits)
 }
 
 // Iter implements keyspace.Reader.
 func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
-	return iter(v.snap, v.reclaimer, lower, upper)
+	v.late.walk()
+	it, err := iter(v.top.base, v.reclaimer, lower, upper)
+	if err != nil {
+		return nil, err
+	}
+	return v.top.over(v.Index, it, lower, upper), nil
+}
+
+// all is Iter for those who go through everything, and are no walk of a command.
+func (v *View) all(lower, upper []byte) (keyspace.Iterator, error) {
+	it, err := v.top.base.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return nil, err
+	}
+	return v.top.over(v.Index, it, lower, upper), nil
 }
 
 // Keys returns the number of keys of a physical database.

@@ -33,13 +33,8 @@ type Client struct {
 	saw      map[cluster.ShardID]uint64 // up to which entry the reads since Begin have seen all
 	recent   recent
 	wrote    []written
-	left     bool
-}
-
-// written is a group of a client's commands.
-type written struct {
-	Author
-	keys map[string]struct{}
+	waits
+	left bool
 }
 
 // dirty is what a client is to be told behind the replies to what it executes.
@@ -50,17 +45,11 @@ type dirty struct {
 	marks []mark
 }
 
-// mark is a key that has changed, and who has done that.
+// mark is a key that has changed, and the entries that have done that.
 type mark struct {
 	key  string
-	by   []changed
+	by   []entry
 	must bool // it is told whoever has
-}
-
-// changed is an entry that has changed a key.
-type changed struct {
-	index  uint64
-	author Author
 }
 
 func (d *dirty) mark(key string) *mark {
@@ -82,7 +71,7 @@ func (d *dirty) mark(key string) *mark {
 	return &d.marks[len(d.marks)-1]
 }
 
-func (d *dirty) add(key string, by changed) {
+func (d *dirty) add(key string, by entry) {
 	m := d.mark(key)
 	if m.must {
 		return
@@ -156,6 +145,7 @@ func (c *Client) Leave() {
 		t.put(key, slices.DeleteFunc(t.keys[key], func(o *Client) bool { return o == c }))
 	}
 	clear(c.keys)
+	t.wakes(c)
 	for _, p := range c.prefixes {
 		if delete(t.prefixes[p], c); len(t.prefixes[p]) == 0 {
 			delete(t.prefixes, p)
@@ -170,6 +160,7 @@ func (c *Client) Begin() {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
 	c.executes = true
+	c.t.wakes(c)
 	c.recent.rest()
 }
 
@@ -228,24 +219,6 @@ func (c *Client) Saw(shard cluster.ShardID, index uint64) {
 	c.saw[shard] = index
 }
 
-// Wrote says that a group of commands that write these keys was answered, of a client
-// that does not want to be told of them.
-func (c *Client) Wrote(by Author, keys [][]byte) {
-	if !c.mode.NoLoop || len(keys) == 0 {
-		return
-	}
-	names := make(map[string]struct{}, len(keys))
-	for _, key := range keys {
-		names[string(key)] = struct{}{}
-	}
-	c.t.mu.Lock()
-	defer c.t.mu.Unlock()
-	c.wrote = append(c.wrote, written{by, names})
-}
-
-// NoLoop reports whether Wrote is of use.
-func (c *Client) NoLoop() bool { return c.mode.NoLoop }
-
 // End says that the replies stand in line to be sent: behind them the client is told
 // what has gathered.
 func (c *Client) End() {
@@ -257,6 +230,7 @@ func (c *Client) End() {
 	}
 	m := t.place() // a newer map may have sent the commands where nobody listened
 	c.executes = false
+	t.wakes(c)
 	for _, key := range c.fresh {
 		if _, still := c.keys[key]; still && m != nil {
 			if s := m.Owner(keyspace.Slot([]byte(key))); s != nil {
@@ -266,61 +240,45 @@ func (c *Client) End() {
 	}
 	clear(c.saw)
 	c.fresh = nil
+	mine := c.wrote
+	t.expect(mine)
+	c.wrote = nil
+	t.settle(c, mine)
+}
+
+// settle tells a client what has gathered, but for what it has changed itself.
+func (k *known) settle(c *Client, mine []written) {
 	d := c.dirty
 	c.dirty = dirty{}
-	for _, w := range c.wrote {
-		t.expect(w, c)
-	}
-	mine := c.wrote
-	c.wrote = nil
 	if d.all {
-		t.tellAll(c, everything(), d.named)
+		k.tellAll(c, everything(), d.named)
 		return
 	}
 	var keys []string
 	for _, m := range d.marks {
-		if !m.needless(c.keys[m.key], mine) {
+		if !m.needless(c, mine) {
 			keys = append(keys, m.key)
 		}
 	}
 	if c.mode.Broadcast {
-		t.tellPrefixes(c, keys)
+		k.tellPrefixes(c, keys)
 		return
 	}
 	for _, key := range keys {
 		if _, has := c.keys[key]; has {
-			t.forgot(c, key)
-			t.put(key, slices.DeleteFunc(t.keys[key], func(o *Client) bool { return o == c }))
+			k.forgot(c, key)
+			k.put(key, slices.DeleteFunc(k.keys[key], func(o *Client) bool { return o == c }))
 		}
-		t.tell(c, &Invalidation{Keys: []string{key}})
+		k.tell(c, &Invalidation{Keys: []string{key}})
 	}
 }
 
-// needless reports whether all changes of a key were seen, up to entry index, or made by
-// these groups.
-func (m *mark) needless(index uint64, groups []written) bool {
-	if m.must {
-		return false
-	}
-	for _, x := range m.by {
-		if x.index > index && !slices.ContainsFunc(groups, func(w written) bool {
-			_, wrote := w.keys[m.key]
-			return wrote && w.Author == x.author
-		}) {
-			return false
-		}
-	}
-	return true
-}
-
-// expect notes a group that was answered before its entry was heard of.
-func (k *known) expect(w written, c *Client) {
-	if len(k.ownOrder) >= ownMax {
-		delete(k.own, k.ownOrder[0])
-		k.ownOrder = k.ownOrder[1:]
-	}
-	k.own[w.Author] = own{c, w.keys}
-	k.ownOrder = append(k.ownOrder, w.Author)
+// needless reports whether all changes of a key were seen by what a client has read, or
+// its own.
+func (m *mark) needless(c *Client, mine []written) bool {
+	return !m.must && !slices.ContainsFunc(m.by, func(e entry) bool {
+		return e.index > c.keys[m.key] && !wrote(of(mine, e), c, m.key)
+	})
 }
 
 // tellPrefixes tells one who broadcasts of keys: a message for each prefix.

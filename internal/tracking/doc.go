@@ -25,9 +25,12 @@
 //     reply. Nothing waits for tracking, and nothing is refused because of it.
 //
 // The memory is bounded: beyond the setting tracking-table-max-keys, or bytesMax, some
-// key is forgotten, and told to be old. With NOLOOP a client is not told of an entry
-// that holds nothing but one group of its own commands, which entries say themselves:
-// when others have written in the same entry it is told.
+// key is forgotten, and told to be old.
+//
+// With NOLOOP a client is not told of a key that it has changed itself. An entry holds
+// changes of many, and does not say whose they are: the leader finds that out and says
+// with the reply which keys the client's group alone has changed in that entry
+// (Client.Wrote, group.Reply). What is not known to be the client's alone is told.
 //
 // # Frames
 //
@@ -35,11 +38,11 @@
 //
 //	follow  kind 100   version:1 shard:8 feed:8
 //	fed     kind 101   version:1 shard:8 feed:8 line:8 seq:8 flags:1
-//	                   index:8 session:8 group:8 { len:n key }
+//	                   index:8 unused:16 { len:n key }
 //
 // With follow a node asks for the changes of a shard, twice a second as long as it wants
 // them; a feed with another number begins anew. Each fed has the next seq, beginning
 // with 1; a sender that forgets who has asked begins another line. Flag 1 says that the
 // sender is up to date, flag 2 that everything may have changed. index is that of the
-// entry, session and group are those of the group that alone has made it, or 0.
+// entry. unused was for what nobody asks for any more.
 package tracking

@@ -182,7 +182,7 @@ func (t *Table) Fed(from cluster.NodeID, frame []byte) {
 	if f.flags&flagAll != 0 {
 		t.flush(true)
 	}
-	t.change(Change{Index: f.index, Keys: f.keys, Author: f.author})
+	t.change(f.shard, s, Change{Index: f.index, Keys: f.keys})
 	if f.flags&flagFresh != 0 {
 		t.freshen(s, time.Now())
 	}

@@ -19,6 +19,7 @@ const (
 	layout      = 1
 	followBytes = 17
 	fedMin      = 58
+	fedUnused   = 16
 	// partMax is about how many bytes of keys a frame has.
 	partMax = 256 << 10
 )
@@ -55,17 +56,16 @@ func decodeFollow(b []byte) (f follow, err error) {
 // the keys lie in the frame.
 type fed struct {
 	follow
-	line   uint64
-	seq    uint64
-	flags  byte
-	index  uint64
-	author Author
-	keys   [][]byte
+	line  uint64
+	seq   uint64
+	flags byte
+	index uint64
+	keys  [][]byte
 }
 
 func (f fed) encode(dst []byte) []byte {
 	dst = be.AppendUint64(be.AppendUint64(f.follow.encode(dst), f.line), f.seq)
-	dst = be.AppendUint64(be.AppendUint64(be.AppendUint64(append(dst, f.flags), f.index), f.author.Session), f.author.Group)
+	dst = append(be.AppendUint64(append(dst, f.flags), f.index), make([]byte, fedUnused)...)
 	for _, key := range f.keys {
 		dst = append(binary.AppendUvarint(dst, uint64(len(key))), key...)
 	}
@@ -77,7 +77,7 @@ func decodeFed(b []byte) (f fed, err error) {
 		return f, fmt.Errorf("%w: a fed of %d bytes", errFrame, len(b))
 	}
 	f.shard, f.feed, f.line, f.seq = cluster.ShardID(be.Uint64(b[1:])), be.Uint64(b[9:]), be.Uint64(b[17:]), be.Uint64(b[25:])
-	f.flags, f.index, f.author = b[33], be.Uint64(b[34:]), Author{Session: be.Uint64(b[42:]), Group: be.Uint64(b[50:])}
+	f.flags, f.index = b[33], be.Uint64(b[34:])
 	if f.flags&^(flagFresh|flagAll) != 0 {
 		return f, fmt.Errorf("%w: flags %#x", errFrame, f.flags)
 	}

@@ -14,7 +14,7 @@ import (
 
 var (
 	goldenFollow = follow{shard: 0x0102030405060708, feed: 9}
-	goldenFed    = fed{follow: goldenFollow, line: 0x2122232425262728, seq: 3, flags: flagFresh | flagAll, index: 0x3132333435363738, author: Author{Session: 0x1112131415161718, Group: 7},
+	goldenFed    = fed{follow: goldenFollow, line: 0x2122232425262728, seq: 3, flags: flagFresh | flagAll, index: 0x3132333435363738,
 		keys: [][]byte{[]byte("key"), []byte(""), []byte(strings.Repeat("k", 200))}}
 )
 
@@ -46,6 +46,15 @@ func TestFramesReadAsTheyWereWritten(t *testing.T) {
 		t.Errorf("%+v, %v", f, err)
 	}
 	if f, err := decodeFed(goldenFed.encode(nil)); err != nil || !reflect.DeepEqual(f, goldenFed) {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+// What stands where nothing is wanted any more is not looked at.
+func TestFramesOfEarlierNodes(t *testing.T) {
+	b := goldenFed.encode(nil)
+	copy(b[fedMin-fedUnused:fedMin], bytes.Repeat([]byte{7}, fedUnused))
+	if f, err := decodeFed(b); err != nil || !reflect.DeepEqual(f, goldenFed) {
 		t.Errorf("%+v, %v", f, err)
 	}
 }

@@ -24,6 +24,7 @@ type source struct {
 	probe uint64    // number of the last probe whose answer counts; 0: none is asked
 	asked uint64
 	feed  feed
+	own   own
 }
 
 // hears reports whether changes of the keys in a slot are heard of.
@@ -133,7 +134,7 @@ func (t *Table) freshen(s *source, at time.Time) {
 
 // lose notes that changes of a shard may not be heard of, or were not.
 func (t *Table) lose(s *source, shard cluster.ShardID, why string) {
-	s.probe, s.feed = 0, feed{failed: s.feed.from}
+	s.probe, s.feed, s.own = 0, feed{failed: s.feed.from}, own{}
 	if s.live {
 		s.live = false
 		t.cfg.Logger.Info("changes of a shard may be missed: clients that cache are told to forget everything",

@@ -2,6 +2,7 @@ package tracking
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,8 +20,8 @@ const (
 	pairBytes = 56
 	// dirtyMax is of how many keys a client that executes commands is told one by one.
 	dirtyMax = 1 << 16
-	// ownMax is how many groups of clients with NOLOOP are known that were answered and
-	// have not been heard of.
+	// ownMax is how many changes of a shard by clients with NOLOOP are known that were
+	// answered and have not been heard of.
 	ownMax = 1 << 10
 )
 
@@ -41,17 +42,14 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Author is the group of commands that alone has made an entry. The zero value is
-// nobody in particular.
-type Author struct{ Session, Group uint64 }
-
 // Change is what an entry has done to keys. What it refers to is the caller's.
 type Change struct {
-	Index  uint64 // of the entry
-	Keys   [][]byte
-	Author Author
+	Index uint64 // of the entry
+	Keys  [][]byte
 	// Renamed says that since the entry logical databases are others than before.
 	Renamed bool
+	// Served is the commands that had waited and were served by the entry.
+	Served []Waiter
 }
 
 // Table is what the clients of a node have read, and who is told when that changes. It
@@ -80,15 +78,8 @@ type known struct {
 	bytes    int                  // that keys take, about
 	items    int                  // pairs of a key and a client
 	prefixes map[string]map[*Client]struct{}
-	own      map[Author]own
+	waiters  map[Waiter]*Client // those whose command waits
 	count    counters
-	ownOrder []Author // oldest first
-}
-
-// own is what a client with NOLOOP has written.
-type own struct {
-	by   *Client
-	keys map[string]struct{}
 }
 
 // counters count since the node has started.
@@ -101,7 +92,7 @@ func New(cfg Config) *Table {
 	}
 	t := &Table{cfg: cfg, wake: make(chan struct{}, 1), quit: make(chan struct{}), sources: make(map[cluster.ShardID]*source)}
 	t.known = known{clients: make(map[*Client]struct{}), keys: make(map[string][]*Client), keysMax: 1_000_000,
-		prefixes: make(map[string]map[*Client]struct{}), own: make(map[Author]own)}
+		prefixes: make(map[string]map[*Client]struct{}), waiters: make(map[Waiter]*Client)}
 	t.feeds.followers = make(map[followed]*follower)
 	return t
 }
@@ -147,19 +138,19 @@ func (t *Table) Applied(shard cluster.ShardID, change Change) {
 		t.flush(false) // Redis names nothing
 		t.feedAll(shard, fed{flags: flagAll})
 	}
-	t.change(change)
+	t.change(shard, s, change)
 	if len(change.Keys) > 0 {
-		t.feedAll(shard, fed{index: change.Index, author: change.Author, keys: change.Keys})
+		t.feedAll(shard, fed{index: change.Index, keys: change.Keys})
 	}
 }
 
 // change tells who has read any of the keys.
-func (k *known) change(change Change) {
-	mine, known := k.own[change.Author]
-	if known {
-		delete(k.own, change.Author)
+func (k *known) change(shard cluster.ShardID, s *source, change Change) {
+	by := entry{shard, change.Index}
+	mine := s.own.hear(by)
+	for _, w := range change.Served {
+		k.serve(w)
 	}
-	by := changed{change.Index, change.Author}
 	for _, key := range change.Keys {
 		k.invalidate(key, by, mine)
 	}
@@ -170,7 +161,7 @@ func (k *known) change(change Change) {
 
 // invalidate tells who has read a key. Who executes commands stays: what it reads may be
 // older than the change, or newer.
-func (k *known) invalidate(key []byte, by changed, mine own) {
+func (k *known) invalidate(key []byte, by entry, mine []written) {
 	all := k.keys[string(key)]
 	if len(all) == 0 {
 		return
@@ -179,7 +170,7 @@ func (k *known) invalidate(key []byte, by changed, mine own) {
 	var m *Invalidation
 	for _, c := range all {
 		switch {
-		case mine.wrote(c, key) || by.index <= c.keys[string(key)]:
+		case wrote(mine, c, string(key)) || by.index <= c.keys[string(key)]:
 			stay = append(stay, c)
 		case c.executes:
 			c.dirty.add(string(key), by)
@@ -196,17 +187,8 @@ func (k *known) invalidate(key []byte, by changed, mine own) {
 	k.put(string(key), stay)
 }
 
-// wrote reports whether it was c that has written a key.
-func (o own) wrote(c *Client, key []byte) bool {
-	if o.by != c || c == nil {
-		return false
-	}
-	_, wrote := o.keys[string(key)]
-	return wrote
-}
-
 // broadcast tells those who want to hear of all keys with a prefix.
-func (k *known) broadcast(prefix string, clients map[*Client]struct{}, keys [][]byte, by changed, mine own) {
+func (k *known) broadcast(prefix string, clients map[*Client]struct{}, keys [][]byte, by entry, mine []written) {
 	var all []string
 	for _, key := range keys {
 		if strings.HasPrefix(string(key), prefix) {
@@ -219,7 +201,7 @@ func (k *known) broadcast(prefix string, clients map[*Client]struct{}, keys [][]
 	m := &Invalidation{Keys: all}
 	for c := range clients {
 		switch {
-		case mine.by == c || c.executes:
+		case c.executes || slices.ContainsFunc(mine, func(w written) bool { return w.by == c }):
 			k.tellOthers(c, all, by, mine)
 		default:
 			k.tell(c, m)
@@ -228,11 +210,11 @@ func (k *known) broadcast(prefix string, clients map[*Client]struct{}, keys [][]
 }
 
 // tellOthers tells a client of those keys that it has not written itself.
-func (k *known) tellOthers(c *Client, keys []string, by changed, mine own) {
+func (k *known) tellOthers(c *Client, keys []string, by entry, mine []written) {
 	var others []string
 	for _, key := range keys {
 		switch {
-		case mine.wrote(c, []byte(key)):
+		case wrote(mine, c, key):
 		case c.executes:
 			c.dirty.add(key, by)
 		default:
@@ -297,12 +279,11 @@ func (k *known) evict() {
 func (k *known) flush(named bool) {
 	k.count.flushed++
 	clear(k.keys)
-	clear(k.own)
-	k.bytes, k.items, k.ownOrder = 0, 0, nil
+	k.bytes, k.items = 0, 0
 	m := everything()
 	for c := range k.clients {
 		clear(c.keys)
-		if c.executes {
+		if c.executes && !c.served {
 			c.dirty.everything(named)
 		} else {
 			k.tellAll(c, m, named)

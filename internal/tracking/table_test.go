@@ -156,7 +156,7 @@ func (e *ear) expect(t *testing.T, want ...string) {
 }
 
 // write applies an entry on the nodes that have replicas.
-func (n *net) write(by Author, keys ...string) {
+func (n *net) write(keys ...string) {
 	var list [][]byte
 	for _, k := range keys {
 		list = append(list, []byte(k))
@@ -164,7 +164,7 @@ func (n *net) write(by Author, keys ...string) {
 	n.index++
 	for id, table := range n.tables {
 		if !n.is(n.away, id) {
-			table.Applied(1, Change{Index: n.index, Keys: list, Author: by})
+			table.Applied(1, Change{Index: n.index, Keys: list})
 		}
 	}
 	synctest.Wait()
@@ -179,12 +179,12 @@ func TestToldOfWhatWasRead(t *testing.T) {
 		for id := cluster.NodeID(1); id <= 3; id++ {
 			e := n.join(id, Mode{})
 			e.read("a", "b")
-			n.write(Author{}, "a", "c")
+			n.write("a", "c")
 			e.expect(t, "a")
-			n.write(Author{}, "a")
+			n.write("a")
 			e.expect(t)
 			e.Leave()
-			n.write(Author{}, "b")
+			n.write("b")
 			e.expect(t)
 			if u := n.tables[id].Usage(); u.Keys != 0 || u.Items != 0 || u.Clients != 0 || n.tables[id].bytes != 0 {
 				t.Errorf("left behind: %+v", u)
@@ -202,15 +202,15 @@ func TestToldBehindTheReplies(t *testing.T) {
 			c.Begin()
 			c.Remember([]byte("a"))
 		}
-		n.write(Author{}, "a")
-		n.write(Author{}, "a")
+		n.write("a")
+		n.write("a")
 		e.expect(t)
 		b.expect(t)
 		e.End()
 		b.End()
 		e.expect(t, "a")
 		b.expect(t, "a")
-		n.write(Author{}, "a")
+		n.write("a")
 		e.expect(t)
 		e.Begin()
 		e.Remember([]byte("a"))
@@ -269,45 +269,45 @@ func TestSeenIsNotToldAgain(t *testing.T) {
 				e.Remember([]byte(k))
 			}
 			for range during {
-				n.write(Author{}, "a")
+				n.write("a")
 			}
 			e.Saw(1, saw)
 			e.End()
 		}
 		read(3, 2, "a") // entries 1 and 2 come while it reads, 3 behind that
 		e.expect(t)
-		n.write(Author{}, "a")
+		n.write("a")
 		e.expect(t)
-		n.write(Author{}, "a")
+		n.write("a")
 		e.expect(t, "a")
 		read(5, 2, "a") // it has not seen entry 6
 		e.expect(t, "a")
-		n.write(Author{}, "a")
+		n.write("a")
 		e.expect(t)
 		// What it keeps of the key from before does not become newer by another read.
 		read(7, 0, "a")
 		read(9, 2, "a", "b")
 		e.expect(t, "a")
-		n.write(Author{}, "b")
+		n.write("b")
 		e.expect(t, "b")
 		// Of two reads the older counts, and of one that says nothing nothing.
 		e.Begin()
 		e.Remember([]byte("a"))
 		e.Saw(1, 12)
 		e.Saw(1, 10)
-		n.write(Author{}, "a")
+		n.write("a")
 		e.End()
 		e.expect(t, "a")
 		e.Begin()
 		e.Remember([]byte("a"))
-		n.write(Author{}, "a")
+		n.write("a")
 		e.End()
 		e.expect(t, "a")
 		// Who broadcasts is told of everything: what it keeps is unknown.
 		b := n.join(1, Mode{Broadcast: true}, "a")
 		b.Begin()
 		b.Remember([]byte("a"))
-		n.write(Author{}, "a")
+		n.write("a")
 		b.Saw(1, 100)
 		b.End()
 		b.expect(t, "a")
@@ -343,13 +343,13 @@ func TestFlushes(t *testing.T) {
 				}, func(n *net) { n.set(n.cut, 3, false) }},
 				{"a feed with a gap", 3, func(n *net) {
 					n.set(n.cut, 3, true)
-					n.write(Author{}, "a")
+					n.write("a")
 					n.set(n.cut, 3, false)
-					n.write(Author{}, "unrelated")
+					n.write("unrelated")
 				}, func(*net) {}},
 				{"a feed that had no room", 3, func(n *net) {
 					n.set(n.refuses, 3, true)
-					n.write(Author{}, "a")
+					n.write("a")
 					n.set(n.refuses, 3, false)
 					time.Sleep(staleMax + 2*tickEvery)
 				}, func(*net) {}},
@@ -372,7 +372,7 @@ func TestFlushes(t *testing.T) {
 			b.read("a")
 			e.expect(t)
 			b.expect(t)
-			n.write(Author{}, "a")
+			n.write("a")
 			e.expect(t, "a")
 			b.expect(t, "a")
 		})
@@ -412,52 +412,193 @@ func TestUnheardIsOldAtOnce(t *testing.T) {
 	})
 }
 
-// A client with NOLOOP is not told of entries that it alone has made, whether it is
-// answered before its node hears of them or after; of all others it is.
+// A client with NOLOOP is not told of what it alone has changed in an entry, whether it is
+// answered before its node hears of that or after; of all else it is.
 func TestNoLoop(t *testing.T) {
+	keys := func(names ...string) (list [][]byte) {
+		for _, name := range names {
+			list = append(list, []byte(name))
+		}
+		return list
+	}
+	orders := []struct {
+		name string
+		do   func(n *net, e *ear, next uint64)
+		want []string // is told
+	}{
+		{"answered first", func(n *net, e *ear, next uint64) {
+			e.Wrote(1, next, keys("k"))
+			e.End()
+			n.write("k")
+		}, nil},
+		{"answered first, and executing again", func(n *net, e *ear, next uint64) {
+			e.Wrote(1, next, keys("k"))
+			e.End()
+			e.Begin()
+			n.write("k")
+			e.End()
+		}, nil},
+		{"heard of first", func(n *net, e *ear, next uint64) {
+			n.write("k")
+			e.Wrote(1, next, keys("k"))
+			e.End()
+		}, nil},
+		{"others too, answered first", func(n *net, e *ear, next uint64) {
+			e.Wrote(1, next, keys("k2"))
+			e.End()
+			n.write("k", "k2")
+		}, []string{"k"}},
+		{"others too, heard of first", func(n *net, e *ear, next uint64) {
+			n.write("k2", "k")
+			e.Wrote(1, next, keys("k2"))
+			e.End()
+		}, []string{"k"}},
+		{"others before", func(n *net, e *ear, next uint64) {
+			n.write("k")
+			n.write("k")
+			e.Wrote(1, next+1, keys("k"))
+			e.End()
+		}, []string{"k"}},
+		{"others between", func(n *net, e *ear, next uint64) {
+			n.write("k")
+			n.write("k")
+			e.Wrote(1, next, keys("k"))
+			e.End()
+		}, []string{"k"}},
+		{"others behind", func(n *net, e *ear, next uint64) {
+			e.Wrote(1, next, keys("k"))
+			e.End()
+			n.write("k")
+			n.write("k")
+		}, []string{"k"}},
+		{"an entry that was heard of before", func(n *net, e *ear, next uint64) {
+			e.Wrote(1, next-1, keys("k"))
+			e.End()
+			n.write("k")
+		}, []string{"k"}},
+		{"an entry of another shard", func(n *net, e *ear, next uint64) {
+			e.Wrote(2, next, keys("k"))
+			n.write("k")
+			e.End()
+		}, []string{"k"}},
+		{"a key that is not the client's", func(n *net, e *ear, next uint64) {
+			n.write("k")
+			e.Wrote(1, next, nil)
+			e.End()
+		}, []string{"k"}},
+	}
 	bubble(t, func(t *testing.T, n *net) {
-		keys := [][]byte{[]byte("k")}
-		for _, broadcast := range []bool{false, true} {
-			e := n.join(1, Mode{NoLoop: true, Broadcast: broadcast}, []string{"k"}[:map[bool]int{true: 1}[broadcast]]...)
-			for _, order := range []string{"answered first", "heard of first", "others too", "others between", "not of its own"} {
-				by := Author{Session: 1, Group: 7}
-				e.read("k")
-				e.Begin()
-				switch order {
-				case "answered first":
-					e.Wrote(by, keys)
-					e.End()
-					n.write(by, "k")
-					e.expect(t)
-				case "heard of first":
-					n.write(by, "k")
-					e.Wrote(by, keys)
-					e.End()
-					e.expect(t)
-				case "others too":
-					n.write(Author{}, "k")
-					e.Wrote(by, keys)
-					e.End()
-					e.expect(t, "k")
-				case "others between":
-					n.write(by, "k")
-					n.write(Author{Session: 2, Group: 7}, "k")
-					e.Wrote(by, keys)
-					e.End()
-					e.expect(t, "k")
-				case "not of its own":
-					e.Wrote(by, keys)
-					e.End()
-					n.write(by, "k2")
-					if broadcast {
-						e.expect(t, "k2")
+		for id := cluster.NodeID(1); id <= 3; id += 2 {
+			for _, broadcast := range []bool{false, true} {
+				mode, prefixes := Mode{NoLoop: true, Broadcast: broadcast}, []string{"k"}[:map[bool]int{true: 1}[broadcast]]
+				e, other := n.join(id, mode, prefixes...), n.join(id, mode, prefixes...)
+				loop := n.join(id, Mode{Broadcast: broadcast}, prefixes...)
+				for _, x := range orders {
+					for _, o := range []*ear{e, other, loop} {
+						o.read("k")
+						o.Begin()
 					}
+					other.End()
+					loop.Wrote(1, n.index+1, keys("k")) // who has not asked for it is told
+					loop.End()
+					x.do(n, e, n.index+1)
+					t.Log(id, broadcast, x.name)
+					e.expect(t, x.want...)
+					for _, o := range []*ear{other, loop} {
+						if len(o.heard) == 0 || !strings.Contains(o.heard[0], "k") {
+							t.Errorf("another one is told of %q", o.heard)
+						}
+						o.heard = nil
+					}
+					e.read("k")
+					n.write("k")
+					e.expect(t, "k")
+					other.heard, loop.heard = nil, nil
 				}
-				e.read("k")
-				n.write(Author{}, "k")
-				e.expect(t, "k")
+				e.Leave()
+				other.Leave()
+				loop.Leave()
 			}
+		}
+	})
+}
+
+// A client whose command waits is told at once what others change, until the command is
+// served: what is heard of from that entry on comes behind the answer, without what the
+// command has changed; or at once, if the node hears of nothing any more.
+func TestNoLoopOfWhatWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, n *net) {
+		id := Waiter{Session: 5, Seq: 6}
+		served := func(keys ...string) {
+			n.index++
+			change := Change{Index: n.index, Served: []Waiter{{5, 7}, id}}
+			for _, key := range keys {
+				change.Keys = append(change.Keys, []byte(key))
+			}
+			n.tables[1].Applied(1, change)
+			synctest.Wait()
+		}
+		for _, broadcast := range []bool{false, true} {
+			mode, prefixes := Mode{NoLoop: true, Broadcast: broadcast}, []string{"k"}[:map[bool]int{true: 1}[broadcast]]
+			e := n.join(1, mode, prefixes...)
+			begin := func() (turn uint64) {
+				e.read("k1", "k2", "k3")
+				e.Begin()
+				return e.Turn()
+			}
+			turn := begin()
+			n.write("k1")
+			e.expect(t)
+			e.Waits(turn, id)
+			e.expect(t, "k1")
+			n.write("k2")
+			e.expect(t, "k2")
+			served("k3", "k4")
+			n.write("k4")
+			e.expect(t)
+			e.Waits(turn, id) // that is late
+			e.Wrote(1, n.index-1, [][]byte{[]byte("k3")})
+			e.End()
+			e.expect(t, map[bool][]string{true: {"k4"}}[broadcast]...)
+
+			old := turn
+			turn = begin()
+			e.Waits(old, id)
+			n.write("k1")
+			e.expect(t)
+			e.Waits(turn, id)
+			e.expect(t, "k1")
+			served("k2")
+			e.expect(t)
+			e.End() // and does not say what it has changed
+			e.expect(t, "k2")
+
+			turn = begin()
+			e.Waits(turn, id)
+			served("k2")
+			n.set(n.stuck, 1, true)
+			time.Sleep(staleMax + 2*tickEvery)
+			e.expect(t, "k1+k2+k3", "all")
+			e.End()
+			e.heard = nil
+			n.set(n.stuck, 1, false)
+			time.Sleep(2 * tickEvery)
+
+			turn = begin()
+			e.End()
+			e.Waits(turn, id)
+			e.Begin()
+			served("k1")
+			e.End()
+			e.expect(t, "k1")
+			e.Begin()
+			e.Waits(e.Turn(), id)
 			e.Leave()
+			served("k1")
+			e.expect(t)
+			if len(n.tables[1].waiters) > 0 {
+				t.Error("who has left waits")
+			}
 		}
 	})
 }
@@ -466,10 +607,10 @@ func TestBroadcast(t *testing.T) {
 	bubble(t, func(t *testing.T, n *net) {
 		for id := cluster.NodeID(1); id <= 3; id += 2 {
 			e := n.join(id, Mode{Broadcast: true}, "a", "b")
-			n.write(Author{}, "a1", "c", "a2")
+			n.write("a1", "c", "a2")
 			e.expect(t, "a1+a2")
 			e.Begin()
-			n.write(Author{}, "b1", "a1", "c")
+			n.write("b1", "a1", "c")
 			e.End()
 			e.expect(t, "a1", "b1")
 			e.Leave()

@@ -171,6 +171,10 @@ func ParseCA(certPEM, keyPEM []byte) (*CA, error) {
 	case !key.PublicKey.Equal(cert.PublicKey):
 		return nil, errors.New("trust: key does not belong to the CA")
 	}
+	// It signs itself: a damaged one would issue certificates that nobody takes.
+	if err := cert.CheckSignatureFrom(cert); err != nil {
+		return nil, fmt.Errorf("trust: the certificate of the CA is damaged: %w", err)
+	}
 	cluster := cert.URIs[0].Host
 	if err := CheckCluster(cluster); err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ type Options struct {
 	TLS           bool // clients speak TLS
 	PeerTLS       bool // nodes do, by their certificates, as real ones
 	Gateways      int  // how many of the nodes, the last ones, are gateways
+	OnDisk        bool // their files are in a folder of the test, not in memory
 	// Configure may change the configuration of a node before it starts.
 	Configure func(i int, cfg *node.Config)
 }
@@ -38,6 +39,7 @@ type Cluster struct {
 	t     testing.TB
 	opt   Options
 	fs    vfs.FS // of all nodes, a folder each
+	root  string // where in it the folders are
 	form  node.Formation
 	nodes []*node.Node // nil: stopped
 
@@ -50,6 +52,9 @@ func Start(t testing.TB, opt Options) *Cluster {
 	t.Helper()
 	opt.Nodes, opt.Shards = max(opt.Nodes, 1), max(opt.Shards, 1)
 	c := &Cluster{t: t, opt: opt, nodes: make([]*node.Node, opt.Nodes), ready: make(map[string]net.Listener), fs: vfs.NewMem()}
+	if opt.OnDisk {
+		c.fs, c.root = vfs.Default, t.TempDir()
+	}
 	c.form = node.Formation{Cluster: "test", Shards: opt.Shards, Small: true}
 	for i := range opt.Nodes {
 		x := node.Member{ID: cluster.NodeID(uint64(i + 1)), Peer: c.reserve(), Client: c.reserve()}
@@ -60,7 +65,7 @@ func Start(t testing.TB, opt Options) *Cluster {
 	}
 	var dirs []string
 	for i := range opt.Nodes {
-		dirs = append(dirs, fmt.Sprintf("node%d", i+1))
+		dirs = append(dirs, c.folder(cluster.NodeID(uint64(i+1))))
 	}
 	if err := node.Form(c.fs, dirs, c.form); err != nil {
 		t.Fatal(err)
@@ -73,6 +78,11 @@ func Start(t testing.TB, opt Options) *Cluster {
 		c.await(i)
 	}
 	return c
+}
+
+// folder is where the files of a node are.
+func (c *Cluster) folder(id cluster.NodeID) string {
+	return c.fs.PathJoin(c.root, fmt.Sprintf("node%d", id))
 }
 
 // reserve listens on a free port; the node takes the listener over, so that
@@ -101,7 +111,7 @@ func (c *Cluster) Restart(i int) {
 	c.t.Helper()
 	me := c.form.Members[i].ID
 	cfg := node.Config{
-		Dir: fmt.Sprintf("node%d", me), FS: c.fs, Debug: c.opt.Debug,
+		Dir: c.folder(me), FS: c.fs, Debug: c.opt.Debug,
 		ListenClients: c.listen, ListenPeers: c.listen,
 		DialPeer:   func(ctx context.Context, to node.Member) (net.Conn, error) { return dialPeer(ctx, me, to) },
 		SecurePeer: acceptPeer,
@@ -208,7 +218,7 @@ func (c *Cluster) TLS(i int) *tls.Config {
 // Identity returns what node i proves with who it is, for a test that plays it.
 func (c *Cluster) Identity(i int) *trust.Identity {
 	c.t.Helper()
-	ident, err := trust.Load(c.fs, fmt.Sprintf("node%d", c.form.Members[i].ID))
+	ident, err := trust.Load(c.fs, c.folder(c.form.Members[i].ID))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -221,7 +231,7 @@ func (c *Cluster) PeerAddr(i int) string { return c.form.Members[i].Peer }
 // File returns what is in a file of node i.
 func (c *Cluster) File(i int, name string) []byte {
 	c.t.Helper()
-	f, err := c.fs.Open(fmt.Sprintf("node%d/%s", c.form.Members[i].ID, name))
+	f, err := c.fs.Open(c.fs.PathJoin(c.folder(c.form.Members[i].ID), name))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -236,7 +246,7 @@ func (c *Cluster) File(i int, name string) []byte {
 // Disk is how many bytes the files in a folder of node i have.
 func (c *Cluster) Disk(i int, folder string) (size int64) {
 	c.t.Helper()
-	dir := c.fs.PathJoin(fmt.Sprintf("node%d", c.form.Members[i].ID), folder)
+	dir := c.fs.PathJoin(c.folder(c.form.Members[i].ID), folder)
 	names, err := c.fs.List(dir)
 	if err != nil {
 		c.t.Fatal(err)

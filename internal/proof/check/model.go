@@ -126,10 +126,8 @@ func (j *judge) search(k keyOps, m Model) ([]Violation, error) {
 	if err != nil {
 		return nil, err
 	}
-	// That nothing unknown ever happened is an order, too, and quick to look at:
-	// ten unknown operations that nobody saw have millions of others.
-	if sure := certain(ops); len(ops)-len(sure) > unknownFew {
-		if result, _ := j.decide(m, sure); result == porcupine.Ok {
+	for _, some := range guesses(ops) {
+		if result, _ := j.decide(m, some); result == porcupine.Ok {
 			return nil, nil
 		}
 	}
@@ -158,9 +156,39 @@ func (j *judge) search(k keyOps, m Model) ([]Violation, error) {
 // with.
 const unknownFew = 5
 
-// certain are the operations whose outcome is known.
-func certain(ops []porcupine.Operation) []porcupine.Operation {
-	return slices.DeleteFunc(slices.Clone(ops), func(o porcupine.Operation) bool { return o.Input.(*Op).Outcome == Unknown })
+// guesses are parts of the operations on a key that are quick to look at: an order
+// in which operations of unknown outcome never happened is an order, too, and ten
+// of them that nobody saw have millions of others.
+func guesses(ops []porcupine.Operation) (parts [][]porcupine.Operation) {
+	seen := make(map[string]bool)
+	without := func(skip func(op *Op) bool) []porcupine.Operation {
+		return slices.DeleteFunc(slices.Clone(ops), func(o porcupine.Operation) bool {
+			op := o.Input.(*Op)
+			return op.Outcome == Unknown && skip(op)
+		})
+	}
+	certain := without(func(*Op) bool { return true })
+	if len(ops)-len(certain) <= unknownFew {
+		return nil
+	}
+	for _, o := range certain {
+		for _, c := range o.Input.(*Op).Cmds {
+			c.Reply.collect(seen)
+			for _, a := range c.Args {
+				seen[a] = true
+			}
+		}
+	}
+	// One that writes a value which nobody read, or had the name of, did most likely not happen.
+	likely := without(func(op *Op) bool {
+		return slices.ContainsFunc(op.Cmds, func(c Cmd) bool {
+			return slices.ContainsFunc(c.Args[1:], func(a string) bool { return !seen[a] })
+		})
+	})
+	if parts = append(parts, certain); len(likely) > len(certain) && len(likely) < len(ops) {
+		parts = append(parts, likely)
+	}
+	return parts
 }
 
 // decide looks for an order of operations, and says for how long it would have.

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -322,6 +323,37 @@ func TestManyUnknownAreDecided(t *testing.T) {
 	h = history(t, text(unknownFew+1, "5-6 1: LRANGE k 0 -1 -> [b]"), Rule{Check: "list"})
 	if found, err := Check(h); err != nil || len(found) != 1 || found[0].Name != "not linearizable" {
 		t.Errorf("%v, %v", found, err)
+	}
+}
+
+// A swarm's history whose search did not end in 10 s beside other load: eight
+// operations of unknown outcome, three of which had happened, and one more that could
+// only have.
+func TestUnknownThatNobodySawAreLeftOut(t *testing.T) {
+	text, err := os.ReadFile("testdata/late.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	h := history(t, string(text), Rule{Check: "stream"})
+	if found, err := Check(h); err != nil || len(found) > 0 {
+		t.Errorf("%v, %v", found, err)
+	}
+	if took := time.Since(began); took > searchTimeout/4 {
+		t.Errorf("it took %v", took)
+	}
+	all := make([]int, len(h.Ops))
+	for i := range all {
+		all[i] = i
+	}
+	m := Stream()
+	ops, err := m.operations(h, keyOps{"x:{52}", all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := guesses(ops)
+	if len(parts) != 2 || len(parts[0]) != 21 || len(parts[1]) != 26 {
+		t.Errorf("%d parts of %d operations", len(parts), len(ops))
 	}
 }
 

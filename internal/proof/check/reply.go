@@ -77,6 +77,14 @@ func (r Reply) Equal(o Reply) bool {
 	return r.Kind == o.Kind && r.Int == o.Int && r.Str == o.Str && slices.EqualFunc(r.Elems, o.Elems, Reply.Equal)
 }
 
+// collect adds all strings of a reply to a set.
+func (r Reply) collect(to map[string]bool) {
+	to[r.Str] = true
+	for _, e := range r.Elems {
+		e.collect(to)
+	}
+}
+
 // strings returns the elements of an array of strings.
 func (r Reply) strings() (elems []string, ok bool) {
 	if r.Kind != KindArray {

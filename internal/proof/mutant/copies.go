@@ -33,8 +33,8 @@ func copies() []Mutant {
 		}}},
 		{"count-half-a-ballast", "half a ballast of an earlier run is taken for a whole one", store("TestBallastIsMadeSlowly"), []Edit{{
 			"internal/store/ballast.go", `
-			if err == nil && info.Size() < b.size() {`, `
-			if err == nil && info.Size() < 0 {`,
+			if err == nil && (b.size() == 0 || info.Size() < b.size()) {`, `
+			if err == nil && (b.size() == 0 || info.Size() < 0) {`,
 		}}},
 		{"rest-while-somebody-writes", "the log is opened anew, and memory given back at once, while clients write", Killer{"internal/node", "TestRestlessNeverWaits"}, []Edit{{
 			"internal/node/quiet.go", `
@@ -50,8 +50,21 @@ func copies() []Mutant {
 		}}},
 		{"copy-in-vain", "who does not lead any more goes on with a copy that nobody takes", sim("TestLeadershipMovesWhileASnapshotIsSent"), []Edit{{
 			"internal/shard/snapshot.go", `
-			case lead.Node != sn.r.host.cfg.Node || lead.Term != m.GetTerm():`, `
-			case lead == nil:`,
+	return lead.Node == sn.r.host.cfg.Node && lead.Term == m.GetTerm()`, `
+	return lead != nil`,
+		}, {
+			"internal/shard/leadership.go", `
+	l.r.snapshots.sending.end()`, ``,
+		}}},
+		{"connect-for-nobody", "who does not lead any more goes on connecting to whom it would send a copy, and holds what it would send", shard("TestDeposedLeaderHoldsNoView"), []Edit{{
+			"internal/shard/snapshot.go", `
+	s, err := sn.r.host.cfg.Links.OpenStream(ctx, to)`, `
+	s, err := sn.r.host.cfg.Links.OpenStream(sn.r.loop.ctx, to)`,
+		}}},
+		{"wait-for-a-stuck-copy", "who receives a copy of a leader that was waits for its time-out while the next leader has one", sim("TestSnapshotOfADeposedLeaderIsInNobodysWay"), []Edit{{
+			"internal/shard/snapshot.go", `
+		if x := r.snapshots.from.Load(); x != nil && x.term < m.GetTerm() {`, `
+		if x := r.snapshots.from.Load(); x != nil && x.term == 0 {`,
 		}}},
 		{"press-copies", "a copy that was refused is sent again at once", sim("TestLeadershipMovesWhileASnapshotIsSent"), []Edit{{
 			"internal/shard/snapshot.go", `
@@ -86,6 +99,16 @@ func copies() []Mutant {
 			"internal/shard/outbox.go", `
 			if last, ok := o.beats[to]; ok && last == o.r.ticks {`, `
 			if last, ok := o.beats[to]; ok || last == 0 {`,
+		}}},
+		{"wait-for-the-quickest", "nobody else is asked when those don't answer who were quickest in rounds of reads", sim("TestReadsGoOnWithoutTheQuickest"), []Edit{{
+			"internal/shard/quickest.go", `
+			return min(max(4*rd.took, patienceMin), rd.r.host.cfg.Tick)`, `
+			return time.Hour`,
+		}}},
+		{"learners-are-quick", "a learner's answer makes it one of those who are asked", shard("TestMajorityIsAsked"), []Edit{{
+			"internal/shard/quickest.go", `
+			if string(round) != q.all || len(round) == 0 || q.conf == nil || joint(q.conf) || !slices.Contains(q.conf.GetVoters(), from) || slices.Contains(q.got, from) {`, `
+			if string(round) != q.all || len(round) == 0 || q.conf == nil || joint(q.conf) || slices.Contains(q.got, from) {`,
 		}}},
 		{"admit-before-durable", "a machine is let in before the entry is durable that makes it a member", sim("TestNobodyIsInBeforeAMajorityKnows"), []Edit{{
 			"internal/shard/leadership.go", `

@@ -51,8 +51,13 @@ func disk() []Mutant {
 		}}},
 		{"apply-without-index", "a write set is applied without its applied index", store("TestCrashAnywhere"), []Edit{{
 			"internal/store/state.go", `
-			return at, b.b.Set(AppliedRow(shard), at.encode(), nil)`, `
+			return at, to.put(b.b, index, AppliedRow(shard), at.encode())`, `
 			return at, nil`,
+		}}},
+		{"late-without-index", "an applied index reaches the store before its rows, which come late", store("TestCrashAnywhere"), []Edit{{
+			"internal/store/state.go", `
+			return at, to.put(b.b, index, AppliedRow(shard), at.encode())`, `
+			return at, b.b.Set(AppliedRow(shard), at.encode(), nil)`,
 		}}},
 		{"ingest-without-marker", "a snapshot is ingested without the marker that lets a restart finish it", store("TestCrashAnywhere"), []Edit{{
 			"internal/store/shardlog.go", `

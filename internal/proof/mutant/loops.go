@@ -45,8 +45,8 @@ func loops() []Mutant {
 		}}},
 		{"end-is-not-read", "a loop that has read less than there was room for waits for more, though the client has said that there is none", server("TestClientThatSendsAndGoes"), []Edit{{
 			"internal/server/seat.go", `
-			if errors.Is(err, epoll.ErrAgain) || err == nil && n < len(p) && !t.hungUp {`, `
-			if errors.Is(err, epoll.ErrAgain) || err == nil && n < len(p) {`,
+			if errors.Is(err, epoll.ErrAgain) || err == nil && less && !t.hungUp {`, `
+			if errors.Is(err, epoll.ErrAgain) || err == nil && less {`,
 		}}},
 	}
 }

@@ -12,15 +12,34 @@ func rows() []Mutant {
 			"internal/store/state.go", `
 			hot       hotRows`, `
 			hot       hotRows
-			late      *Batch`,
+			held      *Batch`,
 		}, {
 			"internal/store/state.go", `
-			err := b.remember()`, `
-			late := b.s.late
-			if b.s.late = b; late == nil {
-				late = &Batch{s: b.s}
+			err := errors.Join(b.remember(), b.settleFull())`, `
+			held := b.s.held
+			if b.s.held = b; held == nil {
+				held = &Batch{s: b.s}
 			}
-			err := late.remember()`,
+			err := errors.Join(held.remember(), b.settleFull())`,
+		}}},
+		{"late-of-later-entries", "a view has what came late from entries after it", store("TestRowsInMemory"), []Edit{{
+			"internal/store/late.go", `
+			if v := &l.list[n]; v.index <= at {`, `
+			if v := &l.list[n]; v != nil {`,
+		}}},
+		{"walk-below-what-is-late", "a walk does not meet the rows that come late", store("TestRowsInMemory"), []Edit{{
+			"internal/store/late.go", `
+			if l == nil {
+				return base
+			}`, `
+			if l != nil {
+				return base
+			}`,
+		}}},
+		{"late-in-no-census", "keys that come late when a census begins are taken for absent", store("TestRowsInMemory"), []Edit{{
+			"internal/store/census.go", `
+			if keyspace.IsObject(late.row) {`, `
+			if false {`,
 		}}},
 		{"row-of-later-entry", "a reader takes from memory what an entry after its view wrote", sim("TestRowsInMemoryAreOfTheView"), []Edit{{
 			"internal/rowcache/rowcache.go", `

@@ -57,6 +57,11 @@ func times() []Mutant {
 			"internal/eval/seal.go", `
 			c.Changes.forget()`, ``,
 		}}},
+		{"heavy-walk-forgotten", "what was evaluated beside the loop has seen which keys there are, and is applied though another has come since", eval("TestHeavyWalks"), []Edit{{
+			"internal/eval/heavy.go", `
+			if p.walked && c.Changes.any(p.index) {`, `
+			if false {`,
+		}}},
 		{"believe-heavy-result", "what was evaluated beside the loop is applied whatever has changed since", eval("TestHeavyCore"), []Edit{{
 			"internal/eval/heavy.go", `
 			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index) {`, `

@@ -4,6 +4,7 @@ package mutant
 // keeps what has long been old.
 func tracking() []Mutant {
 	flushes, replies := Killer{"internal/tracking", "TestFlushes"}, Killer{"internal/tracking", "TestToldBehindTheReplies"}
+	owns := Killer{"internal/eval", "TestOwnChangesAreNamed"}
 	return []Mutant{
 		{"remembered-behind-the-read", "keys are remembered when they have been read", replies, []Edit{{
 			"internal/tracking/client.go", `
@@ -51,6 +52,54 @@ func tracking() []Mutant {
 			"internal/tracking/source.go", `
 		t.cfg.Logger.Info("slots have moved: clients that cache are told to forget everything")
 		t.flush(true)`, ``,
+		}}},
+		{"noloop-swallows-others", "with NOLOOP a key is taken for the client's own that another one has changed in the same entry", owns, []Edit{{
+			"internal/keyspace/authors.go", `
+	case a.by[i] != a.now:
+		a.by[i] = 0
+	}`, `
+	}`,
+		}}},
+		{"noloop-swallows-other-databases", "with NOLOOP a key is taken for the client's own that another one has changed in another database", owns, []Edit{{
+			"internal/keyspace/authors.go", `
+			if o, asks := owner[string(key)]; asks && o != t.by[i] {`, `
+			if o, asks := owner[string(key)]; asks && o == 0 {`,
+		}}},
+		{"noloop-serves-for-others", "with NOLOOP what is given to who waits is taken for the client's own, who has brought it", owns, []Edit{{
+			"internal/eval/waiting.go", `
+	defer keyspace.Sign(tx, keyspace.Sign(tx, 0)) // nor is it whose who brought it`, ``,
+		}, {
+			"internal/eval/waiting.go", `
+	keyspace.Sign(tx, r.author)`, ``,
+		}, {
+			"internal/eval/waiting.go", `
+	keyspace.Sign(tx, 0)`, ``,
+		}}},
+		{"noloop-waits-for-others", "with NOLOOP what another one is given who waits is taken for the client's own", owns, []Edit{{
+			"internal/eval/own.go", `
+	return keyspace.Author(-b.asked)`, `
+	return -1`,
+		}}},
+		{"noloop-sweeps-for-others", "with NOLOOP what expires is taken for the client's own, in whose entry it does", Killer{"internal/eval", "TestOwnChangesAreNobodysElse"}, []Edit{{
+			"internal/eval/core.go", `
+	tx.Allow(0)
+	keyspace.Sign(tx, 0)`, `
+	tx.Allow(0)`,
+		}}},
+		{"noloop-any-entry", "with NOLOOP an own change of a key hides those of other entries", Killer{"internal/tracking", "TestNoLoop"}, []Edit{{
+			"internal/tracking/own.go", `
+		if list[i].entry == e {`, `
+		if list[i].shard == e.shard {`,
+		}}},
+		{"waits-untold", "a client with NOLOOP whose command waits is told nothing until that is answered", Killer{"internal/tracking", "TestNoLoopOfWhatWaits"}, []Edit{{
+			"internal/tracking/waits.go", `
+	c.executes, c.waiter = false, w`, `
+	c.waiter = w`,
+		}}},
+		{"served-and-cut-off", "a client with NOLOOP whose command was served is told nothing before the answer, though its node hears of nothing any more", Killer{"internal/tracking", "TestNoLoopOfWhatWaits"}, []Edit{{
+			"internal/tracking/table.go", `
+		if c.executes && !c.served {`, `
+		if c.executes {`,
 		}}},
 	}
 }

@@ -36,19 +36,33 @@ func users() []Mutant {
 			"internal/server/lanes.go", `
 			recheckAll(x.c, list)`, ``,
 		}}},
-		{"deny-unconfirmed", "a command is denied by the rights of users as they were", server("TestUsersEverywhere"), []Edit{{
+		{"deny-unconfirmed", "a command is denied by the rights of users as they were", sim("TestUsersOfANodeThatIsCutOff"), []Edit{{
 			"internal/server/rights.go", `
-			if c.confirm(); c.closed {
+			sure := c.confirm()
+			if c.closed {
 				return false`, `
+			sure := true
 			if c.closed {
 				return false`,
 		}}},
-		{"login-unconfirmed", "a client logs in by a password that has been taken away", server("TestUsersEverywhere"), []Edit{{
+		{"login-unconfirmed", "a client logs in by a password that has been taken away", sim("TestUsersOfANodeThatIsCutOff"), []Edit{{
 			"internal/server/rights.go", `
-			if c.confirm(); c.closed {
+			sure := c.confirm()
+			if c.closed {
 				end(true) // nothing was tried`, `
+			sure := true
 			if c.closed {
 				end(true)`,
+		}}},
+		{"deny-unsure", "a node that can't ask a shard denies by the rights that it knows", sim("TestUsersOfANodeThatIsCutOff"), []Edit{{
+			"internal/server/rights.go", `
+			if v = c.session.judge(cmd, args); v.denied() && !sure {`, `
+			if v = c.session.judge(cmd, args); v.denied() && sure && !sure {`,
+		}}},
+		{"unsure-login-stays", "who logged in at a node that was cut off, by a password that is gone, stays", sim("TestUsersOfANodeThatIsCutOff"), []Edit{{
+			"internal/server/rights.go", `
+			case unsure && !users.User(was.Name).SamePasswords(was):`, `
+			case false:`,
 		}}},
 		{"exec-unchecked", "a transaction is executed by the rights that its user had when it was queued", server("TestUsers"), []Edit{{
 			"internal/server/multi.go", `

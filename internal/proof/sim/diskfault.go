@@ -150,15 +150,16 @@ type platter struct {
 	d *disk
 }
 
-// ballast is a file that holds nothing. Where what the disk says of its room is
-// made up, it takes none either: copies of the disk would cost too much.
-const ballast = "ballast"
+// hollow reports whether a file holds nothing: ballast, and what is written to try how much
+// room there is. Where what the disk says of its room is made up, those take none either:
+// copies of the disk would cost too much.
+func hollow(name string) bool { return name == "ballast" || name == "trial" }
 
 func (p platter) file(name string, f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &platterFile{File: f, d: p.d, path: name, hollow: p.PathBase(name) == ballast && p.d.room.made()}, nil
+	return &platterFile{File: f, d: p.d, path: name, hollow: hollow(p.PathBase(name)) && p.d.room.made()}, nil
 }
 
 func (p platter) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {

@@ -299,14 +299,14 @@ const leaderSoon = 1300 * time.Millisecond
 
 // The leader hears nobody, and goes on sending heartbeats for a while.
 func TestFault18LeaderDeaf(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range env("TUTTI_SIM_SEEDS", 4) {
 		oneWay(t, 2180+seed, func(c *Cluster, lead, other string) { c.CutOne(other, lead) })
 	}
 }
 
 // Nobody hears the leader, which hears all.
 func TestFault19LeaderMute(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range env("TUTTI_SIM_SEEDS", 4) {
 		oneWay(t, 2190+seed, func(c *Cluster, lead, other string) { c.CutOne(lead, other) })
 	}
 }
@@ -408,7 +408,8 @@ func TestFault24MajorityLoss(t *testing.T) {
 	})
 }
 
-// All lose power under load; a write is answered within 5 s of their start.
+// All lose power under load; a write is answered before any election time-out
+// can have passed since their start: nodes that begin campaign at once.
 func TestFault25WholeClusterCrash(t *testing.T) {
 	bubbleLoad(t, Options{Seed: 225, LogBytesMax: 8 << 10}, LoadOptions{Timeout: 2 * time.Second}, func(c *Cluster) {
 		for range 4 {
@@ -423,7 +424,7 @@ func TestFault25WholeClusterCrash(t *testing.T) {
 			}
 			k := c.Client("")
 			k.Must("SET", "back", "1")
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took >= 300*time.Millisecond {
 				t.Errorf("the first write was answered after %v", took)
 			}
 			k.Close()

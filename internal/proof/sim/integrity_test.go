@@ -75,7 +75,7 @@ const vowUsed = 20 + 40
 //
 //	TUTTI_SIM_FLIPS=0 go test -timeout=0 ./internal/proof/sim -run Flipped   every byte, for hours
 func TestFlippedByteIsHarmlessOrRepaired(t *testing.T) {
-	flips := int(env("TUTTI_SIM_FLIPS", 243))
+	flips := int(env("TUTTI_SIM_FLIPS", 162))
 	t.Logf("%d flips (TUTTI_SIM_FLIPS; 0: every byte)", flips)
 	bubble(t, Options{Seed: 230, LogBytesMax: 4 << 10, ScrubEvery: time.Second}, func(t *testing.T, c *Cluster) {
 		c.WaitLeader(1)

@@ -37,6 +37,7 @@ func TestJoinsUnderFaults(t *testing.T) {
 				bubble(t, Options{Seed: 320 + uint64(10*i+moment)}, func(t *testing.T, c *Cluster) {
 					o := registrar{operator{c}}
 					c.WaitLeader(0)
+					time.Sleep(500 * time.Millisecond) // nodes ask for clocks every second: so they do while it joins
 					for _, m := range c.machines {
 						o.do("link", m.name+">n4", fmt.Sprint("delay=", farAway))
 						o.do("link", "n4>"+m.name, fmt.Sprint("delay=", farAway))

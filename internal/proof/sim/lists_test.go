@@ -197,7 +197,12 @@ func TestListsInRunsUnderFaults(t *testing.T) {
 }
 
 // inRuns counts the lists on node i that have several runs.
-func (c operator) inRuns(i int) (n int) {
+func (c operator) inRuns(i int) int {
+	return countObjects(c, i, func(row []byte) bool { return row[0]&0x20 != 0 && row[1] == byte(cluster.V4) })
+}
+
+// countObjects counts the objects on node i whose row on its disk is one of those.
+func countObjects(c operator, i int, is func(row []byte) bool) (n int) {
 	c.t.Helper()
 	c.Stop(i)
 	db := openState(c.Cluster, i)
@@ -206,7 +211,7 @@ func (c operator) inRuns(i int) (n int) {
 		c.t.Fatal(err)
 	}
 	for ok := it.First(); ok; ok = it.Next() {
-		if val := it.Value(); keyspace.IsObject(it.Key()) && len(val) > 1 && val[0]&0x20 != 0 && val[1] == byte(cluster.V4) {
+		if row := it.Value(); keyspace.IsObject(it.Key()) && len(row) > 1 && is(row) {
 			n++
 		}
 	}

@@ -129,7 +129,7 @@ func TestShardsOnDifferentNodes(t *testing.T) {
 // Replicas are to move while the network is split and nodes lose power: there is
 // never more than one leader in a term, and every plan is carried out in the end.
 func TestChangesUnderFaults(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range env("TUTTI_SIM_SEEDS", 4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			bubbleLoad(t, Options{Seed: 310 + seed, Nodes: 5}, LoadOptions{Timeout: 3 * time.Second}, func(all *Cluster) {
 				c := operator{all}

@@ -18,7 +18,7 @@ import (
 // says so when it is back, keeps what it has in a folder of its own, and is made anew
 // from the others.
 func TestOldImageThatMeetsNobodyWhoKnows(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range env("TUTTI_SIM_SEEDS", 5) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { imageMeetsNobodyWhoKnows(t, 327+seed) })
 	}
 }

@@ -121,11 +121,23 @@ func TestDamageWhileRebuilding(t *testing.T) {
 			c.LoseLogTail(hurt)
 			c.Start(hurt)
 			if generation < 3 {
-				time.Sleep(time.Duration(500+c.Rand.IntN(600)) * time.Millisecond)
+				time.Sleep(time.Duration(500+c.Rand.IntN(600)) * time.Millisecond) // it has begun to come in
+				c.waitReplica(hurt)
 			}
 		}
 		c.WaitRebuilt(hurt, 4, 20*time.Second)
 	})
+}
+
+// waitReplica waits until node i has a replica again: before that it has nothing to lose.
+func (c *Cluster) waitReplica(i int) {
+	c.t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); c.Attend(50 * time.Millisecond) {
+		if s, err := Verdict(c, i); err == nil && len(s.Shards) > 0 {
+			return
+		}
+	}
+	c.t.Fatalf("node %d has no replica", i)
 }
 
 // The power goes at every change to the disk (a part of them here, all with

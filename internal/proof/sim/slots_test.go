@@ -117,7 +117,7 @@ func TestSlotsMoveBehindNodesWithoutReplicas(t *testing.T) {
 // leaders are cut off and nodes stand still: what was told to clients stays true,
 // and no command is executed by both owners.
 func TestSlotsMoveUnderFaults(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range env("TUTTI_SIM_SEEDS", 4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			kinds := []string{"register", "list", "adds", "bank", "append"}
 			bubbleLoad(t, Options{Seed: 410 + seed, Shards: 2}, LoadOptions{Keys: 20, Kinds: kinds, Timeout: 3 * time.Second}, func(all *Cluster) {

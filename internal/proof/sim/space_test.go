@@ -33,7 +33,7 @@ func TestLeaderLeavesFullDisk(t *testing.T) {
 		for range 3 {
 			full := c.WaitLeader(1)
 			c.Room(full, crowded)
-			time.Sleep(5 * time.Second)
+			time.Sleep(3 * time.Second)
 			if next := c.WaitLeader(1); next == full {
 				t.Errorf("node %d still leads on a full disk", full)
 			}

@@ -17,7 +17,7 @@ import (
 //	TUTTI_SIM_LOGS=/tmp/logs                                        where a failure leaves what it has
 //
 // soak_test.go runs many at once.
-const swarmSeeds = 8
+const swarmSeeds = 6
 
 // swarmFor is how long a cluster lives; those that live longer than calm have
 // calmer clients: faults cost less than operations, and both must be many.

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,11 +17,14 @@ import (
 // need a snapshot. Nobody keeps a value that is older than a write that was answered
 // cacheMax ago: that is how long a node that was cut off goes without noticing, 3.5 s, and
 // the client with a command that nobody answers, 5 s: what it is told comes behind the
-// reply.
+// reply. Clients with NOLOOP keep what they have written themselves, too, also where others
+// have written the same key at the same moment, and so in the same entry.
 const cacheMax = 9 * time.Second
 
 // ledger is what was written and answered.
 type ledger struct {
+	quiet time.Time // since when nobody writes but as lastWrite says
+
 	mu    sync.Mutex
 	acked map[string][]ack
 }
@@ -37,6 +41,13 @@ func (l *ledger) wrote(key string, n int64) {
 	l.acked[key] = append(l.acked[key], ack{n, time.Now()})
 }
 
+// moved notes that the list has one element more.
+func (l *ledger) moved() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acked[list] = append(l.acked[list], ack{int64(len(l.acked[list])) + 1, time.Now()})
+}
+
 // least returns the least number that may be kept.
 func (l *ledger) least(key string, age time.Duration) (n int64) {
 	l.mu.Lock()
@@ -51,12 +62,28 @@ func (l *ledger) least(key string, age time.Duration) (n int64) {
 
 // cache is what one client keeps.
 type cache struct {
+	options []string // of CLIENT TRACKING
+	ledger  *ledger
+	seed    uint64
+
 	mu    sync.Mutex
 	kept  map[string]int64
-	asked []string // keys whose replies are to come, in order
+	mine  map[string]bool // is kept as the client has written it
+	asked []question      // whose replies are to come, in order
 	hits  int
+	own   int // of them of what it has written
 	told  int
+
+	last int // how many keys have been written for the last time
 }
+
+// question is what a client has asked.
+type question struct {
+	key   string
+	write bool
+}
+
+func (c *cache) noLoop() bool { return slices.Contains(c.options, "NOLOOP") }
 
 // take takes what has come: a reply to the oldest question, or word that keys are old.
 func (c *cache) take(v resp.Value) error {
@@ -66,26 +93,49 @@ func (c *cache) take(v resp.Value) error {
 	case v.Kind == resp.KindPush && v.Elems[1].Null:
 		c.told++
 		clear(c.kept)
+		clear(c.mine)
 	case v.Kind == resp.KindPush:
 		c.told++
 		for _, key := range v.Elems[1].Elems {
 			delete(c.kept, string(key.Str))
+			delete(c.mine, string(key.Str))
 		}
 	case len(c.asked) == 0:
 		return fmt.Errorf("a reply to nothing: %s", v.FormatCLI())
 	default:
-		key := c.asked[0]
+		q := c.asked[0]
 		c.asked = c.asked[1:]
 		if v.IsError() {
 			return fmt.Errorf("%s", v.Str)
 		}
-		if key != "" {
-			var n int64 // 0: there is none
-			_, _ = fmt.Sscan(string(v.Str), &n)
-			c.kept[key] = n
+		if q.write {
+			c.wrote(q.key, v)
+			break
 		}
+		n := v.Int // of a string: 0 if there is none
+		_, _ = fmt.Sscan(string(v.Str), &n)
+		c.kept[q.key] = n
 	}
 	return nil
+}
+
+// wrote takes the reply to a write.
+func (c *cache) wrote(key string, v resp.Value) {
+	before, kept := c.kept[key]
+	n := v.Int
+	switch {
+	case key != list:
+		c.ledger.wrote(key, n)
+	case v.Null:
+		return // there was nothing to be moved
+	default:
+		c.ledger.moved()
+		n = before + 1
+	}
+	// What is not kept is not remembered there either, so it may not be from now on.
+	if kept && c.noLoop() {
+		c.kept[key], c.mine[key] = n, true
+	}
 }
 
 // receive takes what comes until the connection ends; then nothing is kept any more.
@@ -103,14 +153,15 @@ func (c *cache) receive(conn *respclient.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.kept)
+	clear(c.mine)
 	c.asked = nil
 }
 
 // use reads keys, from the cache where they are kept, and judges what is.
-func (c *cache) use(t *testing.T, k *Client, l *ledger, options []string, stop <-chan struct{}) {
-	r := rand.New(rand.NewPCG(1, uint64(k.at)))
+func (c *cache) use(t *testing.T, k *Client, quiet, stop <-chan struct{}) {
+	r := rand.New(rand.NewPCG(1, c.seed))
 	for {
-		if v, err := k.Pipe([]string{"HELLO", "3"}, append([]string{"CLIENT", "TRACKING", "ON"}, options...)); err != nil || v[1].IsError() {
+		if v, err := k.Pipe([]string{"HELLO", "3"}, append([]string{"CLIENT", "TRACKING", "ON"}, c.options...)); err != nil || v[1].IsError() {
 			k.Close()
 			select {
 			case <-stop:
@@ -126,7 +177,7 @@ func (c *cache) use(t *testing.T, k *Client, l *ledger, options []string, stop <
 			defer close(ended)
 			c.receive(conn)
 		}()
-		if c.ask(t, k, conn, l, r, stop, ended) {
+		if c.ask(t, k, conn, r, quiet, stop, ended) {
 			conn.Close()
 			<-ended
 			k.Close()
@@ -137,38 +188,100 @@ func (c *cache) use(t *testing.T, k *Client, l *ledger, options []string, stop <
 }
 
 // ask asks until the connection has ended, or reports that it is time to stop.
-func (c *cache) ask(t *testing.T, k *Client, conn *respclient.Conn, l *ledger, r *rand.Rand, stop, ended <-chan struct{}) bool {
+func (c *cache) ask(t *testing.T, k *Client, conn *respclient.Conn, r *rand.Rand, quiet, stop, ended <-chan struct{}) bool {
 	for {
 		select {
 		case <-stop:
 			return true
 		case <-ended:
 			return false
-		case <-time.After(time.Duration(5+r.IntN(20)) * time.Millisecond):
+		case <-time.After(time.Duration(10+r.IntN(30)) * time.Millisecond):
 		}
-		key := fmt.Sprint("k", r.IntN(8))
-		least := l.least(key, cacheMax)
-		c.mu.Lock()
-		n, kept := c.kept[key]
-		switch {
-		case kept && n < least:
-			t.Errorf("%s through node %d: %s is kept as %d, %d was written %v ago", stamp(), k.at, key, n, least, cacheMax)
-			c.mu.Unlock()
-			return true
-		case kept:
-			c.hits++
-			c.mu.Unlock()
+		write, key := r.IntN(8) == 0, keys[r.IntN(len(keys))]
+		write = write && (key != list || c.noLoop())
+		select {
+		case <-quiet:
+			if last := c.lastWrite(k.at); last != "" {
+				write, key = true, last
+			} else {
+				write = false
+			}
 		default:
-			cmd := []string{"GET", key}
-			if r.IntN(8) == 0 {
-				cmd[0], key = "INCR", "" // what it writes is not remembered, so it may not be kept
-			}
-			c.asked = append(c.asked, key)
-			c.mu.Unlock()
-			if conn.Send(cmd) != nil {
-				conn.Close()
-			}
 		}
+		switch kept, err := c.judge(key); {
+		case write:
+			c.send(conn, true, key)
+		case err != nil:
+			t.Errorf("%s through node %d, %q: %v", stamp(), k.at, c.options, err)
+			return true
+		case !kept:
+			c.send(conn, false, key)
+		}
+	}
+}
+
+// keys are what everybody reads and writes: numbers, and the length of a list, to which
+// clients with NOLOOP move what they have waited for.
+var keys = []string{"k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7", list}
+
+const list = "klist"
+
+// lastWrite returns what the client is to write now that nobody else does, or nothing: each
+// key is written once more, by the two clients with NOLOOP of one node at the same moment,
+// so in one entry, and by nobody else; to the list both move what one command brings. Who is
+// not told of the other one's write keeps its own for ever.
+func (c *cache) lastWrite(node int) (key string) {
+	if !c.noLoop() || c.last >= len(keys) {
+		return ""
+	}
+	wait := time.Until(c.ledger.quiet.Add(2*time.Second + time.Duration(c.last)*100*time.Millisecond))
+	if wait > 50*time.Millisecond {
+		return ""
+	}
+	c.last++
+	if wait < 0 || c.last%4 != node%4 {
+		return ""
+	}
+	time.Sleep(wait)
+	return keys[c.last-1]
+}
+
+// judge reports whether a key is kept, and whether it must not be any more.
+func (c *cache) judge(key string) (kept bool, err error) {
+	least := c.ledger.least(key, cacheMax)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, kept := c.kept[key]
+	switch {
+	case kept && n < least:
+		return true, fmt.Errorf("%s is kept as %d, %d was written %v ago", key, n, least, cacheMax)
+	case kept:
+		c.hits++
+		if c.mine[key] {
+			c.own++
+		}
+	}
+	return kept, nil
+}
+
+// send asks for a key, or writes it.
+func (c *cache) send(conn *respclient.Conn, write bool, key string) {
+	c.mu.Lock()
+	c.asked = append(c.asked, question{key, write})
+	c.mu.Unlock()
+	cmd := []string{"GET", key}
+	switch {
+	case key == list && write && c.last > 0:
+		cmd = []string{"BLMOVE", "q", list, "LEFT", "LEFT", "4"}
+	case key == list && write:
+		cmd = []string{"BLMOVE", "q", list, "LEFT", "LEFT", "0.3"}
+	case key == list:
+		cmd[0] = "LLEN"
+	case write:
+		cmd[0] = "INCR"
+	}
+	if conn.Send(cmd) != nil {
+		conn.Close()
 	}
 }
 
@@ -211,13 +324,13 @@ func TestCachesUnderFaults(t *testing.T) {
 				stop := make(chan struct{})
 				var writers, readers sync.WaitGroup
 				var all []*cache
-				for n := range 8 {
-					options := [][]string{nil, {"BCAST", "PREFIX", "k"}}[n/4]
-					x, k := &cache{kept: map[string]int64{}}, c.Client("").At(n%4+1)
-					all = append(all, x)
-					readers.Go(func() { x.use(t, k, l, options, stop) })
-				}
 				quiet := make(chan struct{})
+				for n := range 16 {
+					options := [][]string{nil, {"BCAST", "PREFIX", "k"}, {"NOLOOP"}, {"NOLOOP", "BCAST", "PREFIX", "k"}}[n/4]
+					x, k := &cache{options: options, ledger: l, seed: uint64(n), kept: map[string]int64{}, mine: map[string]bool{}}, c.Client("").At(n%4+1)
+					all = append(all, x)
+					readers.Go(func() { x.use(t, k, quiet, stop) })
+				}
 				for n := range 2 {
 					k, r := c.Client("").At(n+1), rand.New(rand.NewPCG(c.Rand.Uint64(), uint64(n)))
 					writers.Go(func() { writeAll(k, r, l, quiet) })
@@ -229,14 +342,23 @@ func TestCachesUnderFaults(t *testing.T) {
 					time.Sleep(time.Duration(2+10*(round%2)) * time.Second)
 					c.Recover()
 				}
+				l.quiet = time.Now()
 				close(quiet)
 				writers.Wait()
+				pusher := c.Client("").At(1)
+				defer pusher.Close()
+				_, _ = pusher.Do("DEL", "q") // so that all wait
+				time.Sleep(4 * time.Second)
+				_, _ = pusher.Do("RPUSH", "q", "x", "y")
 				time.Sleep(cacheMax + 3*time.Second) // by now everybody keeps what there is
 				close(stop)
 				readers.Wait()
 				for n, x := range all {
 					if x.hits == 0 || x.told == 0 {
 						t.Errorf("client %d of node %d: %d answers from its cache, told %d times", n, n%4+1, x.hits, x.told)
+					}
+					if x.noLoop() && x.own == 0 && i == 0 { // of those whose node is in trouble there may be none
+						t.Errorf("client %d of node %d has kept nothing that it has written", n, n%4+1)
 					}
 				}
 			})
@@ -252,6 +374,9 @@ func writeAll(k *Client, r *rand.Rand, l *ledger, quiet <-chan struct{}) {
 		case <-quiet:
 			return
 		case <-time.After(time.Duration(r.IntN(200)) * time.Millisecond):
+		}
+		if r.IntN(12) == 0 {
+			_, _ = k.Do("RPUSH", "q", "x", "y")
 		}
 		key := fmt.Sprint("k", r.IntN(8))
 		v, err := k.Do("INCR", key)

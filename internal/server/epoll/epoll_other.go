@@ -39,3 +39,24 @@ func (*Socket) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
 // Unread returns nothing.
 func (*Socket) Unread() int { return 0 }
+
+// Batch is of Linux.
+type Batch struct{}
+
+// NewBatch returns a Batch for no sockets.
+func NewBatch() *Batch { return &Batch{} }
+
+// Close does nothing.
+func (*Batch) Close() error { return nil }
+
+// Read returns errors.ErrUnsupported in each op.
+func (*Batch) Read(ops []Op) { unsupported(ops) }
+
+// Write returns errors.ErrUnsupported in each op.
+func (*Batch) Write(ops []Op) { unsupported(ops) }
+
+func unsupported(ops []Op) {
+	for i := range ops {
+		ops[i].N, ops[i].Err = 0, errors.ErrUnsupported
+	}
+}

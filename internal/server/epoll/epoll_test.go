@@ -11,7 +11,7 @@ import (
 )
 
 // pair returns both ends of a connection.
-func pair(t *testing.T) (near, far *net.TCPConn) {
+func pair(t testing.TB) (near, far *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -163,4 +163,117 @@ func TestClosedSocketFails(t *testing.T) {
 	if _, err := s.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a write: %v", err)
 	}
+}
+
+// A batch does for each socket what the socket would do alone, whatever becomes of the
+// others.
+func TestBatchIsAsEachAlone(t *testing.T) {
+	b := NewBatch()
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	var ops, outs []Op
+	var fars []*net.TCPConn
+	for i := range 6 {
+		near, far := pair(t)
+		s, err := NewSocket(near)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ops = append(ops, Op{Socket: s, Buf: make([]byte, 4)})
+		fars = append(fars, far)
+		switch i {
+		case 1: // says nothing
+		case 2:
+			far.Close()
+		case 3:
+			near.Close()
+		case 4:
+			_ = near.SetWriteBuffer(64 << 10)
+			_ = far.SetReadBuffer(64 << 10)
+			fallthrough
+		default:
+			if _, err := far.Write([]byte("longer")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b.Read(ops)
+	for i, want := range []error{nil, ErrAgain, io.EOF, net.ErrClosed, nil, nil} {
+		o := ops[i]
+		if !errors.Is(o.Err, want) || o.Err == nil && string(o.Buf[:o.N]) != "long" || o.Err != nil && o.N != 0 {
+			t.Errorf("read %d: %q, %v", i, o.Buf[:o.N], o.Err)
+		}
+	}
+	for i, o := range ops {
+		outs = append(outs, Op{Socket: o.Socket, Buf: []byte("reply")})
+		if i == 4 {
+			outs[i].Buf = make([]byte, 16<<20)
+		}
+	}
+	b.Write(outs)
+	for i, o := range outs {
+		switch i {
+		case 2: // it may be known by now that nobody is there
+		case 3:
+			if !errors.Is(o.Err, net.ErrClosed) || o.N != 0 {
+				t.Errorf("a write to one that is closed: %d, %v", o.N, o.Err)
+			}
+		case 4:
+			if !errors.Is(o.Err, ErrAgain) || o.N == 0 {
+				t.Errorf("a write of more than fits: %d, %v", o.N, o.Err)
+			}
+		default:
+			got := make([]byte, 5)
+			if _, err := io.ReadFull(fars[i], got); err != nil || o.Err != nil || o.N != 5 || string(got) != "reply" {
+				t.Errorf("write %d: %d, %v; arrived: %q, %v", i, o.N, o.Err, got, err)
+			}
+		}
+	}
+}
+
+// BenchmarkBatch is a message of 36 bytes to each of 50 sockets, and one from each.
+func BenchmarkBatch(b *testing.B) {
+	const many = 50
+	batch, out, in := NewBatch(), make([]Op, many), make([]Op, many)
+	b.Cleanup(func() { batch.Close() })
+	for i := range many {
+		near, far := pair(b)
+		from, err := NewSocket(near)
+		if err != nil {
+			b.Fatal(err)
+		}
+		to, err := NewSocket(far)
+		if err != nil {
+			b.Fatal(err)
+		}
+		out[i], in[i] = Op{Socket: from, Buf: make([]byte, 36)}, Op{Socket: to, Buf: make([]byte, 4<<10)}
+	}
+	b.Run("alone", func(b *testing.B) {
+		for b.Loop() {
+			for i := range many {
+				if _, err := out[i].Socket.Write(out[i].Buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for i := range many {
+				if _, err := in[i].Socket.Read(in[i].Buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	b.Run("together", func(b *testing.B) {
+		for b.Loop() {
+			batch.Write(out)
+			batch.Read(in)
+			for i := range many {
+				if out[i].Err != nil || in[i].Err != nil || in[i].N != 36 {
+					b.Fatal(out[i].Err, in[i].Err, in[i].N)
+				}
+			}
+		}
+	})
 }
