@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"time"
 
 	"tutti/internal/proof/action"
 	"tutti/internal/proof/netfault"
@@ -12,6 +14,7 @@ import (
 // it knows
 //
 //	ready                       waits until all nodes are there
+//	clock N ahead=1h            sets the clock of a node of tutti, also while it runs
 //	link A>B delay=5ms jitter=1ms rate=65536 tamper=4096
 //
 // where rate is bytes in a second, and tamper the mean distance of flipped bits.
@@ -28,6 +31,8 @@ func (b *bed) do(ctx context.Context, line string) error {
 		}
 	case "link":
 		b.link(a)
+	case "clock":
+		err = b.nodes[a.Node(len(b.nodes))-1].clock(a.Duration("ahead", 0))
 	case "reset":
 		b.net.Reset(a.Word(0), a.Word(1))
 	case "ready":
@@ -64,6 +69,18 @@ func (b *bed) process(what string, i int) error {
 	}
 	return nil
 }
+
+// clock sets how far the clock of a node of tutti is ahead from now on, whether it runs or not.
+func (n *bedNode) clock(ahead time.Duration) error {
+	next := n.clockFile() + ".next" // the node must not find half of it
+	if err := os.WriteFile(next, []byte(ahead.String()), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, n.clockFile())
+}
+
+// clockFile says how far the clock of a node of tutti is ahead, if it is there.
+func (n *bedNode) clockFile() string { return n.dir + ".clock" }
 
 func (b *bed) link(a *action.Action) {
 	from, to := a.Way(0)

@@ -15,21 +15,23 @@ import (
 
 // tuttiSystem runs `tutti start` in folders that were formed here. Every node
 // is told addresses of the switch for its peers, one for each direction.
-type tuttiSystem struct{}
+type tuttiSystem struct {
+	shards int // 0: one
+}
 
 func (tuttiSystem) traits() traits { return traits{tls: true, finalNodes: true, elects: true} }
 
 func (tuttiSystem) end() {}
 
-func (tuttiSystem) place(b *bed) error {
+func (t tuttiSystem) place(b *bed) error {
 	var members []node.Member
 	var dirs []string
 	for i, n := range b.nodes {
 		members = append(members, node.Member{ID: cluster.NodeID(i + 1), Client: n.addr, Peer: n.peer})
 		dirs = append(dirs, n.dir)
-		n.args = []string{"start", "--dir", n.dir, "--log", "warn"}
+		n.args = []string{"start", "--dir", n.dir, "--log", "warn", "--clock-file", n.clockFile()}
 	}
-	if err := node.Form(vfs.Default, dirs, node.Formation{Cluster: "bench", Shards: 1, Small: true, Members: members}); err != nil {
+	if err := node.Form(vfs.Default, dirs, node.Formation{Cluster: "bench", Shards: max(t.shards, 1), Small: true, Members: members}); err != nil {
 		return err
 	}
 	for i, from := range b.nodes {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"tutti/internal/node"
+	"tutti/internal/proof/netfault"
 	"tutti/internal/proof/respclient"
 	"tutti/internal/resp"
 )
@@ -30,12 +31,14 @@ type grown struct {
 	login       []string // of the admin: user and password
 	trust       *tls.Config
 	nodes       []*grownNode
+	net         *netfault.Switch // what the nodes say to each other goes through it; nil: they dial each other
 }
 
 type grownNode struct {
 	name       string
 	addr, peer string
 	http       string   // where it answers /metrics; empty: nowhere
+	via        string   // under which addresses it reaches others; empty: their own
 	proc       *process // nil: it has left
 }
 
@@ -77,6 +80,28 @@ func newSeed(l *lab, secure bool, env ...string) (*grown, error) {
 	return g, nil
 }
 
+// wire has the first n nodes, which don't run yet, reach each other through a switch, in
+// which they are called by their names.
+func (g *grown) wire(n int) error {
+	g.net = netfault.New(1)
+	for i, from := range g.nodes[:n] {
+		var ways []string
+		for j, to := range g.nodes[:n] {
+			if i == j {
+				continue
+			}
+			addr, err := g.net.Connect(from.name, to.name, to.peer)
+			if err != nil {
+				g.net.Close()
+				return err
+			}
+			ways = append(ways, fmt.Sprintf("%d=%s", j+1, addr))
+		}
+		from.via = strings.Join(ways, ",")
+	}
+	return nil
+}
+
 // grow makes the first n nodes, and waits until all copies are in their places. With an
 // error it has stopped what it had started.
 func (g *grown) grow(ctx context.Context, n int) error {
@@ -97,6 +122,9 @@ func (g *grown) grow(ctx context.Context, n int) error {
 func (g *grown) run(i int, command string, args ...string) (err error) {
 	n := g.nodes[i]
 	own := append(slices.Clone(g.env), "XDG_CONFIG_HOME="+g.dir, g.binary, command, "--dir", filepath.Join(g.dir, n.name), "--log", "warn")
+	if n.via != "" {
+		own = append(own, "--via", n.via)
+	}
 	args = append(own, args...)
 	n.proc, err = spawn(g.dir, n.name, "env", args...) // which the program takes the place of
 	return err
@@ -264,12 +292,16 @@ func (g *grown) wait(ctx context.Context, i int, what string, probe func() error
 	return waitReady(ctx, what, []*process{g.nodes[i].proc}, probe)
 }
 
-// stop ends all processes.
+// stop ends all processes for good, and gives back the room of their data: a run makes many clusters.
 func (g *grown) stop() {
 	for _, n := range g.nodes {
 		if n.proc != nil {
 			n.proc.stop()
 		}
+		_ = os.RemoveAll(filepath.Join(g.dir, n.name)) // with the run's folder at the latest
+	}
+	if g.net != nil {
+		g.net.Close()
 	}
 }
 

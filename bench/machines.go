@@ -19,6 +19,7 @@ type machinesReport struct {
 	Scaling []scaleFigure  `json:"scaling,omitempty"`
 	Joins   []joinFigure   `json:"joins,omitempty"`
 	Moves   *moveFigure    `json:"moves,omitempty"`
+	Slow    *moveFigure    `json:"slow_moves,omitempty"`
 	Rolling []rollFigure   `json:"rolling,omitempty"`
 	TLS     []wireFigure   `json:"tls,omitempty"`
 	Goals   []machinesGoal `json:"goals"`
@@ -89,6 +90,7 @@ type machinesOptions struct {
 	share         float64
 	seconds       float64
 	keys, data    int
+	slowData      int
 	rounds, joins int
 	clients       int
 }
@@ -102,7 +104,7 @@ func (o machinesOptions) measure() time.Duration {
 }
 
 // machinesParts are what --only takes.
-var machinesParts = []string{"scaling", "joins", "moves", "rolling", "tls"}
+var machinesParts = []string{"scaling", "joins", "moves", "slow-moves", "rolling", "tls"}
 
 func machinesMain(ctx context.Context, args []string) error {
 	flags, o := commonFlags("bench machines")
@@ -112,6 +114,7 @@ func machinesMain(ctx context.Context, args []string) error {
 	flags.Float64Var(&m.seconds, "seconds", 8, "measured `seconds` of each figure")
 	flags.IntVar(&m.keys, "keys", 100_000, "random keys in scaling and tls")
 	flags.IntVar(&m.data, "data-mb", 1024, "`MiB` that a joining node copies, in joins and moves")
+	flags.IntVar(&m.slowData, "slow-mb", 48, "`MiB` that a node behind a slow link copies, in slow-moves")
 	flags.IntVar(&m.rounds, "rounds", 3, "how often each cluster is measured, in turn")
 	flags.IntVar(&m.joins, "joins", 5, "how many nodes join, empty cluster and full")
 	flags.IntVar(&m.clients, "clients", 96, "clients of each node in scaling")
@@ -123,7 +126,7 @@ func machinesMain(ctx context.Context, args []string) error {
 			return fmt.Errorf("%w: --only knows %s, not %q", errUsage, strings.Join(machinesParts, ", "), part)
 		}
 	}
-	if flags.NArg() > 0 || m.share < shareMin || m.share > shareMost || m.seconds <= 0 || min(m.keys, m.data, m.rounds, m.joins, m.clients) < 1 || m.joins > joinsMax {
+	if flags.NArg() > 0 || m.share < shareMin || m.share > shareMost || m.seconds <= 0 || min(m.keys, m.data, m.slowData, m.rounds, m.joins, m.clients) < 1 || m.joins > joinsMax {
 		return fmt.Errorf("%w: a flag is out of its range (--share from %.2f to %d, --joins to %d), or there are arguments", errUsage, shareMin, shareMost, joinsMax)
 	}
 	o.peers = []string{"tutti"}
@@ -136,7 +139,7 @@ func machinesMain(ctx context.Context, args []string) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, *lab, machinesOptions) error
-	}{{"scaling", r.scaling}, {"joins", r.joining}, {"moves", r.moving}, {"rolling", r.rolling}, {"tls", r.wires}} {
+	}{{"scaling", r.scaling}, {"joins", r.joining}, {"moves", r.moving}, {"slow-moves", r.movingSlowly}, {"rolling", r.rolling}, {"tls", r.wires}} {
 		if !m.has(part.name) {
 			continue
 		}

@@ -6,15 +6,19 @@ import (
 	"io"
 	"text/tabwriter"
 	"time"
+
+	"tutti/internal/node"
+	"tutti/internal/proof/netfault"
 )
 
-// What clients feel of a copy that moves: part `moves` of machines.
+// What clients feel of a copy that moves: parts `moves` and `slow-moves` of machines.
 
 // moveFigure compares clients while nothing moves with the same clients while a new
 // node copies everything. Each p99 is the median of those of its windows, so that one
 // window in which something else stood still decides nothing, whichever it is.
 type moveFigure struct {
 	DataMiB     int         `json:"data_mib"`
+	Link        string      `json:"link,omitempty"` // of the new node; empty: as good as the others'
 	Runs        int         `json:"runs"`
 	CopyMs      []float64   `json:"copy_ms"`
 	ReadCalmMs  float64     `json:"read_p99_calm_ms"` // before and after copies
@@ -24,6 +28,8 @@ type moveFigure struct {
 	Rounds      []moveRound `json:"rounds"`
 	Failed      int         `json:"failed"`
 	FirstError  string      `json:"first_error,omitempty"`
+	// Elections is by how many terms the shards have moved on while copies moved.
+	Elections uint64 `json:"elections"`
 }
 
 // moveRound is one copy. Settling is from the end of the filling, or from the leaving
@@ -47,6 +53,12 @@ type moveWindow struct {
 // moveRest is how long nodes settle.
 const moveRest = 20 * time.Second
 
+// The link of a node that is far away: each direction of it, all its connections together.
+const (
+	slowLinkDelay = 50 * time.Millisecond
+	slowLinkRate  = 2 << 20 // bytes a second
+)
+
 // moving measures clients of three nodes while nothing moves, while a fourth copies
 // everything, and when it has, in turn.
 func (r *machinesReport) moving(ctx context.Context, l *lab, o machinesOptions) error {
@@ -55,7 +67,46 @@ func (r *machinesReport) moving(ctx context.Context, l *lab, o machinesOptions) 
 		return err
 	}
 	defer g.stop()
-	if err := g.fillBulk(ctx, o.data); err != nil {
+	r.Moves = &moveFigure{DataMiB: o.data}
+	return r.Moves.rounds(ctx, g, o)
+}
+
+// movingSlowly is moving where the node that copies is behind a slow link: the state is
+// streamed to it for long, and what the others do must not wait for that.
+func (r *machinesReport) movingSlowly(ctx context.Context, l *lab, o machinesOptions) error {
+	g, err := newSeed(l, false)
+	if err != nil {
+		return err
+	}
+	rounds := min(o.rounds, joinsMax)
+	if err := g.wire(3 + rounds); err != nil {
+		return err
+	}
+	for i := 3; i < 3+rounds; i++ {
+		g.slowLink(i)
+	}
+	if err := g.grow(ctx, 3); err != nil {
+		return err
+	}
+	defer g.stop()
+	r.Slow = &moveFigure{DataMiB: o.slowData, Link: fmt.Sprintf("%d MiB/s, %v each way", slowLinkRate>>20, slowLinkDelay)}
+	return r.Slow.rounds(ctx, g, o)
+}
+
+// slowLink has node i of a cluster with a switch be behind one.
+func (g *grown) slowLink(i int) {
+	slow := func(p *netfault.Path) { p.Delay, p.BytesPerSecond = slowLinkDelay, slowLinkRate }
+	for j, other := range g.nodes {
+		if i != j {
+			g.net.Set(g.nodes[i].name, other.name, slow)
+			g.net.Set(other.name, g.nodes[i].name, slow)
+		}
+	}
+}
+
+// rounds has one node after the other copy all, and leave again.
+func (f *moveFigure) rounds(ctx context.Context, g *grown, o machinesOptions) error {
+	if err := g.fillBulk(ctx, f.DataMiB); err != nil {
 		return err
 	}
 	p, err := g.startPaced(ctx, 3)
@@ -63,9 +114,8 @@ func (r *machinesReport) moving(ctx context.Context, l *lab, o machinesOptions) 
 		return err
 	}
 	defer p.end()
-	r.Moves = &moveFigure{DataMiB: o.data}
 	for i := 3; i < 3+min(o.rounds, joinsMax); i++ {
-		if err := r.Moves.round(ctx, g, p, i, o.measure()); err != nil {
+		if err := f.round(ctx, g, p, i, o.measure()); err != nil {
 			return err
 		}
 		if err := g.leave(ctx, i); err != nil {
@@ -73,6 +123,16 @@ func (r *machinesReport) moving(ctx context.Context, l *lab, o machinesOptions) 
 		}
 	}
 	return nil
+}
+
+// terms adds up those of all shards.
+func (g *grown) terms(ctx context.Context) (sum uint64, err error) {
+	var s node.Status
+	err = g.ask(ctx, 0, &s, "TUTTI.STATUS", "LOCAL")
+	for _, x := range s.Shards {
+		sum += x.Term
+	}
+	return sum, err
 }
 
 // round measures the copy to node i.
@@ -85,12 +145,21 @@ func (f *moveFigure) round(ctx context.Context, g *grown, p *paced, i int, measu
 	if err := sleep(ctx, measure); err != nil {
 		return err
 	}
+	terms, err := g.terms(ctx)
+	if err != nil {
+		return err
+	}
 	x.Before = f.window(p)
 	j, err := g.measureJoin(ctx, i)
 	if err != nil {
 		return err
 	}
 	x.Moving = f.window(p)
+	now, err := g.terms(ctx)
+	if err != nil {
+		return err
+	}
+	f.Elections += now - terms
 	if err := sleep(ctx, measure); err != nil {
 		return err
 	}
@@ -125,8 +194,12 @@ func (f *moveFigure) print(w io.Writer, t *tabwriter.Writer) {
 	if f == nil || len(f.Rounds) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nWhile a fourth node copies %d MiB (%d times, median %.0f ms), %d clients of the others, %.0f commands a second: p99 of reads %.1f ms, without %.1f; of writes %.1f ms, without %.1f; %d failed %s\n",
-		f.DataMiB, f.Runs, median(f.CopyMs), pacedClients, pacedClients/pacedEvery.Seconds(), f.ReadMoveMs, f.ReadCalmMs, f.WriteMoveMs, f.WriteCalmMs, f.Failed, f.FirstError)
+	behind := ""
+	if f.Link != "" {
+		behind = " over a link of " + f.Link
+	}
+	fmt.Fprintf(w, "\nWhile a fourth node copies %d MiB%s (%d times, median %.0f ms), %d clients of the others, %.0f commands a second: p99 of reads %.1f ms, without %.1f; of writes %.1f ms, without %.1f; %d failed %s; %d elections\n",
+		f.DataMiB, behind, f.Runs, median(f.CopyMs), pacedClients, pacedClients/pacedEvery.Seconds(), f.ReadMoveMs, f.ReadCalmMs, f.WriteMoveMs, f.WriteCalmMs, f.Failed, f.FirstError, f.Elections)
 	fmt.Fprintln(t, "round\twindow\tp99 of reads, ms\tof writes, ms\tlongest, ms\tcores busy\t")
 	for i, x := range f.Rounds {
 		for _, y := range []struct {

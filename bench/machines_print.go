@@ -22,10 +22,15 @@ func (r *machinesReport) judge() {
 	if serves, _ := r.joinsOf(0); len(serves) > 0 {
 		goal("join of an empty node until it serves, median in s", median(serves)/1000, 2, false)
 	}
-	if f := r.Moves; f != nil && len(f.Rounds) > 0 {
-		goal("p99 of reads while a copy moves over that without", f.ReadMoveMs/f.ReadCalmMs, 2, false)
-		goal("p99 of writes while a copy moves over that without", f.WriteMoveMs/f.WriteCalmMs, 2, false)
-		goal("commands that failed meanwhile", float64(f.Failed), 0, false)
+	for _, f := range []*moveFigure{r.Moves, r.Slow} {
+		if f == nil || len(f.Rounds) == 0 {
+			continue
+		}
+		moves := "a copy moves" + pick(f.Link != "", " over a slow link", "")
+		goal("p99 of reads while "+moves+" over that without", f.ReadMoveMs/f.ReadCalmMs, 2, false)
+		goal("p99 of writes while "+moves+" over that without", f.WriteMoveMs/f.WriteCalmMs, 2, false)
+		goal("commands that failed while "+moves, float64(f.Failed), 0, false)
+		goal("elections while "+moves, float64(f.Elections), 0, false)
 	}
 	for _, f := range r.Rolling {
 		goal("commands through a gateway that failed, all nodes restarted by "+f.How, float64(f.Failed), 0, false)
@@ -95,6 +100,7 @@ func (r *machinesReport) print(w io.Writer) {
 		}
 	}
 	r.Moves.print(w, t)
+	r.Slow.print(w, t)
 	for _, f := range r.Rolling {
 		fmt.Fprintf(w, "\nAll three nodes restarted, %s: of %d commands through a gateway %d failed %s, the longest took %.0f ms\n", f.How, f.Commands, f.Failed, f.FirstError, f.LongestMs)
 	}

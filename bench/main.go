@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"strings"
@@ -19,6 +20,9 @@ const usage = `usage: go run . [flags]            throughput, latency and CPU pe
        go run . failover [flags]   longest gap between acknowledged writes at kill -9 of the leader
        go run . bigdata [flags]    data of several times the memory a node may use
        go run . nemesis [flags]    real nodes under random faults, judged by checkers
+       go run . users [flags]      users change on real nodes under random faults, judged
+       go run . upkeep [flags]     drains, removals, rotations while nodes and the commands are killed
+       go run . clocks [flags]     clocks of real nodes jump while they run, judged with deadlines of keys
        go run . faults [flags]     what each fault costs, beside etcd
        go run . machines [flags]   more nodes, joins, moves, restarts and TLS: what they bring and cost
        go run . tasks [flags]      tasks that do nothing, beside NATS JetStream, Asynq, River and BullMQ
@@ -52,6 +56,12 @@ func main() {
 			run, args = bigdataMain, args[1:]
 		case "nemesis":
 			run, args = nemesisMain, args[1:]
+		case "clocks":
+			run, args = clocksMain, args[1:]
+		case "users":
+			run, args = usersMain, args[1:]
+		case "upkeep":
+			run, args = upkeepMain, args[1:]
 		case "faults":
 			run, args = figuresMain, args[1:]
 		case "machines":
@@ -134,6 +144,19 @@ func (o *options) parseKnown(flags *flag.FlagSet, args []string, peers *string, 
 		o.peers = append(o.peers, name)
 	}
 	return nil
+}
+
+// prepareTutti is prepare for tutti alone, and draws a seed if none was given.
+func prepareTutti(ctx context.Context, o *options, seed *uint64) (*lab, error) {
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	o.peers = []string{"tutti"}
+	l, missing, err := prepare(ctx, o)
+	if err != nil {
+		return nil, errors.Join(err, missingError(missing))
+	}
+	return l, nil
 }
 
 // prepare installs and builds what the chosen systems need. A system that

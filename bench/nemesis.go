@@ -65,6 +65,9 @@ type nemesisResult struct {
 	Problems      []string          `json:"problems"` // what no fault explains, and no convergence
 	Verdict       string            `json:"verdict"`  // "ok", "violated" or "undecided"
 	Evidence      string            `json:"evidence,omitempty"`
+
+	kinds []fault // nil: faultKinds
+	timed bool    // some keys have a time to live
 }
 
 func nemesisMain(ctx context.Context, args []string) error {
@@ -154,7 +157,7 @@ func (r *nemesisResult) round(ctx context.Context, l *lab, nodes int, seed uint6
 	for i := 1; i < nodes && b.system.traits().finalNodes; i++ {
 		through = append(through, i)
 	}
-	rec := check.NewRecorder(loadSuite(through), 0)
+	rec := check.NewRecorder(loadSuite(through, r.timed), 0)
 	keys := newKeyring()
 	if err := r.underFaults(ctx, b, rec, keys, seed, d); err != nil {
 		return err
@@ -188,11 +191,11 @@ func (r *nemesisResult) underFaults(ctx context.Context, b *bed, rec *check.Reco
 		if err != nil {
 			return err
 		}
-		c := &client{id: id + 1, rec: rec, keys: keys, s: s, rand: rand.New(rand.NewPCG(seed, uint64(id))), node: id % len(b.nodes), all: len(b.nodes)}
+		c := &client{id: id + 1, rec: rec, keys: keys, s: s, rand: rand.New(rand.NewPCG(seed, uint64(id))), node: id % len(b.nodes), all: len(b.nodes), timed: r.timed}
 		wg.Go(func() { c.run(stop) })
 	}
 	wg.Go(func() { r.watchLeader(ctx, stop, b, rec) })
-	n := &nemesis{b: b, rec: rec, rand: rand.New(rand.NewPCG(seed, 1<<32)), counts: r.Faults, problem: rec.Problem,
+	n := &nemesis{b: b, rec: rec, rand: rand.New(rand.NewPCG(seed, 1<<32)), kinds: r.kinds, counts: r.Faults, problem: rec.Problem,
 		say: func(format string, args ...any) {
 			fmt.Printf("%7.1f s  %s\n", rec.Now().Seconds(), fmt.Sprintf(format, args...))
 		}}
@@ -262,6 +265,8 @@ func kindOf(key string) string {
 		return "registers"
 	case strings.HasPrefix(key, counterKeys):
 		return "counters"
+	case strings.HasPrefix(key, mortalKeys):
+		return "deadlines"
 	}
 	return "transactions"
 }
@@ -291,6 +296,9 @@ func (r *nemesisResult) keepEvidence(l *lab, h *check.History, found []check.Vio
 // finish says what each checker found.
 func (r *nemesisResult) finish() {
 	r.Checkers = map[string]string{"registers": "ok", "counters": "ok", "transactions": "ok"}
+	if r.timed {
+		r.Checkers["deadlines"] = "ok"
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Violations)) {
 		who, what, _ := strings.Cut(name, ": ")
 		found := fmt.Sprintf("%d × %s", r.Violations[name], what)

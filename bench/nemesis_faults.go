@@ -20,6 +20,8 @@ type nemesis struct {
 	rec    *check.Recorder
 	rand   *rand.Rand
 	active []*activeFault
+	past   []span  // the faults that are over
+	kinds  []fault // nil: faultKinds
 	counts map[string]int
 	say    func(format string, args ...any)
 	// problem is told of what no fault explains.
@@ -72,8 +74,12 @@ func faultKinds() []fault {
 
 // run makes faults for d, one or two at a time, and undoes them all.
 func (n *nemesis) run(ctx context.Context, d time.Duration) error {
+	from := n.kinds
+	if from == nil {
+		from = faultKinds()
+	}
 	var kinds []fault
-	for _, f := range faultKinds() {
+	for _, f := range from {
 		if f.fits(n.b.system.traits()) {
 			kinds = append(kinds, slices.Repeat([]fault{f}, f.weight)...)
 		}
@@ -114,6 +120,7 @@ func (n *nemesis) expire(ctx context.Context, now time.Time) {
 		}
 		n.do(ctx, a.plan.End)
 		n.rec.Fault(a.name+": "+strings.Join(a.plan.Begin, ", "), a.from)
+		n.past = append(n.past, span{a.name, a.from, n.rec.Now()})
 		return true
 	})
 }

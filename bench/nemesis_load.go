@@ -32,20 +32,31 @@ const (
 	registerKeys = "r" // read, written, swapped: unique values
 	counterKeys  = "c" // counted and read
 	listKeys     = "a" // lists of transactions
+	mortalKeys   = "e" // with a time to live, in timed loads only
 )
 
+// mortalError is by how much keys may go early or late: early ends are bounded by what
+// docs/GUARANTEES.md says, late ones by what a busy machine may take beside that.
+var mortalError = check.TimeError{
+	Early: check.Slack{Fixed: 10 * time.Millisecond, Share: 0.05},
+	Late:  check.Slack{Fixed: 2 * time.Second, Share: 0.06},
+}
+
 // loadSuite says who judges what, and through which nodes (counted from 0 here,
-// from 1 in a history) every key is read at the end.
-func loadSuite(through []int) check.Suite {
-	var finalNodes []int
-	for _, node := range through {
-		finalNodes = append(finalNodes, node+1)
-	}
-	return check.Suite{FinalNodes: finalNodes, Rules: []check.Rule{
+// from 1 in a history) every key is read at the end. timed: some keys have a time to live.
+func loadSuite(through []int, timed bool) check.Suite {
+	s := check.Suite{Rules: []check.Rule{
 		{Prefix: registerKeys, Check: "register"},
 		{Prefix: counterKeys, Check: "counter"},
 		{Prefix: listKeys, Check: "append"},
 	}}
+	if timed {
+		s.Rules, s.TimeError = append(s.Rules, check.Rule{Prefix: mortalKeys, Check: "expiry"}), mortalError
+	}
+	for _, node := range through {
+		s.FinalNodes = append(s.FinalNodes, node+1)
+	}
+	return s
 }
 
 // keyring hands out the keys that are in use.
@@ -64,11 +75,11 @@ type liveKey struct {
 // usesMax is how many operations a key sees: of a register, with those under
 // way at its end, below the checker's 150; a list is read as a whole, so it must
 // stay short; a counter's checker has no bound.
-var usesMax = map[string]int{registerKeys: 90, listKeys: 40, counterKeys: math.MaxInt}
+var usesMax = map[string]int{registerKeys: 90, listKeys: 40, mortalKeys: 60, counterKeys: math.MaxInt}
 
 // activeKeys is how many keys of a kind are in use at once: few, so that
 // clients meet.
-var activeKeys = map[string]int{registerKeys: 4, counterKeys: 1, listKeys: 5}
+var activeKeys = map[string]int{registerKeys: 4, counterKeys: 1, listKeys: 5, mortalKeys: 6}
 
 func newKeyring() *keyring { return &keyring{active: make(map[string][]*liveKey)} }
 
@@ -126,6 +137,8 @@ type client struct {
 	rand *rand.Rand
 	node int
 	all  int // nodes
+	// timed: every other operation is about keys with a time to live.
+	timed bool
 }
 
 // run works until stop is closed.
@@ -149,6 +162,9 @@ func (c *client) run(stop <-chan struct{}) {
 
 // step is one operation.
 func (c *client) step() (ok bool) {
+	if c.timed && c.rand.IntN(2) == 0 {
+		return c.mortal()
+	}
 	switch n := c.rand.IntN(100); {
 	case n < 30:
 		return c.single(registerKeys, "GET")
@@ -169,6 +185,21 @@ func (c *client) single(kind, name string, args ...string) bool {
 	keys := c.keys.take(c.rand, kind, 1)
 	cmd := check.Command(append([]string{name, keys[0].name}, args...)...)
 	return c.outcome(kind, keys, c.s.do(c.rec, c.id, c.node, opTimeout, false, cmd))
+}
+
+// mortal is an operation on a key with a time to live.
+func (c *client) mortal() bool {
+	life := strconv.Itoa(300 + c.rand.IntN(4000)) // milliseconds
+	switch n := c.rand.IntN(100); {
+	case n < 12:
+		return c.single(mortalKeys, "SET", c.keys.value(), "PX", life)
+	case n < 18:
+		return c.single(mortalKeys, "PEXPIRE", life)
+	case n < 40:
+		return c.single(mortalKeys, "PTTL")
+	default:
+		return c.single(mortalKeys, "GET")
+	}
 }
 
 func (c *client) swap() bool {

@@ -300,13 +300,14 @@ func idInTheMidst(conn *respclient.Conn, name string) (string, error) {
 	return strconv.FormatInt((ends[0]+ends[1])/2, 10), nil
 }
 
-// trim removes more and more: first as many of both streams, then a tenth of the large one.
+// trim removes more and more: first as many of both streams, then a tenth and a half of the
+// large one.
 func (s *streamGrown) trim(ctx context.Context, g *grown, conn *respclient.Conn) error {
 	for _, x := range []struct {
 		name string
 		gone int
 	}{{"small", 10}, {"large", 10}, {"small", 1000}, {"large", 1000}, {"small", 5000}, {"large", 5000},
-		{"large", s.Entries / 100}, {"large", s.Entries / 10}} {
+		{"large", s.Entries / 100}, {"large", s.Entries / 10}, {"large", s.Entries / 2}} {
 		v, err := conn.Do("XLEN", x.name)
 		if err = errors.Join(err, respclient.Err(v)); err != nil {
 			return fmt.Errorf("XLEN %s: %w", x.name, err)
