@@ -39,7 +39,7 @@ func (asynqJobs) worker(t *trial, journal string) []string {
 // work is a worker. args are the file that it writes to what it has executed, and the
 // address of the gateway.
 func work(args []string) int {
-	redis.SetLogger(quiet{})
+	redis.SetLogger(process.Quiet{})
 	journal, err := os.OpenFile(args[0], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

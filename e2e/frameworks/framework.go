@@ -41,6 +41,7 @@ func frameworks() map[string]framework {
 		"celery":        &program{interpreter: python, file: "celery_jobs.py", bring: debianPython("celery", "python3-celery")},
 		"celery-chords": &program{interpreter: python, file: "celery_chords.py", bring: debianPython("celery", "python3-celery")},
 		"rq":            &program{interpreter: python, file: "rq_jobs.py", bring: debianPython("rq", "python3-rq")},
+		"rq-simple":     &program{interpreter: python, file: "rq_simple.py", bring: debianPython("rq", "python3-rq")},
 		"sidekiq":       &program{interpreter: ruby, file: "sidekiq_jobs.rb", bring: bringSidekiq, loses: sidekiqThreads},
 	}
 }

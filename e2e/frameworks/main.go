@@ -1,7 +1,7 @@
 // Frameworks tries job frameworks that stand on Redis against a cluster whose nodes and
 // workers are killed. Nothing of a framework is changed; only the address differs.
 //
-//	go run . [-jobs 10000] [-workers 3] [-kill nodes,workers] [-stand] [-seed 1] [-redis [-away 5ms]] [-hard] asynq|bullmq|celery|celery-chords|rq|sidekiq …
+//	go run . [-jobs 10000] [-workers 3] [-kill nodes,workers] [-stand] [-seed 1] [-redis [-away 5ms]] [-hard] asynq|bullmq|celery|celery-chords|rq|rq-simple|sidekiq …
 //
 // Three nodes are formed by init and join, and a gateway beside them. While jobs are added to
 // several queues, some of them with a delay and some that fail at first, a node is killed
@@ -76,7 +76,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	redis.SetLogger(quiet{})
+	redis.SetLogger(process.Quiet{})
 	code := 0
 	for _, name := range names {
 		verdict, err := process.InFolder("tutti-frameworks-", func(dir string) (string, error) {

@@ -32,8 +32,8 @@ def add(number, queue, later):
         queues[queue].enqueue("rq_jobs.job", number, **options)
 
 
-def work():
-    Worker(list(queues.values()), connection=jobs.client).work(with_scheduler=True, logging_level="WARNING")
+def work(worker=Worker):
+    worker(list(queues.values()), connection=jobs.client).work(with_scheduler=True, logging_level="WARNING")
 
 
 def count(total):

@@ -56,11 +56,6 @@ type trial struct {
 	killedNodes, killedWorkers, stoodWorkers atomic.Int64
 }
 
-// quiet takes what the client library says of nodes that are down.
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
-
 func (t *trial) run(ctx context.Context) (verdict string, err error) {
 	began := time.Now()
 	working, stop := context.WithCancel(ctx)

@@ -16,7 +16,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -64,16 +63,14 @@ func try(ctx context.Context, dir, binary string, faults time.Duration, seed uin
 	if err != nil {
 		return "", err
 	}
-	node, addr, err := startDev(ctx, binary, dir)
+	dev, err := process.StartDev(ctx, binary, dir)
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, node.Stop()) }()
+	defer func() { err = errors.Join(err, dev.Stop()) }()
+	addr := dev.Addrs[0]
 	if faults > 0 {
-		r, err := newRound(binary, dir, addr, languages)
-		if err != nil {
-			return "", err
-		}
+		r := newRound(dev, dir, languages)
 		defer r.close()
 		return r.run(ctx, faults, seed)
 	}
@@ -206,23 +203,4 @@ func (t *trial) count(ctx context.Context, queue, name string) (int64, error) {
 		return 0, fmt.Errorf("queue %s has no %s", queue, name)
 	}
 	return n, nil
-}
-
-// startDev starts a cluster of three nodes, and waits until it serves.
-func startDev(ctx context.Context, binary, dir string) (*process.Process, string, error) {
-	addr, err := process.FreeRow()
-	if err != nil {
-		return nil, "", err
-	}
-	p, err := process.Spawn(dir, "dev", nil, binary, "dev", "--dir", filepath.Join(dir, "data"), "--listen", addr)
-	if err != nil {
-		return nil, "", err
-	}
-	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
-	defer client.Close()
-	err = process.Eventually(endTimeout, "tutti dev serves", func() error { return client.Do(ctx, "EXISTS", "nothing").Err() })
-	if err != nil {
-		return nil, "", errors.Join(err, p.Stop())
-	}
-	return p, addr, nil
 }

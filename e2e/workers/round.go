@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net"
-	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,9 +36,8 @@ type outcome struct{ State, Result, Worker, Attempt, Token any }
 
 // round is the state of one.
 type round struct {
-	addrs     []string
+	dev       *process.Dev
 	clients   []*redis.Client
-	binary    string
 	dir       string
 	languages []language
 	workers   []*keptWorker
@@ -72,7 +67,7 @@ type keptWorker struct {
 
 func (w *keptWorker) keep(ctx context.Context) error {
 	for i := 0; ctx.Err() == nil; i++ {
-		args := append(w.of.command[1:len(w.of.command):len(w.of.command)], w.round.addrs[i%len(w.round.addrs)], w.of.name)
+		args := append(w.of.command[1:len(w.of.command):len(w.of.command)], w.round.dev.Addrs[i%len(w.round.dev.Addrs)], w.of.name)
 		p, err := process.Spawn(w.round.dir, w.name, nil, w.of.command[0], args...)
 		if err != nil {
 			return err
@@ -88,32 +83,17 @@ func (w *keptWorker) keep(ctx context.Context) error {
 	return nil
 }
 
-// quiet takes what the client library says of nodes that are down.
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
-
-// newRound has clients of all nodes of a cluster that tutti dev runs, the first at addr.
-func newRound(binary, dir, addr string, languages []language) (*round, error) {
-	host, text, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, err
-	}
-	redis.SetLogger(quiet{})
-	r := &round{binary: binary, dir: dir, languages: languages}
-	for i := range 3 {
-		a := net.JoinHostPort(host, strconv.Itoa(port+i))
-		r.addrs = append(r.addrs, a)
+// newRound has clients of all nodes of a cluster.
+func newRound(dev *process.Dev, dir string, languages []language) *round {
+	redis.SetLogger(process.Quiet{})
+	r := &round{dev: dev, dir: dir, languages: languages}
+	for _, a := range dev.Addrs {
 		r.clients = append(r.clients, redis.NewClient(&redis.Options{Addr: a, MaxRetries: -1, DialerRetries: 1, ReadTimeout: 2 * endTimeout}))
 	}
 	for _, l := range languages {
 		r.queues = append(r.queues, &ledger{queue: l.name, open: make(chan acknowledged, openMax), seen: map[string]outcome{}, payloads: map[string]string{}})
 	}
-	return r, nil
+	return r
 }
 
 // anyNode asks one node after the other until one answers.
@@ -361,7 +341,7 @@ func (r *round) killWorker(_ context.Context, rng *rand.Rand) error {
 
 func (r *round) killLeader(ctx context.Context, _ *rand.Rand) error {
 	r.log = append(r.log, "leader killed")
-	leader, pids, err := r.nodes(ctx)
+	leader, pids, err := r.dev.Nodes(ctx)
 	if err != nil {
 		return err
 	}
@@ -370,7 +350,7 @@ func (r *round) killLeader(ctx context.Context, _ *rand.Rand) error {
 
 func (r *round) stopLeader(ctx context.Context, _ *rand.Rand) error {
 	r.log = append(r.log, "leader stopped")
-	leader, pids, err := r.nodes(ctx)
+	leader, pids, err := r.dev.Nodes(ctx)
 	if err != nil {
 		return err
 	}
@@ -382,7 +362,7 @@ func (r *round) stopLeader(ctx context.Context, _ *rand.Rand) error {
 }
 
 func (r *round) killNode(ctx context.Context, rng *rand.Rand) error {
-	leader, pids, err := r.nodes(ctx)
+	leader, pids, err := r.dev.Nodes(ctx)
 	if err != nil {
 		return err
 	}
@@ -395,38 +375,6 @@ func (r *round) killNode(ctx context.Context, rng *rand.Rand) error {
 		delete(pids, id)
 	}
 	return nil
-}
-
-// nodes asks for the leader of the shard and the processes of all nodes, once all are
-// up: a second loss would leave no majority.
-func (r *round) nodes(ctx context.Context) (leader int, pids map[int]int, err error) {
-	var s struct {
-		Nodes []struct {
-			ID, PID int
-			Up      bool
-		}
-		Shards []struct{ Leader int }
-	}
-	err = process.Eventually(2*endTimeout, "all nodes are up", func() error {
-		for _, addr := range r.addrs {
-			out, _ := exec.CommandContext(ctx, r.binary, "status", "--json", "--addr", addr).Output() // its exit code tells of faults
-			if json.Unmarshal(out, &s) == nil && len(s.Shards) > 0 && s.Shards[0].Leader != 0 {
-				break
-			}
-		}
-		pids = make(map[int]int)
-		for _, n := range s.Nodes {
-			if n.Up && n.PID != 0 {
-				pids[n.ID] = n.PID
-			}
-		}
-		if len(pids) != len(r.addrs) || len(s.Shards) == 0 || pids[s.Shards[0].Leader] == 0 {
-			return fmt.Errorf("%d of %d are", len(pids), len(r.addrs))
-		}
-		leader = s.Shards[0].Leader
-		return nil
-	})
-	return leader, pids, err
 }
 
 func (r *round) close() {
