@@ -18,7 +18,8 @@ const (
 	V3 Version = 3
 	// V4 brought lists of several runs.
 	V4 Version = 4
-	// V5 brought streams that count their entries by blocks.
+	// V5 brought streams that count their entries by blocks, and rounds of reads for
+	// which voters vouch.
 	V5 Version = 5
 	// Oldest is the oldest that this program reads and writes.
 	Oldest = V1

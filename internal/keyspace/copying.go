@@ -28,7 +28,7 @@ func (c *copying) fits() bool { return c.tx.Written()+c.size <= WriteSetMax }
 
 // add takes a row and a copy of its value, and reports whether more are of use.
 func (c *copying) add(row, val []byte) bool {
-	c.ops = append(c.ops, op{row, append([]byte{}, val...)})
+	c.ops = append(c.ops, op{row: row, val: append([]byte{}, val...)})
 	c.size += len(row) + len(val)
 	return c.fits()
 }

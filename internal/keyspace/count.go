@@ -40,8 +40,8 @@ func (t *Tx) keysBefore(pdb uint32) int64 {
 func (t *Tx) count(pdb uint32, delta int64) {
 	t.keysBefore(pdb) // here, where an error fails one command and not the batch
 	t.counts[pdb] += delta
-	if len(t.marks) > 0 {
-		t.undo = append(t.undo, undo{op: -1, pdb: pdb, delta: delta})
+	if n := len(t.marks); n > 0 {
+		t.recount(pdb, delta, t.marks[n-1].undo)
 	}
 }
 

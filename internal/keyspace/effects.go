@@ -27,6 +27,7 @@ type effects struct {
 type op struct {
 	row []byte
 	val []byte // nil: delete
+	old int32  // the newest of undo that is of it, counted from 1; 0: none
 }
 
 func newEffects() effects {
@@ -89,7 +90,7 @@ func (e *effects) put(row, val []byte) {
 	if i < 0 {
 		row = e.keep(row)
 		e.at[hash] = int32(len(e.ops))
-		e.ops = append(e.ops, op{row, val})
+		e.ops = append(e.ops, op{row: row, val: val})
 		e.size += len(row) + len(val)
 		if e.signed {
 			e.sign(len(e.ops) - 1)
@@ -100,8 +101,8 @@ func (e *effects) put(row, val []byte) {
 		e.sign(int(i))
 	}
 	o := &e.ops[i]
-	if n := len(e.marks); n > 0 && int(i) < e.marks[n-1].ops {
-		e.undo = append(e.undo, undo{op: i, val: o.val})
+	if n := len(e.marks); n > 0 {
+		e.remember(i, &e.marks[n-1])
 	}
 	e.size += len(val) - len(o.val)
 	o.val = val

@@ -121,3 +121,39 @@ func TestRollbackTakesEventsBack(t *testing.T) {
 		t.Errorf("%v", list)
 	}
 }
+
+// TestRowsAreRememberedOnce has one transaction write the same rows and counts again and
+// again, each time behind a mark of its own, as the calls of a script do: what it remembers
+// grows with the rows, not with the calls.
+func TestRowsAreRememberedOnce(t *testing.T) {
+	s := newRowStore(t)
+	tx := NewTx(s, Env{Databases: s.dbs, Keys: func(uint32) (int64, error) { return 0, nil }})
+	for i := range 10 {
+		tx.Put([]byte{'a', byte(i)}, []byte("before"))
+	}
+	script, size := tx.Mark(), tx.Size()
+	for call := range 10_000 {
+		mark := tx.Mark()
+		for _, kind := range "ab" { // there before the script, and not
+			tx.Put([]byte{byte(kind), byte(call % 10)}, fmt.Append(nil, call))
+		}
+		tx.count(uint32(call%countsNear), 1)
+		if call%7 == 0 {
+			tx.Rollback(mark)
+		}
+		tx.Release(mark)
+	}
+	if n := len(tx.undo); n > 10*countsNear {
+		t.Errorf("%d values are remembered of 10 rows and %d databases", n, countsNear)
+	}
+	tx.Rollback(script)
+	tx.Release(script)
+	for i := range 10 {
+		if v, is := tx.Get([]byte{'a', byte(i)}, nil); !is || string(v) != "before" {
+			t.Errorf("row %d is %q, %v behind the script that was taken back", i, v, is)
+		}
+	}
+	if tx.Size() != size || len(tx.KeyCounts()) != 0 {
+		t.Errorf("%d bytes and counts of %v behind it, want %d and none", tx.Size(), tx.KeyCounts(), size)
+	}
+}

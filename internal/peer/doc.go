@@ -27,7 +27,7 @@
 //	32…35   the frames of a snapshot's stream, see package shard
 //	64…67   the map, the users, and who runs commands, see package node
 //	80…82   what replicas have confirmed, and starts that are refused, see package node
-//	83…84   ways to a majority, see package shard
+//	83…85   ways to a majority, and rounds of reads that come by way of voters, see package shard
 //	96…99   messages and who wants them, see package pubsub
 //
 // # Versions

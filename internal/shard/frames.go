@@ -33,6 +33,7 @@ const (
 	kindGone      peer.Kind = 31 // shard:8 replica:8
 	kindReachAsk  peer.Kind = 83 // shard:8
 	kindReachTell peer.Kind = 84 // shard:8 way(ns):8
+	kindReadPass  peer.Kind = 85 // shard:8 node:8 id:8 term:8 voucher:8 voucher:8
 )
 
 var be = binary.BigEndian
@@ -42,7 +43,7 @@ func (h *Host) takeFrames(links *peer.Links) {
 	links.Handle(kindGroup, h.groupFrame)
 	links.Handle(kindReply, h.replyFrame)
 	for _, kind := range []peer.Kind{kindRaft, kindReadAsk, kindReadTell, kindTick, kindHashAsk, kindHashTell, kindDiverged,
-		kindScrubTell, kindScrubOdd, kindAsk, kindStepDown, kindInvite, kindWho, kindGone, kindReachAsk, kindReachTell} {
+		kindScrubTell, kindScrubOdd, kindAsk, kindStepDown, kindInvite, kindWho, kindGone, kindReachAsk, kindReachTell, kindReadPass} {
 		links.Handle(kind, func(from cluster.NodeID, b []byte) { h.replicaFrame(from, kind, b) })
 	}
 	links.HandleStream(snapHead, h.receiveSnapshot)
@@ -123,6 +124,8 @@ func (r *Replica) frame(from cluster.NodeID, kind peer.Kind, b []byte) bool {
 		r.loop.post(inLoop{r, func() { r.reachTold(from, be.Uint64(b)) }})
 	case kind == kindReadAsk && len(b) == 8:
 		r.loop.post(readAsk{r, from, be.Uint64(b)})
+	case kind == kindReadPass && len(b) == questionLen:
+		r.loop.post(questioned{r, from, decodeQuestion(b)})
 	case kind == kindReadTell && len(b) == 24:
 		r.loop.post(readTell{r, be.Uint64(b), be.Uint64(b[8:]), int64(be.Uint64(b[16:]))})
 	case kind == kindTick && len(b) == 8:

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"bytes"
 	"testing"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -34,6 +35,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(byte(kindRaft), other)
 	f.Add(byte(kindReachAsk), []byte(nil))
 	f.Add(byte(kindReachTell), make([]byte, 8))
+	f.Add(byte(kindReadPass), make([]byte, questionLen))
 	for kind := kindReadAsk; kind <= kindWho; kind++ {
 		f.Add(byte(kind), make([]byte, 8))
 		f.Add(byte(kind), make([]byte, 16))
@@ -62,6 +64,10 @@ func FuzzFrame(f *testing.F) {
 			}
 		case readAsk:
 			if x.node != 1 || len(b) != 8 {
+				t.Errorf("taken: %+v", x)
+			}
+		case questioned:
+			if x.from != 1 || len(b) != questionLen || !bytes.Equal(x.q.append(nil), b) {
 				t.Errorf("taken: %+v", x)
 			}
 		case inLoop:

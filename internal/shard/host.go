@@ -339,7 +339,11 @@ func (r *Replica) info() Info {
 }
 
 func (rd *reads) drop() {
-	for _, list := range [][]asker{rd.round, rd.next} {
+	lists := [][]asker{rd.next}
+	for _, x := range rd.rounds {
+		lists = append(lists, x.askers)
+	}
+	for _, list := range lists {
 		for _, a := range list {
 			if a.read != nil {
 				a.read.Done(nil, 0, ErrUnavailable)
@@ -349,5 +353,5 @@ func (rd *reads) drop() {
 	for _, w := range rd.waiting {
 		w.read.Done(nil, 0, ErrUnavailable)
 	}
-	rd.next, rd.round, rd.waiting, rd.first = nil, nil, nil, 0
+	rd.next, rd.rounds, rd.waiting = nil, nil, nil
 }

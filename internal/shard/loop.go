@@ -71,6 +71,11 @@ type (
 		node cluster.NodeID
 		id   uint64
 	}
+	questioned struct {
+		r    *Replica
+		from cluster.NodeID
+		q    question
+	}
 	readTell struct {
 		r         *Replica
 		id, index uint64
@@ -203,6 +208,8 @@ func (l *loop) take(x any) {
 		x.r.receiveMsg(x.from, x.m)
 	case readAsk:
 		x.r.reads.askedBy(x.node, x.id)
+	case questioned:
+		x.r.reads.questioned(x.from, x.q)
 	case readTell:
 		x.r.reads.told(x.id, x.index, x.now)
 	case hashMsg:
@@ -239,7 +246,7 @@ func (l *loop) take(x any) {
 		for _, r := range l.replicas {
 			if !x.up {
 				r.elections.leaderGone(x.node)
-				r.reads.askAll()
+				r.reads.askOthers()
 			}
 			if r.leader != nil {
 				r.leader.waiters.link(x.node, x.up)
@@ -262,6 +269,8 @@ func about(x any) *Replica {
 	case received:
 		return x.r
 	case readAsk:
+		return x.r
+	case questioned:
 		return x.r
 	case readTell:
 		return x.r

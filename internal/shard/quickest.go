@@ -10,8 +10,8 @@ import (
 // Whom the leader asks in a round of reads. raft asks everybody, but a majority is
 // enough: those are asked who were quickest when all were asked last, which is in the
 // first round of each tick. What the others would have cost, a message, a wake-up and an
-// answer each, is saved. Who is not as quick any more costs the readers of one round the
-// patience below, and then all are asked.
+// answer each, is saved. Who is not as quick any more costs the readers of one round some
+// patience, see reads.impatient, and then all are asked.
 
 // quickest is who is asked.
 type quickest struct {
@@ -19,18 +19,11 @@ type quickest struct {
 	first []uint64      // with the leader they are a majority; nil: not known
 	all   string        // what raft calls the attempt in which all were asked last
 	got   []uint64      // who has answered it, in order
-	timer *time.Timer   // see wait
 }
 
 // patienceMin is how long the first ones have at least. That is some times what a round
 // takes in one data centre, and short for who reads.
 const patienceMin = 2 * time.Millisecond
-
-// patience is how long they have: some times what the last round took. Beyond a tick all
-// are asked anyway.
-func (rd *reads) patience() time.Duration {
-	return min(max(4*rd.took, patienceMin), rd.r.host.cfg.Tick)
-}
 
 // skips reports whether a voter need not be asked in an attempt of a round.
 func (q *quickest) skips(r *Replica, to uint64) bool {
@@ -55,24 +48,4 @@ func (q *quickest) heard(from uint64, round []byte) {
 	if q.got = append(q.got, from); len(q.got) == len(q.conf.GetVoters())/2 {
 		q.first = append(q.first[:0], q.got...)
 	}
-}
-
-// wait has all asked if an attempt takes longer than the first ones may.
-func (q *quickest) wait(rd *reads) {
-	switch {
-	case q.first == nil: // all have been asked
-	case q.timer == nil:
-		q.timer = time.AfterFunc(rd.patience(), func() { rd.r.loop.post(inLoop{rd.r, rd.askAll}) })
-	default:
-		q.timer.Reset(rd.patience())
-	}
-}
-
-// askAll asks everybody if a round is in flight.
-func (rd *reads) askAll() {
-	if rd.first == 0 || !rd.r.leading() {
-		return
-	}
-	rd.r.outbox.quickest.first = nil
-	rd.attempt()
 }

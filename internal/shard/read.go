@@ -2,6 +2,7 @@ package shard
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -12,16 +13,18 @@ import (
 	"tutti/internal/store"
 )
 
-// Reads. One ReadIndex round per replica is in flight; reads that come
-// meanwhile join the next. Every round has a context of its own, which includes
-// the node's incarnation: etcd served stale reads in 2025 because it used one
-// context for two attempts. A follower asks its leader, whose answer carries
-// the leader's time beside the index; clocks decide nothing here.
+// Reads. They go in rounds: all that have come while one was on its way share the next.
+// Where the way is long, up to roundsMax are on it at a time, so that who comes late need
+// not wait for it nearly twice. A follower asks its leader, see vouch.go; the leader has a
+// majority confirm that it still leads (ReadIndex). Every attempt has a context of its own,
+// which includes the node's incarnation: etcd served stale reads in 2025 because it used
+// one context for two attempts. The answer carries the leader's time beside the index;
+// clocks decide nothing here.
 //
-// A round that takes long is asked again, for those who are in it and nobody
-// else. All of them came before its first attempt, so the answer to any attempt
-// is theirs: were it the latest one's only, a round that takes longer than the
-// time to the next attempt would never end.
+// A round that takes long is asked again. Attempts are numbered in their order, and all of
+// a round came before its first one, so the answer to that or any later attempt is theirs:
+// were it the latest one's only, a round that takes longer than the time to the next
+// attempt would never end.
 
 // ErrUnavailable says that no majority confirmed a read in time.
 var ErrUnavailable = errors.New("no majority answered in time")
@@ -56,15 +59,23 @@ type asker struct {
 // reads is who waits for a view.
 type reads struct {
 	r       *Replica
-	next    []asker
-	round   []asker
-	first   uint64 // attempt of the round; 0: no round in flight
-	id      uint64 // of the latest attempt
-	count   uint64
-	asked   uint64        // tick of the latest attempt
-	since   time.Duration // when the round began, by the monotonic clock
+	next    []asker // of the next round
+	rounds  []round // on their way, oldest first
+	spare   [][]asker
+	count   uint64        // the latest attempt
 	took    time.Duration // how long the last round was
 	waiting []waiter
+	passing passing
+	timer   *time.Timer // see watch
+	armed   bool
+}
+
+// round is askers who wait for the same answer.
+type round struct {
+	first  uint64        // attempt: the answer to it or to a later one is theirs
+	asked  uint64        // tick of their latest attempt
+	since  time.Duration // when it began, on the monotonic clock
+	askers []asker
 }
 
 // waiter knows its index and waits for the replica to get there.
@@ -74,6 +85,10 @@ type waiter struct {
 }
 
 const (
+	// roundsMax is how many rounds are on their way at a time, and roundPace how long after
+	// another one begins at least: on a short way the first is back before that.
+	roundsMax = 4
+	roundPace = time.Millisecond
 	// readRetryTicks is when a round is asked again, as a frame may have been lost.
 	readRetryTicks = 8
 	// readMaxTicks is when a reader is told that nobody confirms: as soon as a
@@ -99,20 +114,27 @@ func (rd *reads) ask(a asker) {
 // begins now has shown that this node still leads.
 func (rd *reads) confirm(b *eval.Batch) { rd.ask(asker{batch: b}) }
 
-// startRound starts a round for all who wait, unless one is in flight.
+// startRound starts a round for all who wait, unless they had better wait for one that is
+// on its way.
 func (rd *reads) startRound() {
-	if rd.first != 0 || len(rd.next) == 0 {
+	if len(rd.next) == 0 {
+		return
+	}
+	now := rd.r.host.cfg.Clock.Mono()
+	if n := len(rd.rounds); n >= roundsMax || n > 0 && now-rd.rounds[n-1].since < max(roundPace, rd.took/roundsMax) {
 		return
 	}
 	if !rd.attempt() {
 		return
 	}
-	rd.first, rd.since = rd.id, rd.r.host.cfg.Clock.Mono()
-	rd.round, rd.next = rd.next, rd.round[:0]
+	rd.rounds = append(rd.rounds, round{first: rd.count, asked: rd.r.ticks, since: now, askers: rd.next})
+	rd.next = nil
+	if n := len(rd.spare); n > 0 {
+		rd.next, rd.spare = rd.spare[n-1], rd.spare[:n-1]
+	}
 }
 
-// attempt asks for a round under an id of its own, and reports whether there is
-// somebody to ask.
+// attempt asks under a number of its own, and reports whether there is somebody to ask.
 func (rd *reads) attempt() bool {
 	lead := rd.r.lead.Load()
 	self := lead.Node == rd.r.host.cfg.Node
@@ -120,23 +142,22 @@ func (rd *reads) attempt() bool {
 		return false
 	}
 	rd.count++
-	rd.id, rd.asked = rd.count, rd.r.ticks
-	if self {
-		ctx := be.AppendUint64(nil, rd.r.host.cfg.Incarnation)
-		rd.r.raft.ReadIndex(be.AppendUint64(ctx, rd.id))
-		rd.r.loop.touch(rd.r)
-		rd.r.outbox.quickest.wait(rd)
+	if !self {
+		rd.question(lead.Node)
 		return true
 	}
-	rd.r.host.cfg.Links.Queue(lead.Node, peer.Control, kindReadAsk, func(dst []byte) []byte {
-		return be.AppendUint64(be.AppendUint64(dst, uint64(rd.r.id)), rd.id)
-	})
+	ctx := be.AppendUint64(nil, rd.r.host.cfg.Incarnation)
+	rd.r.raft.ReadIndex(be.AppendUint64(ctx, rd.count))
+	rd.r.loop.touch(rd.r)
+	if rd.r.outbox.quickest.first != nil {
+		rd.watch()
+	}
 	return true
 }
 
-// current reports whether id is an attempt of the round in flight.
+// current reports whether a round waits for the answer to an attempt.
 func (rd *reads) current(id uint64) bool {
-	return rd.first != 0 && id >= rd.first && id <= rd.id
+	return len(rd.rounds) > 0 && id >= rd.rounds[0].first && id <= rd.count
 }
 
 // confirmed ends a round at the leader.
@@ -145,35 +166,47 @@ func (rd *reads) confirmed(rs raft.ReadState) {
 		return
 	}
 	now, _ := rd.r.leader.clock.now()
-	rd.endRound(rs.Index, max(now, rd.r.machine.applied.Time))
+	rd.endRounds(be.Uint64(rs.RequestCtx[8:]), rs.Index, max(now, rd.r.machine.applied.Time))
 }
 
-func (rd *reads) endRound(index uint64, now int64) {
-	rd.took = rd.r.host.cfg.Clock.Mono() - rd.since
-	rd.r.host.meter.round.Add(rd.took, 1)
-	done := rd.round
-	rd.first, rd.round = 0, nil
-	for _, a := range done {
-		switch {
-		case a.read != nil:
-			a.read.Now = now
-			rd.await(waiter{a.read, index})
-		case a.batch != nil:
-			if a.batch.Term == rd.r.term && rd.r.leading() {
-				rd.r.leader.queue.answerBatch(a.batch)
-			}
-		default:
-			rd.r.host.cfg.Links.Queue(a.node, peer.Control, kindReadTell, func(dst []byte) []byte {
-				dst = be.AppendUint64(be.AppendUint64(dst, uint64(rd.r.id)), a.id)
-				return be.AppendUint64(be.AppendUint64(dst, index), uint64(now))
-			})
+// endRounds ends the rounds whose answer is that to an attempt.
+func (rd *reads) endRounds(id, index uint64, now int64) {
+	mono := rd.r.host.cfg.Clock.Mono()
+	for len(rd.rounds) > 0 && rd.rounds[0].first <= id {
+		ended := rd.rounds[0]
+		rd.rounds = slices.Delete(rd.rounds, 0, 1)
+		rd.took = mono - ended.since
+		rd.r.host.meter.round.Add(rd.took, 1)
+		for _, a := range ended.askers {
+			rd.answer(a, index, now)
 		}
-	}
-	clear(done)
-	if rd.round == nil {
-		rd.round = done[:0]
+		clear(ended.askers)
+		rd.spare = append(rd.spare, ended.askers[:0])
 	}
 	rd.startRound()
+}
+
+// answer tells one who waited for a round.
+func (rd *reads) answer(a asker, index uint64, now int64) {
+	switch {
+	case a.read != nil:
+		a.read.Now = now
+		rd.await(waiter{a.read, index})
+	case a.batch != nil:
+		if a.batch.Term == rd.r.term && rd.r.leading() {
+			rd.r.leader.queue.answerBatch(a.batch)
+		}
+	default:
+		rd.tell(a.node, a.id, index, now)
+	}
+}
+
+// tell answers the round of a follower.
+func (rd *reads) tell(node cluster.NodeID, id, index uint64, now int64) {
+	rd.r.host.cfg.Links.Queue(node, peer.Control, kindReadTell, func(dst []byte) []byte {
+		dst = be.AppendUint64(be.AppendUint64(dst, uint64(rd.r.id)), id)
+		return be.AppendUint64(be.AppendUint64(dst, index), uint64(now))
+	})
 }
 
 // askedBy takes the round of a follower.
@@ -186,7 +219,7 @@ func (rd *reads) askedBy(node cluster.NodeID, id uint64) {
 // told takes the leader's answer to this follower's round.
 func (rd *reads) told(id, index uint64, now int64) {
 	if rd.current(id) && rd.r.state != raft.StateLeader {
-		rd.endRound(index, now)
+		rd.endRounds(id, index, now)
 	}
 }
 
@@ -241,12 +274,15 @@ func (l *leadership) tickTime(t int64) {
 
 // tick asks again what may have been lost and gives up what is too old.
 func (rd *reads) tick() {
-	if rd.round = rd.expire(rd.round); len(rd.round) == 0 {
-		rd.first = 0
+	for i := range rd.rounds {
+		rd.rounds[i].askers = rd.expire(rd.rounds[i].askers)
 	}
+	rd.rounds = slices.DeleteFunc(rd.rounds, func(x round) bool { return len(x.askers) == 0 })
 	rd.next = rd.expire(rd.next)
-	if rd.first != 0 && rd.r.ticks-rd.asked >= readRetryTicks {
-		rd.attempt()
+	if len(rd.rounds) > 0 && rd.r.ticks-rd.rounds[0].asked >= readRetryTicks && rd.attempt() {
+		for i := range rd.rounds {
+			rd.rounds[i].asked = rd.r.ticks
+		}
 	}
 	keep := rd.waiting[:0]
 	for _, w := range rd.waiting {
@@ -277,16 +313,71 @@ func (rd *reads) expire(list []asker) []asker {
 	return keep
 }
 
-// termChanged puts the readers of the round in flight back in line; what
+// termChanged puts the readers of rounds on their way back in line; what
 // only the leader of the old term could answer is dropped: the groups of its
 // batches have been answered, and followers ask again.
 func (rd *reads) termChanged() {
-	all := append(rd.round, rd.next...)
-	rd.first, rd.round, rd.next = 0, nil, nil
+	var all []asker
+	for _, x := range rd.rounds {
+		all = append(all, x.askers...)
+	}
+	all = append(all, rd.next...)
+	rd.rounds, rd.next = nil, nil
 	for _, a := range all {
 		if a.read != nil {
 			rd.next = append(rd.next, a)
 		}
 	}
 	rd.startRound()
+}
+
+// watch has somebody else asked if the oldest round takes longer than it is to.
+func (rd *reads) watch() {
+	if rd.armed {
+		return
+	}
+	rd.armed = true
+	if rd.timer == nil {
+		rd.timer = time.AfterFunc(rd.patience(), func() { rd.r.loop.post(inLoop{rd.r, rd.impatient}) })
+	} else {
+		rd.timer.Reset(rd.patience())
+	}
+}
+
+// patience is how long those have who are asked alone: some times what the last round took,
+// see patienceMin. Whom a leader does not ask is asked in the next tick anyway; beside one
+// by way of whom a question goes nobody is asked.
+func (rd *reads) patience() time.Duration {
+	most := rd.r.host.cfg.Tick
+	if rd.r.leader == nil {
+		most *= readRetryTicks / 2
+	}
+	return min(max(4*rd.took, patienceMin), most)
+}
+
+// impatient has others asked if the oldest round takes long.
+func (rd *reads) impatient() {
+	rd.armed = false
+	if len(rd.rounds) == 0 {
+		return
+	}
+	if left := rd.patience() - (rd.r.host.cfg.Clock.Mono() - rd.rounds[0].since); left > 0 {
+		rd.armed = true
+		rd.timer.Reset(left)
+		return
+	}
+	rd.askOthers()
+}
+
+// askOthers has those asked who were not, if a round is on its way.
+func (rd *reads) askOthers() {
+	switch {
+	case len(rd.rounds) == 0:
+	case rd.r.leading() && rd.r.outbox.quickest.first != nil:
+		rd.r.outbox.quickest.first = nil // all are asked
+		rd.attempt()
+	case rd.r.leader == nil && rd.passing.used:
+		rd.passing.turn, rd.passing.until = rd.passing.turn+1, rd.r.ticks+passRestTicks
+		rd.attempt()
+	}
 }

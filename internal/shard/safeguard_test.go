@@ -100,7 +100,7 @@ func (n *testNode) follow() {
 
 // round is the ReadIndex round in flight.
 func (n *testNode) round() (id uint64) {
-	n.call(func(r *Replica) { id = r.reads.id })
+	n.call(func(r *Replica) { id = r.reads.count })
 	return id
 }
 

@@ -110,6 +110,26 @@ func copies() []Mutant {
 			if string(round) != q.all || len(round) == 0 || q.conf == nil || joint(q.conf) || !slices.Contains(q.conf.GetVoters(), from) || slices.Contains(q.got, from) {`, `
 			if string(round) != q.all || len(round) == 0 || q.conf == nil || joint(q.conf) || slices.Contains(q.got, from) {`,
 		}}},
+		{"vouch-of-any-term", "who was in another term vouches for a round of reads", shard("TestWhoVouches"), []Edit{{
+			"internal/shard/vouch.go", `
+			if n == 0 || q.term != m.r.term || joint(m.conf) || m.lacks(q) > 0 || !slices.Contains(voters, uint64(m.r.self)) || m.nodeOf(uint64(q.vouchers[n-1])) != from {`, `
+			if n == 0 || joint(m.conf) || m.lacks(q) > 0 || !slices.Contains(voters, uint64(m.r.self)) || m.nodeOf(uint64(q.vouchers[n-1])) != from {`,
+		}}},
+		{"vouch-of-a-learner", "a learner vouches for a round of reads", shard("TestWhoVouches"), []Edit{{
+			"internal/shard/vouch.go", `
+			if v == m.r.self || !slices.Contains(voters, uint64(v)) || slices.Contains(q.vouchers[:i], v) {`, `
+			if v == m.r.self || slices.Contains(q.vouchers[:i], v) {`,
+		}}},
+		{"vouch-between-configurations", "one voter vouches for a round of reads though two configurations have a say", shard("TestWhoVouches"), []Edit{{
+			"internal/shard/vouch.go", `
+			if n == 0 || q.term != m.r.term || joint(m.conf) || m.lacks(q) > 0 || !slices.Contains(voters, uint64(m.r.self)) || m.nodeOf(uint64(q.vouchers[n-1])) != from {`, `
+			if n == 0 || q.term != m.r.term || m.lacks(q) > 0 || !slices.Contains(voters, uint64(m.r.self)) || m.nodeOf(uint64(q.vouchers[n-1])) != from {`,
+		}}},
+		{"wait-for-who-passes", "the leader is never asked when a voter does not pass a learner's question on", sim("TestLearnersReadWithoutAnyVoter"), []Edit{{
+			"internal/shard/vouch.go", `
+			p.turn, p.until = p.turn+1, rd.r.ticks+passRestTicks`, `
+			return`,
+		}}},
 		{"admit-before-durable", "a machine is let in before the entry is durable that makes it a member", sim("TestNobodyIsInBeforeAMajorityKnows"), []Edit{{
 			"internal/shard/leadership.go", `
 			l.inflight = inflight{batch: b, progress: progress{since: l.r.host.cfg.Clock.Mono()}}`, `
