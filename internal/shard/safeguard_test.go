@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -140,6 +141,39 @@ func TestReadJoinsNextRound(t *testing.T) {
 		n.served(second, false)
 		n.tell(n.round(), 10)
 		n.served(second, true)
+		n.stop()
+	})
+}
+
+// TestRoundsOnTheirWay lets reads come while rounds are on a long way: each begins one of
+// its own up to roundsMax, and the answer to one is that of those before it, too, but not of
+// those behind it.
+func TestRoundsOnTheirWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1, 2, 3)
+		n.follow()
+		var reads []chan *store.View
+		var ids []uint64
+		for range roundsMax + 2 {
+			reads, ids = append(reads, n.asked()), append(ids, n.round())
+			time.Sleep(roundPace)
+		}
+		want := []uint64{ids[0], ids[0] + 1, ids[0] + 2, ids[0] + 3, ids[0] + 3, ids[0] + 3}
+		if !slices.Equal(ids, want) {
+			t.Fatalf("%d reads began rounds up to %v, want %v", len(reads), ids, want)
+		}
+		n.tell(ids[1], 10)
+		for i, v := range reads {
+			n.served(v, i < 2)
+		}
+		n.tell(ids[0], 10)
+		n.tell(ids[2], 10)
+		n.served(reads[2], true)
+		n.served(reads[3], false)
+		n.tell(n.round(), 10) // of those who found roundsMax on their way
+		for _, v := range reads[3:] {
+			n.served(v, true)
+		}
 		n.stop()
 	})
 }

@@ -30,25 +30,35 @@ func answers() []Mutant {
 		}}},
 		{"answer-to-an-earlier-round", "the answer to an earlier ReadIndex round passes for one to the round in flight", shard("TestAnswerToOneRoundOnly"), []Edit{{
 			"internal/shard/read.go", `
-			return rd.first != 0 && id >= rd.first && id <= rd.id`, `
-			return rd.first != 0 && id <= rd.id`,
-		}}},
-		{"latest-attempt-only", "a ReadIndex round that takes longer than the time to its next attempt never ends", sim("TestLongLinksServeReads"), []Edit{{
+			return len(rd.rounds) > 0 && id >= rd.rounds[0].first && id <= rd.count`, `
+			return len(rd.rounds) > 0 && id <= rd.count`,
+		}, {
 			"internal/shard/read.go", `
-			return rd.first != 0 && id >= rd.first && id <= rd.id`, `
-			return rd.first != 0 && id == rd.id`,
+			for len(rd.rounds) > 0 && rd.rounds[0].first <= id {`, `
+			for len(rd.rounds) > 0 {`,
+		}}},
+		{"answer-to-the-rounds-behind", "the answer to a ReadIndex round passes for one to those that began after it", shard("TestRoundsOnTheirWay"), []Edit{{
+			"internal/shard/read.go", `
+			for len(rd.rounds) > 0 && rd.rounds[0].first <= id {`, `
+			for len(rd.rounds) > 0 {`,
+		}}},
+		{"latest-attempt-only", "a ReadIndex round that takes longer than the time to its next attempt never ends", shard("TestAnswerToAnyAttempt"), []Edit{{
+			"internal/shard/read.go", `
+			return len(rd.rounds) > 0 && id >= rd.rounds[0].first && id <= rd.count`, `
+			return len(rd.rounds) > 0 && id == rd.count`,
 		}}},
 		{"keep-readers-in-the-round", "who is in a ReadIndex round that nobody answers waits for ever", shard("TestReadInFlightIsGivenUp"), []Edit{{
 			"internal/shard/read.go", `
-			if rd.round = rd.expire(rd.round); len(rd.round) == 0 {`, `
-			if len(rd.round) == 0 {`,
+			for i := range rd.rounds {
+				rd.rounds[i].askers = rd.expire(rd.rounds[i].askers)`, `
+			for range rd.rounds {`,
 		}}},
 		{"join-round-in-flight", "a read joins the ReadIndex round that began before it came", shard("TestReadJoinsNextRound"), []Edit{{
 			"internal/shard/read.go", `
 			rd.next = append(rd.next, a)
 			rd.startRound()`, `
-			if rd.first != 0 {
-				rd.round = append(rd.round, a)
+			if n := len(rd.rounds); n > 0 {
+				rd.rounds[n-1].askers = append(rd.rounds[n-1].askers, a)
 				return
 			}
 			rd.next = append(rd.next, a)

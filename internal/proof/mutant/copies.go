@@ -101,8 +101,9 @@ func copies() []Mutant {
 			if last, ok := o.beats[to]; ok || last == 0 {`,
 		}}},
 		{"wait-for-the-quickest", "nobody else is asked when those don't answer who were quickest in rounds of reads", sim("TestReadsGoOnWithoutTheQuickest"), []Edit{{
-			"internal/shard/quickest.go", `
-			return min(max(4*rd.took, patienceMin), rd.r.host.cfg.Tick)`, `
+			"internal/shard/read.go", `
+			return min(max(4*rd.took, patienceMin), most)`, `
+			_ = most
 			return time.Hour`,
 		}}},
 		{"learners-are-quick", "a learner's answer makes it one of those who are asked", shard("TestMajorityIsAsked"), []Edit{{
@@ -126,9 +127,9 @@ func copies() []Mutant {
 			if n == 0 || q.term != m.r.term || m.lacks(q) > 0 || !slices.Contains(voters, uint64(m.r.self)) || m.nodeOf(uint64(q.vouchers[n-1])) != from {`,
 		}}},
 		{"wait-for-who-passes", "the leader is never asked when a voter does not pass a learner's question on", sim("TestLearnersReadWithoutAnyVoter"), []Edit{{
-			"internal/shard/vouch.go", `
-			p.turn, p.until = p.turn+1, rd.r.ticks+passRestTicks`, `
-			return`,
+			"internal/shard/read.go", `
+			case rd.r.leader == nil && rd.passing.used:`, `
+			case rd.r.leader == nil && rd.passing.used && false:`,
 		}}},
 		{"admit-before-durable", "a machine is let in before the entry is durable that makes it a member", sim("TestNobodyIsInBeforeAMajorityKnows"), []Edit{{
 			"internal/shard/leadership.go", `
