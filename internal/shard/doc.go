@@ -12,7 +12,8 @@
 //	replica.go     the replica's life around etcd raft's RawNode
 //	appends.go     what raft gives to the log; outbox.go what it sends
 //	machine.go     what is committed is applied, seen, and answered
-//	read.go        who waits for a view, or for a majority; quickest.go whom a leader asks for it
+//	read.go        who waits for a view, or for a majority; quickest.go whom a leader asks for
+//	               it, vouch.go how a follower asks its leader
 //
 // Beside that way lie what a leader does on the side (heavy.go, sweeper.go,
 // space.go, audits.go, change.go, slots.go, reach.go), what every replica does (auditor.go,
