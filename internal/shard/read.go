@@ -64,10 +64,12 @@ type reads struct {
 	spare   [][]asker
 	count   uint64        // the latest attempt
 	took    time.Duration // how long the last round was
+	slow    time.Duration // how long the slowest of the last few was
 	waiting []waiter
 	passing passing
 	timer   *time.Timer // see watch
 	armed   bool
+	later   bool // see startLater
 }
 
 // round is askers who wait for the same answer.
@@ -120,9 +122,15 @@ func (rd *reads) startRound() {
 	if len(rd.next) == 0 {
 		return
 	}
-	now := rd.r.host.cfg.Clock.Mono()
-	if n := len(rd.rounds); n >= roundsMax || n > 0 && now-rd.rounds[n-1].since < max(roundPace, rd.took/roundsMax) {
+	now, n := rd.r.host.cfg.Clock.Mono(), len(rd.rounds)
+	if n >= roundsMax {
 		return
+	}
+	if n > 0 {
+		if left := rd.rounds[n-1].since + max(roundPace, rd.took/roundsMax) - now; left > 0 {
+			rd.startLater(left)
+			return
+		}
 	}
 	if !rd.attempt() {
 		return
@@ -132,6 +140,21 @@ func (rd *reads) startRound() {
 	if n := len(rd.spare); n > 0 {
 		rd.next, rd.spare = rd.spare[n-1], rd.spare[:n-1]
 	}
+}
+
+// startLater starts the next round soon, where the way is so long that the one before is
+// not likely to be back by then: all who are here may have asked, so nobody else comes.
+func (rd *reads) startLater(left time.Duration) {
+	if rd.later || rd.took < roundPace {
+		return
+	}
+	rd.later = true
+	time.AfterFunc(left, func() {
+		rd.r.loop.post(inLoop{rd.r, func() {
+			rd.later = false
+			rd.startRound()
+		}})
+	})
 }
 
 // attempt asks under a number of its own, and reports whether there is somebody to ask.
@@ -176,6 +199,7 @@ func (rd *reads) endRounds(id, index uint64, now int64) {
 		ended := rd.rounds[0]
 		rd.rounds = slices.Delete(rd.rounds, 0, 1)
 		rd.took = mono - ended.since
+		rd.slow = max(rd.took, rd.slow-rd.slow/8)
 		rd.r.host.meter.round.Add(rd.took, 1)
 		for _, a := range ended.askers {
 			rd.answer(a, index, now)
@@ -344,15 +368,15 @@ func (rd *reads) watch() {
 	}
 }
 
-// patience is how long those have who are asked alone: some times what the last round took,
-// see patienceMin. Whom a leader does not ask is asked in the next tick anyway; beside one
+// patience is how long those have who are asked alone: some times what a slow round took of
+// late, see patienceMin. Whom a leader does not ask is asked in the next tick anyway; beside one
 // by way of whom a question goes nobody is asked.
 func (rd *reads) patience() time.Duration {
 	most := rd.r.host.cfg.Tick
 	if rd.r.leader == nil {
 		most *= readRetryTicks / 2
 	}
-	return min(max(4*rd.took, patienceMin), most)
+	return min(max(4*rd.slow, patienceMin), most)
 }
 
 // impatient has others asked if the oldest round takes long.

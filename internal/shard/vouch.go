@@ -99,7 +99,7 @@ type passing struct {
 }
 
 // passRestTicks is how long nobody else is asked after one has not passed a question on.
-const passRestTicks = 8 * electionTicks
+const passRestTicks = electionTicks
 
 // by returns the voter by way of whom a question goes, 0: none.
 func (p *passing) by(m *members, lead cluster.NodeID) cluster.NodeID {

@@ -102,7 +102,7 @@ func copies() []Mutant {
 		}}},
 		{"wait-for-the-quickest", "nobody else is asked when those don't answer who were quickest in rounds of reads", sim("TestReadsGoOnWithoutTheQuickest"), []Edit{{
 			"internal/shard/read.go", `
-			return min(max(4*rd.took, patienceMin), most)`, `
+			return min(max(4*rd.slow, patienceMin), most)`, `
 			_ = most
 			return time.Hour`,
 		}}},
