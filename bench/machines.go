@@ -117,7 +117,7 @@ func machinesMain(ctx context.Context, args []string) error {
 	flags.IntVar(&m.slowData, "slow-mb", 48, "`MiB` that a node behind a slow link copies, in slow-moves")
 	flags.IntVar(&m.rounds, "rounds", 3, "how often each cluster is measured, in turn")
 	flags.IntVar(&m.joins, "joins", 5, "how many nodes join, empty cluster and full")
-	flags.IntVar(&m.clients, "clients", 96, "clients of each node in scaling")
+	flags.IntVar(&m.clients, "clients", 128, "clients of each node in scaling")
 	if err := flags.Parse(args); err != nil {
 		return errors.Join(errUsage, err)
 	}
