@@ -112,13 +112,17 @@ func checkMarked(t *testing.T, when string, r *rand.Rand, tx *Tx, base txModel, 
 func TestRollbackTakesEventsBack(t *testing.T) {
 	tx := NewTx(emptyReader{}, Env{Databases: NewDatabases(), Events: EventString})
 	tx.Notify(EventString, "set", 0, []byte("a"))
-	mark := tx.Mark()
+	mark, size := tx.Mark(), tx.Size()
+	Publish(tx, Published, []byte("channel"), []byte("message"))
 	tx.Notify(EventString, "set", 0, []byte("b"))
 	tx.Notify(EventList, "lpush", 0, []byte("c")) // which nobody wants
 	tx.Rollback(mark)
 	tx.Release(mark)
 	if list := tx.TakeEvents(); len(list) != 1 || list[0].Key != "a" {
 		t.Errorf("%v", list)
+	}
+	if tx.Size() != size {
+		t.Errorf("%d bytes, %d before what was taken back", tx.Size(), size)
 	}
 }
 
