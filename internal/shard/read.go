@@ -59,9 +59,9 @@ type asker struct {
 // reads is who waits for a view.
 type reads struct {
 	r       *Replica
-	next    []asker // of the next round
-	rounds  []round // on their way, oldest first
-	spare   [][]asker
+	next    []asker       // of the next round
+	rounds  []round       // on their way, oldest first
+	spare   [][]asker     // memory of rounds that have ended
 	count   uint64        // the latest attempt
 	took    time.Duration // how long the last round was
 	slow    time.Duration // how long the slowest of the last few was
