@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"tutti/internal/proof/action"
@@ -38,15 +37,7 @@ func clocksMain(ctx context.Context, args []string) error {
 		return err
 	}
 	r.print()
-	err = writeBoth(o.jsonPath, "clocks", all.Machine.Date, all, func(w io.Writer) {
-		all.Machine.print(w)
-		printClocks(w, all)
-	})
-	printClocks(os.Stdout, all)
-	if err == nil && r.Verdict != "ok" {
-		err = fmt.Errorf("clocks: %s, seed %d", r.Verdict, *seed)
-	}
-	return err
+	return conclude(o, "clocks", all.Machine, all, func(w io.Writer) { printClocks(w, all) }, r.Verdict, *seed)
 }
 
 func newClocksResult() *nemesisResult {

@@ -208,6 +208,19 @@ func writeBoth(path, name, date string, v any, print func(w io.Writer)) error {
 	return os.WriteFile(strings.TrimSuffix(path, ".json")+".txt", text.Bytes(), 0o644)
 }
 
+// conclude prints a result, stores it, and says with an error that its verdict is not ok.
+func conclude(o *options, name string, m machine, v any, print func(w io.Writer), verdict string, seed uint64) error {
+	print(os.Stdout)
+	err := writeBoth(o.jsonPath, name, m.Date, v, func(w io.Writer) {
+		m.print(w)
+		print(w)
+	})
+	if err == nil && verdict != "ok" {
+		err = fmt.Errorf("%s: %s, seed %d", name, verdict, seed)
+	}
+	return err
+}
+
 // writeJSON stores a result, and tells where.
 func writeJSON(path, name, date string, v any) error {
 	path = resultPath(path, name, date)

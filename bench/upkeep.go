@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -64,15 +63,7 @@ func upkeepMain(ctx context.Context, args []string) error {
 	if err := r.run(ctx, l, *only); err != nil {
 		return err
 	}
-	r.print(os.Stdout)
-	err = writeBoth(o.jsonPath, "upkeep", r.Machine.Date, r, func(w io.Writer) {
-		r.Machine.print(w)
-		r.print(w)
-	})
-	if err == nil && r.Verdict != "ok" {
-		err = fmt.Errorf("upkeep: %s, seed %d", r.Verdict, *seed)
-	}
-	return err
+	return conclude(o, "upkeep", r.Machine, r, r.print, r.Verdict, *seed)
 }
 
 // upkeepRoundsMax is bounded by the nodes that one cluster may have had.

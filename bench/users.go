@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -58,15 +57,7 @@ func usersMain(ctx context.Context, args []string) error {
 	if err := r.run(ctx, l, time.Duration(*minutes*float64(time.Minute))); err != nil {
 		return err
 	}
-	r.print(os.Stdout)
-	err = writeBoth(o.jsonPath, "users", r.Machine.Date, r, func(w io.Writer) {
-		r.Machine.print(w)
-		r.print(w)
-	})
-	if err == nil && r.Verdict != "ok" {
-		err = fmt.Errorf("users: %s, seed %d", r.Verdict, *seed)
-	}
-	return err
+	return conclude(o, "users", r.Machine, r, r.print, r.Verdict, *seed)
 }
 
 // run has users change under faults, heals all, looks at every user through every node, and

@@ -28,8 +28,9 @@ import (
 // three voters, from a voter where there are five. Where that is not enough either, and
 // between two configurations, it is a question like any other, for the leader's next round.
 //
-// Rounds by heartbeats are of Ongaro's thesis, 6.4; a message that needs no request serves as
-// well, as it says the same later than asked.
+// That a leader has heartbeats answered before it reads is of Ongaro's thesis, 6.4. A question
+// that carries its sender's term says what such an answer says, and says it after the readers
+// came, which is all that counts.
 
 // question is the round of a follower on its way to the leader.
 type question struct {

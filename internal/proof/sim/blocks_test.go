@@ -131,17 +131,7 @@ func TestLongStreamsUnderFaults(t *testing.T) {
 			wg.Go(func() { w.work(&stop) })
 		}
 		time.Sleep(4 * time.Second)
-		c.renewWith(1, cluster.V5)
-		c.renewWith(2, cluster.V5)
-		time.Sleep(2 * time.Second)
-		if n := c.inBlocks(2); n > 0 {
-			t.Errorf("%d streams have blocks that node 3 can't read", n)
-		}
-		c.renewWith(3, cluster.V5)
-		for c.version() < cluster.V5 {
-			time.Sleep(time.Second)
-		}
-		inTurn(c.Cluster, 2*time.Second, true)
+		c.renewAll(cluster.V5, c.inBlocks)
 		stop.Store(true)
 		wg.Wait()
 		c.WaitEqual(20 * time.Second)

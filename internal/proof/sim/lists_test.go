@@ -167,17 +167,7 @@ func TestListsInRunsUnderFaults(t *testing.T) {
 			listers[i] = w
 			wg.Go(func() { w.work(&stop) })
 		}
-		c.renewWith(1, cluster.V4)
-		c.renewWith(2, cluster.V4)
-		time.Sleep(2 * time.Second)
-		if n := c.inRuns(2); n > 0 {
-			t.Errorf("%d lists have runs that node 3 can't read", n)
-		}
-		c.renewWith(3, cluster.V4)
-		for c.version() < cluster.V4 {
-			time.Sleep(time.Second)
-		}
-		inTurn(c.Cluster, 2*time.Second, true)
+		c.renewAll(cluster.V4, c.inRuns)
 		stop.Store(true)
 		wg.Wait()
 		c.WaitEqual(20 * time.Second)

@@ -13,17 +13,7 @@ func TestReadsGoOnWithoutTheQuickest(t *testing.T) {
 		lead := c.WaitLeader(1)
 		k := c.Client("").At(lead)
 		k.Must("SET", "a", "v")
-		longest := func(d time.Duration) (most time.Duration) {
-			for end := time.Now().Add(d); time.Now().Before(end); {
-				start := time.Now()
-				if got := Text(k.Must("GET", "a")); got != "v" {
-					t.Fatalf("%s read %s", stamp(), got)
-				}
-				most = max(most, time.Since(start))
-			}
-			return most
-		}
-		usual := longest(time.Second)
+		usual := reads(t, k, time.Second)
 		for f := 1; f <= c.Nodes(); f++ {
 			if f == lead {
 				continue
@@ -32,12 +22,12 @@ func TestReadsGoOnWithoutTheQuickest(t *testing.T) {
 				func() { c.Cut(c.Name(lead), c.Name(f)) }, func() { c.Pause(f) }, func() { c.Kill(f) },
 			} {
 				stop()
-				most := longest(3 * time.Second)
+				most := reads(t, k, 3*time.Second)
 				if most > usual+20*time.Millisecond {
 					t.Errorf("%s without node %d (%d) a read takes %v, %v before", stamp(), f, what, most, usual)
 				}
 				c.Recover()
-				longest(time.Second)
+				reads(t, k, time.Second)
 			}
 		}
 	})

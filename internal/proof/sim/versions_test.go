@@ -29,6 +29,24 @@ func (c operator) renewWith(i int, v cluster.Version) {
 	c.Start(i)
 }
 
+// renewAll brings a cluster of three to the version that wrote a format first, while others
+// write: as long as node 3 reads only the version before, nobody writes the format, which is
+// what written counts on the disk of a node. Then each node loses its power in turn.
+func (c operator) renewAll(v cluster.Version, written func(i int) int) {
+	c.t.Helper()
+	c.renewWith(1, v)
+	c.renewWith(2, v)
+	time.Sleep(2 * time.Second)
+	if n := written(2); n > 0 {
+		c.t.Errorf("%d objects have a format that node 3 can't read", n)
+	}
+	c.renewWith(3, v)
+	for c.version() < v {
+		time.Sleep(time.Second)
+	}
+	inTurn(c.Cluster, 2*time.Second, true)
+}
+
 // A cluster is brought to a later version node by node, under load. As long as one
 // node confirms only the version before, all write that one's formats; from then
 // on that there is none, no node of it is let in again.
