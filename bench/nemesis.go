@@ -307,12 +307,5 @@ func (r *nemesisResult) finish() {
 		}
 		r.Checkers[who] = found
 	}
-	switch {
-	case len(r.Violations) > 0:
-		r.Verdict = "violated"
-	case len(r.Problems) > 0:
-		r.Verdict = "undecided"
-	default:
-		r.Verdict = "ok"
-	}
+	r.Verdict = verdictOf(len(r.Violations), len(r.Problems))
 }

@@ -208,15 +208,26 @@ func writeBoth(path, name, date string, v any, print func(w io.Writer)) error {
 	return os.WriteFile(strings.TrimSuffix(path, ".json")+".txt", text.Bytes(), 0o644)
 }
 
-// conclude prints a result, stores it, and says with an error that its verdict is not ok.
-func conclude(o *options, name string, m machine, v any, print func(w io.Writer), verdict string, seed uint64) error {
+// verdictOf is what so many violations, and problems that kept some from being found, come to.
+func verdictOf(violations, problems int) string {
+	switch {
+	case violations > 0:
+		return "violated"
+	case problems > 0:
+		return "undecided"
+	}
+	return "ok"
+}
+
+// conclude prints a result, stores it, and fails unless what it came to is ok.
+func conclude(o *options, name string, m machine, v any, print func(w io.Writer), came string, seed uint64) error {
 	print(os.Stdout)
 	err := writeBoth(o.jsonPath, name, m.Date, v, func(w io.Writer) {
 		m.print(w)
 		print(w)
 	})
-	if err == nil && verdict != "ok" {
-		err = fmt.Errorf("%s: %s, seed %d", name, verdict, seed)
+	if err == nil && came != "ok" {
+		err = fmt.Errorf("%s: %s, seed %d", name, came, seed)
 	}
 	return err
 }

@@ -190,14 +190,7 @@ func (r *usersReport) judge(c *crowd, faults []span) {
 	if r.InFaults == 0 || r.Strict == 0 || r.Attempts[tryRead][done] == 0 || r.Attempts[tryWrite][denied] == 0 {
 		r.problem("too little has happened to show anything")
 	}
-	switch {
-	case len(r.Violations) > 0:
-		r.Verdict = "violated"
-	case len(r.Problems) > 0:
-		r.Verdict = "undecided"
-	default:
-		r.Verdict = "ok"
-	}
+	r.Verdict = verdictOf(len(r.Violations), len(r.Problems))
 }
 
 func (r *usersReport) print(w io.Writer) {
