@@ -52,12 +52,12 @@ type profile struct {
 }
 
 func (c *Config) profile() profile {
-	p := profile{logMemtable: 64 << 20, stateMemtable: 32 << 20, cache: 512 << 20}
+	p := profile{logMemtable: 64 << 20, stateMemtable: 8 << 20, cache: 512 << 20}
 	switch {
 	case c.Bare:
 		p = profile{logMemtable: 4 << 20, stateMemtable: 4 << 20, cache: 8 << 20}
 	case c.Small:
-		p = profile{logMemtable: 32 << 20, stateMemtable: 16 << 20, cache: 64 << 20}
+		p = profile{logMemtable: 32 << 20, stateMemtable: 8 << 20, cache: 64 << 20}
 	}
 	// Of each store up to three memtables are alive, two waiting to be flushed.
 	// With these parts of a memory limit about half of it stays free; with more
@@ -108,7 +108,7 @@ func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebb
 		// Merged later, rows that are written again and again are merged less often. It
 		// is what is absent that would have to be looked for in every table: it is
 		// known in memory.
-		o.L0CompactionThreshold, o.L0StopWritesThreshold, o.LBaseMaxBytes = 8, 40, 128<<20
+		o.L0CompactionThreshold, o.L0StopWritesThreshold, o.LBaseMaxBytes = 16, 48, 128<<20
 		narrow(o, memtable)
 	}
 	for i := range o.Levels {
@@ -153,7 +153,7 @@ func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebb
 // default of a tenth such merges took a third of the processor time of tasks. Few who
 // read step over tombstones, see package keyspace.
 func narrow(o *pebble.Options, memtable int64) {
-	const tables, least = 32, 128 << 10
+	const tables, least = 8, 128 << 10
 	o.TargetFileSizes[0] = max(memtable/tables, least)
 	for i := 1; i < len(o.TargetFileSizes); i++ {
 		o.TargetFileSizes[i] = max(2*o.TargetFileSizes[i-1], 2<<20)
