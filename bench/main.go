@@ -17,6 +17,7 @@ import (
 )
 
 const usage = `usage: go run . [flags]            throughput, latency and CPU per operation beside peers
+       go run . pairs [flags]      two systems, or two builds, at once and by turns: on a machine that drifts
        go run . failover [flags]   longest gap between acknowledged writes at kill -9 of the leader
        go run . bigdata [flags]    data of several times the memory a node may use
        go run . nemesis [flags]    real nodes under random faults, judged by checkers
@@ -50,6 +51,8 @@ func main() {
 	run := compareMain
 	if len(args) > 0 {
 		switch args[0] {
+		case "pairs":
+			run, args = pairsMain, args[1:]
 		case "failover":
 			run, args = failoverMain, args[1:]
 		case "bigdata":

@@ -18,6 +18,7 @@ func (r *Reader) fill() error {
 	r.makeRoom()
 	n, err := r.read(r.buf[r.end:])
 	r.end += n
+	r.filled += n
 	return err
 }
 
@@ -75,8 +76,11 @@ func (r *Reader) newChunk(need int) []byte {
 		r.spare[n-1], r.spare = nil, r.spare[:n-1]
 		return chunk
 	}
-	if r.buf == nil && r.pool == nil && need <= chunkFirstLen {
+	switch {
+	case r.buf == nil && r.pool == nil && need <= chunkFirstLen:
 		return make([]byte, chunkFirstLen)
+	case r.buf == nil && r.pool != nil && !r.wide && need <= chunkSmallLen:
+		return r.pool.smallChunk()
 	}
 	return r.pool.chunk()
 }
@@ -84,8 +88,11 @@ func (r *Reader) newChunk(need int) []byte {
 // recycle takes back a chunk that nothing points into.
 func (r *Reader) recycle(chunk []byte) {
 	poison(chunk)
-	if len(chunk) == chunkLen && len(r.spare) < spareChunksMax {
+	switch {
+	case len(chunk) == chunkLen && len(r.spare) < spareChunksMax:
 		r.spare = append(r.spare, chunk)
+	case len(chunk) == chunkSmallLen && r.pool != nil:
+		r.pool.keep(chunk)
 	}
 }
 

@@ -67,8 +67,8 @@ func TestReadersShareAPool(t *testing.T) {
 			}
 		}
 	}
-	if len(pool.chunks) != 1 || len(pool.slabs) != 1 {
-		t.Errorf("%d chunks and %d slabs were needed by Readers that take turns, want one of each", len(pool.chunks), len(pool.slabs))
+	if len(pool.small) != 1 || len(pool.chunks) != 0 || len(pool.slabs) != 1 {
+		t.Errorf("%d small chunks, %d others and %d slabs were needed by Readers that take turns, want one, none and one", len(pool.small), len(pool.chunks), len(pool.slabs))
 	}
 	if n := testing.AllocsPerRun(100, func() {
 		sources[0].data = []byte("PING\r\n")
@@ -103,5 +103,33 @@ func TestRestKeepsWhatIsLent(t *testing.T) {
 	}
 	if _, err := r.ReadCommand(); !errors.Is(err, errNothing) && !errors.Is(err, io.EOF) {
 		t.Error(err)
+	}
+}
+
+// Who sends more than a small chunk has begins with a large one the next time, and with
+// a small one again after sending little.
+func TestChunksFitWhatComes(t *testing.T) {
+	var pool Pool
+	source := &trickle{}
+	r := NewReader(source, Limits{})
+	r.Draw(&pool)
+	for _, step := range []struct{ commands, chunk int }{{1, chunkSmallLen}, {200, chunkLen}, {200, chunkLen}, {1, chunkLen}, {1, chunkSmallLen}} {
+		source.data = nil
+		for range step.commands {
+			source.data = AppendCommandStrings(source.data, "SET", "k", "some value of some length")
+		}
+		for range step.commands {
+			if _, err := r.ReadCommand(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(r.buf) != step.chunk {
+			t.Errorf("%d commands lie in a chunk of %d bytes, want %d", step.commands, len(r.buf), step.chunk)
+		}
+		r.Release()
+		r.Rest()
+	}
+	if len(pool.small) != 1 || len(pool.chunks) == 0 {
+		t.Errorf("the pool got %d small chunks and %d others back", len(pool.small), len(pool.chunks))
 	}
 }

@@ -16,6 +16,7 @@ const (
 
 	chunkLen       = 16 << 10     // one read buffer
 	chunkFirstLen  = 1 << 10      // the first one of a Reader that has memory of its own: many get little
+	chunkSmallLen  = 4 << 10      // the first one of a Reader that draws from a Pool, if what came the last time fits
 	bulkInChunkMax = chunkLen / 2 // longer bulks get memory of their own
 	bulkStepMin    = 64 << 10     // first piece of such a bulk, then it doubles
 	readLenMin     = 512          // never call Read with less room, unless less is missing
@@ -102,6 +103,8 @@ type Reader struct {
 	usedFirst int      // used[usedFirst:] may hold arguments of the command being cut
 	spare     [][]byte // chunks to use again; Invariant: len <= spareChunksMax
 	pool      *Pool    // where memory comes from; nil: it is its own
+	filled    int      // bytes that were read into chunks since the last Rest
+	wide      bool     // those before it were more than a small chunk has
 
 	failed  *ProtocolError // the stream is lost
 	readErr error          // came together with bytes, to be returned after them

@@ -10,8 +10,14 @@ type spares struct {
 	pending [][]pending
 }
 
-// sparesMax is how many pieces of each kind a loop keeps.
-const sparesMax = 256
+const (
+	// sparesMax is how many pieces of each kind a loop keeps, sparesLargeMax how many
+	// before it takes small ones only: what a GET or SET needs.
+	sparesMax         = 1024
+	sparesLargeMax    = 256
+	spareRepliesSmall = 2 << 10 // bytes
+	sparePendingSmall = 8       // commands
+)
 
 // lend gives a client what it needs for commands.
 func (s *spares) lend(c *conn) {
@@ -25,11 +31,16 @@ func (s *spares) lend(c *conn) {
 
 // takeBack takes what a client has that has no commands.
 func (s *spares) takeBack(c *conn) {
-	if p := c.pipeline.pending; cap(p) > 0 && len(s.pending) < sparesMax {
+	if p := c.pipeline.pending; spared(len(s.pending), cap(p), sparePendingSmall) {
 		s.pending = append(s.pending, p[:0])
 	}
-	if r := c.out.replies; cap(r) > 0 && cap(r) <= outKeep && len(s.replies) < sparesMax {
+	if r := c.out.replies; cap(r) <= outKeep && spared(len(s.replies), cap(r), spareRepliesSmall) {
 		s.replies = append(s.replies, r[:0])
 	}
 	c.pipeline.pending, c.out.replies = nil, nil
+}
+
+// spared reports whether another piece of a size is kept beside n.
+func spared(n, size, small int) bool {
+	return size > 0 && (n < sparesLargeMax || n < sparesMax && size <= small)
 }
