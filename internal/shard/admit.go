@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"slices"
+
 	"tutti/internal/eval"
 	"tutti/internal/group"
 )
@@ -13,11 +15,12 @@ type queue struct {
 	early   []*group.Group           // for this term, but the leader can't evaluate yet
 	groups  []eval.Waiting           // admitted, to be evaluated
 	bytes   int                      // of groups
+	large   largeGroups              // admitted, and not among groups yet
 	pending map[groupID]*group.Group // queued, in flight or waiting for confirmation
 }
 
 const (
-	queueBytesMax  = 64 << 20
+	queueBytesMax  = 64 << 20 // of groups, and of large ones again
 	queueGroupsMax = 1 << 16
 )
 
@@ -64,25 +67,41 @@ func (q *queue) admit(g *group.Group) {
 		g.Done(reply)
 		return
 	}
-	if len(q.groups)+len(q.l.heavy.next)+len(q.l.heavy.held) >= queueGroupsMax || q.bytes > queueBytesMax {
+	if !q.add(g) {
 		r.refuse(g, group.Busy)
 		return
 	}
 	q.pending[id] = g
+	r.loop.touch(r)
+}
+
+// add puts a group where it waits, unless too much waits there.
+func (q *queue) add(g *group.Group) bool {
+	if len(q.groups)+len(q.l.heavy.next)+len(q.l.heavy.held) >= queueGroupsMax {
+		return false
+	}
+	if g.Size() > largeMin {
+		return q.large.add(g)
+	}
+	if q.bytes > queueBytesMax {
+		return false
+	}
 	q.groups = append(q.groups, eval.Waiting{Group: g})
 	q.bytes += g.Size()
-	r.loop.touch(r)
+	return true
 }
 
 // took removes the first n groups from the queue.
 func (q *queue) took(n int) {
+	q.large.next = true
 	for _, g := range q.groups[:n] {
 		q.bytes -= g.Size()
+		q.large.next = q.large.next && g.Size() <= largeMin
 	}
 	m := copy(q.groups, q.groups[n:])
 	clear(q.groups[m:])
 	q.groups = q.groups[:m]
-	if m > 0 {
+	if m > 0 || len(q.large.groups) > 0 {
 		q.l.r.loop.touch(q.l.r)
 	}
 }
@@ -111,11 +130,11 @@ func (q *queue) drop() {
 	for _, g := range q.early {
 		q.l.r.refuse(g, group.NotLeader)
 	}
-	for _, g := range q.groups {
+	for _, g := range slices.Concat(q.groups, q.large.groups) {
 		q.answer(g.Group, group.Reply{Status: group.NotLeader, Leader: lead.Node, Term: lead.Term})
 	}
 	for _, g := range q.pending {
 		q.answer(g, group.Reply{Status: group.Lost, Leader: lead.Node, Term: lead.Term})
 	}
-	q.early, q.groups, q.bytes = nil, nil, 0
+	q.early, q.groups, q.bytes, q.large = nil, nil, 0, largeGroups{}
 }

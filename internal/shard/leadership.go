@@ -111,6 +111,7 @@ func (l *leadership) start() error {
 // propose evaluates the next batch and hands it to raft.
 func (l *leadership) propose() error {
 	if l.inflight.batch == nil {
+		l.queue.letLarge()
 		l.heavy.start()
 		l.heavy.hold()
 	}

@@ -115,7 +115,7 @@ func OpenLog(cfg Config) (*Log, error) {
 
 func openLog(cfg Config, stalled *stalls) (*pebble.DB, error) {
 	dir := cfg.FS.PathJoin(cfg.Dir, "log")
-	opts := cfg.options("log", cfg.profile().logMemtable, nil)
+	opts := cfg.options("log", cfg.profile().logMemtable, 3*cfg.profile().logMemtable, nil)
 	opts.CacheSize = 8 << 20
 	stalled.watch(opts, cfg.Spikes)
 	db, err := openPebble(dir, opts)

@@ -43,21 +43,26 @@ type Config struct {
 	Fatal func(err error)
 }
 
-// sizes of memtables and cache, in bytes. The log's memtable is twice the
+// sizes of memtables and cache, in bytes. The log's memtable is several times the
 // state's: a flush of the state lets the log be truncated, and what is
-// truncated while it lies in the memtable is never written as a table. A memory
-// limit of the process (GOMEMLIMIT) makes them smaller.
+// truncated while it lies in the memtable is never written as a table. The state's is
+// small, as it is a list that each row enters somewhere: in one of 32 MiB a row misses the
+// processor's cache about twice as often. A memory limit of the process (GOMEMLIMIT)
+// makes them smaller.
 type profile struct {
 	logMemtable, stateMemtable, cache int64
+	// stateWaiting is how much of the state may wait in memory to be flushed, above all
+	// batches that are larger than a memtable.
+	stateWaiting int64
 }
 
 func (c *Config) profile() profile {
-	p := profile{logMemtable: 64 << 20, stateMemtable: 8 << 20, cache: 512 << 20}
+	p := profile{logMemtable: 64 << 20, stateMemtable: 8 << 20, stateWaiting: 96 << 20, cache: 512 << 20}
 	switch {
 	case c.Bare:
-		p = profile{logMemtable: 4 << 20, stateMemtable: 4 << 20, cache: 8 << 20}
+		p = profile{logMemtable: 4 << 20, stateMemtable: 4 << 20, stateWaiting: 12 << 20, cache: 8 << 20}
 	case c.Small:
-		p = profile{logMemtable: 32 << 20, stateMemtable: 8 << 20, cache: 64 << 20}
+		p = profile{logMemtable: 32 << 20, stateMemtable: 8 << 20, stateWaiting: 48 << 20, cache: 64 << 20}
 	}
 	// Of each store up to three memtables are alive, two waiting to be flushed.
 	// With these parts of a memory limit about half of it stays free; with more
@@ -65,9 +70,10 @@ func (c *Config) profile() profile {
 	limit := debug.SetMemoryLimit(-1)
 	p.logMemtable = min(p.logMemtable, max(limit/16, memtableMin))
 	p.stateMemtable = min(p.stateMemtable, max(limit/32, memtableMin))
+	p.stateWaiting = max(min(p.stateWaiting, 3*(limit/32)), 3*p.stateMemtable)
 	p.cache = min(p.cache, limit/8)
 	if c.MemtableBytes != 0 {
-		p.logMemtable, p.stateMemtable = c.MemtableBytes, c.MemtableBytes
+		p.logMemtable, p.stateMemtable, p.stateWaiting = c.MemtableBytes, c.MemtableBytes, 3*c.MemtableBytes
 	}
 	return p
 }
@@ -86,12 +92,12 @@ func (c *Config) fill() {
 	}
 }
 
-func (c *Config) options(name string, memtable int64, cache *pebble.Cache) *pebble.Options {
+func (c *Config) options(name string, memtable, waiting int64, cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          c.stores(),
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(memtable),
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: int(waiting/memtable) + 1, // beside the one in use
 		Cache:                       cache,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,

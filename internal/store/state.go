@@ -49,7 +49,7 @@ func OpenState(cfg Config) (*State, error) {
 	p := cfg.profile()
 	dir := cfg.FS.PathJoin(cfg.Dir, "state")
 	cache := pebble.NewCache(p.cache)
-	opts := cfg.options("state", p.stateMemtable, cache)
+	opts := cfg.options("state", p.stateMemtable, p.stateWaiting, cache)
 	opts.DisableWAL = true
 	stalled := new(stalls)
 	stalled.watch(opts, cfg.Spikes)

@@ -94,10 +94,10 @@ func (u Usage) FsyncsWithin(part float64) (d time.Duration, n uint64) {
 }
 
 // Buffers is what the caches and buffers of both stores come to at most, in
-// bytes: of each store three memtables may be alive.
+// bytes: of the log store three memtables may be alive.
 func (c Config) Buffers() int64 {
 	p := c.profile()
-	return p.cache + 3*(p.logMemtable+p.stateMemtable) + c.RowBytes
+	return p.cache + 3*p.logMemtable + p.stateWaiting + c.RowBytes
 }
 
 // Room is the disk below a node's folder, in bytes.
