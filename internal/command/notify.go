@@ -92,12 +92,15 @@ func notify(c *Ctx, cmd *Command) {
 		notifyOfMove(c, cmd, changes)
 		return
 	}
+	of := orderOf(changes)
+	var e event
 	for i, x := range changes {
-		again := slices.ContainsFunc(changes[:i], func(y keyspace.KeyChange) bool { return y.What == keyspace.Deleted && sameKey(x, y) })
-		e := eventOf(c, cmd, x)
+		if i == 0 || cmd.Name == "getex" || cmd.Name == "smove" { // of the others it is the same for all keys
+			e = eventOf(c, cmd, x)
+		}
 		switch x.What {
 		case keyspace.Made:
-			if !again || cmd.Name == "copy" || cmd.Name == "restore" {
+			if !of.deletedBefore(i, x) || cmd.Name == "copy" || cmd.Name == "restore" {
 				c.Tx.Notify(keyspace.EventNew, "new", x.DB, x.Key)
 			}
 		case keyspace.Changed:
@@ -115,7 +118,7 @@ func notify(c *Ctx, cmd *Command) {
 			if cmd.takesAway() { // all that there was
 				c.Tx.Notify(e.class, e.name, x.DB, x.Key)
 			}
-			if !slices.ContainsFunc(changes[i:], func(y keyspace.KeyChange) bool { return y.What == keyspace.Changed && sameKey(x, y) }) {
+			if !of.changedBehind(i, x) {
 				c.Tx.Notify(keyspace.EventGeneric, "del", x.DB, x.Key)
 			}
 		}
@@ -128,7 +131,48 @@ func (c *Command) takesAway() bool {
 	return slices.Contains(first, "RW") && slices.Contains(first, "delete")
 }
 
-func sameKey(x, y keyspace.KeyChange) bool { return x.DB == y.DB && bytes.Equal(x.Key, y.Key) }
+// order is where among the changes of one command a key was deleted first, and changed last.
+// A command has one key or 100,000, so nothing is looked for in all of them again for each.
+type order struct {
+	deleted, changed map[keyInDB]int // nil: the command did not do both
+}
+
+type keyInDB struct {
+	db  uint8
+	key string
+}
+
+func orderOf(changes []keyspace.KeyChange) (o order) {
+	is := func(w keyspace.What) func(keyspace.KeyChange) bool {
+		return func(x keyspace.KeyChange) bool { return x.What == w }
+	}
+	if !slices.ContainsFunc(changes, is(keyspace.Deleted)) || !slices.ContainsFunc(changes, is(keyspace.Changed)) {
+		return o
+	}
+	o.deleted, o.changed = make(map[keyInDB]int), make(map[keyInDB]int)
+	for i, x := range changes {
+		id := keyInDB{x.DB, string(x.Key)}
+		switch _, has := o.deleted[id]; {
+		case x.What == keyspace.Deleted && !has:
+			o.deleted[id] = i
+		case x.What == keyspace.Changed:
+			o.changed[id] = i
+		}
+	}
+	return o
+}
+
+// deletedBefore reports whether the key of change i was deleted before it.
+func (o order) deletedBefore(i int, x keyspace.KeyChange) bool {
+	at, has := o.deleted[keyInDB{x.DB, string(x.Key)}]
+	return has && at < i
+}
+
+// changedBehind reports whether the key of change i is changed behind it.
+func (o order) changedBehind(i int, x keyspace.KeyChange) bool {
+	at, has := o.changed[keyInDB{x.DB, string(x.Key)}]
+	return has && at > i
+}
 
 // notifyMoved tells of a key that goes by another name, or to another database.
 func notifyMoved(c *Ctx, cmd *Command, changes []keyspace.KeyChange) {

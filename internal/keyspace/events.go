@@ -70,7 +70,17 @@ type notes struct {
 	wanted  Classes
 	changes []KeyChange
 	events  []Event
+	noted   int // bytes that the events take, messages without what they say
 }
+
+const (
+	// EventsMax is the most bytes that the events of one command may take: more than those of
+	// any that is within WriteSetMax, but for a script, which may change one key with a long
+	// name again and again.
+	EventsMax = 96 << 20
+	// eventBytes is what an event takes beside the name of its key.
+	eventBytes = 64
+)
 
 // Noted reports whether anybody wants to be told of keys.
 func (n *notes) Noted() bool { return n.wanted != 0 }
@@ -93,6 +103,7 @@ func (n *notes) TakeChanges() []KeyChange {
 func (n *notes) Notify(class Classes, name string, db uint8, key []byte) {
 	if n.wanted&class != 0 {
 		n.events = append(n.events, Event{DB: db, Name: name, Key: string(key)})
+		n.noted += eventBytes + len(key)
 	}
 }
 
@@ -100,6 +111,16 @@ func (n *notes) Notify(class Classes, name string, db uint8, key []byte) {
 func Publish(t *Tx, how Message, channel, payload []byte) {
 	t.events = append(t.events, Event{Name: string(channel), Key: string(payload), Message: how})
 	t.size += len(channel) + len(payload)
+	t.noted += eventBytes
+}
+
+// EventBytes returns what the events since the outermost mark take: those of the command,
+// however deep it calls others. It is what EventsMax bounds.
+func (t *Tx) EventBytes() int {
+	if len(t.marks) == 0 {
+		return t.noted
+	}
+	return t.noted - t.marks[0].noted
 }
 
 // Eventful reports whether there are events to be taken.

@@ -10,8 +10,8 @@ type Mark int
 // marked is what a mark remembers. What was there before it and is changed after
 // it lies in effects.undo, from undo on.
 type marked struct {
-	ops, undo, size, events int
-	dbs                     *Databases
+	ops, undo, size, events, noted int
+	dbs                            *Databases
 }
 
 // undo is a value that was replaced, or a change of the number of keys. Of each row a mark
@@ -52,7 +52,7 @@ func (e *effects) recount(pdb uint32, delta int64, from int) {
 
 // Mark sets a mark within those that are set. Whoever sets it releases it.
 func (t *Tx) Mark() Mark {
-	t.marks = append(t.marks, marked{ops: len(t.ops), undo: len(t.undo), size: t.size, events: len(t.events), dbs: t.Databases})
+	t.marks = append(t.marks, marked{ops: len(t.ops), undo: len(t.undo), size: t.size, events: len(t.events), noted: t.noted, dbs: t.Databases})
 	return Mark(len(t.marks) - 1)
 }
 
@@ -92,7 +92,7 @@ func (e *effects) inherit(inner []undo, m *marked) {
 // The mark itself stays.
 func (t *Tx) Rollback(m Mark) {
 	t.Databases = t.marks[m].dbs
-	t.events = t.events[:t.marks[m].events]
+	t.events, t.noted = t.events[:t.marks[m].events], t.marks[m].noted
 	t.effects.rollback(m)
 }
 
