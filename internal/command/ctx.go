@@ -152,7 +152,7 @@ func (c *Ctx) Run(cmd *Command) {
 	if !c.failed && c.Tx.Noted() {
 		notify(c, cmd)
 	}
-	if writable && c.Tx.EventBytes() > keyspace.EventsMax {
+	if writable && keyspace.EventBytes(c.Tx) > keyspace.EventsMax {
 		c.Out = c.Out[:at]
 		c.Error(errEvents)
 	}

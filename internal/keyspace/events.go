@@ -116,7 +116,7 @@ func Publish(t *Tx, how Message, channel, payload []byte) {
 
 // EventBytes returns what the events since the outermost mark take: those of the command,
 // however deep it calls others. It is what EventsMax bounds.
-func (t *Tx) EventBytes() int {
+func EventBytes(t *Tx) int {
 	if len(t.marks) == 0 {
 		return t.noted
 	}

@@ -116,11 +116,11 @@ func TestRollbackTakesEventsBack(t *testing.T) {
 	Publish(tx, Published, []byte("channel"), []byte("message"))
 	tx.Notify(EventString, "set", 0, []byte("b"))
 	tx.Notify(EventList, "lpush", 0, []byte("c")) // which nobody wants
-	if got := tx.EventBytes(); got != 2*eventBytes+1 {
+	if got := EventBytes(tx); got != 2*eventBytes+1 {
 		t.Errorf("the events since the mark take %d bytes", got)
 	}
 	tx.Rollback(mark)
-	if got := tx.EventBytes(); got != 0 {
+	if got := EventBytes(tx); got != 0 {
 		t.Errorf("those that were taken back take %d bytes", got)
 	}
 	tx.Release(mark)

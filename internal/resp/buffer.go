@@ -18,7 +18,7 @@ func (r *Reader) fill() error {
 	r.makeRoom()
 	n, err := r.read(r.buf[r.end:])
 	r.end += n
-	r.filled += n
+	r.load.filled += n
 	return err
 }
 
@@ -79,7 +79,7 @@ func (r *Reader) newChunk(need int) []byte {
 	switch {
 	case r.buf == nil && r.pool == nil && need <= chunkFirstLen:
 		return make([]byte, chunkFirstLen)
-	case r.buf == nil && r.pool != nil && !r.wide && need <= chunkSmallLen:
+	case r.buf == nil && r.pool != nil && !r.load.wide && need <= chunkSmallLen:
 		return r.pool.smallChunk()
 	}
 	return r.pool.chunk()

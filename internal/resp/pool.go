@@ -37,7 +37,7 @@ func (r *Reader) Rest() {
 			r.pool.slabs = append(r.pool.slabs, r.slab[:0])
 		}
 	}
-	r.wide, r.filled = r.filled > chunkSmallLen, 0
+	r.load = load{wide: r.load.filled > chunkSmallLen}
 	r.buf, r.spare, r.slab, r.used = nil, nil, nil, nil
 	r.pos, r.end, r.first, r.usedFirst = 0, 0, 0, 0
 }

@@ -103,11 +103,16 @@ type Reader struct {
 	usedFirst int      // used[usedFirst:] may hold arguments of the command being cut
 	spare     [][]byte // chunks to use again; Invariant: len <= spareChunksMax
 	pool      *Pool    // where memory comes from; nil: it is its own
-	filled    int      // bytes that were read into chunks since the last Rest
-	wide      bool     // those before it were more than a small chunk has
+	load      load     // what the first chunk after a Rest is chosen by
 
 	failed  *ProtocolError // the stream is lost
 	readErr error          // came together with bytes, to be returned after them
+}
+
+// load is how much a Reader is sent between two times at rest.
+type load struct {
+	filled int  // bytes that were read into chunks since the last Rest
+	wide   bool // those before it were more than a small chunk has
 }
 
 // NewReader returns a Reader of the commands in src.
