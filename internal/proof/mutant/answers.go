@@ -98,5 +98,15 @@ func answers() []Mutant {
 				_ = r.leader.start() // a wrong leader need not say why it fails
 			}`,
 		}}},
+		{"large-before-all", "large groups go before all others, as long as there are any", shard("TestLargeGroupsTakeTurns"), []Edit{{
+			"internal/shard/large.go", `
+	if len(w.groups) == 0 || len(q.groups) > 0 && (!w.next || q.groups[0].Prepared != nil || q.groups[0].Group.Size() > largeMin) {`, `
+	if len(w.groups) == 0 || len(q.groups) > 0 && (q.groups[0].Prepared != nil || q.groups[0].Group.Size() > largeMin) {`,
+		}}},
+		{"large-forgotten", "nobody tells a large group that waits when the term is over", shard("TestLargeGroupsEndWithTheTerm"), []Edit{{
+			"internal/shard/admit.go", `
+	for _, g := range slices.Concat(q.groups, q.large.groups) {`, `
+	for _, g := range slices.Concat(q.groups) {`,
+		}}},
 	}
 }
