@@ -46,9 +46,9 @@ type Config struct {
 // sizes of memtables and cache, in bytes. The log's memtable is several times the
 // state's: a flush of the state lets the log be truncated, and what is
 // truncated while it lies in the memtable is never written as a table. The state's is
-// small, as it is a list that each row enters somewhere: in one of 32 MiB a row misses the
-// processor's cache about twice as often. A memory limit of the process (GOMEMLIMIT)
-// makes them smaller.
+// small, as it is a list that each row enters somewhere, and the processor's cache holds
+// more of a small one: docs/RATIONALE.md has the figures. A memory limit of the process
+// (GOMEMLIMIT) makes them smaller.
 type profile struct {
 	logMemtable, stateMemtable, cache int64
 	// stateWaiting is how much of the state may wait in memory to be flushed, above all
@@ -64,7 +64,8 @@ func (c *Config) profile() profile {
 	case c.Small:
 		p = profile{logMemtable: 32 << 20, stateMemtable: 8 << 20, stateWaiting: 48 << 20, cache: 64 << 20}
 	}
-	// Of each store up to three memtables are alive, two waiting to be flushed.
+	// Of the log store up to three memtables are alive, two waiting to be flushed, of the
+	// state what waits beside one.
 	// With these parts of a memory limit about half of it stays free; with more
 	// the collector was measured to take most of the time.
 	limit := debug.SetMemoryLimit(-1)
