@@ -9,12 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"tutti/internal/keyspace"
 	"tutti/internal/node/nodetest"
 	"tutti/internal/proof/respclient"
 	"tutti/internal/resp"
@@ -245,31 +243,5 @@ func TestEventsOfWhatIsApplied(t *testing.T) {
 	const want = "__keyevent@0__:set=a __keyevent@0__:lpop=l __keyevent@0__:del=l __keyevent@0__:append=a __keyevent@0__:rpush=queue __keyevent@0__:lpop=queue __keyevent@0__:del=queue"
 	if got := w.until("end"); got != want {
 		t.Error(got)
-	}
-}
-
-// TestEventsOfOneCommandAreBounded has a script change a key with a long name again and
-// again, while somebody wants to be told: the call beyond the bound is refused. A command
-// with as many keys as it may have is not.
-func TestEventsOfOneCommandAreBounded(t *testing.T) {
-	t.Parallel()
-	c := nodetest.Start(t, nodetest.Options{})
-	w := &watcher{t: t, do: c.Dial(0).Conn}
-	w.ask("CONFIG", "SET", "notify-keyspace-events", "K$g")
-	key := strings.Repeat("k", 48<<10)
-	const script = "local n = 0; while redis.pcall('SET', KEYS[1], n)['err'] == nil do n = n + 1 end; return {n, redis.pcall('SET', KEYS[1], '')['err']}"
-	v := w.ask("EVAL", script, "1", key)
-	if len(v.Elems) != 2 || v.Elems[0].Int != keyspace.EventsMax/(48<<10+64) || !strings.Contains(string(v.Elems[1].Str), "96 MiB") {
-		t.Fatalf("a script that makes ever more events: %.200v", v)
-	}
-	if v := w.ask("GET", key); string(v.Str) != strconv.Itoa(keyspace.EventsMax/(48<<10+64)-1) {
-		t.Errorf("the value is %.100q", v.Str)
-	}
-	args := []string{"MSET"}
-	for i := range 100_000 {
-		args = append(args, "{t}"+strconv.Itoa(i), "")
-	}
-	if v := w.ask(args...); string(v.Str) != "OK" {
-		t.Errorf("MSET of 100,000 keys: %.200v", v)
 	}
 }
