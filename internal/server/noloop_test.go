@@ -173,6 +173,8 @@ func TestNoLoopAsRedis(t *testing.T) {
 	c := nodetest.Start(t, nodetest.Options{Nodes: 3})
 	for node := range 3 {
 		mode, began := "", time.Now()
+		led := leadership{ask: c.Dial(node)}
+		led.changed(t)
 		playNoLoop(t, func() *respclient.Conn { return c.Dial(node).Conn }, string(script), func(lines []string, told string) {
 			defer func() { began = time.Now() }()
 			if strings.HasPrefix(lines[0], "#") {
@@ -182,7 +184,7 @@ func TestNoLoopAsRedis(t *testing.T) {
 			for _, line := range lines[1:] {
 				want = strings.TrimSpace(strings.TrimPrefix(line, tellsHere)) // the last one counts
 			}
-			if told != want && !(time.Since(began) > resent && covers(told, want)) {
+			if told != want && !(covers(told, want) && (time.Since(began) > resent || led.changed(t))) {
 				t.Errorf("%s, node %d, %s: %q is told, not %q", mode, node+1, lines[0], told, want)
 			}
 		})
@@ -192,6 +194,20 @@ func TestNoLoopAsRedis(t *testing.T) {
 // resent is after how long a node may have sent a group again, to a leader that has an
 // answer by then. That says nothing of who has changed what, so the client is told.
 const resent = 900 * time.Millisecond
+
+// leadership notices that another term has begun: what a leader had under way then may be
+// told to who has changed it himself. On a machine that is busy enough it happens.
+type leadership struct {
+	ask  *nodetest.Client
+	term uint64
+}
+
+// changed reports whether there is another term than when it was called last.
+func (l *leadership) changed(t *testing.T) bool {
+	was := l.term
+	l.term = why(t, l.ask, "k").Leader.Term
+	return l.term != was
+}
 
 // covers reports whether of what was wanted all is told.
 func covers(told, want string) bool {
