@@ -36,7 +36,7 @@ const (
 	errWrongType = "WRONGTYPE Operation against a key holding the wrong kind of value"
 	errNoKey     = "ERR no such key"
 	errRange     = "ERR value is out of range, must be positive"
-	errEvents    = "ERR the command would make more than 96 MiB of messages and notifications of keys at once. Not applied. Split it into several commands."
+	errEvents    = "ERR the command would make more than 96 MiB of messages and notifications of keys at once. Not applied. " + splitIt
 	errWriteSet  = "ERR the command would write more than 16 MiB at once. Not applied. "
 	// splitIt and the texts that follow are what to do about that.
 	splitIt     = "Split it into smaller ones."

@@ -10,10 +10,18 @@ import (
 )
 
 // Who writes at the ends of long ranges, as queues do, has little of what lies between
-// written again.
+// written again, with a small memtable and with one as large as nodes have.
 func TestEndsOfLongRanges(t *testing.T) {
-	const waiting, step, rounds = 20_000, 2000, 12
-	s, err := OpenState(Config{FS: vfs.NewMem(), Dir: "data", MemtableBytes: 1 << 20})
+	for _, memtable := range []int64{1 << 20, 8 << 20} {
+		writeAtEnds(t, memtable)
+	}
+}
+
+func writeAtEnds(t *testing.T, memtable int64) {
+	const rounds = 12
+	waiting := int(memtable>>20) * 20_000
+	step := waiting / 10
+	s, err := OpenState(Config{FS: vfs.NewMem(), Dir: "data", MemtableBytes: memtable})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +78,6 @@ func TestEndsOfLongRanges(t *testing.T) {
 	after := s.db.Metrics().Total()
 	flushed, merged := after.TableBytesFlushed-before.TableBytesFlushed, after.TableBytesCompacted-before.TableBytesCompacted
 	if merged > flushed*3/4 {
-		t.Errorf("of %d KiB that were flushed %d KiB were merged", flushed>>10, merged>>10)
+		t.Errorf("memtables of %d KiB: of %d KiB that were flushed %d KiB were merged", memtable>>10, flushed>>10, merged>>10)
 	}
 }
