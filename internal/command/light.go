@@ -55,6 +55,10 @@ func (c *Command) Alone(args [][]byte) bool {
 	return isBrief(args)
 }
 
+// Blind reports whether c only needs to know of its keys whether they are there, as far as
+// it writes: that a leader knows by itself, see keyspace.Known.
+func (c *Command) Blind() bool { return c.blind }
+
 // startsID reports whether an argument of XADD is the id, and not an option.
 func startsID(arg []byte) bool {
 	return len(arg) > 0 && (arg[0] == '*' || '0' <= arg[0] && arg[0] <= '9')
@@ -71,6 +75,9 @@ func (t *Table) weigh() {
 	}
 	for _, name := range []string{"lpop", "rpop", "zpopmin", "zpopmax"} {
 		t.byName[name].counted = true // with a count they take as many as it says
+	}
+	for _, name := range []string{"set", "setnx", "setex", "psetex", "mset", "msetnx"} {
+		t.byName[name].blind = true
 	}
 	t.byName["xadd"].trims = true // with an option before the id it removes what is too much
 }

@@ -138,7 +138,13 @@ type Command struct {
 	finds bool // looking for its keys counts as hits and misses
 	demands
 
+	cost
+}
+
+// cost is what is known of what a command costs.
+type cost struct {
 	light, counted, trims bool // see Light
+	blind                 bool // see Blind
 }
 
 // demands is what a user needs to execute a command.

@@ -104,6 +104,7 @@ type Core struct {
 	waiting
 	awaited func(topic []byte) bool // of waiting
 	waiters func(topic []byte) int  // of waiting
+	ahead   ahead
 }
 
 // New returns the core of a new leader, whose applied state is what v shows.
@@ -175,6 +176,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		c.tx.Reset(in.State, env)
 	}
 	tx := c.tx
+	c.ahead.begin(c, in)
 	c.tasks.Batch(in.State, in.Term, in.Mono)
 	if len(groups) > 0 && groups[0].Prepared != nil {
 		if b, ok := c.take(in, &groups[0]); ok {
@@ -197,6 +199,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		if groups[n].obvious() {
 			return nil, n, keyspace.ErrHeavy
 		}
+		c.ahead.coming = groups[n+1:]
 		before := tx.Writes()
 		tx.Allow(groups[n].stepsMax())
 		keyspace.Sign(tx, author(groups[n].Group, n))
@@ -275,7 +278,7 @@ func (c *Core) group(ctx *command.Ctx, b *Batch, g *Waiting, in Input) group.Rep
 		return r
 	}
 	ctx.Scripts.User = c.rights.user(c.cfg.Table.Catalog(), g.User)
-	how := manner{}
+	how := manner{ahead: &c.ahead}
 	if c.waiting.registry.Len() > 0 || g.Wait != nil {
 		how.serve = func() { c.serve(b, in, g.stepsMax()) }
 	}
@@ -313,6 +316,8 @@ type manner struct {
 	wait func(topics [][]byte)
 	// serve gives what a command has brought to those who wait for it, if anybody can.
 	serve func()
+	// ahead is told before each command. Nil: nobody is.
+	ahead *ahead
 }
 
 // finish seals a batch if anything of it must be replicated.
@@ -345,6 +350,7 @@ func (c *Core) commands(ctx *command.Ctx, g *group.Group, owned *cluster.Descrip
 	replies = make([][]byte, len(g.Cmds))
 	for i, cmd := range g.Cmds {
 		at := len(ctx.Out)
+		how.ahead.step(g.Cmds[i:])
 		ctx.DB, ctx.Args = cmd.DB, cmd.Args
 		switch row, text := c.cfg.Table.Lookup(cmd.Args); {
 		case row == nil || row.Run == nil:

@@ -32,6 +32,9 @@ type reading struct {
 	tx      keyspace.Tx
 	roomy   roomy
 	foreign bool // a command came to a key of another shard
+	view    *store.View
+	keys    keyspace.Expected
+	at      []int // memory for where keys are
 }
 
 // Memory is what reads over one view and then over another use again. Replies are in it:
@@ -122,6 +125,8 @@ func Over(v *store.View, claim group.Claim, w World, f func(r Reads)) (again boo
 		return false, moved(v)
 	}
 	r := w.Memory.again()
+	r.view = v
+	defer func() { r.view = nil }()
 	r.begin(v, keyspace.Env{Now: w.Now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: w.Rand,
 		Unreadable: w.Unreadable, Owns: owner(v.Owned.Slots)}, w.Room)
 	tx := &r.tx

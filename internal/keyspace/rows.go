@@ -43,6 +43,8 @@ func hash32(b []byte) uint32 { return uint32(xxhash.Sum64(b) >> 32) }
 // objectRowLen and expiryRowLen are the lengths of such rows before the key.
 const (
 	objectRowLen = 12
+	// listRowLen is the length of the row of a list's element.
+	listRowLen   = 20
 	expiryRowLen = 16
 )
 
@@ -138,6 +140,12 @@ func TrashRow(slot uint16, id uint64) []byte { return trashRow(nil, slot, id) }
 // not only meet on a walk.
 func LookedUp(row []byte) bool {
 	return len(row) > 3 && row[0] == rowPrefix && (row[3] == kindObject || row[3] == kindSub || row[3] == kindGone || row[3] == kindName || row[3] == kindDeadline)
+}
+
+// Queued reports whether a row is an element of a list, or looks like one: most are
+// written once, and looked up when they are taken out.
+func Queued(row []byte) bool {
+	return len(row) == listRowLen && row[0] == rowPrefix && row[3] == kindSub
 }
 
 // NextObject returns where the rows of keys go on after a row that is none of them.

@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 )
@@ -25,6 +26,38 @@ func TestSlot(t *testing.T) {
 		if got := Slot([]byte(c.key)); got != c.want {
 			t.Errorf("slot of %q is %d, want %d", c.key, got, c.want)
 		}
+	}
+}
+
+// TestCRC compares the checksum with what its polynomial says bit by bit, for every length
+// that is left behind the steps.
+func TestCRC(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for n := range 5 * crcStep {
+		b := make([]byte, n)
+		for range 50 {
+			want := uint16(0)
+			for i := range b {
+				b[i] = byte(rng.Uint32())
+				want ^= uint16(b[i]) << 8
+				for range 8 {
+					carry := want&0x8000 != 0
+					if want <<= 1; carry {
+						want ^= 0x1021
+					}
+				}
+			}
+			if got := crc16(b); got != want {
+				t.Fatalf("checksum of %x is %#x, not %#x", b, got, want)
+			}
+		}
+	}
+}
+
+func BenchmarkSlot(b *testing.B) {
+	key := []byte("key:000000123456")
+	for b.Loop() {
+		Slot(key)
 	}
 }
 

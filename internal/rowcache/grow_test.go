@@ -14,7 +14,7 @@ func TestBucketsGrow(t *testing.T) {
 	defer c.Close()
 	r := c.Open()
 	row := func(i int) []byte { return fmt.Appendf(nil, "row %d", i) }
-	atFirst := c.stripes[0].buckets
+	atFirst := c.stripes[0].buckets.Load()
 	for range 2 {
 		for i := range rows {
 			r.Fill(1, row(i), row(-i), true)
@@ -33,28 +33,28 @@ func TestBucketsGrow(t *testing.T) {
 		}
 		for i := range c.stripes {
 			s := &c.stripes[i]
-			if s.buckets <= atFirst || s.buckets*bucketLen > len(s.table) {
-				t.Fatalf("stripe %d with %d rows has %d buckets, at first %d", i, s.rows, s.buckets, atFirst)
+			if s.buckets.Load() <= atFirst || int(s.buckets.Load())*bucketLen > len(s.table) {
+				t.Fatalf("stripe %d with %d rows has %d buckets, at first %d", i, s.rows, s.buckets.Load(), atFirst)
 			}
-			for b := range s.buckets {
+			for b := range int(s.buckets.Load()) {
 				for slots := s.slotsOf(b); len(slots) > 0; slots = slots[slotLen:] {
 					slot := ne.Uint64(slots)
 					if uint32(slot) == 0 {
 						continue
 					}
-					if h := maphash.Bytes(s.seed, s.at(placeOf(slot)).row()); pick(h, s.buckets) != b || h>>32 != slot>>32 {
-						t.Fatalf("stripe %d: a row of bucket %d lies in bucket %d", i, pick(h, s.buckets), b)
+					if h := maphash.Bytes(s.seed, s.at(placeOf(slot)).row()); pick(h, int(s.buckets.Load())) != b || h>>32 != slot>>32 {
+						t.Fatalf("stripe %d: a row of bucket %d lies in bucket %d", i, pick(h, int(s.buckets.Load())), b)
 					}
 				}
 			}
 		}
 		for i := range rows {
-			r.Delete(2, row(i))
+			remove(r, 2, row(i))
 		}
 		c.Rest()
 		for i := range c.stripes {
-			if s := &c.stripes[i]; s.buckets != atFirst || s.rows != 0 {
-				t.Fatalf("stripe %d with %d rows has %d buckets behind a rest", i, s.rows, s.buckets)
+			if s := &c.stripes[i]; s.buckets.Load() != atFirst || s.rows != 0 {
+				t.Fatalf("stripe %d with %d rows has %d buckets behind a rest", i, s.rows, s.buckets.Load())
 			}
 		}
 		r = c.Open()

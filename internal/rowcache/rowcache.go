@@ -109,12 +109,14 @@ type place struct {
 	s      *stripe
 	hash   uint64
 	shared *uint64 // its counter, guarded by the lock of s
+	// counted rows take part in a census.
+	counted bool
 }
 
 func (r *Rows) place(row []byte) place {
 	h := maphash.Bytes(r.c.seed, row)
 	i := int(h) & (len(r.c.stripes) - 1)
-	return place{&r.c.stripes[i], h, &r.written[i*r.per+pick(h, r.per)]}
+	return place{&r.c.stripes[i], h, &r.written[i*r.per+pick(h, r.per)], r.c.counted(row)}
 }
 
 // pick returns one of n, by the part of a hash that the choice of the stripe and
@@ -134,7 +136,7 @@ func (r *Rows) Get(at uint64, row, dst []byte) (val []byte, ok, known bool) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	rec := p.s.find(p.hash, r.owner, row)
-	if rec == nil && r.c.counted(row) && r.excludes(p.hash, at) {
+	if rec == nil && p.counted && r.excludes(p.hash, at) {
 		p.s.hits++
 		return dst, false, true
 	}
@@ -173,31 +175,52 @@ func (r *Rows) Fill(at uint64, row, val []byte, ok bool) {
 	}
 }
 
-// Put takes over that the entry at index gives a row a value. Only a row that is
-// here is kept: most that are written are not read before they are written again.
-func (r *Rows) Put(index uint64, row, val []byte) { r.write(index, row, val, false) }
+// Change is what an entry makes of a row.
+type Change struct {
+	Row, Val []byte
+	Gone     bool // it is removed
+	// Once says that the row is written once, and read once soon: it is kept though it is
+	// not here, until it is removed.
+	Once bool
+}
 
-// Delete takes over that the entry at index removes a row.
-func (r *Rows) Delete(index uint64, row []byte) { r.write(index, row, nil, true) }
-
-func (r *Rows) write(index uint64, row, val []byte, gone bool) {
+// Write takes over what the entry at index makes of rows. Only a row that is here is
+// kept, or one that says so: most that are written are not read before they are written
+// again.
+func (r *Rows) Write(index uint64, changes []Change) {
 	if r == nil {
 		return
 	}
-	p := r.place(row)
-	if r.c.counted(row) {
-		r.note(p.hash, gone)
+	for len(changes) > 0 {
+		some := changes[:min(len(changes), together)]
+		changes = changes[len(some):]
+		var at [together]place
+		for i := range some {
+			at[i] = r.place(some[i].Row)
+		}
+		r.fetch(at[:len(some)], true)
+		for i := range some {
+			r.write(&at[i], index, &some[i])
+		}
+	}
+}
+
+func (r *Rows) write(p *place, index uint64, c *Change) {
+	if p.counted {
+		r.note(p.hash, c.Gone)
 	}
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	*p.shared = max(*p.shared, index)
-	rec := p.s.find(p.hash, r.owner, row)
-	switch {
+	rec := p.s.find(p.hash, r.owner, c.Row)
+	switch large := recordLen(c.Row, c.Val) > recordMax; {
+	case rec == nil && c.Once && !c.Gone && !large:
+		p.s.put(p.hash, r.owner, index, c.Row, c.Val, 0)
 	case rec == nil:
-	case recordLen(row, val) > recordMax:
+	case large || c.Once && c.Gone:
 		p.s.forget(p.hash, rec)
 	default:
-		p.s.replace(p.hash, rec, index, row, val, flagOf(gone))
+		p.s.replace(p.hash, rec, index, c.Row, c.Val, flagOf(c.Gone))
 	}
 }
 
@@ -219,7 +242,7 @@ func (r *Rows) Differs(at uint64, row, val []byte) bool {
 	defer p.s.mu.Unlock()
 	rec := p.s.find(p.hash, r.owner, row)
 	if rec == nil {
-		return r.c.counted(row) && r.excludes(p.hash, at)
+		return p.counted && r.excludes(p.hash, at)
 	}
 	return rec.index() <= at && (rec.has(flagAbsent) || string(rec.val()) != string(val))
 }

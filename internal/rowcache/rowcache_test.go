@@ -44,16 +44,19 @@ func (m *model) write(rng *rand.Rand, rows int) {
 		next[row] = val
 	}
 	index := m.newest() + 1
+	var changes []Change
 	for range 1 + rng.IntN(4) {
 		row := fmt.Sprintf("row-%d", rng.IntN(rows))
-		if rng.IntN(3) == 0 {
+		c := Change{Row: []byte(row), Gone: rng.IntN(3) == 0, Once: rng.IntN(4) == 0}
+		if c.Gone {
 			delete(next, row)
-			m.rows.Delete(index, []byte(row))
-			continue
+		} else {
+			next[row] = fmt.Sprintf("%d-%s", index, bytes.Repeat([]byte{'x'}, rng.IntN(300)*rng.IntN(300)*rng.IntN(2)/10))
+			c.Val = []byte(next[row])
 		}
-		next[row] = fmt.Sprintf("%d-%s", index, bytes.Repeat([]byte{'x'}, rng.IntN(300)*rng.IntN(300)*rng.IntN(2)/10))
-		m.rows.Put(index, []byte(row), []byte(next[row]))
+		changes = append(changes, c)
 	}
+	m.rows.Write(index, changes)
 	m.states = append(m.states, next)
 	m.published = false
 }
@@ -242,18 +245,18 @@ func TestRules(t *testing.T) {
 		{"filled", func(r *Rows) { r.Fill(5, row, old, true) }, 5, "=old"},
 		{"filled, for a younger reader", func(r *Rows) { r.Fill(5, row, old, true) }, 9, "=old"},
 		{"filled, for an older reader", func(r *Rows) { r.Fill(5, row, old, true) }, 4, "=old"},
-		{"written before it was filled, for a reader before", func(r *Rows) { r.Put(3, row, old); r.Fill(5, row, old, true) }, 2, "unknown"},
+		{"written before it was filled, for a reader before", func(r *Rows) { put(r, 3, row, old); r.Fill(5, row, old, true) }, 2, "unknown"},
 		{"filled as absent", func(r *Rows) { r.Fill(5, row, nil, false) }, 5, "absent"},
 		{"filled empty", func(r *Rows) { r.Fill(5, row, nil, true) }, 5, "="},
-		{"written, not filled", func(r *Rows) { r.Put(6, row, young) }, 6, "unknown"},
-		{"filled too late", func(r *Rows) { r.Put(6, row, young); r.Fill(5, row, old, true) }, 6, "unknown"},
-		{"filled too late, for its own view", func(r *Rows) { r.Put(6, row, young); r.Fill(5, row, old, true) }, 5, "unknown"},
-		{"written", func(r *Rows) { r.Fill(5, row, old, true); r.Put(6, row, young) }, 6, "=young"},
-		{"written, for an older reader", func(r *Rows) { r.Fill(5, row, old, true); r.Put(6, row, young) }, 5, "unknown"},
-		{"removed", func(r *Rows) { r.Fill(5, row, old, true); r.Delete(6, row) }, 6, "absent"},
-		{"made", func(r *Rows) { r.Fill(5, row, nil, false); r.Put(6, row, young) }, 6, "=young"},
-		{"grown", func(r *Rows) { r.Fill(5, row, nil, false); r.Put(6, row, bytes.Repeat(young, 20)) }, 6, "=" + string(bytes.Repeat(young, 20))},
-		{"grown too large", func(r *Rows) { r.Fill(5, row, old, true); r.Put(6, row, make([]byte, recordMax)) }, 6, "unknown"},
+		{"written, not filled", func(r *Rows) { put(r, 6, row, young) }, 6, "unknown"},
+		{"filled too late", func(r *Rows) { put(r, 6, row, young); r.Fill(5, row, old, true) }, 6, "unknown"},
+		{"filled too late, for its own view", func(r *Rows) { put(r, 6, row, young); r.Fill(5, row, old, true) }, 5, "unknown"},
+		{"written", func(r *Rows) { r.Fill(5, row, old, true); put(r, 6, row, young) }, 6, "=young"},
+		{"written, for an older reader", func(r *Rows) { r.Fill(5, row, old, true); put(r, 6, row, young) }, 5, "unknown"},
+		{"removed", func(r *Rows) { r.Fill(5, row, old, true); remove(r, 6, row) }, 6, "absent"},
+		{"made", func(r *Rows) { r.Fill(5, row, nil, false); put(r, 6, row, young) }, 6, "=young"},
+		{"grown", func(r *Rows) { r.Fill(5, row, nil, false); put(r, 6, row, bytes.Repeat(young, 20)) }, 6, "=" + string(bytes.Repeat(young, 20))},
+		{"grown too large", func(r *Rows) { r.Fill(5, row, old, true); put(r, 6, row, make([]byte, recordMax)) }, 6, "unknown"},
 		{"too large", func(r *Rows) { r.Fill(5, row, make([]byte, recordMax), true) }, 6, "unknown"},
 		{"of another shard", func(r *Rows) { r.c.Open().Fill(5, row, old, true) }, 6, "unknown"},
 	} {
@@ -277,8 +280,8 @@ func TestNoRows(t *testing.T) {
 	c.Close()
 	for _, r := range []*Rows{nil, closed} {
 		r.Fill(1, []byte("row"), []byte("val"), true)
-		r.Put(2, []byte("row"), []byte("val"))
-		r.Delete(3, []byte("row"))
+		put(r, 2, []byte("row"), []byte("val"))
+		remove(r, 3, []byte("row"))
 		if _, _, known := r.Get(9, []byte("row"), nil); known || r.Differs(9, []byte("row"), nil) {
 			t.Error("they know a row")
 		}
@@ -321,8 +324,8 @@ func TestUsage(t *testing.T) {
 	r.Fill(1, []byte("a"), []byte("1"), true)
 	r.Fill(1, []byte("b"), nil, false)
 	r.Fill(1, []byte("c"), nil, false)
-	r.Put(2, []byte("c"), []byte("longer than what it had"))
-	r.Delete(2, []byte("a"))
+	put(r, 2, []byte("c"), []byte("longer than what it had"))
+	remove(r, 2, []byte("a"))
 	r.Get(2, []byte("a"), nil)
 	r.Get(2, []byte("d"), nil)
 	if u := c.Usage(); u.Rows != 3 || u.Absent != 2 || u.Hits != 1 || u.Misses != 1 || u.Bytes != 2*32+48 {
@@ -364,7 +367,7 @@ func TestReadersBeside(t *testing.T) {
 	}
 	for at := uint64(1); at <= entries; at++ {
 		for i := range rows {
-			r.Put(at, row(i), fmt.Append(nil, at))
+			put(r, at, row(i), fmt.Append(nil, at))
 		}
 		applied.Store(at)
 	}
@@ -379,7 +382,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 	r.Fill(1, row, val, true)
 	if n := testing.AllocsPerRun(100, func() {
 		r.Get(1, row, dst)
-		r.Put(2, row, val)
+		put(r, 2, row, val)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -416,7 +419,7 @@ func BenchmarkPut(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				r.Put(uint64(i), rows[i*7919%len(rows)], val)
+				put(r, uint64(i), rows[i*7919%len(rows)], val)
 			}
 		})
 	}
@@ -432,9 +435,9 @@ func TestAbsentRowsAreGivenBack(t *testing.T) {
 	const n = 3000
 	for i := range n {
 		r.Fill(1, row(i), row(i), true)
-		r.Delete(2, row(i))
+		remove(r, 2, row(i))
 	}
-	r.Delete(9, row(1)) // after the view of the census
+	remove(r, 9, row(1)) // after the view of the census
 	other.Fill(1, row(2), nil, false)
 	r.Census(func() uint64 { return n }).Done(5)
 	checkStripes(t, c)
@@ -466,7 +469,7 @@ func TestRest(t *testing.T) {
 		t.Errorf("rows that are there were forgotten: %+v, before %+v", c.Usage(), before)
 	}
 	for i := range n {
-		r.Delete(2, fmt.Appendf(nil, "row %d", i))
+		remove(r, 2, fmt.Appendf(nil, "row %d", i))
 	}
 	c.Rest()
 	checkStripes(t, c)
@@ -510,7 +513,7 @@ func TestCensus(t *testing.T) {
 	}
 	for i := range n / 2 {
 		x.Found(row(i))
-		r.Put(7, row(n/2+i), []byte("v"))
+		put(r, 7, row(n/2+i), []byte("v"))
 	}
 	if got := knows(7); got != 0 {
 		t.Errorf("%d rows are absent before the census has ended", got)
@@ -532,13 +535,13 @@ func TestCensus(t *testing.T) {
 		t.Error("again, and nothing has changed")
 	}
 	for i := range n {
-		r.Delete(8, row(i))
+		remove(r, 8, row(i))
 	}
 	if r.Census(about(0)) != nil {
 		t.Error("again, for few that were removed: it has room for more")
 	}
 	for i := range filterMin {
-		r.Put(9, row(3*n+i), nil)
+		put(r, 9, row(3*n+i), nil)
 	}
 	if x := r.Census(about(n + filterMin)); x == nil {
 		t.Error("not again, though it has more rows than it is for")

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 )
 
 var ne = binary.NativeEndian
@@ -65,10 +66,14 @@ type stripe struct {
 	seed  maphash.Seed
 	table []byte // room for most buckets
 	ring  []byte
+	// places is the table for those who only want to know where a bucket is. It is not
+	// guarded, and nobody reads what is there.
+	places []byte
 	// buckets is how many of the table there are: they grow with the rows, as a
 	// few rows all over a large table would take a page each, and a page that is
 	// touched first costs more than all else that is done with a row.
-	buckets int
+	// It is written with the lock.
+	buckets atomic.Int64
 	// Records lie from tail to before head, both counted on without end.
 	// Invariant: 0 <= head-tail <= len(ring).
 	head, tail   uint64
@@ -80,8 +85,8 @@ type stripe struct {
 
 func (s *stripe) open(c *Cache, mem []byte) {
 	n := len(mem) / tableShare &^ (pageLen - 1)
-	s.seed, s.table, s.ring = c.seed, mem[:n:n], mem[n:]
-	s.buckets = s.fewest()
+	s.seed, s.table, s.ring, s.places = c.seed, mem[:n:n], mem[n:], mem[:n:n]
+	s.buckets.Store(int64(s.fewest()))
 }
 
 func (s *stripe) close() {
@@ -112,7 +117,7 @@ func (s *stripe) slots(hash uint64) []byte {
 	if len(s.table) == 0 {
 		return nil
 	}
-	return s.slotsOf(pick(hash, s.buckets))
+	return s.slotsOf(pick(hash, int(s.buckets.Load())))
 }
 
 func (s *stripe) slotsOf(bucket int) []byte {
@@ -132,10 +137,11 @@ func (s *stripe) fewest() int {
 // 2i or 2i+1 then: those behind the first have been emptied when their turn comes, as the
 // last goes first.
 func (s *stripe) grow() {
-	if s.rows < uint64(s.buckets)*rowsPerBucket || 2*s.buckets*bucketLen > len(s.table) {
+	buckets := int(s.buckets.Load())
+	if s.rows < uint64(buckets)*rowsPerBucket || 2*buckets*bucketLen > len(s.table) {
 		return
 	}
-	for i := s.buckets - 1; i >= 0; i-- {
+	for i := buckets - 1; i >= 0; i-- {
 		var was [bucketLen]byte
 		copy(was[:], s.slotsOf(i))
 		clear(s.slotsOf(2 * i))
@@ -146,12 +152,12 @@ func (s *stripe) grow() {
 			if uint32(slot) == 0 {
 				continue
 			}
-			to := pick(maphash.Bytes(s.seed, s.at(placeOf(slot)).row()), 2*s.buckets)
+			to := pick(maphash.Bytes(s.seed, s.at(placeOf(slot)).row()), 2*buckets)
 			ne.PutUint64(s.slotsOf(to)[n[to&1]*slotLen:], slot)
 			n[to&1]++
 		}
 	}
-	s.buckets *= 2
+	s.buckets.Store(int64(2 * buckets))
 }
 
 func slotOf(hash uint64, place int) uint64 { return hash>>32<<32 | uint64(place/8+1) }
@@ -305,8 +311,8 @@ func (s *stripe) rest() {
 	if there > (s.head-s.tail)/restShare {
 		return
 	}
-	clear(s.table[:s.buckets*bucketLen])
-	s.buckets = s.fewest()
+	clear(s.table[:s.buckets.Load()*bucketLen])
+	s.buckets.Store(int64(s.fewest()))
 	s.head, s.tail, s.bytes, s.rows, s.absent = 0, 0, 0, 0, 0
 	discard(s.ring)
 }

@@ -116,6 +116,14 @@ func over(got viewed, claim group.Claim, w eval.World, f func(tx eval.Reads)) (a
 	return eval.Over(got.v, claim, w, f)
 }
 
+// expectSome notes what reads look up, of the first ones; full says that there is enough.
+func expectSome(tx eval.Reads, reads []pending) (full bool) {
+	for i := 0; i < len(reads) && !full; i++ {
+		full = tx.Expect(reads[i].cmd, reads[i].db, reads[i].args)
+	}
+	return full
+}
+
 // evaluateSome answers reads until their replies have more than most bytes, or one is
 // too large for the room, and leaves the others undone. It returns how many bytes they
 // have, more than most where one was too large.

@@ -90,7 +90,11 @@ func (l *lane) run(id cluster.ShardID, proto int, list []pending) *group.Refusal
 	}
 	if reads := list[writes:]; len(reads) > 0 {
 		q := &shard.Read{Shard: id, MinIndex: minIndex, Now: now}
-		text, ref := l.read(q, claimOf(reads), func(tx eval.Reads) { evaluateSome(tx, proto, reads, outMax, nil) })
+		text, ref := l.read(q, claimOf(reads), func(tx eval.Reads) {
+			expectSome(tx, reads)
+			tx.Ready()
+			evaluateSome(tx, proto, reads, outMax, nil)
+		})
 		switch {
 		case ref != nil:
 			forgetAll(reads) // an attempt may have answered them

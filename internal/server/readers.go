@@ -92,7 +92,11 @@ func (v viewed) evaluate(l *loop, clients []*conn) (n int, bad error) {
 	w := v.world(l.s.cfg.Rand, l.s.cfg.Router, command.Scripting{})
 	w.Room, w.Memory = &l.room.Room, &l.room.memory
 	again, err := eval.Over(v.v, claim, w, func(tx eval.Reads) {
+		told := 0 // of clients whose reads the view has been told of
 		for most := lookBytes; n < len(clients) && most > 0; n++ {
+			if n >= told {
+				told = n + expect(tx, clients[n:])
+			}
 			most -= evaluateSome(tx, clients[n].session.proto, clients[n].seat.reads(), most, l.room)
 		}
 	})
@@ -108,6 +112,15 @@ func (v viewed) evaluate(l *loop, clients []*conn) (n int, bad error) {
 		forgetAll(c.seat.reads())
 	}
 	return len(clients), bad
+}
+
+// expect tells the view of the reads of clients, and returns of how many.
+func expect(tx eval.Reads, clients []*conn) (n int) {
+	for full := false; n < len(clients) && !full; n++ {
+		full = expectSome(tx, clients[n].seat.reads())
+	}
+	tx.Ready()
+	return n
 }
 
 func claimOfReads(c *conn) group.Claim {

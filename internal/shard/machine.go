@@ -36,6 +36,7 @@ func (mc *machine) apply(b *store.Batch, m *pb.Message) error {
 		return nil
 	}
 	at := mc.next
+	b.Leads = mc.r.leader != nil
 	for i, e := range m.GetEntries() {
 		var err error
 		data := e.GetData()

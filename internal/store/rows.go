@@ -71,6 +71,7 @@ type entry struct {
 	index uint64
 	data  WriteSet
 	owns  bool // from this one on the shard owns other slots
+	leads bool // see Batch.Leads
 }
 
 // remember tells the rows in memory what the entries of the batch write. It comes
@@ -84,25 +85,32 @@ func (b *Batch) remember() error {
 			h.forget(e.shard)
 		}
 		rows := h.of(e.shard)
+		var some [writtenTogether]rowcache.Change
+		n := 0
+		add := func(row, val []byte, gone bool) error {
+			if !hot(row) {
+				return nil
+			}
+			some[n] = rowcache.Change{Row: row, Val: val, Gone: gone, Once: e.leads && keyspace.Queued(row)}
+			if n++; n == len(some) {
+				rows.Write(e.index, some[:])
+				n = 0
+			}
+			return nil
+		}
 		if err := e.data.Each(
-			func(row, val []byte) error {
-				if hot(row) {
-					rows.Put(e.index, row, val)
-				}
-				return nil
-			},
-			func(row []byte) error {
-				if hot(row) {
-					rows.Delete(e.index, row)
-				}
-				return nil
-			},
+			func(row, val []byte) error { return add(row, val, false) },
+			func(row []byte) error { return add(row, nil, true) },
 		); err != nil {
 			return err
 		}
+		rows.Write(e.index, some[:n])
 	}
 	return nil
 }
+
+// writtenTogether is of how many rows of an entry the memory is told at a time.
+const writtenTogether = 64
 
 // source is where the rows of a state are that are not in memory for themselves: in a
 // layer, as they were at an index, or below it.
@@ -164,6 +172,9 @@ func (s *State) Newest(shard cluster.ShardID, index uint64) *Newest {
 func (n *Newest) Get(row, dst []byte) ([]byte, bool, error) {
 	return lookUp(n.rows, source{n.index, n.top, n.s.db}, row, dst, nil)
 }
+
+// Expect implements keyspace.Expecter.
+func (n *Newest) Expect(rows [][]byte) { n.rows.Expect(rows) }
 
 // Iter implements keyspace.Reader.
 func (n *Newest) Iter(lower, upper []byte) (keyspace.Iterator, error) {

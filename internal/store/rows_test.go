@@ -13,6 +13,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
+	"tutti/internal/rowcache"
 )
 
 // memoryTest is a state with open views, whose rows are read through memory and
@@ -69,7 +70,15 @@ func (m *memoryTest) row() []byte {
 	if m.rng.IntN(8) == 0 {
 		return CountRow(testShard, uint32(m.rng.IntN(4)))
 	}
+	if m.rng.IntN(4) == 0 {
+		return m.element()
+	}
 	return append(keyspace.SlotPrefix(nil, m.rng.IntN(5)), 'm', byte(m.rng.IntN(11)))
+}
+
+// element is the row of one of a list's elements, which apply pushes and pops.
+func (m *memoryTest) element() []byte {
+	return append(append(keyspace.SlotPrefix(nil, 1), 's'), fmt.Sprintf("one-list-elem-%02d", m.rng.IntN(9))...)
 }
 
 // read compares what readers are told with what the entries have written.
@@ -156,6 +165,12 @@ func (m *memoryTest) apply(more ...func(w *WriteSet)) {
 	b, before, sets := m.s.NewBatch(), m.at, []WriteSet(nil)
 	for range 1 + m.rng.IntN(3) {
 		index, w := m.at.Index+1, WriteSet(dataOf(m.at.Index+1, 2))
+		if row := m.element(); m.rng.IntN(3) == 0 {
+			w.Delete(row)
+		} else {
+			w.Put(row, fmt.Append(nil, index))
+		}
+		b.Leads = m.rng.IntN(2) == 0
 		for _, f := range more {
 			f(&w)
 		}
@@ -296,10 +311,10 @@ func TestPieceFindsRotInMemory(t *testing.T) {
 		rot  func(v *View, row []byte)
 		want error
 	}{
-		{"none", func(v *View, row []byte) { v.hot.Put(v.Index, row, []byte("value")) }, nil},
-		{"another value", func(v *View, row []byte) { v.hot.Put(v.Index, row, []byte("valuf")) }, ErrMemory},
-		{"absent", func(v *View, row []byte) { v.hot.Delete(v.Index, row) }, ErrMemory},
-		{"of a later entry", func(v *View, row []byte) { v.hot.Put(v.Index+1, row, []byte("later")) }, nil},
+		{"none", func(v *View, row []byte) { v.hot.Write(v.Index, []rowcache.Change{{Row: row, Val: []byte("value")}}) }, nil},
+		{"another value", func(v *View, row []byte) { v.hot.Write(v.Index, []rowcache.Change{{Row: row, Val: []byte("valuf")}}) }, ErrMemory},
+		{"absent", func(v *View, row []byte) { v.hot.Write(v.Index, []rowcache.Change{{Row: row, Gone: true}}) }, ErrMemory},
+		{"of a later entry", func(v *View, row []byte) { v.hot.Write(v.Index+1, []rowcache.Change{{Row: row, Val: []byte("later")}}) }, nil},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			m := newMemoryTest(t, 1)

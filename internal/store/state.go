@@ -342,7 +342,10 @@ type Batch struct {
 	// Slots is what the newest entry makes the shard own; nil: what it has.
 	Slots *cluster.SlotRange
 	// Meta is set when a row of the map was written.
-	Meta    bool
+	Meta bool
+	// Leads says that this node leads the shard whose entry is applied next, and so looks
+	// up what commands take out of queues.
+	Leads   bool
 	deletes bool
 	entries []entry
 	shards  []target
@@ -382,7 +385,7 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 		at.Hash = chain(at.Hash, data)
 		b.n += len(data)
 		if b.s.hot.cache != nil {
-			b.entries = append(b.entries, entry{shard, index, w, b.Slots != nil})
+			b.entries = append(b.entries, entry{shard, index, w, b.Slots != nil, b.Leads})
 		}
 	}
 	to.begin()

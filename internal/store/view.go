@@ -70,6 +70,9 @@ func (v *View) GetIf(row, dst []byte, fits func(n int) bool) ([]byte, bool, erro
 	return lookUp(v.hot, source{v.Index, v.top, v.top.base}, row, dst, fits)
 }
 
+// Expect implements keyspace.Expecter.
+func (v *View) Expect(rows [][]byte) { v.hot.Expect(rows) }
+
 // Iter implements keyspace.Reader.
 func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 	v.late.walk()

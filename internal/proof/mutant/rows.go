@@ -22,6 +22,11 @@ func rows() []Mutant {
 			}
 			err := errors.Join(held.remember(), b.settleFull())`,
 		}}},
+		{"popped-element-stays", "an element that was taken out of a list stays in memory", rowcache("TestHitIsWhatTheSnapshotSays"), []Edit{{
+			"internal/rowcache/rowcache.go", `
+			case rec == nil:`, `
+			case rec == nil, c.Once && c.Gone:`,
+		}}},
 		{"late-of-later-entries", "a view has what came late from entries after it", store("TestRowsInMemory"), []Edit{{
 			"internal/store/late.go", `
 			if v := &l.list[n]; v.index <= at {`, `

@@ -1,0 +1,47 @@
+package keyspace
+
+const (
+	// expectedFull is of about how many keys a Reader is told at a time, and expectedMax of
+	// how many if one command has them. What is fetched of them must stay in a cache of the
+	// processor until it is asked for.
+	expectedFull = 64
+	expectedMax  = 256
+	// expectedKey is how long a key may be that it is worth to look at twice.
+	expectedKey = 256
+)
+
+// Expecter is a Reader that finds rows sooner if it is told of them before.
+type Expecter interface {
+	// Expect says that rows are going to be looked up soon. Whether they are does not
+	// matter but for time.
+	Expect(rows [][]byte)
+}
+
+// Expected is keys that commands are going to look at.
+type Expected struct {
+	rows [][]byte
+	buf  []byte
+}
+
+// Full reports whether there are enough keys to tell of, so that those of the next command
+// can wait.
+func (x *Expected) Full() bool { return len(x.rows) >= expectedFull }
+
+// Add adds a key, if there are not far too many.
+func (x *Expected) Add(dbs *Databases, db uint8, key []byte) {
+	if len(key) > expectedKey || len(x.rows) >= expectedMax {
+		return
+	}
+	at := len(x.buf)
+	x.buf = objectRow(x.buf, Slot(key), dbs.Physical(db), key)
+	x.rows = append(x.rows, x.buf[at:len(x.buf):len(x.buf)])
+}
+
+// Tell tells a Reader, if that wants to know, and forgets the keys.
+func (x *Expected) Tell(r Reader) {
+	if e, ok := r.(Expecter); ok && len(x.rows) > 0 {
+		e.Expect(x.rows)
+	}
+	clear(x.rows)
+	x.rows, x.buf = x.rows[:0], x.buf[:0]
+}
