@@ -21,10 +21,12 @@ const (
 	// V5 brought streams that count their entries by blocks, and rounds of reads for
 	// which voters vouch.
 	V5 Version = 5
+	// V6 brought strings whose value lies in rows.
+	V6 Version = 6
 	// Oldest is the oldest that this program reads and writes.
 	Oldest = V1
 	// Newest is the newest that this program reads and writes.
-	Newest = V5
+	Newest = V6
 )
 
 // Confirmed returns the version that all members have confirmed.

@@ -12,6 +12,7 @@
 //	01 slot:2 'm' pdb:4 hash:4 key           an object (see "Object row")
 //	01 slot:2 's' id:8 hash:4 sub            a field of a hash, member of a set or sorted set
 //	01 slot:2 's' id:8 pos:8                 an element of a list
+//	01 slot:2 's' id:8 n:4                   a part of a string
 //	01 slot:2 's' id:8                       of a list, the runs between its first and its last: (pos:8 n:8)…
 //	01 slot:2 's' id:8 ms:8 seq:8            an entry of a stream; of a group, one that was delivered and not acknowledged
 //	01 slot:2 'z' id:8 score:8 member        a sorted set by score; no value
@@ -94,6 +95,17 @@
 // Format 5 brought streams (type 6) that count their entries by blocks, see
 // stream_blocks.go: the body of their row has behind deleted how many are in no block yet,
 // a uvarint.
+//
+// Format 6 brought flag 0x20 for strings (type 1) whose value lies in rows of parts, one
+// after the other from number 0 on:
+//
+//	head:1 format:1=6 version:8 [expire:8] id:8 size:uvarint each:uvarint
+//
+// of which all but the last have each bytes.
+//
+// Such is also what of a string is there before its last part is: an upload, whose row has
+// the name that its sender gave it as its key, the slot of the key that the value is for,
+// and the physical database 2^32-1, which no logical one ever is.
 //
 // So what is simple stays short, and whoever does not know a row can say which
 // version does: that is a RowError with ErrLater, and no damage. A flipped bit is

@@ -33,6 +33,8 @@ type elements struct {
 	count uint64
 	timed *timed    // of a hash; nil: none does
 	runs  *listRuns // of a list; nil: it has one run
+	size  uint64    // of a string whose value lies in rows, in bytes
+	each  uint64    // how large these are, but for the last
 }
 
 // timed is what is known of the fields of a hash that have deadlines.

@@ -207,10 +207,32 @@ func goldenBlocks() string {
 	return b.String()
 }
 
+// goldenParts makes the rows that came with format 6.
+func goldenParts() string {
+	b := newGolden()
+	upload := func(tx *Tx) {
+		for n, part := range []string{"first ", "second", "last"} {
+			if err := Upload(tx, []byte("k"), []byte("an upload"), uint64(n), []byte(part), 0x0a0b0c); err != nil {
+				panic(err)
+			}
+		}
+	}
+	b.show("upload", upload)
+	b.show("string in parts, with a deadline", func(tx *Tx) {
+		upload(tx)
+		u, err := OpenUploaded(tx, []byte("k"), []byte("an upload"), 16)
+		if err != nil {
+			panic(err)
+		}
+		SetUploaded(u, 0, []byte("k"), nil, 0x0d0e0f)
+	})
+	return b.String()
+}
+
 // TestGoldenRows fails when the bytes of a row change: rows are on the disks of
 // all nodes, so that is a new Format, written only once all members know it.
 func TestGoldenRows(t *testing.T) {
-	for format, rows := range []string{1: goldenRows(), 2: goldenStreams(), 3: goldenFields(), 4: goldenRuns(), 5: goldenBlocks()} {
+	for format, rows := range []string{1: goldenRows(), 2: goldenStreams(), 3: goldenFields(), 4: goldenRuns(), 5: goldenBlocks(), 6: goldenParts()} {
 		if format > 0 {
 			compareGolden(t, fmt.Sprintf("testdata/rows.%d", format), rows)
 		}
@@ -243,7 +265,7 @@ func compareGolden(t *testing.T, name, got string) {
 // and never taken for damage.
 func TestLaterRows(t *testing.T) {
 	key := []byte("k")
-	for _, row := range []string{"\x06\x06", "\x07\x06", "\x21\x06rest", "\x0f\xff", "\x26\x06rest", "\x25\x06rest", "\x22\x06rest", "\x11\x06\x00\x00\x00\x00\x00\x00\x00\x01v"} {
+	for _, row := range []string{"\x06\x07", "\x07\x07", "\x21\x07rest", "\x0f\xff", "\x26\x07rest", "\x25\x07rest", "\x22\x07rest", "\x11\x07\x00\x00\x00\x00\x00\x00\x00\x01v"} {
 		dbs := NewDatabases()
 		tx := NewTx(stub{objectRow(nil, Slot(key), 0, key), []byte(row)}, Env{Databases: dbs})
 		o := tx.Open(0, key)
@@ -261,8 +283,8 @@ func TestLaterRows(t *testing.T) {
 		t.Errorf("databases: %v", err)
 	}
 	mark := trashRow(nil, 7, 9)
-	tx := NewTx(stub{mark, []byte{6, 6}}, Env{Databases: NewDatabases()})
-	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 6 || !tx.Empty() {
+	tx := NewTx(stub{mark, []byte{6, 7}}, Env{Databases: NewDatabases()})
+	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 7 || !tx.Empty() {
 		t.Errorf("garbage: gone %v, %v", gone, err)
 	}
 	tx = NewTx(stub{mark, []byte{6}}, Env{Databases: NewDatabases()})

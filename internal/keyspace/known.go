@@ -175,7 +175,7 @@ func (t *Tx) OpenToReplace(db uint8, key []byte) *Object {
 		switch {
 		case o == nil:
 			t.Known.set(t.buf, absent)
-		case o.Type == TypeString && o.Expire == 0:
+		case o.Type == TypeString && o.Expire == 0 && !o.rowed:
 			t.Known.set(t.buf, plain)
 		}
 	}

@@ -50,6 +50,7 @@ const (
 	flagPacked = 0x40
 	flagTimed  = 0x20 // from format 3 on: fields of a hash have deadlines
 	flagRuns   = 0x20 // from format 4 on: a list has several runs
+	flagParts  = 0x20 // from format 6 on: the value of a string lies in rows
 	typeMask   = 0x0f
 	headLen    = 9
 )
@@ -81,7 +82,7 @@ type Object struct {
 	Expire  int64  // shard time in milliseconds; 0: never
 	Version uint64 // raft index of the last change
 	fresh   bool   // not yet in the keyspace
-	rowed   bool   // a collection whose elements are rows of their own
+	rowed   bool   // a collection whose elements are rows of their own, or a string whose parts are
 
 	val []byte // string: the value. packed: the elements as they were read. Not to be written to.
 	elements
@@ -163,6 +164,8 @@ func (o *Object) decode(row []byte) *RowError {
 		row = row[1:]
 	case o.Type == TypeList && head&flagRuns != 0 && head&^(typeMask|flagExpire|flagRuns) == 0 && len(row) > 1 && row[1] == formatRuns:
 		row = row[1:]
+	case o.Type == TypeString && head&flagParts != 0 && head&^(typeMask|flagExpire|flagParts) == 0 && len(row) > 1 && row[1] == formatParts:
+		row = row[1:]
 	case o.Type < TypeString || o.Type > TypeHash || head&^(typeMask|flagExpire|flagPacked) != 0:
 		return unknownRow(o.Key, row, "row of type")
 	}
@@ -178,8 +181,11 @@ func (o *Object) decode(row []byte) *RowError {
 		o.Expire = int64(be.Uint64(body))
 		body = body[8:]
 	}
-	if o.Type == TypeStream {
+	switch {
+	case o.Type == TypeStream:
 		return decodeStream(o, row[0], body)
+	case o.Type == TypeString && head&flagParts != 0:
+		return decodeParts(o, body)
 	}
 	if o.Type == TypeHash && head&flagTimed != 0 {
 		var bad *RowError
@@ -251,8 +257,14 @@ func (o *Object) encode(dst []byte) []byte {
 	if o.runs != nil {
 		head |= flagRuns
 	}
+	inParts := o.Type == TypeString && o.rowed
+	if inParts {
+		head |= flagParts
+	}
 	dst = append(dst, head)
 	switch {
+	case inParts:
+		dst = append(dst, formatParts)
 	case o.Type == TypeStream:
 		dst = append(dst, streamFormat(o.val))
 	case o.runs != nil:
@@ -268,6 +280,8 @@ func (o *Object) encode(dst []byte) []byte {
 		dst = o.timed.append(dst)
 	}
 	switch {
+	case inParts:
+		return encodeParts(o, dst)
 	case o.Type == TypeString:
 		return append(dst, o.val...)
 	case packed:
@@ -296,11 +310,18 @@ func (o *Object) Slot() uint16 { return o.slot }
 func (o *Object) Packed() bool { return o.Type != TypeString && !o.rowed }
 
 // Bytes returns the value of a string. It must not be changed.
-func (o *Object) Bytes() []byte { return o.val }
+func (o *Object) Bytes() []byte {
+	if o.rowed {
+		return joined(o)
+	}
+	return o.val
+}
 
 // Len returns the number of elements of a collection, or the length of a string.
 func (o *Object) Len() int {
 	switch {
+	case o.Type == TypeString && o.rowed:
+		return int(o.size)
 	case o.Type == TypeString:
 		return len(o.val)
 	case o.rowed && o.timed != nil:
@@ -437,6 +458,8 @@ func (o *Object) dropRows() {
 	switch {
 	case o.Type == TypeStream:
 		dropStream(o)
+	case o.Type == TypeString:
+		dropParts(o)
 	case o.count > trashMin:
 		o.tx.Put(trashRow(nil, o.slot, o.id), trashOf(o))
 	case o.Type == TypeList && o.runs == nil:

@@ -117,7 +117,10 @@ func (t *Tx) Expire(slot uint16, limit int) int {
 		switch err := o.decode(val); {
 		case err != nil:
 			t.ReportRow(err)
-		case o.Expire <= t.Now && o.Expire != 0:
+		case o.Expire > t.Now || o.Expire == 0:
+		case d.pdb == uploads: // whoever sent its parts has given up
+			(&Uploaded{o}).Drop()
+		default:
 			removeKey(o)
 			t.finds.Expired++
 			if db, ok := t.Databases.Logical(d.pdb); ok {

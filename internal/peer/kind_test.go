@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -66,7 +67,7 @@ func TestUnknownKind(t *testing.T) {
 		if got := b.log.count(ErrKind.Error()); got != 1 {
 			t.Errorf("logged %d times", got)
 		}
-		if b.log.count("node 1, whose newest formats are of version 7, sent kind 200; those of this node are of version 5") != 1 {
+		if b.log.count(fmt.Sprintf("node 1, whose newest formats are of version 7, sent kind 200; those of this node are of version %d", cluster.Newest)) != 1 {
 			t.Errorf("logged: %s", b.log.text.String())
 		}
 		a.links.Send(2, Control, 201, text("of tomorrow")) // another connection
@@ -146,9 +147,9 @@ func TestVersions(t *testing.T) {
 // TestVersionIsNoDamage reads the hello of a version whose hello looks otherwise.
 func TestVersionIsNoDamage(t *testing.T) {
 	l := New(Config{Node: 1, Cluster: "c"})
-	b := Hello{Class: Bulk, Newest: 9, Oldest: 6, Node: 2, Cluster: "c"}.encode(nil)
+	b := Hello{Class: Bulk, Newest: 9, Oldest: cluster.Newest + 1, Node: 2, Cluster: "c"}.encode(nil)
 	b[4]++
-	if _, err := l.readHello(2, kindHello, b); !errors.Is(err, ErrVersion) || errors.Is(err, ErrFrame) || !strings.Contains(err.Error(), "version 6") {
+	if _, err := l.readHello(2, kindHello, b); !errors.Is(err, ErrVersion) || errors.Is(err, ErrFrame) || !strings.Contains(err.Error(), fmt.Sprintf("version %d", cluster.Newest+1)) {
 		t.Errorf("%v", err)
 	}
 	b = Hello{Class: Bulk, Newest: 9, Oldest: 1, Node: 2, Cluster: "c"}.encode(nil)
