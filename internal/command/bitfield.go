@@ -212,23 +212,20 @@ func (c *Ctx) bitfield(ops []bitfieldOp) {
 	if !ok {
 		return
 	}
-	var val []byte
-	var expire int64
+	have := 0
 	if o != nil {
-		val, expire = o.Bytes(), o.Expire
+		have = o.Len()
 	}
-	n := bitsNeeded(ops)
-	size := int((n + 7) / 8)
+	size := int((bitsNeeded(ops) + 7) / 8)
 	if !c.fits(int64(min(size, stringLenMax)), 0) { // the last integer may stick out
 		return
 	}
-	changed := size > len(val)
-	if n > 0 { // the object's bytes are not ours to change
-		val = append(make([]byte, 0, max(size, len(val))), val...)[:max(size, len(val))]
-	}
+	changed := size > have
+	first, val := bitfieldWindow(o, ops)
 	c.Array(len(ops))
 	for _, op := range ops {
-		old := op.typ.get(val, op.offset)
+		offset := op.offset - int64(first)*8
+		old := op.typ.get(val, offset)
 		now, fits := old, true
 		switch op.kind {
 		case bitfieldSet:
@@ -241,7 +238,7 @@ func (c *Ctx) bitfield(ops []bitfieldOp) {
 			continue
 		}
 		if now != old {
-			op.typ.put(val, op.offset, now)
+			op.typ.put(val, offset, now)
 			changed = true
 		}
 		if op.kind == bitfieldIncr {
@@ -250,7 +247,33 @@ func (c *Ctx) bitfield(ops []bitfieldOp) {
 			c.Int(old)
 		}
 	}
-	if changed {
-		c.putString(c.Args[1], o, val, expire)
+	if changed { // of what lies behind the end some was only read
+		keyspace.Overwrite(c.Tx, c.DB, c.Args[1], o, first, val[:min(len(val), max(size, have)-first)])
 	}
+}
+
+// bitfieldWindow returns a copy of the bytes of a string that operations look at, with zeros
+// behind its end where they write, and where they begin.
+func bitfieldWindow(o *keyspace.Object, ops []bitfieldOp) (first int, val []byte) {
+	if len(ops) == 0 {
+		return 0, nil
+	}
+	have := 0
+	if o != nil {
+		have = o.Len()
+	}
+	first, end := math.MaxInt, 0
+	for _, op := range ops {
+		first = min(first, int(op.offset/8))
+		last := int((op.offset + op.typ.width + 7) / 8)
+		if op.kind == bitfieldGet { // what is behind the end is zeros anyway
+			last = min(last, have)
+		}
+		end = max(end, last)
+	}
+	val = make([]byte, max(0, end-first))
+	if first < have {
+		copy(val, o.Slice(first, min(end, have)))
+	}
+	return first, val
 }

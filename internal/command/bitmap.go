@@ -57,19 +57,26 @@ func setbit(c *Ctx) {
 	if !ok || !c.fits(offset/8, 1) {
 		return
 	}
-	var old []byte
-	var expire int64
-	if o != nil {
-		old, expire = o.Bytes(), o.Expire
-	}
-	was := bitAt(old, offset)
-	if was != on || offset/8 >= int64(len(old)) {
-		val := make([]byte, max(len(old), int(offset/8)+1))
-		copy(val, old)
-		val[offset/8] = val[offset/8]&^(0x80>>(offset%8)) | byte(on)<<(7-offset%8)
-		c.putString(c.Args[1], o, val, expire)
+	at := int(offset / 8)
+	old := byteAt(o, at)
+	was := bitAt(old, offset%8)
+	if was != on || len(old) == 0 {
+		now := append([]byte{}, old...)
+		if len(now) == 0 {
+			now = []byte{0}
+		}
+		now[0] = now[0]&^(0x80>>(offset%8)) | byte(on)<<(7-offset%8)
+		keyspace.Overwrite(c.Tx, c.DB, c.Args[1], o, at, now)
 	}
 	c.Int(was)
+}
+
+// byteAt returns the byte at a position of a string, nothing behind its end.
+func byteAt(o *keyspace.Object, at int) []byte {
+	if o == nil || at >= o.Len() {
+		return nil
+	}
+	return o.Slice(at, at+1)
 }
 
 func getbit(c *Ctx) {
@@ -77,8 +84,8 @@ func getbit(c *Ctx) {
 	if !ok {
 		return
 	}
-	if val, ok := c.stringAt(c.Args[1]); ok {
-		c.Int(bitAt(val, offset))
+	if o, ok := c.open(c.Args[1], keyspace.TypeString); ok {
+		c.Int(bitAt(byteAt(o, int(offset/8)), offset%8))
 	}
 }
 

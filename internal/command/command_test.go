@@ -278,7 +278,7 @@ func TestTable(t *testing.T) {
 			if r.Run != nil && r.Changes() == (r.Flags&ReadOnly != 0) {
 				t.Errorf("%s: must be either Write (or MayWrite) or ReadOnly", r.Name)
 			}
-			if n := fmt.Sprint(r.KeyArgs(nil, make([][]byte, 3))); r.Keys.First > 0 && r.Keys.Find == nil && n == "[]" {
+			if n := fmt.Sprint(r.KeyArgs(nil, make([][]byte, max(3, -r.Arity)))); r.Keys.First > 0 && r.Keys.Find == nil && n == "[]" {
 				t.Errorf("%s: keys %+v find nothing", r.Name, r.Keys)
 			}
 		}

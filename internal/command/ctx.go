@@ -94,8 +94,9 @@ type progress struct {
 	trimmed  bool   // what was added to a stream has pushed others out
 	tooLarge string // the error where it writes too much
 	foreign  bool
-	atomic   bool     // all commands of the group are applied, or none
-	topics   [][]byte // see Wait
+	atomic   bool               // all commands of the group are applied, or none
+	topics   [][]byte           // see Wait
+	uploaded *keyspace.Uploaded // the value, if it has come in parts
 	replyBound
 }
 

@@ -103,6 +103,9 @@ const (
 func encodingOf(o *keyspace.Object) string {
 	switch o.Type {
 	case keyspace.TypeString:
+		if o.Len() > embstrLenMax {
+			return "raw"
+		}
 		return stringEncoding(o.Bytes())
 	case keyspace.TypeList:
 		return listEncoding(o)

@@ -21,7 +21,7 @@ var changeEvents = []struct {
 	event
 	commands string
 }{
-	{event{keyspace.EventString, "set"}, "set setnx setex psetex getset mset msetnx bitop"},
+	{event{keyspace.EventString, "set"}, "set setnx setex psetex getset mset msetnx bitop tutti.with|set tutti.with|setnx tutti.with|setex tutti.with|psetex tutti.with|getset"},
 	{event{keyspace.EventString, "incrby"}, "incr incrby decr decrby"},
 	{event{keyspace.EventString, "incrbyfloat"}, "incrbyfloat"},
 	{event{keyspace.EventString, "append"}, "append"},
@@ -278,9 +278,9 @@ func increments(c *Ctx) bool {
 // setsDeadline reports whether a command that sets a string sets its deadline, too.
 func setsDeadline(c *Ctx, cmd *Command) bool {
 	switch cmd.Name {
-	case "setex", "psetex":
+	case "setex", "psetex", "tutti.with|setex", "tutti.with|psetex":
 		return true
-	case "set":
+	case "set", "tutti.with|set":
 		return slices.ContainsFunc(c.Args[3:], func(a []byte) bool {
 			return resp.IsWord(a, "EX") || resp.IsWord(a, "PX") || resp.IsWord(a, "EXAT") || resp.IsWord(a, "PXAT")
 		})

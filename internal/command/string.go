@@ -169,13 +169,18 @@ func (c *Ctx) errExpireTime() {
 	c.Error("ERR invalid expire time in '" + string(appendLower(nil, c.Args[0])) + "' command")
 }
 
-// putString makes key, opened as old, the string val with the given deadline
-// (0: none), which may have passed already.
+// putString makes key, opened as old, the string val, or the one that has come in parts,
+// with the given deadline (0: none), which may have passed already.
 func (c *Ctx) putString(key []byte, old *keyspace.Object, val []byte, expire int64) {
-	if expire == 0 || expire > c.Tx.Now {
+	switch {
+	case expire != 0 && expire <= c.Tx.Now:
+		if old != nil {
+			old.Delete()
+		}
+	case c.uploaded != nil:
+		keyspace.SetUploaded(c.uploaded, c.DB, key, old, expire)
+	default:
 		c.Tx.SetString(c.DB, key, old, val, expire)
-	} else if old != nil {
-		old.Delete()
 	}
 }
 

@@ -51,8 +51,13 @@ func (c *Ctx) stringAt(key []byte) (val []byte, ok bool) {
 }
 
 func strlen(c *Ctx) {
-	if val, ok := c.stringAt(c.Args[1]); ok {
-		c.Int(int64(len(val)))
+	o, ok := c.open(c.Args[1], keyspace.TypeString)
+	switch {
+	case !ok:
+	case o == nil:
+		c.Int(0)
+	default:
+		c.Int(int64(o.Len()))
 	}
 }
 
@@ -61,18 +66,15 @@ func appendString(c *Ctx) {
 	if !ok {
 		return
 	}
-	val := c.Args[2]
+	n, val := 0, c.Args[2]
 	if o != nil {
-		old := o.Bytes()
-		if !c.fits(int64(len(old)), int64(len(val))) {
-			return
-		}
-		val = append(append(make([]byte, 0, len(old)+len(val)), old...), val...)
-		c.putString(c.Args[1], o, val, o.Expire)
-	} else {
-		c.putString(c.Args[1], nil, val, 0)
+		n = o.Len()
 	}
-	c.Int(int64(len(val)))
+	if !c.fits(int64(n), int64(len(val))) {
+		return
+	}
+	keyspace.Overwrite(c.Tx, c.DB, c.Args[1], o, n, val)
+	c.Int(int64(n + len(val)))
 }
 
 func getrange(c *Ctx) {
@@ -84,11 +86,14 @@ func getrange(c *Ctx) {
 	if !ok {
 		return
 	}
-	val, ok := c.stringAt(c.Args[1])
+	o, ok := c.open(c.Args[1], keyspace.TypeString)
 	if !ok {
 		return
 	}
-	n := int64(len(val))
+	n := int64(0)
+	if o != nil {
+		n = int64(o.Len())
+	}
 	if start < 0 && end < 0 && start > end { // both might be clamped to 0
 		c.Bulk(nil)
 		return
@@ -104,7 +109,7 @@ func getrange(c *Ctx) {
 		c.Bulk(nil)
 		return
 	}
-	c.Bulk(val[start : end+1])
+	c.Bulk(o.Slice(int(start), int(end+1)))
 }
 
 func setrange(c *Ctx) {
@@ -120,22 +125,17 @@ func setrange(c *Ctx) {
 	if !ok {
 		return
 	}
-	var old []byte
-	var expire int64
+	n, part := 0, c.Args[3]
 	if o != nil {
-		old, expire = o.Bytes(), o.Expire
+		n = o.Len()
 	}
-	part := c.Args[3]
 	if len(part) == 0 {
-		c.Int(int64(len(old)))
+		c.Int(int64(n))
 		return
 	}
 	if !c.fits(offset, int64(len(part))) {
 		return
 	}
-	val := make([]byte, max(len(old), int(offset)+len(part)))
-	copy(val, old)
-	copy(val[offset:], part)
-	c.putString(c.Args[1], o, val, expire)
-	c.Int(int64(len(val)))
+	keyspace.Overwrite(c.Tx, c.DB, c.Args[1], o, int(offset), part)
+	c.Int(max(int64(n), offset+int64(len(part))))
 }

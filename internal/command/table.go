@@ -350,6 +350,6 @@ func families() [][]Command {
 	return [][]Command{
 		stringCommands, genericCommands, hashCommands, hashExpireCommands, lockCommands, setCommands, listCommands, zsetCommands, streamCommands, hyperloglogCommands, geoCommands,
 		connectionCommands, serverCommands, metaCommands, userCommands, clusterCommands, sentinelCommands, pubsubCommands, scriptingCommands,
-		transactionCommands, taskCommands, whyCommands,
+		transactionCommands, uploadCommands, taskCommands, whyCommands,
 	}
 }

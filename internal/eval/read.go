@@ -75,8 +75,11 @@ type roomy struct {
 }
 
 func (r *roomy) Get(row, dst []byte) ([]byte, bool, error) {
-	return r.GetIf(row, dst, func(n int) bool { return n <= r.room.Free || r.room.Value(n) })
+	return r.GetIf(row, dst, r.Fits)
 }
+
+// Fits reports whether there is room for a value that does not lie in one row.
+func (r *roomy) Fits(n int) bool { return n <= r.room.Free || r.room.Value(n) }
 
 // begin begins to read from a view, with replies and values that fit the room.
 func (r *reading) begin(v *store.View, env keyspace.Env, room *Room) {

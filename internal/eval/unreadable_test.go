@@ -52,7 +52,8 @@ var unreadableRows = []struct {
 	says      string
 }{
 	{"a later type", "\x09\x07 whatever that is", "NEEDVERSION", "version 7"},
-	{"a later flag", "\x21\x06", "NEEDVERSION", "version 6"},
+	{"a later flag", "\x21\x07", "NEEDVERSION", "version 7"},
+	{"a string in parts cut short", "\x21\x06\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x02", "BADROW", "string in parts"},
 	{"an unknown type", "\x09\x00\x00\x00\x00\x00\x00\x00\x01", "BADROW", `key "k"`},
 	{"nothing", "", "BADROW", "0 bytes"},
 	{"no version", "\x01\x00\x00", "BADROW", "3 bytes"},
