@@ -80,7 +80,7 @@ func (q *queue) add(g *group.Group) bool {
 	if len(q.groups)+len(q.l.heavy.next)+len(q.l.heavy.held) >= queueGroupsMax {
 		return false
 	}
-	if g.Size() > largeMin {
+	if takesTurns(g) {
 		return q.large.add(g)
 	}
 	if q.bytes > queueBytesMax {
@@ -93,11 +93,13 @@ func (q *queue) add(g *group.Group) bool {
 
 // took removes the first n groups from the queue.
 func (q *queue) took(n int) {
-	q.large.next = true
+	large := 0
 	for _, g := range q.groups[:n] {
-		q.bytes -= g.Size()
-		q.large.next = q.large.next && g.Size() <= largeMin
+		if q.bytes -= g.Size(); takesTurns(g.Group) {
+			large++
+		}
 	}
+	q.large.took(large, n-large)
 	m := copy(q.groups, q.groups[n:])
 	clear(q.groups[m:])
 	q.groups = q.groups[:m]
