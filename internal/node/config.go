@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tutti/internal/cluster"
+	"tutti/internal/server"
 	"tutti/internal/shard"
 )
 
@@ -72,6 +73,7 @@ type Pace struct {
 	ScrubEvery    time.Duration // see shard.Config
 	RunLease      time.Duration // see runner.Config
 	QuietAfter    time.Duration // see quiet
+	Uploads       server.Uploads
 }
 
 // HTTP is where a node answers HTTP, see package web.

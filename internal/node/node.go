@@ -394,7 +394,7 @@ func newServer(n *Node) *server.Server {
 	info.Rest, info.Spikes = n.quiet.ask, n.spikes
 	s := server.New(server.Config{Table: n.users.table, Router: n.router, Logger: n.cfg.Logger, Rand: n.cfg.Rand,
 		Wall: n.cfg.Clock.Wall, Node: info, TLS: n.certs.clients, Public: n.cfg.ListenClients == nil && !isLoopback(n.self.listens()), Debug: n.cfg.Debug, Status: n.status, Doctor: n.telling.examine, Presence: n.presence, RenewCerts: n.certs.now,
-		Rights: server.Rights{Users: n.users.holder, NewerUsers: n.users.want, UsersBehind: n.users.behind}, Entropy: n.cfg.Entropy, ClientBytesMax: clientBytes(),
+		Rights: server.Rights{Users: n.users.holder, NewerUsers: n.users.want, UsersBehind: n.users.behind}, Entropy: n.cfg.Entropy, ClientBytesMax: clientBytes(), Uploads: n.cfg.Uploads,
 		Telling: server.Telling{Messages: n.hub, Tracked: n.reads}})
 	s.SetDrained(refusal(n.maps.Map(), n.self.Node))
 	return s

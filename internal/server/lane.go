@@ -135,6 +135,7 @@ func (l *lane) vanished(id cluster.ShardID, text string) bool {
 // answer has commands evaluated in the shard's loop, and answers them unless the
 // shard refuses them.
 func (l *lane) answer(id cluster.ShardID, proto int, list []pending) (router.Result, *group.Refusal) {
+	l.upload(id, list)
 	result := l.group(id, &group.Group{Proto: uint8(proto), Claim: claimOf(list)}, list)
 	if b := list[0].block; b != nil && b.asleep {
 		return result, nil
@@ -183,27 +184,16 @@ func (l *lane) group(id cluster.ShardID, g *group.Group, list []pending) router.
 func (l *lane) send(id cluster.ShardID, g *group.Group, list []pending) router.Result {
 	g.Cmds = make([]group.Command, len(list))
 	for i := range list {
-		g.Cmds[i] = group.Command{DB: list[i].db, Args: list[i].args}
+		g.Cmds[i] = group.Command{DB: list[i].db, Args: list[i].sent()}
 	}
 	if b := list[0].block; b != nil {
 		return l.await(id, g, b)
 	}
-	if l.left() {
-		return router.Result{Err: textGone}
-	}
 	g.Own = l.tracks.asks()
-	l.router.Write(id, g, l.onResult)
-	result, how := receive(l.wait, l.results, nil)
-	if how == abandoned {
-		l.unsure = true
-		return router.Result{Err: textGone}
-	}
-	// An answer to a later attempt, or none at all, leaves an earlier attempt
-	// somewhere that still refers to the arguments.
+	result := l.deliver(id, g)
 	if result.Err == "" {
 		l.tracks.evaluated(list, &result.Reply)
 	}
-	l.unsure = l.unsure || result.Err != "" || g.Attempt > 1 || result.Reply.Attempt > 1
 	return result
 }
 

@@ -29,6 +29,7 @@ type pending struct {
 	need   int // bytes that the leader says its reply takes, to be kept before it is asked again
 	needed int // how often it has said so
 
+	upload []byte    // under which its value has been sent in parts; nil: it has not
 	block  *blocking // it waits if it finds nothing; nil: it does not
 	denied string    // why EXEC may not execute it
 	of     *request  // the client's command of which this is a part; nil: it is one itself

@@ -139,7 +139,7 @@ func (t *seat) sits() bool {
 // stays is told what a goroutine executes, and keeps the client with it if that is
 // not for a loop.
 func (t *seat) stays(cmd *command.Command, args [][]byte) {
-	if t.loop == nil || cmd.Light(args) || cmd.Alone(args) || brief(cmd) {
+	if t.loop == nil || (cmd.Light(args) || cmd.Alone(args)) && t.loop.s.cfg.Uploads.light(cmd, args) || brief(cmd) {
 		return
 	}
 	if _, asleep := waitsAsleep(cmd, args); !asleep {

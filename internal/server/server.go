@@ -61,6 +61,8 @@ type Config struct {
 	Telling
 	// Entropy is where what must not be guessed comes from. Nil: the machine's.
 	Entropy io.Reader
+	// Uploads says which values go to their shards in parts.
+	Uploads Uploads
 }
 
 // Rights is what the node knows of users.

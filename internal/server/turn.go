@@ -81,7 +81,7 @@ func (l *loop) gather(c *conn, args [][]byte) bool {
 	}
 	p := &c.pipeline
 	switch {
-	case cmd.Light(args) || goesAlone(c, cmd, args):
+	case (cmd.Light(args) || goesAlone(c, cmd, args)) && l.s.cfg.Uploads.light(cmd, args):
 		p.pending = append(p.pending, pending{cmd: cmd, args: args, db: c.session.db})
 		p.bytes += argsBytes(args)
 	case brief(cmd) && len(p.pending) == 0 && len(c.out.replies) <= outMax && argsBytes(args) <= keyspace.WriteSetMax:
