@@ -18,7 +18,7 @@ var layers = []struct {
 	duty string
 }{
 	{"cmd/tutti", []string{"internal/runner", "internal/proof/netfault", "internal/durable", "internal/shard", "internal/doctor", "internal/trust", "internal/node", "internal/cluster", "internal/resp", "internal/command"}, "the one binary"},
-	{"internal/proof/sim", []string{"internal/cluster", "internal/shard", "internal/trust", "internal/proof/action", "internal/proof/check", "internal/proof/respclient", "internal/node", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
+	{"internal/proof/sim", []string{"internal/cluster", "internal/shard", "internal/trust", "internal/proof/action", "internal/proof/check", "internal/proof/respclient", "internal/node", "internal/server", "internal/router", "internal/resp", "internal/store"}, "whole clusters on virtual time"},
 	{"tuttitest", []string{".", "internal/node/nodetest"}, "a cluster inside a user's test"},
 	{".", nil, "tasks from Go, for programs of others; speaks with tutti over RESP only"},
 	{"internal/node/nodetest", []string{"internal/trust", "internal/proof/respclient", "internal/cluster", "internal/node", "internal/resp"}, "clusters inside a test"},

@@ -100,8 +100,8 @@ func answers() []Mutant {
 		}}},
 		{"large-before-all", "large groups go before all others, as long as there are any", shard("TestLargeGroupsTakeTurns"), []Edit{{
 			"internal/shard/large.go", `
-	if len(w.groups) == 0 || len(q.groups) > 0 && (!w.next || q.groups[0].Prepared != nil || q.groups[0].Group.Size() > largeMin) {`, `
-	if len(w.groups) == 0 || len(q.groups) > 0 && (q.groups[0].Prepared != nil || q.groups[0].Group.Size() > largeMin) {`,
+	if len(w.groups) == 0 || len(q.groups) > 0 && (!w.next || q.groups[0].Prepared != nil || takesTurns(q.groups[0].Group)) {`, `
+	if len(w.groups) == 0 || len(q.groups) > 0 && (q.groups[0].Prepared != nil || takesTurns(q.groups[0].Group)) {`,
 		}}},
 		{"large-forgotten", "nobody tells a large group that waits when the term is over", shard("TestLargeGroupsEndWithTheTerm"), []Edit{{
 			"internal/shard/admit.go", `

@@ -78,6 +78,7 @@ func disk() []Mutant {
 func sim(name string) Killer      { return Killer{"internal/proof/sim", name} }
 func shard(name string) Killer    { return Killer{"internal/shard", name} }
 func eval(name string) Killer     { return Killer{"internal/eval", name} }
+func keyspace(name string) Killer { return Killer{"internal/keyspace", name} }
 func rowcache(name string) Killer { return Killer{"internal/rowcache", name} }
 func server(name string) Killer   { return Killer{"internal/server", name} }
 func command(name string) Killer  { return Killer{"internal/command", name} }

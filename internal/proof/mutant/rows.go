@@ -27,6 +27,31 @@ func rows() []Mutant {
 			case rec == nil:`, `
 			case rec == nil, c.Once && c.Gone:`,
 		}}},
+		{"parts-taken-for-plain", "a leader takes a string in parts for one that can be replaced without a look", eval("TestStringsInPartsAreStrings"), []Edit{{
+			"internal/keyspace/known.go", `
+			case o.Type == TypeString && o.Expire == 0 && !o.rowed:`, `
+			case o.Type == TypeString && o.Expire == 0:`,
+		}}},
+		{"value-before-its-parts", "a value is taken for whole though parts are missing", eval("TestCommandsWithParts"), []Edit{{
+			"internal/keyspace/parts.go", `
+			if o == nil || o.size != size {`, `
+			if o == nil {`,
+		}}},
+		{"part-in-another-place", "a part is taken that does not follow those before it", keyspace("TestUploadsThatFail"), []Edit{{
+			"internal/keyspace/parts.go", `
+			if o == nil || o.size != n*o.each || size == 0 || size > o.each || o.size+size > WriteSetMax {`, `
+			if o == nil || size == 0 || size > o.each || o.size+size > WriteSetMax {`,
+		}}},
+		{"parts-of-nobody", "what was uploaded half way stays for ever", sim("TestUploadsUnderFaults"), []Edit{{
+			"internal/keyspace/sweep.go", `
+			(&Uploaded{o}).Drop()`, `
+			forgetUpload(o)`,
+		}}},
+		{"parts-before-all-know", "values go in parts though a member can't read them", keyspace("TestUploadsThatFail"), []Edit{{
+			"internal/keyspace/parts.go", `
+			func mayUpload(t *Tx) bool { return t.Format == 0 || t.Format >= formatParts }`, `
+			func mayUpload(t *Tx) bool { return true }`,
+		}}},
 		{"late-of-later-entries", "a view has what came late from entries after it", store("TestRowsInMemory"), []Edit{{
 			"internal/store/late.go", `
 			if v := &l.list[n]; v.index <= at {`, `

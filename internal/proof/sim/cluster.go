@@ -11,6 +11,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/node"
+	"tutti/internal/server"
 )
 
 // Options say what cluster to make. Zero values are defaults.
@@ -19,6 +20,8 @@ type Options struct {
 	Seed          uint64
 	LogBytesMax   int64         // see node.Config
 	ScrubEvery    time.Duration // the same
+	// Uploads says which values go to their shards in parts.
+	Uploads server.Uploads
 	// AutoPlace lets the cluster decide where replicas are; otherwise the test
 	// does.
 	AutoPlace bool

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"tutti/internal/server"
 )
 
 // The swarm: each seed draws a cluster, faults and a load of its own.
@@ -77,6 +79,9 @@ func draw(seed uint64, life time.Duration) *Schedule {
 		}
 	}
 	s.Options.Secured = r.IntN(3) == 0
+	if r.IntN(3) == 0 {
+		s.Options.Uploads = server.Uploads{From: 1, Part: 2} // nearly every value goes in parts
+	}
 	return s
 }
 
