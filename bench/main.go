@@ -18,6 +18,7 @@ import (
 
 const usage = `usage: go run . [flags]            throughput, latency and CPU per operation beside peers
        go run . pairs [flags]      two systems, or two builds, at once and by turns: on a machine that drifts
+       go run . endure [flags]     a case at full load for minutes, told minute by minute
        go run . failover [flags]   longest gap between acknowledged writes at kill -9 of the leader
        go run . bigdata [flags]    data of several times the memory a node may use
        go run . nemesis [flags]    real nodes under random faults, judged by checkers
@@ -53,6 +54,8 @@ func main() {
 		switch args[0] {
 		case "pairs":
 			run, args = pairsMain, args[1:]
+		case "endure":
+			run, args = endureMain, args[1:]
 		case "failover":
 			run, args = failoverMain, args[1:]
 		case "bigdata":
