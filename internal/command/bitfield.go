@@ -273,7 +273,7 @@ func bitfieldWindow(o *keyspace.Object, ops []bitfieldOp) (first int, val []byte
 	}
 	val = make([]byte, max(0, end-first))
 	if first < have {
-		copy(val, o.Slice(first, min(end, have)))
+		copy(val, keyspace.Slice(o, first, min(end, have)))
 	}
 	return first, val
 }

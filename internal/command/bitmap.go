@@ -76,7 +76,7 @@ func byteAt(o *keyspace.Object, at int) []byte {
 	if o == nil || at >= o.Len() {
 		return nil
 	}
-	return o.Slice(at, at+1)
+	return keyspace.Slice(o, at, at+1)
 }
 
 func getbit(c *Ctx) {

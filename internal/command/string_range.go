@@ -109,7 +109,7 @@ func getrange(c *Ctx) {
 		c.Bulk(nil)
 		return
 	}
-	c.Bulk(o.Slice(int(start), int(end+1)))
+	c.Bulk(keyspace.Slice(o, int(start), int(end+1)))
 }
 
 func setrange(c *Ctx) {

@@ -85,7 +85,7 @@ func partAt(o *Object, n uint64, dst []byte) (_ []byte, ok bool) {
 }
 
 // Slice returns a part of the value of a string, which has that many bytes at least.
-func (o *Object) Slice(from, to int) []byte {
+func Slice(o *Object, from, to int) []byte {
 	if !o.rowed || o.val != nil {
 		return o.Bytes()[from:to]
 	}

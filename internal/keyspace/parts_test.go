@@ -277,7 +277,7 @@ func TestOverwriteIsWhatCopyIs(t *testing.T) {
 			}
 			from := r.IntN(len(want) + 1)
 			to := from + r.IntN(len(want)-from+1)
-			if o.Len() != len(want) || !bytes.Equal(o.Slice(from, to), want[from:to]) || !bytes.Equal(o.Bytes(), want) {
+			if o.Len() != len(want) || !bytes.Equal(Slice(o, from, to), want[from:to]) || !bytes.Equal(o.Bytes(), want) {
 				t.Fatalf("seed %d: %d bytes behind %d at %d are not what they must be", seed, len(want), len(b), at)
 			}
 		}
