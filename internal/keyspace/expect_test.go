@@ -7,12 +7,16 @@ import (
 )
 
 // told is a Reader without rows that remembers what it was told of and asked for.
-type told struct{ expected, asked []string }
+type told struct {
+	expected, asked []string
+	useless         bool
+}
 
-func (r *told) Expect(rows [][]byte) {
+func (r *told) Expect(rows [][]byte) bool {
 	for _, row := range rows {
 		r.expected = append(r.expected, string(row))
 	}
+	return !r.useless
 }
 
 func (r *told) Get(row, dst []byte) ([]byte, bool, error) {
@@ -55,6 +59,14 @@ func TestExpectedRowsAreThoseAskedFor(t *testing.T) {
 	x.Tell(r)
 	if r.expected != nil {
 		t.Fatalf("told twice of %q", r.expected)
+	}
+	r.useless = true
+	for range 2 + expectedRest { // once, and once more in the end
+		x.Add(dbs, 0, []byte("k"))
+		x.Tell(r)
+	}
+	if len(r.expected) != 2 {
+		t.Fatalf("told of %d keys, none of which was of use", len(r.expected))
 	}
 }
 

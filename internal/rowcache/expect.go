@@ -22,10 +22,11 @@ const (
 	recordLines = 3
 )
 
-// Expect says that rows are going to be looked up soon, in that order.
-func (r *Rows) Expect(rows [][]byte) {
-	if r == nil {
-		return
+// Expect says that rows are going to be looked up soon, in that order. It reports false if
+// that is of no use for now: so few rows are here that they lie in caches anyway.
+func (r *Rows) Expect(rows [][]byte) (useful bool) {
+	if r == nil || r.few() {
+		return false
 	}
 	for len(rows) > 0 {
 		some := rows[:min(len(rows), together)]
@@ -36,11 +37,16 @@ func (r *Rows) Expect(rows [][]byte) {
 		}
 		r.fetch(at[:len(some)], false)
 	}
+	return true
 }
+
+// few reports whether the cache has few rows, as long as no stripe has needed more buckets
+// than it began with: some 65,000 of a node's.
+func (r *Rows) few() bool { s := &r.c.stripes[0]; return int(s.buckets.Load()) <= s.fewest }
 
 // fetch has fetched what looking up rows touches, or writing them.
 func (r *Rows) fetch(at []place, write bool) {
-	if len(at) < worthwhile {
+	if len(at) < worthwhile || r.few() {
 		return
 	}
 	building, complete := r.building.Load(), r.complete.Load()

@@ -18,10 +18,10 @@ func remove(r *Rows, index uint64, row []byte) {
 // TestExpectedRowsAreAsTheyAre has rows expected, looked up, written in large entries and
 // forgotten at the same time: what is found is what was written last before.
 func TestExpectedRowsAreAsTheyAre(t *testing.T) {
-	c := New(1<<20, all)
+	c := New(stripeMin, all)
 	defer c.Close()
 	r := c.Open()
-	const n = 3*together + 1
+	const n = 5*together + 1 // more than a stripe's first buckets are for
 	rows := make([][]byte, n)
 	for i := range rows {
 		rows[i] = fmt.Appendf(nil, "row %d", i)
@@ -48,13 +48,16 @@ func TestExpectedRowsAreAsTheyAre(t *testing.T) {
 			}
 		})
 	}
-	changes := make([]Change, n)
+	changes, useful := make([]Change, n), r.Expect(rows)
+	if useful {
+		t.Error("it is of use to expect what is not here")
+	}
 	for index := uint64(1); index < 300; index++ {
 		for i := range changes {
 			changes[i] = Change{Row: rows[i], Val: fmt.Append(nil, index, i), Gone: (uint64(i)+index)%5 == 0}
 		}
 		r.Write(index, changes)
-		r.Expect(rows)
+		useful = r.Expect(rows) || useful
 		for i, row := range rows {
 			switch val, ok, known := r.Get(index, row, nil); {
 			case !known:
@@ -66,6 +69,9 @@ func TestExpectedRowsAreAsTheyAre(t *testing.T) {
 	}
 	close(stop)
 	others.Wait()
+	if !useful {
+		t.Error("it was of no use ever to expect rows")
+	}
 }
 
 // BenchmarkExpected looks up rows that lie anywhere in memory, with and without saying

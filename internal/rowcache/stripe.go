@@ -72,8 +72,9 @@ type stripe struct {
 	// buckets is how many of the table there are: they grow with the rows, as a
 	// few rows all over a large table would take a page each, and a page that is
 	// touched first costs more than all else that is done with a row.
-	// It is written with the lock.
+	// It is written with the lock. fewest is how many there are at first.
 	buckets atomic.Int64
+	fewest  int
 	// Records lie from tail to before head, both counted on without end.
 	// Invariant: 0 <= head-tail <= len(ring).
 	head, tail   uint64
@@ -86,7 +87,11 @@ type stripe struct {
 func (s *stripe) open(c *Cache, mem []byte) {
 	n := len(mem) / tableShare &^ (pageLen - 1)
 	s.seed, s.table, s.ring, s.places = c.seed, mem[:n:n], mem[n:], mem[:n:n]
-	s.buckets.Store(int64(s.fewest()))
+	// Doubled a few times they fill the table.
+	for s.fewest = n / bucketLen; s.fewest >= 2*bucketsMin; {
+		s.fewest /= 2
+	}
+	s.buckets.Store(int64(s.fewest))
 }
 
 func (s *stripe) close() {
@@ -122,15 +127,6 @@ func (s *stripe) slots(hash uint64) []byte {
 
 func (s *stripe) slotsOf(bucket int) []byte {
 	return s.table[bucket*bucketLen : (bucket+1)*bucketLen]
-}
-
-// fewest is how many buckets there are at first. Doubled a few times they fill the table.
-func (s *stripe) fewest() int {
-	n := len(s.table) / bucketLen
-	for n >= 2*bucketsMin {
-		n /= 2
-	}
-	return n
 }
 
 // grow doubles the buckets if there are many rows for them. What is in bucket i belongs into
@@ -312,7 +308,7 @@ func (s *stripe) rest() {
 		return
 	}
 	clear(s.table[:s.buckets.Load()*bucketLen])
-	s.buckets.Store(int64(s.fewest()))
+	s.buckets.Store(int64(s.fewest))
 	s.head, s.tail, s.bytes, s.rows, s.absent = 0, 0, 0, 0, 0
 	discard(s.ring)
 }

@@ -174,7 +174,7 @@ func (n *Newest) Get(row, dst []byte) ([]byte, bool, error) {
 }
 
 // Expect implements keyspace.Expecter.
-func (n *Newest) Expect(rows [][]byte) { n.rows.Expect(rows) }
+func (n *Newest) Expect(rows [][]byte) bool { return n.rows.Expect(rows) }
 
 // Iter implements keyspace.Reader.
 func (n *Newest) Iter(lower, upper []byte) (keyspace.Iterator, error) {

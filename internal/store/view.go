@@ -71,7 +71,7 @@ func (v *View) GetIf(row, dst []byte, fits func(n int) bool) ([]byte, bool, erro
 }
 
 // Expect implements keyspace.Expecter.
-func (v *View) Expect(rows [][]byte) { v.hot.Expect(rows) }
+func (v *View) Expect(rows [][]byte) bool { return v.hot.Expect(rows) }
 
 // Iter implements keyspace.Reader.
 func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
