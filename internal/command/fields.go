@@ -15,7 +15,7 @@ type field struct{ sub, val []byte }
 // eachField calls f for every element; the slices are valid during the call only.
 func eachField(o *keyspace.Object, f func(sub, val []byte)) { o.ScanFields(0, math.MaxInt, f) }
 
-// size answers with the number of elements of a collection.
+// size answers with the number of elements of a collection, or the length of a string.
 func (c *Ctx) size(typ keyspace.Type) {
 	o, ok := c.open(c.Args[1], typ)
 	switch {

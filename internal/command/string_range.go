@@ -50,16 +50,7 @@ func (c *Ctx) stringAt(key []byte) (val []byte, ok bool) {
 	return o.Bytes(), true
 }
 
-func strlen(c *Ctx) {
-	o, ok := c.open(c.Args[1], keyspace.TypeString)
-	switch {
-	case !ok:
-	case o == nil:
-		c.Int(0)
-	default:
-		c.Int(int64(o.Len()))
-	}
-}
+func strlen(c *Ctx) { c.size(keyspace.TypeString) }
 
 func appendString(c *Ctx) {
 	o, ok := c.open(c.Args[1], keyspace.TypeString)

@@ -382,6 +382,14 @@ func writeRow(o *Object) {
 // SetString makes key the string val with the given expiry (0: none),
 // whatever was there before. old is the object that Open returned, or nil.
 func (t *Tx) SetString(db uint8, key []byte, old *Object, val []byte, expire int64) {
+	o := replaced(t, db, key, old, expire)
+	o.val = val
+	o.Save()
+}
+
+// replaced returns the object of a key that becomes another string, without the rows of what
+// was there.
+func replaced(t *Tx, db uint8, key []byte, old *Object, expire int64) *Object {
 	o := old
 	if o == nil {
 		o = t.New(db, key, TypeString)
@@ -390,8 +398,8 @@ func (t *Tx) SetString(db uint8, key []byte, old *Object, val []byte, expire int
 		o.dropRows()
 		o.setExpire(expire)
 	}
-	o.Type, o.val, o.rowed, o.items = TypeString, val, false, nil
-	o.Save()
+	o.Type, o.val, o.rowed, o.items = TypeString, nil, false, nil
+	return o
 }
 
 // SetExpire sets the deadline in milliseconds of shard time, 0 for none, and
