@@ -22,7 +22,7 @@ const (
 	formatParts = 6
 	// PartBytes is how large a part is, but for the last. While six clients set values of 16
 	// MiB, small SETs of others took 780 to 1,930 ms (p99) where each was one entry, 62 to
-	// 127 in parts of 256 KiB, 21 to 28 in parts of 128 KiB and 12 to 20 in parts of this
+	// 127 in parts of 256 KiB, 21 to 28 in parts of 128 KiB and 15 to 27 in parts of this
 	// size, and 3 to 4 without any large ones. A large one alone took 0.2 to 0.8 s, and 0.5 to
 	// 0.6 in parts.
 	PartBytes = 64 << 10
