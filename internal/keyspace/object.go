@@ -585,6 +585,8 @@ func (o *Object) CopyTo(db uint8, key []byte) {
 	c.DB, c.pdb, c.Key, c.slot, c.fresh = db, t.Databases.Physical(db), key, t.slot(key), true
 	if o.Type == TypeStream {
 		copyStream(StreamOf(o), &c)
+	} else if o.Type == TypeString && o.size > partsUntil {
+		c.val, c.rowed, c.elements = joined(o), false, elements{}
 	} else if o.rowed {
 		c.id = newID(t)
 		t.copyPrefix(subPrefix(nil, o.slot, o.id), subPrefix(nil, c.slot, c.id))

@@ -285,6 +285,28 @@ func TestOverwriteIsWhatCopyIs(t *testing.T) {
 	}
 }
 
+// TestLongestStringsAreCopied copies strings that are as long as they may be: the rows of
+// their parts would be more than a command may write.
+func TestLongestStringsAreCopied(t *testing.T) {
+	p := newPartsTest(t)
+	p.do(func(tx *Tx) { Overwrite(tx, 0, []byte("k"), nil, partsUntil-1, []byte("x")) })
+	p.do(func(tx *Tx) { Overwrite(tx, 0, []byte("k"), tx.Open(0, []byte("k")), WriteSetMax-101, []byte("x")) })
+	want := string(append(append(make([]byte, partsUntil-1), 'x'), make([]byte, WriteSetMax-100-partsUntil)...))
+	want = want[:WriteSetMax-101] + "x"
+	p.do(func(tx *Tx) {
+		before := tx.Written()
+		if tx.Open(0, []byte("k")).CopyTo(0, []byte("copy")); tx.Written()-before > WriteSetMax {
+			t.Errorf("%d bytes were written", tx.Written()-before)
+		}
+	})
+	tx := p.view(p)
+	for _, key := range []string{"k", "copy"} {
+		if o := tx.Open(0, []byte(key)); o == nil || string(o.Bytes()) != want {
+			t.Errorf("%s is not what it must be", key)
+		}
+	}
+}
+
 // TestLargeUploadsBecomeGarbage has a string of many parts removed bit by bit.
 func TestLargeUploadsBecomeGarbage(t *testing.T) {
 	p := newPartsTest(t)

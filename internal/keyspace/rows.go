@@ -43,10 +43,11 @@ func hash32(b []byte) uint32 { return uint32(xxhash.Sum64(b) >> 32) }
 // objectRowLen and expiryRowLen are the lengths of such rows before the key.
 const (
 	objectRowLen = 12
-	// listRowLen is the length of the row of a list's element.
-	listRowLen   = 20
 	expiryRowLen = 16
 )
+
+// listRowLen is the length of the row of a list's element.
+const listRowLen = 20
 
 func objectRow(dst []byte, slot uint16, pdb uint32, key []byte) []byte {
 	dst = slotKind(dst, slot, kindObject)
