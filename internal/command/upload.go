@@ -10,9 +10,9 @@ import (
 // milliseconds of shard time: many times what a group may take.
 const uploadMillis = 60_000
 
-// TextUpload is the error for a value whose parts are not there, as their sender had stopped
+// errUpload is the error for a value whose parts are not there, as their sender had stopped
 // for too long.
-const TextUpload = "TRYAGAIN the parts of this value are not all there any more. Not applied, safe to retry."
+const errUpload = "TRYAGAIN the parts of this value are not all there any more. Not applied, safe to retry."
 
 const partFlags = Write | DenyOOM | NoMulti | NoScript | Internal
 
@@ -40,7 +40,7 @@ func part(c *Ctx) {
 		return
 	}
 	if keyspace.Upload(c.Tx, c.Args[1], c.Args[2], uint64(n), c.Args[4], c.Tx.Now+uploadMillis) != nil {
-		c.Error(TextUpload)
+		c.Error(errUpload)
 		return
 	}
 	c.OK()
@@ -54,7 +54,7 @@ func (c *Ctx) with(run func(c *Ctx)) {
 	}
 	u, err := keyspace.OpenUploaded(c.Tx, c.Args[5], c.Args[2], uint64(size))
 	if err != nil {
-		c.Error(TextUpload)
+		c.Error(errUpload)
 		return
 	}
 	c.Args, c.uploaded = c.Args[4:], u

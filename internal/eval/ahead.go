@@ -7,8 +7,7 @@ import (
 )
 
 // ahead tells the state which keys the commands that come next will look at, some at a
-// time: see rowcache, which fetches them from memory all at once. It is a third of the
-// time that evaluating takes where there are millions of keys.
+// time: see rowcache, which fetches them from memory all at once.
 type ahead struct {
 	state  keyspace.Reader
 	dbs    *keyspace.Databases

@@ -6,8 +6,8 @@
 // two states. So a value lies here together with the index of the entry that
 // wrote it, and these rules hold:
 //
-//   - What an entry writes is told to Put and Delete before anybody may read the
-//     state at its index.
+//   - What an entry writes is told to Write before anybody may read the state at its
+//     index.
 //   - A reader at an index uses a value of that index or an earlier one only. No
 //     entry has written the row in between, or it would have replaced the value.
 //   - What a reader has found in its snapshot is kept by Fill only if no entry has
@@ -18,7 +18,8 @@
 // is not kept, this time.
 //
 // A row that is known to be absent is kept as well: most commands that make
-// something look first whether it is there.
+// something look first whether it is there. What nobody has looked up is not kept when
+// it is written, but for what is looked up once soon: see Change.Once.
 //
 // # Memory
 //

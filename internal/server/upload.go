@@ -15,21 +15,21 @@ import (
 // and an entry of its own: what others send goes between them. The command follows without
 // it. See keyspace.Upload.
 
-// UploadFrom is how large a value is that goes in parts, unless the configuration says
+// uploadFrom is how large a value is that goes in parts, unless the configuration says
 // otherwise: below it an entry is none that others have to wait for long, and each part
 // costs its client a round.
-const UploadFrom = 256 << 10
+const uploadFrom = 256 << 10
 
 // Uploads says which values go to their shards in parts, in bytes. The zero value is what
 // nodes do.
 type Uploads struct {
-	From int // values that are larger. 0: UploadFrom
+	From int // values that are larger. 0: uploadFrom
 	Part int // how large a part is. 0: keyspace.PartBytes
 }
 
 // large returns which argument of a command goes in parts, 0: none.
 func (u Uploads) large(cmd *command.Command, args [][]byte) (at int) {
-	if at = cmd.Uploads(args); at > 0 && len(args[at]) <= cmp.Or(u.From, UploadFrom) {
+	if at = cmd.Uploads(args); at > 0 && len(args[at]) <= cmp.Or(u.From, uploadFrom) {
 		return 0
 	}
 	return at

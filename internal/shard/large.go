@@ -3,6 +3,7 @@ package shard
 import (
 	"slices"
 
+	"tutti/internal/command"
 	"tutti/internal/eval"
 	"tutti/internal/group"
 )
@@ -37,7 +38,7 @@ const (
 )
 
 // takesTurns reports whether a group waits among the large ones.
-func takesTurns(g *group.Group) bool { return g.Size() > largeMin || eval.IsPart(g) }
+func takesTurns(g *group.Group) bool { return g.Size() > largeMin || isPart(g) }
 
 // add takes a group in, unless too much waits.
 func (w *largeGroups) add(g *group.Group) bool {
@@ -48,6 +49,9 @@ func (w *largeGroups) add(g *group.Group) bool {
 	w.bytes += g.Size()
 	return true
 }
+
+// isPart reports whether a group brings a part of a value, see keyspace.Upload.
+func isPart(g *group.Group) bool { return len(g.Cmds) == 1 && command.IsPart(g.Cmds[0].Args) }
 
 // took notes how many of the groups of a batch were large, and how many others.
 func (w *largeGroups) took(large, others int) {
@@ -67,7 +71,7 @@ func (q *queue) letLarge() {
 		return // none waits, it is the turn of others, or one that was put there before has the head
 	}
 	n, bytes, most := 0, 0, largeBatch
-	if eval.IsPart(w.groups[0].Group) && w.alone < aloneFor {
+	if isPart(w.groups[0].Group) && w.alone < aloneFor {
 		most = partsBatch
 	}
 	for ; n < len(w.groups) && (n == 0 || bytes+w.groups[n].Group.Size() <= most); n++ {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -77,31 +78,15 @@ func (w *trimmer) work(stop *atomic.Bool) {
 	}
 }
 
-// resolve finds out whether a command whose answer is not known has been applied, as that
-// of a lister does.
+// resolve finds out whether a command whose answer is not known has been applied.
 func (w *trimmer) resolve(args []string, after []int) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		time.Sleep(7 * time.Second)
-		w.k.At(1 + w.r.IntN(3))
-		got, ok := w.read()
-		switch {
-		case !ok:
-			continue
-		case slices.Equal(got, w.ids):
-		case slices.Equal(got, after):
-			w.ids = after
-		default:
-			w.t.Errorf("%s behind %.100v, whose answer is not known, %s has %d entries; it had %d, or %d", stamp(), args, w.key, len(got), len(w.ids), len(after))
-		}
-		return
-	}
-	w.t.Errorf("%s could not be read for a minute", w.key)
+	w.ids = outcome(w.t, w.k, w.r, args, w.ids, after, slices.Equal, w.read)
 }
 
-func (w *trimmer) read() (ids []int, ok bool) {
+func (w *trimmer) read() (ids []int, err error) {
 	v, err := w.k.Do("XRANGE", w.key, "-", "+")
-	if err != nil || respclient.Err(v) != nil {
-		return nil, false
+	if err = errors.Join(err, respclient.Err(v)); err != nil {
+		return nil, err
 	}
 	for _, e := range v.Elems {
 		ms, _, _ := strings.Cut(Text(e.Elems[0]), "-")
@@ -111,7 +96,7 @@ func (w *trimmer) read() (ids []int, ok bool) {
 		}
 		ids = append(ids, id)
 	}
-	return ids, true
+	return ids, nil
 }
 
 // Long streams count their entries by blocks as soon as all nodes know such, while nodes are
@@ -138,7 +123,7 @@ func TestLongStreamsUnderFaults(t *testing.T) {
 		for i := 1; i <= 3; i++ {
 			for _, w := range trimmers {
 				w.k = c.Client("").At(i)
-				if got, ok := w.read(); !t.Failed() && (!ok || !slices.Equal(got, w.ids)) {
+				if got, err := w.read(); !t.Failed() && (err != nil || !slices.Equal(got, w.ids)) {
 					t.Errorf("node %d: %s has %d entries, want %d", i, w.key, len(got), len(w.ids))
 				}
 				w.k.Close()

@@ -118,27 +118,35 @@ func (w *lister) look() {
 	}
 }
 
-// resolve finds out whether a command whose answer is not known has been applied. Its
-// node may still be sending it: a command that the same list has to wait for behind
-// it tells nothing, so it waits out what that node tries.
+// resolve finds out whether a command whose answer is not known has been applied.
 func (w *lister) resolve(args, after []string) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		time.Sleep(7 * time.Second)
-		w.k.At(1 + w.r.IntN(3))
+	w.list = outcome(w.t, w.k, w.r, args, w.list, after, slices.Equal, func() ([]string, error) {
 		v, err := w.k.Do("LRANGE", w.key, "0", "-1")
-		if err != nil || respclient.Err(v) != nil {
+		return texts(v), errors.Join(err, respclient.Err(v))
+	})
+}
+
+// outcome returns what a command has made of the client's own key, if it is not known
+// whether it has been applied: what was there, or what is there after it. Its node may
+// still be sending it: a command that the same key has to wait for behind it tells
+// nothing, so it waits out what that node tries.
+func outcome[V any](t *testing.T, k *Client, r *rand.Rand, args []string, was, after V, same func(a, b V) bool, read func() (V, error)) V {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		time.Sleep(7 * time.Second) // virtual, as all time of a simulation
+		k.At(1 + r.IntN(3))
+		got, err := read()
+		switch {
+		case err != nil:
 			continue
+		case same(got, was):
+			return was
+		case !same(got, after):
+			t.Errorf("%s behind %.200v, whose answer is not known, there is\n%v, and there was\n%v", stamp(), args, got, was)
 		}
-		switch got := texts(v); {
-		case slices.Equal(got, w.list):
-		case slices.Equal(got, after):
-			w.list = after
-		default:
-			w.t.Errorf("%s behind %v, whose answer is not known, %s is\n%v, and was\n%v", stamp(), args, w.key, got, w.list)
-		}
-		return
+		return after
 	}
-	w.t.Errorf("%s could not be read for a minute", w.key)
+	t.Errorf("what is behind %.200v could not be read for a minute", args)
+	return was
 }
 
 func texts(v resp.Value) []string {

@@ -90,24 +90,9 @@ func (w *setter) look() (val string, err error) {
 	return string(v.Str), err
 }
 
-// resolve finds out whether a command whose answer is not known has been applied, see
-// lister.resolve.
+// resolve finds out whether a command whose answer is not known has been applied.
 func (w *setter) resolve(args []string, after string) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		time.Sleep(7 * time.Second)
-		w.k.At(1 + w.r.IntN(3))
-		got, err := w.look()
-		switch {
-		case err != nil:
-			continue
-		case got == after:
-			w.val = after
-		case got != w.val:
-			w.t.Errorf("%s behind %q, whose answer is not known, %s is %q, and was %q", stamp(), args, w.key, got, w.val)
-		}
-		return
-	}
-	w.t.Errorf("%s could not be read for a minute", w.key)
+	w.val = outcome(w.t, w.k, w.r, args, w.val, after, func(a, b string) bool { return a == b }, w.look)
 }
 
 // Values go in parts as soon as all nodes know such strings, while nodes are renewed and
