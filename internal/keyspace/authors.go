@@ -1,5 +1,7 @@
 package keyspace
 
+import "slices"
+
 // Whoever keeps values of keys may want to be told of what others have changed only. So
 // a transaction that several have written tells, of those who ask, which keys each has
 // changed alone: see Sign and Alone.
@@ -42,15 +44,15 @@ func Sign(t *Tx, author Author) (before Author) {
 }
 
 // Alone calls f with each key of which one author has changed all that is changed, and
-// nobody else anything, in any database: keys have the same names there, and those who
-// keep values go by names. The key is valid until the next change.
+// nobody else anything, in any database that was not flushed: keys have the same names
+// there, and those who keep values go by names. The key is valid until the next change.
 func Alone(t *Tx, f func(author Author, key []byte)) {
 	if !t.signed {
 		return
 	}
 	owner := make(map[string]Author) // of the keys of those who ask
 	for i := range t.by {
-		if key, _, is := ObjectKey(t.ops[i].row); is && t.by[i] != 0 {
+		if key, is := changes(t, i); is && t.by[i] != 0 {
 			owner[string(key)] = t.by[i]
 		}
 	}
@@ -58,15 +60,22 @@ func Alone(t *Tx, f func(author Author, key []byte)) {
 		return
 	}
 	for i := range t.ops {
-		if key, _, is := ObjectKey(t.ops[i].row); is {
+		if key, is := changes(t, i); is {
 			if o, asks := owner[string(key)]; asks && o != t.by[i] {
 				owner[string(key)] = 0
 			}
 		}
 	}
 	for i := range t.by {
-		if key, _, is := ObjectKey(t.ops[i].row); is && t.by[i] != 0 && owner[string(key)] == t.by[i] {
+		if key, is := changes(t, i); is && t.by[i] != 0 && owner[string(key)] == t.by[i] {
 			f(t.by[i], key)
 		}
 	}
+}
+
+// changes returns the key that op i changes, unless its database was flushed before: what
+// lies there is removed behind everybody's back, in any entry, and nobody is told of it.
+func changes(t *Tx, i int) (key []byte, is bool) {
+	key, pdb, is := ObjectKey(t.ops[i].row)
+	return key, is && !slices.Contains(t.dbs.Trash(), pdb)
 }

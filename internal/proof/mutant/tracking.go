@@ -65,6 +65,11 @@ func tracking() []Mutant {
 			if o, asks := owner[string(key)]; asks && o != t.by[i] {`, `
 			if o, asks := owner[string(key)]; asks && o == 0 {`,
 		}}},
+		{"noloop-tells-of-flushed-databases", "with NOLOOP a key is told to who has changed it, because one of its name is removed of a flushed database", Killer{"internal/eval", "TestOwnChangesAreNotThoseOfFlushedDatabases"}, []Edit{{
+			"internal/keyspace/authors.go", `
+	return key, is && !slices.Contains(t.dbs.Trash(), pdb)`, `
+	return key, is || slices.Contains(t.dbs.Trash(), pdb)`,
+		}}},
 		{"noloop-serves-for-others", "with NOLOOP what is given to who waits is taken for the client's own, who has brought it", owns, []Edit{{
 			"internal/eval/waiting.go", `
 	defer keyspace.Sign(tx, keyspace.Sign(tx, 0)) // nor is it whose who brought it`, ``,
