@@ -179,7 +179,17 @@ func (ch *changes) tick() {
 	if ch.l.r.ticks%changeTicks == 0 {
 		ch.l.r.look()
 		ch.invite()
+		ch.settle()
 		ch.report()
+	}
+}
+
+// settle has an entry follow a change that waits for one: raft leaves a joint configuration
+// when an entry is applied, and who is removed may go behind one, see removalKnown. What
+// was proposed for that may be lost, and nobody else may write.
+func (ch *changes) settle() {
+	if m := &ch.l.r.members; joint(m.conf) || !m.removalKnown() {
+		m.seal()
 	}
 }
 

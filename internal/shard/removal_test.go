@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -37,6 +38,29 @@ func TestRemovedReplicaVotesWithoutItsTail(t *testing.T) {
 				if got := index(c.term, c.index); got != c.want {
 					t.Errorf("a log to %d of term %d counts as one to %d, want %d", c.index, c.term, got, c.want)
 				}
+			}
+		})
+		n.stop()
+	})
+}
+
+// An entry follows a removal although the one that was proposed for it is lost, and nobody
+// writes: without it who is removed would stay, and the map would never hear. Found by the
+// swarm, seed 20016, in one of a hundred runs.
+func TestRemovalIsSettledWithoutWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		n.want(n.run("SET a b"), "+OK ")
+		n.call(func(r *Replica) {
+			if r.members.removedBy = r.appends.lastIndex; r.members.removalKnown() {
+				t.Error("it is known before an entry follows")
+			}
+		})
+		time.Sleep(2 * changeTicks * TickDefault)
+		n.call(func(r *Replica) {
+			if !r.members.removalKnown() {
+				t.Error("no entry has followed")
 			}
 		})
 		n.stop()
