@@ -23,6 +23,7 @@ type appends struct {
 	appending int        // appends under way in the log
 	deferred  []deferred // oldest first
 	epoch     uint64     // counts installed snapshots
+	cut       uint64     // bytes that the log had taken when it was cut last
 	// away says, for everybody, that the last entries that came were dropped, see
 	// noRoomFor.
 	away atomic.Bool
@@ -132,18 +133,21 @@ func (ap *appends) truncate() {
 	if ap.r.host.cfg.Space.Full() {
 		keep, bytes = keepEntriesFull, bytes/fullFlushDiv
 	}
-	if ap.r.ticks%truncateTicks != 0 {
+	taken := ap.log.Taken()
+	if ap.r.ticks%truncateTicks != 0 && taken < ap.cut+truncateBytes {
 		return
 	}
+	ap.cut = taken
 	if ap.r.loop.beside == nil {
 		if err := ap.r.host.cfg.State.Settle(ap.r.id); err != nil {
 			ap.r.host.fatal(err)
 			return
 		}
 	}
-	needed := uint64(math.MaxUint64)
+	needed, followed := uint64(math.MaxUint64), uint64(math.MaxUint64)
 	if l := ap.r.leader; l != nil && !ap.r.host.cfg.Space.Full() {
 		needed = l.copying.behind() // also where nothing is to be truncated: who has caught up is forgotten
+		followed = l.copying.followed()
 	}
 	beyond := ap.log.Beyond(min(keepBytes, ap.r.host.cfg.Log.Keeps()))
 	if ap.r.machine.applied.Index < first+keep && beyond < first {
@@ -161,16 +165,22 @@ func (ap *appends) truncate() {
 	if durable.Index > first+keep {
 		cut = max(cut, durable.Index-keep)
 	}
+	if followed < cut {
+		cut = max(followed, min(cut, ap.log.Beyond(keepBytes)))
+	}
 	if err := ap.log.Truncate(min(cut, needed)); err != nil {
 		ap.r.host.fatal(err)
 	}
 }
 
 const (
+	// truncateTicks is how often the log is cut, truncateBytes how much it takes until it is
+	// cut sooner: what is cut while it lies in a memtable is never written as a table.
 	truncateTicks = 20
+	truncateBytes = 4 << 20
 	// keepEntries stay in the log for followers that are a little behind, but no more
-	// bytes of them than keepBytes, and than what the log store keeps cheaply: an entry
-	// may have 16 MiB.
+	// bytes of them than the log store keeps cheaply: an entry may have 16 MiB. For
+	// followers that are there and need them it is keepBytes.
 	keepEntries = 256
 	keepBytes   = 64 << 20
 	// On a full disk the log is cut sooner and shorter: such followers get a

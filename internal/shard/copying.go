@@ -50,6 +50,18 @@ func (c *copying) behind() uint64 {
 	return needed
 }
 
+// followed is the entry behind which the log is needed by a follower that is there and
+// takes entries.
+func (c *copying) followed() uint64 {
+	needed := uint64(math.MaxUint64)
+	for _, p := range c.l.r.raft.Status().Progress {
+		if p.RecentActive && p.State == tracker.StateReplicate {
+			needed = min(needed, p.Match)
+		}
+	}
+	return needed
+}
+
 // silent reports whether a replica has not answered for longer than one may that
 // is there.
 func (c *copying) silent(id cluster.ReplicaID) bool {

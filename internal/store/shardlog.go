@@ -196,6 +196,10 @@ func (s *ShardLog) Appended(entries []*pb.Entry) {
 	}
 }
 
+// Taken returns how many bytes of entries it has taken since it was opened, but for those
+// that were replaced.
+func (s *ShardLog) Taken() uint64 { return s.pushed }
+
 // Beyond returns the last entry, to about markEvery, that more than so many bytes of
 // others follow; 0: there is none.
 func (s *ShardLog) Beyond(bytes uint64) (index uint64) {
