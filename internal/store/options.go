@@ -111,12 +111,14 @@ func (c *Config) options(name string, memtable, waiting int64, cache *pebble.Cac
 		// What is truncated goes with its whole tables, if they have not been merged
 		// before that: which rewrote most of the log once or twice.
 		o.L0CompactionThreshold, o.L0StopWritesThreshold, o.LBaseMaxBytes = 16, 48, 512<<20
+		o.TargetFileSizes[0] = max(memtable/4, 2<<20) // a file costs more than its bytes
 	case "state":
 		// Merged later, rows that are written again and again are merged less often. It
 		// is what is absent that would have to be looked for in every table: it is
 		// known in memory.
 		o.L0CompactionThreshold, o.L0StopWritesThreshold, o.LBaseMaxBytes = 16, 48, 128<<20
 		narrow(o, memtable)
+		c.separate(o)
 	}
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 16 << 10
@@ -160,7 +162,7 @@ func (c *Config) options(name string, memtable, waiting int64, cache *pebble.Cac
 // default of a tenth such merges took a third of the processor time of tasks. Few who
 // read step over tombstones, see package keyspace.
 func narrow(o *pebble.Options, memtable int64) {
-	const tables, least = 8, 128 << 10
+	const tables, least = 4, 128 << 10
 	o.TargetFileSizes[0] = max(memtable/tables, least)
 	for i := 1; i < len(o.TargetFileSizes); i++ {
 		o.TargetFileSizes[i] = max(2*o.TargetFileSizes[i-1], 2<<20)

@@ -36,9 +36,10 @@ type Space struct {
 
 	// left is the room that is left: as last asked, less what this node has
 	// written since.
-	left  atomic.Int64
-	full  atomic.Bool
-	spent atomic.Int64 // written since it was last asked
+	left   atomic.Int64
+	full   atomic.Bool
+	spent  atomic.Int64 // written since it was last asked
+	broken brokenBlobs
 
 	ballast ballast
 
@@ -209,7 +210,11 @@ func (s *Space) await(n, part int) bool {
 	return false
 }
 
-// pause lets some time pass, and reports whether the node still runs.
+// failed reports whether values of the state could not be written, which ends the node.
+func (s *Space) failed() bool { return s != nil && s.broken.any() != nil }
+
+// pause lets some time pass, and reports whether the node still runs. When it does not it is
+// short: Pebble tries again at once what has failed.
 func (s *Space) pause() bool {
 	t := time.NewTimer(spaceEvery)
 	defer t.Stop()
@@ -217,9 +222,13 @@ func (s *Space) pause() bool {
 	case <-t.C:
 		return true
 	case <-s.quit:
+		time.Sleep(closingPause)
 		return false
 	}
 }
+
+// closingPause is what pause takes while the node closes.
+const closingPause = 10 * time.Millisecond
 
 // ahead is how much room the raft log takes before it needs it.
 func (s *Space) ahead() int64 { return s.reserve / aheadOfReserve }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -70,7 +71,11 @@ func (fs spaceFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File,
 	if err != nil {
 		return nil, err
 	}
-	return fs.file(f, category, 0), nil
+	s := fs.file(f, category, 0)
+	if strings.HasSuffix(name, ".blob") {
+		return blobFile{s, name}, nil
+	}
+	return s, nil
 }
 
 // create makes a file; only that of a table may fail for want of room.
@@ -86,6 +91,12 @@ func (fs spaceFS) create(category vfs.DiskWriteCategory, create func() (vfs.File
 	}
 	err = fs.space.insist(func() (err error) { f, err = create(); return err })
 	return f, err
+}
+
+// Remove implements vfs.FS.
+func (fs spaceFS) Remove(name string) error {
+	fs.space.broken.forget(name)
+	return fs.FS.Remove(name)
 }
 
 // Rename implements vfs.FS.
@@ -192,13 +203,45 @@ func (f *spaceFile) Write(p []byte) (int, error) {
 		}
 		return n, err
 	}
-	n := 0
-	err := f.space.insist(func() error {
+	return f.insist(p)
+}
+
+// insist writes what must be written.
+func (f *spaceFile) insist(p []byte) (n int, err error) {
+	err = f.space.insist(func() error {
 		more, err := f.write(p[n:])
 		n += more
 		return err
 	})
 	return n, err
+}
+
+// Sync implements vfs.File.
+func (f *spaceFile) Sync() error {
+	if err := f.broken(); err != nil {
+		return err
+	}
+	return f.File.Sync()
+}
+
+// SyncData implements vfs.File.
+func (f *spaceFile) SyncData() error {
+	if err := f.broken(); err != nil {
+		return err
+	}
+	return f.File.SyncData()
+}
+
+// broken says, of a table, that values could not be written, to which it may refer.
+func (f *spaceFile) broken() error {
+	if f.part == 0 {
+		return nil
+	}
+	err := f.space.broken.any()
+	if err != nil {
+		f.space.pause()
+	}
+	return err
 }
 
 func (f *spaceFile) write(p []byte) (int, error) {

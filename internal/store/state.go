@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/pebble/v2"
@@ -77,19 +78,46 @@ func OpenState(cfg Config) (*State, error) {
 }
 
 // Close flushes what is in memory, so that the next start replays little, and
-// closes the store. All views must have been released. Without room a flush
-// would never end, and the next start has the log.
+// closes the store. All views must have been released.
 func (s *State) Close() (err error) {
 	s.reclaimer.stop()
-	if !s.cfg.Space.Full() {
-		err = errors.Join(settleAll(s), s.db.Flush())
-	}
+	err = s.flushLast()
 	s.late.forgetAll()
 	err = errors.Join(err, s.db.Close())
 	s.cache.Unref()
 	s.hot.close()
 	return err
 }
+
+// flushLast flushes, unless the disk can't: it would never end, and the next start has the
+// log.
+func (s *State) flushLast() error {
+	if s.cfg.Space.Full() {
+		return nil
+	}
+	if err := settleAll(s); err != nil {
+		return err
+	}
+	done, err := s.db.AsyncFlush()
+	if err != nil {
+		return err
+	}
+	look := time.NewTicker(closeLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-look.C:
+			if s.cfg.Space.Full() || s.cfg.Space.failed() {
+				return nil
+			}
+		}
+	}
+}
+
+// closeLook is how often Close looks whether the disk has become full.
+const closeLook = 100 * time.Millisecond
 
 // UsersEpoch reads the epoch in a shard's users row, 0 if there is none.
 func UsersEpoch(r keyspace.Reader, shard cluster.ShardID) (uint64, error) {

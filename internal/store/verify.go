@@ -5,19 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// VerifyTables reads all tables of the state from the disk, past the cache, and
-// compares their checksums: what is served from memory may have rotted on the
-// disk long ago. pause is called after some bytes were read and may wait; if it
-// says false the rest is left out. The error is ErrDamaged if one differs.
+// VerifyTables reads all tables of the state, and the values beside them, from the disk,
+// past the cache, and compares their checksums: what is served from memory may have rotted
+// on the disk long ago. pause is called after some bytes were read and may wait; if it says
+// false the rest is left out. The error is ErrDamaged if one differs.
 func (s *State) VerifyTables(pause func(bytes int) bool) error {
 	levels, err := s.db.SSTables()
-	return verifyTables(s.cfg.FS, s.cfg.FS.PathJoin(s.cfg.Dir, "state"), levels, err, pause)
+	var blobs []string
+	if err == nil {
+		blobs, err = blobNames(s.db)
+	}
+	return verifyTables(s.cfg.FS, s.cfg.FS.PathJoin(s.cfg.Dir, "state"), levels, blobs, err, pause)
 }
 
 // VerifyTables is that of State for the tables of the log.
@@ -25,51 +32,62 @@ func (l *Log) VerifyTables(pause func(bytes int) bool) error {
 	db, done := l.use()
 	levels, err := db.SSTables()
 	done() // reading them takes its time
-	return verifyTables(l.cfg.FS, l.cfg.FS.PathJoin(l.cfg.Dir, "log"), levels, err, pause)
+	return verifyTables(l.cfg.FS, l.cfg.FS.PathJoin(l.cfg.Dir, "log"), levels, nil, err, pause)
 }
 
-func verifyTables(fs vfs.FS, dir string, levels [][]pebble.SSTableInfo, err error, pause func(bytes int) bool) error {
+func verifyTables(fs vfs.FS, dir string, levels [][]pebble.SSTableInfo, blobs []string, err error, pause func(bytes int) bool) error {
 	if err != nil {
 		return fmt.Errorf("list tables of %s: %w", dir, err)
 	}
-	var defaults pebble.Options
-	defaults.EnsureDefaults()
-	opts := defaults.MakeReaderOptions()
-	seen := make(map[string]bool) // one file may back several tables
+	var names []string // one file may back several tables
 	for _, level := range levels {
 		for _, t := range level {
-			name := fs.PathJoin(dir, t.BackingSSTNum.String()+".sst")
-			if seen[name] {
-				continue
-			}
-			seen[name] = true
-			switch err := verifyTable(fs, name, opts, pause); {
-			case errors.Is(err, errEnough):
-				return nil
-			case errors.Is(err, os.ErrNotExist):
-				// Compacted away meanwhile. If not, its reader will notice.
-			case err != nil:
-				return fmt.Errorf("verify %s: %w", name, damage(err))
-			}
+			names = append(names, t.BackingSSTNum.String()+".sst")
+		}
+	}
+	slices.Sort(names)
+	for _, name := range append(slices.Compact(names), blobs...) {
+		name, verify := fs.PathJoin(dir, name), verifyTable
+		if strings.HasSuffix(name, ".blob") {
+			verify = verifyBlob
+		}
+		switch err := verify(fs, name, pause); {
+		case errors.Is(err, errEnough):
+			return nil
+		case errors.Is(err, os.ErrNotExist):
+			// Compacted away meanwhile. If not, its reader will notice.
+		case err != nil:
+			return fmt.Errorf("verify %s: %w", name, damage(err))
 		}
 	}
 	return nil
 }
 
-func verifyTable(fs vfs.FS, name string, opts sstable.ReaderOptions, pause func(bytes int) bool) error {
-	f, err := fs.Open(name)
+func verifyTable(fs vfs.FS, name string, pause func(bytes int) bool) error {
+	readable, err := openPaced(fs, name, pause)
 	if err != nil {
 		return err
 	}
-	readable, err := sstable.NewSimpleReadable(&pacedFile{File: f, pause: pause})
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	r, err := sstable.NewReader(context.Background(), readable, opts)
+	var opts pebble.Options
+	opts.EnsureDefaults()
+	r, err := sstable.NewReader(context.Background(), readable, opts.MakeReaderOptions())
 	if err != nil {
 		return errors.Join(err, readable.Close())
 	}
 	return errors.Join(r.ValidateBlockChecksums(), r.Close())
+}
+
+// openPaced opens a file whose reader lets others go first.
+func openPaced(fs vfs.FS, name string, pause func(bytes int) bool) (objstorage.Readable, error) {
+	f, err := fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	readable, err := sstable.NewSimpleReadable(&pacedFile{File: f, pause: pause})
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return readable, nil
 }
 
 // pacedFile is a file whose reader lets others go first.

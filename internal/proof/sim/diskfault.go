@@ -26,7 +26,7 @@ func class(path string) string {
 	switch {
 	case strings.HasSuffix(base, ".log"):
 		return "wal"
-	case strings.HasSuffix(base, ".sst"):
+	case strings.HasSuffix(base, ".sst"), strings.HasSuffix(base, ".blob"):
 		return "table"
 	case strings.HasPrefix(base, "MANIFEST"):
 		return "manifest"
