@@ -38,8 +38,8 @@ const (
 // separate has large values of a store lie in blob files.
 func (c *Config) separate(o *pebble.Options) {
 	least := blobLeast
-	if c.MemtableBytes > 0 { // as small, for the simulation
-		least = 32
+	if c.MemtableBytes > 0 { // as small
+		least = int(min(blobLeast, max(c.MemtableBytes>>12, 32)))
 	}
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
 		return pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: least, MaxBlobReferenceDepth: blobDepth,
