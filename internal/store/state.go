@@ -81,7 +81,7 @@ func OpenState(cfg Config) (*State, error) {
 // closes the store. All views must have been released.
 func (s *State) Close() (err error) {
 	s.reclaimer.stop()
-	err = s.flushLast()
+	err = flushLast(s)
 	s.late.forgetAll()
 	err = errors.Join(err, s.db.Close())
 	s.cache.Unref()
@@ -91,7 +91,7 @@ func (s *State) Close() (err error) {
 
 // flushLast flushes, unless the disk can't: it would never end, and the next start has the
 // log.
-func (s *State) flushLast() error {
+func flushLast(s *State) error {
 	if s.cfg.Space.Full() {
 		return nil
 	}

@@ -94,6 +94,21 @@ func replicas() []Mutant {
 				m.r.host.remove(m.r)
 			}`,
 		}}},
+		{"removal-waits-for-writes", "a removal stays unknown, or a joint configuration, while nobody writes, if the entry that was to follow is lost", shard("TestRemovalIsSettledWithoutWrites"), []Edit{{
+			"internal/shard/change.go", `
+			ch.settle()
+			ch.report()`, `
+			ch.report()`,
+		}}},
+		{"values-end-badly", "a table refers to values that were not synced, or the process ends in Pebble", store("TestFaultsOfBlobFiles"), []Edit{{
+			"internal/store/blobs.go", `
+			f.space.broken.add(f.name, err)`, ``,
+		}}},
+		{"values-are-not-verified", "values that rot beside the tables are not found before they are read", store("TestVerifyFindsRot"), []Edit{{
+			"internal/store/verify.go", `
+			for _, name := range append(slices.Compact(names), blobs...) {`, `
+			for _, name := range slices.Compact(names) {`,
+		}}},
 		{"forget-dropping", "a removal that a crash interrupted is not finished", store("TestDropCrash"), []Edit{{
 			"internal/store/replicas.go", `
 			case ok2:
