@@ -10,7 +10,6 @@ import (
 
 	"tutti/internal/group"
 	"tutti/internal/keyspace"
-	"tutti/internal/store"
 )
 
 // asks has a group ask for what it has changed alone.
@@ -157,7 +156,7 @@ func TestOwnChangesAreNotThoseOfFlushedDatabases(t *testing.T) {
 	}
 	b := c.evaluate(in, asks(c.write("SET k 2")), c.write("SET m 1"))
 	deleted := 0
-	if err := store.WriteSet(b.Data).Each(func([]byte, []byte) error { return nil }, func(row []byte) error {
+	if err := b.Data.Each(func([]byte, []byte) error { return nil }, func(row []byte) error {
 		if _, pdb, is := keyspace.ObjectKey(row); is && pdb == c.dbs.Trash()[0] {
 			deleted++
 		}

@@ -144,10 +144,10 @@ func (ap *appends) truncate() {
 			return
 		}
 	}
-	needed, followed := uint64(math.MaxUint64), uint64(math.MaxUint64)
+	needed, near := uint64(math.MaxUint64), uint64(math.MaxUint64)
 	if l := ap.r.leader; l != nil && !ap.r.host.cfg.Space.Full() {
 		needed = l.copying.behind() // also where nothing is to be truncated: who has caught up is forgotten
-		followed = l.copying.followed()
+		near = followed(ap.r.raft.Status().Progress)
 	}
 	beyond := ap.log.Beyond(min(keepBytes, ap.r.host.cfg.Log.Keeps()))
 	if ap.r.machine.applied.Index < first+keep && beyond < first {
@@ -165,8 +165,8 @@ func (ap *appends) truncate() {
 	if durable.Index > first+keep {
 		cut = max(cut, durable.Index-keep)
 	}
-	if followed < cut {
-		cut = max(followed, min(cut, ap.log.Beyond(keepBytes)))
+	if near < cut {
+		cut = max(near, min(cut, ap.log.Beyond(keepBytes)))
 	}
 	if err := ap.log.Truncate(min(cut, needed)); err != nil {
 		ap.r.host.fatal(err)

@@ -50,11 +50,11 @@ func (c *copying) behind() uint64 {
 	return needed
 }
 
-// followed is the entry behind which the log is needed by a follower that is there and
+// followed is the entry behind which the log is needed by some follower that is there and
 // takes entries.
-func (c *copying) followed() uint64 {
+func followed(progress map[uint64]tracker.Progress) uint64 {
 	needed := uint64(math.MaxUint64)
-	for _, p := range c.l.r.raft.Status().Progress {
+	for _, p := range progress {
 		if p.RecentActive && p.State == tracker.StateReplicate {
 			needed = min(needed, p.Match)
 		}
