@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"tutti/internal/keyspace"
 	"tutti/internal/rowcache"
 )
@@ -79,7 +77,7 @@ func (c *Census) walk(v *View, size int, pause func(bytes int) bool) (end bool, 
 	if bytes.Compare(c.from, lower) > 0 {
 		lower = c.from
 	}
-	it, err := v.top.base.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := read(&v.reclaimer.state.cfg, v.top.base, lower, upper)
 	if err != nil {
 		return false, err
 	}

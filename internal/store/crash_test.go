@@ -458,7 +458,7 @@ func allRows(s *State) (map[string]string, error) {
 	if err := settleAll(s); err != nil {
 		return nil, err
 	}
-	it, err := s.db.NewIter(nil)
+	it, err := s.Iter([]byte{0}, []byte{255, 255})
 	if err != nil {
 		return nil, err
 	}

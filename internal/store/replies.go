@@ -113,9 +113,9 @@ func (v *View) sessionRows(f func(kind byte, key, val []byte) error) (passed int
 			break
 		}
 		lower, upper := localRow(v.Shard, kind), localRow(v.Shard, kind+1)
-		base, err := v.top.base.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+		base, err := read(&v.reclaimer.state.cfg, v.top.base, lower, upper)
 		if err != nil {
-			return passed, damage(err)
+			return passed, err
 		}
 		it := v.top.over(v.Index, base, lower, upper)
 		err = eachLocal(it, kind != localWaiter && kind != localReplies, call)

@@ -170,7 +170,9 @@ func (s *State) Newest(shard cluster.ShardID, index uint64) *Newest {
 
 // Get implements keyspace.Reader.
 func (n *Newest) Get(row, dst []byte) ([]byte, bool, error) {
-	return lookUp(n.rows, source{n.index, n.top, n.s.db}, row, dst, nil)
+	val, ok, err := lookUp(n.rows, source{n.index, n.top, n.s.db}, row, dst, nil)
+	noticed(&n.s.cfg, err)
+	return val, ok, err
 }
 
 // Expect implements keyspace.Expecter.
@@ -179,7 +181,7 @@ func (n *Newest) Expect(rows [][]byte) bool { return n.rows.Expect(rows) }
 // Iter implements keyspace.Reader.
 func (n *Newest) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 	n.late.walk()
-	it, err := iter(n.s.db, &n.s.reclaimer, lower, upper)
+	it, err := iter(&n.s.cfg, n.s.db, &n.s.reclaimer, lower, upper)
 	if err != nil {
 		return nil, err
 	}

@@ -512,11 +512,15 @@ func (s *State) FlushIfLarge(max int64) {
 
 // Get implements keyspace.Reader on what is not late: all rows while no loop runs, and what
 // a shard knows of itself, as its databases. See Newest for the others.
-func (s *State) Get(row, dst []byte) ([]byte, bool, error) { return get(s.db, row, dst) }
+func (s *State) Get(row, dst []byte) ([]byte, bool, error) {
+	val, ok, err := get(s.db, row, dst)
+	noticed(&s.cfg, err)
+	return val, ok, err
+}
 
 // Iter implements keyspace.Reader; see Get.
 func (s *State) Iter(lower, upper []byte) (keyspace.Iterator, error) {
-	return iter(s.db, &s.reclaimer, lower, upper)
+	return iter(&s.cfg, s.db, &s.reclaimer, lower, upper)
 }
 
 func get(r pebble.Reader, row, dst []byte) ([]byte, bool, error) { return getIf(r, row, dst, nil) }

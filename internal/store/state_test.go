@@ -350,15 +350,23 @@ func TestReaderErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			cfg := testConfig(bad)
-			cfg.Fatal = func(error) {}
+			var told atomic.Int32
+			cfg.Fatal = func(err error) {
+				if errors.Is(err, ErrDamaged) {
+					told.Add(1)
+				}
+			}
 			s, err := OpenState(cfg)
 			if err != nil {
 				errs++
 				continue
 			}
 			got, err := allRows(s)
-			if err != nil {
-				errs++
+			_, _, missed := s.Get([]byte{'k', 0}, nil)
+			if err != nil || missed != nil {
+				if errs++; told.Load() == 0 {
+					t.Errorf("%s, bit %d: the node is not told of %v, %v", name, bit, err, missed)
+				}
 			} else if !maps.Equal(got, want) {
 				t.Errorf("%s, bit %d: %d other rows without an error", name, bit, len(got))
 			}

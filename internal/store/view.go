@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"tutti/internal/cluster"
 	"tutti/internal/keyspace"
 	"tutti/internal/rowcache"
@@ -67,7 +65,9 @@ func (v *View) Get(row, dst []byte) ([]byte, bool, error) { return v.GetIf(row, 
 // GetIf is Get of a row whose value is copied only if fits says so: else the error is
 // keyspace.ErrNoRoom.
 func (v *View) GetIf(row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
-	return lookUp(v.hot, source{v.Index, v.top, v.top.base}, row, dst, fits)
+	val, ok, err := lookUp(v.hot, source{v.Index, v.top, v.top.base}, row, dst, fits)
+	noticed(&v.reclaimer.state.cfg, err)
+	return val, ok, err
 }
 
 // Expect implements keyspace.Expecter.
@@ -76,7 +76,7 @@ func (v *View) Expect(rows [][]byte) bool { return v.hot.Expect(rows) }
 // Iter implements keyspace.Reader.
 func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 	v.late.walk()
-	it, err := iter(v.top.base, v.reclaimer, lower, upper)
+	it, err := iter(&v.reclaimer.state.cfg, v.top.base, v.reclaimer, lower, upper)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 
 // all is Iter for those who go through everything, and are no walk of a command.
 func (v *View) all(lower, upper []byte) (keyspace.Iterator, error) {
-	it, err := v.top.base.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := read(&v.reclaimer.state.cfg, v.top.base, lower, upper)
 	if err != nil {
 		return nil, err
 	}

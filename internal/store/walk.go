@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -15,7 +14,7 @@ import (
 // else step over the traces of those again and again. Only who reads there knows: a
 // queue leaves as many, and nobody walks over them.
 type walk struct {
-	*pebble.Iterator
+	reading
 	reclaimer *reclaimer
 	// bounds of the iterator, the lower one first; split is where the other begins.
 	bounds []byte
@@ -35,12 +34,12 @@ const (
 	hiddenShare = 8
 )
 
-func iter(r pebble.Reader, rec *reclaimer, lower, upper []byte) (keyspace.Iterator, error) {
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+func iter(cfg *Config, r pebble.Reader, rec *reclaimer, lower, upper []byte) (keyspace.Iterator, error) {
+	it, err := read(cfg, r, lower, upper)
 	if err != nil {
-		return nil, fmt.Errorf("read state: %w", err)
+		return nil, err
 	}
-	return &walk{Iterator: it, reclaimer: rec, bounds: append(bytes.Clone(lower), upper...), split: len(lower)}, nil
+	return &walk{reading: it, reclaimer: rec, bounds: append(bytes.Clone(lower), upper...), split: len(lower)}, nil
 }
 
 func (w *walk) lower() []byte { return w.bounds[:w.split] }
@@ -92,7 +91,7 @@ func (w *walk) Close() error {
 		w.ends()
 		w.reclaimer.tell(span{w.from, w.to})
 	}
-	return w.Iterator.Close()
+	return w.reading.Close()
 }
 
 // hidden returns how many rows were stepped over.

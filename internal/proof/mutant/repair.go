@@ -104,6 +104,18 @@ func replicas() []Mutant {
 			"internal/store/blobs.go", `
 			f.space.broken.add(f.name, err)`, ``,
 		}}},
+		{"rot-of-values-is-passed-over", "who reads a value that has rotted gets an error, and the node goes on", store("TestReaderErrors"), []Edit{{
+			"internal/store/blobs.go", `
+			noticed(r.cfg, err)
+			return err`, `
+			return err`,
+		}, {
+			"internal/store/blobs.go", `
+			noticed(r.cfg, r.Error())`, ``,
+		}, {
+			"internal/store/state.go", `
+			noticed(&s.cfg, err)`, ``,
+		}}},
 		{"values-are-not-verified", "values that rot beside the tables are not found before they are read", store("TestVerifyFindsRot"), []Edit{{
 			"internal/store/verify.go", `
 			for _, name := range append(slices.Compact(names), blobs...) {`, `

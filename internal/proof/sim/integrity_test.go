@@ -17,6 +17,7 @@ var flipKinds = []struct{ name, files string }{
 	{"log: manifest", `log/MANIFEST-.*`},
 	{"log: options", `log/OPTIONS-.*`},
 	{"state: tables", `state/.*\.sst`},
+	{"state: values beside the tables", `state/.*\.blob`},
 	{"state: manifest", `state/MANIFEST-.*`},
 	{"state: options", `state/OPTIONS-.*`},
 	{"state: write-ahead log, of which nothing is used", `state/.*\.log`},
@@ -42,7 +43,7 @@ var flipKinds = []struct{ name, files string }{
 }
 
 // smallKinds are from here on: of two copies one is enough.
-const smallKinds = 9
+const smallKinds = 10
 
 // emptyFiles hold nothing that could change.
 var emptyFiles = regexp.MustCompile(`^(LOCK|ballast|spare|trial|(log|state)/(LOCK|marker\..*))$`)
@@ -75,7 +76,7 @@ const vowUsed = 20 + 40
 //
 //	TUTTI_SIM_FLIPS=0 go test -timeout=0 ./internal/proof/sim -run Flipped   every byte, for hours
 func TestFlippedByteIsHarmlessOrRepaired(t *testing.T) {
-	flips := int(env("TUTTI_SIM_FLIPS", 162))
+	flips := int(env("TUTTI_SIM_FLIPS", 168))
 	t.Logf("%d flips (TUTTI_SIM_FLIPS; 0: every byte)", flips)
 	bubble(t, Options{Seed: 230, LogBytesMax: 4 << 10, ScrubEvery: time.Second}, func(t *testing.T, c *Cluster) {
 		c.WaitLeader(1)
