@@ -170,6 +170,11 @@ func TestFaultsOfBlobFiles(t *testing.T) {
 				end := false
 				select {
 				case <-flushed:
+					select {
+					case <-ends: // before Pebble tried again
+						end, ended = true, ended+1
+					default:
+					}
 				case <-ends: // Pebble tries again until it is closed
 					end, ended = true, ended+1
 				}
