@@ -101,16 +101,16 @@ func replicas() []Mutant {
 			ch.report()`,
 		}}},
 		{"values-end-badly", "a table refers to values that were not synced, or the process ends in Pebble", store("TestFaultsOfBlobFiles"), []Edit{{
-			"internal/store/blobs.go", `
+			"internal/store/blobfile.go", `
 			f.space.broken.add(f.name, err)`, ``,
 		}}},
 		{"rot-of-values-is-passed-over", "who reads a value that has rotted gets an error, and the node goes on", store("TestReaderErrors"), []Edit{{
-			"internal/store/blobs.go", `
+			"internal/store/reading.go", `
 			noticed(r.cfg, err)
 			return err`, `
 			return err`,
 		}, {
-			"internal/store/blobs.go", `
+			"internal/store/reading.go", `
 			noticed(r.cfg, r.Error())`, ``,
 		}, {
 			"internal/store/state.go", `
