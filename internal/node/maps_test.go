@@ -1,16 +1,13 @@
 package node
 
 import (
-	"context"
 	"log/slog"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"tutti/internal/cluster"
 	"tutti/internal/group"
-	"tutti/internal/peer"
 	"tutti/internal/router"
 )
 
@@ -106,31 +103,6 @@ func TestTellingDoesNotHoldUpTaking(t *testing.T) {
 	})
 }
 
-// pipes is a listener of connections that know who dialed.
-type pipes struct {
-	accept chan net.Conn
-	closed chan struct{}
-}
-
-type pipe struct {
-	net.Conn
-	from cluster.NodeID
-}
-
-func (p pipe) RemoteAddr() net.Addr { return &net.TCPAddr{} }
-
-func (p pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.accept:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p pipes) Close() error   { close(p.closed); return nil }
-func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
-
 // A node asks for the newest map while there is no link the other way to answer
 // by. Its peer, whose link comes up later, has nothing to ask for, and the map is
 // told all the same.
@@ -148,28 +120,15 @@ func TestMapOfAPeerWhoseLinkComesUpLater(t *testing.T) {
 		nets := map[cluster.NodeID]pipes{}
 		keepers := map[cluster.NodeID]*mapKeeper{}
 		for id, m := range map[cluster.NodeID]*cluster.Map{1: second, 2: first} {
-			nets[id] = pipes{make(chan net.Conn), make(chan struct{})}
+			nets[id] = newPipes()
 			k := newMapKeeper(cluster.NewHolder(m, func([]byte) error { return nil }), cluster.Member{ID: id, Version: cluster.Newest}, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
 			k.changed = func() {}
 			keepers[id] = k
-			k.open(peer.New(peer.Config{Node: id, Incarnation: 1, Cluster: "c", Listener: nets[id], Logger: slog.New(slog.DiscardHandler),
-				Wall: func() int64 { return 0 },
-				Dial: func(ctx context.Context, to cluster.NodeID) (net.Conn, error) {
-					here, there := net.Pipe()
-					select {
-					case nets[to].accept <- pipe{there, id}:
-						return here, nil
-					case <-ctx.Done():
-						return nil, ctx.Err()
-					}
-				},
-				Secure: func(_ context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) { return c, c.(pipe).from, nil },
-				Changed: func(node cluster.NodeID, up bool) {
-					if up {
-						k.linkUp(node)
-					}
-				},
-			}), nil)
+			k.open(pipedLinks(id, nets, func(node cluster.NodeID, up bool) {
+				if up {
+					k.linkUp(node)
+				}
+			}, nil), nil)
 			k.links.Start()
 		}
 		keepers[2].run() // links it to node 1

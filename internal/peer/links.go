@@ -188,6 +188,10 @@ func (l *Links) Connect(node cluster.NodeID) {
 	for c := range classes {
 		k.lanes[c] = &lane{tally: &k.tally, wake: make(chan struct{}, 1), knock: make(chan struct{}, 1), max: queueMax[c]}
 	}
+	// Before it can come up: who is told that by Changed sends over it at once.
+	links := maps.Clone(*l.links.Load())
+	links[node] = k
+	l.links.Store(&links)
 	for c := range classes { // each looks at the other's lane
 		l.wg.Go(func() {
 			if before != nil {
@@ -199,9 +203,6 @@ func (l *Links) Connect(node cluster.NodeID) {
 			}
 		})
 	}
-	links := maps.Clone(*l.links.Load())
-	links[node] = k
-	l.links.Store(&links)
 }
 
 // Forget ends the link to a peer that is no member any more: frames that wait
