@@ -107,23 +107,31 @@ func (r *runners) announceAll() {
 	}
 }
 
-// announce tells a peer how many commands this node runs.
+// announce tells a peer how many commands this node runs; 0 too, as an earlier start of
+// it may have run some.
 func (r *runners) announce(node cluster.NodeID) {
+	most := 0
 	if own := r.running(); own != nil {
-		r.links.Send(node, peer.Control, kindRunners, func(dst []byte) []byte {
-			return binary.BigEndian.AppendUint16(append(dst, runnersVersion), uint16(own.Max()))
-		})
+		most = own.Max()
 	}
+	r.links.Send(node, peer.Control, kindRunners, func(dst []byte) []byte {
+		return binary.BigEndian.AppendUint16(append(dst, runnersVersion), uint16(most))
+	})
 }
 
+// linkChanged is told that the link to a peer is up or down. What a peer has told of
+// itself outlives a link that goes down: it came over the peer's own, and nobody would
+// tell it again if that one stands.
 func (r *runners) linkChanged(node cluster.NodeID, up bool) {
 	if up {
 		r.announce(node)
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.others, node)
+	if _, ok := r.maps.Map().Member(node); !ok {
+		r.mu.Lock()
+		delete(r.others, node)
+		r.mu.Unlock()
+	}
 }
 
 // list is what TUTTI.RUNNERS answers: the nodes that run commands and are there.
@@ -131,8 +139,11 @@ func (r *runners) list() (list []server.Runner) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range r.maps.Map().Members {
-		most := r.others[m.ID]
-		if m.ID == r.self && r.own != nil {
+		most := 0
+		switch {
+		case m.ID != r.self && r.links.Up(m.ID):
+			most = r.others[m.ID]
+		case m.ID == r.self && r.own != nil:
 			most = r.own.Max()
 		}
 		if most > 0 {
