@@ -344,7 +344,14 @@ func TestReaderErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var bits []int
 		for bit := 0; bit < 8*len(data); bit += 8*len(data)/40 + 1 {
+			bits = append(bits, bit)
+		}
+		for byte := max(len(data)-endOfBlob, 0); byte < len(data); byte++ {
+			bits = append(bits, 8*byte+byte%8)
+		}
+		for _, bit := range bits {
 			bad := fs.CrashClone(vfs.CrashCloneCfg{})
 			if err := durable.Replace(bad, name, flip(data, bit), 0); err != nil {
 				t.Fatal(err)
@@ -378,6 +385,9 @@ func TestReaderErrors(t *testing.T) {
 		t.Errorf("%d flips were noticed, %d files of values", errs, beside)
 	}
 }
+
+// endOfBlob is how long the end of a blob file is, by which it is opened.
+const endOfBlob = 38
 
 // TestFsyncError checks that a failed fsync is fatal, reports nothing done, and
 // is not tried again.

@@ -104,6 +104,11 @@ func replicas() []Mutant {
 			"internal/store/blobfile.go", `
 			f.space.broken.add(f.name, err)`, ``,
 		}}},
+		{"rot-ends-pebble", "a blob file that has rotted at its end is opened, and Pebble panics", store("TestReaderErrors"), []Edit{{
+			"internal/store/blobs.go", `
+			err = blobEnds(f)`, `
+			err = nil`,
+		}}},
 		{"rot-of-values-is-passed-over", "who reads a value that has rotted gets an error, and the node goes on", store("TestReaderErrors"), []Edit{{
 			"internal/store/reading.go", `
 			noticed(r.cfg, err)
