@@ -138,11 +138,8 @@ func (ap *appends) truncate() {
 		return
 	}
 	ap.cut = taken
-	if ap.r.loop.beside == nil {
-		if err := ap.r.host.cfg.State.Settle(ap.r.id); err != nil {
-			ap.r.host.fatal(err)
-			return
-		}
+	if ap.r.loop.beside == nil && store.WriteBack(ap.r.host.cfg.State, ap.r.id, bytes) && ap.r.machine.view != nil {
+		ap.r.machine.publish() // what was late need not stay in memory for those who only read
 	}
 	needed, near := uint64(math.MaxUint64), uint64(math.MaxUint64)
 	if l := ap.r.leader; l != nil && !ap.r.host.cfg.Space.Full() {

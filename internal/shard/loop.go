@@ -314,7 +314,7 @@ func (l *loop) cycle() error {
 			}
 		}
 		l.dirty = l.dirty[:0]
-		if b.Bytes() > besideMin {
+		if b.Bytes() > besideMin || b.Waits() {
 			l.commitBeside(b)
 			continue
 		}

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -47,7 +48,7 @@ func TestHostUnreadable(t *testing.T) {
 			if _, err := b.Apply(testShard, r.machine.applied, r.machine.applied.Index+1, r.machine.applied.Term, w); err != nil {
 				t.Error(err)
 			}
-			if err := b.Commit(); err != nil {
+			if err := errors.Join(b.Commit(), n.state.Settle(testShard)); err != nil {
 				t.Error(err)
 			}
 			r.host.cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))

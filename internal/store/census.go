@@ -26,12 +26,20 @@ func (v *View) Census() *Census {
 		return nil
 	}
 	// The pieces go through what is not late; what becomes so is told by the entries.
-	_ = v.top.each(func(late *version) error {
-		if keyspace.IsObject(late.row) {
-			c.Found(late.row)
+	found := func(row []byte) {
+		if keyspace.IsObject(row) {
+			c.Found(row)
 		}
+	}
+	_ = v.top.each(func(late *version) error {
+		found(late.row)
 		return nil
 	})
+	for _, r := range v.top.runs {
+		for i := range r.refs {
+			found(r.key(i))
+		}
+	}
 	return &Census{c: c, rows: v.hot}
 }
 

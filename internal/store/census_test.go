@@ -31,7 +31,7 @@ func TestCensusIsPacedByWhatItReads(t *testing.T) {
 	}
 	b := s.NewBatch()
 	at, err := b.Apply(testShard, Applied{Index: 10, Term: 1}, 11, 1, w)
-	if err := errors.Join(err, b.Commit()); err != nil {
+	if err := errors.Join(err, b.Commit(), s.Settle(testShard)); err != nil {
 		t.Fatal(err)
 	}
 	v := s.View(testShard, at, keyspace.NewDatabases(), func() {})

@@ -27,6 +27,16 @@ func (c commits) shared(f func() error) error {
 	return f()
 }
 
+// attempt runs f beside others that share, unless it would have to wait.
+func (c commits) attempt(f func()) {
+	select {
+	case c.slots <- struct{}{}:
+		f()
+		<-c.slots
+	default:
+	}
+}
+
 // exclusive runs f beside no other.
 func (c commits) exclusive(f func() error) error {
 	c.alone <- struct{}{}

@@ -116,7 +116,7 @@ func TestDropBesideAFlush(t *testing.T) {
 		w.Put(fmt.Appendf(nil, "%c%08d", 1, i), noise(random, 32<<10))
 		at, err = b.Apply(testShard, at, i, 1, w)
 	}
-	if err = errors.Join(err, b.Commit()); err != nil {
+	if err = errors.Join(err, b.Commit(), s.Settle(testShard)); err != nil {
 		t.Fatal(err)
 	}
 	before := s.db.Metrics().Flush.Count

@@ -258,6 +258,10 @@ func (s *script) apply(index uint64) {
 func (s *script) flush(keep uint64) {
 	at := s.at.Index
 	s.step(func(m *shardState) { m.applied = at }, func() {
+		if late := s.state.late.of(testShard); at%2 == 0 {
+			WriteBack(s.state, testShard, 1)
+			late.finish(s.state)
+		}
 		s.ok(s.state.Settle(testShard))
 		s.ok(s.state.db.Flush())
 	})

@@ -19,8 +19,9 @@
 //
 // A Pebble store without a write-ahead log: it is replayed from the log store
 // from wherever its last flush ended. Rows of keys, of sessions and of their
-// replies reach it late: until then they lie in a layer in memory, over a
-// snapshot of Pebble, and views read both (late.go). Rows below 01 belong to the keyspace (see
+// replies reach it late: until then they lie in memory, in a layer (late.go) and the runs
+// that layers become (run.go), over a snapshot of Pebble, and views read all three; runs are
+// written back together (writeback.go). Rows below 01 belong to the keyspace (see
 // package keyspace). Rows below 00 belong to a shard:
 //
 //	00 shard:8 'a'                  applied: index:8 term:8 time:8 hash:8

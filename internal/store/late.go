@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -13,32 +14,27 @@ import (
 	"tutti/internal/keyspace"
 )
 
-// Rows that entries write reach Pebble late: some hundred entries of a shard in one batch,
-// in the order of their rows, the newest value of each only. A memtable of some MiB is a
-// list with as many levels as there are misses of the processor's cache; a row put next to
-// the one before costs half of one put anywhere, and one that is written again, or removed
-// before it got there, as rows of replies are, costs nothing. See docs/RATIONALE.md for the
-// measurements.
+// Rows that entries write reach Pebble late: what some seconds, or megabytes of entries,
+// have made of a shard, in one batch, in the order of its rows, the newest value of each
+// only. A memtable is a list with as many levels as there are misses of the processor's
+// cache, and its tables are merged again and again; a row that is written again before it
+// gets there, or removed, as rows of replies are, costs nothing. See docs/RATIONALE.md for
+// the measurements.
 //
-// Until then they lie in a layer over a snapshot of Pebble, with the index of the entry
-// that wrote each: a view is what the snapshot has and the layer had at the view's index.
-// A crash takes layers as it takes memtables: the log has their entries, and the applied
-// row reaches Pebble in one batch with what it tells of.
+// Until then they lie in a layer, with the index of the entry that wrote each. A full layer
+// becomes a run (run.go), and the next one lies over the runs, and those over a snapshot of
+// Pebble: a view is what the layer had at the view's index, or else what is below it. What
+// is written back is a whole number of runs, the oldest ones, so Pebble has what the state
+// was behind one entry, which its applied row names.
 //
-// Walks over many rows pass a layer badly. After one, the entries that follow go to Pebble
-// at once for a while.
+// A crash takes layers and runs as it takes memtables: the log has their entries.
 
 const (
-	// lateBytes is how much the layer of one shard holds: at 128 KiB half of the gain was
-	// left, at 1 MiB there was no more than at this, and committing it holds up the loop
-	// for about 5 ms.
+	// lateBytes is how much the layer of one shard holds: it has to stay in the processor's
+	// cache, and making a run of it holds up the loop for about a millisecond.
 	lateBytes = 384 << 10
 	// lateTotal is how much the layers of all shards hold together.
 	lateTotal = 16 << 20
-	// lateEntry is how large an entry may be that goes through a layer.
-	lateEntry = 64 << 10
-	// walkedFor is how many batches go to Pebble at once after a walk.
-	walkedFor = 16
 	// versionBytes is what a version takes beside its row and its value.
 	versionBytes = 96
 )
@@ -62,36 +58,67 @@ func comesLate(row []byte) bool {
 	return kind == localCount || kind == localSession || kind == localReplies || kind == localWaiter
 }
 
-// layers are the layers of all shards that have one.
+// layers are what is late of all shards.
 type layers struct {
-	max   int          // bytes of one
-	total atomic.Int64 // bytes of all
+	max   int          // bytes of one layer
+	back  backLimits   // of runs
+	total atomic.Int64 // bytes of all layers
+	held  atomic.Int64 // bytes of all runs that the next layers lie over
 	mu    sync.Mutex   // guards shard
 	shard map[cluster.ShardID]*lateShard
 }
 
 // lateShard is what has been applied late of one shard. It belongs to the goroutine that
-// applies the shard's entries; a batch that is committed beside it takes the top away.
+// applies the shard's entries.
 type lateShard struct {
-	top    atomic.Pointer[layer] // nil: none was begun
-	hint   int                   // how many rows the one before had
-	walked atomic.Int32          // for how many batches rows go to Pebble at once
+	top  atomic.Pointer[layer] // nil: none was begun, and nothing is late
+	hint int                   // how many rows the one before had
+	// runs and base are what the next layer lies over: the one on top may lie over what
+	// was there before something was written back.
+	runs    runs
+	base    *snapshot  // nil: Pebble as it is when the next layer is begun
+	writing *writeBack // under way, or over and not taken over yet; nil: none
+	pace    pace
 }
 
-// layer is the rows that entries have written since a snapshot of Pebble was taken. Who
-// applies adds to it; views read, each what it had at their index.
+// snapshot is one of Pebble that several layers lie over.
+type snapshot struct {
+	*pebble.Snapshot
+	refs atomic.Int64
+}
+
+func newSnapshot(s *State) *snapshot {
+	shot := &snapshot{Snapshot: s.db.NewSnapshot()}
+	shot.refs.Store(1)
+	return shot
+}
+
+func (s *snapshot) acquire() *snapshot {
+	s.refs.Add(1)
+	return s
+}
+
+func (s *snapshot) release() {
+	if s.refs.Add(-1) == 0 {
+		s.Close()
+	}
+}
+
+// layer is the rows that entries have written since it was begun. Who applies adds to it;
+// views read, each what it had at their index.
 type layer struct {
-	base  *pebble.Snapshot
+	runs  runs         // below it
+	base  *snapshot    // below those
 	refs  atomic.Int64 // one for lateShard, one for each view
 	total *atomic.Int64
 
 	mu     sync.RWMutex // guards the rest
-	rows   map[string]int32
-	newest []int32 // of each row, in list
+	table  []uint32     // places in newest, from 1, by hash: open addressing
+	newest []int32      // of each row, in list
 	list   []version
 	bytes  int
-	added  int      // of bytes, when the entry began
-	names  []string // rows in order, those that were there when it was made
+	added  int     // of bytes, when the entry began
+	order  []int32 // rows in order, as places in newest; those that were there when it was made
 }
 
 // version is what an entry made of a row.
@@ -99,6 +126,7 @@ type version struct {
 	index uint64
 	row   []byte
 	val   []byte
+	hash  uint32
 	older int32 // in the list; -1: none
 	put   bool  // else it is removed
 	fresh bool  // Pebble has no such row
@@ -116,14 +144,15 @@ func (l *layers) of(shard cluster.ShardID) *lateShard {
 	return x
 }
 
-// forget drops what is late of a shard: it is replaced, removed, or already in Pebble.
+// forget drops what is late of a shard: it is replaced, removed, or already in Pebble. It
+// waits for what is being written back.
 func (l *layers) forget(shard cluster.ShardID) {
 	l.mu.Lock()
 	x := l.shard[shard]
 	delete(l.shard, shard)
 	l.mu.Unlock()
 	if x != nil {
-		x.renew()
+		x.renew(l)
 	}
 }
 
@@ -140,43 +169,45 @@ func (l *layers) shards() []cluster.ShardID {
 }
 
 // renew has the next view begin a layer over what Pebble has then.
-func (x *lateShard) renew() {
+func (x *lateShard) renew(l *layers) {
+	if x.writing != nil {
+		<-x.writing.done
+	}
 	if top := x.top.Swap(nil); top != nil {
 		x.hint = len(top.newest)
 		top.release()
 	}
+	if x.base != nil {
+		x.base.release()
+	}
+	l.held.Add(-int64(x.runs.bytes()))
+	x.runs, x.base, x.writing = nil, nil, nil
+	x.pace.begin()
 }
 
 // open returns the layer that is on top. The caller takes a reference to keep it.
 func (x *lateShard) open(s *State) *layer {
-	top := x.top.Load()
-	if top == nil {
-		top = &layer{base: s.db.NewSnapshot(), total: &s.late.total}
-		top.refs.Store(1)
-		x.top.Store(top)
+	if top := x.top.Load(); top != nil {
+		return top
+	}
+	x.base = newSnapshot(s)
+	return x.begin(s)
+}
+
+// begin begins a layer.
+func (x *lateShard) begin(s *State) *layer {
+	top := &layer{runs: x.runs, base: x.base.acquire(), total: &s.late.total}
+	top.refs.Store(1)
+	if old := x.top.Swap(top); old != nil {
+		x.hint = len(old.newest)
+		old.release()
 	}
 	return top
 }
 
-// straight reports whether a batch is to go to Pebble at once, because of walks.
-func (x *lateShard) straight() bool {
-	if x.walked.Load() > 0 {
-		x.walked.Add(-1)
-		return true
-	}
-	return false
-}
-
-// walk notes that somebody goes through rows.
-func (x *lateShard) walk() {
-	if x.walked.Load() != walkedFor {
-		x.walked.Store(walkedFor)
-	}
-}
-
 func (l *layer) release() {
 	if l.refs.Add(-1) == 0 {
-		l.base.Close()
+		l.base.release()
 		l.total.Add(-int64(l.bytes))
 	}
 }
@@ -184,10 +215,47 @@ func (l *layer) release() {
 // begin takes the lock for the rows of an entry, end gives it back.
 func (l *layer) begin(hint int) {
 	l.mu.Lock()
-	if l.rows == nil {
-		l.rows, l.newest, l.list = make(map[string]int32, hint), make([]int32, 0, hint), make([]version, 0, 2*hint)
+	if l.table == nil {
+		l.newest, l.list = make([]int32, 0, hint), make([]version, 0, 2*hint)
+		l.widen(max(hint, 32))
 	}
 	l.added = l.bytes
+}
+
+// widen makes the table large enough for so many rows.
+func (l *layer) widen(rows int) {
+	size := len(l.table)
+	for size = max(size, 2); size < 2*rows; size *= 2 {
+	}
+	l.table = make([]uint32, size)
+	for i, at := range l.newest {
+		l.enter(i, l.list[at].hash)
+	}
+}
+
+// enter puts the place of a row into the table.
+func (l *layer) enter(i int, hash uint32) {
+	mask := len(l.table) - 1
+	at := int(hash) & mask
+	for l.table[at] != 0 {
+		at = (at + 1) & mask
+	}
+	l.table[at] = uint32(i + 1)
+}
+
+// find returns the place of a row, -1: no entry has written it.
+func (l *layer) find(row []byte, hash uint32) int {
+	if l.table == nil {
+		return -1
+	}
+	mask := len(l.table) - 1
+	for at := int(hash) & mask; l.table[at] != 0; at = (at + 1) & mask {
+		i := int(l.table[at] - 1)
+		if v := &l.list[l.newest[i]]; v.hash == hash && bytes.Equal(v.row, row) {
+			return i
+		}
+	}
+	return -1
 }
 
 func (l *layer) end() {
@@ -197,13 +265,19 @@ func (l *layer) end() {
 
 // write adds what an entry made of a row. It is called with the lock, after begin.
 func (l *layer) write(v version) {
-	at, has := l.rows[string(v.row)]
-	if !has {
+	v.hash = rowHash(v.row)
+	at := l.find(v.row, v.hash)
+	if at < 0 {
 		_, _, replies := isReplies(v.row) // each has the index of its entry
 		v.older, v.fresh = -1, replies && v.put
-		at = int32(len(l.newest))
-		l.rows[string(v.row)] = at
+		at = len(l.newest)
 		l.newest = append(l.newest, 0)
+		if 2*len(l.newest) > len(l.table) {
+			l.newest = l.newest[:at]
+			l.widen(2 * (at + 1))
+			l.newest = l.newest[:at+1]
+		}
+		l.enter(at, v.hash)
 	} else {
 		v.older = l.newest[at]
 		v.fresh = l.list[v.older].fresh
@@ -214,11 +288,11 @@ func (l *layer) write(v version) {
 }
 
 // get returns what a row was at an index; known: the layer has it.
-func (l *layer) get(at uint64, row []byte) (val []byte, ok, known bool) {
+func (l *layer) get(at uint64, row []byte, hash uint32) (val []byte, ok, known bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if i, has := l.rows[string(row)]; has {
-		if v := l.version(i, at); v != nil {
+	if i := l.find(row, hash); i >= 0 {
+		if v := l.version(int32(i), at); v != nil {
 			return v.val, v.put, true
 		}
 	}
@@ -242,43 +316,93 @@ func (l *layer) empty() bool {
 	return len(l.list) == 0
 }
 
-// order brings the names up to date, and is called with the lock.
-func (l *layer) order() {
-	n := len(l.names)
+// sort brings the order up to date, and is called with the lock.
+func (l *layer) sort() {
+	n := len(l.order)
 	if n == len(l.newest) {
 		return
 	}
-	// Those that are new lie anywhere in the list; rows are told from older ones by place.
-	tail := make([]string, 0, len(l.newest)-n)
-	for name, at := range l.rows {
-		if int(at) >= n {
-			tail = append(tail, name)
-		}
+	for at := n; at < len(l.newest); at++ {
+		l.order = append(l.order, int32(at))
 	}
-	slices.Sort(tail)
-	names := make([]string, 0, len(l.newest))
-	for _, name := range l.names {
-		for len(tail) > 0 && tail[0] < name {
-			names, tail = append(names, tail[0]), tail[1:]
+	if tail := l.order[n:]; len(tail) < n/sortedMin { // few: each finds its place
+		for i, at := range tail {
+			to, _ := slices.BinarySearchFunc(l.order[:n+i], l.row(at), l.compare)
+			copy(l.order[to+1:n+i+1], l.order[to:n+i])
+			l.order[to] = at
 		}
-		names = append(names, name)
+		return
 	}
-	l.names = append(names, tail...)
+	type key struct { // most are told apart without a look at the row
+		lead uint64
+		at   int32
+	}
+	keys := make([]key, len(l.order))
+	for i, at := range l.order {
+		keys[i] = key{lead(l.row(at)), at}
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		if a.lead != b.lead {
+			return cmp.Compare(a.lead, b.lead)
+		}
+		return l.compare(a.at, l.row(b.at))
+	})
+	for i := range keys {
+		l.order[i] = keys[i].at
+	}
 }
+
+// sortedMin is how many times as many rows as new ones are sorted, for those to be put
+// between them one by one.
+const sortedMin = 8
+
+func (l *layer) row(at int32) []byte { return l.list[l.newest[at]].row }
+
+func (l *layer) compare(at int32, row []byte) int { return bytes.Compare(l.row(at), row) }
 
 // each calls f with the newest version of each row, in order. The goroutine that applies
 // calls it.
 func (l *layer) each(f func(v *version) error) error {
 	l.mu.Lock()
-	l.order()
-	names := l.names
+	l.sort()
+	order := l.order
 	l.mu.Unlock()
-	for _, name := range names {
-		if err := f(&l.list[l.newest[l.rows[name]]]); err != nil {
+	for _, at := range order {
+		if err := f(&l.list[l.newest[at]]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// run makes a run of the newest versions, nil: there are none.
+func (l *layer) run() *run {
+	if l.empty() {
+		return nil
+	}
+	data := 0
+	for _, at := range l.newest {
+		if v := &l.list[at]; len(v.val) < runLarge {
+			data += len(v.row) + len(v.val)
+		} else {
+			data += len(v.row) + 4
+		}
+	}
+	r := newRun(0, len(l.newest), data)
+	_ = l.each(func(v *version) error {
+		kind := rowKind(0)
+		if v.put {
+			kind |= rowPut
+		}
+		if v.fresh {
+			kind |= rowFresh
+		}
+		if kind != rowFresh { // else it came and went
+			r.add(v.row, v.val, kind, v.hash)
+		}
+		return nil
+	})
+	return r.seal()
 }
 
 // between returns the rows in [lower, upper) as they were at an index, in order, removed
@@ -289,13 +413,13 @@ func (l *layer) between(at uint64, lower, upper []byte) (rows []version) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.order()
-	from, _ := slices.BinarySearch(l.names, string(lower))
-	for _, name := range l.names[from:] {
-		if name >= string(upper) {
+	l.sort()
+	from, _ := slices.BinarySearchFunc(l.order, lower, l.compare)
+	for _, i := range l.order[from:] {
+		if bytes.Compare(l.row(i), upper) >= 0 {
 			break
 		}
-		if v := l.version(l.rows[name], at); v != nil {
+		if v := l.version(i, at); v != nil {
 			rows = append(rows, *v)
 		}
 	}
@@ -303,11 +427,12 @@ func (l *layer) between(at uint64, lower, upper []byte) (rows []version) {
 }
 
 // over lays the rows of a layer, if there is one, in [lower, upper), as they
-// were at an index, over those of base.
+// were at an index, and those of the runs below it, over those of base.
 func (l *layer) over(at uint64, base keyspace.Iterator, lower, upper []byte) keyspace.Iterator {
 	if l == nil {
 		return base
 	}
+	base = l.runs.over(base, lower, upper)
 	rows := l.between(at, lower, upper)
 	if len(rows) == 0 {
 		return base

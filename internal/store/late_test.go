@@ -3,6 +3,10 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
 	"testing"
 
 	"tutti/internal/cluster"
@@ -22,41 +26,6 @@ func lateBatch(t *testing.T, s *State, shard cluster.ShardID, at Applied, n, siz
 		}
 	}
 	return b, at
-}
-
-// What comes late of one shard, and of all, is bounded: however much one batch brings, as
-// when a follower catches up, a layer holds one entry more than it may, and the rest is in
-// the batch of Pebble, which is then large enough to be committed beside the loop.
-func TestLayersAreBounded(t *testing.T) {
-	s, _ := newTestState(t)
-	s.late.max = lateBytes
-	const entries, size = 2000, 4 << 10
-	for shard := range cluster.ShardID(100) {
-		n := entries
-		if shard > 0 {
-			n = lateBytes / size / 2 // half full
-		}
-		b, _ := lateBatch(t, s, shard, Applied{}, n, size)
-		if most := lateBytes + 2*size; s.late.of(shard).top.Load() != nil && s.late.of(shard).top.Load().bytes > most {
-			t.Errorf("the layer of shard %d has %d bytes, at most %d are due", shard, s.late.of(shard).top.Load().bytes, most)
-		}
-		if shard == 0 && b.Bytes() < entries*size-lateBytes {
-			t.Errorf("%d bytes in the batch, of %d", b.Bytes(), entries*size)
-		}
-		if err := b.Commit(); err != nil {
-			t.Fatal(err)
-		}
-		if total := s.late.total.Load(); total > lateTotal+lateBytes {
-			t.Fatalf("%d bytes are late", total)
-		}
-	}
-	if total := s.late.total.Load(); total < lateTotal/2 {
-		t.Errorf("%d bytes are late: nothing was", total)
-	}
-	mustSettle(t, s)
-	if total := s.late.total.Load(); total != 0 {
-		t.Errorf("%d bytes are late after all was settled", total)
-	}
 }
 
 // Rows of replies that are removed before their layer is committed never reach Pebble, and
@@ -97,46 +66,29 @@ func TestWhatPassesIsNotWritten(t *testing.T) {
 	}
 }
 
-// After a walk entries go to Pebble at once for a while, then late again.
-func TestWalkedRowsAreNotLate(t *testing.T) {
-	s, _ := newTestState(t)
-	s.late.max = lateBytes
-	at := Applied{Index: 10, Term: 1}
-	late := func() bool {
-		var b *Batch
-		if b, at = lateBatch(t, s, testShard, at, 1, 10); b.Commit() != nil {
-			t.Fatal("commit")
+// As soon as an order is wanted, rows that come are put between those that are there.
+func TestLayerStaysInOrder(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	l := &layer{total: new(atomic.Int64)}
+	l.refs.Store(1)
+	want := make(map[string]bool)
+	for round := range 60 {
+		l.begin(0)
+		for range random.IntN(1 + round*round%40) {
+			row := fmt.Appendf(nil, "row%d", random.IntN(5000)) // more than eight bytes or less
+			want[string(row)] = true
+			l.write(version{index: uint64(round), row: row, put: true})
 		}
-		top := s.late.of(testShard).top.Load()
-		return top != nil && !top.empty()
+		l.end()
+		var got []string
+		for _, v := range l.between(uint64(round), nil, []byte{0xff}) {
+			got = append(got, string(v.row))
+		}
+		if !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
+			t.Fatalf("round %d: rows %q", round, got)
+		}
 	}
-	if !late() {
-		t.Error("nothing is late before the walk")
-	}
-	for _, walk := range []func() (keyspace.Iterator, error){
-		func() (keyspace.Iterator, error) {
-			v := s.View(testShard, at, nil, func() {})
-			t.Cleanup(v.Release)
-			return v.Iter([]byte{1}, []byte{2})
-		},
-		func() (keyspace.Iterator, error) {
-			return s.Newest(testShard, at.Index).Iter([]byte{1}, []byte{2})
-		},
-	} {
-		it, err := walk()
-		if err != nil || !it.First() {
-			t.Fatalf("the walk finds nothing, %v", err)
-		}
-		if err := it.Close(); err != nil {
-			t.Fatal(err)
-		}
-		for i := range walkedFor {
-			if late() {
-				t.Errorf("batch %d behind a walk is late", i)
-			}
-		}
-		if !late() {
-			t.Error("nothing is late long after a walk")
-		}
+	if len(want) < 300 {
+		t.Errorf("%d rows", len(want))
 	}
 }

@@ -51,18 +51,20 @@ type Config struct {
 // (GOMEMLIMIT) makes them smaller.
 type profile struct {
 	logMemtable, stateMemtable, cache int64
+	// stateBack is how much of a shard comes to the state's memtable, or past it, at once.
+	stateBack int64
 	// stateWaiting is how much of the state may wait in memory to be flushed, above all
 	// batches that are larger than a memtable.
 	stateWaiting int64
 }
 
 func (c *Config) profile() profile {
-	p := profile{logMemtable: 64 << 20, stateMemtable: 8 << 20, stateWaiting: 96 << 20, cache: 512 << 20}
+	p := profile{logMemtable: 64 << 20, stateMemtable: 8 << 20, stateBack: 32 << 20, stateWaiting: 96 << 20, cache: 512 << 20}
 	switch {
 	case c.Bare:
-		p = profile{logMemtable: 4 << 20, stateMemtable: 4 << 20, stateWaiting: 12 << 20, cache: 8 << 20}
+		p = profile{logMemtable: 4 << 20, stateMemtable: 4 << 20, stateBack: 4 << 20, stateWaiting: 12 << 20, cache: 8 << 20}
 	case c.Small:
-		p = profile{logMemtable: 32 << 20, stateMemtable: 8 << 20, stateWaiting: 48 << 20, cache: 64 << 20}
+		p = profile{logMemtable: 32 << 20, stateMemtable: 8 << 20, stateBack: 16 << 20, stateWaiting: 48 << 20, cache: 64 << 20}
 	}
 	// Of the log store up to three memtables are alive, two waiting to be flushed, of the
 	// state what waits beside one.
@@ -71,10 +73,12 @@ func (c *Config) profile() profile {
 	limit := debug.SetMemoryLimit(-1)
 	p.logMemtable = min(p.logMemtable, max(limit/16, memtableMin))
 	p.stateMemtable = min(p.stateMemtable, max(limit/32, memtableMin))
+	p.stateBack = min(p.stateBack, max(limit/32, memtableMin))
 	p.stateWaiting = max(min(p.stateWaiting, 3*(limit/32)), 3*p.stateMemtable)
 	p.cache = min(p.cache, limit/8)
 	if c.MemtableBytes != 0 {
 		p.logMemtable, p.stateMemtable, p.stateWaiting = c.MemtableBytes, c.MemtableBytes, 3*c.MemtableBytes
+		p.stateBack = 2 * c.MemtableBytes
 	}
 	return p
 }

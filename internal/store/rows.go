@@ -113,7 +113,7 @@ func (b *Batch) remember() error {
 const writtenTogether = 64
 
 // source is where the rows of a state are that are not in memory for themselves: in a
-// layer, as they were at an index, or below it.
+// layer, as they were at an index, or below it, in runs or in Pebble.
 type source struct {
 	at   uint64
 	top  *layer // nil: nothing is late
@@ -122,7 +122,12 @@ type source struct {
 
 func (s source) get(row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
 	if s.top != nil {
-		if val, ok, known := s.top.get(s.at, row); known {
+		hash := rowHash(row)
+		val, ok, known := s.top.get(s.at, row, hash)
+		if !known {
+			val, ok, known = s.top.runs.get(row, hash)
+		}
+		if known {
 			if ok && fits != nil && !fits(len(val)) {
 				return dst, false, keyspace.ErrNoRoom
 			}
@@ -156,7 +161,6 @@ type Newest struct {
 	s     *State
 	shard cluster.ShardID
 	rows  *rowcache.Rows
-	late  *lateShard
 	top   *layer // what is in it is right also once it has been committed
 	index uint64
 }
@@ -164,8 +168,7 @@ type Newest struct {
 // Newest returns the newest state of a shard, to which its entries up to index are
 // applied.
 func (s *State) Newest(shard cluster.ShardID, index uint64) *Newest {
-	late := s.late.of(shard)
-	return &Newest{s, shard, s.hot.of(shard), late, late.top.Load(), index}
+	return &Newest{s, shard, s.hot.of(shard), s.late.of(shard).top.Load(), index}
 }
 
 // Get implements keyspace.Reader.
@@ -180,7 +183,6 @@ func (n *Newest) Expect(rows [][]byte) bool { return n.rows.Expect(rows) }
 
 // Iter implements keyspace.Reader.
 func (n *Newest) Iter(lower, upper []byte) (keyspace.Iterator, error) {
-	n.late.walk()
 	it, err := iter(&n.s.cfg, n.s.db, &n.s.reclaimer, lower, upper)
 	if err != nil {
 		return nil, err

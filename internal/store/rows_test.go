@@ -34,6 +34,7 @@ func newMemoryTest(t *testing.T, seed uint64) *memoryTest {
 	s, _ := newTestState(t)
 	m := &memoryTest{t: t, rng: rand.New(rand.NewPCG(seed, 3)), s: s, at: Applied{Index: 10, Term: 1}, rows: make(map[string]string), shown: make(map[*View]map[string]string)}
 	s.late.max = 1 << (8 + m.rng.IntN(8))
+	s.late.back = backLimits{bytes: 1 << (10 + m.rng.IntN(8)), log: 1 << (10 + m.rng.IntN(8)), total: 1 << (12 + m.rng.IntN(8))}
 	m.publish()
 	t.Cleanup(m.release)
 	return m
@@ -291,6 +292,10 @@ func TestRowsInMemory(t *testing.T) {
 				m.giveOver()
 			case 19, 20:
 				m.must(m.s.Settle(testShard))
+			case 21, 22, 23:
+				if WriteBack(m.s, testShard, 1<<m.rng.IntN(16)) {
+					m.publish()
+				}
 			case 5, 6, 7, 8, 9, 10:
 				m.apply()
 			case 11, 12, 13, 14, 15, 16, 17, 18:

@@ -19,25 +19,22 @@ type target struct {
 }
 
 // target returns where the rows of an entry of so many bytes go.
-func (b *Batch) target(shard cluster.ShardID, size int) (*target, error) {
+func (b *Batch) target(shard cluster.ShardID, size int) *target {
 	i := slices.IndexFunc(b.shards, func(t target) bool { return t.id == shard })
-	straight := size > lateEntry
 	if i < 0 {
 		late := b.s.late.of(shard)
 		i, b.shards = len(b.shards), append(b.shards, target{id: shard, late: late, top: late.top.Load()})
-		straight = late.straight() || straight
 	}
 	to := &b.shards[i]
-	if straight || b.full(to) { // what a batch has beyond a layer is committed beside the loop
-		return to, to.settle(b.b)
-	}
 	if !to.settled && to.top == nil {
 		to.top = to.late.open(b.s)
 	}
-	return to, nil
+	to.late.pace.add(size)
+	return to
 }
 
-// settle has what is late, and all that follows, in the batch b.
+// settle has what is late, and all that follows, in the batch b, which is then committed
+// behind what is being written back.
 func (t *target) settle(b *pebble.Batch) error {
 	if t.settled {
 		return nil
@@ -46,15 +43,11 @@ func (t *target) settle(b *pebble.Batch) error {
 	if t.top == nil {
 		return nil
 	}
-	return t.top.each(func(v *version) error {
-		switch {
-		case v.put:
-			return b.Set(v.row, v.val, nil)
-		case v.fresh: // it came and went
-			return nil
-		}
-		return b.Delete(v.row, nil)
-	})
+	list := t.late.unwritten()
+	if r := t.top.run(); r != nil {
+		list = append(runs{r}, list...)
+	}
+	return list.put(b)
 }
 
 // begin and end enclose put and remove.
@@ -91,31 +84,46 @@ func (b *Batch) full(t *target) bool {
 	return t.top != nil && (t.top.bytes >= b.s.late.max || b.s.late.total.Load() > lateTotal)
 }
 
-// settleFull settles the layers that are full.
-func (b *Batch) settleFull() (err error) {
+// Waits reports whether Commit may have to wait for the disk.
+func (b *Batch) Waits() bool {
 	for i := range b.shards {
-		if t := &b.shards[i]; !t.settled && b.full(t) {
-			err = errors.Join(err, t.settle(b.b))
+		t := &b.shards[i]
+		if t.settled && t.late.writes() || !t.settled && b.full(t) && t.late.crowded(&b.s.late) {
+			return true
 		}
 	}
-	return err
+	return false
 }
 
-// renew begins layers over what was committed.
-func (b *Batch) renew() {
+// ready waits for what is being written back of shards that are settled, which has to come
+// before b.
+func (b *Batch) ready() {
 	for _, t := range b.shards {
 		if t.settled {
-			t.late.renew()
+			t.late.finish(b.s)
 		}
 	}
 }
 
-// Settle commits what is late of a shard: the log can be cut behind what is late only. It
-// is for the shard's loop, which has neither a batch open nor a commit under way.
+// renew begins layers over what was committed, and makes runs of those that are full.
+func (b *Batch) renew() {
+	for i := range b.shards {
+		switch t := &b.shards[i]; {
+		case t.settled:
+			b.s.unflushed.Add(t.late.pace.behind())
+			t.late.renew(&b.s.late)
+		case b.full(t):
+			t.late.push(b.s)
+		}
+	}
+}
+
+// Settle commits what is late of a shard, and waits for that. It is for the shard's loop,
+// which has neither a batch open nor a commit under way.
 func (s *State) Settle(shard cluster.ShardID) error {
 	late := s.late.of(shard)
 	top := late.top.Load()
-	if top == nil || top.empty() {
+	if top == nil {
 		return nil
 	}
 	b := s.NewBatch()

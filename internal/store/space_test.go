@@ -298,6 +298,9 @@ func quotaReached(t *testing.T, quota error, bare bool, before int) {
 	if last := log.last[testShard]; last != index {
 		t.Errorf("the log ends at %d, want %d", last, index)
 	}
+	if err := state.Settle(testShard); err != nil {
+		t.Fatal(err)
+	}
 	if at, err := state.Applied(testShard); err != nil || at.Index != index {
 		t.Errorf("the state ends at %d, want %d, %v", at.Index, index, err)
 	}

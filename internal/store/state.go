@@ -26,7 +26,8 @@ type State struct {
 	cfg   Config
 	db    *pebble.DB
 	cache *pebble.Cache
-	// applied bytes since the last forced flush, for FlushIfLarge.
+	// bytes of entries whose rows were committed since the last forced flush, for
+	// FlushIfLarge.
 	unflushed atomic.Int64
 	reclaimer reclaimer
 	stir      Stir
@@ -65,7 +66,7 @@ func OpenState(cfg Config) (*State, error) {
 		return nil, err
 	}
 	s := &State{cfg: cfg, db: db, cache: cache, stir: newStir(p.logMemtable), stalls: stalled, commits: newCommits(), reclaimer: newReclaimer(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)},
-		late:    layers{max: cfg.layerBytes(), shard: make(map[cluster.ShardID]*lateShard)},
+		late:    layers{max: cfg.layerBytes(), back: p.backLimits(), shard: make(map[cluster.ShardID]*lateShard)},
 		replies: knownReplies{shard: make(map[cluster.ShardID]replyRows)}}
 	if cfg.RowBytes > 0 {
 		s.hot.cache = rowcache.New(cfg.RowBytes, keyspace.IsObject)
@@ -391,10 +392,7 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 	}
 	at.Index, at.Term = index, term
 	b.Scrub, b.Slots = false, nil
-	to, err := b.target(shard, len(data))
-	if err != nil {
-		return at, err
-	}
+	to := b.target(shard, len(data))
 	if len(data) > 0 {
 		local, err := b.write(to, index, data)
 		if err != nil {
@@ -470,10 +468,7 @@ func (b *Batch) SetConf(d cluster.Descriptor, conf *pb.ConfState) error {
 	if err != nil {
 		return err
 	}
-	to, err := b.target(d.ID, 0)
-	if err != nil {
-		return err
-	}
+	to := b.target(d.ID, 0)
 	return errors.Join(to.settle(b.b), b.b.Set(localRow(d.ID, localConf), enc, nil), b.b.Set(localRow(d.ID, localShard), d.Encode(nil), nil))
 }
 
@@ -482,12 +477,12 @@ func (b *Batch) Bytes() int { return b.b.Len() }
 
 // Commit applies the batch; it is visible on return and durable some time later.
 func (b *Batch) Commit() error {
-	b.s.unflushed.Add(int64(b.n))
 	b.s.stir.add(int64(b.n))
 	if b.deletes && !b.s.reclaimer.deleted.Load() {
 		b.s.reclaimer.deleted.Store(true)
 	}
-	err := errors.Join(b.remember(), b.settleFull())
+	err := b.remember()
+	b.ready()
 	if err == nil && !b.b.Empty() {
 		err = b.s.commits.shared(func() error { return b.b.Commit(pebble.NoSync) })
 	}
@@ -497,17 +492,19 @@ func (b *Batch) Commit() error {
 	return errors.Join(err, b.b.Close())
 }
 
-// FlushIfLarge starts a flush if more than max bytes were applied since the
-// last one it started: what is flushed, and was settled before, can leave the log. The
-// loop that calls it has no commit under way: a flush would wait with that for room.
+// FlushIfLarge starts a flush if rows of more than max bytes of entries were committed to
+// Pebble since the last one that was forced: what is flushed can leave the log. It does not
+// wait for who commits rows of this or another shard.
 func (s *State) FlushIfLarge(max int64) {
 	if s.unflushed.Load() < max {
 		return
 	}
-	s.unflushed.Store(0)
-	if _, err := s.db.AsyncFlush(); err != nil {
-		s.cfg.Logger.Warn("flush state store", slog.Any("error", err))
-	}
+	s.commits.attempt(func() {
+		s.unflushed.Store(0)
+		if _, err := s.db.AsyncFlush(); err != nil {
+			s.cfg.Logger.Warn("flush state store", slog.Any("error", err))
+		}
+	})
 }
 
 // Get implements keyspace.Reader on what is not late: all rows while no loop runs, and what

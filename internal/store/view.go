@@ -22,7 +22,6 @@ type View struct {
 	Owned cluster.Descriptor
 
 	top     *layer
-	late    *lateShard
 	hot     *rowcache.Rows
 	replies replyRows // see SessionRows
 	closed  func()
@@ -36,7 +35,7 @@ type View struct {
 // the last one is released.
 func (s *State) View(shard cluster.ShardID, at Applied, dbs *keyspace.Databases, closed func()) *View {
 	late := s.late.of(shard)
-	v := &View{Applied: at, Shard: shard, Databases: dbs, top: late.open(s), late: late, hot: s.hot.of(shard), replies: s.replies.of(shard), closed: closed, reclaimer: &s.reclaimer}
+	v := &View{Applied: at, Shard: shard, Databases: dbs, top: late.open(s), hot: s.hot.of(shard), replies: s.replies.of(shard), closed: closed, reclaimer: &s.reclaimer}
 	v.top.refs.Add(1)
 	v.refs.Store(1)
 	return v
@@ -75,7 +74,6 @@ func (v *View) Expect(rows [][]byte) bool { return v.hot.Expect(rows) }
 
 // Iter implements keyspace.Reader.
 func (v *View) Iter(lower, upper []byte) (keyspace.Iterator, error) {
-	v.late.walk()
 	it, err := iter(&v.reclaimer.state.cfg, v.top.base, v.reclaimer, lower, upper)
 	if err != nil {
 		return nil, err

@@ -15,12 +15,12 @@ func rows() []Mutant {
 			held      *Batch`,
 		}, {
 			"internal/store/state.go", `
-			err := errors.Join(b.remember(), b.settleFull())`, `
+			err := b.remember()`, `
 			held := b.s.held
 			if b.s.held = b; held == nil {
 				held = &Batch{s: b.s}
 			}
-			err := errors.Join(held.remember(), b.settleFull())`,
+			err := held.remember()`,
 		}}},
 		{"popped-element-stays", "an element that was taken out of a list stays in memory", rowcache("TestHitIsWhatTheSnapshotSays"), []Edit{{
 			"internal/rowcache/rowcache.go", `
@@ -68,8 +68,41 @@ func rows() []Mutant {
 		}}},
 		{"late-in-no-census", "keys that come late when a census begins are taken for absent", store("TestRowsInMemory"), []Edit{{
 			"internal/store/census.go", `
-			if keyspace.IsObject(late.row) {`, `
+			for _, r := range v.top.runs {`, `
+			for _, r := range v.top.runs[:0] {`,
+		}}},
+		{"runs-not-looked-at", "a row that has left its layer and is not in Pebble yet is not found", store("TestRowsInMemory"), []Edit{{
+			"internal/store/rows.go", `
+			if !known {`, `
 			if false {`,
+		}}},
+		{"older-run-counts", "of a row in several runs an older value is kept when they are merged", store("TestNewestRunCounts"), []Edit{{
+			"internal/store/run.go", `
+			if a, b := r.refs[at[n]].lead, l[first].refs[at[first]].lead; a > b || a == b && bytes.Compare(r.key(at[n]), key) >= 0 {`, `
+			if a, b := r.refs[at[n]].lead, l[first].refs[at[first]].lead; a > b || a == b && bytes.Compare(r.key(at[n]), key) > 0 {`,
+		}}},
+		{"settled-before-what-is-written", "newer rows reach Pebble before older ones that are being written", store("TestSettledBehindWhatIsWritten"), []Edit{{
+			"internal/store/settle.go", `
+			t.late.finish(b.s)`, ``,
+		}}},
+		{"removed-while-written", "a row that is removed while it is being written stays", store("TestSettledBehindWhatIsWritten"), []Edit{{
+			"internal/store/settle.go", `
+			list := t.late.unwritten()`, `
+			list := t.late.runs`,
+		}}},
+		{"failed-write-back-counts", "rows that could not be written back are forgotten", store("TestWhatWasNotWrittenStaysLate"), []Edit{{
+			"internal/store/writeback.go", `
+			if x.writing.err != nil { // the node ends; nothing may be taken for written until then`, `
+			if false {`,
+		}}},
+		{"late-without-bound", "runs pile up while the disk is slow", store("TestWhatIsLateIsBounded"), []Edit{{
+			"internal/store/writeback.go", `
+			return x.writes() && (x.unwritten().bytes() >= l.back.bytes || l.held.Load() > 2*l.back.total)`, `
+			return false`,
+		}}},
+		{"dropped-while-written", "rows of a shard are written back behind its removal", store("TestDropWaitsForWriteBack"), []Edit{{
+			"internal/store/late.go", `
+			<-x.writing.done`, ``,
 		}}},
 		{"row-of-later-entry", "a reader takes from memory what an entry after its view wrote", sim("TestRowsInMemoryAreOfTheView"), []Edit{{
 			"internal/rowcache/rowcache.go", `
