@@ -260,7 +260,7 @@ func (s *script) flush(keep uint64) {
 	s.step(func(m *shardState) { m.applied = at }, func() {
 		if late := s.state.late.of(testShard); at%2 == 0 {
 			WriteBack(s.state, testShard, 1)
-			late.finish(s.state)
+			s.ok(late.finish(s.state))
 		}
 		s.ok(s.state.Settle(testShard))
 		s.ok(s.state.db.Flush())

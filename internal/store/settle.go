@@ -96,13 +96,14 @@ func (b *Batch) Waits() bool {
 }
 
 // ready waits for what is being written back of shards that are settled, which has to come
-// before b.
-func (b *Batch) ready() {
+// before b: without it b would say that more was applied than Pebble has.
+func (b *Batch) ready() (err error) {
 	for _, t := range b.shards {
 		if t.settled {
-			t.late.finish(b.s)
+			err = errors.Join(err, t.late.finish(b.s))
 		}
 	}
+	return err
 }
 
 // renew begins layers over what was committed, and makes runs of those that are full.

@@ -481,8 +481,7 @@ func (b *Batch) Commit() error {
 	if b.deletes && !b.s.reclaimer.deleted.Load() {
 		b.s.reclaimer.deleted.Store(true)
 	}
-	err := b.remember()
-	b.ready()
+	err := errors.Join(b.remember(), b.ready())
 	if err == nil && !b.b.Empty() {
 		err = b.s.commits.shared(func() error { return b.b.Commit(pebble.NoSync) })
 	}

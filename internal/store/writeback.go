@@ -95,12 +95,15 @@ func (x *lateShard) crowded(l *layers) bool {
 	return x.writes() && (x.unwritten().bytes() >= l.back.bytes || l.held.Load() > 2*l.back.total)
 }
 
-// finish waits until no runs are being written back.
-func (x *lateShard) finish(s *State) {
-	if x.writing != nil {
-		<-x.writing.done
-		x.collect(s)
+// finish waits until no runs are being written back; after an error they are late as before.
+func (x *lateShard) finish(s *State) error {
+	w := x.writing
+	if w == nil {
+		return nil
 	}
+	<-w.done
+	x.collect(s)
+	return w.err
 }
 
 // collect has the next layer lie over what Pebble has, if runs have been written back.
@@ -120,7 +123,7 @@ func (x *lateShard) collect(s *State) {
 // push makes a run of the layer on top, and begins another one.
 func (x *lateShard) push(s *State) {
 	if x.crowded(&s.late) {
-		x.finish(s)
+		_ = x.finish(s) // the node is told of an error by who has met it
 	}
 	x.collect(s)
 	if r := x.top.Load().run(); r != nil {

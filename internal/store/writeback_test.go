@@ -136,7 +136,14 @@ func TestWhatWasNotWrittenStaysLate(t *testing.T) {
 	late.writing = &writeBack{runs: late.runs, err: errors.New("disk"), done: make(chan struct{})}
 	close(late.writing.done)
 	at = applied(t, s, at, func(*WriteSet) {})
-	late.finish(s)
+	b := s.NewBatch()
+	b.shards = append(b.shards, target{id: testShard, late: late, top: late.top.Load()})
+	if err := b.shards[0].settle(b.b); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Commit(); err == nil || mustApplied(t, s).Index != 10 {
+		t.Errorf("%v, and what comes behind was written", err)
+	}
 	v := s.View(testShard, at, nil, func() {})
 	defer v.Release()
 	if val, ok, err := v.Get(row, nil); string(val) != "value" || !ok || err != nil {
@@ -204,7 +211,7 @@ func TestWhenRowsAreWrittenBack(t *testing.T) {
 	}
 	late := s.late.of(testShard)
 	written := func() bool {
-		late.finish(s)
+		_ = late.finish(s)
 		got, err := s.Applied(testShard)
 		if err != nil {
 			t.Fatal(err)
@@ -238,7 +245,7 @@ func TestWhenRowsAreWrittenBack(t *testing.T) {
 	s.late.max = 1 // each entry is a run
 	for range 10 {
 		write()
-		late.finish(s)
+		_ = late.finish(s)
 	}
 	if at.Index-mustApplied(t, s).Index > 4 {
 		t.Errorf("%d entries are late", at.Index-mustApplied(t, s).Index)

@@ -15,12 +15,12 @@ func rows() []Mutant {
 			held      *Batch`,
 		}, {
 			"internal/store/state.go", `
-			err := b.remember()`, `
+			err := errors.Join(b.remember(), b.ready())`, `
 			held := b.s.held
 			if b.s.held = b; held == nil {
 				held = &Batch{s: b.s}
 			}
-			err := held.remember()`,
+			err := errors.Join(held.remember(), b.ready())`,
 		}}},
 		{"popped-element-stays", "an element that was taken out of a list stays in memory", rowcache("TestHitIsWhatTheSnapshotSays"), []Edit{{
 			"internal/rowcache/rowcache.go", `
@@ -83,7 +83,7 @@ func rows() []Mutant {
 		}}},
 		{"settled-before-what-is-written", "newer rows reach Pebble before older ones that are being written", store("TestSettledBehindWhatIsWritten"), []Edit{{
 			"internal/store/settle.go", `
-			t.late.finish(b.s)`, ``,
+			err = errors.Join(err, t.late.finish(b.s))`, ``,
 		}}},
 		{"removed-while-written", "a row that is removed while it is being written stays", store("TestSettledBehindWhatIsWritten"), []Edit{{
 			"internal/store/settle.go", `
