@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -55,9 +56,13 @@ func (p *pace) begin() { p.back, p.looks = p.applied, 0 }
 type writeBack struct {
 	runs    runs
 	entries int64 // bytes of those that wrote them
-	err     error // set before done is closed: Pebble does not have them
+	err     error // why Pebble does not have them, once done is closed
 	done    chan struct{}
 }
+
+// errCutShort is what came of a write whose goroutine ended in Pebble, as it does where many
+// nodes share a process and one of them fails.
+var errCutShort = errors.New("the node failed meanwhile")
 
 // put puts the newest of each row into a batch.
 func (l runs) put(b *pebble.Batch) error {
@@ -146,7 +151,7 @@ func (x *lateShard) writeBack(s *State) {
 	if x.writing != nil || len(x.runs) == 0 {
 		return
 	}
-	w := &writeBack{runs: x.runs, entries: x.pace.behind(), done: make(chan struct{})}
+	w := &writeBack{runs: x.runs, entries: x.pace.behind(), err: errCutShort, done: make(chan struct{})}
 	x.writing = w
 	x.pace.begin()
 	go func() {
