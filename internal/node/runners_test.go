@@ -23,11 +23,11 @@ func TestRunnersOutliveOwnLink(t *testing.T) {
 		}
 		nets := map[cluster.NodeID]pipes{1: newPipes(), 2: newPipes()}
 		var nodes [3]runners
-		var own []net.Conn // of node 2
+		own := make(chan net.Conn, 4) // of node 2
 		for _, id := range []cluster.NodeID{1, 2} {
 			r, dialed := &nodes[id], (func(net.Conn))(nil)
 			if id == 2 {
-				dialed = func(c net.Conn) { own = append(own, c) }
+				dialed = func(c net.Conn) { own <- c }
 			}
 			n := &Node{self: Self{Node: id}, network: network{links: pipedLinks(id, nets, r.linkChanged, dialed)},
 				maps: cluster.NewHolder(m, func([]byte) error { return nil })}
@@ -56,8 +56,8 @@ func TestRunnersOutliveOwnLink(t *testing.T) {
 		sees("without a link of its own")
 		nodes[2].links.Connect(1)
 		sees("linked", 7)
-		for _, c := range own {
-			c.Close()
+		for range 2 { // both of its link
+			(<-own).Close()
 		}
 		sees("cut off")
 		time.Sleep(10 * time.Second)
