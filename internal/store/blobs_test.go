@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -10,12 +11,15 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"tutti/internal/durable"
+	"tutti/internal/keyspace"
 )
 
 // written adds large values to a state until nothing of them is in memory: so many times the
@@ -207,4 +211,66 @@ func wholeBehindACut(t *testing.T, at int, mem *vfs.MemFS) {
 	if err := s.VerifyTables(func(int) bool { return true }); err != nil {
 		t.Errorf("operation %d: behind a power cut a table refers to what is not there: %v", at, err)
 	}
+}
+
+// A blob file that holds little more than values that are gone is written again without
+// them, once it is old enough.
+func TestBlobFilesAreWrittenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.NewMem()
+		if err := disk.MkdirAll(testDir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		s, err := OpenState(Config{FS: disk, Dir: testDir, Small: true, Fatal: func(err error) { t.Errorf("the node ended: %v", err) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const values, kept, size = 100, 5, 64 << 10
+		random := rand.NewChaCha8([32]byte{})
+		row := func(i int) []byte { return append(keyspace.SlotPrefix(nil, 1), fmt.Sprintf("m%03d", i)...) }
+		change := func(f func(b *pebble.Batch) error) {
+			t.Helper()
+			b := s.db.NewBatch()
+			if err := errors.Join(f(b), b.Commit(pebble.NoSync), s.db.Flush()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(func(b *pebble.Batch) (err error) {
+			for i := range values {
+				err = errors.Join(err, b.Set(row(i), noise(random, size), nil))
+			}
+			return err
+		})
+		change(func(b *pebble.Batch) (err error) {
+			for i := range values {
+				if i%kept != 0 {
+					err = errors.Join(err, b.Delete(row(i), nil))
+				}
+			}
+			return err
+		})
+		if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+			t.Fatal(err)
+		}
+		takes := func() uint64 { return s.db.Metrics().BlobFiles.LiveSize }
+		if n := takes(); n < values*size/2 {
+			t.Errorf("%d bytes are left at once of %d: nothing is to be written again", n, values*size)
+		}
+		for i := 0; takes() > values*size/2; i++ {
+			if i == 20 {
+				t.Fatalf("%d bytes are left, of %d only %d are of values", takes(), values*size, values/kept*size)
+			}
+			time.Sleep(blobAge / 2)
+			change(func(b *pebble.Batch) error { return b.Set(row(values), []byte("anything"), nil) }) // Pebble looks then
+		}
+		for i := range values {
+			val, ok, err := s.Get(row(i), nil)
+			if err != nil || ok != (i%kept == 0) || ok && len(val) != size {
+				t.Errorf("row %d: %d bytes, %v, %v", i, len(val), ok, err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

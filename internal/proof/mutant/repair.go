@@ -104,6 +104,11 @@ func replicas() []Mutant {
 			"internal/store/blobfile.go", `
 			f.space.broken.add(f.name, err)`, ``,
 		}}},
+		{"garbage-of-values-stays", "a blob file is kept whole for one value of it", store("TestBlobFilesAreWrittenAgain"), []Edit{{
+			"internal/store/blobs.go", `
+			RewriteMinimumAge: age, TargetGarbageRatio: blobGarbage}`, `
+			RewriteMinimumAge: age, TargetGarbageRatio: 1}`,
+		}}},
 		{"rot-ends-pebble", "a blob file that has rotted at its end is opened, and Pebble panics", store("TestReaderErrors"), []Edit{{
 			"internal/store/blobs.go", `
 			err = blobEnds(f)`, `
