@@ -113,7 +113,7 @@ type layer struct {
 	total *atomic.Int64
 
 	mu     sync.RWMutex // guards the rest
-	table  []uint32     // places in newest, from 1, by hash: open addressing
+	table  rowTable     // places in newest
 	newest []int32      // of each row, in list
 	list   []version
 	bytes  int
@@ -224,23 +224,10 @@ func (l *layer) begin(hint int) {
 
 // widen makes the table large enough for so many rows.
 func (l *layer) widen(rows int) {
-	size := len(l.table)
-	for size = max(size, 2); size < 2*rows; size *= 2 {
-	}
-	l.table = make([]uint32, size)
+	l.table = newRowTable(rows)
 	for i, at := range l.newest {
-		l.enter(i, l.list[at].hash)
+		l.table.enter(i, l.list[at].hash)
 	}
-}
-
-// enter puts the place of a row into the table.
-func (l *layer) enter(i int, hash uint32) {
-	mask := len(l.table) - 1
-	at := int(hash) & mask
-	for l.table[at] != 0 {
-		at = (at + 1) & mask
-	}
-	l.table[at] = uint32(i + 1)
 }
 
 // find returns the place of a row, -1: no entry has written it.
@@ -271,13 +258,11 @@ func (l *layer) write(v version) {
 		_, _, replies := isReplies(v.row) // each has the index of its entry
 		v.older, v.fresh = -1, replies && v.put
 		at = len(l.newest)
-		l.newest = append(l.newest, 0)
-		if 2*len(l.newest) > len(l.table) {
-			l.newest = l.newest[:at]
+		if 2*(at+1) > len(l.table) {
 			l.widen(2 * (at + 1))
-			l.newest = l.newest[:at+1]
 		}
-		l.enter(at, v.hash)
+		l.newest = append(l.newest, 0)
+		l.table.enter(at, v.hash)
 	} else {
 		v.older = l.newest[at]
 		v.fresh = l.list[v.older].fresh

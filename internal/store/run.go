@@ -20,7 +20,7 @@ type run struct {
 	level int
 	data  []byte   // rows, each with its value
 	refs  []runRef // in the order of the rows
-	table []uint32 // places in refs, from 1, by hash: open addressing
+	table rowTable // places in refs
 	large [][]byte // values that are not in data
 	bytes int      // what it takes in memory
 	heavy int      // of that, large values
@@ -63,6 +63,28 @@ func newRun(level, rows, data int) *run {
 	return &run{level: level, refs: make([]runRef, 0, rows), data: make([]byte, 0, data)}
 }
 
+// rowTable is places of rows, from 1, by the hashes of the rows: open addressing, at most
+// half full.
+type rowTable []uint32
+
+func newRowTable(rows int) rowTable {
+	size := 2
+	for size < 2*rows {
+		size *= 2
+	}
+	return make(rowTable, size)
+}
+
+// enter puts the place of a row into the table, which has room.
+func (t rowTable) enter(place int, hash uint32) {
+	mask := len(t) - 1
+	at := int(hash) & mask
+	for t[at] != 0 {
+		at = (at + 1) & mask
+	}
+	t[at] = uint32(place + 1)
+}
+
 func rowHash(row []byte) uint32 { return uint32(xxhash.Sum64(row)) }
 
 // lead returns the first bytes of a row: rows with different ones are in their order.
@@ -91,23 +113,15 @@ func (r *run) add(row, val []byte, kind rowKind, hash uint32) {
 
 // seal makes the rows be found, behind the last of them.
 func (r *run) seal() *run {
-	size := 2
-	for size < 2*len(r.refs) {
-		size *= 2
-	}
-	r.table = make([]uint32, size)
+	r.table = newRowTable(len(r.refs))
 	for i := range r.refs {
-		at := int(r.refs[i].hash) & (size - 1)
-		for r.table[at] != 0 {
-			at = (at + 1) & (size - 1)
-		}
-		r.table[at] = uint32(i + 1)
+		r.table.enter(i, r.refs[i].hash)
 	}
 	r.heavy = 0
 	for _, val := range r.large {
 		r.heavy += len(val)
 	}
-	r.bytes = cap(r.data) + runRefBytes*cap(r.refs) + 4*size + r.heavy
+	r.bytes = cap(r.data) + runRefBytes*cap(r.refs) + 4*len(r.table) + r.heavy
 	return r
 }
 
