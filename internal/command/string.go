@@ -45,9 +45,18 @@ func (c *Ctx) bulkAt(key []byte) (o *keyspace.Object, ok bool) {
 	if o == nil {
 		c.Null()
 	} else {
-		c.Bulk(o.Bytes())
+		c.bulkOf(o)
 	}
 	return o, true
+}
+
+// bulkOf answers with the value of a string.
+func (c *Ctx) bulkOf(o *keyspace.Object) {
+	if size, ok := keyspace.InParts(o); ok {
+		c.BulkOf(size, func(dst []byte) []byte { return keyspace.AppendParts(o, dst) })
+		return
+	}
+	c.Bulk(o.Bytes())
 }
 
 // timeForm is a way to write a time to live or a time in an argument.
@@ -206,7 +215,7 @@ func set(c *Ctx) {
 			c.Error(errWrongType)
 			return
 		default:
-			c.Bulk(old.Bytes())
+			c.bulkOf(old)
 		}
 	}
 	if opt.nx && old != nil || opt.xx && old == nil {
@@ -273,7 +282,7 @@ func getex(c *Ctx) {
 	if !ok {
 		return
 	}
-	c.Bulk(o.Bytes())
+	c.bulkOf(o)
 	switch {
 	case expire != 0 && expire <= c.Tx.Now:
 		o.Delete()
@@ -286,7 +295,7 @@ func mget(c *Ctx) {
 	c.Array(len(c.Args) - 1)
 	for _, key := range c.Args[1:] {
 		if o := c.Tx.Open(c.DB, key); o != nil && o.Type == keyspace.TypeString {
-			c.Bulk(o.Bytes())
+			c.bulkOf(o)
 		} else {
 			c.Null()
 		}

@@ -123,15 +123,23 @@ func joined(o *Object) []byte {
 	if o.val != nil || o.tx.err != nil || !fits(o.tx, int(o.size)) {
 		return o.val
 	}
-	val := make([]byte, 0, o.size)
+	o.val = AppendParts(o, make([]byte, 0, o.size))
+	return o.val
+}
+
+// InParts returns how long a string is whose value lies in rows; ok is false if it does not.
+func InParts(o *Object) (size int, ok bool) { return int(o.size), o.rowed && o.Type == TypeString }
+
+// AppendParts appends the value of a string whose value lies in rows. It returns nil if it
+// can't be read: then the transaction has ended.
+func AppendParts(o *Object, dst []byte) []byte {
 	for n := range o.count {
 		var ok bool
-		if val, ok = partAt(o, n, val); !ok {
+		if dst, ok = partAt(o, n, dst); !ok {
 			return nil
 		}
 	}
-	o.val = val
-	return val
+	return dst
 }
 
 // Overwrite makes the string at key have b from a position on, with zeros before that if it

@@ -3,3 +3,5 @@
 package keyspace
 
 func poison(*scratch) {}
+
+func guarded(val []byte, h Held) ([]byte, Held) { return val, h }

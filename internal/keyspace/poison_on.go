@@ -2,6 +2,8 @@
 
 package keyspace
 
+import "bytes"
+
 // poison overwrites what a command was given, so that a use after Forget shows in every
 // test that runs with the race detector.
 func poison(s *scratch) {
@@ -11,4 +13,22 @@ func poison(s *scratch) {
 	for i := range s.found {
 		s.found[i] = 0xdb
 	}
+}
+
+// guarded has a value that is held overwritten, too, when it is let go: a copy of it.
+func guarded(val []byte, h Held) ([]byte, Held) {
+	val = bytes.Clone(val)
+	return val, poisoned{h, val}
+}
+
+type poisoned struct {
+	Held
+	val []byte
+}
+
+func (p poisoned) LetGo() {
+	for i := range p.val {
+		p.val[i] = 0xdb
+	}
+	p.Held.LetGo()
 }

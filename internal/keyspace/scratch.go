@@ -18,6 +18,7 @@ type scratch struct {
 	objects  []Object
 	used     int    // objects that the command that runs has opened
 	found    []byte // values that a reading transaction has found for it
+	held     []Held // large ones, where they are
 }
 
 // object returns an object with nothing in it.
@@ -44,4 +45,19 @@ func (s *scratch) Forget() {
 		poison(s)
 	}
 	s.used, s.found = 0, s.found[:0]
+	s.letGo()
 }
+
+// letGo lets go the values that are held. It is Forget for who goes without making another
+// transaction.
+func (s *scratch) letGo() {
+	for _, h := range s.held {
+		h.LetGo()
+	}
+	clear(s.held)
+	s.held = s.held[:0]
+}
+
+// LetGo says that a reading transaction is over: large values that it was given are invalid
+// from here on.
+func LetGo(t *Tx) { t.letGo() }

@@ -21,6 +21,17 @@ type Reader interface {
 	Iter(lower, upper []byte) (Iterator, error)
 }
 
+// Holder is a Reader that large values can be read from where they are.
+type Holder interface {
+	Reader
+	// Hold is Get, but that it may leave dst as it is and return the value itself: then
+	// held is not nil, and the value is valid until it is let go.
+	Hold(row, dst []byte) (val []byte, held Held, ok bool, err error)
+}
+
+// Held is a value that was not copied.
+type Held interface{ LetGo() }
+
 // Iterator walks rows in order. Key and Value are valid until the next move.
 type Iterator interface {
 	First() bool
@@ -111,6 +122,7 @@ type Tx struct {
 	budget
 	scratch
 	base     Reader
+	holder   Holder // base, of a transaction that only reads; nil: it is none
 	writable bool
 	usedNow  bool
 	writes   int
@@ -149,6 +161,7 @@ func NewReadTx(base Reader, env Env) *Tx { return &Tx{Env: env, base: base} }
 func Reread(t *Tx, base Reader, env Env) {
 	*t = Tx{Env: env, base: base, scratch: t.scratch}
 	t.Forget()
+	t.holder, _ = base.(Holder)
 }
 
 // slot returns the slot of a key that is to be looked at or written. All access
@@ -261,6 +274,9 @@ func GetOver(t *Tx, row, base []byte) (val []byte, ok bool) {
 
 // getKept is Get into memory of the transaction.
 func (t *Tx) getKept(row []byte) ([]byte, bool) {
+	if t.holder != nil {
+		return getHeld(t, row)
+	}
 	memory := &t.arena
 	if !t.writable {
 		memory = &t.found
@@ -272,6 +288,28 @@ func (t *Tx) getKept(row []byte) ([]byte, bool) {
 		*memory = (*memory)[:at+len(v)]
 	}
 	return v[:len(v):len(v)], ok // what follows in the arena is not the caller's
+}
+
+// getHeld is getKept of a transaction that only reads, and from a Holder.
+func getHeld(t *Tx, row []byte) ([]byte, bool) {
+	if t.Spend(1); t.err != nil {
+		return nil, false
+	}
+	at := len(t.found)
+	room := t.found[at:]
+	v, held, ok, err := t.holder.Hold(row, room)
+	switch {
+	case err != nil:
+		t.fail(err)
+		return nil, false
+	case held != nil:
+		v, held = guarded(v, held)
+		t.held = append(t.held, held)
+	case len(v) > 0 && cap(room) >= len(v):
+		t.found = t.found[:at+len(v)]
+	}
+	t.Spend(len(v) / stepBytes)
+	return v[:len(v):len(v)], ok
 }
 
 // Put writes a row. It keeps copies of both slices.

@@ -1,5 +1,7 @@
 package resp
 
+import "slices"
+
 // Writer appends replies to Out in version Proto of the protocol. A reply that
 // holds others, such as an array, is its head and then the replies it holds.
 type Writer struct {
@@ -57,6 +59,18 @@ func (w *Writer) Bool(b bool) {
 func (w *Writer) Bulk(b []byte) {
 	if w.has(len(b)) {
 		w.Out = AppendBulk(w.Out, b)
+	}
+}
+
+// BulkOf answers with a string of n bytes, which add appends. If it returns nil it could
+// not, and the reply must not be sent.
+func (w *Writer) BulkOf(n int, add func(dst []byte) []byte) {
+	if !w.has(n) {
+		return
+	}
+	out := appendHeader(w.Out, '$', int64(n))
+	if out = add(slices.Grow(out, n+2)); out != nil {
+		w.Out = append(out, '\r', '\n')
 	}
 }
 

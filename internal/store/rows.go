@@ -120,7 +120,8 @@ type source struct {
 	base pebble.Reader
 }
 
-func (s source) get(row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
+// get appends the value of a row to dst, or holds it: then dst is as it was.
+func (s source) get(row, dst []byte, how taking) (val []byte, held keyspace.Held, ok bool, err error) {
 	if s.top != nil {
 		hash := rowHash(row)
 		val, ok, known := s.top.get(s.at, row, hash)
@@ -128,31 +129,32 @@ func (s source) get(row, dst []byte, fits func(n int) bool) ([]byte, bool, error
 			val, ok, known = s.top.runs.get(row, hash)
 		}
 		if known {
-			if ok && fits != nil && !fits(len(val)) {
-				return dst, false, keyspace.ErrNoRoom
-			}
-			if ok && dst == nil {
-				dst = make([]byte, 0, len(val))
-			}
-			return append(dst, val...), ok, nil
+			return take(dst, val, ok, nil, how)
 		}
 	}
-	return getIf(s.base, row, dst, fits)
+	val, closer, err := s.base.Get(row)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return dst, nil, false, nil
+	}
+	if err != nil {
+		return dst, nil, false, fmt.Errorf("read state: %w", damage(err))
+	}
+	return take(dst, val, true, closer, how)
 }
 
-// lookUp gets a row for a reader, from memory or, if it fits, from where it is.
-func lookUp(rows *rowcache.Rows, from source, row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
+// lookUp gets a row for a reader, from memory or, if it fits, from where it is; see get.
+func lookUp(rows *rowcache.Rows, from source, row, dst []byte, how taking) (val []byte, held keyspace.Held, ok bool, err error) {
 	if !hot(row) {
-		return from.get(row, dst, fits)
+		return from.get(row, dst, how)
 	}
 	if val, ok, known := rows.Get(from.at, row, dst); known {
-		return val, ok, nil
+		return val, nil, ok, nil
 	}
-	val, ok, err := from.get(row, dst, fits)
-	if err == nil {
+	val, held, ok, err = from.get(row, dst, how)
+	if err == nil && held == nil { // what is held is larger than what is kept
 		rows.Fill(from.at, row, val[len(dst):], ok)
 	}
-	return val, ok, err
+	return val, held, ok, err
 }
 
 // Newest is the newest state of a shard, for the shard's loop: that is who changes
@@ -173,7 +175,7 @@ func (s *State) Newest(shard cluster.ShardID, index uint64) *Newest {
 
 // Get implements keyspace.Reader.
 func (n *Newest) Get(row, dst []byte) ([]byte, bool, error) {
-	val, ok, err := lookUp(n.rows, source{n.index, n.top, n.s.db}, row, dst, nil)
+	val, _, ok, err := lookUp(n.rows, source{n.index, n.top, n.s.db}, row, dst, taking{})
 	noticed(&n.s.cfg, err)
 	return val, ok, err
 }

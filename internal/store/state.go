@@ -519,25 +519,9 @@ func (s *State) Iter(lower, upper []byte) (keyspace.Iterator, error) {
 	return iter(&s.cfg, s.db, &s.reclaimer, lower, upper)
 }
 
-func get(r pebble.Reader, row, dst []byte) ([]byte, bool, error) { return getIf(r, row, dst, nil) }
-
-// getIf is get of a row whose value fits; nil: any does.
-func getIf(r pebble.Reader, row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
-	v, closer, err := r.Get(row)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return dst, false, nil
-	}
-	if err != nil {
-		return dst, false, fmt.Errorf("read state: %w", damage(err))
-	}
-	if fits != nil && !fits(len(v)) {
-		return dst, false, errors.Join(keyspace.ErrNoRoom, closer.Close())
-	}
-	if dst == nil {
-		dst = make([]byte, 0, len(v))
-	}
-	dst = append(dst, v...)
-	return dst, true, closer.Close()
+func get(r pebble.Reader, row, dst []byte) ([]byte, bool, error) {
+	val, _, ok, err := source{base: r}.get(row, dst, taking{})
+	return val, ok, err
 }
 
 // Disk returns the bytes that log and state take on disk.

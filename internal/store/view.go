@@ -26,6 +26,7 @@ type View struct {
 	replies replyRows // see SessionRows
 	closed  func()
 	refs    atomic.Int64
+	held    atomic.Int64 // values, see HoldIf
 
 	reclaimer *reclaimer // is told where reading is slow
 }
@@ -50,6 +51,8 @@ func (v *View) Acquire() *View {
 // Release gives a reference back.
 func (v *View) Release() {
 	switch n := v.refs.Add(-1); {
+	case n == 0 && v.held.Load() != 0:
+		panic(fmt.Sprintf("store: view of shard %d at %d released with %d values held", v.Shard, v.Index, v.held.Load()))
 	case n == 0:
 		v.top.release()
 		v.closed()
@@ -61,12 +64,22 @@ func (v *View) Release() {
 // Get implements keyspace.Reader.
 func (v *View) Get(row, dst []byte) ([]byte, bool, error) { return v.GetIf(row, dst, nil) }
 
-// GetIf is Get of a row whose value is copied only if fits says so: else the error is
+// GetIf is Get of a row whose value is read only if fits says so: else the error is
 // keyspace.ErrNoRoom.
 func (v *View) GetIf(row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
-	val, ok, err := lookUp(v.hot, source{v.Index, v.top, v.top.base}, row, dst, fits)
-	noticed(&v.reclaimer.state.cfg, err)
+	val, _, ok, err := v.take(row, dst, taking{fits: fits})
 	return val, ok, err
+}
+
+// HoldIf is GetIf for a keyspace.Holder. What is held is let go before the view is released.
+func (v *View) HoldIf(row, dst []byte, fits func(n int) bool) ([]byte, keyspace.Held, bool, error) {
+	return v.take(row, dst, taking{fits: fits, hold: v})
+}
+
+func (v *View) take(row, dst []byte, how taking) ([]byte, keyspace.Held, bool, error) {
+	val, held, ok, err := lookUp(v.hot, source{v.Index, v.top, v.top.base}, row, dst, how)
+	noticed(&v.reclaimer.state.cfg, err)
+	return val, held, ok, err
 }
 
 // Expect implements keyspace.Expecter.
