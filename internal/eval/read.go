@@ -41,8 +41,11 @@ type reading struct {
 // they are valid until it is used next.
 type Memory struct{ reading reading }
 
-// repliesKept bounds what of the replies' memory is kept.
-const repliesKept = 1 << 20
+// RepliesKept bounds what of the replies' memory is kept.
+const RepliesKept = 4 << 20
+
+// Replies returns the replies of the reads that were evaluated last, one behind the other.
+func (m *Memory) Replies() []byte { return m.reading.ctx.Out }
 
 // again returns a reading of which nothing has been read.
 func (m *Memory) again() *reading {
@@ -50,7 +53,7 @@ func (m *Memory) again() *reading {
 		return &reading{}
 	}
 	out := m.reading.ctx.Out
-	if cap(out) > repliesKept {
+	if cap(out) > RepliesKept {
 		out = nil
 	}
 	m.reading.ctx, m.reading.foreign = command.Ctx{}, false
@@ -78,6 +81,11 @@ func (r *roomy) Get(row, dst []byte) ([]byte, bool, error) {
 	return r.GetIf(row, dst, r.Fits)
 }
 
+// Hold implements keyspace.Holder.
+func (r *roomy) Hold(row, dst []byte) ([]byte, keyspace.Held, bool, error) {
+	return r.HoldIf(row, dst, r.Fits)
+}
+
 // Fits reports whether there is room for a value that does not lie in one row.
 func (r *roomy) Fits(n int) bool { return n <= r.room.Free || r.room.Value(n) }
 
@@ -97,6 +105,12 @@ func (r *reading) begin(v *store.View, env keyspace.Env, room *Room) {
 		}
 		return until
 	}
+}
+
+// end is called when all has been read.
+func (r *reading) end() {
+	keyspace.LetGo(&r.tx)
+	r.view = nil
 }
 
 // World is what reads depend on beside a view.
@@ -129,7 +143,7 @@ func Over(v *store.View, claim group.Claim, w World, f func(r Reads)) (again boo
 	}
 	r := w.Memory.again()
 	r.view = v
-	defer func() { r.view = nil }()
+	defer r.end()
 	r.begin(v, keyspace.Env{Now: w.Now, Applied: v.Time, Index: v.Index, Databases: v.Databases, Keys: v.Keys, Rand: w.Rand,
 		Unreadable: w.Unreadable, Owns: owner(v.Owned.Slots)}, w.Room)
 	tx := &r.tx

@@ -32,7 +32,8 @@ type budget struct {
 	refused atomic.Int64 // how often there was not enough
 	waiting atomic.Int64 // how many wait for some to be given back
 
-	turns chan struct{} // has as many places as large reads are evaluated at once
+	turns    chan struct{} // has as many places as large reads are evaluated at once
+	memories memories      // that reads are lent
 
 	mu    sync.Mutex    // guards freed
 	freed chan struct{} // closed when some are given back; nil: nobody has waited since

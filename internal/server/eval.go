@@ -87,7 +87,7 @@ func (l *lane) read(q *shard.Read, claim group.Claim, f func(tx eval.Reads)) (te
 		}
 		index := got.v.Index
 		w := got.world(l.rand, l.router, l.scripting())
-		w.Room = l.roomForReads()
+		w.Room, w.Memory = l.roomForReads(), l.memory
 		again, err := over(got, claim, w, f)
 		l.room.end()
 		if ref, ok := errors.AsType[*group.Refusal](err); ok {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"tutti/internal/eval"
 	"tutti/internal/server/epoll"
 )
 
@@ -73,6 +74,7 @@ type outbox struct {
 	// replies belong to the goroutine that serves the client: whole ones, but for
 	// the one that is being written.
 	replies []byte
+	memory  *eval.Memory // that the first of them are in; nil: none of those that are lent
 
 	// writable is when the write deadline was last moved on; of whom writes.
 	writable time.Time
@@ -120,6 +122,7 @@ func (o *outbox) flush() error {
 	if len(o.replies) == 0 && len(pushes) == 0 {
 		return nil
 	}
+	defer o.giveBack()
 	if o.tooMany() {
 		o.replies = nil
 		return errSlow
@@ -129,6 +132,14 @@ func (o *outbox) flush() error {
 		o.replies = nil
 	}
 	return o.write(replies, pushes)
+}
+
+// giveBack gives back what the replies were in: they are written, or will never be.
+func (o *outbox) giveBack() {
+	if o.memory != nil {
+		o.s.config.held.memories.put(o.memory)
+		o.memory, o.replies = nil, nil
+	}
 }
 
 // flushNow writes the replies as far as the client takes them without being waited

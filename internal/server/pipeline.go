@@ -85,6 +85,7 @@ func (c *conn) flush() {
 	rest := c.pipeline.pending
 	d := c.lanes.detour()
 	defer d.end()
+	defer c.lanes.giveBack()
 	c.session.tracks.begin(rest)
 	defer c.session.tracks.answered()
 	for len(rest) > 0 && !c.closed {
@@ -92,6 +93,7 @@ func (c *conn) flush() {
 			break
 		}
 		began := time.Now()
+		c.lanes.borrow()
 		c.lanes.step(rest, &d)
 		if c.left() {
 			break
@@ -105,12 +107,20 @@ func (c *conn) flush() {
 			showAll(c, rest[:n])
 			d.end() // the others have their time before them
 		}
-		for i := range n {
-			at := len(c.out.replies)
-			c.out.replies = c.session.hush(append(c.out.replies, c.unsent.affordable(&rest[i], at)...), at)
-			rest[i].reply = nil
-		}
+		takeReplies(c, rest[:n])
 		rest = rest[n:]
 	}
 	c.pipeline.clear()
+}
+
+// takeReplies puts the replies to commands behind those that are to be written.
+func takeReplies(c *conn, list []pending) {
+	if takeWhole(c, list) {
+		return
+	}
+	for i := range list {
+		at := len(c.out.replies)
+		c.out.replies = c.session.hush(append(c.out.replies, c.unsent.affordable(&list[i], at)...), at)
+		list[i].reply = nil
+	}
 }

@@ -2,10 +2,13 @@ package server_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +16,66 @@ import (
 	"tutti/internal/node/nodetest"
 	"tutti/internal/resp"
 )
+
+// TestRepliesStayUntilTheyAreTaken has clients ask for large values, of which the first one
+// takes its own only when the others have theirs: what it is sent then is still its own.
+func TestRepliesStayUntilTheyAreTaken(t *testing.T) {
+	t.Parallel()
+	const size, arrays = 1 << 20, 6
+	c := nodetest.Start(t, nodetest.Options{Shards: 1})
+	first := c.Dial(0)
+	value := func(key string) string { return strings.Repeat(key, size) }
+	row := strings.Repeat("r", size/16) // large, but not so large that it lies in parts
+	for _, set := range [][]string{{"SET", "a", value("a")}, {"SET", "b", value("b")}, {"SET", "row", row}} {
+		if got := first.Text(set...); got != "OK" {
+			t.Fatal(got)
+		}
+	}
+	for round := range 16 {
+		late := c.Dial(0)
+		if err := late.Conn.Conn.(*net.TCPConn).SetReadBuffer(256 << 10); err != nil {
+			t.Fatal(err)
+		}
+		// There is an error before it, arrays that hold large values, a number, and a row: more
+		// than what the two sockets take.
+		pipeline := [][]string{{"HGET", "a", "f"}, {"GET", "a"}}
+		for range arrays {
+			pipeline = append(pipeline, []string{"MGET", "a", "none", "a"})
+		}
+		sendAll(t, late, append(pipeline, []string{"STRLEN", "b"}, []string{"GET", "row"}))
+		bulk := func(key string) string { return fmt.Sprintf("$%d\r\n%s\r\n", size, value(key)) }
+		want := "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n" + bulk("a") +
+			strings.Repeat("*3\r\n"+bulk("a")+"$-1\r\n"+bulk("a"), arrays) + fmt.Sprintf(":%d\r\n$%d\r\n%s\r\n", size, len(row), row)
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(late.Conn.Conn, got[:1]); err != nil {
+			t.Fatal(err)
+		}
+		var others sync.WaitGroup
+		for range 4 {
+			other := c.Dial(0)
+			others.Go(func() {
+				defer other.Close()
+				got := make([]byte, len("*2\r\n")+2*len(bulk("b")))
+				for range 4 {
+					sendAll(t, other, [][]string{{"MGET", "b", "b"}})
+					if _, err := io.ReadFull(other.Conn.Conn, got); err != nil || bytes.IndexByte(got, 'a') >= 0 {
+						t.Errorf("round %d: another client is sent %.20q, %v", round, got, err)
+					}
+				}
+			})
+		}
+		others.Wait()
+		if _, err := io.ReadFull(late.Conn.Conn, got[1:]); err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			if got[i] != want[i] {
+				t.Fatalf("round %d: byte %d is of %.20q, want %.20q", round, i, got[i:], want[i:])
+			}
+		}
+		late.Close()
+	}
+}
 
 // live is how many bytes of the heap are in use, without garbage.
 func live() int {

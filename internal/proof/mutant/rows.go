@@ -76,6 +76,24 @@ func rows() []Mutant {
 			if !known {`, `
 			if false {`,
 		}}},
+		{"held-for-ever", "a large value that was read is never let go", server("TestRepliesStayUntilTheyAreTaken"), []Edit{{
+			"internal/eval/read.go", `
+			keyspace.LetGo(&r.tx)`, ``,
+		}}},
+		{"held-into-the-next", "what a command was given is still held when the next one runs", keyspace("TestHeldUntilForgotten"), []Edit{{
+			"internal/keyspace/scratch.go", `
+			s.used, s.found = 0, s.found[:0]
+			s.letGo()`, `
+			s.used, s.found = 0, s.found[:0]`,
+		}}},
+		{"memory-lent-too-soon", "the memory that replies are in is lent to another client before they are written", server("TestRepliesStayUntilTheyAreTaken"), []Edit{{
+			"internal/server/outbox.go", `
+			defer o.giveBack()`, `
+			if o.memory != nil {
+				o.s.config.held.memories.put(o.memory)
+				o.memory = nil
+			}`,
+		}}},
 		{"older-run-counts", "of a row in several runs an older value is kept when they are merged", store("TestNewestRunCounts"), []Edit{{
 			"internal/store/run.go", `
 			if a, b := r.refs[at[n]].lead, l[first].refs[at[first]].lead; a > b || a == b && bytes.Compare(r.key(at[n]), key) >= 0 {`, `
