@@ -111,7 +111,7 @@ func TestDropBesideAFlush(t *testing.T) {
 	}
 	random, at := rand.NewChaCha8([32]byte{}), Applied{}
 	b := s.NewBatch()
-	for i := uint64(1); i <= 200 && err == nil; i++ { // more than one table has
+	for i := uint64(1); i <= 400 && err == nil; i++ { // more than one table has
 		w := NewWriteSet(1, 0)
 		w.Put(fmt.Appendf(nil, "%c%08d", 1, i), noise(random, 32<<10))
 		at, err = b.Apply(testShard, at, i, 1, w)
