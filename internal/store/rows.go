@@ -142,16 +142,19 @@ func (s source) get(row, dst []byte, how taking) (val []byte, held keyspace.Held
 	return take(dst, val, true, closer, how)
 }
 
-// lookUp gets a row for a reader, from memory or, if it fits, from where it is; see get.
-func lookUp(rows *rowcache.Rows, from source, row, dst []byte, how taking) (val []byte, held keyspace.Held, ok bool, err error) {
+// inMemory gets a row that is kept in memory, or is known there to be absent.
+func inMemory(rows *rowcache.Rows, at uint64, row, dst []byte) (val []byte, ok, known bool) {
 	if !hot(row) {
-		return from.get(row, dst, how)
+		return dst, false, false
 	}
-	if val, ok, known := rows.Get(from.at, row, dst); known {
-		return val, nil, ok, nil
-	}
+	return rows.Get(at, row, dst)
+}
+
+// lookUp gets a row that is not in memory for itself, see source.get, and keeps it there if
+// it is one that is looked up again.
+func lookUp(rows *rowcache.Rows, from source, row, dst []byte, how taking) (val []byte, held keyspace.Held, ok bool, err error) {
 	val, held, ok, err = from.get(row, dst, how)
-	if err == nil && held == nil { // what is held is larger than what is kept
+	if err == nil && held == nil && hot(row) { // what is held is larger than what is kept
 		rows.Fill(from.at, row, val[len(dst):], ok)
 	}
 	return val, held, ok, err
@@ -175,6 +178,9 @@ func (s *State) Newest(shard cluster.ShardID, index uint64) *Newest {
 
 // Get implements keyspace.Reader.
 func (n *Newest) Get(row, dst []byte) ([]byte, bool, error) {
+	if val, ok, known := inMemory(n.rows, n.index, row, dst); known {
+		return val, ok, nil
+	}
 	val, _, ok, err := lookUp(n.rows, source{n.index, n.top, n.s.db}, row, dst, taking{})
 	noticed(&n.s.cfg, err)
 	return val, ok, err

@@ -67,15 +67,22 @@ func (v *View) Get(row, dst []byte) ([]byte, bool, error) { return v.GetIf(row, 
 // GetIf is Get of a row whose value is read only if fits says so: else the error is
 // keyspace.ErrNoRoom.
 func (v *View) GetIf(row, dst []byte, fits func(n int) bool) ([]byte, bool, error) {
+	if val, ok, known := inMemory(v.hot, v.Index, row, dst); known {
+		return val, ok, nil
+	}
 	val, _, ok, err := v.take(row, dst, taking{fits: fits})
 	return val, ok, err
 }
 
 // HoldIf is GetIf for a keyspace.Holder. What is held is let go before the view is released.
 func (v *View) HoldIf(row, dst []byte, fits func(n int) bool) ([]byte, keyspace.Held, bool, error) {
+	if val, ok, known := inMemory(v.hot, v.Index, row, dst); known {
+		return val, nil, ok, nil
+	}
 	return v.take(row, dst, taking{fits: fits, hold: v})
 }
 
+// take gets a row that is not in memory.
 func (v *View) take(row, dst []byte, how taking) ([]byte, keyspace.Held, bool, error) {
 	val, held, ok, err := lookUp(v.hot, source{v.Index, v.top, v.top.base}, row, dst, how)
 	noticed(&v.reclaimer.state.cfg, err)
