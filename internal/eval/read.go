@@ -56,8 +56,7 @@ func (m *Memory) again() *reading {
 	if cap(out) > RepliesKept {
 		out = nil
 	}
-	m.reading.ctx, m.reading.foreign = command.Ctx{}, false
-	m.reading.ctx.Out = out[:0]
+	m.reading.ctx.Out, m.reading.foreign = out[:0], false
 	return &m.reading
 }
 
@@ -107,10 +106,14 @@ func (r *reading) begin(v *store.View, env keyspace.Env, room *Room) {
 	}
 }
 
-// end is called when all has been read.
+// end is called when all has been read. Memory that nobody uses must not keep the view, which
+// has layers of its own, nor the commands; only the replies are still wanted.
 func (r *reading) end() {
-	keyspace.LetGo(&r.tx)
-	r.view = nil
+	keyspace.End(&r.tx)
+	out := r.ctx.Out
+	r.ctx = command.Ctx{}
+	r.ctx.Out = out
+	r.view, r.roomy = nil, roomy{}
 }
 
 // World is what reads depend on beside a view.

@@ -64,9 +64,10 @@ func TestHeldUntilForgotten(t *testing.T) {
 		}
 	}
 	open("a", 1)
-	if LetGo(tx); base.n != 0 {
-		t.Errorf("%d held of a transaction that is over", base.n)
+	if End(tx); base.n != 0 || tx.base != nil || tx.Databases != nil {
+		t.Errorf("%d held of a transaction that is over, which keeps %v", base.n, tx)
 	}
+	Reread(tx, base, Env{Databases: NewDatabases()})
 	open("a", 1)
 	if Reread(tx, base, Env{Databases: NewDatabases()}); base.n != 0 {
 		t.Errorf("%d held of the one before", base.n)

@@ -48,8 +48,7 @@ func (s *scratch) Forget() {
 	s.letGo()
 }
 
-// letGo lets go the values that are held. It is Forget for who goes without making another
-// transaction.
+// letGo lets go the values that are held.
 func (s *scratch) letGo() {
 	for _, h := range s.held {
 		h.LetGo()
@@ -58,6 +57,13 @@ func (s *scratch) letGo() {
 	s.held = s.held[:0]
 }
 
-// LetGo says that a reading transaction is over: large values that it was given are invalid
-// from here on.
-func LetGo(t *Tx) { t.letGo() }
+// End says that a reading transaction is over. It is Forget that leaves nothing but memory
+// for another one: not the state that was read, nor keys.
+func End(t *Tx) {
+	t.letGo()
+	t.used, t.found = 0, t.found[:0]
+	for i := range t.objects {
+		t.objects[i] = Object{items: t.objects[i].items[:0]}
+	}
+	*t = Tx{scratch: t.scratch}
+}

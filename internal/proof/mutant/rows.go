@@ -78,7 +78,7 @@ func rows() []Mutant {
 		}}},
 		{"held-for-ever", "a large value that was read is never let go", server("TestRepliesStayUntilTheyAreTaken"), []Edit{{
 			"internal/eval/read.go", `
-			keyspace.LetGo(&r.tx)`, ``,
+			keyspace.End(&r.tx)`, ``,
 		}}},
 		{"held-into-the-next", "what a command was given is still held when the next one runs", keyspace("TestHeldUntilForgotten"), []Edit{{
 			"internal/keyspace/scratch.go", `
