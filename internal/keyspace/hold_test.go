@@ -72,6 +72,16 @@ func TestHeldUntilForgotten(t *testing.T) {
 	if Reread(tx, base, Env{Databases: NewDatabases()}); base.n != 0 {
 		t.Errorf("%d held of the one before", base.n)
 	}
+	tx.Forget()
+	n := heldMax / len(value("a"))
+	for range 2 * n {
+		if o := tx.Open(0, []byte("a")); string(o.Bytes()) != value("a") || base.n > n {
+			t.Fatalf("%d held of %d bytes each, %.20q", base.n, len(value("a")), o.Bytes())
+		}
+	}
+	if tx.Forget(); base.n != 0 {
+		t.Errorf("%d held of a command that opened many", base.n)
+	}
 	if base.err = errors.New("broken disk"); tx.Open(0, []byte("a")) != nil || !errors.Is(tx.Err(), base.err) || base.n != 0 {
 		t.Errorf("%v, %d held", tx.Err(), base.n)
 	}

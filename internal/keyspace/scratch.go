@@ -9,6 +9,9 @@ const (
 	// scratchValues is the size of the memory for values of a reading transaction that has
 	// more than one command.
 	scratchValues = 4 << 10
+	// heldMax is how many bytes of values a command holds before it copies what it finds, as
+	// garbage that can be collected: one such as EXISTS opens thousands.
+	heldMax = 1 << 20
 )
 
 // scratch is memory that the commands of a transaction use one after the other. A
@@ -19,6 +22,7 @@ type scratch struct {
 	used     int    // objects that the command that runs has opened
 	found    []byte // values that a reading transaction has found for it
 	held     []Held // large ones, where they are
+	holds    int    // bytes of those
 }
 
 // object returns an object with nothing in it.
@@ -54,12 +58,13 @@ func (s *scratch) letGo() {
 		h.LetGo()
 	}
 	clear(s.held)
-	s.held = s.held[:0]
+	s.held, s.holds = s.held[:0], 0
 }
 
 // End says that a reading transaction is over. It is Forget that leaves nothing but memory
 // for another one: not the state that was read, nor keys.
 func End(t *Tx) {
+	poison(&t.scratch)
 	t.letGo()
 	t.used, t.found = 0, t.found[:0]
 	for i := range t.objects {

@@ -274,7 +274,7 @@ func GetOver(t *Tx, row, base []byte) (val []byte, ok bool) {
 
 // getKept is Get into memory of the transaction.
 func (t *Tx) getKept(row []byte) ([]byte, bool) {
-	if t.holder != nil {
+	if t.holder != nil && t.holds < heldMax {
 		return getHeld(t, row)
 	}
 	memory := &t.arena
@@ -304,7 +304,7 @@ func getHeld(t *Tx, row []byte) ([]byte, bool) {
 		return nil, false
 	case held != nil:
 		v, held = guarded(v, held)
-		t.held = append(t.held, held)
+		t.held, t.holds = append(t.held, held), t.holds+len(v)
 	case len(v) > 0 && cap(room) >= len(v):
 		t.found = t.found[:at+len(v)]
 	}

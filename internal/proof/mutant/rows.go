@@ -86,6 +86,11 @@ func rows() []Mutant {
 			s.letGo()`, `
 			s.used, s.found = 0, s.found[:0]`,
 		}}},
+		{"held-without-bound", "a command that looks at thousands of large values holds them all", keyspace("TestHeldUntilForgotten"), []Edit{{
+			"internal/keyspace/tx.go", `
+			if t.holder != nil && t.holds < heldMax {`, `
+			if t.holder != nil {`,
+		}}},
 		{"memory-lent-too-soon", "the memory that replies are in is lent to another client before they are written", server("TestRepliesStayUntilTheyAreTaken"), []Edit{{
 			"internal/server/outbox.go", `
 			defer o.giveBack()`, `
