@@ -52,8 +52,8 @@ func (c *Ctx) bulkAt(key []byte) (o *keyspace.Object, ok bool) {
 
 // bulkOf answers with the value of a string.
 func (c *Ctx) bulkOf(o *keyspace.Object) {
-	if size, ok := keyspace.InParts(o); ok {
-		c.BulkOf(size, func(dst []byte) []byte { return keyspace.AppendParts(o, dst) })
+	if keyspace.InParts(o) {
+		c.BulkOf(o.Len(), func(dst []byte) []byte { return keyspace.AppendParts(o, dst) })
 		return
 	}
 	c.Bulk(o.Bytes())

@@ -127,8 +127,8 @@ func joined(o *Object) []byte {
 	return o.val
 }
 
-// InParts returns how long a string is whose value lies in rows; ok is false if it does not.
-func InParts(o *Object) (size int, ok bool) { return int(o.size), o.rowed && o.Type == TypeString }
+// InParts reports whether the value of a string lies in rows.
+func InParts(o *Object) bool { return o.rowed }
 
 // AppendParts appends the value of a string whose value lies in rows. It returns nil if it
 // can't be read: then the transaction has ended.

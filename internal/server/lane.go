@@ -33,8 +33,8 @@ type lane struct {
 	until  time.Time // when groups are given up that a detour sends again; zero: in a while
 	unsure bool      // the outcome of a group is unknown: its arguments may still be referred to
 	room   *room     // what its reads take; nil: there were none
+	tracks *tracks   // is told what was seen and written; nil: nobody is
 	lent
-	tracks *tracks // is told what was seen and written; nil: nobody is
 }
 
 func newLane(s *Server, w *patience, who *identity) *lane {
@@ -108,7 +108,7 @@ func (l *lane) run(id cluster.ShardID, proto int, list []pending) *group.Refusal
 			forgetAll(reads)
 			answerAll(reads, text)
 		default:
-			l.alone = writes == 0
+			l.whole = writes == 0
 		}
 	}
 	return nil

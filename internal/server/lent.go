@@ -30,13 +30,13 @@ func (m *memories) put(is *eval.Memory) {
 // lent is the memory that a lane has of them.
 type lent struct {
 	memory *eval.Memory // nil: none
-	alone  bool         // the replies in it are those to all commands that were run last
+	whole  bool         // the replies in it are those to all commands that were run last
 }
 
 // borrow has the reads that follow evaluated in memory that is lent. Their replies are
 // there until it is given back.
 func (x *lanes) borrow() {
-	if x.alone = false; x.memory == nil {
+	if x.whole = false; x.memory == nil {
 		x.memory = x.s.config.held.memories.take()
 	}
 }
@@ -57,7 +57,7 @@ const wholeFrom = 16 << 10
 // reports false if they are none that it can do that with.
 func takeWhole(c *conn, list []pending) bool {
 	x := &c.lanes
-	if !x.alone || len(c.out.replies) > 0 || c.out.memory != nil || c.session.quiet != replyOn {
+	if !x.whole || len(c.out.replies) > 0 || c.out.memory != nil || c.session.quiet != replyOn {
 		return false
 	}
 	all := x.memory.Replies()

@@ -68,10 +68,12 @@ func TestRepliesStayUntilTheyAreTaken(t *testing.T) {
 		if _, err := io.ReadFull(late.Conn.Conn, got[1:]); err != nil {
 			t.Fatal(err)
 		}
-		for i := range got {
-			if got[i] != want[i] {
-				t.Fatalf("round %d: byte %d is of %.20q, want %.20q", round, i, got[i:], want[i:])
+		if string(got) != want {
+			i := 0
+			for got[i] == want[i] {
+				i++
 			}
+			t.Fatalf("round %d: byte %d is of %.20q, want %.20q", round, i, got[i:], want[i:])
 		}
 		late.Close()
 	}

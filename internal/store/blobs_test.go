@@ -260,7 +260,7 @@ func TestBlobFilesAreWrittenAgain(t *testing.T) {
 			if i == 20 {
 				t.Fatalf("%d bytes are left, of %d only %d are of values", takes(), values*size, values/kept*size)
 			}
-			time.Sleep(blobAge / 2)
+			time.Sleep(blobAge / 2)                                                                    // virtual, in synctest
 			change(func(b *pebble.Batch) error { return b.Set(row(values), []byte("anything"), nil) }) // Pebble looks then
 		}
 		for i := range values {
