@@ -17,7 +17,7 @@ import (
 // to, which may not come for long.
 type reclaimer struct {
 	state   *State
-	deleted atomic.Bool // rows were, since it last ran
+	deleted atomic.Bool // rows of Pebble were, since it last ran
 	slow    chan span   // capacity 1: one who comes while another waits will be back
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -78,6 +78,14 @@ func (r *reclaimer) serve(ctx context.Context) {
 			}
 			slow = r.slow
 		}
+	}
+}
+
+// note is told when Pebble has got rows, and whether some are deleted by that. Before, while
+// they were late, a run would not have found them, nor would another one have come.
+func (r *reclaimer) note(deletes bool) {
+	if deletes && !r.deleted.Load() {
+		r.deleted.Store(true)
 	}
 }
 

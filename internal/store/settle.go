@@ -16,6 +16,7 @@ type target struct {
 	late    *lateShard
 	top     *layer
 	settled bool
+	deletes bool // of what was late, some rows are deleted
 }
 
 // target returns where the rows of an entry of so many bytes go.
@@ -47,7 +48,9 @@ func (t *target) settle(b *pebble.Batch) error {
 	if r := t.top.run(); r != nil {
 		list = append(runs{r}, list...)
 	}
-	return list.put(b)
+	var err error
+	t.deletes, err = list.put(b)
+	return err
 }
 
 // begin and end enclose put and remove.

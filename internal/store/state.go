@@ -478,14 +478,16 @@ func (b *Batch) Bytes() int { return b.b.Len() }
 // Commit applies the batch; it is visible on return and durable some time later.
 func (b *Batch) Commit() error {
 	b.s.stir.add(int64(b.n))
-	if b.deletes && !b.s.reclaimer.deleted.Load() {
-		b.s.reclaimer.deleted.Store(true)
-	}
 	err := errors.Join(b.remember(), b.ready())
 	if err == nil && !b.b.Empty() {
 		err = b.s.commits.shared(func() error { return b.b.Commit(pebble.NoSync) })
 	}
 	if err == nil {
+		deletes := b.deletes
+		for i := range b.shards {
+			deletes = deletes || b.shards[i].deletes
+		}
+		b.s.reclaimer.note(deletes)
 		b.renew()
 	}
 	return errors.Join(err, b.b.Close())

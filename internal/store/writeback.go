@@ -64,14 +64,16 @@ type writeBack struct {
 // nodes share a process and one of them fails.
 var errCutShort = errors.New("the node failed meanwhile")
 
-// put puts the newest of each row into a batch.
-func (l runs) put(b *pebble.Batch) error {
-	return l.each(func(r *run, i int, kind rowKind) error {
+// put puts the newest of each row into a batch, and reports whether rows are deleted.
+func (l runs) put(b *pebble.Batch) (deletes bool, err error) {
+	err = l.each(func(r *run, i int, kind rowKind) error {
 		if kind&rowPut == 0 {
+			deletes = true
 			return b.Delete(r.key(i), nil)
 		}
 		return b.Set(r.key(i), r.value(i), nil)
 	})
+	return deletes, err
 }
 
 // unwritten is the runs that are not being written back.
@@ -171,7 +173,8 @@ func (w *writeBack) write(s *State) error {
 	}
 	b := s.db.NewBatchWithSize(size + size/8)
 	defer b.Close()
-	if err := w.runs.put(b); err != nil {
+	deletes, err := w.runs.put(b)
+	if err != nil {
 		return err
 	}
 	return s.commits.exclusive(func() error {
@@ -179,6 +182,7 @@ func (w *writeBack) write(s *State) error {
 		if err != nil {
 			return err
 		}
+		s.reclaimer.note(deletes)
 		s.unflushed.Add(w.entries)
 		if limits := &s.late.back; w.entries >= limits.log/2 || size >= limits.bytes/2 {
 			s.unflushed.Store(0)
