@@ -13,6 +13,11 @@ func disk() []Mutant {
 			"internal/store/log.go", `
 			l.do(&Append{Shard: shard, Hard: hs, Sync: true})`, ``,
 		}}},
+		{"reclaim-before-it-is-there", "rows that are deleted late are not told to who makes room of them", store("TestRoomOfWhatIsDeletedLate"), []Edit{{
+			"internal/store/writeback.go", `
+			s.reclaimer.note(deletes)`, `
+			s.reclaimer.note(false && deletes)`,
+		}}},
 		{"forget-parent-fsync", "a folder in which files were made is not fsynced", store("TestCreateIsDurable"), []Edit{{
 			"internal/durable/durable.go", `
 				err = errors.Join(d.Sync(), d.Close())`, `
