@@ -16,7 +16,7 @@ type target struct {
 	late    *lateShard
 	top     *layer
 	settled bool
-	deletes bool // of what was late, some rows are deleted
+	deletes bool // rows of Pebble, once it is settled
 }
 
 // target returns where the rows of an entry of so many bytes go.
@@ -76,6 +76,7 @@ func (t *target) put(b *pebble.Batch, index uint64, row, val []byte) error {
 
 func (t *target) remove(b *pebble.Batch, index uint64, row []byte) error {
 	if t.settled {
+		t.deletes = true
 		return b.Delete(row, nil)
 	}
 	t.top.write(version{index: index, row: row})

@@ -375,7 +375,6 @@ type Batch struct {
 	// Leads says that this node leads the shard whose entry is applied next, and so looks
 	// up what commands take out of queues.
 	Leads   bool
-	deletes bool
 	entries []entry
 	shards  []target
 }
@@ -445,7 +444,6 @@ func (b *Batch) write(to *target, index uint64, data WriteSet) (local bool, err 
 			return to.put(b.b, index, row, val)
 		},
 		func(row []byte) error {
-			b.deletes = true
 			b.Meta = b.Meta || keyspace.IsMetaRow(row)
 			local = local || !comesLate(row)
 			replies.removed(row)
@@ -483,11 +481,9 @@ func (b *Batch) Commit() error {
 		err = b.s.commits.shared(func() error { return b.b.Commit(pebble.NoSync) })
 	}
 	if err == nil {
-		deletes := b.deletes
 		for i := range b.shards {
-			deletes = deletes || b.shards[i].deletes
+			b.s.reclaimer.note(b.shards[i].deletes)
 		}
-		b.s.reclaimer.note(deletes)
 		b.renew()
 	}
 	return errors.Join(err, b.b.Close())
