@@ -90,6 +90,10 @@ func functions(c *Ctx) (script.Functions, error) {
 
 var errLoadLong = errors.New("FUNCTION LOAD timeout")
 
+// TextLoadLong is the error for a library that takes too long to load, by its steps or by
+// the clock.
+var TextLoadLong = "ERR " + errLoadLong.Error()
+
 // loadLibrary compiles and runs a library. The work counts.
 func loadLibrary(c *Ctx, code string) (*script.Library, error) {
 	if c.Tx.Spend(script.CompileSteps([]byte(code))); c.Tx.Err() != nil {

@@ -153,6 +153,7 @@ type demands struct {
 	rights   [2]acl.Right // to the first key and to the others
 	guard    *Command     // see Guard
 	scripted bool         // see RunsScript
+	loads    bool         // see Loads
 }
 
 // Changes reports whether the command may change something, so that it goes where writes
@@ -161,6 +162,9 @@ func (c *Command) Changes() bool { return c.Flags&(Write|MayWrite) != 0 }
 
 // RunsScript reports whether the command calls others, by the rights of its user.
 func (c *Command) RunsScript() bool { return c.scripted }
+
+// Loads reports whether the command runs libraries, which call nothing.
+func (c *Command) Loads() bool { return c.loads }
 
 // ID is the number of the command in the catalog of its table.
 func (c *Command) ID() int { return c.id }
@@ -211,6 +215,9 @@ func newTable(rows []Command) *Table {
 // count as looking for it.
 var readingWrites = []string{"getdel", "getex", "getset"}
 
+// loading are the commands that run libraries, to find out what functions they have.
+var loading = []string{"tutti.function|load", "tutti.function|restore"}
+
 // number makes the catalog.
 func (t *Table) number() {
 	var list []acl.Entry
@@ -221,6 +228,7 @@ func (t *Table) number() {
 			list = append(list, acl.Entry{Name: each.Name, Categories: each.ACLCategories()})
 			first, rest := each.KeyAccess()
 			each.rights = [2]acl.Right{rightOf(first), rightOf(rest)}
+			each.loads = slices.Contains(loading, each.Name)
 			each.scripted = each.Flags&MovableKeys != 0 && each.Group == "scripting"
 			if each.Group == "task" && each.Flags&Write != 0 {
 				each.guard = t.byName[guardName]

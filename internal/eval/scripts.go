@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"tutti/internal/acl"
@@ -50,12 +51,14 @@ func (g *Waiting) rescript(table *command.Table) bool {
 func (c *Core) RunsScript(g *group.Group) bool { return runsScript(c.cfg.Table, g) }
 
 func runsScript(table *command.Table, g *group.Group) bool {
-	for _, cmd := range g.Cmds {
-		if row, _ := table.Lookup(cmd.Args); row != nil && row.RunsScript() {
-			return true
-		}
-	}
-	return false
+	return hasCommand(table, g, func(c *command.Command) bool { return c.RunsScript() || c.Loads() })
+}
+
+func hasCommand(table *command.Table, g *group.Group, is func(c *command.Command) bool) bool {
+	return slices.ContainsFunc(g.Cmds, func(cmd group.Command) bool {
+		row, _ := table.Lookup(cmd.Args)
+		return row != nil && is(row)
+	})
 }
 
 // tooHeavy is the error for a group that was too much beside the loop, too.
@@ -68,7 +71,10 @@ func (c *Core) tooHeavy(g *group.Group) string {
 
 // tooLate is the error for a group that took too long beside the loop.
 func (c *Core) tooLate(g *group.Group) string {
-	if runsScript(c.cfg.Table, g) {
+	switch {
+	case hasCommand(c.cfg.Table, g, (*command.Command).Loads):
+		return command.TextLoadLong
+	case runsScript(c.cfg.Table, g):
 		return errScriptTime
 	}
 	return errHeavyTime

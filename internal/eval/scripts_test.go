@@ -85,10 +85,18 @@ func TestHeavyScript(t *testing.T) {
 	if p, err := c.core.Prepare(v, c.now, forever, end); p != nil || err != nil {
 		t.Errorf("stopped: %v, %v", p, err)
 	}
-	// One that takes too long is told so, and leaves nothing.
+	// One that takes too long is told so, and leaves nothing; a library that does so is
+	// told what it is told that takes too many steps.
 	end.Late()
-	if p, err := c.core.Prepare(v, c.now, forever, end); err != nil || p == nil || string(p.replies[0]) != "-"+errScriptTime+"\r\n" || !p.tx.Empty() {
-		t.Errorf("late: %v, %v", p, err)
+	load := c.write("TUTTI.FUNCTION LOAD x")
+	load.Cmds[0].Args[2] = []byte("#!lua name=a\nwhile true do end")
+	for _, x := range []struct {
+		g    *group.Group
+		want string
+	}{{forever, errScriptTime}, {load, command.TextLoadLong}} {
+		if p, err := c.core.Prepare(v, c.now, x.g, end); err != nil || p == nil || string(p.replies[0]) != "-"+x.want+"\r\n" || !p.tx.Empty() {
+			t.Errorf("late: %v, %v, want %s", p, err, x.want)
+		}
 	}
 }
 

@@ -29,12 +29,7 @@ const (
 
 // changesTasks reports whether a command of the group does.
 func changesTasks(table *command.Table, g *group.Group) bool {
-	for _, cmd := range g.Cmds {
-		if row, _ := table.Lookup(cmd.Args); row != nil && row.Flags&command.Tasks != 0 {
-			return true
-		}
-	}
-	return false
+	return hasCommand(table, g, func(c *command.Command) bool { return c.Flags&command.Tasks != 0 })
 }
 
 // refuse answers a group that is too much with an error.
