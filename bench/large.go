@@ -28,8 +28,43 @@ const (
 	smallPause    = time.Millisecond
 )
 
+// largeKinds are large commands of nearly as many bytes as one may have; n makes their keys
+// their own. Values are in parts only where SET brings one (see upload.go of the server).
+var largeKinds = map[string]func(n int) []string{
+	"set":   func(n int) []string { return []string{"SET", largeKey(n), strings.Repeat("x", largeBytes)} },
+	"mset":  func(n int) []string { return repeated("MSET", n, 16, largeBytes/16, false) },
+	"msets": func(n int) []string { return repeated("MSET", n, 100_000, 100, false) },
+	"push":  func(n int) []string { return repeated("LPUSH", n, 16, largeBytes/16, true) },
+	"hset": func(n int) []string {
+		return append([]string{"HSET"}, repeated(largeKey(n), n, 100_000, 100, false)...)
+	},
+	"script": func(n int) []string {
+		return []string{"EVAL", "for i = 1, 100 do redis.call('SET', KEYS[1]..i, ARGV[1]) end", "1", largeKey(n), strings.Repeat("x", largeBytes/100)}
+	},
+}
+
+func largeKey(n int) string { return fmt.Sprintf("large:%d", n) }
+
+// repeated is a command with count values of size bytes; each but those of one key, has a
+// name before it.
+func repeated(name string, n, count, size int, oneKey bool) []string {
+	args := []string{name}
+	if oneKey {
+		args = append(args, largeKey(n))
+	}
+	value := strings.Repeat("x", size)
+	for i := range count {
+		if !oneKey {
+			args = append(args, fmt.Sprintf("%s:%d", largeKey(n), i))
+		}
+		args = append(args, value)
+	}
+	return args
+}
+
 // largeSample is what one round of one count has shown.
 type largeSample struct {
+	Kind     string         `json:"kind"`
 	Count    int            `json:"count"` // of large commands at once; 0: none
 	Round    int            `json:"round"`
 	Outcomes map[string]int `json:"outcomes"` // "OK", or the code of the error
@@ -46,6 +81,7 @@ type largeSample struct {
 func largeMain(ctx context.Context, args []string) error {
 	flags, o := commonFlags("large")
 	counts := flags.String("counts", "6,16", "how many large commands at once, comma separated")
+	kinds := flags.String("kinds", "set", "what they are, comma separated: "+strings.Join(slices.Sorted(maps.Keys(largeKinds)), ", "))
 	rounds := flags.Int("rounds", 3, "`rounds` of each count, with one without large commands before each")
 	window := flags.Duration("window", 4*time.Second, "how long a round without large commands is")
 	idle := flags.Duration("idle", 0, "remove all keys at the end, and tell what the nodes hold when nobody has done anything for so `long`")
@@ -62,6 +98,11 @@ func largeMain(ctx context.Context, args []string) error {
 		}
 		list = append(list, n)
 	}
+	for kind := range strings.SplitSeq(*kinds, ",") {
+		if largeKinds[kind] == nil {
+			return fmt.Errorf("%w: --kinds: there is no %q", errUsage, kind)
+		}
+	}
 	l, missing, err := prepare(ctx, o)
 	if err != nil {
 		return err
@@ -76,7 +117,7 @@ func largeMain(ctx context.Context, args []string) error {
 		return err
 	}
 	defer g.stop()
-	samples, err := largeRun(ctx, g, list, *rounds, *window)
+	samples, err := largeRun(ctx, g, strings.Split(*kinds, ","), list, *rounds, *window)
 	if err == nil && *idle > 0 {
 		err = emptied(ctx, g, *idle)
 	}
@@ -117,22 +158,24 @@ func emptied(ctx context.Context, g *grown, idle time.Duration) error {
 	return nil
 }
 
-func largeRun(ctx context.Context, g *grown, counts []int, rounds int, window time.Duration) (samples []largeSample, err error) {
+func largeRun(ctx context.Context, g *grown, kinds []string, counts []int, rounds int, window time.Duration) (samples []largeSample, err error) {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	texts := map[string]bool{} // what errors said
-	fmt.Fprintln(out, "large\tanswers\tlast ms\tsmall\tp50 ms\tp99 ms\tworst ms\tfailed\tpeak MiB\t")
+	fmt.Fprintln(out, "kind\tlarge\tanswers\tlast ms\tsmall\tp50 ms\tp99 ms\tworst ms\tfailed\tpeak MiB\t")
 	for round := range rounds {
-		for _, n := range counts {
-			for _, count := range []int{0, n} {
-				s, err := largeRound(ctx, g, count, round, window)
-				if err != nil {
-					return nil, err
-				}
-				samples = append(samples, s)
-				fmt.Fprintf(out, "%d\t%v\t%.0f\t%d\t%.1f\t%.1f\t%.1f\t%d\t%.0f\t\n", count, s.Outcomes, s.AllMs, s.Small, s.P50Ms, s.P99Ms, s.WorstMs, s.Failed, s.PeakMiB)
-				maps.Copy(texts, s.texts)
-				if err := sleep(ctx, 2*time.Second); err != nil {
-					return nil, err
+		for _, kind := range kinds {
+			for _, n := range counts {
+				for _, count := range []int{0, n} {
+					s, err := largeRound(ctx, g, kind, count, round, window)
+					if err != nil {
+						return nil, err
+					}
+					samples = append(samples, s)
+					fmt.Fprintf(out, "%s\t%d\t%v\t%.0f\t%d\t%.1f\t%.1f\t%.1f\t%d\t%.0f\t\n", kind, count, s.Outcomes, s.AllMs, s.Small, s.P50Ms, s.P99Ms, s.WorstMs, s.Failed, s.PeakMiB)
+					maps.Copy(texts, s.texts)
+					if err := sleep(ctx, 2*time.Second); err != nil {
+						return nil, err
+					}
 				}
 			}
 		}
@@ -145,8 +188,8 @@ func largeRun(ctx context.Context, g *grown, counts []int, rounds int, window ti
 }
 
 // largeRound has small commands go on while count large ones are sent at once.
-func largeRound(ctx context.Context, g *grown, count, round int, window time.Duration) (largeSample, error) {
-	s := largeSample{Count: count, Round: round, Outcomes: map[string]int{}, texts: map[string]bool{}}
+func largeRound(ctx context.Context, g *grown, kind string, count, round int, window time.Duration) (largeSample, error) {
+	s := largeSample{Kind: kind, Count: count, Round: round, Outcomes: map[string]int{}, texts: map[string]bool{}}
 	conns := make([]*respclient.Conn, count)
 	for i := range conns {
 		c, err := g.dial(ctx, i%3, time.Now().Add(largePatience))
@@ -175,11 +218,15 @@ func largeRound(ctx context.Context, g *grown, count, round int, window time.Dur
 			}
 		})
 	}
-	value, began := strings.Repeat("x", largeBytes), time.Now()
+	commands := make([][]string, count)
+	for i := range commands {
+		commands[i] = largeKinds[kind](i)
+	}
+	began := time.Now()
 	for i, c := range conns {
 		wg.Go(func() {
 			what, text := "OK", ""
-			v, err := c.Do("SET", fmt.Sprintf("large:%d", i), value)
+			v, err := c.Do(commands[i]...)
 			if err = errors.Join(err, respclient.Err(v)); err != nil {
 				text = fmt.Sprintf("%.300s", err)
 				what, _, _ = strings.Cut(text, " ")
