@@ -59,6 +59,7 @@ type Waiting struct {
 	Holds   map[uint64]struct{}
 	tries   int  // how often that came too late
 	strayed bool // it came to a key of another shard, which its sender could not know
+	refused bool // it was found beside the loop that it is to be refused
 	tasks   tasksBudget
 	script  scriptBudget
 }

@@ -50,6 +50,10 @@ var errTooHeavy = fmt.Sprintf("ERR the command touches more than %d rows. Not ap
 
 // Prepared is the outcome of an evaluation over a view.
 type Prepared struct {
+	// void says that there is none: the group is to be refused, which the loop finds out by
+	// itself, or, if it strayed, knows by this.
+	void, strayed bool
+
 	tx      *keyspace.Tx
 	replies [][]byte
 	unfit   group.Unfit
@@ -101,7 +105,7 @@ func (c *Core) Touches(keys map[uint64]struct{}, g *group.Group, dbs *keyspace.D
 
 // obvious reports whether a group is heavy without a trial.
 func (g *Waiting) obvious() bool {
-	return !g.last() && slices.ContainsFunc(g.Cmds, func(c group.Command) bool { return len(c.Args) > heavyArgs })
+	return !g.last() && !g.refused && slices.ContainsFunc(g.Cmds, func(c group.Command) bool { return len(c.Args) > heavyArgs })
 }
 
 // stepsMax is how many steps a group may take in the loop.
@@ -118,9 +122,9 @@ func (g *Waiting) stepsMax() int {
 }
 
 // Prepare evaluates a group over a view. It runs beside the loop and uses of
-// the core only what never changes. With an error nothing came of it; a group
-// whose watched keys have changed has no result either, which the loop finds
-// out by itself, as it does of one whose slots are not the shard's.
+// the core only what never changes. With an error, or nil, nothing came of it. A group
+// whose watched keys have changed, or whose slots are not the shard's, is for the loop to
+// refuse.
 func (c *Core) Prepare(v *store.View, now int64, g *group.Group, end *Ending) (*Prepared, error) {
 	env := keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases, Keys: v.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand,
 		// The index of the entry is not known yet. Versions are only compared for
@@ -130,7 +134,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, end *Ending) (*
 	p := &Prepared{dbs: v.Databases, index: v.Index, until: math.MaxInt64, tx: keyspace.NewTx(v, env)}
 	look := keyspace.NewReadTx(v, keyspace.Env{Now: now, Applied: v.Time, Databases: v.Databases})
 	if !v.Owned.Slots.Covers(g.Claim.Slots) || !allUnchanged(v.Owned.Slots, look, g.Watches) {
-		return nil, look.Err()
+		return &Prepared{void: true}, look.Err()
 	}
 	p.tx.Allow(heavyStepsMax)
 	keyspace.Sign(p.tx, author(g, 0))
@@ -148,7 +152,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, end *Ending) (*
 	p.tx.Release(mark)
 	switch err := p.tx.Err(); {
 	case strayed:
-		return nil, nil
+		return &Prepared{void: true, strayed: true}, nil
 	case errors.Is(err, keyspace.ErrStopped) && end.late.Load():
 		p.refuse(v, env, len(g.Cmds), c.tooLate(g))
 		return p, nil
@@ -190,8 +194,12 @@ func (p *Prepared) refuse(v *store.View, env keyspace.Env, n int, text string) {
 func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	p := g.Prepared
 	g.Prepared = nil
-	g.tries++
 	defer c.Changes.Unfollow()
+	if p.void {
+		g.refused, g.strayed = true, g.strayed || p.strayed
+		return nil, false
+	}
+	g.tries++
 	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: p.tx, rows: p.rows, Groups: []*group.Group{g.Group}}
 	if g.Claim.Users != 0 && g.Claim.Users < in.Users {
 		return nil, false

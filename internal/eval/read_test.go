@@ -143,7 +143,9 @@ func TestHeavyMoved(t *testing.T) {
 	q := c.prepare(g)
 	c.ownsOnly("a")
 	c.want(c.runAll(q), wantMoved)
-	if p, err := c.core.Prepare(c.view(), c.now, g, new(Ending)); p != nil || err != nil {
+	v := c.view()
+	defer v.Release()
+	if p, err := c.core.Prepare(v, c.now, g, new(Ending)); err != nil || !p.void {
 		t.Errorf("prepared %v, %v", p, err)
 	}
 }

@@ -71,6 +71,24 @@ func TestHeavyHost(t *testing.T) {
 	})
 }
 
+// What is found beside the loop to be refused is refused by the loop, however many arguments
+// it has: it is not set aside again, for ever.
+func TestHeavyGroupsAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		n.run("SET w 1")
+		n.seq++
+		g := newGroup(n.session, n.seq, "MSET"+strings.Repeat(" k v", 5000))
+		g.Atomic, g.Watches = true, []group.Watch{{Key: []byte("w")}} // which is there by now
+		if r := n.do(g); r.Status != group.WatchFailed {
+			t.Error(text(r))
+		}
+		n.want(n.run("EXISTS k"), ":0 ")
+		n.stop()
+	})
+}
+
 // A script that is evaluated beside the loop has its time, however fast the machine is,
 // and what it did until then is nothing.
 func TestScriptBesideTheLoopEndsInTime(t *testing.T) {
