@@ -31,35 +31,28 @@ const (
 // largeKinds are large commands of nearly as many bytes as one may have; n makes their keys
 // their own. Values are in parts only where SET brings one (see upload.go of the server).
 var largeKinds = map[string]func(n int) []string{
-	"set":   func(n int) []string { return []string{"SET", largeKey(n), strings.Repeat("x", largeBytes)} },
-	"mset":  func(n int) []string { return repeated("MSET", n, 16, largeBytes/16, false) },
-	"msets": func(n int) []string { return repeated("MSET", n, 100_000, 100, false) },
-	"push":  func(n int) []string { return repeated("LPUSH", n, 16, largeBytes/16, true) },
-	"hset": func(n int) []string {
-		return append([]string{"HSET"}, repeated(largeKey(n), n, 100_000, 100, false)...)
+	"set":   func(n int) []string { return []string{"SET", largeKey("set", n), strings.Repeat("x", largeBytes)} },
+	"mset":  func(n int) []string { return named([]string{"MSET"}, largeKey("mset", n), 16, largeBytes/16) },
+	"msets": func(n int) []string { return named([]string{"MSET"}, largeKey("msets", n), 100_000, 100) },
+	"hset":  func(n int) []string { return named([]string{"HSET", largeKey("hset", n)}, "field", 100_000, 100) },
+	"push": func(n int) []string {
+		return append([]string{"LPUSH", largeKey("push", n)}, slices.Repeat([]string{strings.Repeat("x", largeBytes/16)}, 16)...)
 	},
 	"script": func(n int) []string {
-		return []string{"EVAL", "for i = 1, 100 do redis.call('SET', KEYS[1]..i, ARGV[1]) end", "1", largeKey(n), strings.Repeat("x", largeBytes/100)}
+		return []string{"EVAL", "for i = 1, 100 do redis.call('SET', KEYS[1]..i, ARGV[1]) end", "1", largeKey("script", n), strings.Repeat("x", largeBytes/100)}
 	},
 }
 
-func largeKey(n int) string { return fmt.Sprintf("large:%d", n) }
+// largeKey is a key of one kind of command, as those of others have values of other types.
+func largeKey(kind string, n int) string { return fmt.Sprintf("large:%s:%d", kind, n) }
 
-// repeated is a command with count values of size bytes; each but those of one key, has a
-// name before it.
-func repeated(name string, n, count, size int, oneKey bool) []string {
-	args := []string{name}
-	if oneKey {
-		args = append(args, largeKey(n))
-	}
+// named adds count values of size bytes to a command, each behind a name.
+func named(command []string, name string, count, size int) []string {
 	value := strings.Repeat("x", size)
 	for i := range count {
-		if !oneKey {
-			args = append(args, fmt.Sprintf("%s:%d", largeKey(n), i))
-		}
-		args = append(args, value)
+		command = append(command, fmt.Sprintf("%s:%d", name, i), value)
 	}
-	return args
+	return command
 }
 
 // largeSample is what one round of one count has shown.
