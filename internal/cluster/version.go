@@ -23,10 +23,12 @@ const (
 	V5 Version = 5
 	// V6 brought strings whose value lies in rows.
 	V6 Version = 6
+	// V7 brought write sets that come in pieces.
+	V7 Version = 7
 	// Oldest is the oldest that this program reads and writes.
 	Oldest = V1
 	// Newest is the newest that this program reads and writes.
-	Newest = V6
+	Newest = V7
 )
 
 // Confirmed returns the version that all members have confirmed.

@@ -51,8 +51,8 @@ var unreadableRows = []struct {
 	code      string
 	says      string
 }{
-	{"a later type", "\x09\x07 whatever that is", "NEEDVERSION", "version 7"},
-	{"a later flag", "\x21\x07", "NEEDVERSION", "version 7"},
+	{"a later type", "\x09\x63 whatever that is", "NEEDVERSION", "version 99"},
+	{"a later flag", "\x21\x63", "NEEDVERSION", "version 99"},
 	{"a string in parts cut short", "\x21\x06\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x02", "BADROW", "string in parts"},
 	{"an unknown type", "\x09\x00\x00\x00\x00\x00\x00\x00\x01", "BADROW", `key "k"`},
 	{"nothing", "", "BADROW", "0 bytes"},
@@ -111,7 +111,7 @@ func TestCoreUnreadable(t *testing.T) {
 // TestCoreUnreadableWatch takes an unreadable row as a version like any other.
 func TestCoreUnreadableWatch(t *testing.T) {
 	c := newTestCore(t)
-	c.at = plant(t, c.state, c.at, keyRow(t, "k"), []byte("\x09\x07"))
+	c.at = plant(t, c.state, c.at, keyRow(t, "k"), []byte("\x09\x63"))
 	v := c.view()
 	w := group.Watch{Key: []byte("k")}
 	w.Version, w.Exists = keyspace.NewReadTx(v, keyspace.Env{Databases: c.dbs}).KeyVersion(0, w.Key)
@@ -122,7 +122,7 @@ func TestCoreUnreadableWatch(t *testing.T) {
 		return g
 	}
 	c.want(c.run(exec()), ":1 ")
-	c.at = plant(t, c.state, c.at, keyRow(t, "k"), []byte("\x09\x08"))
+	c.at = plant(t, c.state, c.at, keyRow(t, "k"), []byte("\x09\x64"))
 	c.want(c.run(exec()), fmt.Sprint("status ", group.WatchFailed))
 }
 
@@ -131,7 +131,7 @@ func TestCoreUnreadableWatch(t *testing.T) {
 func TestCoreUnreadableDeadline(t *testing.T) {
 	c := newTestCore(t)
 	c.run(c.write("SET {a}k v PX 10", "SET {a}other v PX 20"))
-	c.at = plant(t, c.state, c.at, keyRow(t, "{a}k"), []byte("\x09\x07"))
+	c.at = plant(t, c.state, c.at, keyRow(t, "{a}k"), []byte("\x09\x63"))
 	c.now += 100
 	in := c.input()
 	swept := 0
@@ -181,7 +181,7 @@ func TestCoreCountFails(t *testing.T) {
 func TestHeavyUnreadable(t *testing.T) {
 	c := newTestCore(t)
 	c.bigSets()
-	c.at = plant(t, c.state, c.at, keyRow(t, "k"), []byte("\x09\x07"))
+	c.at = plant(t, c.state, c.at, keyRow(t, "k"), []byte("\x09\x63"))
 	g := c.write("SUNIONSTORE u a b", "GET k")
 	if got := c.runAll(c.prepare(g))[0]; !strings.HasPrefix(got, ":18000 -NEEDVERSION ") {
 		t.Errorf("%q", got)

@@ -265,7 +265,7 @@ func compareGolden(t *testing.T, name, got string) {
 // and never taken for damage.
 func TestLaterRows(t *testing.T) {
 	key := []byte("k")
-	for _, row := range []string{"\x06\x07", "\x07\x07", "\x21\x07rest", "\x0f\xff", "\x26\x07rest", "\x25\x07rest", "\x22\x07rest", "\x11\x07\x00\x00\x00\x00\x00\x00\x00\x01v"} {
+	for _, row := range []string{"\x06\x63", "\x07\x63", "\x21\x63rest", "\x0f\xff", "\x26\x63rest", "\x25\x63rest", "\x22\x63rest", "\x11\x63\x00\x00\x00\x00\x00\x00\x00\x01v"} {
 		dbs := NewDatabases()
 		tx := NewTx(stub{objectRow(nil, Slot(key), 0, key), []byte(row)}, Env{Databases: dbs})
 		o := tx.Open(0, key)
@@ -283,8 +283,8 @@ func TestLaterRows(t *testing.T) {
 		t.Errorf("databases: %v", err)
 	}
 	mark := trashRow(nil, 7, 9)
-	tx := NewTx(stub{mark, []byte{6, 7}}, Env{Databases: NewDatabases()})
-	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 7 || !tx.Empty() {
+	tx := NewTx(stub{mark, []byte{6, 99}}, Env{Databases: NewDatabases()})
+	if gone, err := tx.PurgeTrash(7, 9, 10); gone || err == nil || err.Format != 99 || !tx.Empty() {
 		t.Errorf("garbage: gone %v, %v", gone, err)
 	}
 	tx = NewTx(stub{mark, []byte{6}}, Env{Databases: NewDatabases()})

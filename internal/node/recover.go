@@ -232,6 +232,9 @@ func (o openStores) recover() error {
 	b := o.state.NewBatch()
 	var descs []cluster.Descriptor
 	for _, c := range list {
+		if err := o.state.LookThrough(c.desc.ID); err != nil {
+			return err
+		}
 		d, err := c.applyAll(b)
 		if err != nil {
 			return err

@@ -60,7 +60,7 @@ func (mc *machine) apply(b *store.Batch, m *pb.Message) error {
 			mc.replaced()
 		}
 		if len(data) > 0 {
-			if err := mc.tell(at.Index, data); err != nil {
+			if err := mc.tell(at.Index, b.Whole); err != nil {
 				return err
 			}
 		}
@@ -197,7 +197,7 @@ func (mc *machine) installed(at store.Applied) error {
 	mc.replaced()
 	mc.r.members.set(conf, desc)
 	mc.r.host.checkSettled()
-	if err := errors.Join(mc.loadLocal(), mc.r.host.cfg.State.LookForReplies(mc.r.id)); err != nil {
+	if err := errors.Join(mc.loadLocal(), mc.r.host.cfg.State.LookThrough(mc.r.id)); err != nil {
 		return err
 	}
 	mc.publish()

@@ -93,7 +93,7 @@ func (h *Host) openReplica(l *loop, id cluster.ShardID, self cluster.ReplicaID) 
 		return nil, err
 	}
 	r.machine.applied, r.machine.next = applied, applied
-	if err := errors.Join(r.machine.loadLocal(), h.cfg.State.LookForReplies(id)); err != nil {
+	if err := errors.Join(r.machine.loadLocal(), h.cfg.State.LookThrough(id)); err != nil {
 		return nil, err
 	}
 	r.appends.log.Snapshots = r.snapshots.describe

@@ -44,7 +44,7 @@ func TestHostUnreadable(t *testing.T) {
 		n.call(func(r *Replica) {
 			b := n.state.NewBatch()
 			w := store.NewWriteSet(r.machine.applied.Time, 0)
-			w.Put(row, []byte("\x09\x07"))
+			w.Put(row, []byte("\x09\x63"))
 			if _, err := b.Apply(testShard, r.machine.applied, r.machine.applied.Index+1, r.machine.applied.Term, w); err != nil {
 				t.Error(err)
 			}

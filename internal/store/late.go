@@ -55,7 +55,7 @@ func comesLate(row []byte) bool {
 	if !local {
 		return !keyspace.IsMetaRow(row)
 	}
-	return kind == localCount || kind == localSession || kind == localReplies || kind == localWaiter
+	return kind == localCount || kind == localSession || kind == localReplies || kind == localWaiter || kind == localPiece
 }
 
 // layers are what is late of all shards.

@@ -17,6 +17,7 @@ const (
 	localSession   = 's'
 	localReplies   = 'r'
 	localWaiter    = 'w'
+	localPiece     = 'p'
 	localScrub     = 'x'
 	localSlots     = 'o'
 	localUsers     = 'u'

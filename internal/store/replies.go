@@ -54,20 +54,61 @@ func (r replyRows) removed(row []byte) {
 	}
 }
 
-// knownReplies is the replyRows of all shards that were looked through.
-type knownReplies struct {
+// known is what is known of the rows of a shard while its entries are applied. It belongs to
+// the goroutine that applies them.
+type known struct {
+	replies replyRows
+	pieces  pieces
+}
+
+// put takes note of a row that an entry puts, which it keeps. Nil: of a shard that was not
+// looked through.
+func (k *known) put(row, val []byte) {
+	if k != nil {
+		k.replies.put(row)
+		k.pieces.put(row, val)
+	}
+}
+
+// removed takes note of a row that an entry removes.
+func (k *known) removed(row []byte) {
+	if k != nil {
+		k.replies.removed(row)
+		k.pieces.removed(row)
+	}
+}
+
+// join returns the whole of an entry's write set.
+func (k *known) join(w WriteSet) (WriteSet, error) {
+	if k == nil {
+		return new(pieces).join(w)
+	}
+	return k.pieces.join(w)
+}
+
+// knownRows is what is known of all shards that were looked through.
+type knownRows struct {
 	mu    sync.Mutex // guards shard
-	shard map[cluster.ShardID]replyRows
+	shard map[cluster.ShardID]*known
 }
 
 // of returns what is known of a shard, nil if it was not looked through.
-func (k *knownReplies) of(shard cluster.ShardID) replyRows {
+func (k *knownRows) of(shard cluster.ShardID) *known {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.shard[shard]
 }
 
-func (k *knownReplies) set(shard cluster.ShardID, rows replyRows) {
+// repliesOf returns where the rows of replies of a shard are, nil if it was not looked
+// through.
+func (k *knownRows) repliesOf(shard cluster.ShardID) replyRows {
+	if x := k.of(shard); x != nil {
+		return x.replies
+	}
+	return nil
+}
+
+func (k *knownRows) set(shard cluster.ShardID, rows *known) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if rows == nil {
@@ -77,23 +118,27 @@ func (k *knownReplies) set(shard cluster.ShardID, rows replyRows) {
 	k.shard[shard] = rows
 }
 
-// LookForReplies looks through a shard for rows of replies, for View.SessionRows to find
-// them, while nothing of it is late. What makes its state otherwise than by entries has it
-// done again.
-func (s *State) LookForReplies(shard cluster.ShardID) error {
-	rows := make(replyRows)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: localRow(shard, localReplies), UpperBound: localRow(shard, localReplies+1)})
-	if err != nil {
-		return damage(err)
+// LookThrough looks through a shard for rows of replies, for View.SessionRows to find them,
+// and for pieces of a write set, while nothing of it is late. What makes its state otherwise
+// than by entries has it done again.
+func (s *State) LookThrough(shard cluster.ShardID) error {
+	x := &known{replies: make(replyRows)}
+	for _, kind := range []byte{localReplies, localPiece} {
+		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: localRow(shard, kind), UpperBound: localRow(shard, kind+1)})
+		if err != nil {
+			return damage(err)
+		}
+		err = eachLocal(it, false, func(row, val []byte) error {
+			if x.replies.put(row); kind == localPiece {
+				x.pieces.put(row, slices.Clone(val))
+			}
+			return nil
+		})
+		if err := errors.Join(err, damage(it.Close())); err != nil {
+			return err
+		}
 	}
-	err = eachLocal(it, false, func(row, _ []byte) error {
-		rows.put(row)
-		return nil
-	})
-	if err := errors.Join(err, damage(it.Close())); err != nil {
-		return err
-	}
-	s.replies.set(shard, rows)
+	s.known.set(shard, x)
 	return nil
 }
 

@@ -20,7 +20,7 @@ func TestSessionRows(t *testing.T) {
 		t.Run(fmt.Sprintf("known %t", known), func(t *testing.T) {
 			s := replyState(t, shard)
 			if known {
-				if err := errors.Join(s.Settle(shard), s.LookForReplies(shard)); err != nil {
+				if err := errors.Join(s.Settle(shard), s.LookThrough(shard)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -60,7 +60,7 @@ func TestSessionRows(t *testing.T) {
 				t.Errorf("%q, want %q", got, want)
 			}
 			// What is looked for again is the same.
-			if err := errors.Join(s.Settle(shard), s.LookForReplies(shard)); err != nil {
+			if err := errors.Join(s.Settle(shard), s.LookThrough(shard)); err != nil {
 				t.Fatal(err)
 			}
 			if got := sessionRows(t, s, shard, at); !slices.Equal(got, want) {
@@ -75,7 +75,7 @@ func TestSessionRows(t *testing.T) {
 func TestSessionRowsCostWhatIsThere(t *testing.T) {
 	const shard, entries = 7, 5000
 	s := replyState(t, shard)
-	if err := s.LookForReplies(shard); err != nil {
+	if err := s.LookThrough(shard); err != nil {
 		t.Fatal(err)
 	}
 	var at Applied

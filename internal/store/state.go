@@ -35,7 +35,7 @@ type State struct {
 	commits   commits
 	hot       hotRows
 	late      layers
-	replies   knownReplies
+	known     knownRows
 }
 
 // Applied is how far a shard has come.
@@ -66,8 +66,8 @@ func OpenState(cfg Config) (*State, error) {
 		return nil, err
 	}
 	s := &State{cfg: cfg, db: db, cache: cache, stir: newStir(p.logMemtable), stalls: stalled, commits: newCommits(), reclaimer: newReclaimer(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)},
-		late:    layers{max: cfg.layerBytes(), back: p.backLimits(), shard: make(map[cluster.ShardID]*lateShard)},
-		replies: knownReplies{shard: make(map[cluster.ShardID]replyRows)}}
+		late:  layers{max: cfg.layerBytes(), back: p.backLimits(), shard: make(map[cluster.ShardID]*lateShard)},
+		known: knownRows{shard: make(map[cluster.ShardID]*known)}}
 	if cfg.RowBytes > 0 {
 		s.hot.cache = rowcache.New(cfg.RowBytes, keyspace.IsObject)
 	}
@@ -341,7 +341,7 @@ func (s *State) Rewrite(put []Row, drop [][]byte) error {
 func (s *State) Drop(shard cluster.ShardID, slots cluster.SlotRange) error {
 	s.hot.forget(shard)
 	s.late.forget(shard)
-	s.replies.set(shard, nil)
+	s.known.set(shard, nil)
 	lower, upper := localBounds(shard)
 	spans := []pebble.KeyRange{{Start: lower, End: upper}}
 	if !slots.Empty() {
@@ -372,6 +372,8 @@ type Batch struct {
 	Slots *cluster.SlotRange
 	// Meta is set when a row of the map was written.
 	Meta bool
+	// Whole is what the newest entry has written, with the pieces before it.
+	Whole WriteSet
 	// Leads says that this node leads the shard whose entry is applied next, and so looks
 	// up what commands take out of queues.
 	Leads   bool
@@ -391,9 +393,14 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 	}
 	at.Index, at.Term = index, term
 	b.Scrub, b.Slots = false, nil
-	to := b.target(shard, len(data))
+	seen := b.s.known.of(shard)
+	var err error
+	if b.Whole, err = seen.join(data); err != nil {
+		return at, fmt.Errorf("apply entry %d of shard %d: %w", index, shard, err)
+	}
+	to := b.target(shard, len(b.Whole))
 	if len(data) > 0 {
-		local, err := b.write(to, index, data)
+		local, err := b.write(to, seen, index)
 		if err != nil {
 			return at, fmt.Errorf("apply entry %d of shard %d: %w", index, shard, err)
 		}
@@ -402,15 +409,14 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 				return at, err
 			}
 		}
-		w := WriteSet(data)
-		if t := w.Time(); t < at.Time {
+		if t := b.Whole.Time(); t < at.Time {
 			panic(fmt.Sprintf("store: shard %d: time goes back from %d to %d", shard, at.Time, t))
 		}
-		at.Time = w.Time()
+		at.Time = b.Whole.Time()
 		at.Hash = chain(at.Hash, data)
-		b.n += len(data)
+		b.n += len(b.Whole)
 		if b.s.hot.cache != nil {
-			b.entries = append(b.entries, entry{shard, index, w, b.Slots != nil, b.Leads})
+			b.entries = append(b.entries, entry{shard, index, b.Whole, b.Slots != nil, b.Leads})
 		}
 	}
 	to.begin()
@@ -418,13 +424,12 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 	return at, to.put(b.b, index, AppliedRow(shard), at.encode())
 }
 
-// write adds the rows of an entry, and reports whether there are some that are read
+// write adds the rows of the newest entry, and reports whether there are some that are read
 // otherwise than through views.
-func (b *Batch) write(to *target, index uint64, data WriteSet) (local bool, err error) {
-	replies := b.s.replies.of(to.id)
+func (b *Batch) write(to *target, seen *known, index uint64) (local bool, err error) {
 	to.begin()
 	defer to.end()
-	return local, data.Each(
+	return local, b.Whole.Each(
 		func(row, val []byte) error {
 			if len(row) == localRowLen && row[0] == localPrefix {
 				b.Databases = b.Databases || row[localRowLen-1] == localDBs
@@ -440,13 +445,13 @@ func (b *Batch) write(to *target, index uint64, data WriteSet) (local bool, err 
 			}
 			b.Meta = b.Meta || keyspace.IsMetaRow(row)
 			local = local || !comesLate(row)
-			replies.put(row)
+			seen.put(row, val)
 			return to.put(b.b, index, row, val)
 		},
 		func(row []byte) error {
 			b.Meta = b.Meta || keyspace.IsMetaRow(row)
 			local = local || !comesLate(row)
-			replies.removed(row)
+			seen.removed(row)
 			return to.remove(b.b, index, row)
 		},
 	)

@@ -36,7 +36,7 @@ type View struct {
 // the last one is released.
 func (s *State) View(shard cluster.ShardID, at Applied, dbs *keyspace.Databases, closed func()) *View {
 	late := s.late.of(shard)
-	v := &View{Applied: at, Shard: shard, Databases: dbs, top: late.open(s), hot: s.hot.of(shard), replies: s.replies.of(shard), closed: closed, reclaimer: &s.reclaimer}
+	v := &View{Applied: at, Shard: shard, Databases: dbs, top: late.open(s), hot: s.hot.of(shard), replies: s.known.repliesOf(shard), closed: closed, reclaimer: &s.reclaimer}
 	v.top.refs.Add(1)
 	v.refs.Store(1)
 	return v

@@ -13,7 +13,7 @@ var unreadable = []struct {
 	name, head string
 	code       string
 }{
-	{"later", "\x09\x07", "NEEDVERSION"}, // a type of format 7
+	{"later", "\x09\x63", "NEEDVERSION"}, // a type of format 99
 	{"malformed", "\x09\x00", "BADROW"},
 }
 
