@@ -87,6 +87,8 @@ type Config struct {
 	// Events says which events of keys somebody wants to be told of. Safe for concurrent
 	// use. Nil: none.
 	Events func() keyspace.Classes
+	// PiecesFrom is how many bytes effects have that go in pieces. 0: 2 MiB.
+	PiecesFrom int
 }
 
 // Core evaluates. It has no goroutine, clock or I/O of its own: the state it
@@ -96,6 +98,7 @@ type Core struct {
 	// Changes is what evaluations beside the loop are compared with. It belongs to the
 	// loop.
 	Changes  Changes
+	Pieces   Pieces
 	cfg      Config
 	sessions *sessions
 	tasks    *task.Lead
@@ -114,7 +117,11 @@ func New(cfg Config, v *store.View) (*Core, error) {
 	c.awaited = c.waiting.registry.Awaited
 	c.waiters = c.waiting.registry.Waiting
 	var err error
-	c.sessions, err = loadSessions(cfg.Shard, v, c.waiting.load)
+	if c.sessions, err = loadSessions(cfg.Shard, v, c.waiting.load); err != nil {
+		return nil, err
+	}
+	c.Pieces.cfg = &c.cfg
+	c.Pieces.left, err = v.Pieces() // of an earlier leader
 	return c, err
 }
 
@@ -160,17 +167,20 @@ type Input struct {
 	Scrub     bool                  // the scrub row must be written
 	From      []byte                // with this value
 	Give      *cluster.SlotRange    // the shard owns these slots from here on; nil: what it has
+	Piece     int                   // bytes at most of the effects that go in pieces; 0: none
 	Shortage                        // of room on the disks
 }
 
 // Evaluate runs as many of groups as the budget allows and returns the batch
 // and how many it took. With keyspace.ErrHeavy, the group of that number is too
-// much for the loop: it is to be evaluated beside it, see Prepare.
+// much for the loop: it is to be evaluated beside it, see Prepare. With ErrPieces the
+// effects of the first one are to go in pieces.
 func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 	env := keyspace.Env{Now: in.Now, Applied: in.Applied, Index: in.Index,
 		Databases: in.Databases, Keys: in.Keys, NewID: c.cfg.NewID, Rand: c.cfg.Rand, Known: c.cfg.Known, Unreadable: c.cfg.Unreadable,
 		Owns: owner(in.Owned.Slots), Awaited: c.awaited, Events: c.cfg.events(), Format: c.cfg.format()}
 	c.waiting.begin()
+	c.Pieces.begin()
 	if c.tx == nil {
 		c.tx = keyspace.NewTx(in.State, env)
 	} else {
@@ -180,7 +190,9 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 	c.ahead.begin(c, in)
 	c.tasks.Batch(in.State, in.Term, in.Mono)
 	if len(groups) > 0 && groups[0].Prepared != nil {
-		if b, ok := c.take(in, &groups[0]); ok {
+		if b, err := c.take(in, &groups[0]); err != nil {
+			return nil, 0, err
+		} else if b != nil {
 			return b, 1, nil
 		}
 	}
@@ -194,15 +206,16 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 	n := 0
 	wrote := make([]bool, 0, len(groups))
 	for ; n < len(groups); n++ {
-		if n > 0 && (tx.Steps() > batchStepsMax || tx.Size() > batchBytesMax || len(ctx.Out) > batchBytesMax) {
+		if n > 0 && (tx.Steps() > batchStepsMax || tx.Size() > batchBytesMax || len(ctx.Out) > batchBytesMax || groups[n].Prepared != nil) {
 			break
 		}
-		if groups[n].obvious() {
+		if c.cfg.obvious(&groups[n]) {
 			return nil, n, keyspace.ErrHeavy
 		}
 		c.ahead.coming = groups[n+1:]
 		before := tx.Writes()
 		tx.Allow(groups[n].stepsMax())
+		keyspace.AllowBytes(tx, c.cfg.bytesMax(&groups[n]))
 		keyspace.Sign(tx, author(groups[n].Group, n))
 		b.Replies = append(b.Replies, c.group(&ctx, b, &groups[n], in))
 		if groups[n].strayed && b.Replies[n].Status != group.Moved {
@@ -223,6 +236,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		}
 	}
 	tx.Allow(0)
+	keyspace.AllowBytes(tx, 0)
 	keyspace.Sign(tx, 0)
 	if in.Sweep != nil && !in.Tight && tx.Steps() <= batchStepsMax {
 		mark := tx.Mark()
@@ -327,10 +341,12 @@ func (c *Core) finish(b *Batch, in Input, wrote []bool) {
 	if c.cfg.Found != nil {
 		c.cfg.Found(tx.Finds())
 	}
-	if tx.Empty() && !tx.Eventful() && !tx.UsedNow() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {
+	pieces := c.Pieces.next(in, b)
+	if tx.Empty() && !tx.Eventful() && !tx.UsedNow() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 && !pieces {
 		return
 	}
 	c.seal(b, tx, in.Databases, wrote)
+	c.Pieces.add(&b.Data)
 	b.Events = tx.TakeEvents()
 	b.nameOwn(wrote)
 	if in.Scrub {

@@ -52,6 +52,9 @@ func newTestCore(t testing.TB) *testCore {
 	if err := state.Create(cluster.Descriptor{ID: testShard}, c.at, &pb.ConfState{Voters: []uint64{1}}); err != nil {
 		t.Fatal(err)
 	}
+	if err := state.LookThrough(testShard); err != nil {
+		t.Fatal(err)
+	}
 	c.reign()
 	c.run(&group.Group{Session: testSession, Open: true})
 	return c
@@ -285,7 +288,7 @@ func TestCoreBudget(t *testing.T) {
 	if _, n, err = c.core.Evaluate(c.input(), queue(reads...)); err != nil || n > 6 {
 		t.Errorf("%d reads of a quarter of a batch taken, %v", n, err)
 	}
-	line = strings.Replace(line, "list", "other", 1) + " " + strings.Repeat("y", 2*batchBytesMax)
+	line = strings.Replace(line, "list", "other", 1) + " " + strings.Repeat("y", batchBytesMax)
 	if _, n, err = c.core.Evaluate(c.input(), queue(c.write(line), c.write("SET z 1"))); err != nil || n != 1 {
 		t.Errorf("%d groups taken, %v", n, err)
 	}

@@ -68,7 +68,7 @@ type Prepared struct {
 }
 
 // Ending ends an evaluation beside the loop. It is safe for concurrent use.
-type Ending struct{ stop, late atomic.Bool }
+type Ending struct{ stop, late, waited atomic.Bool }
 
 // Drop has it end without a result: nobody waits for one any more.
 func (e *Ending) Drop() { e.stop.Store(true) }
@@ -77,6 +77,12 @@ func (e *Ending) Drop() { e.stop.Store(true) }
 func (e *Ending) Late() {
 	e.late.Store(true)
 	e.stop.Store(true)
+}
+
+// Waited is Late for a group that has waited for as long for others.
+func (e *Ending) Waited() {
+	e.waited.Store(true)
+	e.Late()
 }
 
 // last reports whether it is to be evaluated in the loop now.
@@ -103,9 +109,10 @@ func (c *Core) Touches(keys map[uint64]struct{}, g *group.Group, dbs *keyspace.D
 	return false
 }
 
-// obvious reports whether a group is heavy without a trial.
-func (g *Waiting) obvious() bool {
-	return !g.last() && !g.refused && slices.ContainsFunc(g.Cmds, func(c group.Command) bool { return len(c.Args) > heavyArgs })
+// manyArgs reports whether a group has a command with so many arguments that it is heavy
+// without a trial.
+func manyArgs(g *group.Group) bool {
+	return slices.ContainsFunc(g.Cmds, func(c group.Command) bool { return len(c.Args) > heavyArgs })
 }
 
 // stepsMax is how many steps a group may take in the loop.
@@ -154,7 +161,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, end *Ending) (*
 	case strayed:
 		return &Prepared{void: true, strayed: true}, nil
 	case errors.Is(err, keyspace.ErrStopped) && end.late.Load():
-		p.refuse(v, env, len(g.Cmds), c.tooLate(g))
+		p.refuse(v, env, len(g.Cmds), c.tooLate(g, end))
 		return p, nil
 	case errors.Is(err, keyspace.ErrStopped):
 		return nil, nil
@@ -189,36 +196,30 @@ func (p *Prepared) refuse(v *store.View, env keyspace.Env, n int, text string) {
 	}
 }
 
-// take makes a batch of a group that was evaluated beside the loop, if what it
-// saw still holds.
-func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
+// take makes a batch of a group that was evaluated beside the loop. It returns none if what
+// that saw does not hold any more, or with ErrPieces if its effects are too large for one.
+func (c *Core) take(in Input, g *Waiting) (*Batch, error) {
 	p := g.Prepared
-	g.Prepared = nil
-	defer c.Changes.Unfollow()
 	if p.void {
-		g.refused, g.strayed = true, g.strayed || p.strayed
-		return nil, false
+		g.Prepared, g.refused, g.strayed = nil, true, g.strayed || p.strayed
+		c.Changes.Unfollow()
+		return nil, nil
 	}
+	holds := stillHolds(c, in, g)
+	if holds && c.Pieces.Wants(p) {
+		g.Holds = p.keys
+		return nil, ErrPieces
+	}
+	g.Prepared = nil
 	g.tries++
-	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: p.tx, rows: p.rows, Groups: []*group.Group{g.Group}}
-	if g.Claim.Users != 0 && g.Claim.Users < in.Users {
-		return nil, false
-	}
-	if in.Full || in.Tight || p.dbs != in.Databases || c.ended(b, g.Group) {
-		return nil, false
-	}
-	if p.walked && c.Changes.any(p.index) {
-		return nil, false // all others would have to be held back
-	}
-	if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index) {
-		if g.tries >= heavyTriesMax {
-			g.Holds = p.keys
+	c.Changes.Unfollow()
+	if !holds || p.tx.Recount(in.Keys) != nil { // evaluated again, it finds out itself
+		if p == c.Pieces.p {
+			c.Pieces.giveUp()
 		}
-		return nil, false
+		return nil, nil
 	}
-	if p.tx.Recount(in.Keys) != nil {
-		return nil, false // evaluated again, it finds out itself
-	}
+	b := &Batch{Index: in.Index, Term: in.Term, Time: in.Now, tx: p.tx, rows: p.rows, Groups: []*group.Group{g.Group}}
 	b.Replies = []group.Reply{{Session: g.Session, Seq: g.Seq, Attempt: g.Attempt, Term: b.Term, Index: b.Index, Time: b.Time, Replies: p.replies, Unfit: p.unfit}}
 	if p.undone {
 		b.Replies[0].Status = group.Undone
@@ -227,5 +228,22 @@ func (c *Core) take(in Input, g *Waiting) (*Batch, bool) {
 	// What it has brought to others is not known here, so all look, in the next batch.
 	c.waiting.due = append(c.waiting.due, dueLines(c.waiting.registry.Topics(func(string) bool { return true }))...)
 	c.finish(b, in, []bool{!p.tx.Empty()})
-	return b, true
+	return b, nil
+}
+
+// stillHolds reports whether what an evaluation beside the loop saw still is so.
+func stillHolds(c *Core, in Input, g *Waiting) bool {
+	p := g.Prepared
+	switch {
+	case g.Claim.Users != 0 && g.Claim.Users < in.Users, in.Full || in.Tight || p.dbs != in.Databases || c.ended(new(Batch), g.Group):
+		return false
+	case p.walked && c.Changes.any(p.index):
+		return false // all others would have to be held back
+	case !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index):
+		if g.tries+1 >= heavyTriesMax {
+			g.Holds = p.keys
+		}
+		return false
+	}
+	return true
 }

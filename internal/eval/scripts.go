@@ -70,8 +70,10 @@ func (c *Core) tooHeavy(g *group.Group) string {
 }
 
 // tooLate is the error for a group that took too long beside the loop.
-func (c *Core) tooLate(g *group.Group) string {
+func (c *Core) tooLate(g *group.Group, end *Ending) string {
 	switch {
+	case end.waited.Load():
+		return errHeavyTime
 	case hasCommand(c.cfg.Table, g, (*command.Command).Loads):
 		return command.TextLoadLong
 	case runsScript(c.cfg.Table, g):

@@ -12,7 +12,7 @@ import (
 // seal turns the effects of a batch into its write set, together with the
 // shard-local rows: sessions, replies, counts, databases.
 func (c *Core) seal(b *Batch, tx *keyspace.Tx, before *keyspace.Databases, wrote []bool) {
-	w := store.NewWriteSet(b.Time, tx.Size()+512)
+	w := c.Pieces.newSet(b)
 	c.sealSessions(b, &w, wrote)
 	c.sealWaiters(b, &w)
 	counts := tx.KeyCounts()
@@ -32,9 +32,11 @@ func (c *Core) seal(b *Batch, tx *keyspace.Tx, before *keyspace.Databases, wrote
 			}
 		}
 	}
-	if b.rows != nil {
+	switch {
+	case c.Pieces.joins(): // they are in the write set
+	case b.rows != nil:
 		w.Append(b.rows.set)
-	} else {
+	default:
 		b.rows = &rows{set: w}
 		b.rows.add(tx)
 		w = b.rows.set
@@ -170,6 +172,21 @@ func (c *Core) SlotsChanged() {
 		c.cfg.Known.Forget()
 	}
 	c.waiting.kept = append(c.waiting.kept, dueLines(c.waiting.registry.Topics(func(string) bool { return true }))...)
+}
+
+// Due reports whether a batch is to be evaluated though nobody has sent anything.
+func (c *Core) Due() bool { return c.Pieces.left > 0 || c.waiting.owes() }
+
+// Kept makes what the last evaluation did count: its batch was proposed, or has no entry.
+func (c *Core) Kept() {
+	c.Pieces.kept()
+	c.waiting.keep()
+}
+
+// Dropped takes back what the last evaluation did: its batch was not even proposed.
+func (c *Core) Dropped() {
+	c.Pieces.dropped()
+	c.waiting.begin()
 }
 
 // Remember notes the outcome of every group of b for repetitions in this term.

@@ -309,14 +309,6 @@ func (w *waiting) endBefore(session uint64) {
 	})
 }
 
-// Kept makes what the last evaluation did with those who wait count: its batch is
-// on its way.
-func (w *waiting) Kept() { w.keep() }
-
-// Dropped takes back what the last evaluation did with those who wait: its batch
-// was not even proposed.
-func (w *waiting) Dropped() { w.begin() }
-
 // Confirmed takes note that the answers of a batch without an entry count.
 func (w *waiting) Confirmed(b *Batch) {
 	if b.Data == nil {
@@ -337,9 +329,9 @@ func (w *waiting) Again(was, now *group.Group) {
 	w.heard(now)
 }
 
-// Due reports whether there may be something for those who wait that no batch has
+// owes reports whether there may be something for those who wait that no batch has
 // had room to give them.
-func (w *waiting) Due() bool { return len(w.kept) > 0 }
+func (w *waiting) owes() bool { return len(w.kept) > 0 }
 
 // Silence says whether an entry node can be told anything, see waiter.Registry, and
 // reports whether there may be something to be given again.

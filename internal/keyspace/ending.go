@@ -4,7 +4,8 @@ import "errors"
 
 // Errors of a transaction that was ended before it was through.
 var (
-	// ErrHeavy says that it took more steps than Allow allowed.
+	// ErrHeavy says that it took more steps than Allow allowed, or wrote more than
+	// AllowBytes did.
 	ErrHeavy = errors.New("too many steps")
 	// ErrStopped says that Env.Stop was set.
 	ErrStopped = errors.New("stopped")

@@ -134,6 +134,7 @@ type Tx struct {
 type budget struct {
 	steps    int
 	stepsMax int // 0: no limit
+	bytesMax int // of effects; 0: no limit
 }
 
 // NewTx returns a writable transaction over base.
@@ -192,6 +193,15 @@ func (t *Tx) Allow(n int) {
 	t.stepsMax = 0
 	if n > 0 {
 		t.stepsMax = t.steps + n
+	}
+}
+
+// AllowBytes ends the transaction with ErrHeavy when it writes more than n more bytes; 0:
+// never.
+func AllowBytes(t *Tx, n int) {
+	t.bytesMax = 0
+	if n > 0 {
+		t.bytesMax = t.effects.size + n
 	}
 }
 
@@ -332,7 +342,9 @@ func (t *Tx) put(row, val []byte) {
 	}
 	t.Spend(1 + len(val)/stepBytes)
 	t.writes++
-	t.effects.put(row, val)
+	if t.effects.put(row, val); t.bytesMax > 0 && t.effects.size > t.bytesMax && t.err == nil {
+		t.err = ErrHeavy
+	}
 }
 
 // Iter iterates over the rows in [lower, upper) as the transaction sees them

@@ -14,7 +14,7 @@ type queue struct {
 	l       *leadership
 	early   []*group.Group           // for this term, but the leader can't evaluate yet
 	groups  []eval.Waiting           // admitted, to be evaluated
-	bytes   int                      // of groups
+	bytes   int                      // of groups, and of those that are held
 	large   largeGroups              // admitted, and not among groups yet
 	pending map[groupID]*group.Group // queued, in flight or waiting for confirmation
 }
@@ -80,26 +80,29 @@ func (q *queue) add(g *group.Group) bool {
 	if len(q.groups)+len(q.l.heavy.next)+len(q.l.heavy.held) >= queueGroupsMax {
 		return false
 	}
-	if takesTurns(g) {
-		return q.large.add(g)
-	}
-	if q.bytes > queueBytesMax {
+	large := takesTurns(g)
+	switch {
+	case large && q.large.bytes+q.l.heavy.bytes > queueBytesMax, !large && q.bytes > queueBytesMax:
 		return false
+	case large:
+		q.large.add(g)
+	default:
+		q.groups = append(q.groups, eval.Waiting{Group: g})
+		q.bytes += g.Size()
 	}
-	q.groups = append(q.groups, eval.Waiting{Group: g})
-	q.bytes += g.Size()
 	return true
 }
 
-// took removes the first n groups from the queue.
-func (q *queue) took(n int) {
+// took removes the first n groups from the queue, whose batch may have had a piece of
+// effects as well.
+func (q *queue) took(n int, piece bool) {
 	large := 0
 	for _, g := range q.groups[:n] {
 		if q.bytes -= g.Size(); takesTurns(g.Group) {
 			large++
 		}
 	}
-	q.large.took(large, n-large)
+	q.large.took(large, n-large, piece)
 	m := copy(q.groups, q.groups[n:])
 	clear(q.groups[m:])
 	q.groups = q.groups[:m]

@@ -89,6 +89,42 @@ func TestHeavyGroupsAreRefused(t *testing.T) {
 	})
 }
 
+// TestPiecesGoBetween has a group whose effects go in pieces: what others send meanwhile is
+// answered before it, and what would change its keys behind it.
+func TestPiecesGoBetween(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 1)
+		n.lead()
+		value := strings.Repeat("v", 1<<20)
+		submit := func(line string) chan group.Reply {
+			n.seq++
+			return n.submit(newGroup(n.session, n.seq, line))
+		}
+		staged := func() (is bool) {
+			n.call(func(r *Replica) { is = r.leader.heavy.staged != nil })
+			return is
+		}
+		large := submit("MSET a " + value + " b " + value + " c " + value)
+		for !staged() {
+			<-submit("INCR n")
+		}
+		behind := submit("APPEND b x")
+		between := 0
+		for ; len(large) == 0; between++ {
+			<-submit("INCR n")
+		}
+		all := <-large
+		if text(all) != "+OK " || between < 3 {
+			t.Errorf("%s in entry %d, with %d of others before it", text(all), all.Index, between)
+		}
+		if r := <-behind; text(r) != fmt.Sprintf(":%d ", len(value)+1) || r.Index <= all.Index {
+			t.Errorf("%s in entry %d", text(r), r.Index)
+		}
+		n.want(n.run("STRLEN a", "STRLEN c"), fmt.Sprintf(":%d :%d ", len(value), len(value)))
+		n.stop()
+	})
+}
+
 // A script that is evaluated beside the loop has its time, however fast the machine is,
 // and what it did until then is nothing.
 func TestScriptBesideTheLoopEndsInTime(t *testing.T) {

@@ -64,7 +64,7 @@ func testDescriptor(voters ...uint64) cluster.Descriptor {
 // testMap holds the map of a cluster of that shard only.
 func testMap(t testing.TB, d cluster.Descriptor) *cluster.Holder {
 	t.Helper()
-	m := cluster.Map{Epoch: 1, Name: "test", Shards: []cluster.Shard{{Descriptor: d}}}
+	m := cluster.Map{Epoch: 1, Name: "test", Version: cluster.Newest, Shards: []cluster.Shard{{Descriptor: d}}}
 	for _, r := range d.Replicas {
 		m.Members = append(m.Members, cluster.Member{ID: r.Node})
 	}

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"slices"
 
 	"tutti/internal/command"
@@ -28,8 +29,8 @@ const (
 	// largeBatch is how much of them goes into the queue at once, unless one has more: about
 	// what a batch takes of it.
 	largeBatch = 1 << 20
-	// partsBatch is the same for parts of values: their senders have many, so each entry may
-	// be short. With six values of 16 MiB at a time small SETs of others took 17 ms (p99)
+	// partsBatch is the same for parts of values and pieces of effects: there are many, so
+	// each entry may be short. With six values of 16 MiB at a time small SETs of others took 17 ms (p99)
 	// so, and 62 to 127 with 1 MiB, of parts of 256 KiB.
 	partsBatch = 128 << 10
 	// aloneFor is for how many batches in turn nobody else has had anything, so that parts
@@ -40,27 +41,37 @@ const (
 // takesTurns reports whether a group waits among the large ones.
 func takesTurns(g *group.Group) bool { return g.Size() > largeMin || isPart(g) }
 
-// add takes a group in, unless too much waits.
-func (w *largeGroups) add(g *group.Group) bool {
-	if w.bytes > queueBytesMax {
-		return false
-	}
+func (w *largeGroups) add(g *group.Group) {
 	w.groups = append(w.groups, eval.Waiting{Group: g})
 	w.bytes += g.Size()
-	return true
 }
 
 // isPart reports whether a group brings a part of a value, see keyspace.Upload.
 func isPart(g *group.Group) bool { return len(g.Cmds) == 1 && command.IsPart(g.Cmds[0].Args) }
 
-// took notes how many of the groups of a batch were large, and how many others.
-func (w *largeGroups) took(large, others int) {
+// took notes how many of the groups of a batch were large, how many others, and whether it
+// had a piece of effects.
+func (w *largeGroups) took(large, others int, piece bool) {
 	w.next = large == 0
 	if others > 0 {
 		w.alone = 0
-	} else if large > 0 {
+	} else if large > 0 || piece {
 		w.alone++
 	}
+}
+
+// most is how much of what comes bit by bit goes into the next batch.
+func (w *largeGroups) most(p Pieces) int {
+	if w.alone < aloneFor {
+		return cmp.Or(p.Bytes, partsBatch)
+	}
+	return cmp.Or(p.Bytes, largeBatch)
+}
+
+// Pieces says which effects go in pieces, in bytes. The zero value is what nodes do.
+type Pieces struct {
+	From  int // effects that are larger. 0: 2 MiB
+	Bytes int // how large a piece is. 0: 128 KiB; 1 MiB while nobody else has anything
 }
 
 // letLarge puts large groups at the head of the queue if it is their turn: nobody else
@@ -71,8 +82,8 @@ func (q *queue) letLarge() {
 		return // none waits, it is the turn of others, or one that was put there before has the head
 	}
 	n, bytes, most := 0, 0, largeBatch
-	if isPart(w.groups[0].Group) && w.alone < aloneFor {
-		most = partsBatch
+	if isPart(w.groups[0].Group) {
+		most = w.most(Pieces{})
 	}
 	for ; n < len(w.groups) && (n == 0 || bytes+w.groups[n].Group.Size() <= most); n++ {
 		bytes += w.groups[n].Group.Size()

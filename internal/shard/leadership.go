@@ -87,7 +87,7 @@ func (l *leadership) start() error {
 	cfg, known := &l.r.host.cfg, keyspace.NewKnown(max(1, len(*l.r.host.replicas.Load())))
 	var err error
 	if l.core, err = eval.New(eval.Config{Shard: l.r.id, Table: cfg.Table, Known: known, NewID: cfg.NewID, Rand: cfg.Rand, Unreadable: l.r.host.MetUnreadable, Found: l.r.host.MetKeys,
-		TaskTimes: &l.r.host.meter.tasks, Began: l.clock.mono(), Events: cfg.Wanted,
+		TaskTimes: &l.r.host.meter.tasks, PiecesFrom: cfg.Pieces.From, Began: l.clock.mono(), Events: cfg.Wanted,
 		Format: func() byte { return byte(cfg.Map.Map().Version) }}, l.r.machine.view); err != nil {
 		return err
 	}
@@ -112,10 +112,11 @@ func (l *leadership) start() error {
 func (l *leadership) propose() error {
 	if l.inflight.batch == nil {
 		l.queue.letLarge()
+		l.heavy.resume()
 		l.heavy.start()
 		l.heavy.hold()
 	}
-	due := l.sweep.due() || l.audits.mark || l.gives() || l.core.Due()
+	due := l.sweep.due() || l.audits.mark || l.gives() || l.core.Due() || l.heavy.staged != nil
 	if l.inflight.batch != nil || (len(l.queue.groups) == 0 && l.tickTo <= l.r.machine.applied.Time && !due) {
 		return nil
 	}
@@ -134,11 +135,18 @@ func (l *leadership) propose() error {
 	if len(l.queue.groups) == 0 && now < l.tickTo && !due {
 		return nil // to record an earlier time would help nobody
 	}
+	piece := l.heavy.piece(short)
 	in := l.input(now, short)
+	in.Piece = piece
 	b, n, err := l.core.Evaluate(in, l.queue.groups)
-	if errors.Is(err, keyspace.ErrHeavy) {
+	switch {
+	case errors.Is(err, keyspace.ErrHeavy):
 		l.sweep.dropped()
 		l.heavy.setAside(n)
+		return nil
+	case errors.Is(err, eval.ErrPieces):
+		l.sweep.dropped()
+		l.heavy.stage()
 		return nil
 	}
 	if err != nil {
@@ -146,7 +154,7 @@ func (l *leadership) propose() error {
 	}
 	if b.Data == nil {
 		l.core.Kept()
-		l.queue.took(n)
+		l.queue.took(n, false)
 		l.sweep.swept()
 		if n > 0 || len(b.Late) > 0 {
 			for i := range b.Replies {
@@ -173,7 +181,7 @@ func (l *leadership) propose() error {
 	}
 	l.core.Kept()
 	l.health.Propose(b.Index, l.r.ticks)
-	l.queue.took(n)
+	l.queue.took(n, piece > 0)
 	l.inflight = inflight{batch: b, progress: progress{since: l.r.host.cfg.Clock.Mono()}}
 	if in.Scrub {
 		l.audits.marked(b.Index)

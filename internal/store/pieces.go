@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -28,31 +29,42 @@ func isPiece(row []byte) (n uint32, is bool) {
 	return be.Uint32(row[localRowLen:]), true
 }
 
-// pieces are those that a shard has. They lie in the entries that brought them.
+// pieces are those that a shard has, put together as they come: what is left to do in the end
+// holds others up.
 type pieces struct {
-	list [][]byte
-	size int
+	whole WriteSet // their bytes, behind a head without a time
+	sum   xxhash.Digest
+	n     int
 }
+
+// piecesRoom is how much room is kept behind the pieces for the rest of their write set.
+const piecesRoom = 256 << 10
 
 func (p *pieces) put(row, val []byte) {
 	n, is := isPiece(row)
-	switch {
-	case !is:
+	if !is {
 		return
-	case n == 0:
-		*p = pieces{}
 	}
-	if int(n) == len(p.list) {
-		p.list = append(p.list, val)
-		p.size += len(val)
+	if n == 0 {
+		p.drop()
+		p.whole = append(p.whole, make([]byte, writeSetHead)...)
+		p.sum.Reset()
 	}
+	if int(n) != p.n {
+		return // what needs it finds out
+	}
+	p.n++
+	p.whole = append(slices.Grow(p.whole, len(val)+piecesRoom), val...)
+	_, _ = p.sum.Write(val)
 }
 
 func (p *pieces) removed(row []byte) {
 	if _, is := isPiece(row); is {
-		*p = pieces{}
+		p.drop()
 	}
 }
+
+func (p *pieces) drop() { p.whole, p.n = nil, 0 }
 
 // join returns the whole of a write set that comes in pieces, and any other as it is.
 func (p *pieces) join(w WriteSet) (WriteSet, error) {
@@ -60,18 +72,15 @@ func (p *pieces) join(w WriteSet) (WriteSet, error) {
 	if n == 0 || err != nil {
 		return w, err
 	}
-	if len(p.list) < n {
-		return nil, fmt.Errorf("%w: of %d pieces of a write set there are %d", ErrDamaged, n, len(p.list))
+	if p.n != n || p.sum.Sum64() != sum {
+		return nil, fmt.Errorf("%w: the %d pieces of a write set are not its %d: %d bytes with hash %x, want %x",
+			ErrDamaged, p.n, n, len(p.whole), p.sum.Sum64(), sum)
 	}
-	whole := make(WriteSet, 0, writeSetHead+p.size+len(rest))
-	whole = append(append(whole, writeSetFormat), w[1:writeSetHead]...)
-	for _, piece := range p.list[:n] {
-		whole = append(whole, piece...)
-	}
-	if xxhash.Sum64(whole.Rows()) != sum {
-		return nil, fmt.Errorf("%w: the %d pieces of a write set, %d bytes, are not what they were", ErrDamaged, n, len(whole.Rows()))
-	}
-	return append(whole, rest...), nil
+	whole := append(p.whole, rest...)
+	p.drop() // that memory belongs to the entry now
+	whole[0] = writeSetFormat
+	copy(whole[1:], w[1:writeSetHead])
+	return whole, nil
 }
 
 // Pieces returns how many pieces the shard has.

@@ -48,7 +48,7 @@ func TestWriteSetInPieces(t *testing.T) {
 		name    string
 		restart bool // before the last entry
 		other   int  // pieces of another one before
-	}{{"at once", false, 0}, {"behind a restart", true, 0}, {"behind others", false, 3}, {"behind others and a restart", true, 9}} {
+	}{{"at once", false, 0}, {"behind a restart", true, 0}, {"behind others", false, 9}, {"behind few others and a restart", true, 3}} {
 		t.Run(x.name, func(t *testing.T) {
 			fs := vfs.NewMem()
 			s := openLooked(t, fs)

@@ -130,7 +130,7 @@ func (s *State) LookThrough(shard cluster.ShardID) error {
 		}
 		err = eachLocal(it, false, func(row, val []byte) error {
 			if x.replies.put(row); kind == localPiece {
-				x.pieces.put(row, slices.Clone(val))
+				x.pieces.put(row, val)
 			}
 			return nil
 		})

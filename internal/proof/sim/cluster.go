@@ -12,6 +12,7 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/node"
 	"tutti/internal/server"
+	"tutti/internal/shard"
 )
 
 // Options say what cluster to make. Zero values are defaults.
@@ -22,6 +23,8 @@ type Options struct {
 	ScrubEvery    time.Duration // the same
 	// Uploads says which values go to their shards in parts.
 	Uploads server.Uploads
+	// Pieces says which effects go into the log in pieces.
+	Pieces shard.Pieces
 	// AutoPlace lets the cluster decide where replicas are; otherwise the test
 	// does.
 	AutoPlace bool

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tutti/internal/server"
+	"tutti/internal/shard"
 )
 
 // The swarm: each seed draws a cluster, faults and a load of its own.
@@ -81,6 +82,9 @@ func draw(seed uint64, life time.Duration) *Schedule {
 	s.Options.Secured = r.IntN(3) == 0
 	if r.IntN(3) == 0 {
 		s.Options.Uploads = server.Uploads{From: 1, Part: 2} // nearly every value goes in parts
+	}
+	if r.IntN(3) == 0 { // nearly every entry comes in pieces, or those of more than one command
+		s.Options.Pieces = shard.Pieces{From: []int{16, 200}[r.IntN(2)], Bytes: 32}
 	}
 	return s
 }
