@@ -61,6 +61,7 @@ func comesLate(row []byte) bool {
 // layers are what is late of all shards.
 type layers struct {
 	max   int          // bytes of one layer
+	wide  int          // bytes of an entry that becomes a run at once
 	back  backLimits   // of runs
 	total atomic.Int64 // bytes of all layers
 	held  atomic.Int64 // bytes of all runs that the next layers lie over

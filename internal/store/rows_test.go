@@ -34,6 +34,7 @@ func newMemoryTest(t *testing.T, seed uint64) *memoryTest {
 	s, _ := newTestState(t)
 	m := &memoryTest{t: t, rng: rand.New(rand.NewPCG(seed, 3)), s: s, at: Applied{Index: 10, Term: 1}, rows: make(map[string]string), shown: make(map[*View]map[string]string)}
 	s.late.max = 1 << (8 + m.rng.IntN(8))
+	s.late.wide = 1 << (4 + m.rng.IntN(10))
 	s.late.back = backLimits{bytes: 1 << (10 + m.rng.IntN(8)), log: 1 << (10 + m.rng.IntN(8)), total: 1 << (12 + m.rng.IntN(8))}
 	m.publish()
 	t.Cleanup(m.release)

@@ -15,6 +15,7 @@ type target struct {
 	id      cluster.ShardID
 	late    *lateShard
 	top     *layer
+	wide    *wide // where rows go instead of top from an entry on that has many; nil: there was none
 	settled bool
 	deletes bool // rows of Pebble, once it is settled
 }
@@ -31,6 +32,9 @@ func (b *Batch) target(shard cluster.ShardID, size int) *target {
 		to.top = to.late.open(b.s)
 	}
 	to.late.pace.add(size)
+	if size >= b.s.late.wide && !to.settled && to.wide == nil {
+		to.wide = new(wide)
+	}
 	return to
 }
 
@@ -48,6 +52,10 @@ func (t *target) settle(b *pebble.Batch) error {
 	if r := t.top.run(); r != nil {
 		list = append(runs{r}, list...)
 	}
+	if t.wide != nil {
+		list = append(runs{t.wide.run()}, list...)
+		t.wide = nil
+	}
 	var err error
 	t.deletes, err = list.put(b)
 	return err
@@ -55,37 +63,45 @@ func (t *target) settle(b *pebble.Batch) error {
 
 // begin and end enclose put and remove.
 func (t *target) begin() {
-	if !t.settled {
+	if !t.settled && t.wide == nil {
 		t.top.begin(t.late.hint)
 	}
 }
 
 func (t *target) end() {
-	if !t.settled {
+	if !t.settled && t.wide == nil {
 		t.top.end()
 	}
 }
 
 func (t *target) put(b *pebble.Batch, index uint64, row, val []byte) error {
-	if t.settled {
+	switch {
+	case t.settled:
 		return b.Set(row, val, nil)
+	case t.wide != nil:
+		t.wide.write(row, val, true)
+	default:
+		t.top.write(version{index: index, row: row, val: val, put: true})
 	}
-	t.top.write(version{index: index, row: row, val: val, put: true})
 	return nil
 }
 
 func (t *target) remove(b *pebble.Batch, index uint64, row []byte) error {
-	if t.settled {
+	switch {
+	case t.settled:
 		t.deletes = true
 		return b.Delete(row, nil)
+	case t.wide != nil:
+		t.wide.write(row, nil, false)
+	default:
+		t.top.write(version{index: index, row: row})
 	}
-	t.top.write(version{index: index, row: row})
 	return nil
 }
 
-// full reports whether a layer holds as much as it may.
+// full reports whether a layer holds as much as it may, or is to be under a run.
 func (b *Batch) full(t *target) bool {
-	return t.top != nil && (t.top.bytes >= b.s.late.max || b.s.late.total.Load() > lateTotal)
+	return t.wide != nil || t.top != nil && (t.top.bytes >= b.s.late.max || b.s.late.total.Load() > lateTotal)
 }
 
 // Waits reports whether Commit may have to wait for the disk.
@@ -117,6 +133,8 @@ func (b *Batch) renew() {
 		case t.settled:
 			b.s.unflushed.Add(t.late.pace.behind())
 			t.late.renew(&b.s.late)
+		case t.wide != nil:
+			t.late.lay(b.s, t.wide.run())
 		case b.full(t):
 			t.late.push(b.s)
 		}

@@ -66,7 +66,7 @@ func OpenState(cfg Config) (*State, error) {
 		return nil, err
 	}
 	s := &State{cfg: cfg, db: db, cache: cache, stir: newStir(p.logMemtable), stalls: stalled, commits: newCommits(), reclaimer: newReclaimer(), hot: hotRows{shard: make(map[cluster.ShardID]*rowcache.Rows)},
-		late:  layers{max: cfg.layerBytes(), back: p.backLimits(), shard: make(map[cluster.ShardID]*lateShard)},
+		late:  layers{max: cfg.layerBytes(), wide: wideLayers * cfg.layerBytes(), back: p.backLimits(), shard: make(map[cluster.ShardID]*lateShard)},
 		known: knownRows{shard: make(map[cluster.ShardID]*known)}}
 	if cfg.RowBytes > 0 {
 		s.hot.cache = rowcache.New(cfg.RowBytes, keyspace.IsObject)

@@ -142,6 +142,11 @@ func (x *lateShard) push(s *State) {
 		s.late.held.Add(int64(x.runs.bytes() - before))
 	}
 	x.begin(s)
+	x.limit(s)
+}
+
+// limit has runs written back if they are as many as may be late.
+func (x *lateShard) limit(s *State) {
 	limits := &s.late.back
 	if list := x.unwritten(); list.bytes() >= limits.bytes || list.heavy() >= limits.bytes/heavyPart || x.pace.behind() >= limits.log || s.late.held.Load() > limits.total {
 		x.writeBack(s)
