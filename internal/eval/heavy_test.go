@@ -136,6 +136,16 @@ func TestHeavyWatch(t *testing.T) {
 	c.want(c.runAll(q), fmt.Sprint("status ", group.WatchFailed))
 }
 
+// TestHeavyRefused has a group of many arguments whose watched key has changed, which the
+// loop finds out: it is not heavy any more.
+func TestHeavyRefused(t *testing.T) {
+	c := newTestCore(t)
+	c.run(c.write("SET w 1"))
+	g := c.write("MSET" + strings.Repeat(" k v", heavyArgs))
+	g.Watches = []group.Watch{{Key: []byte("w")}}
+	c.want(c.runAll(c.prepare(g)), fmt.Sprint("status ", group.WatchFailed))
+}
+
 // TestHeavyStopped ends an evaluation whose result nobody wants any more, and
 // one that is too heavy even beside the loop.
 func TestHeavyStopped(t *testing.T) {

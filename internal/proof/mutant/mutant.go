@@ -30,7 +30,7 @@ type Edit struct {
 
 // All lists the mutants.
 func All() []Mutant {
-	return slices.Concat(disk(), answers(), once(), times(), repair(), standing(), joins(), users(), places(), copies(), loops(), rows(), waiters(), streams(), tasks(), tracking(), scripts(), locks())
+	return slices.Concat(disk(), answers(), once(), times(), repair(), standing(), joins(), users(), places(), copies(), loops(), rows(), pieces(), waiters(), streams(), tasks(), tracking(), scripts(), locks())
 }
 
 // Apply returns the mutant's files by name, as they are with its edits in place

@@ -9,7 +9,7 @@ func once() []Mutant {
 		}}},
 		{"forget-new-replies", "where the replies are that entries record is not noted for the next leader", store("TestSessionRows"), []Edit{{
 			"internal/store/state.go", `
-			replies.put(row)`, `
+			seen.put(row, val)`, `
 			_ = row`,
 		}}},
 		{"prune-unacknowledged", "a raised floor removes replies above it, too", eval("TestSessionPrune"), []Edit{{

@@ -16,8 +16,8 @@ func times() []Mutant {
 			now = max(now, l.r.machine.applied.Time)`, ``,
 		}, {
 			"internal/store/state.go", `
-			if t := w.Time(); t < at.Time {`, `
-			if t := w.Time(); false {`,
+			if t := b.Whole.Time(); t < at.Time {`, `
+			if t := b.Whole.Time(); false {`,
 		}}},
 		{"begin-behind", "a new leader does not make up for the time since the last entry before it evaluates", sim("TestTimeToLiveNeverEndsEarly"), []Edit{{
 			"internal/shard/clock.go", `
@@ -31,8 +31,8 @@ func times() []Mutant {
 		}}},
 		{"leave-out-time", "a batch that found a key expired and wrote nothing leaves no record of the time", eval("TestExpiredWithoutEffect"), []Edit{{
 			"internal/eval/core.go", `
-			if tx.Empty() && !tx.Eventful() && !tx.UsedNow() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {`, `
-			if tx.Empty() && !tx.Eventful() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 {`,
+			if tx.Empty() && !tx.Eventful() && !tx.UsedNow() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 && !pieces {`, `
+			if tx.Empty() && !tx.Eventful() && !in.Tick && !in.Scrub && in.Give == nil && len(b.opened) == 0 && !pieces {`,
 		}}},
 		{"read-unrecorded-expiry", "a read that found a key expired is answered before the time is recorded", sim("TestReadOfExpiryWaitsForItsRecord"), []Edit{{
 			"internal/eval/read.go", `
@@ -50,8 +50,8 @@ func times() []Mutant {
 		}}},
 		{"heavy-past-deadline", "what was evaluated beside the loop is applied though a key that it found has expired since", eval("TestHeavyDeadline"), []Edit{{
 			"internal/eval/heavy.go", `
-			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index) {`, `
-			if !in.Owned.Slots.Covers(g.Claim.Slots) || c.Changes.touched(p.keys, p.index) {`,
+			case !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index):`, `
+			case !in.Owned.Slots.Covers(g.Claim.Slots) || c.Changes.touched(p.keys, p.index):`,
 		}}},
 		{"heavy-slots-forgotten", "what was evaluated beside the loop is applied though slots have gone to another shard and come back", eval("TestHeavySlotsChanged"), []Edit{{
 			"internal/eval/seal.go", `
@@ -59,13 +59,13 @@ func times() []Mutant {
 		}}},
 		{"heavy-walk-forgotten", "what was evaluated beside the loop has seen which keys there are, and is applied though another has come since", eval("TestHeavyWalks"), []Edit{{
 			"internal/eval/heavy.go", `
-			if p.walked && c.Changes.any(p.index) {`, `
-			if false {`,
+			case p.walked && c.Changes.any(p.index):`, `
+			case false:`,
 		}}},
 		{"believe-heavy-result", "what was evaluated beside the loop is applied whatever has changed since", eval("TestHeavyCore"), []Edit{{
 			"internal/eval/heavy.go", `
-			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index) {`, `
-			if !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until {`,
+			case !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index):`, `
+			case !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until:`,
 		}}},
 	}
 }

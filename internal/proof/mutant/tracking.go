@@ -87,9 +87,9 @@ func tracking() []Mutant {
 		}}},
 		{"noloop-sweeps-for-others", "with NOLOOP what expires is taken for the client's own, in whose entry it does", Killer{"internal/eval", "TestOwnChangesAreNobodysElse"}, []Edit{{
 			"internal/eval/core.go", `
-	tx.Allow(0)
+	keyspace.AllowBytes(tx, 0)
 	keyspace.Sign(tx, 0)`, `
-	tx.Allow(0)`,
+	keyspace.AllowBytes(tx, 0)`,
 		}}},
 		{"noloop-any-entry", "with NOLOOP an own change of a key hides those of other entries", Killer{"internal/tracking", "TestNoLoop"}, []Edit{{
 			"internal/tracking/own.go", `

@@ -24,8 +24,8 @@ func users() []Mutant {
 		}}},
 		{"heavy-by-old-rights", "a group that was evaluated beside the loop counts although its rights have gone meanwhile", eval("TestHeavyUsersChanged"), []Edit{{
 			"internal/eval/heavy.go", `
-			if g.Claim.Users != 0 && g.Claim.Users < in.Users {`, `
-			if false {`,
+			case g.Claim.Users != 0 && g.Claim.Users < in.Users, in.Full || in.Tight || p.dbs != in.Databases || c.ended(new(Batch), g.Group):`, `
+			case in.Full || in.Tight || p.dbs != in.Databases || c.ended(new(Batch), g.Group):`,
 		}}},
 		{"read-by-old-rights", "a view is read by the rights of users as they were", eval("TestUsersChanged"), []Edit{{
 			"internal/eval/read.go", `

@@ -1,0 +1,52 @@
+package mutant
+
+// pieces are safeguards of large effects, which go into the log in pieces: without them a
+// part of some is applied, or what was given up stays, or others wait for nothing.
+func pieces() []Mutant {
+	return []Mutant{
+		{"pieces-stay", "pieces of effects that were given up stay for ever", eval("TestPiecesGivenUp"), []Edit{{
+			"internal/eval/pieces.go", `
+			func (s *Pieces) giveUp() { s.p, s.n, s.sent, s.left = nil, 0, 0, max(s.n, s.left) }`, `
+			func (s *Pieces) giveUp() { s.p, s.n, s.sent, s.left = nil, 0, 0, 0 }`,
+		}}},
+		{"pieces-of-an-earlier-leader", "pieces of effects whose leader has ended stay for ever", eval("TestPiecesGivenUp"), []Edit{{
+			"internal/eval/core.go", `
+			c.Pieces.left, err = v.Pieces() // of an earlier leader`, `
+			_, err = v.Pieces()`,
+		}}},
+		{"pieces-before-all-know", "effects go in pieces though a member can't join them", eval("TestWhatGoesInPieces"), []Edit{{
+			"internal/eval/pieces.go", `
+			func (c *Config) inPieces() bool { return c.format() >= byte(cluster.V7) }`, `
+			func (c *Config) inPieces() bool { return c.format() >= byte(cluster.V1) }`,
+		}}},
+		{"piece-that-was-not-proposed", "a piece counts as sent though its batch was dropped", eval("TestPieceNotProposed"), []Edit{{
+			"internal/eval/seal.go", `
+			c.Pieces.dropped()`, `
+			c.Pieces.kept()`,
+		}}},
+		{"keys-change-between-pieces", "what would change the keys of effects goes between their pieces", shard("TestPiecesGoBetween"), []Edit{{
+			"internal/shard/heavy.go", `
+			for _, g := range []*eval.Waiting{h.staged, h.done} {`, `
+			for _, g := range []*eval.Waiting{h.done} {`,
+		}}},
+		{"pieces-of-another", "a write set goes on behind any pieces of the same number", store("TestPiecesDiffer"), []Edit{{
+			"internal/store/pieces.go", `
+			if p.n != n || p.sum.Sum64() != sum {`, `
+			if p.n != n {`,
+		}}},
+		{"pieces-forgotten-at-start", "a replica that starts again does not know the pieces it has", store("TestWriteSetInPieces"), []Edit{{
+			"internal/store/replies.go", `
+			x.pieces.put(row, val)`, ``,
+		}}},
+		{"older-row-of-a-wide-batch", "of a row that entries of a wide batch write twice the older value stays", store("TestRowsInMemory"), []Edit{{
+			"internal/store/wide.go", `
+			if i+1 == len(list) || !bytes.Equal(list[i].row, list[i+1].row) {`, `
+			if n == 0 || !bytes.Equal(list[n-1].row, list[i].row) {`,
+		}}},
+		{"refused-and-set-aside", "what was found beside the loop to be refused is set aside again, for ever", eval("TestHeavyRefused"), []Edit{{
+			"internal/eval/pieces.go", `
+			if g.last() || g.refused {`, `
+			if g.last() {`,
+		}}},
+	}
+}
