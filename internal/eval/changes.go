@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"tutti/internal/keyspace"
+	"tutti/internal/store"
 )
 
 // Changes is which keys the entries of this term have changed lately: what was
@@ -17,6 +18,7 @@ type Changes struct {
 	since  uint64            // entries after this one are noted; MaxUint64: none are
 	last   map[uint64]uint64 // hash of an object row -> the last entry that wrote it
 	newest uint64            // the last entry that wrote any
+	own    uint64            // the last entry that wrote rows which are of no key, see isOwn
 	asking int               // evaluations that will ask
 }
 
@@ -47,15 +49,24 @@ func (c *Changes) noteAll(index uint64, effects *keyspace.Tx) {
 	if c.last == nil {
 		return
 	}
-	note := func(row []byte) {
+	note := func(row []byte, gone bool) {
 		if hash, is := keyspace.ObjectHash(row); is {
 			c.last[hash], c.newest = index, index
+		} else if isOwn(row, gone) {
+			c.own = index
 		}
 	}
-	effects.Effects(func(row, _ []byte) { note(row) }, note)
+	effects.Effects(func(row, _ []byte) { note(row, false) }, func(row []byte) { note(row, true) })
 	if len(c.last) > changesMax {
 		c.forget()
 	}
+}
+
+// isOwn reports whether a row is of no key, and what commands do may depend on it: of the
+// libraries, or of the map. What is new of scripts is known by its hash.
+func isOwn(row []byte, gone bool) bool {
+	kind, _, local := store.LocalKey(row)
+	return local && (gone || kind != 'l') || keyspace.IsMetaRow(row)
 }
 
 // any reports whether any key has changed since entry index.

@@ -237,7 +237,7 @@ func stillHolds(c *Core, in Input, g *Waiting) bool {
 	switch {
 	case g.Claim.Users != 0 && g.Claim.Users < in.Users, in.Full || in.Tight || p.dbs != in.Databases || c.ended(new(Batch), g.Group):
 		return false
-	case p.walked && c.Changes.any(p.index):
+	case p.walked && c.Changes.any(p.index), c.Changes.own > p.index:
 		return false // all others would have to be held back
 	case !in.Owned.Slots.Covers(g.Claim.Slots) || in.Now >= p.until || c.Changes.touched(p.keys, p.index):
 		if g.tries+1 >= heavyTriesMax {

@@ -71,6 +71,39 @@ func TestHeavyWalks(t *testing.T) {
 	}
 }
 
+// TestHeavyLibraries has libraries of functions change while one is loaded beside the loop
+// or one of their functions is called there: neither counts.
+func TestHeavyLibraries(t *testing.T) {
+	c := newTestCore(t)
+	load := func(name, body string) *group.Group {
+		g := c.write("TUTTI.FUNCTION LOAD REPLACE x")
+		g.Cmds[0].Args[3] = fmt.Appendf(nil, "#!lua name=%s\n%s", name, body)
+		return g
+	}
+	const long = "for i = 1, 300000 do end"
+	function := func(answer string) string {
+		return fmt.Sprintf("redis.register_function('f', function() %s return '%s' end)", long, answer)
+	}
+	c.want(c.run(load("a", function("old"))), "$1 a ")
+	for _, x := range []struct {
+		name  string
+		heavy func() *group.Group
+		want  string
+	}{
+		{"loaded", func() *group.Group { return load("b", long+" redis.register_function('g', function() end)") }, "$1 b "},
+		{"called", func() *group.Group { return c.write("FCALL f 0") }, "$3 new "},
+	} {
+		q := c.prepare(x.heavy())
+		c.run(load("a", function("new")))
+		if _, n, err := c.core.Evaluate(c.input(), q); n != 0 || !errors.Is(err, keyspace.ErrHeavy) || q[0].tries != 1 {
+			t.Errorf("%s: %d, %v, although a library has changed", x.name, n, err)
+		}
+		if got := c.runAll(c.prepare(x.heavy())); got[0] != x.want {
+			t.Errorf("%s: %q, want %q", x.name, got, x.want)
+		}
+	}
+}
+
 func TestHeavyCore(t *testing.T) {
 	c := newTestCore(t)
 	c.bigSets()

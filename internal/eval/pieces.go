@@ -129,8 +129,9 @@ func (s *Pieces) remove(w *store.WriteSet, n int) {
 
 func (c *Config) piecesFrom() int { return cmp.Or(c.PiecesFrom, piecesFrom) }
 
-// inPieces reports whether effects may go in pieces: all members know them.
-func (c *Config) inPieces() bool { return c.format() >= byte(cluster.V7) }
+// inPieces reports whether effects may go in pieces: all members know them. The commands of
+// meta write little, and nobody who writes could be held back for them.
+func (c *Config) inPieces() bool { return c.Shard != cluster.Meta && c.format() >= byte(cluster.V7) }
 
 // bytesMax is how much a group may write in the loop; 0: as much as it will.
 func (c *Config) bytesMax(g *Waiting) int {

@@ -16,8 +16,8 @@ func pieces() []Mutant {
 		}}},
 		{"pieces-before-all-know", "effects go in pieces though a member can't join them", eval("TestWhatGoesInPieces"), []Edit{{
 			"internal/eval/pieces.go", `
-			func (c *Config) inPieces() bool { return c.format() >= byte(cluster.V7) }`, `
-			func (c *Config) inPieces() bool { return c.format() >= byte(cluster.V1) }`,
+			func (c *Config) inPieces() bool { return c.Shard != cluster.Meta && c.format() >= byte(cluster.V7) }`, `
+			func (c *Config) inPieces() bool { return c.Shard != cluster.Meta }`,
 		}}},
 		{"piece-that-was-not-proposed", "a piece counts as sent though its batch was dropped", eval("TestPieceNotProposed"), []Edit{{
 			"internal/eval/seal.go", `

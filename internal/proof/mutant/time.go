@@ -59,8 +59,13 @@ func times() []Mutant {
 		}}},
 		{"heavy-walk-forgotten", "what was evaluated beside the loop has seen which keys there are, and is applied though another has come since", eval("TestHeavyWalks"), []Edit{{
 			"internal/eval/heavy.go", `
-			case p.walked && c.Changes.any(p.index):`, `
-			case false:`,
+			case p.walked && c.Changes.any(p.index), c.Changes.own > p.index:`, `
+			case c.Changes.own > p.index:`,
+		}}},
+		{"heavy-library-forgotten", "what was evaluated beside the loop is applied though libraries of functions have changed since", eval("TestHeavyLibraries"), []Edit{{
+			"internal/eval/heavy.go", `
+			case p.walked && c.Changes.any(p.index), c.Changes.own > p.index:`, `
+			case p.walked && c.Changes.any(p.index):`,
 		}}},
 		{"believe-heavy-result", "what was evaluated beside the loop is applied whatever has changed since", eval("TestHeavyCore"), []Edit{{
 			"internal/eval/heavy.go", `
