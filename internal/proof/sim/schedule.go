@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"tutti/internal/proof/action"
+	"tutti/internal/server"
+	"tutti/internal/shard"
 )
 
 // Schedule is a run that can be repeated: what cluster, what load, and what is
@@ -21,6 +23,8 @@ import (
 //	log-bytes 4096
 //	placing auto                the cluster places its replicas; or manual
 //	secured true                nodes speak TLS among themselves
+//	uploads from=1 part=2       values that go to their shards in parts
+//	pieces from=16 bytes=32     effects that go into the log in pieces
 //	load clients=6 keys=8 …     see LoadOptions
 //	for 15s                     how long the load runs before all is mended
 //	1.250s crash 2 keep=50 seed=7
@@ -49,6 +53,12 @@ func (s *Schedule) String() string {
 	}
 	if s.Options.Secured {
 		fmt.Fprintln(&b, "secured true")
+	}
+	if u := s.Options.Uploads; u != (server.Uploads{}) {
+		fmt.Fprintf(&b, "uploads from=%d part=%d\n", u.From, u.Part)
+	}
+	if p := s.Options.Pieces; p != (shard.Pieces{}) {
+		fmt.Fprintf(&b, "pieces from=%d bytes=%d\n", p.From, p.Bytes)
 	}
 	fmt.Fprintf(&b, "load clients=%d keys=%d ops=%d think=%v timeout=%v kinds=%s\nfor %v\n",
 		s.Load.Clients, s.Load.Keys, s.Load.KeyOps, s.Load.Think, s.Load.Timeout, strings.Join(s.Load.Kinds, ","), s.For)
@@ -89,6 +99,14 @@ func (s *Schedule) line(line string) (err error) {
 		s.Options.AutoPlace = rest == "auto"
 	case "secured":
 		s.Options.Secured, err = strconv.ParseBool(rest)
+	case "uploads":
+		a := action.Parse(line)
+		s.Options.Uploads = server.Uploads{From: a.Int("from"), Part: a.Int("part")}
+		err = a.Err()
+	case "pieces":
+		a := action.Parse(line)
+		s.Options.Pieces = shard.Pieces{From: a.Int("from"), Bytes: a.Int("bytes")}
+		err = a.Err()
 	case "for":
 		s.For, err = time.ParseDuration(rest)
 	case "load":
