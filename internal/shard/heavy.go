@@ -174,5 +174,5 @@ func (h *heavy) drop() {
 	if h.end != nil {
 		h.end.Drop()
 	}
-	*h = heavy{l: h.l}
+	h.end, h.next, h.bytes, h.staged, h.done, h.held, h.holds = nil, nil, 0, nil, nil, nil, nil // whoever evaluates reads l
 }
