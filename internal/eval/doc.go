@@ -7,6 +7,7 @@
 //	seal.go     that entry, and what it means for the leader's memory once applied
 //	session.go  what was evaluated before: repetitions are answered, not executed
 //	heavy.go    groups that are too much for a batch, evaluated over a view
+//	pieces.go   effects that are too much for an entry, brought in pieces
 //	sweep.go    the background work that batches take along
 //	read.go     commands that only read, over a view
 //

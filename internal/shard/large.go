@@ -41,6 +41,7 @@ const (
 // takesTurns reports whether a group waits among the large ones.
 func takesTurns(g *group.Group) bool { return g.Size() > largeMin || isPart(g) }
 
+// add takes a group in.
 func (w *largeGroups) add(g *group.Group) {
 	w.groups = append(w.groups, eval.Waiting{Group: g})
 	w.bytes += g.Size()

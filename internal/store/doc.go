@@ -20,7 +20,7 @@
 // A Pebble store without a write-ahead log: it is replayed from the log store
 // from wherever its last flush ended. Rows of keys, of sessions and of their
 // replies reach it late: until then they lie in memory, in a layer (late.go) and the runs
-// that layers become (run.go), over a snapshot of Pebble, and views read all three; runs are
+// that layers become, and entries that write very much (run.go, wide.go), over a snapshot of Pebble, and views read all three; runs are
 // written back together (writeback.go). Rows below 01 belong to the keyspace (see
 // package keyspace). Rows below 00 belong to a shard:
 //
@@ -34,6 +34,8 @@
 //	00 shard:8 's' session:8        session: what has been pruned
 //	00 shard:8 'r' session:8 index:8  replies of one entry to one session
 //	00 shard:8 'w' session:8 waiter:8  the answer to a command that waited, until its entry node has got it: see package eval
+//	00 shard:8 'p' n:4              piece n of a write set that comes in pieces: bytes of its rows, see pieces.go
+//	00 shard:8 'l' hash             text of a script; 'f' …: libraries of functions: see package command
 //	00 shard:8 'u'                  epoch of the users from which on rights must have been looked at: version:1=1 epoch:8
 //	00 shard:8 'x'                  written by an entry after which all replicas hash their rows from here: row
 //	00 shard:8 'o'                  written by an entry from which on the shard owns these slots: version:1=1 first:2 end:2
