@@ -202,6 +202,17 @@ func (c operator) inRuns(i int) int {
 // countObjects counts the objects on node i whose row on its disk is one of those.
 func countObjects(c operator, i int, is func(row []byte) bool) (n int) {
 	c.t.Helper()
+	c.eachRow(i, func(row, val []byte) {
+		if keyspace.IsObject(row) && len(val) > 1 && is(val) {
+			n++
+		}
+	})
+	return n
+}
+
+// eachRow calls f with all rows on the disk of node i, which is stopped for that.
+func (c operator) eachRow(i int, f func(row, val []byte)) {
+	c.t.Helper()
 	c.Stop(i)
 	db := openState(c.Cluster, i)
 	it, err := db.NewIter(nil)
@@ -209,13 +220,10 @@ func countObjects(c operator, i int, is func(row []byte) bool) (n int) {
 		c.t.Fatal(err)
 	}
 	for ok := it.First(); ok; ok = it.Next() {
-		if row := it.Value(); keyspace.IsObject(it.Key()) && len(row) > 1 && is(row) {
-			n++
-		}
+		f(it.Key(), it.Value())
 	}
 	if err := errors.Join(it.Close(), db.Close()); err != nil {
 		c.t.Fatal(err)
 	}
 	c.Start(i)
-	return n
 }

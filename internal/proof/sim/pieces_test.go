@@ -148,20 +148,10 @@ func TestPiecesUnderFaults(t *testing.T) {
 // pieces counts those on the disk of node i.
 func (c operator) pieces(i int) (n int) {
 	c.t.Helper()
-	c.Stop(i)
-	db := openState(c.Cluster, i)
-	it, err := db.NewIter(nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	for ok := it.First(); ok; ok = it.Next() {
-		if row := it.Key(); len(row) == 14 && row[0] == 0 && row[9] == 'p' {
+	c.eachRow(i, func(row, _ []byte) {
+		if len(row) == 14 && row[0] == 0 && row[9] == 'p' {
 			n++
 		}
-	}
-	if err := errors.Join(it.Close(), db.Close()); err != nil {
-		c.t.Fatal(err)
-	}
-	c.Start(i)
+	})
 	return n
 }

@@ -158,26 +158,16 @@ type partCount struct{ strings, uploads, parts int }
 // inParts counts the rows on the disk of node i.
 func (c operator) inParts(i int) (n partCount) {
 	c.t.Helper()
-	c.Stop(i)
-	db := openState(c.Cluster, i)
-	it, err := db.NewIter(nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	for ok := it.First(); ok; ok = it.Next() {
-		_, pdb, object := keyspace.ObjectKey(it.Key())
-		switch row := it.Value(); {
+	c.eachRow(i, func(row, val []byte) {
+		_, pdb, object := keyspace.ObjectKey(row)
+		switch {
 		case object && pdb == 1<<32-1:
 			n.uploads++
-		case object && len(row) > 1 && row[0]&0x0f == byte(keyspace.TypeString) && row[0]&0x20 != 0 && row[1] == byte(cluster.V6):
+		case object && len(val) > 1 && val[0]&0x0f == byte(keyspace.TypeString) && val[0]&0x20 != 0 && val[1] == byte(cluster.V6):
 			n.strings++
-		case len(it.Key()) == 16 && it.Key()[0] == 1 && it.Key()[3] == 's':
+		case len(row) == 16 && row[0] == 1 && row[3] == 's':
 			n.parts++
 		}
-	}
-	if err := errors.Join(it.Close(), db.Close()); err != nil {
-		c.t.Fatal(err)
-	}
-	c.Start(i)
+	})
 	return n
 }
