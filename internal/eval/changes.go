@@ -63,7 +63,7 @@ func (c *Changes) noteAll(index uint64, effects *keyspace.Tx) {
 }
 
 // isOwn reports whether a row is of no key, and what commands do may depend on it: of the
-// libraries, or of the map. What is new of scripts is known by its hash.
+// libraries, or of the map. What is new of scripts ('l') is known by its hash.
 func isOwn(row []byte, gone bool) bool {
 	kind, _, local := store.LocalKey(row)
 	return local && (gone || kind != 'l') || keyspace.IsMetaRow(row)

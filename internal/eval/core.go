@@ -209,7 +209,7 @@ func (c *Core) Evaluate(in Input, groups []Waiting) (*Batch, int, error) {
 		if n > 0 && (tx.Steps() > batchStepsMax || tx.Size() > batchBytesMax || len(ctx.Out) > batchBytesMax || groups[n].Prepared != nil) {
 			break
 		}
-		if c.cfg.obvious(&groups[n]) {
+		if in.Shortage == (Shortage{}) && c.cfg.obvious(&groups[n]) { // without room the loop refuses most at once
 			return nil, n, keyspace.ErrHeavy
 		}
 		c.ahead.coming = groups[n+1:]

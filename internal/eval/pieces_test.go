@@ -148,6 +148,14 @@ func TestPiecesGivenUp(t *testing.T) {
 	}
 }
 
+// TestLargeGroupWithoutRoom refuses a large group where there is no room, at once.
+func TestLargeGroupWithoutRoom(t *testing.T) {
+	c := largeCore(t)
+	full := c.input()
+	full.Full = true
+	c.want([]string{text(c.evaluate(full, c.large("x")).Replies[0])}, "-"+group.TextNoSpace+" ")
+}
+
 // TestPieceNotProposed has a batch with a piece dropped: the piece comes again.
 func TestPieceNotProposed(t *testing.T) {
 	c := largeCore(t)

@@ -100,6 +100,19 @@ func TestHeavyScript(t *testing.T) {
 	}
 }
 
+// A script that has waited for others for as long as commands may is told that, and does
+// not begin.
+func TestScriptThatHasWaited(t *testing.T) {
+	c := newTestCore(t)
+	v := c.view()
+	defer v.Release()
+	end := new(Ending)
+	end.Waited()
+	if p, err := c.core.Prepare(v, c.now, c.script("redis.call('set','a',1)"), end); err != nil || p == nil || string(p.replies[0]) != "-"+errHeavyTime+"\r\n" || !p.tx.Empty() {
+		t.Errorf("%v, %v", p, err)
+	}
+}
+
 func TestScriptCallsByTheRightsOfItsUser(t *testing.T) {
 	c := newTestCore(t)
 	for _, x := range []struct{ call, want string }{
