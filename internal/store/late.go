@@ -368,11 +368,8 @@ func (l *layer) run() *run {
 	}
 	data := 0
 	for _, at := range l.newest {
-		if v := &l.list[at]; len(v.val) < runLarge {
-			data += len(v.row) + len(v.val)
-		} else {
-			data += len(v.row) + 4
-		}
+		v := &l.list[at]
+		data += runBytes(v.row, v.val)
 	}
 	r := newRun(0, len(l.newest), data)
 	_ = l.each(func(v *version) error {

@@ -97,6 +97,14 @@ func lead(row []byte) uint64 {
 	return be.Uint64(b[:])
 }
 
+// runBytes is what a row takes in the data of a run.
+func runBytes(row, val []byte) int {
+	if len(val) >= runLarge {
+		return len(row) + 4
+	}
+	return len(row) + len(val)
+}
+
 // add adds a row behind all others.
 func (r *run) add(row, val []byte, kind rowKind, hash uint32) {
 	x := runRef{lead: lead(row), at: uint32(len(r.data)), row: uint32(len(row)), val: uint32(len(val)), hash: hash, kind: kind &^ rowLarge}

@@ -39,7 +39,7 @@ func (w *wide) run() *run {
 	size := 0
 	for _, x := range [...][]wideRow{local, rows} {
 		for i := range x {
-			size += len(x[i].row) + min(len(x[i].val), runLarge)
+			size += runBytes(x[i].row, x[i].val)
 		}
 	}
 	r := newRun(runLevels, len(local)+len(rows), size)
