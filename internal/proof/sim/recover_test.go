@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"tutti/internal/node"
+	"tutti/internal/shard"
 )
 
 // recover runs the recovery on a node that is down.
@@ -28,7 +29,8 @@ func (c operator) recover(i int) (node.Recovery, error) {
 // what it had been told, and grows again; those that were given up are refused
 // when they come back after all.
 func TestRecoverFromOneCopy(t *testing.T) {
-	bubble(t, Options{Seed: 320, AutoPlace: true}, func(t *testing.T, all *Cluster) {
+	// What has not reached the state is in the log, in pieces.
+	bubble(t, Options{Seed: 320, AutoPlace: true, Pieces: shard.Pieces{From: 16, Bytes: 8}}, func(t *testing.T, all *Cluster) {
 		c := operator{all}
 		c.WaitLeader(1)
 		for n := range 50 {
