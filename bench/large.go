@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tutti/internal/proof/respclient"
+	"tutti/internal/resp"
 )
 
 // Large commands of many clients at once: what they are answered, and how long small
@@ -192,6 +193,12 @@ func largeRound(ctx context.Context, g *grown, kind string, count, round int, wi
 		defer c.Close()
 		conns[i] = c
 	}
+	// They are there, as bytes, before others begin: making them takes a processor for as
+	// long as a node takes to read them.
+	commands := make([][]byte, count)
+	for i := range commands {
+		commands[i] = resp.AppendCommandStrings(make([]byte, 0, largeBytes*5/4), largeKinds[kind](i)...)
+	}
 	small, stop := context.WithCancel(ctx)
 	defer stop()
 	var mu sync.Mutex // guards what the small clients have seen
@@ -211,15 +218,15 @@ func largeRound(ctx context.Context, g *grown, kind string, count, round int, wi
 			}
 		})
 	}
-	commands := make([][]string, count)
-	for i := range commands {
-		commands[i] = largeKinds[kind](i)
-	}
 	began := time.Now()
 	for i, c := range conns {
 		wg.Go(func() {
 			what, text := "OK", ""
-			v, err := c.Do(commands[i]...)
+			_, err := c.Write(commands[i])
+			var v resp.Value
+			if err == nil {
+				v, err = c.Receive()
+			}
 			if err = errors.Join(err, respclient.Err(v)); err != nil {
 				text = fmt.Sprintf("%.300s", err)
 				what, _, _ = strings.Cut(text, " ")
