@@ -98,7 +98,7 @@ func (b *bench) apply(tx *keyspace.Tx) {
 	if err := w.Commit(pebble.NoSync); err != nil {
 		b.t.Fatal(err)
 	}
-	b.tasks.Applied(tx)
+	b.tasks.Applied(tx, true)
 	maps.Copy(b.counts, tx.KeyCounts())
 	b.dbs = tx.Databases
 }

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"math"
+	"slices"
 
 	"tutti/internal/keyspace"
 	"tutti/internal/store"
@@ -17,6 +18,8 @@ import (
 type Changes struct {
 	since  uint64            // entries after this one are noted; MaxUint64: none are
 	last   map[uint64]uint64 // hash of an object row -> the last entry that wrote it
+	many   []changedMany     // entries whose object rows are not in last: they are too many for the loop
+	total  int               // of those rows
 	newest uint64            // the last entry that wrote any
 	own    uint64            // the last entry that wrote rows which are of no key, see isOwn
 	asking int               // evaluations that will ask
@@ -28,6 +31,7 @@ const changesMax = 1 << 20
 // Follow notes changes from the state of entry index on, for an evaluation over it.
 func (c *Changes) Follow(index uint64) {
 	if c.asking == 0 || c.last == nil {
+		c.forget()
 		c.since, c.last = index, make(map[uint64]uint64)
 	}
 	c.asking++
@@ -42,22 +46,36 @@ func (c *Changes) Unfollow() {
 }
 
 // forget makes everything count as changed that is not followed from here on.
-func (c *Changes) forget() { c.since, c.last = math.MaxUint64, nil }
+func (c *Changes) forget() { c.since, c.last, c.many, c.total = math.MaxUint64, nil, nil, 0 }
 
-// noteAll notes what entry index, now applied, has written.
-func (c *Changes) noteAll(index uint64, effects *keyspace.Tx) {
+// changedMany is the hashes of many object rows that an entry has written.
+type changedMany struct {
+	index  uint64
+	hashes []uint64
+}
+
+// note notes what entry index, now applied, has written.
+func (c *Changes) note(index uint64, effects *keyspace.Tx, written *rows) {
 	if c.last == nil {
 		return
 	}
-	note := func(row []byte, gone bool) {
-		if hash, is := keyspace.ObjectHash(row); is {
-			c.last[hash], c.newest = index, index
-		} else if isOwn(row, gone) {
-			c.own = index
+	keys := written.keys
+	if keys == nil {
+		keys = new(changed)
+		effects.Effects(func(row, _ []byte) { keys.note(row, false) }, func(row []byte) { keys.note(row, true) })
+		for _, hash := range keys.hashes {
+			c.last[hash] = index
 		}
+	} else {
+		c.many, c.total = append(c.many, changedMany{index, keys.hashes}), c.total+len(keys.hashes)
 	}
-	effects.Effects(func(row, _ []byte) { note(row, false) }, func(row []byte) { note(row, true) })
-	if len(c.last) > changesMax {
+	if len(keys.hashes) > 0 {
+		c.newest = index
+	}
+	if keys.own {
+		c.own = index
+	}
+	if len(c.last)+c.total > changesMax {
 		c.forget()
 	}
 }
@@ -76,6 +94,11 @@ func (c *Changes) any(index uint64) bool { return c.last == nil || index < c.sin
 func (c *Changes) touched(keys map[uint64]struct{}, index uint64) bool {
 	if c.last == nil || index < c.since {
 		return true
+	}
+	for _, m := range c.many {
+		if m.index > index && slices.ContainsFunc(m.hashes, func(hash uint64) bool { _, looked := keys[hash]; return looked }) {
+			return true
+		}
 	}
 	if len(keys) < len(c.last) {
 		for hash := range keys {

@@ -180,7 +180,7 @@ func (c *Core) Prepare(v *store.View, now int64, g *group.Group, end *Ending) (*
 	}
 	p.until = min(p.tx.FoundUntil(), look.FoundUntil())
 	p.usedNow, p.walked = look.UsedNow(), p.tx.Walked()
-	p.rows = &rows{set: store.NewWriteSet(0, p.tx.Size())}
+	p.rows = &rows{set: store.NewWriteSet(0, p.tx.Size()), keys: new(changed)}
 	p.rows.add(p.tx) // here and not in the loop
 	return p, look.Err()
 }

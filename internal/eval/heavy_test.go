@@ -222,44 +222,55 @@ func TestHeavySlotsChanged(t *testing.T) {
 }
 
 // Changes are noted only while somebody will ask, from the state on over which the
-// earliest of those is evaluated, and not without bound.
+// earliest of those is evaluated, and not without bound; also those of entries that say
+// themselves which keys they have written.
 func TestChanges(t *testing.T) {
 	row := func(i int) []byte { return append([]byte{1, 0, 0, 'm', 0, 0, 0, 0}, fmt.Sprintf("%08d", i)...) }
-	c := newTestCore(t)
-	ch := &c.core.Changes
-	keys := map[uint64]struct{}{}
-	hash, _ := keyspace.ObjectHash(row(7))
-	keys[hash] = struct{}{}
-	note := func(index uint64, from, n int) {
-		tx := keyspace.NewTx(c.view(), keyspace.Env{Databases: c.dbs})
-		for i := range n {
-			tx.Put(row(from+i), nil)
+	for _, told := range []bool{false, true} {
+		c := newTestCore(t)
+		ch := &c.core.Changes
+		keys := map[uint64]struct{}{}
+		hash, _ := keyspace.ObjectHash(row(7))
+		keys[hash] = struct{}{}
+		note := func(index uint64, from, n int) {
+			tx := keyspace.NewTx(c.view(), keyspace.Env{Databases: c.dbs})
+			for i := range n {
+				tx.Put(row(from+i), nil)
+			}
+			var r rows
+			if told {
+				r.keys = new(changed)
+				r.add(tx)
+			}
+			ch.note(index, tx, &r)
 		}
-		ch.noteAll(index, tx)
-	}
-	asks := func(what string, index uint64, want bool) {
-		t.Helper()
-		if got := ch.touched(keys, index); got != want {
-			t.Errorf("%s: changed since %d is %v", what, index, got)
+		asks := func(what string, index uint64, want bool) {
+			t.Helper()
+			if got := ch.touched(keys, index); got != want {
+				t.Errorf("told %v, %s: changed since %d is %v", told, what, index, got)
+			}
+			if any := ch.any(index); !any && want {
+				t.Errorf("told %v, %s: none has changed since %d", told, what, index)
+			}
 		}
+		asks("nobody follows", 10, true)
+		ch.Follow(10)
+		note(11, 0, 5)
+		asks("other keys", 10, false)
+		note(12, 5, 5)
+		asks("the key itself", 10, true)
+		ch.Follow(12)
+		asks("seen by the later one", 12, false)
+		asks("not by the earlier one", 10, true)
+		ch.Unfollow()
+		asks("one is left", 12, false)
+		note(13, 100, changesMax+1)
+		asks("too many", 12, true)
+		ch.Unfollow()
+		ch.Follow(13)
+		asks("anew", 13, false)
+		asks("from before", 12, true)
 	}
-	asks("nobody follows", 10, true)
-	ch.Follow(10)
-	note(11, 0, 5)
-	asks("other keys", 10, false)
-	note(12, 5, 5)
-	asks("the key itself", 10, true)
-	ch.Follow(12)
-	asks("seen by the later one", 12, false)
-	asks("not by the earlier one", 10, true)
-	ch.Unfollow()
-	asks("one is left", 12, false)
-	note(13, 100, changesMax+1)
-	asks("too many", 12, true)
-	ch.Unfollow()
-	ch.Follow(13)
-	asks("anew", 13, false)
-	asks("from before", 12, true)
 }
 
 // A command with very many arguments is not tried in the loop at all.

@@ -126,7 +126,7 @@ func TestOwnChangesAreNobodysElse(t *testing.T) {
 	g := asks(c.script("redis.call('set',KEYS[2],1)", "k", "l"))
 	g.Cmds[0].Args[2] = []byte("2")
 	b := c.evaluate(in, g)
-	if w, err := ReadWritten(b.Data, c.dbs); err != nil || len(w.Keys) != 2 {
+	if w, err := ReadWritten(b.Data.Each, c.dbs); err != nil || len(w.Keys) != 2 {
 		t.Fatalf("the entry changes %q, %v", w.Keys, err)
 	}
 	if got := own(b.Replies[0]); got != "l" {
@@ -222,7 +222,7 @@ func TestOwnChangesOfAnyGroups(t *testing.T) {
 			if alone.Data == nil {
 				continue
 			}
-			w, err := ReadWritten(alone.Data, before)
+			w, err := ReadWritten(alone.Data.Each, before)
 			if err != nil {
 				t.Fatal(err)
 			}

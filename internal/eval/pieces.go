@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 
+	"github.com/cespare/xxhash/v2"
+
 	"tutti/internal/cluster"
 	"tutti/internal/command"
 	"tutti/internal/store"
@@ -29,10 +31,11 @@ var ErrPieces = errors.New("effects that go in pieces")
 // loop.
 type Pieces struct {
 	cfg  *Config
-	p    *Prepared // whose effects they are; nil: there is none
-	n    int       // pieces that are in entries
-	sent int       // bytes of its effects, which those are
-	left int       // pieces of one that was given up, which are to be removed
+	p    *Prepared     // whose effects they are; nil: there is none
+	n    int           // pieces that are in entries
+	sent int           // bytes of its effects, which those are
+	sum  xxhash.Digest // of those
+	left int           // pieces of one that was given up, which are to be removed
 	// What the batch evaluated last does, once it is kept.
 	piece   int  // brings one of so many bytes
 	removes bool // what is left
@@ -42,7 +45,10 @@ type Pieces struct {
 // Begin has the effects of a group go in pieces that was evaluated, and for which Evaluate
 // has returned ErrPieces. The inputs that follow say of how many bytes, until the group is in
 // the queue again.
-func (s *Pieces) Begin(g *Waiting) { s.p = g.Prepared }
+func (s *Pieces) Begin(g *Waiting) {
+	s.p = g.Prepared
+	s.sum.Reset()
+}
 
 // Unsent returns how many bytes of the effects are in no entry yet.
 func (s *Pieces) Unsent() int { return len(s.rows()) - s.sent }
@@ -72,6 +78,7 @@ func (s *Pieces) kept() {
 	if s.ends {
 		s.p, s.n, s.sent = nil, 0, 0
 	} else if s.piece > 0 {
+		_, _ = s.sum.Write(s.rows()[s.sent : s.sent+s.piece])
 		s.n, s.sent = s.n+1, s.sent+s.piece
 	}
 	s.begin()
@@ -103,7 +110,7 @@ func (s *Pieces) newSet(b *Batch) store.WriteSet {
 	if !s.joins() {
 		return store.NewWriteSet(b.Time, b.tx.Size()+512)
 	}
-	w := store.NewJoined(b.Time, s.n, s.rows(), s.sent, 16*s.n+512)
+	w := store.NewJoined(b.Time, s.n, s.sum.Sum64(), s.rows()[s.sent:], 16*s.n+512)
 	s.remove(&w, s.n)
 	return w
 }

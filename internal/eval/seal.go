@@ -44,23 +44,52 @@ func (c *Core) seal(b *Batch, tx *keyspace.Tx, before *keyspace.Databases, wrote
 	b.Data = w
 }
 
-// rows is the effects of a transaction, as a write set has them, and what of them is
-// work for the sweep.
+// rows is the effects of a transaction, as a write set has them, and what of them those do
+// not look for again who learn from them once they are applied.
 type rows struct {
 	set       store.WriteSet
 	deadlines []deadline // added to the expiry index
 	trash     []trashed  // big collections deleted
+	tasks     bool       // there are rows of tasks
+	keys      *changed   // nil: not looked for
+}
+
+// changed is which keys rows are of, for Changes.
+type changed struct {
+	hashes []uint64 // of their object rows
+	own    bool     // there are rows which are of no key, see isOwn
+}
+
+func (c *changed) note(row []byte, gone bool) {
+	if hash, is := keyspace.ObjectHash(row); is {
+		c.hashes = append(c.hashes, hash)
+	} else if isOwn(row, gone) {
+		c.own = true
+	}
 }
 
 func (r *rows) add(tx *keyspace.Tx) {
 	tx.Effects(func(row, val []byte) {
 		r.set.Put(row, val)
+		r.note(row, false)
 		if slot, t, ok := keyspace.Deadline(row); ok {
 			r.deadlines = append(r.deadlines, deadline{slot, t})
 		} else if slot, id, ok := keyspace.Trash(row); ok {
 			r.trash = append(r.trash, trashed{slot, id})
 		}
-	}, r.set.Delete)
+	}, func(row []byte) {
+		r.set.Delete(row)
+		r.note(row, true)
+	})
+}
+
+func (r *rows) note(row []byte, gone bool) {
+	if _, _, is := keyspace.TaskRow(row); is {
+		r.tasks = true
+	}
+	if r.keys != nil {
+		r.keys.note(row, gone)
+	}
 }
 
 // sealSessions records the replies of groups with effects, one row per session.
@@ -156,10 +185,10 @@ func (c *Core) Applied(b *Batch) {
 	// The effects are still those of b: nothing is evaluated while it is in
 	// flight.
 	if c.cfg.Known != nil {
-		b.tx.Effects(c.cfg.Known.Put, c.cfg.Known.Delete)
+		c.cfg.Known.Learn(b.tx)
 	}
-	c.tasks.Applied(b.tx)
-	c.Changes.noteAll(b.Index, b.tx)
+	c.tasks.Applied(b.tx, b.rows.tasks)
+	c.Changes.note(b.Index, b.tx, b.rows)
 	c.Remember(b)
 	c.waiting.served(b)
 }

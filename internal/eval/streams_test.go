@@ -64,7 +64,6 @@ func TestReadersLearnOfAnEnd(t *testing.T) {
 			b := c.evaluate(c.input(), g)
 			c.core.Kept()
 			c.apply(b)
-			c.core.Applied(b)
 		}
 		b := c.evaluate(c.input(), c.write(end))
 		if len(b.Late) != 1 {

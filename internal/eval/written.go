@@ -19,9 +19,10 @@ type Written struct {
 	Served []waiter.ID
 }
 
-// ReadWritten finds out what an entry has done. dbs are the databases before. Rows of
+// ReadWritten finds out what an entry has done, whose rows each goes through: see
+// store.Effects. dbs are the databases before. Rows of
 // those that were flushed, which nobody reads any more, do not count.
-func ReadWritten(data []byte, dbs *keyspace.Databases) (w Written, err error) {
+func ReadWritten(each func(put func(row, val []byte) error, del func(row []byte) error) error, dbs *keyspace.Databases) (w Written, err error) {
 	note := func(row []byte) (is bool) {
 		key, pdb, is := keyspace.ObjectKey(row)
 		if is && !slices.Contains(dbs.Trash(), pdb) {
@@ -29,7 +30,7 @@ func ReadWritten(data []byte, dbs *keyspace.Databases) (w Written, err error) {
 		}
 		return is
 	}
-	err = store.WriteSet(data).Each(
+	err = each(
 		func(row, val []byte) error {
 			if note(row) {
 				return nil

@@ -23,7 +23,7 @@ func TestRenamedDatabases(t *testing.T) {
 	} {
 		b := store.NewWriteSet(1, 0)
 		b.Put(store.DatabasesRow(1), c.now.Encode())
-		w, err := ReadWritten(b, before)
+		w, err := ReadWritten(b.Each, before)
 		if err != nil || w.Renamed != c.want {
 			t.Errorf("%s: renamed %t, %v", c.what, w.Renamed, err)
 		}

@@ -18,9 +18,9 @@ func TestKnownGrows(t *testing.T) {
 		k := NewKnown(test.shards)
 		for i := range test.keys {
 			if i%2 == 0 {
-				k.Put(knownRow(i), []byte{byte(TypeString)})
+				k.put(knownRow(i), []byte{byte(TypeString)})
 			} else {
-				k.Delete(knownRow(i))
+				k.delete(knownRow(i))
 			}
 		}
 		known := 0

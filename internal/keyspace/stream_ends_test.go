@@ -26,7 +26,7 @@ func TestStreamEndsRemember(t *testing.T) {
 					changeStream(r, openStream(tx, n), &last[n])
 				}
 			})
-			tx.Effects(k.Put, k.Delete)
+			tx.Effects(k.put, k.delete)
 			checkStreamEnds(t, s, k)
 		}
 	}

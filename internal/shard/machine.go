@@ -60,7 +60,7 @@ func (mc *machine) apply(b *store.Batch, m *pb.Message) error {
 			mc.replaced()
 		}
 		if len(data) > 0 {
-			if err := mc.tell(at.Index, b.Whole); err != nil {
+			if err := mc.tell(at.Index, &b.Effects); err != nil {
 				return err
 			}
 		}

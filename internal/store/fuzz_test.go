@@ -154,7 +154,7 @@ func FuzzApply(f *testing.F) {
 		if err != nil || len(data) == 0 {
 			return
 		}
-		want, err := rowsOf(data)
+		want, err := rowsOf(WriteSet(data).Each)
 		if err != nil {
 			t.Fatal(err)
 		}

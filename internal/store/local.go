@@ -25,6 +25,9 @@ const (
 	localLibraries = 'f'
 )
 
+// ofNoKey reports whether a row is of a shard, or of the map: it comes before all others.
+func ofNoKey(row []byte) bool { return len(row) > 0 && row[0] == localPrefix }
+
 // localRowLen is the length of a row of which a shard has one.
 const localRowLen = 10
 

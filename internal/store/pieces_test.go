@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -19,7 +21,7 @@ func inPieces(whole WriteSet, size, n int) (entries []WriteSet) {
 		w.Put(PieceRow(7, uint32(i)), rows[i*size:(i+1)*size])
 		entries = append(entries, w)
 	}
-	last := NewJoined(2, n, rows, n*size, 0)
+	last := NewJoined(2, n, xxhash.Sum64(rows[:n*size]), rows[n*size:], 0)
 	for i := range n {
 		last.Delete(PieceRow(7, uint32(i)))
 	}
@@ -40,7 +42,7 @@ func someRows() WriteSet {
 // was given up, in between: it does what it does as a whole.
 func TestWriteSetInPieces(t *testing.T) {
 	const shard = 7
-	want, err := rowsOf(someRows())
+	want, err := newestOf(someRows().Each)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,9 +86,14 @@ func TestWriteSetInPieces(t *testing.T) {
 				}
 				s = openLooked(t, fs)
 			}
-			got, err := rowsOf(apply(entries[last]).Whole)
-			if err != nil || !slices.Equal(got[:min(len(got), len(want))], want) {
-				t.Errorf("%q, %v, want\n%q", got, err, want)
+			got, err := newestOf(apply(entries[last]).Effects.Each)
+			if err != nil {
+				t.Error(err)
+			}
+			for row, val := range want {
+				if got[row] != val {
+					t.Errorf("row %q is %q, want %q", row, got[row], val)
+				}
 			}
 			if at.Time != 2 {
 				t.Errorf("the time is %d", at.Time)
@@ -135,18 +142,18 @@ func TestPiecesDiffer(t *testing.T) {
 			return l
 		}, ErrDamaged},
 		{"they go on with nothing", func(l []WriteSet) []WriteSet { return append(l[:5:5], l[5][:joinedHead-1]) }, ErrFormat},
-		{"of none", func(l []WriteSet) []WriteSet { return append(l[:5:5], NewJoined(1, 0, nil, 0, 0)) }, ErrFormat},
+		{"of none", func(l []WriteSet) []WriteSet { return append(l[:5:5], NewJoined(1, 0, 0, nil, 0)) }, ErrFormat},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			var p pieces
 			var got error
 			for _, w := range x.change(slices.Clone(entries)) {
-				whole, err := p.join(w)
+				e, err := p.join(w)
 				if err != nil {
 					got = err
 					break
 				}
-				if err := whole.Each(func(row, val []byte) error { p.put(row, val); return nil }, func([]byte) error { return nil }); err != nil {
+				if err := e.Each(func(row, val []byte) error { p.put(row, val); return nil }, func([]byte) error { return nil }); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -157,25 +164,37 @@ func TestPiecesDiffer(t *testing.T) {
 	}
 }
 
-// FuzzPieces joins anything with anything.
+// FuzzPieces cuts any bytes into pieces: they do what they do as a whole.
 func FuzzPieces(f *testing.F) {
-	entries := inPieces(someRows(), 32, 5)
 	rows := someRows().Rows()
-	f.Add(rows[:160], uint8(5), []byte(entries[5]))
-	f.Add(rows[:32], uint8(1), []byte(entries[5][:joinedHead]))
-	f.Add([]byte{}, uint8(0), []byte(entries[0]))
-	f.Fuzz(func(t *testing.T, rows []byte, n uint8, last []byte) {
-		var p pieces
+	f.Add([]byte(rows), uint8(5), []byte{}, 1<<20)
+	f.Add([]byte(rows[:200]), uint8(7), []byte(rows[200:]), 100)
+	f.Add([]byte(rows[:20]), uint8(20), []byte(rows), 1)
+	f.Add([]byte(rows), uint8(1), []byte(rows[:10]), 10)
+	f.Fuzz(func(t *testing.T, rows []byte, n uint8, rest []byte, run int) {
+		n = max(n, 1)
+		p := pieces{most: run}
 		for i := range uint32(n) {
 			at := int(i) * len(rows) / int(n)
 			p.put(PieceRow(7, i), rows[at:(int(i)+1)*len(rows)/int(n)])
 		}
-		whole, err := p.join(last)
-		if err != nil {
-			return
+		want, wrong := newestOf(append(NewWriteSet(1, 0), append(slices.Clone(rows), rest...)...).Each)
+		e, err := p.join(NewJoined(1, int(n), xxhash.Sum64(rows), rest, 0))
+		var got map[string]string
+		if err == nil {
+			got, err = newestOf(e.Each)
 		}
-		if len(last) > 0 && last[0] == joinedFormat && !bytes.Equal(whole.Rows(), append(slices.Clone(rows), last[joinedHead:]...)) {
-			t.Errorf("%x and %x are %x", rows, last, whole)
+		if (err == nil) != (wrong == nil) || err == nil && !maps.Equal(got, want) {
+			t.Errorf("%x and %x are %q, %v, want %q, %v", rows, rest, got, err, want, wrong)
 		}
 	})
+}
+
+// newestOf returns what becomes of each row.
+func newestOf(each func(put func(row, val []byte) error, del func(row []byte) error) error) (map[string]string, error) {
+	rows := make(map[string]string)
+	err := each(
+		func(row, val []byte) error { rows[string(row)] = "=" + string(val); return nil },
+		func(row []byte) error { rows[string(row)] = "-"; return nil })
+	return rows, err
 }

@@ -78,8 +78,8 @@ func (k *known) removed(row []byte) {
 	}
 }
 
-// join returns the whole of an entry's write set.
-func (k *known) join(w WriteSet) (WriteSet, error) {
+// join returns what an entry does whose write set is w.
+func (k *known) join(w WriteSet) (Effects, error) {
 	if k == nil {
 		return new(pieces).join(w)
 	}
@@ -130,7 +130,7 @@ func (s *State) LookThrough(shard cluster.ShardID) error {
 		}
 		err = eachLocal(it, false, func(row, val []byte) error {
 			if x.replies.put(row); kind == localPiece {
-				x.pieces.put(row, val)
+				x.pieces.put(slices.Clone(row), slices.Clone(val))
 			}
 			return nil
 		})

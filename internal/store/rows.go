@@ -69,7 +69,7 @@ func hot(row []byte) bool {
 type entry struct {
 	shard cluster.ShardID
 	index uint64
-	data  WriteSet
+	data  Effects
 	owns  bool // from this one on the shard owns other slots
 	leads bool // see Batch.Leads
 }

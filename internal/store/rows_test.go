@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/cespare/xxhash/v2"
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"tutti/internal/cluster"
@@ -28,6 +29,10 @@ type memoryTest struct {
 	shown map[*View]map[string]string // what each view must show
 	count *Census
 	ended int // censuses that went through all rows
+	// whole is the rows of which sent bytes have come, in n pieces.
+	whole   []byte
+	sent, n int
+	joined  int // how many times all have come
 }
 
 func newMemoryTest(t *testing.T, seed uint64) *memoryTest {
@@ -36,9 +41,16 @@ func newMemoryTest(t *testing.T, seed uint64) *memoryTest {
 	s.late.max = 1 << (8 + m.rng.IntN(8))
 	s.late.wide = 1 << (4 + m.rng.IntN(10))
 	s.late.back = backLimits{bytes: 1 << (10 + m.rng.IntN(8)), log: 1 << (10 + m.rng.IntN(8)), total: 1 << (12 + m.rng.IntN(8))}
+	m.look()
 	m.publish()
 	t.Cleanup(m.release)
 	return m
+}
+
+// look looks through the shard, as is done whenever its state is otherwise than entries made it.
+func (m *memoryTest) look() {
+	m.must(m.s.LookThrough(testShard))
+	m.s.known.of(testShard).pieces.most = 1 + m.rng.IntN(500)
 }
 
 func (m *memoryTest) must(err error) {
@@ -176,10 +188,14 @@ func (m *memoryTest) apply(more ...func(w *WriteSet)) {
 		for _, f := range more {
 			f(&w)
 		}
+		all := w
+		if m.rng.IntN(2) == 0 {
+			w, all = m.piece(w)
+		}
 		var err error
 		m.at, err = b.Apply(testShard, m.at, index, 2, w)
 		m.must(err)
-		sets = append(sets, w)
+		sets = append(sets, all)
 	}
 	after := m.at
 	m.at = before
@@ -197,6 +213,47 @@ func (m *memoryTest) apply(more ...func(w *WriteSet)) {
 	}
 	m.publish()
 	m.read()
+}
+
+// piece has an entry bring a piece of a write set, or end one, or give it up, and returns
+// what it does in all.
+func (m *memoryTest) piece(w WriteSet) (entry, all WriteSet) {
+	if m.whole == nil {
+		whole := NewWriteSet(0, 0)
+		for range 1 + m.rng.IntN(60) {
+			if row := m.row(); m.rng.IntN(4) == 0 {
+				whole.Delete(row)
+			} else {
+				whole.Put(row, bytes.Repeat([]byte("piece "), m.rng.IntN(20)))
+			}
+		}
+		m.whole, m.sent, m.n = whole.Rows(), 0, 0
+	}
+	if m.sent < len(m.whole) && m.rng.IntN(8) > 0 {
+		size := min(1+m.rng.IntN(len(m.whole)/3+1), len(m.whole)-m.sent)
+		w.Put(PieceRow(testShard, uint32(m.n)), m.whole[m.sent:m.sent+size])
+		m.sent, m.n = m.sent+size, m.n+1
+		return w, w
+	}
+	if m.n > 0 && m.rng.IntN(8) > 0 {
+		entry = NewJoined(w.Time(), m.n, xxhash.Sum64(m.whole[:m.sent]), m.whole[m.sent:], 0)
+		all = NewWriteSet(w.Time(), 0)
+		all = append(all, m.whole...)
+		for i := range m.n {
+			entry.Delete(PieceRow(testShard, uint32(i)))
+			all.Delete(PieceRow(testShard, uint32(i)))
+		}
+		entry.Append(w)
+		all.Append(w)
+		m.joined++
+	} else {
+		for i := range m.n {
+			w.Delete(PieceRow(testShard, uint32(i)))
+		}
+		entry, all = w, w
+	}
+	m.whole = nil
+	return entry, all
 }
 
 // giveOver makes the shard own other slots, whose rows another one has written:
@@ -229,7 +286,8 @@ func (m *memoryTest) install() {
 	}))
 	at, err := receiveAll(m.t, m.s, v).Install()
 	m.must(err)
-	m.at = at
+	m.at, m.whole = at, nil
+	m.look()
 	m.publish()
 }
 
@@ -240,6 +298,8 @@ func (m *memoryTest) drop() {
 	m.at.Index += uint64(m.rng.IntN(3))
 	clear(m.rows)
 	m.must(m.s.Create(cluster.Descriptor{ID: testShard}, m.at, &pb.ConfState{}))
+	m.whole = nil
+	m.look()
 	m.publish()
 }
 
@@ -248,6 +308,7 @@ func (m *memoryTest) rewrite() {
 	put, gone := m.row(), m.row()
 	m.must(m.s.Settle(testShard))
 	m.must(m.s.Rewrite([]Row{{put, []byte("put")}}, [][]byte{gone}))
+	m.look()
 	m.rows[string(put)] = "put"
 	delete(m.rows, string(gone))
 	m.publish()
@@ -279,6 +340,7 @@ func (m *memoryTest) census() {
 // TestRowsInMemory does in random order all that changes a state, and compares
 // what readers are told with what the store holds.
 func TestRowsInMemory(t *testing.T) {
+	joined := 0
 	for seed := range uint64(60) {
 		m := newMemoryTest(t, seed)
 		for range 150 {
@@ -307,6 +369,10 @@ func TestRowsInMemory(t *testing.T) {
 		if u := m.s.Rows(); u.Hits < u.Misses/2 || u.Absent == 0 || m.ended == 0 {
 			t.Errorf("seed %d: %+v, %d censuses", seed, u, m.ended)
 		}
+		joined += m.joined
+	}
+	if joined < 200 {
+		t.Errorf("%d write sets came in pieces", joined)
 	}
 }
 

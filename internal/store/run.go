@@ -23,7 +23,7 @@ type run struct {
 	table rowTable // places in refs
 	large [][]byte // values that are not in data
 	bytes int      // what it takes in memory
-	heavy int      // of that, large values
+	heavy int      // of that, large values that are written to Pebble most likely
 }
 
 // runRef is a row of a run.
@@ -113,6 +113,9 @@ func (r *run) add(row, val []byte, kind rowKind, hash uint32) {
 		x.kind |= rowLarge
 		r.data = be.AppendUint32(r.data, uint32(len(r.large)))
 		r.large = append(r.large, val)
+		if _, is := isPiece(row); !is { // those are removed before long
+			r.heavy += len(val)
+		}
 	} else {
 		r.data = append(r.data, val...)
 	}
@@ -125,11 +128,10 @@ func (r *run) seal() *run {
 	for i := range r.refs {
 		r.table.enter(i, r.refs[i].hash)
 	}
-	r.heavy = 0
+	r.bytes = cap(r.data) + runRefBytes*cap(r.refs) + 4*len(r.table)
 	for _, val := range r.large {
-		r.heavy += len(val)
+		r.bytes += len(val)
 	}
-	r.bytes = cap(r.data) + runRefBytes*cap(r.refs) + 4*len(r.table) + r.heavy
 	return r
 }
 
@@ -149,6 +151,26 @@ func (r *run) value(i int) []byte {
 		return r.large[be.Uint32(r.data[at:])]
 	}
 	return r.data[at : at+x.val : at+x.val]
+}
+
+// each calls put or del for each of the first n rows.
+func (r *run) each(n int, put func(row, val []byte) error, del func(row []byte) error) (err error) {
+	for i := 0; i < n && err == nil; i++ {
+		if r.refs[i].kind&rowPut != 0 {
+			err = put(r.key(i), r.value(i))
+		} else {
+			err = del(r.key(i))
+		}
+	}
+	return err
+}
+
+// ofNoKey returns how many rows are of no key. They are the first.
+func (r *run) ofNoKey() (n int) {
+	for n < len(r.refs) && ofNoKey(r.key(n)) {
+		n++
+	}
+	return n
 }
 
 // find returns the place of a row, -1: it has none.

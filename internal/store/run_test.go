@@ -66,6 +66,11 @@ func TestNewestRunCounts(t *testing.T) {
 			}
 		}
 	}
+	piece := newRun(0, 1, 0) // is removed before long
+	piece.add(PieceRow(1, 0), []byte(large), rowPut, 0)
+	if r := piece.seal(); r.heavy != 0 || r.bytes < len(large) {
+		t.Errorf("a piece has %d bytes, %d of large values", r.bytes, r.heavy)
+	}
 	if r := merged[0]; r.heavy != len(large)+1 || r.bytes < r.heavy {
 		t.Errorf("%d bytes, %d of large values", r.bytes, r.heavy)
 	}

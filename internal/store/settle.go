@@ -20,8 +20,8 @@ type target struct {
 	deletes bool // rows of Pebble, once it is settled
 }
 
-// target returns where the rows of an entry of so many bytes go.
-func (b *Batch) target(shard cluster.ShardID, size int) *target {
+// target returns where the rows of an entry go.
+func (b *Batch) target(shard cluster.ShardID, e *Effects) *target {
 	i := slices.IndexFunc(b.shards, func(t target) bool { return t.id == shard })
 	if i < 0 {
 		late := b.s.late.of(shard)
@@ -31,8 +31,8 @@ func (b *Batch) target(shard cluster.ShardID, size int) *target {
 	if !to.settled && to.top == nil {
 		to.top = to.late.open(b.s)
 	}
-	to.late.pace.add(size)
-	if size >= b.s.late.wide && !to.settled && to.wide == nil {
+	to.late.pace.add(e.size)
+	if !to.settled && to.wide == nil && (e.size >= b.s.late.wide || len(e.before) > 0) {
 		to.wide = new(wide)
 	}
 	return to
@@ -53,7 +53,8 @@ func (t *target) settle(b *pebble.Batch) error {
 		list = append(runs{r}, list...)
 	}
 	if t.wide != nil {
-		list = append(runs{t.wide.run()}, list...)
+		t.wide.seal(0)
+		list = slices.Concat(t.wide.runs, list)
 		t.wide = nil
 	}
 	var err error
@@ -134,7 +135,8 @@ func (b *Batch) renew() {
 			b.s.unflushed.Add(t.late.pace.behind())
 			t.late.renew(&b.s.late)
 		case t.wide != nil:
-			t.late.lay(b.s, t.wide.run())
+			t.wide.seal(0)
+			t.late.lay(b.s, t.wide.runs)
 		case b.full(t):
 			t.late.push(b.s)
 		}

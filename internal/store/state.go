@@ -372,8 +372,8 @@ type Batch struct {
 	Slots *cluster.SlotRange
 	// Meta is set when a row of the map was written.
 	Meta bool
-	// Whole is what the newest entry has written, with the pieces before it.
-	Whole WriteSet
+	// Effects is what the newest entry does.
+	Effects Effects
 	// Leads says that this node leads the shard whose entry is applied next, and so looks
 	// up what commands take out of queues.
 	Leads   bool
@@ -395,10 +395,10 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 	b.Scrub, b.Slots = false, nil
 	seen := b.s.known.of(shard)
 	var err error
-	if b.Whole, err = seen.join(data); err != nil {
+	if b.Effects, err = seen.join(data); err != nil {
 		return at, fmt.Errorf("apply entry %d of shard %d: %w", index, shard, err)
 	}
-	to := b.target(shard, len(b.Whole))
+	to := b.target(shard, &b.Effects)
 	if len(data) > 0 {
 		local, err := b.write(to, seen, index)
 		if err != nil {
@@ -409,14 +409,14 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 				return at, err
 			}
 		}
-		if t := b.Whole.Time(); t < at.Time {
+		if t := b.Effects.Time; t < at.Time {
 			panic(fmt.Sprintf("store: shard %d: time goes back from %d to %d", shard, at.Time, t))
 		}
-		at.Time = b.Whole.Time()
+		at.Time = b.Effects.Time
 		at.Hash = chain(at.Hash, data)
-		b.n += len(b.Whole)
+		b.n += b.Effects.size
 		if b.s.hot.cache != nil {
-			b.entries = append(b.entries, entry{shard, index, b.Whole, b.Slots != nil, b.Leads})
+			b.entries = append(b.entries, entry{shard, index, b.Effects, b.Slots != nil, b.Leads})
 		}
 	}
 	to.begin()
@@ -427,34 +427,69 @@ func (b *Batch) Apply(shard cluster.ShardID, at Applied, index, term uint64, dat
 // write adds the rows of the newest entry, and reports whether there are some that are read
 // otherwise than through views.
 func (b *Batch) write(to *target, seen *known, index uint64) (local bool, err error) {
+	learn := func(row, val []byte) error {
+		local = local || !comesLate(row)
+		seen.put(row, val)
+		return b.learn(row, val)
+	}
+	forget := func(row []byte) error {
+		local = local || !comesLate(row)
+		seen.removed(row)
+		b.Meta = b.Meta || keyspace.IsMetaRow(row)
+		return nil
+	}
 	to.begin()
 	defer to.end()
-	return local, b.Whole.Each(
+	rows := &b.Effects
+	if to.wide != nil {
+		for _, r := range slices.Backward(rows.before) {
+			if err := r.each(r.ofNoKey(), learn, forget); err != nil {
+				return local, err
+			}
+		}
+		to.wide.lay(rows.before)
+		rows = &Effects{rows: rows.rows}
+	}
+	err = rows.Each(
 		func(row, val []byte) error {
-			if len(row) == localRowLen && row[0] == localPrefix {
-				b.Databases = b.Databases || row[localRowLen-1] == localDBs
-				b.Users = b.Users || row[localRowLen-1] == localUsers
-				b.Scrub = b.Scrub || row[localRowLen-1] == localScrub
-				if row[localRowLen-1] == localSlots {
-					s, err := decodeSlots(val)
-					if err != nil {
-						return err
-					}
-					b.Slots = &s
+			if ofNoKey(row) {
+				if err := learn(row, val); err != nil {
+					return err
 				}
 			}
-			b.Meta = b.Meta || keyspace.IsMetaRow(row)
-			local = local || !comesLate(row)
-			seen.put(row, val)
 			return to.put(b.b, index, row, val)
 		},
 		func(row []byte) error {
-			b.Meta = b.Meta || keyspace.IsMetaRow(row)
-			local = local || !comesLate(row)
-			seen.removed(row)
+			if ofNoKey(row) {
+				_ = forget(row)
+			}
 			return to.remove(b.b, index, row)
 		},
 	)
+	return local, err
+}
+
+// learn takes note of what is in a row of a shard, or of the map.
+func (b *Batch) learn(row, val []byte) error {
+	b.Meta = b.Meta || keyspace.IsMetaRow(row)
+	if len(row) != localRowLen {
+		return nil
+	}
+	switch row[localRowLen-1] {
+	case localDBs:
+		b.Databases = true
+	case localUsers:
+		b.Users = true
+	case localScrub:
+		b.Scrub = true
+	case localSlots:
+		s, err := decodeSlots(val)
+		if err != nil {
+			return err
+		}
+		b.Slots = &s
+	}
+	return nil
 }
 
 func chain(hash uint64, data []byte) uint64 {
@@ -471,7 +506,7 @@ func (b *Batch) SetConf(d cluster.Descriptor, conf *pb.ConfState) error {
 	if err != nil {
 		return err
 	}
-	to := b.target(d.ID, 0)
+	to := b.target(d.ID, &Effects{})
 	return errors.Join(to.settle(b.b), b.b.Set(localRow(d.ID, localConf), enc, nil), b.b.Set(localRow(d.ID, localShard), d.Encode(nil), nil))
 }
 

@@ -13,9 +13,10 @@ import (
 // wideLayers is how many layers such an entry would fill.
 const wideLayers = 4
 
-// wide is rows that entries of a batch have written, the newest last.
+// wide is rows that entries of a batch have written, or pieces have brought, the newest last.
 type wide struct {
-	local []wideRow // of the shard
+	runs  runs      // before all others, the newest first
+	local []wideRow // of no key
 	rows  []wideRow // all others
 }
 
@@ -27,22 +28,25 @@ type wideRow struct {
 
 func (w *wide) write(row, val []byte, put bool) {
 	to := &w.rows
-	if row[0] == localPrefix {
+	if ofNoKey(row) {
 		to = &w.local
 	}
 	*to = append(*to, wideRow{row, val, put})
 }
 
-// run makes a run of the newest of each row.
-func (w *wide) run() *run {
+// seal makes a run of the newest of each row that is in none yet.
+func (w *wide) seal(level int) {
 	local, rows := inOrder(w.local), inOrder(w.rows)
+	if len(local)+len(rows) == 0 {
+		return
+	}
 	size := 0
 	for _, x := range [...][]wideRow{local, rows} {
 		for i := range x {
 			size += runBytes(x[i].row, x[i].val)
 		}
 	}
-	r := newRun(runLevels, len(local)+len(rows), size)
+	r := newRun(level, len(local)+len(rows), size)
 	for _, x := range [...][]wideRow{local, rows} {
 		for _, x := range x {
 			kind := rowKind(0)
@@ -55,7 +59,16 @@ func (w *wide) run() *run {
 			r.add(x.row, x.val, kind, rowHash(x.row))
 		}
 	}
-	return r.seal()
+	w.runs = append(runs{r.seal()}, w.runs...)
+	clear(w.local)
+	clear(w.rows)
+	w.local, w.rows = w.local[:0], w.rows[:0]
+}
+
+// lay puts runs behind all that was written.
+func (w *wide) lay(list runs) {
+	w.seal(runLevels)
+	w.runs = slices.Concat(list, w.runs)
 }
 
 // inOrder returns the newest of each row, in their order.
@@ -78,11 +91,11 @@ func inOrder(list []wideRow) []wideRow {
 	return list[:n]
 }
 
-// lay puts a run on top of all others, below the next layer.
-func (x *lateShard) lay(s *State, r *run) {
-	x.push(s) // what was late before it
-	x.runs = append(runs{r}, x.runs...)
-	s.late.held.Add(int64(r.bytes))
+// lay puts runs on top of all others, below the next layer.
+func (x *lateShard) lay(s *State, list runs) {
+	x.push(s) // what was late before them
+	x.runs = slices.Concat(list, x.runs)
+	s.late.held.Add(int64(list.bytes()))
 	x.begin(s)
 	x.limit(s)
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 var be = binary.BigEndian
@@ -42,29 +40,29 @@ func NewWriteSet(time int64, size int) WriteSet {
 	return WriteSet(be.AppendUint64(append(w, writeSetFormat), uint64(time)))
 }
 
-// NewJoined starts a write set that advances the shard time to time, whose first n pieces
-// are the first bytes of rows, another write set without its head: what is behind them is
-// in it, and there is room for size bytes more.
-func NewJoined(time int64, n int, rows []byte, inPieces, size int) WriteSet {
-	w := make(WriteSet, 0, joinedHead+len(rows)-inPieces+size+64)
+// NewJoined starts a write set that advances the shard time to time, whose rows begin in n
+// pieces with the hash sum: rest is what is behind them, and there is room for size bytes
+// more.
+func NewJoined(time int64, n int, sum uint64, rest []byte, size int) WriteSet {
+	w := make(WriteSet, 0, joinedHead+len(rest)+size+64)
 	w = WriteSet(be.AppendUint64(append(w, joinedFormat), uint64(time)))
-	w = be.AppendUint64(be.AppendUint32(w, uint32(n)), xxhash.Sum64(rows[:inPieces]))
-	return append(w, rows[inPieces:]...)
+	w = be.AppendUint64(be.AppendUint32(w, uint32(n)), sum)
+	return append(w, rest...)
 }
 
 // Rows returns what follows the head of a write set that does not come in pieces.
 func (w WriteSet) Rows() []byte { return w[writeSetHead:] }
 
-// joined says how many pieces come before what is in the write set, what their hash is, and
-// what that is; 0: it is whole.
-func (w WriteSet) joined() (n int, sum uint64, rest []byte, err error) {
-	if len(w) == 0 || w[0] != joinedFormat {
-		return 0, 0, nil, nil
+// parts returns the rows that are in a write set, and how many pieces come before them, with
+// which hash; 0: it is whole.
+func (w WriteSet) parts() (rows []byte, n int, sum uint64, err error) {
+	switch {
+	case len(w) >= writeSetHead && w[0] == writeSetFormat:
+		return w[writeSetHead:], 0, 0, nil
+	case len(w) >= joinedHead && w[0] == joinedFormat && be.Uint32(w[writeSetHead:]) > 0:
+		return w[joinedHead:], int(be.Uint32(w[writeSetHead:])), be.Uint64(w[writeSetHead+4:]), nil
 	}
-	if len(w) < joinedHead || be.Uint32(w[writeSetHead:]) == 0 {
-		return 0, 0, nil, fmt.Errorf("write set in pieces, of %d bytes: %w", len(w), ErrFormat)
-	}
-	return int(be.Uint32(w[writeSetHead:])), be.Uint64(w[writeSetHead+4:]), w[joinedHead:], nil
+	return nil, 0, 0, fmt.Errorf("write set of %d bytes: %w", len(w), ErrFormat)
 }
 
 // Put adds a row.
@@ -87,34 +85,73 @@ func (w *WriteSet) Append(rows WriteSet) { *w = append(*w, rows.Rows()...) }
 // Time returns the shard time that the write set carries.
 func (w WriteSet) Time() int64 { return int64(be.Uint64(w[1:])) }
 
-// Each calls put or del for every row, in the order in which they were added. One that
-// comes in pieces has to be joined before.
+// Each calls put or del for every row, in the order in which they were added. Of one that
+// comes in pieces it knows only the last.
 func (w WriteSet) Each(put func(row, val []byte) error, del func(row []byte) error) error {
-	if len(w) < writeSetHead || w[0] != writeSetFormat {
-		return fmt.Errorf("write set of %d bytes: %w", len(w), ErrFormat)
+	rows, n, _, err := w.parts()
+	if err == nil && n > 0 {
+		err = fmt.Errorf("write set of which %d pieces are missing: %w", n, ErrFormat)
 	}
-	for b := w[writeSetHead:]; len(b) > 0; {
-		head, n := binary.Uvarint(b)
-		if n <= 0 || head>>1 > uint64(len(b)-n) {
-			return fmt.Errorf("write set: row at byte %d: %w", len(w)-len(b), ErrFormat)
+	if err != nil {
+		return err
+	}
+	return eachRow(rows, put, del)
+}
+
+// eachRow calls put or del for every row of a write set.
+func eachRow(rows []byte, put func(row, val []byte) error, del func(row []byte) error) error {
+	for b := rows; len(b) > 0; {
+		row, val, size, err := nextRow(b)
+		switch {
+		case err == nil && size > len(b):
+			err = ErrFormat
+		case err == nil && val == nil:
+			err = del(row)
+		case err == nil:
+			err = put(row, val)
 		}
-		b = b[n:]
-		row := b[:head>>1]
-		b = b[head>>1:]
-		if head&1 != 0 {
-			if err := del(row); err != nil {
-				return err
-			}
-			continue
+		if err != nil {
+			return fmt.Errorf("write set: row at byte %d: %w", len(rows)-len(b), err)
 		}
-		size, n := binary.Uvarint(b)
-		if n <= 0 || size > uint64(len(b)-n) {
-			return fmt.Errorf("write set: value at byte %d: %w", len(w)-len(b), ErrFormat)
-		}
-		if err := put(row, b[n:n+int(size)]); err != nil {
-			return err
-		}
-		b = b[n+int(size):]
+		b = b[size:]
 	}
 	return nil
+}
+
+// rowMost is more than any row and any value has.
+const rowMost = 1 << 31
+
+// nextRow reads the first row of b and its value, nil if it is deleted, and returns how many
+// bytes they take. If b has fewer there are neither, and it takes as many at least.
+func nextRow(b []byte) (row, val []byte, size int, err error) {
+	head, n := binary.Uvarint(b)
+	switch {
+	case n == 0:
+		return nil, nil, len(b) + 1, nil
+	case n < 0, head>>1 > rowMost:
+		return nil, nil, 0, ErrFormat
+	}
+	at, end := n, n+int(head>>1)
+	if gone := head&1 != 0; gone || end >= len(b) {
+		if gone && end <= len(b) {
+			row = b[at:end:end]
+		}
+		if !gone {
+			end++ // how long the value is
+		}
+		return row, nil, end, nil
+	}
+	length, n := binary.Uvarint(b[end:])
+	switch {
+	case n == 0:
+		return nil, nil, len(b) + 1, nil
+	case n < 0, length > rowMost:
+		return nil, nil, 0, ErrFormat
+	}
+	from := end + n
+	to := from + int(length)
+	if to > len(b) {
+		return nil, nil, to, nil
+	}
+	return b[at:end:end], b[from:to:to], to, nil
 }

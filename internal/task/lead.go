@@ -203,8 +203,8 @@ func (l *Lead) beat(worker []byte) []Stop {
 }
 
 // Applied learns from a batch that is applied now. Its transaction is the one that
-// was evaluated last.
-func (l *Lead) Applied(tx *keyspace.Tx) {
+// was evaluated last; wrote says that it wrote rows of tasks.
+func (l *Lead) Applied(tx *keyspace.Tx, wrote bool) {
 	for _, q := range l.touched {
 		q.bucket -= float64(q.taken)
 		q.taken = 0
@@ -213,7 +213,9 @@ func (l *Lead) Applied(tx *keyspace.Tx) {
 		l.moments.note(tx.Index, tx.Now)
 	}
 	l.reports.applied(l.mono)
-	tx.Effects(l.put, l.delete)
+	if wrote {
+		tx.Effects(l.put, l.delete)
+	}
 	for _, t := range l.stopping {
 		l.leases.stop(t, l.mono)
 	}

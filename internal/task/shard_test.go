@@ -108,7 +108,7 @@ func (s *shard) apply(tx *keyspace.Tx) {
 		s.t.Fatal(tx.Err())
 	}
 	tx.Effects(func(row, val []byte) { s.rows[string(row)] = string(val) }, func(row []byte) { delete(s.rows, string(row)) })
-	s.lead.Applied(tx)
+	s.lead.Applied(tx, true)
 	s.settle()
 }
 

@@ -36,12 +36,40 @@ func pieces() []Mutant {
 		}}},
 		{"pieces-forgotten-at-start", "a replica that starts again does not know the pieces it has", store("TestWriteSetInPieces"), []Edit{{
 			"internal/store/replies.go", `
-			x.pieces.put(row, val)`, ``,
+			x.pieces.put(slices.Clone(row), slices.Clone(val))`, ``,
 		}}},
 		{"older-row-of-a-wide-batch", "of a row that entries of a wide batch write twice the older value stays", store("TestRowsInMemory"), []Edit{{
 			"internal/store/wide.go", `
 			if i+1 == len(list) || !bytes.Equal(list[i].row, list[i+1].row) {`, `
 			if n == 0 || !bytes.Equal(list[n-1].row, list[i].row) {`,
+		}}},
+		{"row-between-pieces-cut", "of a row that lies in several pieces the rest is taken for the next", store("TestRowsInMemory"), []Edit{{
+			"internal/store/pieces.go", `
+			b = p.goOn(b)`, `
+			p.begun = nil`,
+		}}},
+		{"older-pieces-on-top", "what an entry of the same batch has written before comes on top of pieces", store("TestRowsInMemory"), []Edit{{
+			"internal/store/wide.go", `
+			w.runs = slices.Concat(list, w.runs)`, `
+			w.runs = slices.Concat(w.runs, list)`,
+		}}},
+		{"changes-of-many-rows", "what an entry has written that is large counts as unchanged", eval("TestChanges"), []Edit{{
+			"internal/eval/changes.go", `
+			c.many, c.total = append(c.many, changedMany{index, keys.hashes}), c.total+len(keys.hashes)`, ``,
+		}}},
+		{"known-behind-many-rows", "a leader goes on with what it knew of keys behind a transaction that it does not learn from", keyspace("TestOpenToReplace"), []Edit{{
+			"internal/keyspace/known.go", `
+			if len(tx.ops) > k.most {
+				k.Forget()
+				return
+			}`, `
+			if len(tx.ops) > k.most {
+				return
+			}`,
+		}}},
+		{"tasks-not-learned", "a leader does not learn of rows of tasks that a batch has written", eval("TestSweepOfTasks"), []Edit{{
+			"internal/eval/seal.go", `
+			r.tasks = true`, ``,
 		}}},
 		{"refused-and-set-aside", "what was found beside the loop to be refused is set aside again, for ever", eval("TestHeavyRefused"), []Edit{{
 			"internal/eval/pieces.go", `

@@ -16,8 +16,8 @@ func times() []Mutant {
 			now = max(now, l.r.machine.applied.Time)`, ``,
 		}, {
 			"internal/store/state.go", `
-			if t := b.Whole.Time(); t < at.Time {`, `
-			if t := b.Whole.Time(); false {`,
+			if t := b.Effects.Time; t < at.Time {`, `
+			if t := b.Effects.Time; false {`,
 		}}},
 		{"begin-behind", "a new leader does not make up for the time since the last entry before it evaluates", sim("TestTimeToLiveNeverEndsEarly"), []Edit{{
 			"internal/shard/clock.go", `
