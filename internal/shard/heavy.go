@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -159,7 +160,7 @@ func (h *heavy) piece(short eval.Shortage) int {
 	if h.staged == nil {
 		return 0
 	}
-	most := h.l.queue.large.most(h.l.r.host.cfg.Pieces)
+	most := cmp.Or(h.l.r.host.cfg.Pieces.Bytes, h.l.queue.large.most(piecesBatch))
 	if h.l.core.Pieces.Unsent() > most && time.Since(h.staged.Aside) < stageMax && short == (eval.Shortage{}) {
 		return most
 	}

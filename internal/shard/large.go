@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"cmp"
 	"slices"
 
 	"tutti/internal/command"
@@ -29,10 +28,13 @@ const (
 	// largeBatch is how much of them goes into the queue at once, unless one has more: about
 	// what a batch takes of it.
 	largeBatch = 1 << 20
-	// partsBatch is the same for parts of values and pieces of effects: there are many, so
-	// each entry may be short. With six values of 16 MiB at a time small SETs of others took 17 ms (p99)
-	// so, and 62 to 127 with 1 MiB, of parts of 256 KiB.
+	// partsBatch is the same for parts of values: there are many, so each entry may be short.
+	// With six values of 16 MiB at a time small SETs of others took 17 ms (p99) so, and 62 to
+	// 127 with 1 MiB, of parts of 256 KiB.
 	partsBatch = 128 << 10
+	// piecesBatch is the same for pieces of effects. Beside those of 16 MiB small SETs took 16 ms
+	// (p99), and 19 with 128 KiB; beside values, 64 KiB gained nothing.
+	piecesBatch = 64 << 10
 	// aloneFor is for how many batches in turn nobody else has had anything, so that parts
 	// may come in as large entries as others: with short ones a value costs twice the work.
 	aloneFor = 4
@@ -61,18 +63,19 @@ func (w *largeGroups) took(large, others int, piece bool) {
 	}
 }
 
-// most is how much of what comes bit by bit goes into the next batch.
-func (w *largeGroups) most(p Pieces) int {
+// most is how much of what comes bit by bit goes into the next batch: beside others so many
+// bytes.
+func (w *largeGroups) most(beside int) int {
 	if w.alone < aloneFor {
-		return cmp.Or(p.Bytes, partsBatch)
+		return beside
 	}
-	return cmp.Or(p.Bytes, largeBatch)
+	return largeBatch
 }
 
 // Pieces says which effects go in pieces, in bytes. The zero value is what nodes do.
 type Pieces struct {
 	From  int // effects that are larger. 0: 2 MiB
-	Bytes int // how large a piece is. 0: 128 KiB; 1 MiB while nobody else has anything
+	Bytes int // how large a piece is. 0: 64 KiB; 1 MiB while nobody else has anything
 }
 
 // letLarge puts large groups at the head of the queue if it is their turn: nobody else
@@ -84,7 +87,7 @@ func (q *queue) letLarge() {
 	}
 	n, bytes, most := 0, 0, largeBatch
 	if isPart(w.groups[0].Group) {
-		most = w.most(Pieces{})
+		most = w.most(partsBatch)
 	}
 	for ; n < len(w.groups) && (n == 0 || bytes+w.groups[n].Group.Size() <= most); n++ {
 		bytes += w.groups[n].Group.Size()
