@@ -10,7 +10,7 @@ import (
 // Format is the newest format of rows that this version reads and writes. The
 // number of a format is that of the cluster version from which on it may be
 // written: as long as a member knows less, nobody writes it.
-const Format = 7
+const Format = 8
 
 // What a RowError may be.
 var (

@@ -386,7 +386,7 @@ func (s *stream) tick() {
 			s.cancel(c.w)
 		}
 	}
-	for _, c := range s.some(func(c *call) bool { return c.parked || now.Sub(c.sent) > resendAfter }) {
+	for _, c := range s.some(func(c *call) bool { return c.parked || now.Sub(c.sent) > resendAfter*shard.Patience(s.r.host, c.g) }) {
 		if !c.parked {
 			s.miss(s.hint.Node)
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // Kinds of frames between nodes; see package peer for what a number promises.
-// Those of a snapshot's stream stand in snapshot.go.
+// Those of a snapshot's stream stand in snapshot.go, those of a large group's in carry.go.
 const (
 	kindRaft      peer.Kind = 16 // shard:8 raftpb.Message
 	kindGroup     peer.Kind = 17 // see package group
@@ -47,6 +47,7 @@ func (h *Host) takeFrames(links *peer.Links) {
 		links.Handle(kind, func(from cluster.NodeID, b []byte) { h.replicaFrame(from, kind, b) })
 	}
 	links.HandleStream(snapHead, h.receiveSnapshot)
+	links.HandleStream(carryHead, h.carriers.receive)
 }
 
 // replicaFrame takes a frame about one shard, which it names first.

@@ -107,6 +107,7 @@ type Host struct {
 	wg       sync.WaitGroup
 	stopping atomic.Bool
 	copies   *rate.Limiter // of the bytes of snapshots that are sent
+	carriers *carriers
 	// scrubPiece is how many bytes of rows are hashed after one entry.
 	scrubPiece int
 }
@@ -128,6 +129,7 @@ func Open(cfg Config) (*Host, error) {
 	}
 	h := &Host{cfg: cfg, hosting: hosting{busy: make(map[cluster.ShardID]bool)}, scrubPiece: scrubPieceDefault,
 		copies: rate.NewLimiter(copyRate, copyBurst)}
+	h.carriers = newCarriers(&h.cfg, h.groupFrame)
 	h.hosting.h = h
 	h.unreadable.cfg = &h.cfg
 	h.replicas.Store(new(map[cluster.ShardID]*Replica))
@@ -163,6 +165,7 @@ func (h *Host) Close() {
 	for _, l := range h.loops {
 		l.cancel()
 	}
+	h.carriers.close()
 	h.wg.Wait()
 	for _, l := range h.loops {
 		for _, r := range l.replicas {
@@ -236,9 +239,12 @@ func (h *Host) Submit(g *group.Group) bool {
 	return r != nil
 }
 
-// Forward sends a group to another node's replica. Its reply comes to
-// Events.Reply; it reports whether the group was sent.
+// Forward sends a group to another node's replica, and reports whether it does. Its reply
+// comes to Events.Reply; of a large one that did not come after all, to its Done.
 func (h *Host) Forward(node cluster.NodeID, g *group.Group) bool {
+	if h.carriers.wants(g) {
+		return h.carriers.carry(node, g)
+	}
 	return h.cfg.Links.Send(node, peer.Bulk, kindGroup, g.Append)
 }
 

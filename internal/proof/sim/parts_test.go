@@ -153,7 +153,7 @@ func TestFlipBit(t *testing.T) {
 
 func TestScheduleText(t *testing.T) {
 	s := draw(3, calm)
-	s.Options.Uploads, s.Options.Pieces = server.Uploads{From: 1, Part: 2}, shard.Pieces{From: 16, Bytes: 32}
+	s.Options.Uploads, s.Options.Pieces = server.Uploads{From: 1, Part: 2}, shard.Pieces{From: 16, Bytes: 32, Carry: 1}
 	s.Steps = []Step{{1250e6, "crash 2 keep=50 seed=7"}, {2e9, "link n1>n2 drop=0.100 dup=0.2"}, {3e9, "cut n1>n2 n2>n1"}}
 	text := s.String()
 	again, err := ParseSchedule("# a comment\n\n" + text)

@@ -103,7 +103,7 @@ func TestPiecesUnderFaults(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			o := Options{Seed: env("TUTTI_SIM_SEED", 5000+seed), Formats: map[int]cluster.Version{1: before, 2: before, 3: before}, Version: before,
-				LogBytesMax: 4 << 10, Pieces: shard.Pieces{From: 100, Bytes: 24}}
+				LogBytesMax: 4 << 10, Pieces: shard.Pieces{From: 100, Bytes: 24, Carry: 100}}
 			bubble(t, o, func(t *testing.T, all *Cluster) {
 				c := operator{all}
 				c.WaitLeader(1)
@@ -115,7 +115,7 @@ func TestPiecesUnderFaults(t *testing.T) {
 					spreaders[i] = w
 					wg.Go(func() { w.work(&stop) })
 				}
-				c.renewAll(cluster.V7, c.pieces)
+				c.renewAll(cluster.V8, c.pieces)
 				seen := 0
 				for range 10 { // with what has come of one, and not all
 					time.Sleep(time.Second)

@@ -58,7 +58,7 @@ func (s *Schedule) String() string {
 		fmt.Fprintf(&b, "uploads from=%d part=%d\n", u.From, u.Part)
 	}
 	if p := s.Options.Pieces; p != (shard.Pieces{}) {
-		fmt.Fprintf(&b, "pieces from=%d bytes=%d\n", p.From, p.Bytes)
+		fmt.Fprintf(&b, "pieces from=%d bytes=%d carry=%d\n", p.From, p.Bytes, p.Carry)
 	}
 	fmt.Fprintf(&b, "load clients=%d keys=%d ops=%d think=%v timeout=%v kinds=%s\nfor %v\n",
 		s.Load.Clients, s.Load.Keys, s.Load.KeyOps, s.Load.Think, s.Load.Timeout, strings.Join(s.Load.Kinds, ","), s.For)
@@ -105,7 +105,7 @@ func (s *Schedule) line(line string) (err error) {
 		err = a.Err()
 	case "pieces":
 		a := action.Parse(line)
-		s.Options.Pieces = shard.Pieces{From: a.Int("from"), Bytes: a.Int("bytes")}
+		s.Options.Pieces = shard.Pieces{From: a.Int("from"), Bytes: a.Int("bytes"), Carry: a.Int("carry")}
 		err = a.Err()
 	case "for":
 		s.For, err = time.ParseDuration(rest)

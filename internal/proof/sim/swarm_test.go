@@ -86,6 +86,9 @@ func draw(seed uint64, life time.Duration) *Schedule {
 	if r.IntN(3) == 0 { // nearly every entry comes in pieces, or those of more than one command
 		s.Options.Pieces = shard.Pieces{From: []int{16, 200}[r.IntN(2)], Bytes: 32}
 	}
+	if r.IntN(3) == 0 { // nearly every group is carried
+		s.Options.Pieces.Carry = 1
+	}
 	return s
 }
 

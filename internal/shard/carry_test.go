@@ -1,0 +1,193 @@
+package shard
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"tutti/internal/cluster"
+	"tutti/internal/group"
+	"tutti/internal/peer"
+)
+
+// pipes is a listener of connections whose dialer is known.
+type pipes struct{ accept, closed chan net.Conn }
+
+type pipe struct {
+	net.Conn
+	from cluster.NodeID
+}
+
+func (p pipe) RemoteAddr() net.Addr { return &net.TCPAddr{} }
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.accept:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p pipes) Close() error   { close(p.closed); return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// twoLinks returns the links of nodes 1 and 2, neither of which has started.
+func twoLinks() (one, two *peer.Links) {
+	nets := map[cluster.NodeID]pipes{}
+	for id := cluster.NodeID(1); id <= 2; id++ {
+		nets[id] = pipes{make(chan net.Conn), make(chan net.Conn)}
+	}
+	links := func(id cluster.NodeID) *peer.Links {
+		return peer.New(peer.Config{Node: id, Incarnation: 1, Cluster: "c", Listener: nets[id], Logger: slog.New(slog.DiscardHandler),
+			Wall: func() int64 { return 0 },
+			Dial: func(ctx context.Context, to cluster.NodeID) (net.Conn, error) {
+				here, there := net.Pipe()
+				select {
+				case nets[to].accept <- pipe{there, id}:
+					return here, nil
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			},
+			Secure: func(_ context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) { return c, c.(pipe).from, nil }})
+	}
+	return links(1), links(2)
+}
+
+// largeGroup is one to be carried, of node 1. What it is told goes to told.
+func largeGroup(size int, told chan<- group.Reply) *group.Group {
+	return &group.Group{Shard: testShard, Session: group.SessionID(1, 1), Seq: 7, Attempt: 2, Cmds: []group.Command{{Args: [][]byte{[]byte("SET"), []byte("k"), bytes.Repeat([]byte("v"), size)}}},
+		Done: func(r group.Reply) { told <- r }}
+}
+
+// TestGroupsAreCarried sends a large group to another node, which takes it, or part of it, or
+// does not say that it has it.
+func TestGroupsAreCarried(t *testing.T) {
+	const size = carryFrom + carryChunk/2
+	read := func(parts int) peer.StreamHandler { // and no more
+		return func(_ cluster.NodeID, _ []byte, s *peer.Conn) {
+			for range parts {
+				_, _, _ = s.ReadFrame()
+			}
+		}
+	}
+	old := *testMap(t, testDescriptor(1, 2)).Map()
+	old.Version = cluster.V8 - 1
+	for _, x := range []struct {
+		name   string
+		take   peer.StreamHandler // nil: as a node does
+		old    bool               // another member does not know how
+		size   int
+		frames int // that come otherwise
+		comes  bool
+		told   []group.Status
+	}{
+		{name: "large", size: size, comes: true},
+		{name: "small", size: 1000, frames: 1},
+		{name: "an older version is there", size: size, old: true, frames: 1},
+		{name: "it takes a part", size: size, take: read(3), told: []group.Status{group.NotLeader}},
+		{name: "it takes all and does not say so", size: size, take: read(1 + size/carryChunk), told: []group.Status{group.Lost}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				one, two := twoLinks()
+				holder := testMap(t, testDescriptor(1, 2))
+				if x.old {
+					holder = cluster.NewHolder(&old, func([]byte) error { return nil })
+				}
+				from := &Host{cfg: Config{Node: 1, Links: one, Map: holder}}
+				from.carriers = newCarriers(&from.cfg, nil)
+				to, l := deafHost()
+				to.cfg.Links, to.cfg.Logger = two, slog.New(slog.DiscardHandler)
+				frames := 0
+				two.Handle(kindGroup, func(cluster.NodeID, []byte) { frames++ })
+				if x.take == nil {
+					x.take = newCarriers(&to.cfg, to.groupFrame).receive
+				}
+				two.HandleStream(carryHead, x.take)
+				told := make(chan group.Reply, 9)
+				g := largeGroup(x.size, told)
+				if from.carriers.wants(g) && from.Forward(2, g) {
+					t.Error("carried though there is no link")
+				}
+				one.Start()
+				two.Start()
+				one.Connect(2)
+				two.Connect(1)
+				synctest.Wait()
+				if !from.Forward(2, g) {
+					t.Error("not sent")
+				}
+				synctest.Wait()
+				var status []group.Status
+				for len(told) > 0 {
+					r := <-told
+					if status = append(status, r.Status); r.Seq != g.Seq || r.Attempt != g.Attempt {
+						t.Errorf("told of %+v", r)
+					}
+				}
+				if frames != x.frames || !slices.Equal(status, x.told) {
+					t.Errorf("%d frames, told %v; want %d, %v", frames, status, x.frames, x.told)
+				}
+				if x.comes != (len(l.inbox) == 1) {
+					t.Fatalf("%d came", len(l.inbox))
+				}
+				if x.comes && !bytes.Equal(l.inbox[0].(*group.Group).Append(nil), g.Append(nil)) {
+					t.Error("another group came")
+				}
+				from.carriers.close()
+				if from.carriers.carry(2, g) {
+					t.Error("carried by a node that stops")
+				}
+				one.Close()
+				two.Close()
+			})
+		})
+	}
+}
+
+// TestCarriedFrames puts parts together that are not those of a group.
+func TestCarriedFrames(t *testing.T) {
+	type frame struct {
+		kind peer.Kind
+		part string
+	}
+	for _, x := range []struct {
+		name   string
+		head   []byte
+		frames []frame
+		want   string
+		err    error
+	}{
+		{"whole", []byte{0, 0, 0, 5}, []frame{{carryPart, "abc"}, {carryPart, "de"}}, "abcde", nil},
+		{"nothing", []byte{0, 0, 0, 0}, nil, "", nil},
+		{"it ends", []byte{0, 0, 0, 5}, []frame{{carryPart, "abc"}}, "", io.EOF},
+		{"too much", []byte{0, 0, 0, 4}, []frame{{carryPart, "abc"}, {carryPart, "de"}}, "", peer.ErrFrame},
+		{"an empty part", []byte{0, 0, 0, 4}, []frame{{carryPart, ""}}, "", peer.ErrFrame},
+		{"another kind", []byte{0, 0, 0, 4}, []frame{{carryOK, "abcd"}}, "", peer.ErrFrame},
+		{"too large", []byte{0xff, 0, 0, 0}, nil, "", peer.ErrFrame},
+		{"no head", nil, nil, "", peer.ErrFrame},
+		{"a longer head", make([]byte, 5), nil, "", peer.ErrFrame},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			got, err := readCarried(x.head, func() (peer.Kind, []byte, error) {
+				if len(x.frames) == 0 {
+					return 0, nil, io.EOF
+				}
+				f := x.frames[0]
+				x.frames = x.frames[1:]
+				return f.kind, []byte(f.part), nil
+			})
+			if string(got) != x.want || !errors.Is(err, x.err) {
+				t.Errorf("%q, %v, want %q, %v", got, err, x.want, x.err)
+			}
+		})
+	}
+}
