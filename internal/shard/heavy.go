@@ -138,9 +138,10 @@ func (h *heavy) back(g eval.Waiting) {
 	h.held = nil
 }
 
-// stageMax bounds how long effects go in pieces, from when their group was set aside on.
-// What is not through by then comes in one entry: their client waits.
-const stageMax = eval.HeavyTimeMax * 3 / 4
+// stageSlow is for how long effects go in small pieces, from when their group was set aside on:
+// then in large ones, as their client waits, and from HeavyTimeMax on all that is left comes
+// at once.
+const stageSlow = eval.HeavyTimeMax * 3 / 4
 
 // stage takes the group at the head of the queue out of it, for its effects to go in pieces.
 func (h *heavy) stage() {
@@ -160,8 +161,11 @@ func (h *heavy) piece(short eval.Shortage) int {
 	if h.staged == nil {
 		return 0
 	}
-	most := cmp.Or(h.l.r.host.cfg.Pieces.Bytes, h.l.queue.large.most(piecesBatch))
-	if h.l.core.Pieces.Unsent() > most && time.Since(h.staged.Aside) < stageMax && short == (eval.Shortage{}) {
+	most, aside := cmp.Or(h.l.r.host.cfg.Pieces.Bytes, h.l.queue.large.most(piecesBatch)), time.Since(h.staged.Aside)
+	if aside > stageSlow {
+		most = largeBatch
+	}
+	if h.l.core.Pieces.Unsent() > most && aside < eval.HeavyTimeMax && short == (eval.Shortage{}) {
 		return most
 	}
 	g := *h.staged
