@@ -167,10 +167,10 @@ func TestPiecesDiffer(t *testing.T) {
 // FuzzPieces cuts any bytes into pieces: they do what they do as a whole.
 func FuzzPieces(f *testing.F) {
 	rows := someRows().Rows()
-	f.Add([]byte(rows), uint8(5), []byte{}, 1<<20)
-	f.Add([]byte(rows[:200]), uint8(7), []byte(rows[200:]), 100)
-	f.Add([]byte(rows[:20]), uint8(20), []byte(rows), 1)
-	f.Add([]byte(rows), uint8(1), []byte(rows[:10]), 10)
+	f.Add(rows, uint8(5), []byte{}, 1<<20)
+	f.Add(rows[:200], uint8(7), rows[200:], 100)
+	f.Add(rows[:20], uint8(20), rows, 1)
+	f.Add(rows, uint8(1), rows[:10], 10)
 	f.Fuzz(func(t *testing.T, rows []byte, n uint8, rest []byte, run int) {
 		n = max(n, 1)
 		p := pieces{most: run}
