@@ -21,6 +21,9 @@ type run struct {
 	data  []byte   // rows, each with its value
 	refs  []runRef // in the order of the rows
 	table rowTable // places in refs
+	// first and last are the leads of its first and its last row: those of pieces are one
+	// behind the other, and a row is looked for in few of them.
+	first, last uint64
 	large [][]byte // values that are not in data
 	bytes int      // what it takes in memory
 	heavy int      // of that, large values that are written to Pebble most likely
@@ -124,6 +127,9 @@ func (r *run) add(row, val []byte, kind rowKind, hash uint32) {
 
 // seal makes the rows be found, behind the last of them.
 func (r *run) seal() *run {
+	if n := len(r.refs); n > 0 {
+		r.first, r.last = r.refs[0].lead, r.refs[n-1].lead
+	}
 	r.table = newRowTable(len(r.refs))
 	for i := range r.refs {
 		r.table.enter(i, r.refs[i].hash)
@@ -205,7 +211,11 @@ type runs []*run
 
 // get returns what a row is; known: a run has it.
 func (l runs) get(row []byte, hash uint32) (val []byte, ok, known bool) {
+	at := lead(row)
 	for _, r := range l {
+		if at < r.first || at > r.last {
+			continue
+		}
 		if i := r.find(row, hash); i >= 0 {
 			val := r.value(i)
 			return val, val != nil, true

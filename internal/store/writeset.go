@@ -85,8 +85,8 @@ func (w *WriteSet) Append(rows WriteSet) { *w = append(*w, rows.Rows()...) }
 // Time returns the shard time that the write set carries.
 func (w WriteSet) Time() int64 { return int64(be.Uint64(w[1:])) }
 
-// Each calls put or del for every row, in the order in which they were added. Of one that
-// comes in pieces it knows only the last.
+// Each calls put or del for every row, in the order in which they were added. One that
+// comes in pieces is an error: without them it is not whole, see Effects.
 func (w WriteSet) Each(put func(row, val []byte) error, del func(row []byte) error) error {
 	rows, n, _, err := w.parts()
 	if err == nil && n > 0 {
