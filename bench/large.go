@@ -39,6 +39,9 @@ var largeKinds = map[string]func(n int) []string{
 	"push": func(n int) []string {
 		return append([]string{"LPUSH", largeKey("push", n)}, slices.Repeat([]string{strings.Repeat("x", largeBytes/16)}, 16)...)
 	},
+	"reply": func(n int) []string { // what is large is the answer
+		return []string{"EVAL", "redis.call('SET', KEYS[1], 1) return string.rep('x', ARGV[1])", "1", largeKey("reply", n), strconv.Itoa(largeBytes)}
+	},
 	"script": func(n int) []string {
 		return []string{"EVAL", "for i = 1, 100 do redis.call('SET', KEYS[1]..i, ARGV[1]) end", "1", largeKey("script", n), strings.Repeat("x", largeBytes/100)}
 	},

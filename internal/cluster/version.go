@@ -25,7 +25,7 @@ const (
 	V6 Version = 6
 	// V7 brought write sets that come in pieces.
 	V7 Version = 7
-	// V8 brought large groups that are carried over streams of their own.
+	// V8 brought large groups and replies that are carried over streams of their own.
 	V8 Version = 8
 	// Oldest is the oldest that this program reads and writes.
 	Oldest = V1

@@ -25,7 +25,7 @@
 //	 0…15   this package: 1 hello, 2 ping, 3 and 4 clocks, 5 a twin that is refused
 //	16…31   frames of package shard, see there
 //	32…35   the frames of a snapshot's stream, see package shard
-//	36…38   the frames of the stream that carries a large group, see package shard
+//	36…39   the frames of the streams that carry one large group or reply, see package shard
 //	64…67   the map, the users, and who runs commands, see package node
 //	80…82   what replicas have confirmed, and starts that are refused, see package node
 //	83…85   ways to a majority, and rounds of reads that come by way of voters, see package shard

@@ -13,14 +13,15 @@ import (
 	"tutti/internal/peer"
 )
 
-// A large group goes to its leader over a connection of its own. Over that of all others, one
-// of 16 MiB kept what its node confirms as a follower waiting, and so everybody who writes:
-// 200 to 450 ms where four came at once. The receiver says that it has it, so that nobody
-// has to send it again and again to be sure.
+// A large group goes to its leader over a connection of its own, and so does a large reply to
+// who asked. Over that of all others, 16 MiB kept what a node confirms as a follower, or what
+// its leader sends it, waiting, and so everybody who writes: 200 to 450 ms where four came at
+// once. The receiver of a group says that it has it, so that nobody has to send it again and
+// again to be sure.
 
 const (
-	// carryFrom is how large a group is that is carried, unless the configuration says
-	// otherwise: to connect costs as much as to send a tenth of it.
+	// carryFrom is how large is what is carried, unless the configuration says otherwise: to
+	// connect costs as much as to send a tenth of it.
 	carryFrom = 2 << 20
 	// carryChunk is how much of one goes in a frame.
 	carryChunk = 128 << 10
@@ -30,18 +31,18 @@ const (
 	carryTimeout = 10 * time.Second
 )
 
-// Frames of the stream that carries a group; see package peer for what a number promises.
+// Frames of the streams that carry what is large; see package peer for what a number promises.
 const (
-	carryHead peer.Kind = 36 // size of the encoded group:4
-	carryPart peer.Kind = 37 // of it
-	carryOK   peer.Kind = 38 // nothing: the receiver has it
+	carryGroup peer.Kind = 36 // size of the encoded group:4
+	carryPart  peer.Kind = 37 // of what is carried
+	carryOK    peer.Kind = 38 // nothing: the receiver has all of it
+	carryReply peer.Kind = 39 // size of the encoded reply:4
 )
 
-// carriers carry large groups to other nodes.
+// carriers carry what is large to other nodes.
 type carriers struct {
 	cfg    *Config
-	take   func(from cluster.NodeID, b []byte) // takes an encoded group that has come
-	places chan struct{}                       // capacity carryMost
+	places chan struct{} // capacity carryMost
 	ctx    context.Context
 	stop   context.CancelFunc
 
@@ -50,8 +51,8 @@ type carriers struct {
 	wg     sync.WaitGroup
 }
 
-func newCarriers(cfg *Config, take func(from cluster.NodeID, b []byte)) *carriers {
-	c := &carriers{cfg: cfg, take: take, places: make(chan struct{}, carryMost)}
+func newCarriers(cfg *Config) *carriers {
+	c := &carriers{cfg: cfg, places: make(chan struct{}, carryMost)}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
 }
@@ -65,45 +66,53 @@ func (c *carriers) close() {
 	c.wg.Wait()
 }
 
-// wants reports whether a group is one to be carried: all members know how.
-func (c *carriers) wants(g *group.Group) bool {
-	return g.Size() > cmp.Or(c.cfg.Pieces.Carry, carryFrom) && c.cfg.Map.Map().Version >= cluster.V8
+// wants reports whether something of so many bytes is to be carried: all members know how.
+func (c *carriers) wants(size int) bool {
+	return size > cmp.Or(c.cfg.Pieces.Carry, carryFrom) && c.cfg.Map.Map().Version >= cluster.V8
 }
 
 // Patience is how many times as long as others a group has before it is sent again though its
 // leader is the same: one that is carried is known to have come.
 func Patience(h *Host, g *group.Group) time.Duration {
-	if h.carriers.wants(g) {
+	if h.carriers.wants(g.Size()) {
 		return 4
 	}
 	return 1
 }
 
-// carry begins to carry a group, and reports whether it does. If the group does not come, its
-// Done is told so.
-func (c *carriers) carry(node cluster.NodeID, g *group.Group) bool {
+// forward carries a group, and reports whether it begins to. If it does not come, its Done is
+// told so.
+func (c *carriers) forward(node cluster.NodeID, g *group.Group) bool {
+	return c.carry(node, carryGroup, g.Size(), g.Append, func(all bool) {
+		if all { // it may have come
+			g.Refuse(group.Lost, 0, 0)
+		} else {
+			g.Refuse(group.NotLeader, 0, 0)
+		}
+	})
+}
+
+// carry begins to carry what build appends, about size bytes, and reports whether it does.
+// failed is told if it does not come; all says that it may have.
+func (c *carriers) carry(node cluster.NodeID, kind peer.Kind, size int, build func(dst []byte) []byte, failed func(all bool)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || !c.cfg.Links.Up(node) {
 		return false
 	}
 	c.wg.Go(func() {
-		// At once: when its client is answered, of another attempt, its bytes are the
-		// client's again.
-		b := g.Append(make([]byte, 0, g.Size()+g.Size()/8))
-		switch all, err := c.send(node, b); {
-		case err == nil:
-		case all: // it may have come
-			g.Refuse(group.Lost, 0, 0)
-		default:
-			g.Refuse(group.NotLeader, 0, 0)
+		// At once: when the client of a group is answered, of another attempt, its bytes
+		// are the client's again.
+		b := build(make([]byte, 0, size+size/8))
+		if all, err := c.send(node, kind, b); err != nil {
+			failed(all)
 		}
 	})
 	return true
 }
 
-// send sends an encoded group; all says that the receiver may have all of it.
-func (c *carriers) send(node cluster.NodeID, b []byte) (all bool, err error) {
+// send sends what is encoded; all says that the receiver may have all of it.
+func (c *carriers) send(node cluster.NodeID, kind peer.Kind, b []byte) (all bool, err error) {
 	ctx, cancel := context.WithTimeout(c.ctx, carryTimeout)
 	defer cancel()
 	select {
@@ -117,7 +126,7 @@ func (c *carriers) send(node cluster.NodeID, b []byte) (all bool, err error) {
 		return false, err
 	}
 	defer s.Close()
-	if err := s.WriteFrame(carryHead, func(dst []byte) []byte { return be.AppendUint32(dst, uint32(len(b))) }); err != nil {
+	if err := s.WriteFrame(kind, func(dst []byte) []byte { return be.AppendUint32(dst, uint32(len(b))) }); err != nil {
 		return false, err
 	}
 	for len(b) > 0 {
@@ -128,30 +137,31 @@ func (c *carriers) send(node cluster.NodeID, b []byte) (all bool, err error) {
 			return all, err
 		}
 	}
-	kind, _, err := s.ReadFrame()
+	kind, _, err = s.ReadFrame()
 	if err == nil && kind != carryOK {
-		err = fmt.Errorf("%w: kind %d confirms a group", peer.ErrFrame, kind)
+		err = fmt.Errorf("%w: kind %d says that all is there", peer.ErrFrame, kind)
 	}
 	return all, err
 }
 
-// receive takes a stream that a node opened to send a large group.
-func (c *carriers) receive(from cluster.NodeID, head []byte, s *peer.Conn) {
-	b, err := readCarried(head, s.ReadFrame)
-	if err != nil {
-		c.cfg.Logger.Debug("group did not come", slog.Uint64("from", uint64(from)), slog.Any("error", err))
-		return
-	}
-	c.take(from, b)
-	if err := s.WriteFrame(carryOK, func(dst []byte) []byte { return dst }); err != nil {
-		c.cfg.Logger.Debug("confirm a group", slog.Uint64("to", uint64(from)), slog.Any("error", err))
+// receiver takes streams of a kind, and hands on what each has carried.
+func (c *carriers) receiver(take peer.Handler) peer.StreamHandler {
+	return func(from cluster.NodeID, head []byte, s *peer.Conn) {
+		b, err := readCarried(head, s.ReadFrame)
+		if err == nil {
+			take(from, b)
+			err = s.WriteFrame(carryOK, func(dst []byte) []byte { return dst })
+		}
+		if err != nil {
+			c.cfg.Logger.Debug("stream of one large thing ended", slog.Uint64("from", uint64(from)), slog.Any("error", err))
+		}
 	}
 }
 
-// readCarried puts the parts of a group together, of which next gives one after the other.
+// readCarried puts parts together, of which next gives one after the other.
 func readCarried(head []byte, next func() (peer.Kind, []byte, error)) ([]byte, error) {
 	if len(head) != 4 || be.Uint32(head) > peer.FrameMax {
-		return nil, fmt.Errorf("%w: a group begins with %x", peer.ErrFrame, head[:min(len(head), 8)])
+		return nil, fmt.Errorf("%w: what is carried begins with %x", peer.ErrFrame, head[:min(len(head), 8)])
 	}
 	size := int(be.Uint32(head))
 	b := make([]byte, 0, size)
@@ -161,7 +171,7 @@ func readCarried(head []byte, next func() (peer.Kind, []byte, error)) ([]byte, e
 			return nil, err
 		}
 		if kind != carryPart || len(part) == 0 || len(b)+len(part) > size {
-			return nil, fmt.Errorf("%w: %d bytes of kind %d behind %d of a group's %d", peer.ErrFrame, len(part), kind, len(b), size)
+			return nil, fmt.Errorf("%w: %d bytes of kind %d behind %d of %d", peer.ErrFrame, len(part), kind, len(b), size)
 		}
 		b = append(b, part...)
 	}

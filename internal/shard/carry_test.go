@@ -103,18 +103,18 @@ func TestGroupsAreCarried(t *testing.T) {
 					holder = cluster.NewHolder(&old, func([]byte) error { return nil })
 				}
 				from := &Host{cfg: Config{Node: 1, Links: one, Map: holder}}
-				from.carriers = newCarriers(&from.cfg, nil)
+				from.carriers = newCarriers(&from.cfg)
 				to, l := deafHost()
 				to.cfg.Links, to.cfg.Logger = two, slog.New(slog.DiscardHandler)
 				frames := 0
 				two.Handle(kindGroup, func(cluster.NodeID, []byte) { frames++ })
 				if x.take == nil {
-					x.take = newCarriers(&to.cfg, to.groupFrame).receive
+					x.take = newCarriers(&to.cfg).receiver(to.groupFrame)
 				}
-				two.HandleStream(carryHead, x.take)
+				two.HandleStream(carryGroup, x.take)
 				told := make(chan group.Reply, 9)
 				g := largeGroup(x.size, told)
-				if from.carriers.wants(g) && from.Forward(2, g) {
+				if from.carriers.wants(g.Size()) && from.Forward(2, g) {
 					t.Error("carried though there is no link")
 				}
 				one.Start()
@@ -143,9 +143,58 @@ func TestGroupsAreCarried(t *testing.T) {
 					t.Error("another group came")
 				}
 				from.carriers.close()
-				if from.carriers.carry(2, g) {
+				if from.carriers.forward(2, g) {
 					t.Error("carried by a node that stops")
 				}
+				one.Close()
+				two.Close()
+			})
+		})
+	}
+}
+
+// TestRepliesAreCarried answers a group that another node has sent: a large reply comes over
+// a stream of its own, a small one among others.
+func TestRepliesAreCarried(t *testing.T) {
+	for _, x := range []struct {
+		name          string
+		size          int
+		old           bool // the other node does not know how
+		frames, reply int  // that come
+	}{{"large", carryFrom, false, 0, 1}, {"small", 1000, false, 1, 0}, {"an older version is there", carryFrom, true, 1, 0}} {
+		t.Run(x.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				one, two := twoLinks()
+				holder := testMap(t, testDescriptor(1, 2))
+				if x.old {
+					old := *holder.Map()
+					old.Version = cluster.V8 - 1
+					holder = cluster.NewHolder(&old, func([]byte) error { return nil })
+				}
+				asks, leads := &Host{cfg: Config{Node: 1}}, &Host{cfg: Config{Node: 2, Links: two, Map: holder}}
+				leads.carriers = newCarriers(&leads.cfg)
+				l := newLoop(leads)
+				leads.replicas.Store(&map[cluster.ShardID]*Replica{testShard: {host: leads, loop: l, id: testShard}})
+				var got []group.Reply
+				asks.cfg.Reply = func(from cluster.NodeID, r group.Reply) { got = append(got, r) }
+				frames := 0
+				one.Handle(kindReply, func(from cluster.NodeID, b []byte) { frames++; asks.replyFrame(from, b) })
+				asks.carriers = newCarriers(&asks.cfg)
+				one.HandleStream(carryReply, asks.carriers.receiver(asks.replyFrame))
+				one.Start()
+				two.Start()
+				one.Connect(2)
+				two.Connect(1)
+				synctest.Wait()
+				leads.groupFrame(1, largeGroup(1, nil).Append(nil))
+				want := group.Reply{Session: group.SessionID(1, 1), Seq: 7, Replies: [][]byte{bytes.Repeat([]byte("r"), x.size)}}
+				l.inbox[0].(*group.Group).Done(want)
+				two.Flush()
+				synctest.Wait()
+				if frames != x.frames || len(got) != x.frames+x.reply || !bytes.Equal(got[0].Append(nil), want.Append(nil)) {
+					t.Errorf("%d frames, %d replies", frames, len(got))
+				}
+				leads.carriers.close()
 				one.Close()
 				two.Close()
 			})

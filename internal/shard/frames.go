@@ -13,7 +13,7 @@ import (
 )
 
 // Kinds of frames between nodes; see package peer for what a number promises.
-// Those of a snapshot's stream stand in snapshot.go, those of a large group's in carry.go.
+// Those of a snapshot's stream stand in snapshot.go, those of what is large in carry.go.
 const (
 	kindRaft      peer.Kind = 16 // shard:8 raftpb.Message
 	kindGroup     peer.Kind = 17 // see package group
@@ -47,7 +47,8 @@ func (h *Host) takeFrames(links *peer.Links) {
 		links.Handle(kind, func(from cluster.NodeID, b []byte) { h.replicaFrame(from, kind, b) })
 	}
 	links.HandleStream(snapHead, h.receiveSnapshot)
-	links.HandleStream(carryHead, h.carriers.receive)
+	links.HandleStream(carryGroup, h.carriers.receiver(h.groupFrame))
+	links.HandleStream(carryReply, h.carriers.receiver(h.replyFrame))
 }
 
 // replicaFrame takes a frame about one shard, which it names first.
@@ -77,6 +78,9 @@ func (h *Host) groupFrame(from cluster.NodeID, b []byte) {
 	}
 	g.Done = func(r group.Reply) {
 		r.Shrink(peer.FrameMax / 2)
+		if size := r.Size(); h.carriers.wants(size) && h.carriers.carry(from, carryReply, size, r.Append, func(bool) {}) {
+			return // if it does not come, the group is sent again
+		}
 		h.cfg.Links.Queue(from, peer.Bulk, kindReply, r.Append)
 	}
 	if !h.Submit(g) {

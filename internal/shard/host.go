@@ -129,7 +129,7 @@ func Open(cfg Config) (*Host, error) {
 	}
 	h := &Host{cfg: cfg, hosting: hosting{busy: make(map[cluster.ShardID]bool)}, scrubPiece: scrubPieceDefault,
 		copies: rate.NewLimiter(copyRate, copyBurst)}
-	h.carriers = newCarriers(&h.cfg, h.groupFrame)
+	h.carriers = newCarriers(&h.cfg)
 	h.hosting.h = h
 	h.unreadable.cfg = &h.cfg
 	h.replicas.Store(new(map[cluster.ShardID]*Replica))
@@ -242,8 +242,8 @@ func (h *Host) Submit(g *group.Group) bool {
 // Forward sends a group to another node's replica, and reports whether it does. Its reply
 // comes to Events.Reply; of a large one that did not come after all, to its Done.
 func (h *Host) Forward(node cluster.NodeID, g *group.Group) bool {
-	if h.carriers.wants(g) {
-		return h.carriers.carry(node, g)
+	if h.carriers.wants(g.Size()) {
+		return h.carriers.forward(node, g)
 	}
 	return h.cfg.Links.Send(node, peer.Bulk, kindGroup, g.Append)
 }

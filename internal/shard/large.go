@@ -74,7 +74,7 @@ func (w *largeGroups) most(beside int) int {
 
 // Pieces says what is large, in bytes. The zero value is what nodes do.
 type Pieces struct {
-	Carry int // groups that are larger go to their leader over connections of their own. 0: 2 MiB
+	Carry int // groups and replies that are larger go over connections of their own. 0: 2 MiB
 	From  int // effects that are larger go into the log in pieces. 0: 2 MiB
 	Bytes int // how large a piece is. 0: 64 KiB; 1 MiB while nobody else has anything
 }

@@ -73,14 +73,14 @@ func pieces() []Mutant {
 		}}},
 		{"carried-before-all-know", "a large group is carried though the leader may not know how to take it", shard("TestGroupsAreCarried"), []Edit{{
 			"internal/shard/carry.go", `
-			return g.Size() > cmp.Or(c.cfg.Pieces.Carry, carryFrom) && c.cfg.Map.Map().Version >= cluster.V8`, `
-			return g.Size() > cmp.Or(c.cfg.Pieces.Carry, carryFrom)`,
+			return size > cmp.Or(c.cfg.Pieces.Carry, carryFrom) && c.cfg.Map.Map().Version >= cluster.V8`, `
+			return size > cmp.Or(c.cfg.Pieces.Carry, carryFrom)`,
 		}}},
 		{"carried-and-not-confirmed", "a large group that has come, and was not confirmed, counts as one that was never sent", shard("TestGroupsAreCarried"), []Edit{{
 			"internal/shard/carry.go", `
-			case all: // it may have come
+			if all { // it may have come
 				g.Refuse(group.Lost, 0, 0)`, `
-			case all:
+			if all {
 				g.Refuse(group.NotLeader, 0, 0)`,
 		}}},
 		{"refused-and-set-aside", "what was found beside the loop to be refused is set aside again, for ever", eval("TestHeavyRefused"), []Edit{{
