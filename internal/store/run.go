@@ -21,12 +21,12 @@ type run struct {
 	data  []byte   // rows, each with its value
 	refs  []runRef // in the order of the rows
 	table rowTable // places in refs
-	// first and last are the leads of its first and its last row: those of pieces are one
-	// behind the other, and a row is looked for in few of them.
-	first, last uint64
 	large [][]byte // values that are not in data
 	bytes int      // what it takes in memory
 	heavy int      // of that, large values that are written to Pebble most likely
+	// first and last are the leads of its first and its last row: those of pieces are one
+	// behind the other, and a row is looked for in few of them.
+	first, last uint64
 }
 
 // runRef is a row of a run.
