@@ -106,7 +106,8 @@ func (e *elections) campaignSoon(left int) {
 		pause += tick
 	}
 	e.r.loop.after(pause, func() {
-		if e.r.lead.Load().Node != 0 || left == 0 || e.r.state == raft.StateCandidate {
+		// raft may have heard of one in this cycle, whose end makes it known.
+		if e.r.lead.Load().Node != 0 || e.r.raft.BasicStatus().Lead != 0 || left == 0 || e.r.state == raft.StateCandidate {
 			return
 		}
 		if e.r.term != term {
