@@ -60,13 +60,22 @@ func (l *Links) OpenStream(ctx context.Context, node cluster.NodeID) (*Conn, err
 	return &Conn{c: conn, r: bufio.NewReaderSize(conn, 64<<10), stop: stop}, nil
 }
 
+// breakStreams ends all streams to a peer. Not under the lock, and without a word to the
+// peer: TLS waits for room for one, up to five seconds, and nobody would be let in meanwhile.
 func (l *Links) breakStreams(k *link) {
+	var broken []net.Conn
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for conn, to := range l.streams {
 		if to == k {
-			conn.Close()
+			broken = append(broken, conn)
 		}
+	}
+	l.mu.Unlock()
+	for _, conn := range broken {
+		if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+			conn = t.NetConn()
+		}
+		conn.Close()
 	}
 }
 
