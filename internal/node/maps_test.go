@@ -8,6 +8,7 @@ import (
 
 	"tutti/internal/cluster"
 	"tutti/internal/group"
+	"tutti/internal/peer/peertest"
 	"tutti/internal/router"
 )
 
@@ -117,14 +118,14 @@ func TestMapOfAPeerWhoseLinkComesUpLater(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		nets := map[cluster.NodeID]pipes{}
+		nets := map[cluster.NodeID]peertest.Pipes{}
 		keepers := map[cluster.NodeID]*mapKeeper{}
 		for id, m := range map[cluster.NodeID]*cluster.Map{1: second, 2: first} {
-			nets[id] = newPipes()
+			nets[id] = peertest.NewPipes()
 			k := newMapKeeper(cluster.NewHolder(m, func([]byte) error { return nil }), cluster.Member{ID: id, Version: cluster.Newest}, slog.New(slog.DiscardHandler), func(err error) { t.Error(err) })
 			k.changed = func() {}
 			keepers[id] = k
-			k.open(pipedLinks(id, nets, func(node cluster.NodeID, up bool) {
+			k.open(peertest.Links(id, nets, func(node cluster.NodeID, up bool) {
 				if up {
 					k.linkUp(node)
 				}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tutti/internal/cluster"
+	"tutti/internal/peer/peertest"
 	"tutti/internal/runner"
 )
 
@@ -21,7 +22,7 @@ func TestRunnersOutliveOwnLink(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		nets := map[cluster.NodeID]pipes{1: newPipes(), 2: newPipes()}
+		nets := map[cluster.NodeID]peertest.Pipes{1: peertest.NewPipes(), 2: peertest.NewPipes()}
 		var nodes [3]runners
 		own := make(chan net.Conn, 4) // of node 2
 		for _, id := range []cluster.NodeID{1, 2} {
@@ -29,7 +30,7 @@ func TestRunnersOutliveOwnLink(t *testing.T) {
 			if id == 2 {
 				dialed = func(c net.Conn) { own <- c }
 			}
-			n := &Node{self: Self{Node: id}, network: network{links: pipedLinks(id, nets, r.linkChanged, dialed)},
+			n := &Node{self: Self{Node: id}, network: network{links: peertest.Links(id, nets, r.linkChanged, dialed)},
 				maps: cluster.NewHolder(m, func([]byte) error { return nil })}
 			r.open(n)
 			n.links.Start()

@@ -56,9 +56,11 @@ const (
 	openMax = 1 << 16
 	// retryEvery is how often parked groups are tried when nobody says that
 	// things have changed, and resendAfter when a sent group without an answer
-	// is sent again: a lost frame, or a leader that fell silent.
-	retryEvery  = 50 * time.Millisecond
-	resendAfter = time.Second
+	// is sent again: a lost frame, or a leader that fell silent. One that is carried costs
+	// as much again each time, and whether it has come is known.
+	retryEvery    = 50 * time.Millisecond
+	resendAfter   = time.Second
+	resendCarried = 4 * time.Second
 )
 
 func newStream(r *Router, id cluster.ShardID) *stream {
@@ -386,7 +388,7 @@ func (s *stream) tick() {
 			s.cancel(c.w)
 		}
 	}
-	for _, c := range s.some(func(c *call) bool { return c.parked || now.Sub(c.sent) > resendAfter*shard.Patience(s.r.host, c.g) }) {
+	for _, c := range s.some(func(c *call) bool { return c.parked || now.Sub(c.sent) > s.patience(c) }) {
 		if !c.parked {
 			s.miss(s.hint.Node)
 		}
@@ -403,6 +405,14 @@ func (s *stream) tick() {
 	for _, o := range over {
 		o.call.tell(o.result)
 	}
+}
+
+// patience is for how long a call waits for an answer before it is sent again.
+func (s *stream) patience(c *call) time.Duration {
+	if shard.Carried(s.r.host, c.g) {
+		return resendCarried
+	}
+	return resendAfter
 }
 
 func (s *stream) close() {

@@ -61,7 +61,7 @@ func newTestRouter(t *testing.T, start bool) *testRouter {
 	must(state.Create(d, store.Applied{Index: 10, Term: 1}, &pb.ConfState{Voters: []uint64{1}}))
 	must(log.Create(testShard, 1, 10, 1))
 	clock := shard.SystemClock()
-	m, err := cluster.NewMap(cluster.Map{Epoch: 1, Members: []cluster.Member{{ID: 1}}, Shards: []cluster.Shard{{Descriptor: d}}})
+	m, err := cluster.NewMap(cluster.Map{Epoch: 1, Version: cluster.Newest, Members: []cluster.Member{{ID: 1}}, Shards: []cluster.Shard{{Descriptor: d}}})
 	must(err)
 	maps := cluster.NewHolder(m, func([]byte) error { return nil })
 	r := &testRouter{t: t, stores: []interface{ Close() error }{log, state}}
@@ -251,6 +251,28 @@ func TestAttempts(t *testing.T) {
 		want(t, done, `["+OK\r\n"]`)
 		r.answer(1, 4, group.OK) // doubled by the network
 		wantNone(t, done)
+		r.close()
+	})
+}
+
+// A large group is carried, and not sent again while it is known to have come: each time it costs as
+// much.
+func TestAttemptsOfLargeGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRouter(t, true)
+		r.leaderGone()
+		done := r.write("SET a " + strings.Repeat("x", 3<<20))
+		r.answer(0, 1, group.OK)
+		time.Sleep(resendCarried - 2*retryEvery)
+		if r.attempt(1) != 1 {
+			t.Errorf("attempt %d before it is due", r.attempt(1))
+		}
+		time.Sleep(4 * retryEvery)
+		if r.attempt(1) != 2 {
+			t.Errorf("attempt %d after no answer", r.attempt(1))
+		}
+		r.answer(1, 2, group.OK)
+		want(t, done, `["+OK\r\n"]`)
 		r.close()
 	})
 }

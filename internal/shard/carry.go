@@ -27,7 +27,7 @@ const (
 	carryChunk = 128 << 10
 	// carryMost is how many are carried at once from a node; others wait.
 	carryMost = 4
-	// carryTimeout bounds the whole: its client does not wait longer.
+	// carryTimeout bounds the whole: no client waits as long.
 	carryTimeout = 10 * time.Second
 )
 
@@ -71,14 +71,9 @@ func (c *carriers) wants(size int) bool {
 	return size > cmp.Or(c.cfg.Pieces.Carry, carryFrom) && c.cfg.Map.Map().Version >= cluster.V8
 }
 
-// Patience is how many times as long as others a group has before it is sent again though its
-// leader is the same: one that is carried is known to have come.
-func Patience(h *Host, g *group.Group) time.Duration {
-	if h.carriers.wants(g.Size()) {
-		return 4
-	}
-	return 1
-}
+// Carried reports whether a group is carried, if it goes to another node: whether it has come is
+// known then.
+func Carried(h *Host, g *group.Group) bool { return h.carriers.wants(g.Size()) }
 
 // forward carries a group, and reports whether it begins to. If it does not come, its Done is
 // told so.

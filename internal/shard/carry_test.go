@@ -2,11 +2,9 @@ package shard
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -14,51 +12,13 @@ import (
 	"tutti/internal/cluster"
 	"tutti/internal/group"
 	"tutti/internal/peer"
+	"tutti/internal/peer/peertest"
 )
-
-// pipes is a listener of connections whose dialer is known.
-type pipes struct{ accept, closed chan net.Conn }
-
-type pipe struct {
-	net.Conn
-	from cluster.NodeID
-}
-
-func (p pipe) RemoteAddr() net.Addr { return &net.TCPAddr{} }
-
-func (p pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.accept:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p pipes) Close() error   { close(p.closed); return nil }
-func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // twoLinks returns the links of nodes 1 and 2, neither of which has started.
 func twoLinks() (one, two *peer.Links) {
-	nets := map[cluster.NodeID]pipes{}
-	for id := cluster.NodeID(1); id <= 2; id++ {
-		nets[id] = pipes{make(chan net.Conn), make(chan net.Conn)}
-	}
-	links := func(id cluster.NodeID) *peer.Links {
-		return peer.New(peer.Config{Node: id, Incarnation: 1, Cluster: "c", Listener: nets[id], Logger: slog.New(slog.DiscardHandler),
-			Wall: func() int64 { return 0 },
-			Dial: func(ctx context.Context, to cluster.NodeID) (net.Conn, error) {
-				here, there := net.Pipe()
-				select {
-				case nets[to].accept <- pipe{there, id}:
-					return here, nil
-				case <-ctx.Done():
-					return nil, ctx.Err()
-				}
-			},
-			Secure: func(_ context.Context, c net.Conn) (net.Conn, cluster.NodeID, error) { return c, c.(pipe).from, nil }})
-	}
-	return links(1), links(2)
+	nets := map[cluster.NodeID]peertest.Pipes{1: peertest.NewPipes(), 2: peertest.NewPipes()}
+	return peertest.Links(1, nets, nil, nil), peertest.Links(2, nets, nil, nil)
 }
 
 // largeGroup is one to be carried, of node 1. What it is told goes to told.

@@ -45,6 +45,7 @@ var layers = []struct {
 	{"internal/store", []string{"internal/spike", "internal/cluster", "internal/durable", "internal/keyspace", "internal/rowcache"}, "the disk"},
 	{"internal/rowcache", nil, "the newest values of small rows, in memory"},
 	{"internal/keyspace", nil, "keys and values as rows, transactions over them"},
+	{"internal/peer/peertest", []string{"internal/cluster", "internal/peer"}, "links inside a test"},
 	{"internal/peer", []string{"internal/rawsock", "internal/cluster"}, "links between nodes"},
 	{"internal/proof/check/report", []string{"internal/proof/check"}, "draws a run that failed"},
 	{"internal/proof/check", []string{"internal/resp"}, "judges what clients were told"},

@@ -1,4 +1,6 @@
-package node
+// Package peertest links nodes inside of a test, by pipes, so that their time may be
+// virtual.
+package peertest
 
 import (
 	"context"
@@ -9,8 +11,8 @@ import (
 	"tutti/internal/peer"
 )
 
-// pipes is a listener of connections that know who dialed.
-type pipes struct {
+// Pipes is the listener of one node. Its connections know who has dialed.
+type Pipes struct {
 	accept chan net.Conn
 	closed chan struct{}
 }
@@ -20,11 +22,13 @@ type pipe struct {
 	from cluster.NodeID
 }
 
-func newPipes() pipes { return pipes{make(chan net.Conn), make(chan struct{})} }
-
 func (p pipe) RemoteAddr() net.Addr { return &net.TCPAddr{} }
 
-func (p pipes) Accept() (net.Conn, error) {
+// NewPipes returns the listener of a node that nobody has dialed yet.
+func NewPipes() Pipes { return Pipes{make(chan net.Conn), make(chan struct{})} }
+
+// Accept implements net.Listener.
+func (p Pipes) Accept() (net.Conn, error) {
 	select {
 	case c := <-p.accept:
 		return c, nil
@@ -33,12 +37,15 @@ func (p pipes) Accept() (net.Conn, error) {
 	}
 }
 
-func (p pipes) Close() error   { close(p.closed); return nil }
-func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+// Close implements net.Listener.
+func (p Pipes) Close() error { close(p.closed); return nil }
 
-// pipedLinks returns links of a node that reaches the others by pipes; dialed, if not
-// nil, sees each connection that it makes.
-func pipedLinks(id cluster.NodeID, nets map[cluster.NodeID]pipes, changed func(node cluster.NodeID, up bool), dialed func(net.Conn)) *peer.Links {
+// Addr implements net.Listener.
+func (p Pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// Links returns links of a node that reaches the others by pipes; changed is
+// peer.Config.Changed, and dialed, if not nil, sees each connection that it makes.
+func Links(id cluster.NodeID, nets map[cluster.NodeID]Pipes, changed func(node cluster.NodeID, up bool), dialed func(net.Conn)) *peer.Links {
 	return peer.New(peer.Config{Node: id, Incarnation: 1, Cluster: "c", Listener: nets[id], Logger: slog.New(slog.DiscardHandler),
 		Wall: func() int64 { return 0 },
 		Dial: func(ctx context.Context, to cluster.NodeID) (net.Conn, error) {
