@@ -74,7 +74,7 @@ type Pace struct {
 	RunLease      time.Duration // see runner.Config
 	QuietAfter    time.Duration // see quiet
 	Uploads       server.Uploads
-	Pieces        shard.Pieces
+	Large         shard.Large
 }
 
 // HTTP is where a node answers HTTP, see package web.

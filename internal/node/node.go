@@ -339,7 +339,7 @@ func (n *Node) openShards() (err error) {
 		Log: n.log, State: n.state, Links: n.links, Table: n.users.table,
 		Clock: n.cfg.Clock, Logger: n.cfg.Logger, NewID: n.count.NewID, Rand: n.cfg.Rand,
 		Loops: max(1, min(8, runtime.GOMAXPROCS(0)/2)), LogBytesMax: n.cfg.LogBytesMax,
-		Space: n.space, ScrubEvery: n.cfg.ScrubEvery, Spikes: n.spikes, Pieces: n.cfg.Pieces,
+		Space: n.space, ScrubEvery: n.cfg.ScrubEvery, Spikes: n.spikes, Large: n.cfg.Large,
 		Events: shard.Events{
 			Wanted:   func() keyspace.Classes { return keyspace.Classes(n.hub.Events()) },
 			Noted:    func(events []keyspace.Event) { notify(n.hub, events) },

@@ -68,7 +68,7 @@ func (c *carriers) close() {
 
 // wants reports whether something of so many bytes is to be carried: all members know how.
 func (c *carriers) wants(size int) bool {
-	return size > cmp.Or(c.cfg.Pieces.Carry, carryFrom) && c.cfg.Map.Map().Version >= cluster.V8
+	return size > cmp.Or(c.cfg.Large.CarryFrom, carryFrom) && c.cfg.Map.Map().Version >= cluster.V8
 }
 
 // Carried reports whether a group is carried, if it goes to another node: whether it has come is

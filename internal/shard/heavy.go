@@ -161,7 +161,7 @@ func (h *heavy) piece(short eval.Shortage) int {
 	if h.staged == nil {
 		return 0
 	}
-	most, aside := cmp.Or(h.l.r.host.cfg.Pieces.Bytes, h.l.queue.large.most(piecesBatch)), time.Since(h.staged.Aside)
+	most, aside := cmp.Or(h.l.r.host.cfg.Large.PieceBytes, h.l.queue.large.most(piecesBatch)), time.Since(h.staged.Aside)
 	if aside > stageSlow {
 		most = largeBatch
 	}

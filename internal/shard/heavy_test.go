@@ -95,7 +95,7 @@ func TestPiecesGoBetween(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newTestNode(t, 1)
 		n.lead()
-		n.call(func(r *Replica) { r.host.cfg.Pieces.Bytes = 4 << 10 }) // hundreds: some are there whenever the others come
+		n.call(func(r *Replica) { r.host.cfg.Large.PieceBytes = 4 << 10 }) // hundreds: some are there whenever the others come
 		value := strings.Repeat("v", 1<<20)
 		submit := func(line string) chan group.Reply {
 			n.seq++

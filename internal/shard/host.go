@@ -48,8 +48,8 @@ type Config struct {
 	// ScrubEvery is how often a comparison of all rows of a shard begins, and one
 	// of all files with their checksums. Zero: ScrubEveryDefault.
 	ScrubEvery time.Duration
-	// Pieces says which effects go into the log in pieces.
-	Pieces Pieces
+	// Large says what is large.
+	Large Large
 	// Spikes is told of what takes long. Nil: nobody wants to know.
 	Spikes *spike.Log
 	// Space watches the disk. Nil: it is never full.

@@ -72,11 +72,11 @@ func (w *largeGroups) most(beside int) int {
 	return largeBatch
 }
 
-// Pieces says what is large, in bytes. The zero value is what nodes do.
-type Pieces struct {
-	Carry int // groups and replies that are larger go over connections of their own. 0: 2 MiB
-	From  int // effects that are larger go into the log in pieces. 0: 2 MiB
-	Bytes int // how large a piece is. 0: 64 KiB; 1 MiB while nobody else has anything
+// Large says what is large, in bytes. The zero value is what nodes do.
+type Large struct {
+	CarryFrom  int // groups and replies that are larger go over connections of their own. 0: 2 MiB
+	PiecesFrom int // effects that are larger go into the log in pieces. 0: 2 MiB
+	PieceBytes int // how large a piece is. 0: 64 KiB; 1 MiB while nobody else has anything
 }
 
 // letLarge puts large groups at the head of the queue if it is their turn: nobody else

@@ -87,7 +87,7 @@ func (l *leadership) start() error {
 	cfg, known := &l.r.host.cfg, keyspace.NewKnown(max(1, len(*l.r.host.replicas.Load())))
 	var err error
 	if l.core, err = eval.New(eval.Config{Shard: l.r.id, Table: cfg.Table, Known: known, NewID: cfg.NewID, Rand: cfg.Rand, Unreadable: l.r.host.MetUnreadable, Found: l.r.host.MetKeys,
-		TaskTimes: &l.r.host.meter.tasks, PiecesFrom: cfg.Pieces.From, Began: l.clock.mono(), Events: cfg.Wanted,
+		TaskTimes: &l.r.host.meter.tasks, PiecesFrom: cfg.Large.PiecesFrom, Began: l.clock.mono(), Events: cfg.Wanted,
 		Format: func() byte { return byte(cfg.Map.Map().Version) }}, l.r.machine.view); err != nil {
 		return err
 	}

@@ -73,8 +73,8 @@ func pieces() []Mutant {
 		}}},
 		{"carried-before-all-know", "a large group is carried though the leader may not know how to take it", shard("TestGroupsAreCarried"), []Edit{{
 			"internal/shard/carry.go", `
-			return size > cmp.Or(c.cfg.Pieces.Carry, carryFrom) && c.cfg.Map.Map().Version >= cluster.V8`, `
-			return size > cmp.Or(c.cfg.Pieces.Carry, carryFrom)`,
+			return size > cmp.Or(c.cfg.Large.CarryFrom, carryFrom) && c.cfg.Map.Map().Version >= cluster.V8`, `
+			return size > cmp.Or(c.cfg.Large.CarryFrom, carryFrom)`,
 		}}},
 		{"carried-and-not-confirmed", "a large group that has come, and was not confirmed, counts as one that was never sent", shard("TestGroupsAreCarried"), []Edit{{
 			"internal/shard/carry.go", `

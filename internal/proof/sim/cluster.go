@@ -23,8 +23,8 @@ type Options struct {
 	ScrubEvery    time.Duration // the same
 	// Uploads says which values go to their shards in parts.
 	Uploads server.Uploads
-	// Pieces says which effects go into the log in pieces.
-	Pieces shard.Pieces
+	// Large says what is large.
+	Large shard.Large
 	// AutoPlace lets the cluster decide where replicas are; otherwise the test
 	// does.
 	AutoPlace bool

@@ -145,7 +145,7 @@ func (c *Cluster) config(m *machine, d *disk) node.Config {
 	if os.Getenv(logsEnv) != "" {
 		level = slog.LevelDebug
 	}
-	cfg := node.Config{Dir: m.dir, FS: d.fs(), Pace: node.Pace{LogBytesMax: c.opts.LogBytesMax, MemtableBytes: memtableBytes, ScrubEvery: c.opts.ScrubEvery, Uploads: c.opts.Uploads, Pieces: c.opts.Pieces},
+	cfg := node.Config{Dir: m.dir, FS: d.fs(), Pace: node.Pace{LogBytesMax: c.opts.LogBytesMax, MemtableBytes: memtableBytes, ScrubEvery: c.opts.ScrubEvery, Uploads: c.opts.Uploads, Large: c.opts.Large},
 		Logger:        slog.New(slog.NewTextHandler(&m.log, &slog.HandlerOptions{Level: level})),
 		ListenClients: c.Net.Listen, ListenPeers: c.Net.Listen, Dial: c.Net.sealed(m.name),
 		DialPeer: func(ctx context.Context, to node.Member) (net.Conn, error) { return c.Net.Dial(ctx, m.name, to.Peer) },

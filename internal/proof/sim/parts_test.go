@@ -153,14 +153,14 @@ func TestFlipBit(t *testing.T) {
 
 func TestScheduleText(t *testing.T) {
 	s := draw(3, calm)
-	s.Options.Uploads, s.Options.Pieces = server.Uploads{From: 1, Part: 2}, shard.Pieces{From: 16, Bytes: 32, Carry: 1}
+	s.Options.Uploads, s.Options.Large = server.Uploads{From: 1, Part: 2}, shard.Large{PiecesFrom: 16, PieceBytes: 32, CarryFrom: 1}
 	s.Steps = []Step{{1250e6, "crash 2 keep=50 seed=7"}, {2e9, "link n1>n2 drop=0.100 dup=0.2"}, {3e9, "cut n1>n2 n2>n1"}}
 	text := s.String()
 	again, err := ParseSchedule("# a comment\n\n" + text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.String() != text || again.Options.Uploads != s.Options.Uploads || again.Options.Pieces != s.Options.Pieces {
+	if again.String() != text || again.Options.Uploads != s.Options.Uploads || again.Options.Large != s.Options.Large {
 		t.Errorf("became\n%s\nfrom\n%s", again, text)
 	}
 	for _, bad := range []string{"seed x", "1s dance 2", "1x crash 2", "load clients=many", "nonsense"} {

@@ -103,7 +103,7 @@ func TestPiecesUnderFaults(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			o := Options{Seed: env("TUTTI_SIM_SEED", 5000+seed), Formats: map[int]cluster.Version{1: before, 2: before, 3: before}, Version: before,
-				LogBytesMax: 4 << 10, Pieces: shard.Pieces{From: 100, Bytes: 24, Carry: 100}}
+				LogBytesMax: 4 << 10, Large: shard.Large{PiecesFrom: 100, PieceBytes: 24, CarryFrom: 100}}
 			bubble(t, o, func(t *testing.T, all *Cluster) {
 				c := operator{all}
 				c.WaitLeader(1)

@@ -30,7 +30,7 @@ func (c operator) recover(i int) (node.Recovery, error) {
 // when they come back after all.
 func TestRecoverFromOneCopy(t *testing.T) {
 	// What has not reached the state is in the log, in pieces.
-	bubble(t, Options{Seed: 320, AutoPlace: true, Pieces: shard.Pieces{From: 16, Bytes: 8}}, func(t *testing.T, all *Cluster) {
+	bubble(t, Options{Seed: 320, AutoPlace: true, Large: shard.Large{PiecesFrom: 16, PieceBytes: 8}}, func(t *testing.T, all *Cluster) {
 		c := operator{all}
 		c.WaitLeader(1)
 		for n := range 50 {

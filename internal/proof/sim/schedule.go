@@ -57,8 +57,8 @@ func (s *Schedule) String() string {
 	if u := s.Options.Uploads; u != (server.Uploads{}) {
 		fmt.Fprintf(&b, "uploads from=%d part=%d\n", u.From, u.Part)
 	}
-	if p := s.Options.Pieces; p != (shard.Pieces{}) {
-		fmt.Fprintf(&b, "pieces from=%d bytes=%d carry=%d\n", p.From, p.Bytes, p.Carry)
+	if l := s.Options.Large; l != (shard.Large{}) {
+		fmt.Fprintf(&b, "large carry=%d pieces=%d piece=%d\n", l.CarryFrom, l.PiecesFrom, l.PieceBytes)
 	}
 	fmt.Fprintf(&b, "load clients=%d keys=%d ops=%d think=%v timeout=%v kinds=%s\nfor %v\n",
 		s.Load.Clients, s.Load.Keys, s.Load.KeyOps, s.Load.Think, s.Load.Timeout, strings.Join(s.Load.Kinds, ","), s.For)
@@ -103,9 +103,9 @@ func (s *Schedule) line(line string) (err error) {
 		a := action.Parse(line)
 		s.Options.Uploads = server.Uploads{From: a.Int("from"), Part: a.Int("part")}
 		err = a.Err()
-	case "pieces":
+	case "large":
 		a := action.Parse(line)
-		s.Options.Pieces = shard.Pieces{From: a.Int("from"), Bytes: a.Int("bytes"), Carry: a.Int("carry")}
+		s.Options.Large = shard.Large{CarryFrom: a.Int("carry"), PiecesFrom: a.Int("pieces"), PieceBytes: a.Int("piece")}
 		err = a.Err()
 	case "for":
 		s.For, err = time.ParseDuration(rest)

@@ -84,10 +84,10 @@ func draw(seed uint64, life time.Duration) *Schedule {
 		s.Options.Uploads = server.Uploads{From: 1, Part: 2} // nearly every value goes in parts
 	}
 	if r.IntN(3) == 0 { // nearly every entry comes in pieces, or those of more than one command
-		s.Options.Pieces = shard.Pieces{From: []int{16, 200}[r.IntN(2)], Bytes: 32}
+		s.Options.Large = shard.Large{PiecesFrom: []int{16, 200}[r.IntN(2)], PieceBytes: 32}
 	}
 	if r.IntN(3) == 0 { // nearly every group is carried
-		s.Options.Pieces.Carry = 1
+		s.Options.Large.CarryFrom = 1
 	}
 	return s
 }
